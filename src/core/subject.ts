@@ -1,0 +1,77 @@
+/**
+ * Subject syntax and matching, as nats-server itself does it
+ * (https://docs.nats.io/nats-concepts/subjects): tokens parted by `.`, of which a whole `*` stands
+ * for one token and a whole `>` at the end for one or more.
+ */
+
+// A control character or white space would end the subject in the NATS protocol's text lines.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const UNSAFE = /[\u0000-\u0020\u007f]/;
+
+/**
+ * Why a text is no subject, or `undefined` when it is one.
+ *
+ * @param wildcards whether `*` and `>` may stand for tokens: yes to subscribe, no to publish.
+ */
+export function subjectFault(subject: string, wildcards: boolean): string | undefined {
+  if (subject === "") return "must not be empty";
+  if (UNSAFE.test(subject)) return "must not contain white space or control characters";
+  const tokens = subject.split(".");
+  for (const [index, token] of tokens.entries()) {
+    if (token === "") return "must not contain an empty token";
+    if (token === ">" && index < tokens.length - 1) return 'may have ">" only as its last token';
+    if (!wildcards && (token === ">" || token === "*")) return "must not contain a wildcard";
+  }
+  return undefined;
+}
+
+/** Whether a pattern (that may have wildcards) matches a subject (that has none). */
+export function subjectMatches(pattern: string, subject: string): boolean {
+  const wanted = pattern.split(".");
+  const tokens = subject.split(".");
+  for (const [index, token] of wanted.entries()) {
+    if (token === ">") return tokens.length > index;
+    if (index >= tokens.length) return false;
+    if (token !== "*" && token !== tokens[index]) return false;
+  }
+  return wanted.length === tokens.length;
+}
+
+/** Whether every subject that `inner` matches is matched by `outer` too. */
+export function subjectCovers(outer: string, inner: string): boolean {
+  const outerTokens = outer.split(".");
+  const innerTokens = inner.split(".");
+  for (const [index, token] of outerTokens.entries()) {
+    if (token === ">") return innerTokens.length > index;
+    const other = innerTokens[index];
+    if (other === undefined || other === ">") return false;
+    if (token !== "*" && token !== other) return false;
+  }
+  return outerTokens.length === innerTokens.length;
+}
+
+/**
+ * The patterns without those that another one covers, in their order: nobody needs both
+ * `orders.>` and `orders.eu`.
+ */
+export function withoutCovered(patterns: readonly string[]): string[] {
+  return patterns.filter(
+    (pattern, index) =>
+      !patterns.some(
+        (other, otherIndex) =>
+          otherIndex !== index &&
+          subjectCovers(other, pattern) &&
+          // Of two equal patterns the first stays.
+          (otherIndex < index || !subjectCovers(pattern, other)),
+      ),
+  );
+}
+
+/**
+ * Whether a subject belongs to NATS itself (`$SYS`, `$JS`, `_INBOX` …): such subjects are carried
+ * only where a pattern names their first token, never because a wildcard covers it. Without this
+ * rule, the default `>` would show one client's request replies to all others.
+ */
+export function isReserved(subject: string): boolean {
+  return subject.startsWith("$") || subject.startsWith("_");
+}
