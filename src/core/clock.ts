@@ -1,5 +1,5 @@
-/** A timer that was set; hand it back to {@linkcode Clock.clear}. */
-export type Timer = { readonly timer: unique symbol };
+/** Forgets a timer that was set; calling it after the timer rang does nothing. */
+export type Cancel = () => void;
 
 /** Time, so that tests own it. */
 export interface Clock {
@@ -8,9 +8,7 @@ export interface Clock {
   /** Milliseconds from an arbitrary start that never go back: for durations. */
   nowMs(): number;
   /** Calls once, `delayMs` from now. */
-  after(delayMs: number, call: () => void): Timer;
+  after(delayMs: number, call: () => void): Cancel;
   /** Calls once, when the present turn of the event loop has read what had arrived. */
-  soon(call: () => void): Timer;
-  /** Forgets a timer of `after` or `soon`; one that already rang is no error. */
-  clear(timer: Timer): void;
+  soon(call: () => void): Cancel;
 }

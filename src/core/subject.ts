@@ -50,6 +50,20 @@ export function subjectCovers(outer: string, inner: string): boolean {
   return outerTokens.length === innerTokens.length;
 }
 
+/** Whether some subject is matched by both patterns. */
+export function subjectsIntersect(one: string, other: string): boolean {
+  const tokens = one.split(".");
+  const otherTokens = other.split(".");
+  const shared = Math.min(tokens.length, otherTokens.length);
+  for (let index = 0; index < shared; index++) {
+    const token = tokens[index];
+    const otherToken = otherTokens[index];
+    if (token === ">" || otherToken === ">") return true;
+    if (token !== "*" && otherToken !== "*" && token !== otherToken) return false;
+  }
+  return tokens.length === otherTokens.length;
+}
+
 /**
  * The patterns without those that another one covers, in their order: nobody needs both
  * `orders.>` and `orders.eu`.

@@ -1,0 +1,62 @@
+import type { Envelope } from "./envelope.ts";
+
+/**
+ * What became of frames that were handed to a {@linkcode ClientSocket}.
+ *
+ * - `"sent"`: accepted, and nothing is waiting behind them.
+ * - `"buffered"`: accepted, but the peer reads more slowly than we write.
+ * - `"refused"`: not accepted and never will be; the socket is closed.
+ */
+export type SendResult = "sent" | "buffered" | "refused";
+
+/**
+ * Why the server ends a connection, with the code that goes into the close frame
+ * (RFC 6455 §7.4). 44xx: do not reconnect unchanged. 45xx: reconnect with back-off.
+ */
+export const CLOSE = {
+  goingAway: { code: 1001, reason: "going away" },
+  frameTooBig: { code: 1009, reason: "frame too big" },
+  malformed: { code: 4400, reason: "too many malformed frames" },
+  overloaded: { code: 4503, reason: "overloaded" },
+  slowConsumer: { code: 4510, reason: "slow consumer" },
+  writeTimeout: { code: 4511, reason: "write timeout" },
+  noPong: { code: 4513, reason: "no pong" },
+} as const;
+
+/** The name of a reason for which the server closes. */
+export type CloseCause = keyof typeof CLOSE;
+
+/**
+ * One client's connection, as the core sees it. A runtime adapter wraps its own socket in this.
+ *
+ * Every method may be called in any state and never throws. `close` and `terminate` may call the
+ * connection's `closed` event before they return (Bun does).
+ */
+export interface ClientSocket {
+  /** Where the client is, for logs. */
+  readonly remoteAddress: string;
+  /** Writes one frame per envelope, all in as few system calls as the runtime can. */
+  write(envelopes: readonly Envelope[]): SendResult;
+  /** Bytes that were accepted and have not reached the kernel. */
+  bufferedBytes(): number;
+  /** From now on, what the {@linkcode Fanout} writes to the topic reaches this socket. */
+  join(topic: string): void;
+  /** Ends `join`; what was written to the topic before still goes out. */
+  leave(topic: string): void;
+  /** Sends a ping (RFC 6455 §5.5.2). Absent where the runtime itself sees to it that dead peers are closed. */
+  readonly ping?: () => void;
+  /** Sends a close frame behind what is buffered. */
+  close(code: number, reason: string): void;
+  /** Drops the connection and what is buffered for it, as far as the runtime can. */
+  terminate(): void;
+}
+
+/** A runtime's best way to write the same bytes to many sockets. */
+export interface Fanout {
+  /**
+   * Writes one frame per envelope to every socket that joined the topic, in one write each.
+   *
+   * @returns by how many bytes a member's `bufferedBytes()` has grown if its peer reads nothing.
+   */
+  write(topic: string, envelopes: readonly Envelope[]): number;
+}

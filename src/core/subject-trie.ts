@@ -1,0 +1,77 @@
+interface Node<T> {
+  readonly children: Map<string, Node<T>>;
+  readonly values: Set<T>;
+}
+
+function emptyNode<T>(): Node<T> {
+  return { children: new Map(), values: new Set() };
+}
+
+/**
+ * Values filed under subject patterns. Finding those that match a subject costs as much as the
+ * subject has tokens and patterns match, however many patterns there are.
+ */
+export class SubjectTrie<T> {
+  readonly #root: Node<T> = emptyNode();
+
+  add(pattern: string, value: T): void {
+    let node = this.#root;
+    for (const token of pattern.split(".")) {
+      let child = node.children.get(token);
+      if (child === undefined) {
+        child = emptyNode();
+        node.children.set(token, child);
+      }
+      node = child;
+    }
+    node.values.add(value);
+  }
+
+  /** Forgets a value under a pattern, and the branch that only it needed. */
+  remove(pattern: string, value: T): void {
+    removeBelow(this.#root, pattern.split("."), 0, value);
+  }
+
+  /** Visits each value once for each of its patterns that matches the subject. */
+  match(subject: string, visit: (value: T) => void): void {
+    if (this.#root.children.size > 0) matchBelow(this.#root, subject.split("."), 0, visit);
+  }
+}
+
+function matchBelow<T>(
+  node: Node<T>,
+  tokens: readonly string[],
+  depth: number,
+  visit: (value: T) => void,
+): void {
+  const token = tokens[depth];
+  if (token === undefined) {
+    for (const value of node.values) visit(value);
+    return;
+  }
+  for (const value of node.children.get(">")?.values ?? []) visit(value);
+  const any = node.children.get("*");
+  if (any !== undefined) matchBelow(any, tokens, depth + 1, visit);
+  // A published token "*" or ">" would find the pattern's wildcard a second time.
+  const exact = token === "*" || token === ">" ? undefined : node.children.get(token);
+  if (exact !== undefined) matchBelow(exact, tokens, depth + 1, visit);
+}
+
+/** Returns whether the node is empty and can go. */
+function removeBelow<T>(
+  node: Node<T>,
+  tokens: readonly string[],
+  depth: number,
+  value: T,
+): boolean {
+  const token = tokens[depth];
+  if (token === undefined) {
+    node.values.delete(value);
+  } else {
+    const child = node.children.get(token);
+    if (child !== undefined && removeBelow(child, tokens, depth + 1, value)) {
+      node.children.delete(token);
+    }
+  }
+  return node.values.size === 0 && node.children.size === 0;
+}

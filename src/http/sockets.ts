@@ -1,0 +1,47 @@
+import type { Context } from "hono";
+import type { WSContext, WSEvents } from "hono/ws";
+import type { ClientSocket, CloseCause, Fanout } from "../core/socket.ts";
+
+/** What happens on one connection. None of these may throw or take long. */
+export interface ConnectionEvents {
+  open(socket: ClientSocket): void;
+  message(data: string | Uint8Array): void;
+  /** A ping or a pong came. */
+  alive(): void;
+  /** Called at least once, also after `close` and `terminate`; see `Client.closed`. */
+  closed(code: number, cause?: CloseCause): void;
+}
+
+/** How a runtime turns requests into sockets, and writes to many of them. */
+export interface SocketRuntime extends Fanout {
+  /**
+   * Answers a checked WebSocket handshake: the runtime's own 101 response, without a subprotocol.
+   *
+   * @throws SpillwayError `"UPGRADE_UNSUPPORTED"` (invalid) when the host's server cannot upgrade,
+   * and says what the host has to pass to it.
+   */
+  upgrade(c: Context, events: ConnectionEvents): Promise<Response>;
+}
+
+/**
+ * The events as Hono's WebSocket helper wants them. The context is not kept: Bun makes a new one
+ * per event, and only `raw` is the socket itself.
+ */
+export function honoEvents<Raw>(
+  events: ConnectionEvents,
+  adopt: (raw: Raw) => ClientSocket,
+): Required<WSEvents<Raw>> {
+  return {
+    onOpen: (_event, context: WSContext<Raw>) => {
+      if (context.raw !== undefined) events.open(adopt(context.raw));
+    },
+    onMessage: ({ data }) => {
+      if (typeof data === "string") events.message(data);
+      // Each adapter asks its runtime for array buffers, so a Blob never comes.
+      else if (!(data instanceof Blob)) events.message(new Uint8Array(data));
+    },
+    onClose: ({ code }) => events.closed(code),
+    // A close follows every error; the adapters tell what it means where the runtime says more.
+    onError: () => {},
+  };
+}

@@ -1,0 +1,148 @@
+import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
+import { createWSMessageEvent, defineWebSocketHelper, WSContext, type WSEvents } from "hono/ws";
+import type { Envelope } from "../core/envelope.ts";
+import type { ClientSocket, SendResult } from "../core/socket.ts";
+import { honoEvents, type SocketRuntime } from "../http/sockets.ts";
+import { cannotListen, cannotUpgrade } from "./faults.ts";
+import { framedLength } from "./frame.ts";
+import type { Runtime, SocketLimits } from "./runtime.ts";
+
+/**
+ * What a socket carries under `Bun.serve`'s one handler. `events`, `url` and `protocol` are what
+ * Hono's own Bun adapter puts there, so that its upgrades work under our handler and ours under its.
+ */
+interface SocketData {
+  readonly events: WSEvents<BunWebSocket> & {
+    readonly onAlive?: () => void;
+    readonly onFrameTooBig?: () => void;
+  };
+  readonly url: URL;
+  readonly protocol: string;
+  /** Our own handler serves this socket, so pongs are heard. */
+  hearsPongs?: boolean;
+}
+
+type BunWebSocket = ServerWebSocket<SocketData>;
+
+/** Past this, Bun drops frames in silence. Sweeps keep every buffer far below it. */
+const BACKPRESSURE_LIMIT = 256 * 1024 * 1024;
+
+/** Bun: native publish to a topic per audience, which joins up to 32 frames in one write. */
+export function createBunRuntime(limits: SocketLimits): Runtime {
+  // One server may carry several gateways, and topics are the server's.
+  const prefix = `spillway:${crypto.randomUUID()}:`;
+  let server: Server<SocketData> | undefined;
+
+  const upgradeWebSocket = defineWebSocketHelper<BunWebSocket>((c, events) => {
+    const env = c.env as Server<SocketData> | { server: Server<SocketData> } | undefined;
+    const found = env !== undefined && "server" in env ? env.server : env;
+    if (typeof found?.upgrade !== "function") {
+      throw cannotUpgrade("Bun", "the server as the second argument of fetch");
+    }
+    server = found;
+    const upgraded = found.upgrade(c.req.raw, {
+      data: { events, url: new URL(c.req.url), protocol: "" },
+      // Left to itself, Bun accepts the first subprotocol that the client offers.
+      headers: { "Sec-WebSocket-Protocol": "" },
+    });
+    return upgraded ? new Response(null) : undefined;
+  });
+
+  const sockets: SocketRuntime = {
+    async upgrade(c, events) {
+      const listeners = {
+        ...honoEvents<BunWebSocket>(events, (raw) => adoptBunSocket(raw, prefix)),
+        onAlive: () => events.alive(),
+        onFrameTooBig: () => events.closed(1009, "frameTooBig"),
+      };
+      return await upgradeWebSocket(c, listeners);
+    },
+    write(topic, envelopes) {
+      for (const { text } of envelopes) server?.publish(prefix + topic, text, false);
+      return framedLength(envelopes);
+    },
+  };
+
+  const websocket = createHandler(limits.maxFrameBytes);
+  return {
+    name: "bun",
+    sockets,
+    websocket,
+    async listen({ host, port, fetch }) {
+      let own: Server<SocketData>;
+      try {
+        own = Bun.serve({
+          hostname: host,
+          port,
+          fetch: (request, env) => fetch(request, env as never),
+          websocket,
+          maxRequestBodySize: limits.maxBodyBytes,
+        });
+      } catch (cause) {
+        throw cannotListen(host, port, cause);
+      }
+      return { port: own.port ?? port, stop: () => own.stop(true) };
+    },
+    dialWebSocket: (url, tls) => new WebSocket(url, { tls } as Bun.WebSocketOptions as never),
+  };
+}
+
+/** The handler for `Bun.serve`; it also serves sockets that Hono's own Bun adapter upgraded. */
+function createHandler(maxFrameBytes: number): WebSocketHandler<SocketData> {
+  return {
+    maxPayloadLength: maxFrameBytes,
+    backpressureLimit: BACKPRESSURE_LIMIT,
+    // The core pings, and judges who is dead.
+    idleTimeout: 0,
+    sendPings: false,
+    perMessageDeflate: false,
+    open(ws) {
+      ws.data.hearsPongs = true;
+      ws.data.events.onOpen?.(new Event("open"), contextOf(ws));
+    },
+    message(ws, message) {
+      const data = typeof message === "string" ? message : Uint8Array.from(message).buffer;
+      ws.data.events.onMessage?.(createWSMessageEvent(data), contextOf(ws));
+    },
+    ping: (ws) => ws.data.events.onAlive?.(),
+    pong: (ws) => ws.data.events.onAlive?.(),
+    close(ws, code, reason) {
+      // Bun has sent 1009 itself, and tells our side 1006.
+      if (reason === "Received too big message") ws.data.events.onFrameTooBig?.();
+      ws.data.events.onClose?.(new CloseEvent("close", { code, reason }), contextOf(ws));
+    },
+  };
+}
+
+function contextOf(ws: BunWebSocket): WSContext<BunWebSocket> {
+  return new WSContext({
+    send: (data, { compress }) => void ws.send(data, compress),
+    close: (code, reason) => ws.close(code, reason),
+    raw: ws,
+    readyState: ws.readyState,
+    url: ws.data.url,
+    protocol: ws.data.protocol,
+  });
+}
+
+function adoptBunSocket(ws: BunWebSocket, prefix: string): ClientSocket {
+  return {
+    remoteAddress: ws.remoteAddress,
+    write(envelopes: readonly Envelope[]): SendResult {
+      if (ws.readyState !== WebSocket.OPEN) return "refused";
+      ws.cork(() => {
+        for (const { text } of envelopes) ws.sendText(text);
+      });
+      return ws.getBufferedAmount() === 0 ? "sent" : "buffered";
+    },
+    bufferedBytes: () => ws.getBufferedAmount(),
+    join: (topic) => void ws.subscribe(prefix + topic),
+    leave: (topic) => {
+      if (ws.readyState === WebSocket.OPEN) ws.unsubscribe(prefix + topic);
+    },
+    // Under a host's own handler no pong reaches us; there Bun's `idleTimeout` ends dead connections.
+    ...(ws.data.hearsPongs && { ping: () => void ws.ping() }),
+    close: (code, reason) => ws.close(code, reason),
+    terminate: () => ws.terminate(),
+  };
+}

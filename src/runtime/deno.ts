@@ -1,0 +1,124 @@
+import { defineWebSocketHelper } from "hono/ws";
+import type { Envelope } from "../core/envelope.ts";
+import type { ClientSocket, SendResult } from "../core/socket.ts";
+import { honoEvents, type SocketRuntime } from "../http/sockets.ts";
+import { cannotListen } from "./faults.ts";
+import type { Runtime, SocketLimits, TlsFiles } from "./runtime.ts";
+import { Topics } from "./topics.ts";
+
+/** The part of Deno's own namespace that is used here. */
+interface DenoNamespace {
+  upgradeWebSocket(
+    request: Request,
+    options: { idleTimeout: number },
+  ): { socket: WebSocket; response: Response };
+  serve(
+    options: { hostname: string; port: number; onListen: () => void; signal: AbortSignal },
+    handler: (request: Request, info: unknown) => Response | Promise<Response>,
+  ): { addr: { port: number }; finished: Promise<void> };
+  createHttpClient(options: { caCerts?: string[]; cert?: string; key?: string }): unknown;
+}
+
+/** What Deno says when a peer did not answer the ping that it sent by itself. */
+const NO_PONG = "No response from ping frame.";
+
+/**
+ * Deno: one send per client and message, as its native socket cannot join frames.
+ *
+ * What it cannot do: ping when we want (it pings after half of `read_timeout`, in whole seconds,
+ * and closes with 1001 after the other half), and drop a connection (one whose peer has stopped
+ * reading lingers, with what is buffered for it, until the peer is gone).
+ */
+export function createDenoRuntime(limits: SocketLimits): Runtime {
+  const { Deno } = globalThis as unknown as { Deno: DenoNamespace };
+  const idleTimeout = Math.max(2, Math.ceil(limits.readTimeoutMs / 1000));
+  const topics = new Topics<WebSocket>();
+
+  const sockets: SocketRuntime = {
+    async upgrade(c, events) {
+      const upgradeWebSocket = defineWebSocketHelper<WebSocket>((c, listeners) => {
+        const { socket, response } = Deno.upgradeWebSocket(c.req.raw, { idleTimeout });
+        socket.binaryType = "arraybuffer";
+        const context = { raw: socket } as never;
+        socket.onopen = (event) => listeners.onOpen?.(event, context);
+        socket.onmessage = (event) => listeners.onMessage?.(event, context);
+        socket.onclose = (event) => listeners.onClose?.(event, context);
+        socket.onerror = (event) => {
+          const silent = event instanceof ErrorEvent && event.message === NO_PONG;
+          events.closed(1006, silent ? "noPong" : undefined);
+        };
+        return response;
+      });
+      const remote = (c.env as { remoteAddr?: { hostname?: string } } | undefined)?.remoteAddr;
+      const address = remote?.hostname ?? "unknown";
+      return await upgradeWebSocket(
+        c,
+        honoEvents<WebSocket>(events, (raw) => adoptDenoSocket(raw, address, topics)),
+      );
+    },
+    write(topic, envelopes) {
+      let bytes = 0;
+      for (const { text, byteLength } of envelopes) {
+        bytes += byteLength;
+        for (const socket of topics.members(topic))
+          if (socket.readyState === WebSocket.OPEN) socket.send(text);
+      }
+      return bytes;
+    },
+  };
+
+  return {
+    name: "deno",
+    sockets,
+    websocket: undefined,
+    async listen({ host, port, fetch }) {
+      const ending = new AbortController();
+      try {
+        const server = Deno.serve(
+          { hostname: host, port, onListen: () => {}, signal: ending.signal },
+          (request, info) => fetch(request, info as never),
+        );
+        return {
+          port: server.addr.port,
+          async stop() {
+            ending.abort();
+            await server.finished;
+          },
+        };
+      } catch (cause) {
+        throw cannotListen(host, port, cause);
+      }
+    },
+    dialWebSocket(url, tls: TlsFiles) {
+      const { ca, ...identity } = tls;
+      const client = Deno.createHttpClient({
+        ...(ca !== undefined && { caCerts: [ca] }),
+        ...identity,
+      });
+      return new WebSocket(url, { client } as never);
+    },
+  };
+}
+
+function adoptDenoSocket(
+  socket: WebSocket,
+  remoteAddress: string,
+  topics: Topics<WebSocket>,
+): ClientSocket {
+  return {
+    remoteAddress,
+    write(envelopes: readonly Envelope[]): SendResult {
+      if (socket.readyState !== WebSocket.OPEN) return "refused";
+      for (const { text } of envelopes) socket.send(text);
+      return socket.bufferedAmount === 0 ? "sent" : "buffered";
+    },
+    bufferedBytes: () => socket.bufferedAmount,
+    join: (topic) => topics.join(topic, socket),
+    leave: (topic) => topics.leave(topic, socket),
+    close(code, reason) {
+      // After the peer is gone, Deno has nothing to close and says so by throwing.
+      if (socket.readyState === WebSocket.OPEN) socket.close(code, reason);
+    },
+    terminate: () => {},
+  };
+}

@@ -1,0 +1,163 @@
+import type { IncomingMessage, Server } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { type HttpBindings, serve, upgradeWebSocket } from "@hono/node-server";
+import { WebSocket, WebSocketServer } from "ws";
+import type { Envelope } from "../core/envelope.ts";
+import type { ClientSocket, SendResult } from "../core/socket.ts";
+import { honoEvents, type SocketRuntime } from "../http/sockets.ts";
+import { cannotListen, cannotUpgrade } from "./faults.ts";
+import { frame } from "./frame.ts";
+import type { Listener, ListenOptions, Runtime, SocketLimits } from "./runtime.ts";
+import { Topics } from "./topics.ts";
+
+/** All headers of a request together may have so many bytes; more is answered with 431. */
+const MAX_HEADER_BYTES = 16 * 1024;
+/** So long may a request's headers take; then the connection is closed with 408. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+/** Node: the frames of a flush are built once, and the same buffer is written to each socket. */
+export function createNodeRuntime(limits: SocketLimits): Runtime {
+  const topics = new Topics<NodeSocket>();
+  const server = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload: limits.maxFrameBytes,
+    // Left to itself, ws accepts the first subprotocol that the client offers.
+    handleProtocols: () => false,
+  });
+
+  const sockets: SocketRuntime = {
+    async upgrade(c, events) {
+      const incoming = (c.env as Partial<HttpBindings> | undefined)?.incoming;
+      if (incoming === undefined) {
+        throw cannotUpgrade("Node", "`websocket: { server }` from our `websocket`");
+      }
+      const listeners = honoEvents<WebSocket>(events, (raw) => {
+        raw.on("ping", () => events.alive());
+        raw.on("pong", () => events.alive());
+        raw.on("error", (error: NodeJS.ErrnoException) => {
+          // ws has sent 1009 itself.
+          if (error.code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH")
+            events.closed(1009, "frameTooBig");
+        });
+        return new NodeSocket(raw, incoming.socket, topics);
+      });
+      return await upgradeWebSocket(c, listeners as never);
+    },
+    write(topic, envelopes) {
+      const bytes = frame(envelopes);
+      for (const socket of topics.members(topic)) socket.writeFrames(bytes);
+      return bytes.length;
+    },
+  };
+
+  return {
+    name: "node",
+    sockets,
+    websocket: { server },
+    listen: (options) => listen(options, server),
+    dialWebSocket: (url, tls) => new WebSocket(url, tls) as unknown as globalThis.WebSocket,
+  };
+}
+
+/** A socket of ws, and the TCP or TLS socket below it, to which frames of ours are written. */
+class NodeSocket implements ClientSocket {
+  readonly remoteAddress: string;
+  readonly #ws: WebSocket;
+  readonly #socket: Socket;
+  readonly #topics: Topics<NodeSocket>;
+
+  constructor(ws: WebSocket, socket: Socket, topics: Topics<NodeSocket>) {
+    this.#ws = ws;
+    this.#socket = socket;
+    this.#topics = topics;
+    this.remoteAddress = socket.remoteAddress ?? "unknown";
+  }
+
+  write(envelopes: readonly Envelope[]): SendResult {
+    return this.writeFrames(frame(envelopes));
+  }
+
+  /**
+   * Writes frames that are already built. ws writes its own (pings, pongs, the close) whole and at
+   * once as long as it does not compress, so that ours never fall into the middle of one.
+   */
+  writeFrames(bytes: Buffer): SendResult {
+    if (this.#ws.readyState !== WebSocket.OPEN) return "refused";
+    return this.#socket.write(bytes) ? "sent" : "buffered";
+  }
+
+  bufferedBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  join(topic: string): void {
+    this.#topics.join(topic, this);
+  }
+
+  leave(topic: string): void {
+    this.#topics.leave(topic, this);
+  }
+
+  readonly ping = (): void => {
+    if (this.#ws.readyState === WebSocket.OPEN) this.#ws.ping();
+  };
+
+  close(code: number, reason: string): void {
+    this.#ws.close(code, reason);
+  }
+
+  terminate(): void {
+    this.#ws.terminate();
+  }
+}
+
+function listen({ host, port, fetch }: ListenOptions, sockets: WebSocketServer): Promise<Listener> {
+  return new Promise((resolve, reject) => {
+    const server = serve(
+      {
+        hostname: host,
+        port,
+        fetch: (request, env) => fetch(request, env as never),
+        websocket: { server: sockets as never },
+        serverOptions: {
+          maxHeaderSize: MAX_HEADER_BYTES,
+          headersTimeout: HANDSHAKE_TIMEOUT_MS,
+          connectionsCheckingInterval: 1000,
+        },
+      },
+      (address) => {
+        server.off("error", refuse);
+        resolve({ port: address.port, stop: () => stop(server) });
+      },
+    ) as Server;
+    const refuse = (cause: Error): void => reject(cannotListen(host, port, cause));
+    server.once("error", refuse);
+    refuseOtherUpgrades(server);
+  });
+}
+
+/** Answers `Upgrade: h2c` and the like, which @hono/node-server would leave waiting for ever. */
+function refuseOtherUpgrades(server: Server): void {
+  const [upgrade] = server.listeners("upgrade");
+  server.removeAllListeners("upgrade");
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer<ArrayBuffer>) => {
+    if (request.headers.upgrade?.toLowerCase() === "websocket") {
+      upgrade?.call(server, request, socket, head);
+      return;
+    }
+    socket.on("error", () => {});
+    socket.end(
+      "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    );
+  });
+}
+
+function stop(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}

@@ -1,0 +1,51 @@
+import type { SocketRuntime } from "../http/sockets.ts";
+
+/** What a server of ours listens with. */
+export interface ListenOptions {
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  readonly fetch: (request: Request, env: never) => Response | Promise<Response>;
+}
+
+/** A server of ours that listens. */
+export interface Listener {
+  /** The port that was taken. */
+  readonly port: number;
+  /** Ends all that is left of its connections, and frees the port. May be called twice. */
+  stop(): Promise<void>;
+}
+
+export interface SocketLimits {
+  /** The longest frame that a client may send. */
+  readonly maxFrameBytes: number;
+  /** How long a silent client lives, where the runtime alone can tell (Deno). */
+  readonly readTimeoutMs: number;
+  /** The longest body that a request may have. */
+  readonly maxBodyBytes: number;
+}
+
+/** A JavaScript runtime, as far as it differs from the others. */
+export interface Runtime {
+  readonly name: "bun" | "deno" | "node";
+  readonly sockets: SocketRuntime;
+  /**
+   * What a host's own server must be given beside our routes, so that it can upgrade.
+   *
+   * - Bun: the `websocket` handler of `Bun.serve`.
+   * - Deno: nothing.
+   * - Node: the `websocket` option of `serve` from `@hono/node-server`.
+   */
+  readonly websocket: unknown;
+  /** @throws SpillwayError `"LISTEN_FAILED"` (transient) when the address cannot be had. */
+  listen(options: ListenOptions): Promise<Listener>;
+  /** Opens a client's WebSocket with a certificate authority and certificate of our own. */
+  dialWebSocket(url: string, tls: TlsFiles): WebSocket;
+}
+
+/** What TLS needs, in PEM. */
+export interface TlsFiles {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}

@@ -1,0 +1,20 @@
+/** Who listens to which topic, for runtimes that have no publish of their own. */
+export class Topics<Member> {
+  readonly #members = new Map<string, Set<Member>>();
+
+  join(topic: string, member: Member): void {
+    const members = this.#members.get(topic);
+    if (members === undefined) this.#members.set(topic, new Set([member]));
+    else members.add(member);
+  }
+
+  leave(topic: string, member: Member): void {
+    const members = this.#members.get(topic);
+    members?.delete(member);
+    if (members?.size === 0) this.#members.delete(topic);
+  }
+
+  members(topic: string): Iterable<Member> {
+    return this.#members.get(topic) ?? [];
+  }
+}
