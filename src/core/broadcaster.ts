@@ -56,7 +56,7 @@ export class Broadcaster implements ClientWatcher {
   #cancelFlush: Cancel | undefined;
   #lastFlushMs = Number.NEGATIVE_INFINITY;
   #whenEmpty: (() => void)[] = [];
-  #draining = false;
+  #open = false;
 
   constructor(options: BroadcasterOptions, parts: BroadcasterParts) {
     this.#options = options;
@@ -71,9 +71,19 @@ export class Broadcaster implements ClientWatcher {
     return this.#clients.size;
   }
 
+  /** From now on, clients may come in. */
+  open(): void {
+    this.#open = true;
+  }
+
+  /** From now on, none may; those that are in stay. */
+  refuse(): void {
+    this.#open = false;
+  }
+
   /** Whether one more client may come in now. */
   hasRoom(): boolean {
-    return !this.#draining && this.#clients.size < this.#options.maxClients;
+    return this.#open && this.#clients.size < this.#options.maxClients;
   }
 
   /**
@@ -83,18 +93,15 @@ export class Broadcaster implements ClientWatcher {
    * @param subjects valid patterns; `undefined` for all that the source delivers.
    */
   accept(socket: ClientSocket, subjects?: readonly string[]): Client {
-    const refused: CloseCause | undefined = this.#draining
-      ? "goingAway"
-      : this.hasRoom()
-        ? undefined
-        : "overloaded";
+    const refused: CloseCause = this.#open ? "overloaded" : "goingAway";
+    const welcome = this.hasRoom();
     const audience = this.#audienceFor(subjects);
     const client = new Client(socket, audience, this.#options, this.#meter, this.#clock, this);
     this.#clients.add(client);
     this.#meter.clientsTotal++;
     this.#meter.clientsActive++;
     this.#sweeper.start();
-    if (refused !== undefined) client.end(refused);
+    if (!welcome) client.end(refused);
     return client;
   }
 
@@ -139,14 +146,13 @@ export class Broadcaster implements ClientWatcher {
    * is empty, all of them when the time is up. Resolves when the last socket is closed or given up.
    */
   async drain(timeoutMs: number): Promise<void> {
-    this.#draining = true;
+    this.refuse();
     this.flush();
     this.#sweeper.drainUntil(this.#clock.nowMs() + timeoutMs);
     if (this.#clients.size + this.#closing.size > 0) {
       await new Promise<void>((resolve) => this.#whenEmpty.push(resolve));
     }
     this.#sweeper.stop();
-    this.#draining = false;
   }
 
   /** @internal A client tells that its connection is over. */
@@ -162,7 +168,7 @@ export class Broadcaster implements ClientWatcher {
   gone(client: Client): void {
     this.#closing.delete(client);
     if (this.#clients.size + this.#closing.size > 0) return;
-    if (!this.#draining) this.#sweeper.stop();
+    this.#sweeper.stop();
     for (const resolve of this.#whenEmpty.splice(0)) resolve();
   }
 

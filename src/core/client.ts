@@ -118,7 +118,10 @@ export class Client {
   receive(data: string | Uint8Array): void {
     if (this.state === "closing" || this.state === "closed") return;
     this.heard();
-    if (isLongerThan(data, this.#limits.maxFrameBytes)) return this.end("frameTooBig");
+    if (isLongerThan(data, this.#limits.maxFrameBytes)) {
+      this.end("frameTooBig");
+      return;
+    }
     const frame = readClientFrame(data);
     if (frame !== undefined) {
       this.#meter.clientFrames[frame.type]++;
@@ -226,18 +229,21 @@ export class Client {
   }
 
   /** From the queue to the socket, and back to the fast path when nothing is left. */
-  #feed(bufferedBytes: number): void {
-    if (this.#queue.length > 0) {
-      const envelopes = this.#queue.take(this.#limits.highWaterBytes - bufferedBytes);
+  #feed(): void {
+    while (this.#queue.length > 0) {
+      const buffered = this.socket.bufferedBytes();
+      if (buffered >= this.#limits.lowWaterBytes) return;
+      const envelopes = this.#queue.take(this.#limits.highWaterBytes - buffered);
       const bytes = envelopes.reduce((sum, envelope) => sum + envelope.byteLength, 0);
       this.#meter.queued -= envelopes.length;
       this.#meter.queuedBytes -= bytes;
       this.#meter.sent += envelopes.length;
       this.#meter.bytesSent += bytes;
       this.socket.write(envelopes);
-      this.#handedBytes += Math.max(0, this.socket.bufferedBytes() - bufferedBytes);
+      this.#handedBytes += Math.max(0, this.socket.bufferedBytes() - buffered);
+      // The socket may have closed while it was written to.
+      if (this.state !== "lagging") return;
     }
-    if (this.state !== "lagging" || this.#queue.length > 0) return;
     this.audience.flush();
     this.#joinedAtBytes = this.audience.writtenBytes;
     this.state = "live";

@@ -45,7 +45,7 @@ export interface Runtime {
 
 /** What TLS needs, in PEM. */
 export interface TlsFiles {
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
 }

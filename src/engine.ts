@@ -1,0 +1,184 @@
+import type { Hono } from "hono";
+import { Registry } from "prom-client";
+import type { Engine } from "./component/engine.ts";
+import type { Config } from "./config/config.ts";
+import { Broadcaster } from "./core/broadcaster.ts";
+import { EnvelopeEncoder } from "./core/envelope.ts";
+import type { Log } from "./core/log.ts";
+import { Meter } from "./core/meter.ts";
+import type { MessageSource, Publisher, SourceStatus } from "./core/source.ts";
+import { createApp } from "./http/app.ts";
+import type { StatusReport } from "./http/status.ts";
+import { libraryLog } from "./log/logtape.ts";
+import { showMetrics } from "./metrics/prometheus.ts";
+import { readNatsOptions } from "./nats-options.ts";
+import { Readiness } from "./readiness.ts";
+import { systemClock } from "./runtime/clock.ts";
+import { createRuntime } from "./runtime/detect.ts";
+import type { Listener, Runtime } from "./runtime/runtime.ts";
+import type { NatsConnection } from "./source/connect.ts";
+import { MemorySource } from "./source/memory.ts";
+import { NatsSource } from "./source/nats.ts";
+
+/** What a host may hand in; each has a default of our own. */
+export interface EngineDeps {
+  /** A connection to NATS that stays its owner's: it is never closed. Goes before `nats_url`. */
+  readonly natsConnection?: NatsConnection | undefined;
+  /** Where the metrics are shown as well; several components may share one. */
+  readonly metricsRegistry?: Registry | undefined;
+  readonly logger?: Log | undefined;
+}
+
+/** What the engine cannot know of itself, because the component around it does. */
+export type ComponentReport = Pick<StatusReport, "meta" | "health" | "dataFlow" | "schema">;
+
+/** A gateway put together: source, core, HTTP app and, where it has one, its own listener. */
+export class GatewayEngine implements Engine {
+  readonly meter: Meter;
+  /** The whole HTTP surface; a host mounts it with `route()`. */
+  readonly app: Hono;
+  readonly #config: Config;
+  readonly #runtime: Runtime;
+  readonly #listens: boolean;
+  readonly #source: MessageSource;
+  readonly #broadcaster: Broadcaster;
+  readonly #readiness: Readiness;
+  readonly #log: Log;
+  readonly #registries: readonly Registry[];
+  #listener: Listener | undefined;
+  #startedMs: number | undefined;
+  #hideMetrics: (() => void)[] = [];
+
+  constructor(parts: {
+    config: Config;
+    runtime: Runtime;
+    /** Whether it opens the configured port, or is mounted into a host's own server. */
+    listens: boolean;
+    source: MessageSource;
+    publisher: Publisher | undefined;
+    deps: EngineDeps;
+    report: ComponentReport;
+  }) {
+    const { config, runtime, deps } = parts;
+    this.#config = config;
+    this.#runtime = runtime;
+    this.#listens = parts.listens;
+    this.#source = parts.source;
+    this.#log = deps.logger ?? libraryLog();
+    this.meter = new Meter();
+    const own = new Registry();
+    this.#registries = deps.metricsRegistry === undefined ? [own] : [own, deps.metricsRegistry];
+    this.#broadcaster = new Broadcaster(config, {
+      clock: systemClock,
+      encoder: new EnvelopeEncoder(config),
+      fanout: runtime.sockets,
+      meter: this.meter,
+    });
+    this.#readiness = new Readiness(systemClock, parts.source, this.#broadcaster);
+    this.app = createApp(config, {
+      broadcaster: this.#broadcaster,
+      meter: this.meter,
+      sockets: runtime.sockets,
+      publisher: parts.publisher,
+      log: this.#log,
+      report: {
+        ...parts.report,
+        readiness: () => this.#readiness.report(),
+        metrics: async () => ({ contentType: own.contentType, text: await own.metrics() }),
+      },
+    });
+  }
+
+  get sourceStatus(): SourceStatus {
+    return this.#source.status;
+  }
+
+  /** What a host's own server needs beside the app; see `Runtime.websocket`. */
+  get websocket(): unknown {
+    return this.#runtime.websocket;
+  }
+
+  async start(): Promise<{ host: string; port: number }> {
+    const { host, port } = this.#config;
+    if (this.#listens) {
+      this.#listener = await this.#runtime.listen({ host, port, fetch: this.app.fetch as never });
+    }
+    this.#startedMs = systemClock.nowMs();
+    const metered = {
+      name: this.#config.name,
+      meter: this.meter,
+      uptimeSeconds: () => (systemClock.nowMs() - (this.#startedMs ?? systemClock.nowMs())) / 1000,
+    };
+    this.#hideMetrics = this.#registries.map((registry) => showMetrics(registry, metered));
+    this.#broadcaster.open();
+    this.#source.start({
+      message: (message) => this.#broadcaster.publish(message),
+      status: (status) => this.#sourceChanged(status),
+    });
+    return { host, port: this.#listener?.port ?? port };
+  }
+
+  async stop(timeoutMs: number): Promise<void> {
+    const untilMs = systemClock.nowMs() + timeoutMs;
+    const left = (): number => Math.max(0, untilMs - systemClock.nowMs());
+    this.#broadcaster.refuse();
+    this.#readiness.stopped();
+    // A NATS that does not answer must not take the clients' time for their last messages.
+    await this.#source.stop(left() / 2);
+    await this.#broadcaster.drain(left());
+    await this.#listener?.stop();
+    this.#listener = undefined;
+    this.#startedMs = undefined;
+    for (const hide of this.#hideMetrics.splice(0)) hide();
+  }
+
+  #sourceChanged(status: SourceStatus): void {
+    this.#readiness.sourceChanged(status);
+    if (status.state === "connected") {
+      this.#log.info("Messages come from {to}", { event: "source_connected", to: status.to });
+    } else if (status.state === "connecting") {
+      this.meter.countError("source", status.reason);
+      this.#log.warn("No messages come, and clients stay: {reason}", {
+        event: "source_lost",
+        reason: status.reason,
+      });
+    }
+  }
+}
+
+/**
+ * Puts a gateway together; nothing is opened yet.
+ *
+ * @throws SpillwayError `"CONFIG_INVALID"` (invalid) when a file that the configuration names cannot be read.
+ */
+export async function createEngine(
+  config: Config,
+  deps: EngineDeps,
+  report: ComponentReport,
+  listens: boolean,
+): Promise<GatewayEngine> {
+  const runtime = await createRuntime({
+    maxFrameBytes: config.maxFrameBytes,
+    readTimeoutMs: config.readTimeoutMs,
+    maxBodyBytes: config.maxPublishBytes,
+  });
+  const parts = { config, runtime, listens, deps, report };
+  const { subjects } = config;
+  if (deps.natsConnection === undefined && config.natsUrls.length === 0) {
+    const source = new MemorySource({ subjects });
+    const publisher = config.publish === false ? undefined : source;
+    return new GatewayEngine({ ...parts, source, publisher });
+  }
+  const { readFile } = await import("node:fs/promises");
+  const nats =
+    deps.natsConnection === undefined
+      ? {
+          options: await readNatsOptions(config, runtime.dialWebSocket, (path) =>
+            readFile(path, "utf8"),
+          ),
+        }
+      : { connection: deps.natsConnection };
+  const log = deps.logger ?? libraryLog();
+  const source = new NatsSource({ subjects, log, nats });
+  return new GatewayEngine({ ...parts, source, publisher: undefined });
+}

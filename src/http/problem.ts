@@ -1,0 +1,28 @@
+import type { Context } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+
+/** The titles that RFC 9110 §15 gives to what is answered here. */
+const TITLES: Partial<Record<ContentfulStatusCode, string>> = {
+  400: "Bad Request",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  413: "Content Too Large",
+  426: "Upgrade Required",
+  500: "Internal Server Error",
+  503: "Service Unavailable",
+};
+
+/** A refusal as `application/problem+json` (RFC 9457); `detail` says what to do. */
+export function problem(
+  c: Context,
+  status: ContentfulStatusCode,
+  detail: string,
+  headers: Record<string, string> = {},
+): Response {
+  const body = { type: "about:blank", title: TITLES[status] ?? "Error", status, detail };
+  return c.body(JSON.stringify(body), status, {
+    ...headers,
+    "Content-Type": "application/problem+json",
+  });
+}

@@ -1,0 +1,104 @@
+import { Counter, Gauge, Registry } from "prom-client";
+import type { Meter } from "../core/meter.ts";
+import { MeterHistogram } from "./meter-histogram.ts";
+
+/** A component whose figures are shown. */
+export interface Metered {
+  /** The value of the label `component`. */
+  readonly name: string;
+  readonly meter: Meter;
+  /** Seconds since it started; 0 when it is stopped. */
+  uptimeSeconds(): number;
+}
+
+/** What each registry shows: several components may share one. */
+const shown = new WeakMap<Registry, Set<Metered>>();
+
+/**
+ * Shows a component's figures on a registry, under the names that StreamKit's documentation
+ * promises and the facts that its code exports. They are read when asked for, so that counting
+ * stays an addition. Label values come from the configuration and from lists in the code, never
+ * from a subject or a client.
+ *
+ * @returns a function that takes the component off the registry again.
+ */
+export function showMetrics(registry: Registry, metered: Metered): () => void {
+  let components = shown.get(registry);
+  if (components === undefined) {
+    components = new Set();
+    shown.set(registry, components);
+    registerFamilies(registry, components);
+  }
+  const all = components;
+  all.add(metered);
+  return () => void all.delete(metered);
+}
+
+type Reading = (metered: Metered) => number;
+/** Values by the one label that a family has beside `component`. */
+type LabelledReading = (metered: Metered) => Iterable<readonly [label: string, value: number]>;
+
+function registerFamilies(registry: Registry, components: ReadonlySet<Metered>): void {
+  const registers = [registry];
+
+  const family = (kind: "counter" | "gauge", name: string, help: string, read: Reading): void => {
+    const options = { name: `websocket_${name}`, help, labelNames: ["component"], registers };
+    if (kind === "counter") {
+      new Counter({
+        ...options,
+        collect() {
+          this.reset();
+          for (const one of components) this.inc({ component: one.name }, read(one));
+        },
+      });
+    } else {
+      new Gauge({
+        ...options,
+        collect() {
+          this.reset();
+          for (const one of components) this.set({ component: one.name }, read(one));
+        },
+      });
+    }
+  };
+
+  const labelled = (name: string, help: string, label: string, read: LabelledReading): void => {
+    new Counter({
+      name: `websocket_${name}`,
+      help,
+      labelNames: ["component", label],
+      registers,
+      collect() {
+        this.reset();
+        for (const one of components) {
+          for (const [value, count] of read(one)) {
+            this.inc({ component: one.name, [label]: value }, count);
+          }
+        }
+      },
+    });
+  };
+
+  const histogram = (name: string, help: string, read: (meter: Meter) => Meter["messageBytes"]): void => {
+    const options = { name: `websocket_${name}`, help, registers };
+    new MeterHistogram(options, components, (one) => read(one.meter));
+  };
+
+  family("counter", "clients_total", "Clients that ever connected.", (c) => c.meter.clientsTotal);
+  family("gauge", "clients_active", "Clients connected now.", (c) => c.meter.clientsActive);
+  family("gauge", "clients_lagging", "Clients fed from a queue of their own because they lag.", (c) => c.meter.clientsLagging);
+  family("counter", "messages_received_total", "Messages that the source handed over.", (c) => c.meter.messagesReceived);
+  family("counter", "bytes_received_total", "Bytes of data in the messages received.", (c) => c.meter.bytesReceived);
+  family("counter", "messages_offered_total", "Deliveries due: a message counts for each client it is meant for. Equals sent + queued + dropped.", (c) => c.meter.offered);
+  family("counter", "messages_sent_total", "Messages sent to clients.", (c) => c.meter.sent);
+  family("counter", "bytes_sent_total", "Bytes of envelopes sent to clients.", (c) => c.meter.bytesSent);
+  family("gauge", "messages_queued", "Deliveries that wait in lagging clients' queues.", (c) => c.meter.queued);
+  family("gauge", "queued_bytes", "Bytes that wait in lagging clients' queues.", (c) => c.meter.queuedBytes);
+  labelled("messages_dropped_total", "Deliveries that a client will not get, by reason.", "reason", (c) => Object.entries(c.meter.dropped));
+  labelled("client_disconnections_total", "Connections that ended, by reason.", "disconnect_reason", (c) => c.meter.disconnections);
+  labelled("client_frames_total", "Frames from clients that were understood, by type.", "type", (c) => Object.entries(c.meter.clientFrames));
+  labelled("errors_total", "Errors, by type.", "error_type", (c) => c.meter.errors);
+  family("gauge", "server_uptime_seconds", "Seconds since the component started.", (c) => c.uptimeSeconds());
+  histogram("broadcast_duration_seconds", "Time that one flush to all clients took.", (meter) => meter.broadcastSeconds);
+  histogram("message_size_bytes", "Size of the messages received.", (meter) => meter.messageBytes);
+}

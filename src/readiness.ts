@@ -1,0 +1,56 @@
+import type { Broadcaster } from "./core/broadcaster.ts";
+import type { Clock } from "./core/clock.ts";
+import type { MessageSource, SourceStatus } from "./core/source.ts";
+import type { Readiness as ReadinessReport } from "./http/status.ts";
+
+/** A source that was connected may be away so long before traffic is sent elsewhere: it mostly comes back. */
+const GRACE_MS = 2000;
+
+/** Whether traffic should be sent here: fast to say no, and with reasons. */
+export class Readiness {
+  readonly #clock: Clock;
+  readonly #source: MessageSource;
+  readonly #broadcaster: Broadcaster;
+  #wasConnected = false;
+  #lostMs = 0;
+  #stopped = true;
+
+  constructor(clock: Clock, source: MessageSource, broadcaster: Broadcaster) {
+    this.#clock = clock;
+    this.#source = source;
+    this.#broadcaster = broadcaster;
+  }
+
+  sourceChanged(status: SourceStatus): void {
+    this.#stopped = false;
+    if (status.state === "connected") {
+      this.#wasConnected = true;
+      this.#lostMs = 0;
+    } else if (this.#lostMs === 0) {
+      this.#lostMs = this.#clock.nowMs();
+    }
+  }
+
+  stopped(): void {
+    this.#stopped = true;
+    this.#wasConnected = false;
+  }
+
+  report(): ReadinessReport {
+    const reasons: string[] = [];
+    const { status } = this.#source;
+    if (this.#stopped) {
+      reasons.push("the gateway is not running");
+    } else {
+      if (status.state === "connecting" && !this.#inGrace()) {
+        reasons.push(`the source is not connected: ${status.reason}`);
+      }
+      if (!this.#broadcaster.hasRoom()) reasons.push("no more clients are taken in");
+    }
+    return { ready: reasons.length === 0, reasons };
+  }
+
+  #inGrace(): boolean {
+    return this.#wasConnected && this.#clock.nowMs() - this.#lostMs < GRACE_MS;
+  }
+}

@@ -1,0 +1,88 @@
+#!/usr/bin/env node
+import { readFile } from "node:fs/promises";
+import process from "node:process";
+import { helpText } from "./config/describe.ts";
+import { type Loaded, loadConfig } from "./config/load.ts";
+import type { Config } from "./config/config.ts";
+import { reasonOf } from "./core/errors.ts";
+import type { Log } from "./core/log.ts";
+import { configureLog } from "./log/logtape.ts";
+import { createOutput } from "./output.ts";
+import { VERSION } from "./version.ts";
+
+/**
+ * How the command ends.
+ *
+ * - 0: stopped as it was told to, or `--help` and `--version`.
+ * - 1: the configuration is wrong, or the port cannot be had.
+ * - 2: a second signal came before the stop was over.
+ */
+const EXIT = { clean: 0, configuration: 1, forced: 2 } as const;
+
+const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
+
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`${reasonOf(error)}\n`);
+  process.exit(EXIT.configuration);
+}
+
+async function main(): Promise<void> {
+  const loaded: Loaded = await loadConfig({
+    argv: process.argv.slice(2),
+    env: process.env,
+    readTextFile: (path) => readFile(path, "utf8"),
+  });
+  if (loaded.kind === "help") process.stdout.write(helpText(VERSION));
+  else if (loaded.kind === "version") process.stdout.write(`${VERSION}\n`);
+  else await serve(loaded.config);
+}
+
+async function serve(config: Config): Promise<void> {
+  const terminal = process.stdout.isTTY === true;
+  const log = await configureLog({
+    level: config.logLevel,
+    format: config.logFormat === "auto" ? (terminal ? "pretty" : "json") : config.logFormat,
+    write: (text) => void process.stdout.write(text),
+  });
+  const output = createOutput(config, { logger: log });
+  output.initialize();
+  await output.start();
+  announce(config, output.outputPorts()[0]?.config.data.port as number, log);
+
+  const stop = (signal: string): void => {
+    log.info("Stopping on {signal}; again ends at once", { event: "stopping", signal });
+    for (const name of ["SIGTERM", "SIGINT"] as const) {
+      process.removeAllListeners(name);
+      process.once(name, () => process.exit(EXIT.forced));
+    }
+    output.stop(config.stopTimeoutMs).then(
+      () => {
+        log.info("Stopped", { event: "stopped" });
+        process.exit(EXIT.clean);
+      },
+      (error) => {
+        log.error("Cannot stop: {reason}", { reason: reasonOf(error) });
+        process.exit(EXIT.forced);
+      },
+    );
+  };
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stop(name));
+}
+
+/** Says where clients connect, and what a newcomer may wonder about. */
+function announce(config: Config, port: number, log: Log): void {
+  const { host, path } = config;
+  const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  if (config.natsUrls.length === 0) {
+    log.warn(
+      "No NATS is configured: messages come from memory, and from POST {url}/publish/<subject>. Set NATS_URL to carry your own",
+      { event: "embedded", url },
+    );
+  }
+  if (LOOPBACK.has(host)) {
+    log.info("Only this machine can connect; --host 0.0.0.0 opens it to others", { event: "loopback" });
+  }
+  log.info("Listening on {url}{path}", { event: "listening", url, host, port, path });
+}

@@ -1,0 +1,220 @@
+import { describe, expect, test } from "bun:test";
+import { Stage } from "./stage.ts";
+
+const KILOBYTE = "x".repeat(1024);
+
+/** A client that reads nothing and lags, and one that keeps up. */
+function laggard(stage: Stage) {
+  const slow = stage.join();
+  const healthy = stage.join();
+  slow.socket.reads = false;
+  stage.publish(KILOBYTE);
+  stage.clock.advance(300);
+  expect(slow.client.state).toBe("lagging");
+  return { slow, healthy };
+}
+
+describe("Client that lags", () => {
+  test("leaves its audience above the high-water mark, and the others notice nothing", () => {
+    const stage = new Stage();
+    const { slow, healthy } = laggard(stage);
+    stage.publish("next");
+    stage.clock.advance(2);
+    expect(healthy.socket.payloads.at(-1)).toBe("next");
+    expect(slow.socket.received).toHaveLength(1);
+    expect(stage.meter.clientsLagging).toBe(1);
+    expect(stage.meter.queued).toBe(1);
+    stage.expectBalance();
+  });
+
+  test("gets its queue in order below the low-water mark, rejoins, and misses nothing", () => {
+    const stage = new Stage();
+    const { slow, healthy } = laggard(stage);
+    for (let n = 0; n < 20; n++) stage.publish(n);
+    slow.socket.reads = true;
+    slow.socket.buffered = 0;
+    stage.clock.advance(10);
+    expect(slow.client.state).toBe("live");
+    stage.publish("live again");
+    stage.clock.advance(2);
+    expect(slow.socket.payloads).toEqual(healthy.socket.payloads);
+    expect(stage.meter.clientsLagging).toBe(0);
+    expect(stage.meter.queued).toBe(0);
+    stage.expectBalance();
+  });
+
+  test("stays out of its audience between the marks", () => {
+    const stage = new Stage();
+    const { slow } = laggard(stage);
+    slow.socket.buffered = 500;
+    stage.clock.advance(20);
+    expect(slow.client.state).toBe("lagging");
+  });
+
+  test("is found before the next sweep when its audience got more than the high-water mark", () => {
+    const stage = new Stage();
+    const { client, socket } = stage.join();
+    socket.reads = false;
+    stage.publish(KILOBYTE);
+    stage.clock.advance(0);
+    expect(client.state).toBe("lagging");
+  });
+
+  test("is closed with 4510 when its queue is full, and what it missed is counted", () => {
+    const stage = new Stage({ maxQueueMessages: 3 });
+    const { slow, healthy } = laggard(stage);
+    for (let n = 0; n < 4; n++) stage.publish(n);
+    expect(slow.socket.closedWith).toBe(4510);
+    expect(stage.meter.dropped.slow_consumer).toBe(4);
+    expect(stage.meter.queued).toBe(0);
+    expect(stage.meter.queuedBytes).toBe(0);
+    stage.clock.advance(2);
+    expect(healthy.socket.received).toHaveLength(5);
+    stage.expectBalance();
+  });
+
+  test("is closed with 4511 and dropped when its buffer does not move for write_timeout", () => {
+    const stage = new Stage({ writeTimeoutMs: 5000 });
+    const { slow, healthy } = laggard(stage);
+    stage.clock.advance(4000);
+    expect(slow.socket.closedWith).toBeUndefined();
+    stage.clock.advance(2000);
+    expect(slow.socket.closedWith).toBe(4511);
+    expect(slow.socket.terminated).toBe(true);
+    expect(healthy.socket.closedWith).toBeUndefined();
+    stage.expectBalance();
+  });
+
+  test("lives on as long as its buffer moves", () => {
+    const stage = new Stage({ writeTimeoutMs: 5000 });
+    const { slow } = laggard(stage);
+    for (let step = 0; step < 5; step++) {
+      stage.clock.advance(4000);
+      slow.socket.buffered -= 100;
+    }
+    expect(slow.socket.closedWith).toBeUndefined();
+  });
+
+  test("that takes nothing is cut below the high-water mark too", () => {
+    const stage = new Stage({ writeTimeoutMs: 5000 });
+    const { socket } = stage.join();
+    socket.reads = false;
+    for (let second = 0; second < 7; second++) {
+      stage.publish("tick");
+      stage.clock.advance(1000);
+    }
+    expect(socket.closedWith).toBe(4511);
+  });
+
+  test("whose peer vanishes has its queue counted as abandoned", () => {
+    const stage = new Stage();
+    const { slow } = laggard(stage);
+    stage.publish(1);
+    slow.client.closed(1006);
+    expect(stage.meter.dropped.abandoned).toBe(1);
+    expect(stage.meter.disconnections.get("vanished")).toBe(1);
+    expect(stage.meter.clientsLagging).toBe(0);
+    stage.expectBalance();
+  });
+});
+
+describe("Keepalive", () => {
+  test("pings each client every ping_interval", () => {
+    const stage = new Stage({ pingIntervalMs: 1000, readTimeoutMs: 60_000 });
+    const { socket } = stage.join();
+    stage.clock.advance(10_500);
+    expect(socket.pings).toBeWithin(9, 11);
+  });
+
+  test("takes a pong as life, for ever", () => {
+    const stage = new Stage({ pingIntervalMs: 1000, readTimeoutMs: 3000 });
+    const { client, socket } = stage.join();
+    for (let second = 0; second < 100; second++) {
+      stage.clock.advance(1000);
+      client.heard();
+    }
+    expect(socket.closedWith).toBeUndefined();
+  });
+
+  test("closes a silent client with 4513 after read_timeout", () => {
+    const stage = new Stage({ pingIntervalMs: 1000, readTimeoutMs: 3000 });
+    const { socket } = stage.join();
+    stage.clock.advance(2900);
+    expect(socket.closedWith).toBeUndefined();
+    stage.clock.advance(1000);
+    expect(socket.closedWith).toBe(4513);
+    expect(stage.meter.errors.get("no_pong")).toBe(1);
+  });
+
+  test("leaves no timer when the last client is gone", () => {
+    const stage = new Stage();
+    const { client } = stage.join();
+    expect(stage.clock.timers).toBe(1);
+    client.closed(1000);
+    expect(stage.clock.timers).toBe(0);
+    expect(stage.meter.disconnections.get("client")).toBe(1);
+  });
+});
+
+describe("Frames from a client", () => {
+  test("of StreamKit's kinds are counted and change nothing", () => {
+    const stage = new Stage();
+    const { client, socket } = stage.join();
+    for (const frame of [
+      { type: "ack", id: "x", timestamp: 1 },
+      { type: "nack", id: "x", payload: { reason: "publish_failed", error: "e" } },
+      { type: "slow", id: "bp-1", payload: { utilization: 0.9 } },
+      { type: "ok" },
+    ]) {
+      client.receive(JSON.stringify(frame));
+    }
+    client.receive(new TextEncoder().encode('{"type":"ack","id":"binary"}'));
+    expect(stage.meter.clientFrames).toEqual({ ack: 2, nack: 1, slow: 1, ok: 1 });
+    expect(stage.meter.errorsTotal).toBe(0);
+    expect(socket.received).toEqual([]);
+  });
+
+  test.each(["", "{", "null", "[]", "7", '"ack"', "{}", '{"type":"ack"}', '{"type":"data","id":"1"}'])(
+    "that read %j are malformed",
+    (text) => {
+      const stage = new Stage();
+      const { client } = stage.join();
+      client.receive(text);
+      expect(stage.meter.errors.get("malformed_frame")).toBe(1);
+    },
+  );
+
+  test("that are malformed are ignored within the budget, and past it close with 4400", () => {
+    const stage = new Stage({ maxMalformedFrames: 2 });
+    const { client, socket } = stage.join();
+    client.receive("x");
+    client.receive(new Uint8Array([0xff]));
+    expect(socket.closedWith).toBeUndefined();
+    client.receive("x");
+    expect(socket.closedWith).toBe(4400);
+    expect(stage.meter.errors.get("malformed_frame")).toBe(3);
+  });
+
+  test("longer than max_frame_bytes close with 1009, counted in UTF-8", () => {
+    const stage = new Stage({ maxFrameBytes: 1024 });
+    const { client, socket } = stage.join();
+    client.receive(JSON.stringify({ type: "ok", pad: "é".repeat(490) }));
+    expect(socket.closedWith).toBeUndefined();
+    client.receive(JSON.stringify({ type: "ok", pad: "é".repeat(510) }));
+    expect(socket.closedWith).toBe(1009);
+    expect(stage.meter.errors.get("frame_too_big")).toBe(1);
+  });
+
+  test("after the end change nothing, and ending twice is ending once", () => {
+    const stage = new Stage();
+    const { client, socket } = stage.join();
+    client.end("goingAway");
+    client.end("slowConsumer");
+    client.closed(1006);
+    client.receive("x");
+    expect(socket.closedWith).toBe(1001);
+    expect([...stage.meter.disconnections]).toEqual([["goingAway", 1]]);
+    expect(stage.meter.errorsTotal).toBe(0);
+    stage.expectBalance();
+  });
+});
