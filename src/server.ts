@@ -1,14 +1,14 @@
 #!/usr/bin/env node
 import { readFile } from "node:fs/promises";
 import process from "node:process";
+import type { Config } from "./config/config.ts";
 import { helpText } from "./config/describe.ts";
 import { type Loaded, loadConfig } from "./config/load.ts";
-import type { Config } from "./config/config.ts";
 import { reasonOf } from "./core/errors.ts";
 import type { Log } from "./core/log.ts";
+import { assembleOutput } from "./gateway/output.ts";
+import { VERSION } from "./gateway/version.ts";
 import { configureLog } from "./log/logtape.ts";
-import { createOutput } from "./output.ts";
-import { VERSION } from "./version.ts";
 
 /**
  * How the command ends.
@@ -46,10 +46,10 @@ async function serve(config: Config): Promise<void> {
     format: config.logFormat === "auto" ? (terminal ? "pretty" : "json") : config.logFormat,
     write: (text) => void process.stdout.write(text),
   });
-  const output = createOutput(config, { logger: log });
+  const output = assembleOutput(config, { logger: log });
   output.initialize();
   await output.start();
-  announce(config, output.outputPorts()[0]?.config.data.port as number, log);
+  announce(config, output.outputPorts()[0]?.config.data.port ?? config.port, log);
 
   const stop = (signal: string): void => {
     log.info("Stopping on {signal}; again ends at once", { event: "stopping", signal });
@@ -77,12 +77,22 @@ function announce(config: Config, port: number, log: Log): void {
   const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
   if (config.natsUrls.length === 0) {
     log.warn(
-      "No NATS is configured: messages come from memory, and from POST {url}/publish/<subject>. Set NATS_URL to carry your own",
-      { event: "embedded", url },
+      "No NATS is configured: messages come from the page at {url} and from {publish}; NATS_URL carries your own",
+      { event: "embedded", url, publish: `POST ${url}/publish/<subject>` },
     );
   }
   if (LOOPBACK.has(host)) {
-    log.info("Only this machine can connect; --host 0.0.0.0 opens it to others", { event: "loopback" });
+    log.info("Only this machine can connect; --host 0.0.0.0 opens it to others", {
+      event: "loopback",
+    });
   }
-  log.info("Listening on {url}{path}", { event: "listening", url, host, port, path });
+  const stream = `${url.replace("http", "ws")}${path}`;
+  log.info("Listening; clients connect to {stream}", {
+    event: "listening",
+    stream,
+    url,
+    host,
+    port,
+    path,
+  });
 }

@@ -168,8 +168,7 @@ export class Client {
       return;
     }
     if (this.state === "live" && buffered > this.#limits.highWaterBytes) this.#leaveAudience();
-    else if (this.state === "lagging" && buffered < this.#limits.lowWaterBytes)
-      this.#feed(buffered);
+    else if (this.state === "lagging" && buffered < this.#limits.lowWaterBytes) this.#feed();
   }
 
   /** The server ends the connection. State first, calls out last: the socket may answer at once. */

@@ -89,3 +89,13 @@ export function withoutCovered(patterns: readonly string[]): string[] {
 export function isReserved(subject: string): boolean {
   return subject.startsWith("$") || subject.startsWith("_");
 }
+
+/** Whether a subject is carried for a pattern: it matches, and no wildcard stands for NATS itself. */
+export function carries(pattern: string, subject: string): boolean {
+  return subjectMatches(pattern, subject) && (isReserved(pattern) || !isReserved(subject));
+}
+
+/** Whether some of what a client's pattern asks for is carried for a pattern of the configuration. */
+export function exposes(pattern: string, asked: string): boolean {
+  return subjectsIntersect(pattern, asked) && (isReserved(pattern) || !isReserved(asked));
+}

@@ -1,9 +1,8 @@
 import { Hono } from "hono";
-import { secureHeaders } from "hono/secure-headers";
 import { reasonOf } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { Publisher } from "../core/source.ts";
-import { consolePage } from "./console-page.ts";
+import { consoleRoutes } from "./console-routes.ts";
 import { problem } from "./problem.ts";
 import { publishRoutes } from "./publish.ts";
 import { type StatusReport, statusRoutes } from "./status.ts";
@@ -37,11 +36,15 @@ export function createApp(options: AppOptions, parts: AppParts): Hono {
   app.route("/", statusRoutes(parts.report));
   const served = [options.path, "/livez", "/readyz", "/healthz", "/metrics", "/schema.json", "/"];
   if (parts.publisher !== undefined) {
-    const { subjects, allowedOrigins, maxPublishBytes: maxBytes } = options;
-    app.route("/", publishRoutes({ subjects, allowedOrigins, maxBytes }, parts.publisher));
+    const publish = publishRoutes(
+      { ...options, maxBytes: options.maxPublishBytes },
+      parts.publisher,
+    );
+    app.route("/", publish);
     app.all("/publish/:subject", (c) => notAllowed(c, "POST"));
   }
-  app.get("/", secureHeaders(), (c) => c.html(consolePage({ path: options.path, publish: parts.publisher !== undefined })));
+  const { path, subjects } = options;
+  app.route("/", consoleRoutes({ path, subjects, publish: parts.publisher !== undefined }));
   for (const path of served) app.all(path, (c) => notAllowed(c, "GET, HEAD"));
   return app;
 }

@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { z } from "zod";
 import type { Publisher } from "../core/source.ts";
-import { isReserved, subjectFault, subjectMatches } from "../core/subject.ts";
+import { carries, subjectFault } from "../core/subject.ts";
 import { isAllowedOrigin } from "./origin.ts";
 import { problem } from "./problem.ts";
 
@@ -19,11 +19,6 @@ const subjectParameter = z.object({
     const fault = subjectFault(subject, false);
     if (fault !== undefined) {
       context.addIssue({ code: "custom", message: `subject "${subject}" ${fault}` });
-    } else if (isReserved(subject)) {
-      context.addIssue({
-        code: "custom",
-        message: `subject "${subject}" must not begin with "$" or "_": those are reserved for NATS`,
-      });
     }
   }),
 });
@@ -47,8 +42,12 @@ export function publishRoutes(options: PublishOptions, publisher: Publisher): Ho
     }),
     async (c) => {
       const { subject } = c.req.valid("param");
-      if (!options.subjects.some((pattern) => subjectMatches(pattern, subject))) {
-        return problem(c, 400, `subject "${subject}" is carried by none of ${options.subjects.join(", ")}`);
+      if (!options.subjects.some((pattern) => carries(pattern, subject))) {
+        return problem(
+          c,
+          400,
+          `subject "${subject}" is carried by none of ${options.subjects.join(", ")}`,
+        );
       }
       const data = new Uint8Array(await c.req.arrayBuffer());
       publisher.publish({ subject, data });

@@ -24,6 +24,9 @@ export const streamQuery = z.looseObject({
   /** Only these, parted by commas. */
   subjects: subjectList.optional(),
   ...Object.fromEntries(
-    NOT_BUILT.map((name) => [name, z.undefined(`"${name}" is not supported by this version`)]),
+    NOT_BUILT.map((name) => [
+      name,
+      z.undefined(`"${name}" is not supported by this version`).optional(),
+    ]),
   ),
 });

@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import type { Broadcaster } from "../core/broadcaster.ts";
 import type { Client } from "../core/client.ts";
 import type { Meter } from "../core/meter.ts";
-import { subjectsIntersect } from "../core/subject.ts";
+import { exposes } from "../core/subject.ts";
 import { handshakeFault } from "./handshake.ts";
 import { isAllowedOrigin } from "./origin.ts";
 import { problem } from "./problem.ts";
@@ -33,7 +33,8 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
     options.path,
     async (c, next) => {
       await next();
-      if (c.res.status >= 400) meter.countError("handshake", `handshake refused with ${c.res.status}`);
+      if (c.res.status >= 400)
+        meter.countError("handshake", `handshake refused with ${c.res.status}`);
     },
     async (c, next) => {
       const fault = handshakeFault(c);
@@ -54,7 +55,7 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
     async (c) => {
       const { subjects } = c.req.valid("query");
       const hidden = subjects?.find(
-        (subject) => !options.subjects.some((exposed) => subjectsIntersect(exposed, subject)),
+        (subject) => !options.subjects.some((exposed) => exposes(exposed, subject)),
       );
       if (hidden !== undefined) {
         return problem(c, 403, `Nothing of "${hidden}" is exposed by this endpoint`);
@@ -65,7 +66,10 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
 }
 
 /** One connection's way into the core. */
-function connection(broadcaster: Broadcaster, subjects: readonly string[] | undefined): ConnectionEvents {
+function connection(
+  broadcaster: Broadcaster,
+  subjects: readonly string[] | undefined,
+): ConnectionEvents {
   let client: Client | undefined;
   return {
     open(socket) {

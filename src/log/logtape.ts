@@ -32,7 +32,7 @@ export async function configureLog({ level, format, write }: LogOptions): Promis
   const formatter =
     format === "json"
       ? getJsonLinesFormatter()
-      : getAnsiColorFormatter({ timestamp: "time", categoryColor: null });
+      : getAnsiColorFormatter({ timestamp: "time", value: "bare" });
   await configure({
     sinks: { output: (record) => write(formatter(record)) },
     loggers: [

@@ -1,4 +1,4 @@
-import { Counter, Gauge, Registry } from "prom-client";
+import { Counter, Gauge, type Registry } from "prom-client";
 import type { Meter } from "../core/meter.ts";
 import { MeterHistogram } from "./meter-histogram.ts";
 
@@ -79,26 +79,86 @@ function registerFamilies(registry: Registry, components: ReadonlySet<Metered>):
     });
   };
 
-  const histogram = (name: string, help: string, read: (meter: Meter) => Meter["messageBytes"]): void => {
+  const histogram = (
+    name: string,
+    help: string,
+    read: (meter: Meter) => Meter["messageBytes"],
+  ): void => {
     const options = { name: `websocket_${name}`, help, registers };
     new MeterHistogram(options, components, (one) => read(one.meter));
   };
 
   family("counter", "clients_total", "Clients that ever connected.", (c) => c.meter.clientsTotal);
   family("gauge", "clients_active", "Clients connected now.", (c) => c.meter.clientsActive);
-  family("gauge", "clients_lagging", "Clients fed from a queue of their own because they lag.", (c) => c.meter.clientsLagging);
-  family("counter", "messages_received_total", "Messages that the source handed over.", (c) => c.meter.messagesReceived);
-  family("counter", "bytes_received_total", "Bytes of data in the messages received.", (c) => c.meter.bytesReceived);
-  family("counter", "messages_offered_total", "Deliveries due: a message counts for each client it is meant for. Equals sent + queued + dropped.", (c) => c.meter.offered);
+  family(
+    "gauge",
+    "clients_lagging",
+    "Clients fed from a queue of their own because they lag.",
+    (c) => c.meter.clientsLagging,
+  );
+  family(
+    "counter",
+    "messages_received_total",
+    "Messages that the source handed over.",
+    (c) => c.meter.messagesReceived,
+  );
+  family(
+    "counter",
+    "bytes_received_total",
+    "Bytes of data in the messages received.",
+    (c) => c.meter.bytesReceived,
+  );
+  family(
+    "counter",
+    "messages_offered_total",
+    "Deliveries due: a message counts for each client it is meant for. Equals sent + queued + dropped.",
+    (c) => c.meter.offered,
+  );
   family("counter", "messages_sent_total", "Messages sent to clients.", (c) => c.meter.sent);
-  family("counter", "bytes_sent_total", "Bytes of envelopes sent to clients.", (c) => c.meter.bytesSent);
-  family("gauge", "messages_queued", "Deliveries that wait in lagging clients' queues.", (c) => c.meter.queued);
-  family("gauge", "queued_bytes", "Bytes that wait in lagging clients' queues.", (c) => c.meter.queuedBytes);
-  labelled("messages_dropped_total", "Deliveries that a client will not get, by reason.", "reason", (c) => Object.entries(c.meter.dropped));
-  labelled("client_disconnections_total", "Connections that ended, by reason.", "disconnect_reason", (c) => c.meter.disconnections);
-  labelled("client_frames_total", "Frames from clients that were understood, by type.", "type", (c) => Object.entries(c.meter.clientFrames));
+  family(
+    "counter",
+    "bytes_sent_total",
+    "Bytes of envelopes sent to clients.",
+    (c) => c.meter.bytesSent,
+  );
+  family(
+    "gauge",
+    "messages_queued",
+    "Deliveries that wait in lagging clients' queues.",
+    (c) => c.meter.queued,
+  );
+  family(
+    "gauge",
+    "queued_bytes",
+    "Bytes that wait in lagging clients' queues.",
+    (c) => c.meter.queuedBytes,
+  );
+  labelled(
+    "messages_dropped_total",
+    "Deliveries that a client will not get, by reason.",
+    "reason",
+    (c) => Object.entries(c.meter.dropped),
+  );
+  labelled(
+    "client_disconnections_total",
+    "Connections that ended, by reason.",
+    "disconnect_reason",
+    (c) => c.meter.disconnections,
+  );
+  labelled(
+    "client_frames_total",
+    "Frames from clients that were understood, by type.",
+    "type",
+    (c) => Object.entries(c.meter.clientFrames),
+  );
   labelled("errors_total", "Errors, by type.", "error_type", (c) => c.meter.errors);
-  family("gauge", "server_uptime_seconds", "Seconds since the component started.", (c) => c.uptimeSeconds());
-  histogram("broadcast_duration_seconds", "Time that one flush to all clients took.", (meter) => meter.broadcastSeconds);
+  family("gauge", "server_uptime_seconds", "Seconds since the component started.", (c) =>
+    c.uptimeSeconds(),
+  );
+  histogram(
+    "broadcast_duration_seconds",
+    "Time that one flush to all clients took.",
+    (meter) => meter.broadcastSeconds,
+  );
   histogram("message_size_bytes", "Size of the messages received.", (meter) => meter.messageBytes);
 }

@@ -3,7 +3,7 @@ import type { Envelope } from "../core/envelope.ts";
 import type { ClientSocket, SendResult } from "../core/socket.ts";
 import { honoEvents, type SocketRuntime } from "../http/sockets.ts";
 import { cannotListen } from "./faults.ts";
-import type { Runtime, SocketLimits, TlsFiles } from "./runtime.ts";
+import type { Runtime, SocketLimits } from "./runtime.ts";
 import { Topics } from "./topics.ts";
 
 /** The part of Deno's own namespace that is used here. */
@@ -16,7 +16,11 @@ interface DenoNamespace {
     options: { hostname: string; port: number; onListen: () => void; signal: AbortSignal },
     handler: (request: Request, info: unknown) => Response | Promise<Response>,
   ): { addr: { port: number }; finished: Promise<void> };
-  createHttpClient(options: { caCerts?: string[]; cert?: string; key?: string }): unknown;
+  createHttpClient(options: {
+    caCerts: string[];
+    cert: string | undefined;
+    key: string | undefined;
+  }): unknown;
 }
 
 /** What Deno says when a peer did not answer the ping that it sent by itself. */
@@ -33,6 +37,7 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
   const { Deno } = globalThis as unknown as { Deno: DenoNamespace };
   const idleTimeout = Math.max(2, Math.ceil(limits.readTimeoutMs / 1000));
   const topics = new Topics<WebSocket>();
+  let client: unknown;
 
   const sockets: SocketRuntime = {
     async upgrade(c, events) {
@@ -89,12 +94,9 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
         throw cannotListen(host, port, cause);
       }
     },
-    dialWebSocket(url, tls: TlsFiles) {
-      const { ca, ...identity } = tls;
-      const client = Deno.createHttpClient({
-        ...(ca !== undefined && { caCerts: [ca] }),
-        ...identity,
-      });
+    dialWebSocket(url, { ca, cert, key }) {
+      // One serves all dials: an adapter belongs to one gateway, and that to one set of files.
+      client ??= Deno.createHttpClient({ caCerts: ca === undefined ? [] : [ca], cert, key });
       return new WebSocket(url, { client } as never);
     },
   };

@@ -174,15 +174,22 @@ describe("Frames from a client", () => {
     expect(socket.received).toEqual([]);
   });
 
-  test.each(["", "{", "null", "[]", "7", '"ack"', "{}", '{"type":"ack"}', '{"type":"data","id":"1"}'])(
-    "that read %j are malformed",
-    (text) => {
-      const stage = new Stage();
-      const { client } = stage.join();
-      client.receive(text);
-      expect(stage.meter.errors.get("malformed_frame")).toBe(1);
-    },
-  );
+  test.each([
+    "",
+    "{",
+    "null",
+    "[]",
+    "7",
+    '"ack"',
+    "{}",
+    '{"type":"ack"}',
+    '{"type":"data","id":"1"}',
+  ])("that read %j are malformed", (text) => {
+    const stage = new Stage();
+    const { client } = stage.join();
+    client.receive(text);
+    expect(stage.meter.errors.get("malformed_frame")).toBe(1);
+  });
 
   test("that are malformed are ignored within the budget, and past it close with 4400", () => {
     const stage = new Stage({ maxMalformedFrames: 2 });

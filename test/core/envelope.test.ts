@@ -6,7 +6,12 @@ const TIME_MS = 1_732_300_000_000;
 
 function encode(
   data: string | Uint8Array,
-  options: { payloadFormat?: PayloadFormat; headers?: string[]; sent?: Map<string, string[]>; subject?: string } = {},
+  options: {
+    payloadFormat?: PayloadFormat;
+    headers?: string[];
+    sent?: Map<string, string[]>;
+    subject?: string;
+  } = {},
 ): string {
   const encoder = new EnvelopeEncoder({
     payloadFormat: options.payloadFormat ?? "raw",
@@ -62,12 +67,16 @@ describe("Envelope carries", () => {
       fc.uint8Array({ maxLength: 300 }),
       fc.json().map((json) => new TextEncoder().encode(json)),
       fc.string({ unit: "binary" }).map((text) => new TextEncoder().encode(text)),
-      fc.constantFrom("\ufeff1", "\ufeff", "\u2028", "nul", "[", '"\\ud800"').map((text) => new TextEncoder().encode(text)),
+      fc
+        .constantFrom("\ufeff1", "\ufeff", "\u2028", "nul", "[", '"\\ud800"')
+        .map((text) => new TextEncoder().encode(text)),
     );
     fc.assert(
       fc.property(anyData, (data) => {
         const text = encode(data);
-        expect(decode(text)).toEqual(Array.from(data, (byte) => (byte === 10 && isJson(text) ? 32 : byte)));
+        expect(decode(text)).toEqual(
+          Array.from(data, (byte) => (byte === 10 && isJson(text) ? 32 : byte)),
+        );
       }),
       { numRuns: 2000 },
     );

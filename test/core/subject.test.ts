@@ -13,7 +13,10 @@ import { SubjectTrie } from "../../src/core/subject-trie.ts";
 const token = fc.constantFrom("a", "b", "c");
 const subject = fc.array(token, { minLength: 1, maxLength: 4 }).map((tokens) => tokens.join("."));
 const pattern = fc
-  .tuple(fc.array(fc.constantFrom("a", "b", "c", "*"), { maxLength: 3 }), fc.constantFrom("a", "*", ">"))
+  .tuple(
+    fc.array(fc.constantFrom("a", "b", "c", "*"), { maxLength: 3 }),
+    fc.constantFrom("a", "*", ">"),
+  )
   .map(([tokens, last]) => [...tokens, last].join("."));
 
 /** All subjects of up to five tokens, one of which no pattern names: enough to tell any two patterns apart. */
@@ -67,7 +70,9 @@ describe("Subject", () => {
   test("intersecting is sharing a subject", () => {
     fc.assert(
       fc.property(pattern, pattern, (one, other) => {
-        const shared = subjects.some((each) => subjectMatches(one, each) && subjectMatches(other, each));
+        const shared = subjects.some(
+          (each) => subjectMatches(one, each) && subjectMatches(other, each),
+        );
         expect(subjectsIntersect(one, other)).toBe(shared);
       }),
       { numRuns: 1000 },
@@ -88,7 +93,12 @@ describe("Subject", () => {
   });
 
   test("is reserved when it begins with $ or _", () => {
-    expect(["$JS.API", "_INBOX.1", "a.$b", "a"].map(isReserved)).toEqual([true, true, false, false]);
+    expect(["$JS.API", "_INBOX.1", "a.$b", "a"].map(isReserved)).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
   });
 });
 
@@ -108,15 +118,19 @@ describe("Subject trie", () => {
 
   test("forgets what is removed and keeps the rest", () => {
     fc.assert(
-      fc.property(fc.uniqueArray(pattern, { minLength: 1, maxLength: 8 }), subject, (patterns, one) => {
-        const trie = new SubjectTrie<string>();
-        for (const each of patterns) trie.add(each, each);
-        const [gone, ...rest] = patterns;
-        trie.remove(gone!, gone!);
-        const found: string[] = [];
-        trie.match(one, (value) => found.push(value));
-        expect(found.sort()).toEqual(rest.filter((each) => subjectMatches(each, one)).sort());
-      }),
+      fc.property(
+        fc.uniqueArray(pattern, { minLength: 1, maxLength: 8 }),
+        subject,
+        (patterns, one) => {
+          const trie = new SubjectTrie<string>();
+          for (const each of patterns) trie.add(each, each);
+          const [gone, ...rest] = patterns;
+          trie.remove(gone!, gone!);
+          const found: string[] = [];
+          trie.match(one, (value) => found.push(value));
+          expect(found.sort()).toEqual(rest.filter((each) => subjectMatches(each, one)).sort());
+        },
+      ),
       { numRuns: 1000 },
     );
   });

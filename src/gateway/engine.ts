@@ -1,36 +1,32 @@
 import type { Hono } from "hono";
 import { Registry } from "prom-client";
-import type { Engine } from "./component/engine.ts";
-import type { Config } from "./config/config.ts";
-import { Broadcaster } from "./core/broadcaster.ts";
-import { EnvelopeEncoder } from "./core/envelope.ts";
-import type { Log } from "./core/log.ts";
-import { Meter } from "./core/meter.ts";
-import type { MessageSource, Publisher, SourceStatus } from "./core/source.ts";
-import { createApp } from "./http/app.ts";
-import type { StatusReport } from "./http/status.ts";
-import { libraryLog } from "./log/logtape.ts";
-import { showMetrics } from "./metrics/prometheus.ts";
+import type { OutputDeps } from "../component/constructor-config.ts";
+import type { Discoverable } from "../component/contract.ts";
+import type { Engine } from "../component/engine.ts";
+import type { Config } from "../config/config.ts";
+import { jsonSchema } from "../config/describe.ts";
+import { Broadcaster } from "../core/broadcaster.ts";
+import { EnvelopeEncoder } from "../core/envelope.ts";
+import type { Log } from "../core/log.ts";
+import { Meter } from "../core/meter.ts";
+import type { MessageSource, Publisher, SourceStatus } from "../core/source.ts";
+import { createApp } from "../http/app.ts";
+import { libraryLog } from "../log/logtape.ts";
+import { showMetrics } from "../metrics/prometheus.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { createRuntime } from "../runtime/detect.ts";
+import type { Listener, Runtime } from "../runtime/runtime.ts";
+import type { NatsConnection } from "../source/connect.ts";
+import { MemorySource } from "../source/memory.ts";
+import { NatsSource } from "../source/nats.ts";
 import { readNatsOptions } from "./nats-options.ts";
 import { Readiness } from "./readiness.ts";
-import { systemClock } from "./runtime/clock.ts";
-import { createRuntime } from "./runtime/detect.ts";
-import type { Listener, Runtime } from "./runtime/runtime.ts";
-import type { NatsConnection } from "./source/connect.ts";
-import { MemorySource } from "./source/memory.ts";
-import { NatsSource } from "./source/nats.ts";
 
 /** What a host may hand in; each has a default of our own. */
-export interface EngineDeps {
-  /** A connection to NATS that stays its owner's: it is never closed. Goes before `nats_url`. */
-  readonly natsConnection?: NatsConnection | undefined;
-  /** Where the metrics are shown as well; several components may share one. */
-  readonly metricsRegistry?: Registry | undefined;
-  readonly logger?: Log | undefined;
-}
+export type EngineDeps = OutputDeps<NatsConnection, Registry>;
 
-/** What the engine cannot know of itself, because the component around it does. */
-export type ComponentReport = Pick<StatusReport, "meta" | "health" | "dataFlow" | "schema">;
+/** Whether it opens the configured port, or is mounted into a host's own server. */
+export type Placement = "listens" | "mounted";
 
 /** A gateway put together: source, core, HTTP app and, where it has one, its own listener. */
 export class GatewayEngine implements Engine {
@@ -39,7 +35,7 @@ export class GatewayEngine implements Engine {
   readonly app: Hono;
   readonly #config: Config;
   readonly #runtime: Runtime;
-  readonly #listens: boolean;
+  readonly #placement: Placement;
   readonly #source: MessageSource;
   readonly #broadcaster: Broadcaster;
   readonly #readiness: Readiness;
@@ -52,17 +48,17 @@ export class GatewayEngine implements Engine {
   constructor(parts: {
     config: Config;
     runtime: Runtime;
-    /** Whether it opens the configured port, or is mounted into a host's own server. */
-    listens: boolean;
+    placement: Placement;
     source: MessageSource;
     publisher: Publisher | undefined;
     deps: EngineDeps;
-    report: ComponentReport;
+    /** What is shown as the component that this engine drives. */
+    component: Discoverable;
   }) {
-    const { config, runtime, deps } = parts;
+    const { config, runtime, deps, component } = parts;
     this.#config = config;
     this.#runtime = runtime;
-    this.#listens = parts.listens;
+    this.#placement = parts.placement;
     this.#source = parts.source;
     this.#log = deps.logger ?? libraryLog();
     this.meter = new Meter();
@@ -82,7 +78,10 @@ export class GatewayEngine implements Engine {
       publisher: parts.publisher,
       log: this.#log,
       report: {
-        ...parts.report,
+        meta: () => component.meta(),
+        health: () => component.health(),
+        dataFlow: () => component.dataFlow(),
+        schema: jsonSchema,
         readiness: () => this.#readiness.report(),
         metrics: async () => ({ contentType: own.contentType, text: await own.metrics() }),
       },
@@ -100,7 +99,7 @@ export class GatewayEngine implements Engine {
 
   async start(): Promise<{ host: string; port: number }> {
     const { host, port } = this.#config;
-    if (this.#listens) {
+    if (this.#placement === "listens") {
       this.#listener = await this.#runtime.listen({ host, port, fetch: this.app.fetch as never });
     }
     this.#startedMs = systemClock.nowMs();
@@ -154,15 +153,15 @@ export class GatewayEngine implements Engine {
 export async function createEngine(
   config: Config,
   deps: EngineDeps,
-  report: ComponentReport,
-  listens: boolean,
+  component: Discoverable,
+  placement: Placement,
 ): Promise<GatewayEngine> {
   const runtime = await createRuntime({
     maxFrameBytes: config.maxFrameBytes,
     readTimeoutMs: config.readTimeoutMs,
     maxBodyBytes: config.maxPublishBytes,
   });
-  const parts = { config, runtime, listens, deps, report };
+  const parts = { config, runtime, placement, deps, component };
   const { subjects } = config;
   if (deps.natsConnection === undefined && config.natsUrls.length === 0) {
     const source = new MemorySource({ subjects });

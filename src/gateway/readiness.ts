@@ -1,7 +1,7 @@
-import type { Broadcaster } from "./core/broadcaster.ts";
-import type { Clock } from "./core/clock.ts";
-import type { MessageSource, SourceStatus } from "./core/source.ts";
-import type { Readiness as ReadinessReport } from "./http/status.ts";
+import type { Broadcaster } from "../core/broadcaster.ts";
+import type { Clock } from "../core/clock.ts";
+import type { MessageSource, SourceStatus } from "../core/source.ts";
+import type { Readiness as ReadinessReport } from "../http/status.ts";
 
 /** A source that was connected may be away so long before traffic is sent elsewhere: it mostly comes back. */
 const GRACE_MS = 2000;

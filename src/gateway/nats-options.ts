@@ -1,7 +1,7 @@
-import type { Config } from "./config/config.ts";
-import { reasonOf, SpillwayError } from "./core/errors.ts";
-import type { Runtime } from "./runtime/runtime.ts";
-import type { NatsOptions } from "./source/connect.ts";
+import type { Config } from "../config/config.ts";
+import { reasonOf, SpillwayError } from "../core/errors.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { NatsOptions } from "../source/connect.ts";
 
 /** The keys that name files, and what is made of their contents. */
 type FileKey =
@@ -43,7 +43,7 @@ export async function readNatsOptions(
     read("natsTlsCertFile"),
     read("natsTlsKeyFile"),
   ]);
-  const tls = ca !== undefined || cert !== undefined ? { tls: { ca, cert, key } } : {};
+  const tls = ca !== undefined || cert !== undefined || key !== undefined;
   return {
     servers: config.natsUrls,
     name: config.name,
@@ -52,7 +52,7 @@ export async function readNatsOptions(
     token: config.natsToken,
     nkeySeed,
     creds,
-    ...tls,
+    ...(tls && { tls: { ca, cert, key } }),
     dialWebSocket,
   };
 }

@@ -1,0 +1,15 @@
+import type { Cancel, Clock } from "../core/clock.ts";
+
+/** Waits for work no longer than `timeoutMs`, then rejects with the error; the work goes on. */
+export async function within(
+  clock: Clock,
+  timeoutMs: number,
+  work: Promise<void>,
+  late: () => Error,
+): Promise<void> {
+  let cancel: Cancel = () => {};
+  const timeout = new Promise<never>((_, reject) => {
+    cancel = clock.after(timeoutMs, () => reject(late()));
+  });
+  await Promise.race([work, timeout]).finally(cancel);
+}

@@ -1,0 +1,95 @@
+import type { Cancel, Clock } from "../core/clock.ts";
+import type { ErrorKind, Meter } from "../core/meter.ts";
+import type { FlowMetrics } from "./contract.ts";
+
+/** Rates are those of about so long: of one sample interval more, at most. */
+const WINDOW_MS = 10_000;
+const SAMPLE_INTERVAL_MS = 1000;
+/** Go's zero time: what a Go program that reads the JSON takes for "never". */
+const NEVER = "0001-01-01T00:00:00Z";
+
+/** Errors that no client has part in. */
+const NOT_OF_CLIENTS: readonly ErrorKind[] = ["source", "internal"];
+
+/** What had been counted at a moment. */
+interface Sample {
+  readonly atMs: number;
+  readonly messages: number;
+  readonly deliveries: number;
+  readonly bytes: number;
+  readonly errors: number;
+}
+
+/** How much goes through a component now, from what its meter counts. */
+export class FlowMeter {
+  readonly #clock: Clock;
+  #meter: Meter | undefined;
+  /** The oldest first; empty when stopped. */
+  #samples: Sample[] = [];
+  #cancelTick: Cancel | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** From now on, what this meter counts is measured; what it has counted before is not. */
+  start(meter: Meter): void {
+    this.stop();
+    this.#meter = meter;
+    this.#tick(meter);
+  }
+
+  /** Ends the timer; all rates are 0 from now on. May be called twice. */
+  stop(): void {
+    this.#cancelTick?.();
+    this.#cancelTick = undefined;
+    this.#samples = [];
+  }
+
+  /**
+   * Rates over the last ten seconds, or since the start when that is less long ago:
+   *
+   * - `messages_per_second`: messages taken from the source and broadcast, however many got them;
+   * - `bytes_per_second`: bytes sent to all clients together;
+   * - `error_rate`: errors of clients, as a percentage of deliveries and those errors.
+   */
+  metrics(): FlowMetrics {
+    const lastMs = this.#meter?.lastMessageMs;
+    const last_activity = lastMs === undefined ? NEVER : new Date(lastMs).toISOString();
+    const [from] = this.#samples;
+    if (this.#meter === undefined || from === undefined) {
+      return { messages_per_second: 0, bytes_per_second: 0, error_rate: 0, last_activity };
+    }
+    const to = this.#read(this.#meter);
+    // Right after the start, one message would otherwise look like thousands a second.
+    const seconds = Math.max(to.atMs - from.atMs, SAMPLE_INTERVAL_MS) / 1000;
+    const errors = to.errors - from.errors;
+    const outcomes = to.deliveries - from.deliveries + errors;
+    return {
+      messages_per_second: (to.messages - from.messages) / seconds,
+      bytes_per_second: (to.bytes - from.bytes) / seconds,
+      error_rate: outcomes === 0 ? 0 : (errors / outcomes) * 100,
+      last_activity,
+    };
+  }
+
+  #tick(meter: Meter): void {
+    const sample = this.#read(meter);
+    this.#samples.push(sample);
+    // The last sample that is as old as the window stays: the rates begin there.
+    const next = this.#samples.findLastIndex(({ atMs }) => sample.atMs - atMs >= WINDOW_MS);
+    if (next > 0) this.#samples.splice(0, next);
+    this.#cancelTick = this.#clock.after(SAMPLE_INTERVAL_MS, () => this.#tick(meter));
+  }
+
+  #read(meter: Meter): Sample {
+    const others = NOT_OF_CLIENTS.map((kind) => meter.errors.get(kind) ?? 0);
+    return {
+      atMs: this.#clock.nowMs(),
+      messages: meter.messagesReceived,
+      deliveries: meter.sent,
+      bytes: meter.bytesSent,
+      errors: others.reduce((errors, count) => errors - count, meter.errorsTotal),
+    };
+  }
+}

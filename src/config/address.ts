@@ -1,0 +1,121 @@
+import { z } from "zod";
+import { subjectFault } from "../core/subject.ts";
+import { list, stating, text } from "./value.ts";
+
+/** The paths that the gateway answers itself; nothing under `/publish` is free either. */
+export const RESERVED_PATHS = [
+  "/",
+  "/livez",
+  "/readyz",
+  "/healthz",
+  "/metrics",
+  "/schema.json",
+  "/publish",
+] as const;
+
+/** The name of a gateway instance, as it stands in logs and in StreamKit's `Meta`. */
+export function instanceName() {
+  return text(/^[A-Za-z0-9_.-]{1,64}$/, "1 to 64 of A-Z a-z 0-9 _ . -");
+}
+
+/** Where to listen: an IPv4 or IPv6 address without brackets, or a host name. */
+export function hostName() {
+  const limits = "an IP address or a host name";
+  const schema = text(
+    /^(?:[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)$/,
+    limits,
+  ).refine((host) => !host.includes(":") || URL.canParse(`http://[${host}]`), {
+    error: `must be ${limits}`,
+  });
+  return stating(schema, "text", limits);
+}
+
+/** StreamKit's range (ports below 1024 belong to the system), and 0 for tests. */
+export function portNumber() {
+  const limits = "0 (any free port) or an integer from 1024 to 65535";
+  const error = `must be ${limits}`;
+  const schema = z
+    .int({ error })
+    .min(0, { error })
+    .max(65535, { error })
+    .refine((port) => port <= 0 || port >= 1024, { error });
+  return stating(schema, "integer", limits);
+}
+
+/** The path of the WebSocket, of characters that mean themselves in a URL and to a router. */
+export function urlPath() {
+  const limits = `a path of letters, digits and - . _ ~ / that begins with "/", other than the gateway's own (${RESERVED_PATHS.join(" ")})`;
+  const schema = text(/^\/[A-Za-z0-9._~/-]*$/, limits).refine(
+    (path) => {
+      const plain = path.replace(/\/+$/, "") || "/";
+      return !RESERVED_PATHS.some((own) => own === plain) && !plain.startsWith("/publish/");
+    },
+    { error: `must be ${limits}` },
+  );
+  return stating(schema, "text", limits);
+}
+
+/** A subject that may have wildcards, as one subscribes to it. */
+export function subjectPattern() {
+  const limits = "a NATS subject";
+  const schema = z.string({ error: `must be ${limits}` }).superRefine((subject, context) => {
+    const fault = subjectFault(subject, true);
+    if (fault !== undefined) context.addIssue({ code: "custom", message: fault });
+  });
+  return stating(schema, "text", limits);
+}
+
+/** A header name of NATS ADR-4: printable ASCII without a colon. */
+export function headerName() {
+  return text(/^[!-9;-~]+$/, 'a header name: printable ASCII without spaces and ":"');
+}
+
+/**
+ * A web origin as a browser sends it in `Origin` (RFC 6454, section 7), or `"*"` for any. Written
+ * as browsers write it: in lower case, without the port that the scheme implies.
+ */
+export function webOrigin() {
+  const limits = '"*" or an origin like "https://app.example.com", without a path';
+  const pattern = /^(?:\*|[A-Za-z][A-Za-z0-9+.-]*:\/\/[^\s/?#@,]+)$/;
+  const schema = text(pattern, limits)
+    .refine((origin) => origin === "*" || URL.canParse(origin), { error: `must be ${limits}` })
+    .transform((origin) => {
+      if (origin === "*") return origin;
+      // For schemes that the URL standard doesn't know (app://, capacitor://) it says "null".
+      const known = new URL(origin).origin;
+      return known === "null" ? origin.toLowerCase() : known;
+    });
+  return stating(schema, "text", limits);
+}
+
+const WEBSOCKET = /^wss?:/i;
+
+function natsUrl() {
+  const limits = 'a URL that begins with "nats://", "tls://", "ws://" or "wss://"';
+  const isUrl = (url: string) =>
+    /^(?:nats|tls|wss?):\/\/\S+$/i.test(url) && URL.canParse(url) && new URL(url).hostname !== "";
+  const error = `must be ${limits}`;
+  return z.string({ error }).refine(isUrl, { error });
+}
+
+/**
+ * Servers of one NATS cluster: one text, parted by commas, or a list. A client keeps to one
+ * transport, so WebSocket and TCP can't be mixed.
+ */
+export function natsUrls() {
+  const limits =
+    'URLs in a list or parted by commas, all "nats://" and "tls://" or all "ws://" and "wss://"';
+  const servers = list(natsUrl(), "URLs").superRefine((urls, context) => {
+    const odd = urls.findIndex((url) => WEBSOCKET.test(url) !== WEBSOCKET.test(urls[0] ?? ""));
+    if (odd < 0) return;
+    const message = `must be of the same transport as the first URL: all "nats://" and "tls://", or all "ws://" and "wss://"`;
+    context.addIssue({ code: "custom", path: [odd], input: urls[odd], message });
+  });
+  const schema = z
+    .union([z.string(), z.array(z.string())], { error: `must be ${limits}` })
+    .transform((given) =>
+      [given].flat().flatMap((urls) => urls.split(",").map((url) => url.trim())),
+    )
+    .pipe(servers);
+  return stating(schema, "list", limits);
+}

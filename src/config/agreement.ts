@@ -1,0 +1,66 @@
+import type { z } from "zod";
+import { formatDuration } from "./duration.ts";
+import type { Key, keys } from "./keys.ts";
+
+/** All keys with their values checked one by one, durations in milliseconds. */
+export type CheckedKeys = z.output<z.ZodObject<typeof keys>>;
+
+/** The other keys that a rule is about, so that an error can say where they came from too. */
+export interface RuleParams {
+  readonly beside: readonly Key[];
+}
+
+const LOGINS = ["nats_user", "nats_token", "nats_nkey_file", "nats_creds_file"] as const;
+const ONLY_WITH_NATS = [
+  ...LOGINS,
+  "nats_password",
+  "nats_tls_ca_file",
+  "nats_tls_cert_file",
+  "nats_tls_key_file",
+] as const;
+
+/** Adds an issue for each rule between several keys that is broken. */
+export function checkAgreement(keys: CheckedKeys, context: z.core.$RefinementCtx): void {
+  const fault = (key: Key, beside: readonly Key[], input: unknown, message: string) => {
+    const params: RuleParams = { beside };
+    context.addIssue({ code: "custom", path: [key], input, message, params: { ...params } });
+  };
+
+  if (keys.ping_interval >= keys.read_timeout) {
+    const limit = formatDuration(keys.read_timeout);
+    const message = `must be shorter than "read_timeout" ("${limit}"), or every client that only listens is cut`;
+    fault("ping_interval", ["read_timeout"], formatDuration(keys.ping_interval), message);
+  }
+  if (keys.low_water_bytes >= keys.high_water_bytes) {
+    const message = `must be less than "high_water_bytes" (${keys.high_water_bytes})`;
+    fault("low_water_bytes", ["high_water_bytes"], keys.low_water_bytes, message);
+  }
+
+  if (keys.nats_url.length === 0) {
+    for (const key of ONLY_WITH_NATS) {
+      if (keys[key] !== undefined) fault(key, [], keys[key], 'must not be set without "nats_url"');
+    }
+    return;
+  }
+  if (keys.publish === true) {
+    const message =
+      'must not be set beside "nats_url": it publishes into the in-memory source only';
+    fault("publish", ["nats_url"], true, message);
+  }
+  const [login, ...others] = LOGINS.filter((key) => keys[key] !== undefined);
+  for (const other of others) {
+    const message = `must not be set beside "${login}": there is one way to log in`;
+    fault(other, login ? [login] : [], keys[other], message);
+  }
+  if (keys.nats_password !== undefined && keys.nats_user === undefined) {
+    fault("nats_password", [], undefined, 'must not be set without "nats_user"');
+  }
+  for (const [one, other] of [
+    ["nats_tls_cert_file", "nats_tls_key_file"],
+    ["nats_tls_key_file", "nats_tls_cert_file"],
+  ] as const) {
+    if (keys[one] !== undefined && keys[other] === undefined) {
+      fault(one, [], keys[one], `must not be set without "${other}"`);
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import { type JsonProperty, jsonProperties } from "./json-schema.ts";
+import { keyTable } from "./key-table.ts";
+import { knownPortKeys } from "./ports.ts";
+
+/**
+ * StreamKit's description of a component's configuration, from which its flow builder makes a
+ * form. The names are the JSON names of its Go types `ConfigSchema`, `PropertySchema` and
+ * `PortFieldInfo` (package `component`).
+ */
+export interface ConfigSchema {
+  readonly properties: Readonly<Record<string, PropertySchema>>;
+  readonly required: readonly string[];
+}
+
+export interface PropertySchema {
+  readonly type: "string" | "int" | "bool" | "enum" | "array" | "ports";
+  readonly description: string;
+  readonly category: "basic" | "advanced";
+  readonly default?: unknown;
+  readonly enum?: readonly string[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  /** Of `ports` only: the fields of one port. */
+  readonly portFields?: Readonly<Record<string, PortFieldInfo>>;
+}
+
+export interface PortFieldInfo {
+  readonly type: "string" | "bool" | "object";
+  readonly editable: boolean;
+}
+
+const TYPES = {
+  text: "string",
+  duration: "string",
+  integer: "int",
+  boolean: "bool",
+  choice: "enum",
+  list: "array",
+} as const;
+
+/** As in StreamKit, where a port leads to can be edited, and what it is cannot. */
+const EDITABLE = ["subject", "config"];
+
+/** The configuration in StreamKit's shape. Nothing is required: every key has a default. */
+export function componentSchema(): ConfigSchema {
+  const json = jsonProperties();
+  const properties: Record<string, PropertySchema> = {
+    ports: {
+      type: "ports",
+      description: json.ports?.description ?? "",
+      category: "basic",
+      portFields: portFields(),
+    },
+  };
+  for (const { key, kind, category } of keyTable()) {
+    const {
+      description = "",
+      default: preset,
+      enum: words,
+      minimum,
+      maximum,
+    }: JsonProperty = json[key] ?? {};
+    properties[key] = {
+      type: TYPES[kind],
+      description,
+      category,
+      ...(preset !== undefined && { default: preset }),
+      ...(words !== undefined && { enum: words }),
+      ...(minimum !== undefined && { minimum }),
+      ...(maximum !== undefined && { maximum }),
+    };
+  }
+  return { properties, required: [] };
+}
+
+function portFields(): Record<string, PortFieldInfo> {
+  const fields = knownPortKeys(["inputs", 0]).map((field): [string, PortFieldInfo] => {
+    const type = field === "required" ? "bool" : field === "config" ? "object" : "string";
+    return [field, { type, editable: EDITABLE.includes(field) }];
+  });
+  return Object.fromEntries(fields);
+}

@@ -1,0 +1,37 @@
+import { z } from "zod";
+import { type CheckedKeys, checkAgreement } from "./agreement.ts";
+import { keys } from "./keys.ts";
+
+type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : S;
+
+type FieldName<K extends string> = K extends "nats_url"
+  ? "natsUrls"
+  : K extends `${string}_timeout` | `${string}_interval`
+    ? `${CamelCase<K>}Ms`
+    : CamelCase<K>;
+
+/**
+ * The whole configuration as the code uses it: every key of `keys.ts`, in camelCase, and durations
+ * in milliseconds (`write_timeout: "5s"` in a file is `writeTimeoutMs: 5000` here).
+ */
+export type Config = { [K in keyof CheckedKeys as FieldName<K>]: CheckedKeys[K] };
+
+/** A configuration file without `ports`: one flat object. */
+export const flatSchema = z
+  .strictObject(keys, { error: "must be an object" })
+  .superRefine(checkAgreement);
+
+/** What a key of the file is called in {@linkcode Config}. */
+export function fieldName(key: string): string {
+  if (key === "nats_url") return "natsUrls";
+  const camelCase = key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+  return /_(?:timeout|interval)$/.test(key) ? `${camelCase}Ms` : camelCase;
+}
+
+/** Renames checked keys to the code's names. */
+export function toConfig(checked: CheckedKeys): Config {
+  const fields = Object.entries(checked).map(([key, value]) => [fieldName(key), value]);
+  return Object.fromEntries(fields) as Config;
+}

@@ -1,0 +1,22 @@
+import { keyTable } from "./key-table.ts";
+
+// Every description of the configuration, for whoever shows it.
+export { type ConfigSchema, componentSchema } from "./component-schema.ts";
+export { helpText } from "./help.ts";
+export { jsonSchema } from "./json-schema.ts";
+
+/** The README's table of keys. */
+export function markdownTable(): string {
+  const rows = keyTable().map(({ key, default: preset, limits, description }) => {
+    const shown = preset === undefined ? "" : `\`${JSON.stringify(preset)}\``;
+    return [`\`${key}\``, shown, limits, description];
+  });
+  return [["Key", "Default", "Must be", "What it does"], ["---", "---", "---", "---"], ...rows]
+    .map((cells) => `| ${cells.map(escaped).join(" | ")} |\n`)
+    .join("");
+}
+
+/** `|` would end a cell, `<` begin a tag of HTML, and `*` begin emphasis. */
+function escaped(cell: string): string {
+  return cell.startsWith("`") ? cell : cell.replace(/[|<*]/g, "\\$&");
+}

@@ -1,0 +1,77 @@
+import { brokenLayer, type Layer } from "./layer.ts";
+import { quoted } from "./problem.ts";
+import { flattenPorts } from "./streamkit.ts";
+
+/**
+ * A file's content as a layer: a configuration of our own, one with StreamKit's `ports`, or a whole
+ * flow file of StreamKit (`{"nats":{…},"components":{"<instance>":{"type":"output",
+ * "name":"websocket","enabled":true,"config":{…}}}}`).
+ *
+ * @param from the file's path, for errors.
+ */
+export function fileLayer(content: unknown, from?: string): Layer {
+  if (!isObject(content)) return brokenLayer({ text: "it must be a JSON object", from });
+  return Object.hasOwn(content, "components")
+    ? flowLayer(content, from)
+    : flattenPorts(content, from);
+}
+
+/**
+ * The one WebSocket output of a flow and the flow's NATS server; all else in the file is for other
+ * parts of StreamKit. The instance's name becomes `name`, unless its `config` has one.
+ */
+function flowLayer(flow: Record<string, unknown>, from: string | undefined): Layer {
+  const outputs = Object.entries(isObject(flow.components) ? flow.components : {}).flatMap(
+    ([instance, entry]) =>
+      isObject(entry) && entry.type === "output" && entry.name === "websocket"
+        ? [{ instance, enabled: entry.enabled === true, config: entry.config ?? {} }]
+        : [],
+  );
+  const enabled = outputs.filter((output) => output.enabled);
+  const [chosen, ...others] = enabled;
+  const broken = (text: string) => brokenLayer({ text, from });
+  if (chosen === undefined) {
+    const disabled = outputs.length === 0 ? "" : ` (disabled: ${names(outputs)})`;
+    return broken(`"components" has no enabled output named "websocket"${disabled}`);
+  }
+  if (others.length > 0) {
+    return broken(
+      `"components" must have one enabled output named "websocket" but has ${enabled.length}: ${names(enabled)}`,
+    );
+  }
+  if (!isObject(chosen.config)) {
+    return broken(`"config" of component ${names([chosen])} must be an object`);
+  }
+  const { instance, config } = chosen;
+  const part = `component ${names([chosen])}`;
+  return flattenPorts(
+    { name: instance, ...natsOf(flow.nats), ...config },
+    from === undefined ? part : `${part} of ${from}`,
+  );
+}
+
+/** StreamKit's `NATSConfig`. Its texts are empty where nothing is set, as Go writes them. */
+function natsOf(nats: unknown): Record<string, unknown> {
+  if (!isObject(nats)) return {};
+  const tls = isObject(nats.tls) && nats.tls.enabled === true ? nats.tls : {};
+  const values = {
+    nats_url: nats.urls,
+    nats_user: nats.username,
+    nats_password: nats.password,
+    nats_token: nats.token,
+    nats_tls_ca_file: tls.ca_file,
+    nats_tls_cert_file: tls.cert_file,
+    nats_tls_key_file: tls.key_file,
+  };
+  return Object.fromEntries(
+    Object.entries(values).filter(([, value]) => value !== undefined && value !== ""),
+  );
+}
+
+function names(outputs: readonly { instance: string }[]): string {
+  return outputs.map(({ instance }) => quoted(instance)).join(", ");
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,56 @@
+import { z } from "zod";
+import { factsOf, keys } from "./keys.ts";
+import { portsSchema } from "./ports.ts";
+import { valueFacts } from "./value.ts";
+
+/** What is read of a property of {@linkcode jsonSchema}. */
+export interface JsonProperty {
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly enum?: readonly string[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+}
+
+/** The shape of a configuration file: every key, and StreamKit's `ports`. */
+const fileSchema = z.strictObject({
+  ports: portsSchema.optional(),
+  ...keys,
+});
+
+/**
+ * The JSON Schema (draft 2020-12) of a configuration file. It can't say all: rules between keys, and
+ * those that are no pattern, are in the descriptions.
+ */
+export function jsonSchema(): Record<string, unknown> {
+  const schema = z.toJSONSchema(fileSchema, {
+    target: "draft-2020-12",
+    io: "input",
+    override: ({ zodSchema, jsonSchema: json }) => {
+      const refused = valueFacts(zodSchema)?.refused ?? {};
+      if (json.enum) json.enum = json.enum.filter((word) => !Object.hasOwn(refused, String(word)));
+    },
+  });
+  const properties = schema.properties as Record<string, Record<string, unknown>>;
+  for (const [key, keySchema] of Object.entries(keys)) {
+    const { description, secret } = factsOf(keySchema);
+    const limits = valueFacts(keySchema.unwrap())?.limits;
+    const described = `${description} Must be ${limits}.`;
+    properties[key] = {
+      description: described,
+      ...properties[key],
+      ...(secret === "value" && { writeOnly: true }),
+    };
+  }
+  properties.ports = {
+    description:
+      "StreamKit's way to say subjects (inputs) and host, port and path (one output, with port 8081 and semantic.> when it says nothing else).",
+    ...properties.ports,
+  };
+  return { ...schema, title: "Spillway configuration" };
+}
+
+/** The properties of {@linkcode jsonSchema}, by key. */
+export function jsonProperties(): Readonly<Record<string, JsonProperty>> {
+  return jsonSchema().properties as Record<string, JsonProperty>;
+}

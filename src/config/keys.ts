@@ -1,0 +1,214 @@
+import { z } from "zod";
+import {
+  headerName,
+  hostName,
+  instanceName,
+  natsUrls,
+  portNumber,
+  subjectPattern,
+  urlPath,
+  webOrigin,
+} from "./address.ts";
+import { anyText, boolean, choice, duration, integer, list } from "./value.ts";
+
+/** What is known of a key beside its schema. */
+export interface KeyFacts {
+  readonly category: "basic" | "advanced";
+  /** One or two sentences; the limits and the default are not repeated in them. */
+  readonly description: string;
+  /** `"value"`: never shown. `"login"`: not shown when it may hold a login (`user:password@` or `?jwt=`). */
+  readonly secret?: "value" | "login";
+}
+
+const facts = z.registry<KeyFacts>();
+
+/** The facts of one of {@linkcode keys}. */
+export function factsOf(schema: z.core.$ZodType): KeyFacts {
+  return facts.get(schema) as KeyFacts;
+}
+
+function key<S extends z.ZodType>(
+  category: KeyFacts["category"],
+  description: string,
+  schema: S,
+  secret?: KeyFacts["secret"],
+): S {
+  facts.add(schema, { category, description, ...(secret && { secret }) });
+  return schema;
+}
+
+// A timer can't be set to less than 1ms, and not to more than 24.8 days: a longer one rings at once.
+const timeout = () => duration("1ms", "24h");
+
+const filePath = () => anyText("the path of a file");
+
+/**
+ * Every key of a configuration file but `ports`, in the order in which errors are reported: the
+ * one source of names, types, limits, defaults and descriptions. Names that StreamKit has too are
+ * its own; `fieldName` says what each is called in code.
+ */
+export const keys = {
+  name: key(
+    "advanced",
+    "What this instance is called, in logs, in StreamKit and to NATS.",
+    instanceName().prefault("websocket-output"),
+  ),
+  host: key(
+    "basic",
+    'Where to listen: "0.0.0.0" or "::" for all network interfaces.',
+    hostName().prefault("127.0.0.1"),
+  ),
+  port: key("basic", "The TCP port to listen on.", portNumber().prefault(8080)),
+  path: key("basic", "The path of the WebSocket.", urlPath().prefault("/ws")),
+  subjects: key(
+    "basic",
+    "What to carry; * stands for one token, > at the end for one or more.",
+    list(subjectPattern(), "one or more NATS subjects")
+      .min(1, { error: "must be a list of one or more NATS subjects" })
+      .prefault([">"]),
+  ),
+  nats_url: key(
+    "basic",
+    "Where NATS is. Without it, messages come from an in-memory source, by POST /publish/<subject>.",
+    natsUrls().prefault([]),
+    "login",
+  ),
+  delivery_mode: key(
+    "advanced",
+    "Whether a message is sent once, or again until a client acknowledges it.",
+    choice(["at-most-once", "at-least-once"], {
+      "at-least-once":
+        'must be "at-most-once": acknowledged delivery is not built yet, and to run without it would lose messages silently',
+    }).prefault("at-most-once"),
+  ),
+  ack_timeout: key(
+    "advanced",
+    "How long a client may take to acknowledge a message; without effect in at-most-once.",
+    timeout().prefault("5s"),
+  ),
+  write_timeout: key(
+    "advanced",
+    "A client that takes no byte for so long is disconnected.",
+    timeout().prefault("5s"),
+  ),
+  read_timeout: key(
+    "advanced",
+    "A client that sends nothing for so long, not even a pong, is disconnected.",
+    timeout().prefault("60s"),
+  ),
+  ping_interval: key(
+    "advanced",
+    "How often clients are pinged; must be shorter than read_timeout.",
+    timeout().prefault("30s"),
+  ),
+  flush_interval: key(
+    "advanced",
+    "How long messages may wait for others to leave in one write; 0s is every turn of the event loop.",
+    duration("0s", "1s").prefault("1ms"),
+  ),
+  stop_timeout: key(
+    "advanced",
+    "How long a stop (SIGTERM) waits for clients to take what is queued for them.",
+    timeout().prefault("10s"),
+  ),
+  max_clients: key(
+    "advanced",
+    "How many clients may be connected at a time.",
+    integer(1, 1_000_000).prefault(10_000),
+  ),
+  max_frame_bytes: key(
+    "advanced",
+    "The largest frame that is taken from a client.",
+    integer(1024, 16 * 1024 ** 2, "bytes").prefault(64 * 1024),
+  ),
+  max_malformed_frames: key(
+    "advanced",
+    "A client that sends more frames than this that can't be understood is disconnected.",
+    integer(0, 100_000).prefault(32),
+  ),
+  high_water_bytes: key(
+    "advanced",
+    "A client with more unsent bytes than this lags: it leaves the fast path and gets a queue.",
+    integer(1, 1024 ** 3, "bytes").prefault(1024 ** 2),
+  ),
+  low_water_bytes: key(
+    "advanced",
+    "A lagging client with fewer unsent bytes than this comes back; must be less than high_water_bytes.",
+    integer(0, 1024 ** 3, "bytes").prefault(256 * 1024),
+  ),
+  max_queue_bytes: key(
+    "advanced",
+    "The most that is queued for one lagging client before it is disconnected.",
+    integer(1, 1024 ** 3, "bytes").prefault(4 * 1024 ** 2),
+  ),
+  max_queue_messages: key(
+    "advanced",
+    "The most messages that are queued for one lagging client before it is disconnected.",
+    integer(1, 10_000_000).prefault(10_000),
+  ),
+  payload_format: key(
+    "advanced",
+    "Whether payloads are carried as they are, or with their subject and time added as StreamKit does it.",
+    choice(["raw", "annotated"]).prefault("raw"),
+  ),
+  headers: key(
+    "advanced",
+    "The NATS headers that are passed on to clients.",
+    list(headerName(), "header names").prefault([]),
+  ),
+  allowed_origins: key(
+    "advanced",
+    "The origins whose web pages may connect, beside the gateway's own; programs that send no Origin may.",
+    list(webOrigin(), 'origins like "https://app.example.com", or "*"').prefault([]),
+  ),
+  publish: key(
+    "advanced",
+    "Whether POST /publish/<subject> feeds the in-memory source; without it, only when there is no nats_url.",
+    boolean().optional(),
+  ),
+  max_publish_bytes: key(
+    "advanced",
+    "The largest message that POST /publish/<subject> takes.",
+    integer(1, 64 * 1024 ** 2, "bytes").prefault(1024 ** 2),
+  ),
+  nats_user: key("advanced", "The user to log in to NATS as.", anyText().optional()),
+  nats_password: key("advanced", "The password of nats_user.", anyText().optional(), "value"),
+  nats_token: key("advanced", "The token to log in to NATS with.", anyText().optional(), "value"),
+  nats_nkey_file: key(
+    "advanced",
+    "Holds the NKey seed to log in to NATS with.",
+    filePath().optional(),
+  ),
+  nats_creds_file: key(
+    "advanced",
+    "Holds the credentials (a JWT and its seed) to log in to NATS with.",
+    filePath().optional(),
+  ),
+  nats_tls_ca_file: key(
+    "advanced",
+    "The certificates (PEM) that the NATS server's is checked against, instead of the system's.",
+    filePath().optional(),
+  ),
+  nats_tls_cert_file: key(
+    "advanced",
+    "The client certificate (PEM) to show to NATS.",
+    filePath().optional(),
+  ),
+  nats_tls_key_file: key(
+    "advanced",
+    "The private key (PEM) of nats_tls_cert_file.",
+    filePath().optional(),
+  ),
+  log_level: key(
+    "advanced",
+    "The least important kind of event that is logged.",
+    choice(["debug", "info", "warn", "error"]).prefault("info"),
+  ),
+  log_format: key(
+    "advanced",
+    "How events are logged; auto is pretty on a terminal and json elsewhere.",
+    choice(["auto", "json", "pretty"]).prefault("auto"),
+  ),
+};
+
+export type Key = keyof typeof keys;

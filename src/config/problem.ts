@@ -1,0 +1,87 @@
+import type { z } from "zod";
+import { SpillwayError } from "../core/errors.ts";
+import { nearest } from "./nearest.ts";
+
+/** One thing that is wrong with a configuration. */
+export interface Problem {
+  /** What is wrong, from the key on: `"port" is 70000 but must be …`. */
+  readonly text: string;
+  /** Where it came from: a file, a variable, a flag. */
+  readonly from?: string | undefined;
+  readonly cause?: unknown;
+}
+
+// A file's path and an operating system's own words may break the line.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const BREAKS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g;
+
+/**
+ * The error for a configuration that can't be used, in one line:
+ * `Cannot use configuration from --port: "port" is 70000 but must be … (and 2 more)`.
+ */
+export function configError(problems: readonly Problem[]): SpillwayError {
+  const [first = { text: "it is invalid" }, ...others]: readonly Problem[] = problems;
+  const from = first.from === undefined ? "" : ` from ${first.from}`;
+  const more = others.length === 0 ? "" : ` (and ${others.length} more)`;
+  const options = first.cause === undefined ? undefined : { cause: first.cause };
+  const message = `Cannot use configuration${from}: ${first.text}${more}`;
+  return new SpillwayError("invalid", "CONFIG_INVALID", message.replace(BREAKS, " "), options);
+}
+
+/** Says that a name is unknown, and which known one is near: a key, a flag or a variable. */
+export function unknownName(what: string, name: string, near: string | undefined): string {
+  const hint = near === undefined ? "" : `; did you mean "${near}"?`;
+  return `${quoted(name)} is not a known ${what}${hint}`;
+}
+
+/** What the words of an issue need to know beside the issue. */
+export interface IssueContext {
+  /** The keys that are known at a path. */
+  knownKeys(path: readonly PropertyKey[]): readonly string[];
+  /** Whether the value at a path must stay secret. */
+  isSecret(path: readonly PropertyKey[]): boolean;
+}
+
+/** One issue for each unknown key, as zod has one for all of an object. */
+export function separated(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== "unrecognized_keys") return [issue];
+  return issue.keys.map((key) => ({ ...issue, keys: [key] }));
+}
+
+/** What an issue of zod says, in our words. */
+export function issueText(issue: z.core.$ZodIssue, context: IssueContext): string {
+  const { path } = issue;
+  if (issue.code === "unrecognized_keys") {
+    const key = issue.keys[0] ?? "";
+    return unknownName("key", dotted([...path, key]), nearest(key, context.knownKeys(path)));
+  }
+  const name = path.length === 0 ? "it" : quoted(dotted(path));
+  if (context.isSecret(path)) return `${name} ${issue.message}`;
+  const words = issue.code === "invalid_value" ? issue.values.map(String) : [];
+  const near = typeof issue.input === "string" ? nearest(issue.input, words) : undefined;
+  const hint = near === undefined ? "" : `; did you mean "${near}"?`;
+  return `${name} is ${shown(issue.input)} but ${issue.message}${hint}`;
+}
+
+/** `ports.inputs[0].subject` */
+function dotted(path: readonly PropertyKey[]): string {
+  return path
+    .map((step) => (typeof step === "number" ? `[${step}]` : `.${String(step)}`))
+    .join("")
+    .replace(/^\./, "");
+}
+
+/** A value in a few words. What is inside of lists and objects is left out: it may be secret. */
+export function shown(value: unknown): string {
+  if (value === undefined) return "missing";
+  if (Array.isArray(value))
+    return value.length === 0 ? "an empty list" : `a list of ${value.length}`;
+  if (typeof value === "object" && value !== null) return "an object";
+  return typeof value === "string" ? quoted(value) : String(value);
+}
+
+/** A text on one line, between quotation marks, and not longer than a line should be. */
+export function quoted(text: string): string {
+  const limit = 100;
+  return JSON.stringify(text.length > limit ? `${text.slice(0, limit)}…` : text);
+}

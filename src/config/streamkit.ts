@@ -1,0 +1,96 @@
+import type { z } from "zod";
+import { type Layer, layerFrom } from "./layer.ts";
+import { knownPortKeys, LISTENER_URL, type Ports, portsSchema } from "./ports.ts";
+import { issueText, type Problem, separated, shown } from "./problem.ts";
+
+/** What StreamKit's code uses when an output says nothing else (`DefaultConstructorConfig`). */
+const STREAMKIT_PORT = 8081;
+const STREAMKIT_SUBJECTS = ["semantic.>"];
+
+type Values = Readonly<Record<string, unknown>>;
+
+/**
+ * Turns StreamKit's `ports` into the plain keys `subjects`, `host`, `port` and `path`:
+ *
+ * - inputs alone (StreamKit's documentation) say the subjects; all else keeps our defaults;
+ * - an output (StreamKit's code) says where to listen: port 8081 when it names none, and then
+ *   `semantic.>` is carried when there are no inputs.
+ *
+ * @param from what the configuration came from, for errors: a file path, perhaps.
+ */
+export function flattenPorts(values: Values, from?: string): Layer {
+  const { ports, ...plain } = values;
+  const flat = layerFrom(plain, from);
+  if (ports === undefined) return flat;
+  const result = portsSchema.safeParse(ports, { reportInput: true });
+  if (!result.success) return { ...flat, problems: portProblems(result.error.issues, from) };
+
+  const subjects = subjectsOf(result.data);
+  const listener = listenerOf(result.data);
+  const conflicts: string[] = [];
+  if (subjects !== undefined && plain.subjects !== undefined) {
+    conflicts.push('"subjects" must not be set beside "ports.inputs", which says the same');
+  }
+  for (const [key, value] of Object.entries(listener)) {
+    if (plain[key] === undefined || plain[key] === value) continue;
+    conflicts.push(`"${key}" is ${shown(plain[key])} but "ports.outputs[0]" says ${shown(value)}`);
+  }
+
+  const hasOutput = (result.data.outputs ?? []).length > 0;
+  const defaults = hasOutput ? { port: STREAMKIT_PORT, subjects: STREAMKIT_SUBJECTS } : {};
+  const where = (part: string) => (from === undefined ? part : `${part} of ${from}`);
+  const parts = [
+    layerFrom(defaults, where("ports")),
+    layerFrom(subjects === undefined ? {} : { subjects }, where("ports.inputs")),
+    layerFrom(listener, where("ports.outputs[0]")),
+    flat,
+  ];
+  return {
+    values: Object.fromEntries(parts.flatMap((part) => Object.entries(part.values))),
+    origins: new Map(parts.flatMap((part) => [...part.origins])),
+    problems: conflicts.map((text) => ({ text, from })),
+  };
+}
+
+/** `undefined` when the inputs leave it open. */
+function subjectsOf({ inputs = [] }: Ports): string[] | undefined {
+  if (inputs.length === 0) return undefined;
+  return inputs.flatMap((input) => input.config?.subject ?? input.subject ?? []);
+}
+
+/** Where the output says to listen: only the parts that it names. */
+function listenerOf({ outputs = [] }: Ports): { host?: string; port?: number; path?: string } {
+  const [output] = outputs;
+  if (output?.config !== undefined) {
+    const { host, port, path } = output.config;
+    return { ...(host && { host }), ...(port !== undefined && { port }), ...(path && { path }) };
+  }
+  // Not by URL: that takes a port away which is the scheme's own, and so hides "http://host:80".
+  const parts = LISTENER_URL.exec(output?.subject ?? "")?.groups ?? {};
+  const host = parts.v6 || parts.host;
+  return {
+    ...(host && { host }),
+    ...(parts.port && { port: Number(parts.port) }),
+    // A URL without a path and one with "/" are the same.
+    ...(parts.path && parts.path !== "/" && { path: parts.path }),
+  };
+}
+
+function portProblems(issues: readonly z.core.$ZodIssue[], from: string | undefined): Problem[] {
+  const portOf = ({ path }: z.core.$ZodIssue) => path.slice(0, 2).join(".");
+  const isKind = ({ path }: z.core.$ZodIssue) =>
+    ["type", "config.kind"].includes(path.slice(2).join("."));
+  // What is of another kind has other keys too: only its kind is worth a word.
+  const otherKinds = new Set(issues.filter(isKind).map(portOf));
+  return issues
+    .filter((issue) => isKind(issue) || !otherKinds.has(portOf(issue)))
+    .flatMap(separated)
+    .map((issue) => {
+      const path = ["ports", ...issue.path];
+      const text = issueText(
+        { ...issue, path },
+        { knownKeys: () => knownPortKeys(issue.path), isSecret: () => false },
+      );
+      return { text, from };
+    });
+}

@@ -1,0 +1,93 @@
+import { z } from "zod";
+import { DURATION, parseDuration } from "./duration.ts";
+
+/** What a value is, and its limits in words: the same words in errors, `--help` and the README. */
+export interface ValueFacts {
+  readonly kind: "text" | "integer" | "boolean" | "duration" | "choice" | "list";
+  /** Completes the sentence "It must be …". */
+  readonly limits: string;
+  /** Choices that are known but not built yet, each with the reason why it is refused. */
+  readonly refused?: Readonly<Record<string, string>>;
+}
+
+const values = z.registry<ValueFacts>();
+
+/** The facts of a schema that one of this file's functions made; `undefined` for any other. */
+export function valueFacts(schema: z.core.$ZodType): ValueFacts | undefined {
+  return values.get(schema);
+}
+
+/** Attaches the facts to a schema, so that {@linkcode valueFacts} finds them. */
+export function stating<S extends z.ZodType>(
+  schema: S,
+  kind: ValueFacts["kind"],
+  limits: string,
+): S {
+  values.add(schema, { kind, limits });
+  return schema;
+}
+
+export function integer(min: number, max: number, unit = "") {
+  const limits = `an integer from ${min} to ${max}${unit && ` ${unit}`}`;
+  const error = `must be ${limits}`;
+  return stating(z.int({ error }).min(min, { error }).max(max, { error }), "integer", limits);
+}
+
+export function boolean() {
+  const limits = "true or false";
+  return stating(z.boolean({ error: `must be ${limits}` }), "boolean", limits);
+}
+
+/** A Go duration in the file, milliseconds in the code. Both bounds are allowed themselves. */
+export function duration(min: string, max: string) {
+  const limits = `a duration from "${min}" to "${max}"`;
+  const error = `must be ${limits}`;
+  const [least, most] = [parseDuration(min) ?? Number.NaN, parseDuration(max) ?? Number.NaN];
+  const schema = z
+    .string({ error })
+    .regex(DURATION, { error, abort: true })
+    .refine(
+      (text) => {
+        const milliseconds = parseDuration(text) ?? Number.NaN;
+        return milliseconds >= least && milliseconds <= most;
+      },
+      { error },
+    )
+    .transform((text) => parseDuration(text) ?? Number.NaN);
+  return stating(schema, "duration", limits);
+}
+
+export function text(pattern: RegExp, limits: string) {
+  const error = `must be ${limits}`;
+  return stating(z.string({ error }).regex(pattern, { error, abort: true }), "text", limits);
+}
+
+/** Any text but an empty one. */
+export function anyText(limits = "a text that is not empty") {
+  const error = `must be ${limits}`;
+  return stating(z.string({ error }).min(1, { error }), "text", limits);
+}
+
+/** One of a few words; those in `refused` are refused with their reason. */
+export function choice<const W extends string>(
+  words: readonly W[],
+  refused: Readonly<Record<string, string>> = {},
+) {
+  const built = words.filter((word) => refused[word] === undefined).map((word) => `"${word}"`);
+  const missing = words.filter((word) => refused[word] !== undefined).map((word) => `"${word}"`);
+  const limits =
+    [built.slice(0, -1).join(", "), built.at(-1)].filter(Boolean).join(" or ") +
+    (missing.length > 0 ? ` (${missing.join(", ")} is not built yet)` : "");
+  const schema = z.enum(words, { error: `must be ${limits}` }).superRefine((word, context) => {
+    const reason = refused[word];
+    if (reason !== undefined) context.addIssue({ code: "custom", message: reason });
+  });
+  values.add(schema, { kind: "choice", limits, refused });
+  return schema;
+}
+
+/** A list of such elements; `elements` names them in the plural. */
+export function list<E extends z.ZodType>(element: E, elements: string) {
+  const limits = `a list of ${elements}`;
+  return stating(z.array(element, { error: `must be ${limits}` }), "list", limits);
+}

@@ -1,0 +1,106 @@
+import { consoleScript } from "./console-script.ts";
+import { consoleStyle } from "./console-style.ts";
+
+export interface ConsoleOptions {
+  /** Where the WebSocket is, seen from where the page is mounted. */
+  readonly path: string;
+  /** What the gateway carries. */
+  readonly subjects: readonly string[];
+  /** Whether `POST publish/<subject>` takes messages. */
+  readonly publish: boolean;
+}
+
+/**
+ * The page that shows live messages, in one piece: it asks for nothing but the stream and what its
+ * user publishes, from wherever it is mounted.
+ *
+ * @param nonce what the response's Content-Security-Policy lets run; new for each response.
+ */
+export function consolePage(options: ConsoleOptions & { readonly nonce: string }): string {
+  const { path, subjects, publish } = options;
+  const nonce = attribute(options.nonce);
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Spillway</title>
+<link rel="icon" href="data:image/svg+xml,${encodeURIComponent(wave("#0e7c86"))}">
+<style nonce="${nonce}">${consoleStyle}</style>
+</head>
+<body data-path="${attribute(path)}" data-subjects="${attribute(JSON.stringify(subjects))}">
+<header>
+  <h1>${wave("currentColor")} Spillway</h1>
+  <p id="state" role="status" data-state="connecting">connecting</p>
+  <button id="reconnect" type="button" hidden>Connect now</button>
+  <dl>
+    <div><dt>a second</dt><dd id="rate">0</dd></div>
+    <div><dt>in all</dt><dd id="total">0</dd></div>
+  </dl>
+  <svg id="history" viewBox="0 0 59 20" preserveAspectRatio="none" aria-hidden="true">
+    <polyline points="0,20 59,20" vector-effect="non-scaling-stroke"/>
+  </svg>
+</header>
+<main>
+  <section id="messages" aria-labelledby="messages-title">
+    <h2 id="messages-title" class="unseen">Messages</h2>
+    <form id="filter">
+      <label for="subjects">Subjects</label>
+      <input id="subjects" ${PLAIN_TEXT} placeholder="${attribute(subjects.join(", "))}"
+        pattern="${attribute(SUBJECT_LIST)}" title="Subjects parted by commas, like orders.>, *.eu">
+      <button>Filter</button>
+      <button id="pause" type="button" aria-pressed="false">Pause</button>
+      <button id="clear" type="button">Clear</button>
+    </form>
+    <p id="held" hidden></p>
+    <ol id="list" aria-label="The newest messages first"></ol>
+    <p id="empty">Nothing came yet. The newest 200 messages will stand here.</p>
+  </section>
+  <aside>
+    ${publish ? PUBLISH : NO_PUBLISH}
+    <section aria-labelledby="code-title">
+      <h2 id="code-title">Connect from code</h2>
+      <pre id="code" tabindex="0" aria-labelledby="code-title"></pre>
+    </section>
+  </aside>
+</main>
+<script nonce="${nonce}">${consoleScript}</script>
+</body>
+</html>
+`;
+}
+
+/** Fields that hold subjects and data, where a keyboard's help only does harm. */
+const PLAIN_TEXT = `autocomplete="off" autocapitalize="none" spellcheck="false"`;
+
+/** A subject's tokens: anything without white space, and `>` as the last one only. */
+const TOKENS = String.raw`(?!>\.)[^\s.,]+(\.(?!>\.)[^\s.,]+)*`;
+const SUBJECT_LIST = String.raw`\s*${TOKENS}(\s*,\s*${TOKENS})*\s*`;
+
+const PUBLISH = `<section aria-labelledby="publish-title">
+      <h2 id="publish-title">Publish</h2>
+      <form id="publish">
+        <label for="subject">Subject</label>
+        <input id="subject" required ${PLAIN_TEXT}>
+        <label for="payload">Payload</label>
+        <textarea id="payload" rows="3" ${PLAIN_TEXT}>{"hello":"world"}</textarea>
+        <button class="main">Publish</button>
+        <button id="demo" type="button" aria-pressed="false">Send a demo stream</button>
+        <output id="outcome" for="subject payload"></output>
+      </form>
+    </section>`;
+
+const NO_PUBLISH = `<section aria-labelledby="source-title">
+      <h2 id="source-title">Where messages come from</h2>
+      <p>From NATS: this page can't publish. Any NATS client can:</p>
+      <pre id="nats" tabindex="0" aria-labelledby="source-title"></pre>
+    </section>`;
+
+function wave(stroke: string): string {
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="24" height="24" aria-hidden="true" fill="none" stroke="${stroke}" stroke-width="2.4" stroke-linecap="round"><path d="M3 6h7c6 0 3 8 11 8M3 11h4c5 0 4 7 14 7"/></svg>`;
+}
+
+/** A text as it stands between the quotes of an attribute. */
+function attribute(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll('"', "&quot;");
+}

@@ -1,0 +1,284 @@
+/**
+ * The console's script. What comes from outside goes into the page as text, never as HTML.
+ * Messages wait, as they came, for the next drawing; of many the newest alone are read at all,
+ * so that a page stays at ease with more messages than anybody could see.
+ */
+export const consoleScript = String.raw`
+"use strict";
+const MAX_ROWS = 200;
+const DRAW_MS = 100;
+const MAX_BACKOFF_MS = 15000;
+const STEADY_MS = 5000;
+const DEMO_PER_SECOND = 5;
+
+const byId = (id) => document.getElementById(id);
+const { path } = document.body.dataset;
+const carried = JSON.parse(document.body.dataset.subjects);
+// With or without a slash at its end, whatever the prefix.
+const base = location.origin + location.pathname.replace(/\/+$/, "");
+const list = byId("list");
+const subjects = byId("subjects");
+
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+// --- The connection
+
+let socket;
+let retry;
+let failures = 0;
+
+function streamUrl() {
+  const wanted = subjects.value.replaceAll(/\s/g, "");
+  // These stand in a query as they are, and are easier to read.
+  const query = encodeURIComponent(wanted).replaceAll("%2C", ",").replaceAll("%3E", ">");
+  return base.replace(/^http/, "ws") + path + (wanted && "?subjects=" + query);
+}
+
+function connect() {
+  clearTimeout(retry);
+  const previous = socket;
+  const mine = new WebSocket(streamUrl());
+  let openedAt = 0;
+  socket = mine;
+  previous?.close();
+  showState("connecting", "connecting");
+  mine.onopen = () => {
+    if (mine !== socket) return;
+    openedAt = Date.now();
+    showState("open", "open");
+  };
+  mine.onmessage = ({ data }) => {
+    if (mine === socket) receive(data);
+  };
+  mine.onclose = ({ code, reason }) => {
+    if (mine !== socket) return;
+    const how = "closed with " + code + (reason && " (" + reason + ")");
+    // 44xx: it would end like this again.
+    if (code >= 4400 && code < 4500) return showState("closed", how);
+    failures = openedAt > 0 && Date.now() - openedAt > STEADY_MS ? 0 : failures + 1;
+    const wait = Math.random() * Math.min(MAX_BACKOFF_MS, 250 * 2 ** failures);
+    retry = setTimeout(connect, wait);
+    const hint = openedAt === 0 && subjects.value ? "; is the filter within what is exposed?" : "";
+    showState("closed", how + ", again in " + (wait / 1000).toFixed(1) + " s" + hint);
+  };
+}
+
+function reconnect() {
+  failures = 0;
+  connect();
+}
+
+function showState(state, text) {
+  byId("state").dataset.state = state;
+  byId("state").textContent = text;
+  byId("reconnect").hidden = state !== "closed";
+}
+
+// --- Messages
+
+const pending = [];
+let received = 0;
+let waiting = 0;
+let frame = 0;
+let drawnAt = 0;
+let paused = false;
+
+function receive(data) {
+  if (!data.startsWith('{"type":"data"')) return;
+  received += 1;
+  waiting += 1;
+  pending.push(data);
+  if (pending.length >= 2 * MAX_ROWS) pending.splice(0, MAX_ROWS);
+  drawSoon();
+}
+
+function drawSoon() {
+  frame ||= requestAnimationFrame(draw);
+}
+
+function draw(now) {
+  frame = 0;
+  const reading = list.querySelector("details[open]") !== null;
+  const held = paused || reading;
+  byId("held").hidden = !held || waiting === 0;
+  byId("held").textContent = waiting.toLocaleString("en") + " newer, held back " +
+    (paused ? "by the pause" : "while a message is open");
+  if (held || pending.length === 0) return;
+  if (now - drawnAt < DRAW_MS) return drawSoon();
+  drawnAt = now;
+  waiting = 0;
+  list.prepend(...pending.splice(0).slice(-MAX_ROWS).reverse().map(row));
+  while (list.childElementCount > MAX_ROWS) list.lastElementChild.remove();
+  byId("empty").hidden = true;
+}
+
+const clock = new Intl.DateTimeFormat("en", {
+  hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
+});
+
+// Numbers keep the digits that came: above 2^53, a number would show others.
+const asWritten = (key, value, context) =>
+  typeof value === "number" && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value;
+
+function row(data) {
+  const { id, timestamp, subject, encoding } = JSON.parse(data);
+  const payload = JSON.parse(data, asWritten).payload;
+  const isText = encoding === "text" || encoding === "base64";
+  const item = document.createElement("li");
+  const details = document.createElement("details");
+  const summary = document.createElement("summary");
+  const time = make("time", "", clock.format(timestamp));
+  time.dateTime = new Date(timestamp).toISOString();
+  const line = encoding === "empty" ? "" : isText ? payload : JSON.stringify(payload);
+  summary.append(
+    time,
+    make("span", "subject", subject),
+    make("span", "mark", encoding ?? "json"),
+    make("span", "preview", line.slice(0, 200)),
+  );
+  details.append(summary);
+  details.ontoggle = () => {
+    if (details.open && details.childElementCount === 1) {
+      const whole = encoding === "empty" ? "(no data)" : isText ? payload : JSON.stringify(payload, null, 2);
+      const body = make("pre", "", whole);
+      body.tabIndex = 0;
+      details.append(body, make("p", "", "id " + id + ", " + time.dateTime));
+    }
+    drawSoon();
+  };
+  item.append(details);
+  return item;
+}
+
+function clear() {
+  list.replaceChildren();
+  pending.length = 0;
+  waiting = 0;
+  byId("empty").hidden = false;
+  drawSoon();
+}
+
+// --- Figures
+
+const rates = new Array(60).fill(0);
+let countedAt = performance.now();
+let counted = 0;
+
+function showFigures() {
+  const now = performance.now();
+  const rate = (received - counted) / ((now - countedAt) / 1000);
+  countedAt = now;
+  counted = received;
+  rates.push(rate);
+  rates.shift();
+  const top = Math.max(1, ...rates);
+  const points = rates.map((value, index) => index + "," + (20 - (19 * value) / top).toFixed(1));
+  byId("history").firstElementChild.setAttribute("points", points.join(" "));
+  byId("rate").textContent = Math.round(rate).toLocaleString("en");
+  byId("total").textContent = received.toLocaleString("en");
+}
+
+// --- Publishing
+
+/** A subject that the first of the carried patterns matches. */
+function example(word) {
+  if (carried[0] === ">") return "demo." + word;
+  return carried[0].split(".").map((token) => (/^[*>]$/.test(token) ? word : token)).join(".");
+}
+
+async function publish(subject, body) {
+  const url = base + "/publish/" + encodeURIComponent(subject);
+  const response = await fetch(url, { method: "POST", body });
+  if (response.ok) return await response.json();
+  const problem = await response.json().catch(() => undefined);
+  throw new Error(problem?.detail ?? "refused with " + response.status);
+}
+
+let demo;
+let sent = 0;
+
+function stopDemo() {
+  clearInterval(demo);
+  demo = undefined;
+  showDemo();
+}
+
+function showDemo() {
+  byId("demo").setAttribute("aria-pressed", String(demo !== undefined));
+  byId("demo").textContent = demo === undefined ? "Send a demo stream" : "Stop the demo stream";
+}
+
+function sendDemo() {
+  const station = ["bergen", "lisbon", "nairobi", "osaka", "quito"][sent % 5];
+  const celsius = Number((15 + 10 * Math.sin(sent / 20 + station.length)).toFixed(1));
+  sent += 1;
+  publish(example(station), JSON.stringify({ station, celsius, n: sent })).catch((error) => {
+    if (demo === undefined) return;
+    stopDemo();
+    byId("outcome").textContent = "The demo stream ended: " + error.message;
+  });
+}
+
+if (byId("publish")) {
+  byId("subject").value = example("hello");
+  byId("publish").onsubmit = async (event) => {
+    event.preventDefault();
+    const subject = byId("subject").value.trim();
+    try {
+      const { bytes } = await publish(subject, byId("payload").value);
+      byId("outcome").textContent = bytes + " bytes published to " + subject;
+    } catch (error) {
+      byId("outcome").textContent = "Not published: " + error.message;
+    }
+  };
+  byId("demo").onclick = () => {
+    byId("outcome").textContent = "";
+    if (demo !== undefined) return stopDemo();
+    demo = setInterval(sendDemo, 1000 / DEMO_PER_SECOND);
+    showDemo();
+  };
+} else {
+  byId("nats").textContent = "nats pub " + example("hello") + " '{\"hello\":\"world\"}'";
+}
+
+// --- What the user does
+
+function showCode() {
+  byId("code").textContent = [
+    'const url = "' + streamUrl() + '";',
+    "const socket = new WebSocket(url);",
+    "socket.onmessage = ({ data }) => {",
+    "  console.log(JSON.parse(data));",
+    "};",
+  ].join("\n");
+}
+
+byId("filter").onsubmit = (event) => {
+  event.preventDefault();
+  const page = new URL(location.href);
+  page.searchParams.delete("subjects");
+  if (subjects.value.trim()) page.searchParams.set("subjects", subjects.value.trim());
+  history.replaceState(null, "", page);
+  clear();
+  showCode();
+  reconnect();
+};
+byId("pause").onclick = () => {
+  paused = !paused;
+  byId("pause").setAttribute("aria-pressed", String(paused));
+  byId("pause").textContent = paused ? "Resume" : "Pause";
+  drawSoon();
+};
+byId("clear").onclick = clear;
+byId("reconnect").onclick = reconnect;
+
+subjects.value = new URLSearchParams(location.search).get("subjects") ?? "";
+showCode();
+setInterval(showFigures, 1000);
+connect();
+`;

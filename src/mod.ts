@@ -1,0 +1,36 @@
+/**
+ * Spillway as a library.
+ *
+ * - `createGateway` makes a gateway to mount into your own Hono app.
+ * - `createOutput`, `newOutputFromConfig` and `register` are StreamKit's component, which listens on a port of its own.
+ *
+ * @module
+ */
+
+export {
+  type ConstructorConfig,
+  defaultConstructorConfig,
+  type SecurityConfig,
+} from "./component/constructor-config.ts";
+export type {
+  ComponentConfig,
+  Discoverable,
+  FlowMetrics,
+  HealthStatus,
+  LifecycleComponent,
+  Metadata,
+  Port,
+  Registration,
+} from "./component/contract.ts";
+export { defaultConfig } from "./component/factory.ts";
+export { Output } from "./component/output.ts";
+export { Registry } from "./component/registry.ts";
+export type { Config } from "./config/config.ts";
+export { componentSchema, jsonSchema } from "./config/describe.ts";
+export { parseConfig } from "./config/parse.ts";
+export { type ErrorClass, SpillwayError } from "./core/errors.ts";
+export type { Log } from "./core/log.ts";
+export type { EngineDeps as GatewayDeps } from "./gateway/engine.ts";
+export { createGateway, type Gateway } from "./gateway/gateway.ts";
+export { createOutput, newOutputFromConfig, register } from "./gateway/output.ts";
+export { VERSION } from "./gateway/version.ts";

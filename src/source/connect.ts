@@ -1,0 +1,185 @@
+import type { ConnectionOptions, NatsConnection } from "nats";
+import { SpillwayError } from "../core/errors.ts";
+import { type NatsServers, readServers } from "./servers.ts";
+
+export type { Msg, MsgHdrs, NatsConnection, Status, Subscription } from "nats";
+
+/** Certificates and keys as PEM text, not as file names. */
+export interface NatsTls {
+  /** Who is trusted to vouch for the server. Default: whom the runtime trusts. */
+  readonly ca?: string | undefined;
+  /** What we show to a server that wants to know us; needs `key`. */
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+}
+
+/** Where NATS is and who we are. Files are read by the caller: all of these are contents. */
+export interface NatsOptions {
+  /**
+   * `nats://`, `tls://`, `ws://` or `wss://`, at least one and all of one transport; the others of
+   * the cluster are learnt from the first that answers. Without a scheme: `nats://`.
+   * A user and password, or a token, in the first URL that has one count for all servers, and more
+   * than those below, as in nats.go.
+   */
+  readonly servers: readonly string[];
+  /** What NATS' monitoring calls this connection. */
+  readonly name: string;
+  readonly user?: string | undefined;
+  readonly password?: string | undefined;
+  readonly token?: string | undefined;
+  /** The seed of an NKey, beginning with `SU`. */
+  readonly nkeySeed?: string | undefined;
+  /** A credentials file: a user JWT and its NKey seed. */
+  readonly creds?: string | undefined;
+  /** Wanted by `tls://` even when empty; with `nats://` it makes TLS compulsory. */
+  readonly tls?: NatsTls | undefined;
+  /**
+   * Opens the socket of `wss://` when `tls` is given, as each runtime takes certificates in its own
+   * way and web standards in none. Default: the global `WebSocket`, which can't take any.
+   */
+  readonly dialWebSocket?: ((url: string, tls: NatsTls) => WebSocket) | undefined;
+}
+
+/**
+ * How long one server may take to let us in. Past it, nats.js leaves the TCP socket of a server that
+ * accepts and says nothing to that server to close (https://github.com/nats-io/nats.js/issues/64).
+ */
+const DIAL_TIMEOUT_MS = 5_000;
+/**
+ * A server that is dead in silence is noticed after two pings without a pong, in one minute: NATS'
+ * default of two minutes between pings (ADR-40) would make that six.
+ */
+const PING_INTERVAL_MS = 20_000;
+const PINGS_UNANSWERED = 2;
+/** The same server is tried again after this and a random part of the jitter; others at once. */
+const RECONNECT_WAIT_MS = 500;
+const RECONNECT_JITTER_MS = 1_000;
+
+/**
+ * Connects once: every server is tried, and the promise fails when none lets us in. A connection
+ * that was made comes back by itself for ever, whatever the reason it was lost for.
+ *
+ * The NATS client is loaded when it is needed: the one for TCP wants Node's modules, the one for
+ * WebSockets runs where those don't exist.
+ *
+ * @throws SpillwayError `NATS_OPTIONS` (invalid), `NATS_DENIED` or `NATS_UNREACHABLE` (transient).
+ */
+export async function connectNats(options: NatsOptions): Promise<NatsConnection> {
+  const servers = readServers(options);
+  try {
+    return servers.transport === "tcp"
+      ? await connectTcp(options, servers)
+      : await connectWebSocket(options, servers);
+  } catch (thrown) {
+    throw new SpillwayError(
+      "transient",
+      isDenial(thrown) ? "NATS_DENIED" : "NATS_UNREACHABLE",
+      `Cannot connect to NATS at ${servers.urls.join(", ")}: ${natsReason(thrown)}`,
+      { cause: thrown },
+    );
+  }
+}
+
+async function connectTcp(options: NatsOptions, servers: NatsServers): Promise<NatsConnection> {
+  const client = await import("nats");
+  const { ca, cert, key } = options.tls ?? {};
+  const tls = {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    // Whom a certificate must name when we dial an IP address: Node and Deno take "localhost".
+    host: servers.host,
+  };
+  return await client.connect({
+    ...connectionOptions(options, servers, client),
+    ...(servers.tls ? { tls } : {}),
+  });
+}
+
+async function connectWebSocket(
+  options: NatsOptions,
+  servers: NatsServers,
+): Promise<NatsConnection> {
+  const client = await import("nats.ws");
+  let socket: WebSocket | undefined;
+  const dial = (url: string): WebSocket =>
+    options.tls !== undefined && options.dialWebSocket !== undefined && url.startsWith("wss:")
+      ? options.dialWebSocket(url, options.tls)
+      : new WebSocket(url);
+  const connection = client.connect({
+    ...connectionOptions(options, servers, client),
+    // Of nats.ws alone (`WsConnectionOptions`, which it does not export).
+    wsFactory: async (url: string) => {
+      socket = dial(url);
+      return { socket, encrypted: url.startsWith("wss:") };
+    },
+  } as ConnectionOptions);
+  try {
+    return (await connection) as NatsConnection;
+  } catch (thrown) {
+    // nats.ws gives up on a socket that is still connecting, and leaves it to connect.
+    socket?.close();
+    throw thrown;
+  }
+}
+
+/** What both clients take; they are built from the same source. */
+function connectionOptions(
+  options: NatsOptions,
+  servers: NatsServers,
+  client: Pick<typeof import("nats"), "credsAuthenticator" | "nkeyAuthenticator">,
+): ConnectionOptions {
+  const { user, password, token } = servers.credentials ?? options;
+  const encoder = new TextEncoder();
+  const authenticator = [];
+  if (options.nkeySeed !== undefined) {
+    authenticator.push(client.nkeyAuthenticator(encoder.encode(options.nkeySeed.trim())));
+  }
+  if (options.creds !== undefined) {
+    // nats.js wants Unix line ends and one after the last line, which secret stores like to trim.
+    const creds = `${options.creds.replaceAll("\r\n", "\n").trim()}\n`;
+    authenticator.push(client.credsAuthenticator(encoder.encode(creds)));
+  }
+  return {
+    servers: [...servers.targets],
+    name: options.name,
+    ...(authenticator.length > 0 ? { authenticator } : {}),
+    ...(user === undefined ? {} : { user }),
+    ...(password === undefined ? {} : { pass: password }),
+    ...(token === undefined ? {} : { token }),
+    timeout: DIAL_TIMEOUT_MS,
+    pingInterval: PING_INTERVAL_MS,
+    maxPingOut: PINGS_UNANSWERED,
+    maxReconnectAttempts: -1,
+    reconnectDelayHandler: () => RECONNECT_WAIT_MS + Math.random() * RECONNECT_JITTER_MS,
+    // Credentials may be mended at the server while we try.
+    ignoreAuthErrorAbort: true,
+  };
+}
+
+function isDenial(thrown: unknown): boolean {
+  const { code } = thrown as { code?: unknown };
+  return (
+    code === "AUTHORIZATION_VIOLATION" || code === "BAD_CREDS" || code === "BAD_AUTHENTICATION"
+  );
+}
+
+/** What a NATS client's error, or the code in its status events, says to people. */
+export function natsReason(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return spelled(String(thrown));
+  const { code, message, chainedError } = thrown as Error & { code?: string; chainedError?: Error };
+  if (code === "SERVER_OPT_NA") return `the server does not offer ${message}`;
+  // Errors of nats.js repeat their code as the message, and say what happened in the chained one.
+  // Those of a WebSocket may say no more than which class they are of.
+  const texts = [message === code ? "" : message, chainedError?.message, code];
+  const text = texts.find((text) => text && !/^(\w*Error|UNKNOWN_ERROR)$/.test(text));
+  const line = text?.split("\n", 1)[0] ?? "no reason given";
+  // Bun's WebSocket names the URL, whose query may hold a secret.
+  return spelled(line.replace(/(:\/\/[^\s'"?]*)\?[^\s'"]*/g, "$1?***"));
+}
+
+/** `CONNECTION_REFUSED` as people write it, and NATS' own words without their quotes. */
+function spelled(text: string): string {
+  if (/^[A-Z0-9_]+$/.test(text)) return text.toLowerCase().replaceAll("_", " ");
+  return text.replace(/^'(.*)'$/, "$1");
+}

@@ -1,0 +1,140 @@
+import { describe, expect, test } from "bun:test";
+import type { OutputDeps } from "../../src/component/constructor-config.ts";
+import { createOutputWith, defaultConfig, FACTORY_NAME } from "../../src/component/factory.ts";
+import { Registry } from "../../src/component/registry.ts";
+import type { Config } from "../../src/config/config.ts";
+import { componentSchema } from "../../src/config/describe.ts";
+import { parseConfig } from "../../src/config/parse.ts";
+import { ManualClock } from "../core/manual-clock.ts";
+import { FakeEngine, thrown } from "./fake-engine.ts";
+import { ErrorLog } from "./rig.ts";
+
+interface Connection {
+  readonly server: string;
+}
+
+type Deps = OutputDeps<Connection, Set<string>>;
+
+/** The ways to make an output, and what they ask of the engine's maker. */
+function bench() {
+  const asked: { config: Config; deps: Deps }[] = [];
+  const maker = createOutputWith<Connection, Set<string>>({
+    makeEngine: async (config, deps) => {
+      asked.push({ config, deps });
+      return new FakeEngine();
+    },
+    clock: new ManualClock(),
+    version: "1.2.3",
+    defaultLog: () => new ErrorLog(),
+  });
+  return { maker, asked };
+}
+
+/** The example in the seed's documentation. */
+const SEED = {
+  ports: {
+    inputs: [{ name: "stream", type: "nats", subject: "events.>", required: true }],
+  },
+  port: 8080,
+  path: "/ws",
+  write_timeout: "5s",
+  read_timeout: "60s",
+  ping_interval: "30s",
+};
+
+describe("createOutput", () => {
+  test("takes the seed's example, as an object and as JSON", () => {
+    const { maker } = bench();
+    for (const raw of [SEED, JSON.stringify(SEED)]) {
+      const output = maker.createOutput(raw, {});
+      output.initialize();
+      expect(output.inputPorts()[0]?.config.data.subject).toBe("events.>");
+      expect(output.outputPorts()[0]?.config.data).toEqual({
+        protocol: "websocket",
+        host: "127.0.0.1",
+        port: 8080,
+      });
+    }
+  });
+
+  test("takes no configuration as the default one", async () => {
+    const { maker, asked } = bench();
+    for (const raw of [undefined, "", "{}", {}]) await maker.createOutput(raw).start();
+    expect(asked.map(({ config }) => config)).toEqual(Array(4).fill(defaultConfig()));
+  });
+
+  test("hands the configuration and what was injected to the engine's maker", async () => {
+    const { maker, asked } = bench();
+    const deps = { natsConnection: { server: "one" }, metricsRegistry: new Set<string>() };
+    await maker.createOutput(SEED, deps).start();
+    expect(asked).toEqual([{ config: parseConfig(SEED), deps }]);
+    expect(asked[0]?.deps.natsConnection).toBe(deps.natsConnection);
+  });
+
+  test("opens nothing", () => {
+    const { maker, asked } = bench();
+    maker.createOutput(SEED, {}).initialize();
+    expect(asked).toEqual([]);
+  });
+
+  test("names the output after its instance, unless the configuration names it", () => {
+    const { maker } = bench();
+    const name = (raw: unknown) => maker.createOutput(raw, {}, "feed").meta().name;
+    expect(name({})).toBe("feed");
+    expect(name(undefined)).toBe("feed");
+    expect(name({ name: "own" })).toBe("own");
+  });
+
+  test("refuses a configuration that no file may have", () => {
+    const { maker } = bench();
+    for (const [raw, says] of [
+      ["{", "it is not JSON at line 1, column 2"],
+      [null, "it must be a JSON object"],
+      ["[]", "it must be a JSON object"],
+      [{ prot: 8080 }, '"prot" is not a known key; did you mean "port"?'],
+      [{ port: 70_000 }, '"port" is 70000 but must be'],
+      [{ delivery_mode: "at-least-once" }, "acknowledged delivery is not built yet"],
+      [{ delivery_mode: "sometimes" }, '"delivery_mode" is "sometimes"'],
+    ] as const) {
+      const error = thrown(() => maker.createOutput(raw, {}, "feed"));
+      expect([error.class, error.code]).toEqual(["invalid", "CONFIG_INVALID"]);
+      expect(error.message).toContain(says);
+    }
+  });
+});
+
+describe("register", () => {
+  test("makes the factory known under StreamKit's names", () => {
+    const { maker } = bench();
+    const registry = new Registry<Deps>();
+    maker.register(registry);
+    expect(FACTORY_NAME).toBe("websocket");
+    expect(JSON.parse(JSON.stringify(registry.factories().get("websocket")))).toEqual({
+      type: "output",
+      protocol: "websocket",
+      domain: "network",
+      description: "WebSocket server output",
+      version: "1.2.3",
+      schema: JSON.parse(JSON.stringify(componentSchema())),
+    });
+  });
+
+  test("suits a host that gives its components more than an output needs", async () => {
+    const { maker, asked } = bench();
+    const registry = new Registry<Deps & { readonly site: string }>();
+    maker.register(registry);
+    const deps = { site: "north", natsConnection: { server: "one" } };
+    const entry = { type: "output", name: "websocket", enabled: true, config: SEED };
+    const component = registry.createComponent("feed", entry, deps);
+    await component?.start();
+    expect(component?.meta().name).toBe("feed");
+    expect(asked[0]?.deps.natsConnection).toBe(deps.natsConnection);
+  });
+
+  test("refuses to register twice", () => {
+    const { maker } = bench();
+    const registry = new Registry<Deps>();
+    maker.register(registry);
+    expect(thrown(() => maker.register(registry)).code).toBe("FACTORY_EXISTS");
+  });
+});

@@ -1,0 +1,178 @@
+import { describe, expect, test } from "bun:test";
+import { FlowMeter } from "../../src/component/flow-meter.ts";
+import { Meter } from "../../src/core/meter.ts";
+import { ManualClock } from "../core/manual-clock.ts";
+
+function running() {
+  const clock = new ManualClock();
+  const meter = new Meter();
+  const flow = new FlowMeter(clock);
+  flow.start(meter);
+  return { clock, meter, flow };
+}
+
+/** Lets seconds pass, in each of which the same is counted. */
+function pass(
+  { clock, meter }: { clock: ManualClock; meter: Meter },
+  seconds: number,
+  each: (meter: Meter) => void,
+): void {
+  for (let second = 0; second < seconds; second++) {
+    each(meter);
+    clock.advance(1000);
+  }
+}
+
+describe("FlowMeter", () => {
+  test("is all zero when nothing was counted", () => {
+    const { flow, clock } = running();
+    const idle = {
+      messages_per_second: 0,
+      bytes_per_second: 0,
+      error_rate: 0,
+      last_activity: "0001-01-01T00:00:00Z",
+    };
+    expect(flow.metrics()).toEqual(idle);
+    clock.advance(60_000);
+    expect(flow.metrics()).toEqual(idle);
+  });
+
+  test("divides by the time since the start before the first full window", () => {
+    const stage = running();
+    pass(stage, 3, (meter) => {
+      meter.messagesReceived += 10;
+      meter.bytesSent += 500;
+    });
+    expect(stage.flow.metrics()).toMatchObject({ messages_per_second: 10, bytes_per_second: 500 });
+    stage.clock.advance(500);
+    expect(stage.flow.metrics().messages_per_second).toBeCloseTo(30 / 3.5);
+  });
+
+  test("takes the first second as a whole one", () => {
+    const { flow, meter, clock } = running();
+    meter.messagesReceived = 5;
+    expect(flow.metrics().messages_per_second).toBe(5);
+    clock.advance(1);
+    expect(flow.metrics().messages_per_second).toBe(5);
+  });
+
+  test("forgets what is older than the window", () => {
+    const stage = running();
+    pass(stage, 20, (meter) => {
+      meter.messagesReceived += 1000;
+    });
+    pass(stage, 10, (meter) => {
+      meter.messagesReceived += 2;
+    });
+    expect(stage.flow.metrics().messages_per_second).toBe(2);
+  });
+
+  test("falls to zero when nothing comes any more", () => {
+    const stage = running();
+    pass(stage, 30, (meter) => {
+      meter.messagesReceived += 100;
+      meter.bytesSent += 100;
+      meter.countError("socket", "broken pipe");
+    });
+    stage.clock.advance(11_000);
+    expect(stage.flow.metrics()).toMatchObject({
+      messages_per_second: 0,
+      bytes_per_second: 0,
+      error_rate: 0,
+    });
+  });
+
+  test("counts a message once, however many clients get it", () => {
+    const stage = running();
+    pass(stage, 10, (meter) => {
+      meter.messagesReceived += 1;
+      meter.sent += 500;
+    });
+    expect(stage.flow.metrics().messages_per_second).toBe(1);
+  });
+
+  test("gives errors as a percentage of deliveries and errors", () => {
+    const stage = running();
+    pass(stage, 10, (meter) => {
+      meter.sent += 3;
+      meter.countError("slow_consumer", "one lags");
+    });
+    expect(stage.flow.metrics().error_rate).toBe(25);
+  });
+
+  test("has errors alone as 100 percent", () => {
+    const stage = running();
+    pass(stage, 5, (meter) => meter.countError("handshake", "no upgrade"));
+    expect(stage.flow.metrics().error_rate).toBe(100);
+  });
+
+  test("leaves the source's errors out of what clients err", () => {
+    const stage = running();
+    pass(stage, 5, (meter) => {
+      meter.countError("source", "NATS is away");
+      meter.countError("internal", "a bug");
+    });
+    expect(stage.flow.metrics().error_rate).toBe(0);
+  });
+
+  test("gives the last message's time in RFC 3339, also when stopped", () => {
+    const { flow, meter, clock } = running();
+    meter.lastMessageMs = clock.wallMs() + 1;
+    expect(flow.metrics().last_activity).toBe("2026-01-01T00:00:00.001Z");
+    flow.stop();
+    expect(flow.metrics().last_activity).toBe("2026-01-01T00:00:00.001Z");
+  });
+
+  test("leaves no timer when it is stopped, and is zero", () => {
+    const stage = running();
+    pass(stage, 5, (meter) => {
+      meter.messagesReceived += 10;
+    });
+    expect(stage.clock.timers).toBe(1);
+    stage.flow.stop();
+    stage.flow.stop();
+    expect(stage.clock.timers).toBe(0);
+    expect(stage.flow.metrics().messages_per_second).toBe(0);
+  });
+
+  test("begins anew at a restart, though the meter's counts go on", () => {
+    const stage = running();
+    pass(stage, 5, (meter) => {
+      meter.messagesReceived += 1000;
+    });
+    stage.flow.stop();
+    stage.flow.start(stage.meter);
+    pass(stage, 2, (meter) => {
+      meter.messagesReceived += 3;
+    });
+    expect(stage.flow.metrics().messages_per_second).toBe(3);
+    expect(stage.clock.timers).toBe(1);
+  });
+
+  test("is right about a window whose samples came late", () => {
+    const clock = new LateClock();
+    const meter = new Meter();
+    const flow = new FlowMeter(clock);
+    flow.start(meter);
+    for (let round = 0; round < 8; round++) {
+      meter.messagesReceived += 50;
+      clock.skip(5000);
+    }
+    expect(flow.metrics().messages_per_second).toBe(10);
+  });
+});
+
+/** A clock whose timers ring only when a busy event loop is done. */
+class LateClock extends ManualClock {
+  #lateMs = 0;
+
+  override nowMs(): number {
+    return super.nowMs() + this.#lateMs;
+  }
+
+  /** So long nothing rings; then one timer does. */
+  skip(ms: number): void {
+    this.#lateMs += ms - 1000;
+    this.advance(1000);
+  }
+}

@@ -1,0 +1,45 @@
+import { Output } from "../../src/component/output.ts";
+import type { Config } from "../../src/config/config.ts";
+import { defaultConfig } from "../../src/config/parse.ts";
+import type { Log } from "../../src/core/log.ts";
+import { ManualClock } from "../core/manual-clock.ts";
+import { FakeEngine } from "./fake-engine.ts";
+
+/** A log that keeps the events of errors. */
+export class ErrorLog implements Log {
+  readonly errors: unknown[] = [];
+  debug(): void {}
+  info(): void {}
+  warn(): void {}
+  error(_message: string, properties?: Record<string, unknown>): void {
+    this.errors.push(properties);
+  }
+}
+
+/** An output with everything around it fake. */
+export class Rig {
+  readonly clock = new ManualClock();
+  readonly engine = new FakeEngine();
+  readonly log = new ErrorLog();
+  readonly output: Output;
+  /** How often an engine was asked for. */
+  made = 0;
+  /** When set, no engine can be made. */
+  makeFault: unknown;
+
+  constructor(config: Partial<Config> = {}) {
+    this.output = new Output(
+      { ...defaultConfig(), ...config },
+      {
+        makeEngine: async () => {
+          this.made++;
+          if (this.makeFault !== undefined) throw this.makeFault;
+          return this.engine;
+        },
+        clock: this.clock,
+        log: this.log,
+        version: "1.2.3",
+      },
+    );
+  }
+}

@@ -1,0 +1,72 @@
+import { describe, expect, test } from "bun:test";
+import { parseConfig } from "../../src/config/parse.ts";
+import { refusalOf } from "./refusal.ts";
+
+const nats = { nats_url: "nats://localhost:4222" };
+
+describe("Keys that don't agree are refused:", () => {
+  test.each<[string, unknown, string]>([
+    [
+      "a ping that comes too late",
+      { ping_interval: "60s" },
+      '"ping_interval" is "1m" but must be shorter than "read_timeout" ("1m"), or every client that only listens is cut',
+    ],
+    [
+      "water marks in the wrong order",
+      { high_water_bytes: 1000 },
+      '"low_water_bytes" is 262144 but must be less than "high_water_bytes" (1000)',
+    ],
+    [
+      "publishing into NATS",
+      { ...nats, publish: true },
+      '"publish" is true but must not be set beside "nats_url": it publishes into the in-memory source only',
+    ],
+    [
+      "a user without NATS",
+      { nats_user: "u" },
+      '"nats_user" is "u" but must not be set without "nats_url"',
+    ],
+    [
+      "several NATS keys without NATS",
+      { nats_password: "p", nats_user: "u", nats_tls_ca_file: "ca" },
+      '"nats_user" is "u" but must not be set without "nats_url" (and 2 more)',
+    ],
+    [
+      "a password without a user",
+      { ...nats, nats_password: "p" },
+      '"nats_password" must not be set without "nats_user"',
+    ],
+    [
+      "two ways to log in",
+      { ...nats, nats_user: "u", nats_password: "p", nats_token: "t" },
+      '"nats_token" must not be set beside "nats_user": there is one way to log in',
+    ],
+    [
+      "three ways to log in",
+      { ...nats, nats_creds_file: "c", nats_nkey_file: "k", nats_token: "t" },
+      '"nats_nkey_file" is "k" but must not be set beside "nats_token": there is one way to log in (and 1 more)',
+    ],
+    [
+      "a certificate without its key",
+      { ...nats, nats_tls_cert_file: "c" },
+      '"nats_tls_cert_file" is "c" but must not be set without "nats_tls_key_file"',
+    ],
+    [
+      "a key without its certificate",
+      { ...nats, nats_tls_key_file: "k" },
+      '"nats_tls_key_file" is "k" but must not be set without "nats_tls_cert_file"',
+    ],
+    [
+      "two transports",
+      { nats_url: ["nats://a", "wss://b"] },
+      '"nats_url[1]" is "wss://b" but must be of the same transport as the first URL: all "nats://" and "tls://", or all "ws://" and "wss://"',
+    ],
+  ])("%s", (_, raw, problem) => {
+    expect(refusalOf(raw)).toBe(`Cannot use configuration: ${problem}`);
+  });
+
+  test("but not publish: false with NATS, nor publish: true without", () => {
+    expect(parseConfig({ ...nats, publish: false }).publish).toBe(false);
+    expect(parseConfig({ publish: true }).publish).toBe(true);
+  });
+});

@@ -1,0 +1,176 @@
+import { describe, expect, test } from "bun:test";
+import { componentSchema, helpText, jsonSchema, markdownTable } from "../../src/config/describe.ts";
+import { variableOf } from "../../src/config/environment.ts";
+import { FLAGS } from "../../src/config/flags.ts";
+import { keyTable } from "../../src/config/key-table.ts";
+import { keys } from "../../src/config/keys.ts";
+import { loadedConfig } from "./refusal.ts";
+
+const table = keyTable();
+
+interface JsonProperties {
+  [key: string]: { description: string; [keyword: string]: unknown };
+}
+const json = jsonSchema() as { properties: JsonProperties; [keyword: string]: unknown };
+
+describe("Key table", () => {
+  test("has every key with limits and a description that ends as a sentence", () => {
+    expect(table.map(({ key }): string => key)).toEqual(Object.keys(keys));
+    for (const { limits, description } of table) {
+      expect(limits).not.toBe("");
+      expect(description).toMatch(/^[A-Z].*\.$/);
+    }
+  });
+
+  test("has durations under names that say so, and nothing else under such names", () => {
+    for (const { key, kind } of table) {
+      expect([key, /_(?:timeout|interval)$/.test(key)]).toEqual([key, kind === "duration"]);
+    }
+  });
+});
+
+describe("Help", () => {
+  const text = helpText("1.2.3");
+
+  test("has the version, and lines of at most 96 columns that end in none", () => {
+    expect(text).toStartWith("Spillway 1.2.3 ");
+    expect(text).toEndWith("\n");
+    for (const line of text.split("\n")) {
+      expect(line.length).toBeLessThanOrEqual(96);
+      expect(line).toBe(line.trimEnd());
+    }
+  });
+
+  test.each(table)("says name, default, description and limits of $key", (entry) => {
+    const preset = entry.default === undefined ? "" : ` = ${JSON.stringify(entry.default)}`;
+    expect(text).toContain(`\n  ${entry.key}${preset}\n`);
+    expect(text.replace(/\s+/g, " ")).toContain(`${entry.description} Must be ${entry.limits}.`);
+  });
+
+  test("has every flag and variable", () => {
+    for (const { name } of FLAGS) expect(text).toContain(`\n  ${name} `);
+    for (const name of ["SPILLWAY_<KEY>", "SPILLWAY_CONFIG", "NATS_URL", "PORT"]) {
+      expect(text).toContain(`\n  ${name} `);
+    }
+  });
+
+  test("has examples that work", async () => {
+    const examples = [...text.matchAll(/^ {2}((?:SPILLWAY_\S+ )?spillway.*)$/gm)];
+    expect(examples.length).toBeGreaterThan(1);
+    for (const [, command = ""] of examples) {
+      const words = command.replaceAll("'", "").split(" ");
+      const at = words.indexOf("spillway");
+      const env = Object.fromEntries(words.slice(0, at).map((word) => word.split("=")));
+      const argv = words.slice(at + 1);
+      const files = { "spillway.json": { nats_url: "nats://localhost" } };
+      expect(await loadedConfig({ argv, env, files })).toBeDefined();
+    }
+  });
+});
+
+describe("Markdown table", () => {
+  const lines = markdownTable().trimEnd().split("\n");
+
+  test("has a row of four cells for every key", () => {
+    expect(lines).toHaveLength(table.length + 2);
+    for (const line of lines) expect(line.split(/(?<!\\)\|/)).toHaveLength(6);
+  });
+
+  test.each(table)("says name and default of $key", ({ key, default: preset }) => {
+    const cell = preset === undefined ? "" : `\`${JSON.stringify(preset)}\``;
+    expect(lines.some((line) => line.startsWith(`| \`${key}\` | ${cell} | `))).toBe(true);
+  });
+});
+
+describe("JSON Schema", () => {
+  test("is of draft 2020-12, strict, and has ports beside every key", () => {
+    expect(json).toMatchObject({
+      $schema: "https://json-schema.org/draft/2020-12/schema",
+      type: "object",
+      additionalProperties: false,
+    });
+    expect(Object.keys(json.properties)).toEqual(["ports", ...Object.keys(keys)]);
+    expect(json.required).toBeUndefined();
+  });
+
+  test.each(table)("says default, description and limits of $key", (entry) => {
+    const { default: preset, description } = json.properties[entry.key]!;
+    expect(preset).toEqual(entry.default);
+    expect(description).toBe(`${entry.description} Must be ${entry.limits}.`);
+  });
+
+  test("says types and bounds", () => {
+    expect(json.properties).toMatchObject({
+      port: { type: "integer", minimum: 0, maximum: 65_535 },
+      subjects: { type: "array", minItems: 1 },
+      write_timeout: { type: "string" },
+      publish: { type: "boolean" },
+      log_level: { enum: ["debug", "info", "warn", "error"] },
+      nats_password: { writeOnly: true },
+    });
+  });
+
+  test("has only what is accepted among the choices", () => {
+    expect(json.properties.delivery_mode?.enum).toEqual(["at-most-once"]);
+    expect(JSON.stringify(json)).not.toContain('"jetstream"');
+  });
+
+  test("has patterns that a JSON Schema validator understands, and that match the defaults", () => {
+    for (const { pattern, default: preset } of Object.values(json.properties)) {
+      if (pattern !== undefined) expect(String(preset)).toMatch(new RegExp(String(pattern), "u"));
+    }
+  });
+
+  test("can be changed by nobody else", () => {
+    json.properties.port = { description: "" };
+    expect(jsonSchema()).not.toEqual(json);
+  });
+});
+
+describe("StreamKit's ConfigSchema", () => {
+  const { properties, required } = componentSchema();
+
+  test("has ports and every key, in types that StreamKit knows", () => {
+    expect(required).toEqual([]);
+    expect(Object.keys(properties)).toEqual(["ports", ...Object.keys(keys)]);
+    for (const property of Object.values(properties)) {
+      expect(["string", "int", "bool", "enum", "array", "ports"]).toContain(property.type);
+      expect(["basic", "advanced"]).toContain(property.category);
+    }
+  });
+
+  test("says bounds, choices and defaults", () => {
+    expect(properties.port).toEqual({
+      type: "int",
+      description:
+        "The TCP port to listen on. Must be 0 (any free port) or an integer from 1024 to 65535.",
+      category: "basic",
+      default: 8080,
+      minimum: 0,
+      maximum: 65_535,
+    });
+    expect(properties.payload_format).toMatchObject({
+      type: "enum",
+      enum: ["raw", "annotated"],
+      default: "raw",
+    });
+    for (const { key, default: preset } of table) expect(properties[key]?.default).toEqual(preset);
+  });
+
+  test("says which fields of a port can be edited", () => {
+    expect(properties.ports).toMatchObject({
+      type: "ports",
+      category: "basic",
+      portFields: {
+        name: { type: "string", editable: false },
+        subject: { type: "string", editable: true },
+        required: { type: "bool", editable: false },
+        config: { type: "object", editable: true },
+      },
+    });
+  });
+});
+
+test("Variables are named after their keys", () => {
+  expect(variableOf("write_timeout")).toBe("SPILLWAY_WRITE_TIMEOUT");
+});

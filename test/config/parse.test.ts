@@ -1,0 +1,193 @@
+import { describe, expect, test } from "bun:test";
+import { defaultConfig, parseConfig } from "../../src/config/parse.ts";
+import { refusalOf } from "./refusal.ts";
+
+describe("Configuration", () => {
+  test("of nothing has the documented defaults", () => {
+    expect(defaultConfig()).toEqual({
+      name: "websocket-output",
+      host: "127.0.0.1",
+      port: 8080,
+      path: "/ws",
+      subjects: [">"],
+      natsUrls: [],
+      deliveryMode: "at-most-once",
+      ackTimeoutMs: 5000,
+      writeTimeoutMs: 5000,
+      readTimeoutMs: 60_000,
+      pingIntervalMs: 30_000,
+      flushIntervalMs: 1,
+      stopTimeoutMs: 10_000,
+      maxClients: 10_000,
+      maxFrameBytes: 65_536,
+      maxMalformedFrames: 32,
+      highWaterBytes: 1_048_576,
+      lowWaterBytes: 262_144,
+      maxQueueBytes: 4_194_304,
+      maxQueueMessages: 10_000,
+      payloadFormat: "raw",
+      headers: [],
+      allowedOrigins: [],
+      maxPublishBytes: 1_048_576,
+      logLevel: "info",
+      logFormat: "auto",
+    });
+  });
+
+  test("gets fresh lists each time", () => {
+    defaultConfig().subjects.push("mine");
+    expect(defaultConfig().subjects).toEqual([">"]);
+  });
+
+  test("takes every key of a file and gives it the code's name", () => {
+    const config = parseConfig({
+      name: "edge-1",
+      host: "0.0.0.0",
+      port: 9000,
+      path: "/dashboard/stream",
+      subjects: ["metrics.>", "events.*"],
+      nats_url: ["nats://a:4222", "tls://b"],
+      delivery_mode: "at-most-once",
+      ack_timeout: "1m30s",
+      write_timeout: "250ms",
+      read_timeout: "1h",
+      ping_interval: "1.5s",
+      flush_interval: "0s",
+      stop_timeout: "500ms",
+      max_clients: 5,
+      max_frame_bytes: 1024,
+      max_malformed_frames: 0,
+      high_water_bytes: 2,
+      low_water_bytes: 1,
+      max_queue_bytes: 3,
+      max_queue_messages: 4,
+      payload_format: "annotated",
+      headers: ["Nats-Msg-Id"],
+      allowed_origins: ["*"],
+      publish: false,
+      max_publish_bytes: 6,
+      nats_user: "u",
+      nats_password: "p",
+      nats_tls_ca_file: "ca.pem",
+      nats_tls_cert_file: "cert.pem",
+      nats_tls_key_file: "key.pem",
+      log_level: "debug",
+      log_format: "json",
+    });
+    expect(config).toMatchObject({
+      name: "edge-1",
+      natsUrls: ["nats://a:4222", "tls://b"],
+      ackTimeoutMs: 90_000,
+      writeTimeoutMs: 250,
+      readTimeoutMs: 3_600_000,
+      pingIntervalMs: 1500,
+      flushIntervalMs: 0,
+      maxMalformedFrames: 0,
+      allowedOrigins: ["*"],
+      publish: false,
+      natsPassword: "p",
+      natsTlsKeyFile: "key.pem",
+      logFormat: "json",
+    });
+  });
+
+  test.each(["nats_nkey_file", "nats_creds_file", "nats_token"])("may log in by %s", (key) => {
+    const config = parseConfig({ nats_url: "nats://a", [key]: "x" });
+    expect(Object.values(config)).toContain("x");
+  });
+
+  test("may have a login in a NATS URL", () => {
+    expect(parseConfig({ nats_url: "nats://u:p@a:4222" }).natsUrls).toEqual(["nats://u:p@a:4222"]);
+  });
+});
+
+const PORT = "0 (any free port) or an integer from 1024 to 65535";
+const PATH =
+  'a path of letters, digits and - . _ ~ / that begins with "/", other than the gateway\'s own (/ /livez /readyz /healthz /metrics /schema.json /publish)';
+const TIMEOUT = 'a duration from "1ms" to "24h"';
+
+describe("Configuration is refused", () => {
+  test.each<[unknown, string]>([
+    [{ prot: 9000 }, '"prot" is not a known key; did you mean "port"?'],
+    [{ writeTimeout: "5s" }, '"writeTimeout" is not a known key; did you mean "write_timeout"?'],
+    [{ passthrough: true }, '"passthrough" is not a known key'],
+    [JSON.parse('{"__proto__":{"port":9000}}'), '"__proto__" is not a known key'],
+    [{ constructor: 1 }, '"constructor" is not a known key'],
+    [{ "a\nb": 1 }, '"a\\nb" is not a known key'],
+    [{ x: 1, y: 2 }, '"x" is not a known key (and 1 more)'],
+    [{ port: 70_000 }, `"port" is 70000 but must be ${PORT}`],
+    [{ port: 80 }, `"port" is 80 but must be ${PORT}`],
+    [{ port: -1 }, `"port" is -1 but must be ${PORT}`],
+    [{ port: 8080.5 }, `"port" is 8080.5 but must be ${PORT}`],
+    [{ port: "8080" }, `"port" is "8080" but must be ${PORT}`],
+    [{ port: null }, `"port" is null but must be ${PORT}`],
+    [{ port: { deep: "value" } }, `"port" is an object but must be ${PORT}`],
+    [{ host: "" }, '"host" is "" but must be an IP address or a host name'],
+    [{ host: "a b" }, '"host" is "a b" but must be an IP address or a host name'],
+    [{ host: "a:80" }, '"host" is "a:80" but must be an IP address or a host name'],
+    [{ host: "http://a" }, '"host" is "http://a" but must be an IP address or a host name'],
+    [{ name: "a b" }, '"name" is "a b" but must be 1 to 64 of A-Z a-z 0-9 _ . -'],
+    [{ path: "ws" }, `"path" is "ws" but must be ${PATH}`],
+    [{ path: "/ws?x" }, `"path" is "/ws?x" but must be ${PATH}`],
+    [{ path: "/w s" }, `"path" is "/w s" but must be ${PATH}`],
+    [{ path: "/:id" }, `"path" is "/:id" but must be ${PATH}`],
+    [
+      { subjects: [] },
+      '"subjects" is an empty list but must be a list of one or more NATS subjects',
+    ],
+    [{ subjects: ">" }, '"subjects" is ">" but must be a list of one or more NATS subjects'],
+    [{ subjects: ["a..b"] }, '"subjects" is "a..b" but must not contain an empty token'],
+    [{ subjects: ["a", ">.b"] }, '"subjects[1]" is ">.b" but may have ">" only as its last token'],
+    [{ ack_timeout: "0s" }, `"ack_timeout" is "0s" but must be ${TIMEOUT}`],
+    [{ write_timeout: "0" }, `"write_timeout" is "0" but must be ${TIMEOUT}`],
+    [{ read_timeout: "-5s" }, `"read_timeout" is "-5s" but must be ${TIMEOUT}`],
+    [{ stop_timeout: 5 }, `"stop_timeout" is 5 but must be ${TIMEOUT}`],
+    [{ ping_interval: "5" }, `"ping_interval" is "5" but must be ${TIMEOUT}`],
+    [{ ack_timeout: "25d" }, `"ack_timeout" is "25d" but must be ${TIMEOUT}`],
+    [{ ack_timeout: "600h" }, `"ack_timeout" is "600h" but must be ${TIMEOUT}`],
+    [{ flush_interval: "2s" }, '"flush_interval" is "2s" but must be a duration from "0s" to "1s"'],
+    [{ max_clients: 0 }, '"max_clients" is 0 but must be an integer from 1 to 1000000'],
+    [
+      { max_frame_bytes: 1 },
+      '"max_frame_bytes" is 1 but must be an integer from 1024 to 16777216 bytes',
+    ],
+    [{ publish: "yes" }, '"publish" is "yes" but must be true or false'],
+    [
+      { headers: ["a:b"] },
+      '"headers" is "a:b" but must be a header name: printable ASCII without spaces and ":"',
+    ],
+    [{ headers: "a" }, '"headers" is "a" but must be a list of header names'],
+    [
+      { delivery_mode: "at-least-once" },
+      '"delivery_mode" is "at-least-once" but must be "at-most-once": acknowledged delivery is not built yet, and to run without it would lose messages silently',
+    ],
+    [
+      { delivery_mode: "at-most-onec" },
+      '"delivery_mode" is "at-most-onec" but must be "at-most-once" ("at-least-once" is not built yet); did you mean "at-most-once"?',
+    ],
+    [
+      { delivery_mode: "exactly-once" },
+      '"delivery_mode" is "exactly-once" but must be "at-most-once" ("at-least-once" is not built yet)',
+    ],
+    [
+      { log_level: "wran" },
+      '"log_level" is "wran" but must be "debug", "info", "warn" or "error"; did you mean "warn"?',
+    ],
+    [
+      { port: 1, name: "", nope: 1 },
+      '"name" is "" but must be 1 to 64 of A-Z a-z 0-9 _ . - (and 2 more)',
+    ],
+  ])("with %j", (raw, problem) => {
+    expect(refusalOf(raw)).toBe(`Cannot use configuration: ${problem}`);
+  });
+
+  test.each([[[]], [null], ["x"], [5], [undefined]])("when it is %j", (raw) => {
+    expect(refusalOf(raw)).toBe("Cannot use configuration: it must be a JSON object");
+  });
+
+  test("with a long value that is cut short", () => {
+    const line = refusalOf({ host: `${"a ".repeat(5000)}` });
+    expect(line.length).toBeLessThan(250);
+    expect(line).toContain("…");
+  });
+});

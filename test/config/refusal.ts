@@ -1,0 +1,54 @@
+import { expect } from "bun:test";
+import { loadConfig } from "../../src/config/load.ts";
+import { parseConfig } from "../../src/config/parse.ts";
+import { SpillwayError } from "../../src/core/errors.ts";
+
+/** The one line with which a configuration is refused. */
+export function refusalOf(raw: unknown): string {
+  try {
+    parseConfig(raw);
+  } catch (error) {
+    return messageOf(error);
+  }
+  throw new Error(`This was accepted: ${JSON.stringify(raw)}`);
+}
+
+export interface Sources {
+  readonly argv?: readonly string[];
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** By path: texts, and values that are written as JSON. */
+  readonly files?: Readonly<Record<string, unknown>>;
+}
+
+export function load({ argv = [], env = {}, files = {} }: Sources) {
+  const readTextFile = async (path: string) => {
+    if (!Object.hasOwn(files, path)) throw new Error("no such file");
+    const content = files[path];
+    return typeof content === "string" ? content : JSON.stringify(content);
+  };
+  return loadConfig({ argv, env, readTextFile });
+}
+
+/** What is loaded when the command is to run. */
+export async function loadedConfig(sources: Sources) {
+  const loaded = await load(sources);
+  if (loaded.kind !== "run") throw new Error(`This asks for ${loaded.kind}`);
+  return loaded.config;
+}
+
+export async function loadRefusalOf(sources: Sources): Promise<string> {
+  return load(sources).then(
+    (loaded) => {
+      throw new Error(`This was accepted: ${JSON.stringify(loaded)}`);
+    },
+    (error: unknown) => messageOf(error),
+  );
+}
+
+function messageOf(error: unknown): string {
+  expect(error).toBeInstanceOf(SpillwayError);
+  const { code, class: errorClass, message } = error as SpillwayError;
+  expect({ code, errorClass }).toEqual({ code: "CONFIG_INVALID", errorClass: "invalid" });
+  expect(message.split(/[\n\r\u2028\u2029]/)).toHaveLength(1);
+  return message;
+}

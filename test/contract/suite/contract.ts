@@ -1,0 +1,32 @@
+import { describe, setDefaultTimeout } from "bun:test";
+import type { Target } from "../../support/runtimes.ts";
+import { badInput } from "./bad-input.ts";
+import { configuration } from "./configuration.ts";
+import { handshake } from "./handshake.ts";
+import { http } from "./http.ts";
+import { keepalive } from "./keepalive.ts";
+import { lifecycle } from "./lifecycle.ts";
+import { nats } from "./nats.ts";
+import { slowClients } from "./slow-clients.ts";
+import { streaming } from "./streaming.ts";
+
+/** What every way to run the service must do, theme by theme. */
+export const THEMES: readonly ((target: Target) => void)[] = [
+  streaming,
+  slowClients,
+  badInput,
+  keepalive,
+  handshake,
+  http,
+  nats,
+  lifecycle,
+  configuration,
+];
+
+/** The behavioural suite against the real command, on one runtime. */
+export function contract(target: Target, themes = THEMES): void {
+  setDefaultTimeout(60_000);
+  describe(`Contract on ${target.name}`, () => {
+    for (const theme of themes) theme(target);
+  });
+}

@@ -1,0 +1,89 @@
+import { afterAll, afterEach, beforeAll, expect } from "bun:test";
+import { type Gateway, type GatewayOptions, startGateway } from "../../support/gateway-process.ts";
+import { until } from "../../support/journal.ts";
+import { openRaw, type RawWebSocket } from "../../support/raw-websocket.ts";
+import type { Target } from "../../support/runtimes.ts";
+import { connect, type Subscriber } from "../../support/subscriber.ts";
+import { expectBalancedLedger, metric, untilMetric } from "./metrics.ts";
+
+/** How to end the clients that a test has connected to a gateway. */
+const connected = new WeakMap<Gateway, (() => unknown)[]>();
+
+/**
+ * Starts the service before the tests of this `describe`, waits until it is ready, and ends it
+ * after them. Whatever a test did, its clients must be gone after it; whatever all of them did,
+ * the ledger must balance in the end, and the process end with code 0.
+ */
+export function useGateway(
+  target: Target,
+  options: () => GatewayOptions | Promise<GatewayOptions>,
+): () => Gateway {
+  let gateway: Gateway | undefined;
+  beforeAll(async () => {
+    gateway = await startGateway(target, await options());
+    await untilReady(gateway);
+  });
+  afterEach(async () => {
+    if (gateway === undefined) return;
+    for (const leave of connected.get(gateway)?.splice(0) ?? []) leave();
+    await untilMetric(gateway, "websocket_clients_active", (active) => active === 0);
+  });
+  afterAll(async () => {
+    if (gateway === undefined) return;
+    await expectBalancedLedger(gateway);
+    expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+  });
+  return () => gateway!;
+}
+
+/** Waits until what is published now arrives. */
+export async function untilReady(gateway: Gateway): Promise<void> {
+  const ask = async () => {
+    const response = await gateway.get("/readyz");
+    return { status: response.status, body: await response.text() };
+  };
+  await until("200 from /readyz", ask, ({ status }) => status === 200);
+}
+
+/**
+ * Connects and returns when the gateway has taken the client in, so that it misses nothing. It is
+ * closed after the test.
+ */
+export async function subscribe(
+  gateway: Gateway,
+  query = "",
+  options: Parameters<typeof connect>[1] = {},
+): Promise<Subscriber> {
+  const open = async () => [await connect(gateway.wsUrl + query, options)];
+  return (await takenIn(gateway, open, (client) => client.close()))[0]!;
+}
+
+/** Like {@linkcode subscribe}, several at once. */
+export async function subscribeMany(gateway: Gateway, count: number): Promise<Subscriber[]> {
+  const open = () => Promise.all(Array.from({ length: count }, () => connect(gateway.wsUrl)));
+  return await takenIn(gateway, open, (client) => client.close());
+}
+
+/** Like {@linkcode subscribe}, with a client over which the test has full control. */
+export async function subscribeRaw(
+  gateway: Gateway,
+  options: Parameters<typeof openRaw>[1] = {},
+): Promise<RawWebSocket> {
+  const open = async () => [await openRaw(gateway.wsUrl, options)];
+  return (await takenIn(gateway, open, (client) => client.destroy()))[0]!;
+}
+
+async function takenIn<T>(
+  gateway: Gateway,
+  open: () => Promise<T[]>,
+  leave: (client: T) => unknown,
+): Promise<T[]> {
+  const before = await metric(gateway, "websocket_clients_total");
+  const clients = await open();
+  const leaves = connected.get(gateway) ?? [];
+  leaves.push(...clients.map((client) => () => leave(client)));
+  connected.set(gateway, leaves);
+  const all = before + clients.length;
+  await untilMetric(gateway, "websocket_clients_total", (total) => total >= all);
+  return clients;
+}

@@ -1,0 +1,132 @@
+import { describe, expect, test } from "bun:test";
+import { connect as connectTcp, createServer } from "node:net";
+import { startProcess } from "../../support/child-process.ts";
+import { runToExit, startGateway } from "../../support/gateway-process.ts";
+import { within } from "../../support/journal.ts";
+import { DENO_TASK_START, type Target } from "../../support/runtimes.ts";
+import { subscribe, subscribeRaw, untilReady } from "./gateway-stage.ts";
+import { metric, untilMetric } from "./metrics.ts";
+import { useNats } from "./nats-stage.ts";
+
+const CLEAN = { code: 0, signal: null };
+const FORCED = { code: 2, signal: null };
+
+/** How the service starts and ends. */
+export function lifecycle(target: Target): void {
+  describe("Lifecycle", () => {
+    const nats = useNats();
+
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      test(`${signal}: clients get 1001, and the process ends with 0 long before stop_timeout`, async () => {
+        const config = { nats_url: nats.url, stop_timeout: "60s" };
+        const gateway = await startGateway(target, { config });
+        await untilReady(gateway);
+        const clients = [await subscribe(gateway), await subscribe(gateway)];
+        const raw = await subscribeRaw(gateway);
+        gateway.signal(signal);
+        for (const client of clients) expect((await client.closed()).code).toBe(1001);
+        expect((await raw.nextClose()).code).toBe(1001);
+        expect(await within(gateway.exited, `end after ${signal}`)).toEqual(CLEAN);
+      });
+    }
+
+    test("Without clients and with idle connections of other kinds, SIGTERM ends it", async () => {
+      const gateway = await startGateway(target, { config: { stop_timeout: "60s" } });
+      const idle = connectTcp({ host: "127.0.0.1", port: gateway.port });
+      await new Promise((resolve) => idle.once("connect", resolve));
+      idle.on("error", () => {});
+      expect((await gateway.get("/livez")).status).toBe(200);
+      gateway.signal("SIGTERM");
+      expect(await within(gateway.exited, "end after SIGTERM")).toEqual(CLEAN);
+      idle.destroy();
+    });
+
+    test("Messages that came before SIGTERM reach the clients before their 1001", async () => {
+      const gateway = await startGateway(target, { config: { nats_url: nats.url } });
+      await untilReady(gateway);
+      const client = await subscribe(gateway);
+      await nats.flood("any.thing", 1000, 100);
+      await untilMetric(gateway, "websocket_messages_received_total", (count) => count === 1000);
+      gateway.signal("SIGTERM");
+      expect((await client.take(1000)).length).toBe(1000);
+      expect((await client.closed()).code).toBe(1001);
+      expect(await gateway.exited).toEqual(CLEAN);
+    });
+
+    test("Client that does not read is waited for until stop_timeout, and not longer", async () => {
+      const gateway = await startGateway(target, {
+        config: { nats_url: nats.url, stop_timeout: "500ms", max_queue_bytes: 1024 ** 3 },
+      });
+      await untilReady(gateway);
+      const [stalled, healthy] = [await subscribeRaw(gateway), await subscribe(gateway)];
+      stalled.pause();
+      await nats.flood("any.thing", 3000, 10_000);
+      await healthy.take(3000);
+      expect(await metric(gateway, "websocket_clients_lagging")).toBe(1);
+      gateway.signal("SIGTERM");
+      expect((await healthy.closed()).code).toBe(1001);
+      expect(await within(gateway.exited, "end after SIGTERM")).toEqual(CLEAN);
+      stalled.destroy();
+    });
+
+    test("A second signal while it drains ends it at once with 2", async () => {
+      const gateway = await startGateway(target, {
+        config: {
+          nats_url: nats.url,
+          stop_timeout: "10m",
+          max_queue_bytes: 1024 ** 3,
+          write_timeout: "1h",
+        },
+      });
+      await untilReady(gateway);
+      const [stalled, healthy] = [await subscribeRaw(gateway), await subscribe(gateway)];
+      stalled.pause();
+      await nats.flood("any.thing", 3000, 10_000);
+      await healthy.take(3000);
+      expect(await metric(gateway, "websocket_clients_lagging")).toBe(1);
+      gateway.signal("SIGTERM");
+      expect((await healthy.closed()).code).toBe(1001);
+      gateway.signal("SIGINT");
+      expect(await within(gateway.exited, "end after the second signal")).toEqual(FORCED);
+      stalled.destroy();
+    });
+
+    test("SIGTERM while NATS is away ends it too", async () => {
+      const config = { nats_url: "nats://127.0.0.1:1", stop_timeout: "60s" };
+      const gateway = await startGateway(target, { config });
+      const client = await subscribe(gateway);
+      gateway.signal("SIGTERM");
+      expect((await client.closed()).code).toBe(1001);
+      expect(await within(gateway.exited, "end after SIGTERM")).toEqual(CLEAN);
+    });
+
+    test("A port in use: it says so and ends, and does not listen elsewhere", async () => {
+      const taken = createServer().listen(0, "127.0.0.1");
+      await new Promise((resolve) => taken.once("listening", resolve));
+      const { port } = taken.address() as { port: number };
+      const { code, stdout, stderr } = await runToExit(target, { args: ["--port", `${port}`] });
+      expect(code).toBe(1);
+      expect(stderr + stdout).toContain(`${port}`);
+      expect(stderr + stdout).toMatch(/in use/i);
+      expect(stderr + stdout).not.toContain('"listening"');
+      taken.close();
+    });
+
+    test("Without NATS it says that the source is embedded", async () => {
+      const gateway = await startGateway(target);
+      expect(gateway.logs.some(({ message }) => /NATS/.test(message))).toBe(true);
+      expect(await gateway.stop()).toEqual(CLEAN);
+    });
+
+    if (target.runtime === "deno") {
+      test("deno task start runs it with the permissions it needs, and passes SIGTERM on", async () => {
+        const task = await startProcess("deno task start", [...DENO_TASK_START, "--port", "0"], {
+          cwd: new URL("../../..", import.meta.url).pathname,
+        });
+        await task.lines.find(({ text }) => text.includes('"event":"listening"'), "listening");
+        task.signal("SIGTERM");
+        expect(await within(task.exited, "end after SIGTERM")).toEqual(CLEAN);
+      });
+    }
+  });
+}

@@ -1,0 +1,52 @@
+import { expect } from "bun:test";
+import type { Gateway } from "../../support/gateway-process.ts";
+import { until } from "../../support/journal.ts";
+
+/** Every series of `/metrics` with its value, as it is written there. */
+export async function metricsOf(gateway: Gateway): Promise<Map<string, number>> {
+  const text = await (await gateway.get("/metrics")).text();
+  const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return new Map(
+    lines.map((line) => {
+      const space = line.lastIndexOf(" ");
+      return [line.slice(0, space), Number(line.slice(space + 1))];
+    }),
+  );
+}
+
+/**
+ * The sum of a metric's series; 0 when there is none.
+ *
+ * @param label what the series must have besides, as it is written: `error_type="no_pong"`.
+ */
+export async function metric(gateway: Gateway, name: string, label = ""): Promise<number> {
+  const series = [...(await metricsOf(gateway))].filter(
+    ([key]) => key.startsWith(`${name}{`) && key.includes(label),
+  );
+  return series.reduce((sum, [, value]) => sum + value, 0);
+}
+
+/** Waits until a metric has this value. */
+export async function untilMetric(
+  gateway: Gateway,
+  name: string,
+  fits: (value: number) => boolean,
+  label = "",
+): Promise<number> {
+  return await until(`${name} that fits`, () => metric(gateway, name, label), fits);
+}
+
+/** Every message that was due to a client was sent, waits, or is counted as dropped. */
+export async function expectBalancedLedger(gateway: Gateway): Promise<void> {
+  const series = await metricsOf(gateway);
+  const sum = (name: string): number =>
+    [...series]
+      .filter(([key]) => key.startsWith(`${name}{`))
+      .reduce((total, [, value]) => total + value, 0);
+  expect({ offered: sum("websocket_messages_offered_total") }).toEqual({
+    offered:
+      sum("websocket_messages_sent_total") +
+      sum("websocket_messages_queued") +
+      sum("websocket_messages_dropped_total"),
+  });
+}

@@ -1,0 +1,72 @@
+import type { Log } from "../../src/core/log.ts";
+import type { SourceListener, SourceMessage, SourceStatus } from "../../src/core/source.ts";
+import { Journal } from "../support/journal.ts";
+
+/** A message with bytes of its own, as a source takes its bytes back after the call. */
+export interface Received {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly headers: Record<string, readonly string[]> | undefined;
+}
+
+export interface LogLine {
+  readonly level: keyof Log;
+  /** The sentence with its placeholders filled in. */
+  readonly text: string;
+}
+
+/** What a source said, for tests that wait for it. */
+export class Recorder implements SourceListener {
+  readonly messages = new Journal<Received>("messages", ({ subject }) => subject);
+  readonly statuses = new Journal<SourceStatus>("statuses");
+  readonly lines = new Journal<LogLine>("log", ({ level, text }) => `${level}: ${text}`);
+  readonly log: Log = {
+    debug: (message, properties) => this.#line("debug", message, properties),
+    info: (message, properties) => this.#line("info", message, properties),
+    warn: (message, properties) => this.#line("warn", message, properties),
+    error: (message, properties) => this.#line("error", message, properties),
+  };
+
+  message({ subject, data, headers }: SourceMessage): void {
+    this.messages.add({
+      subject,
+      data: data.slice(),
+      headers: headers && Object.fromEntries(headers),
+    });
+  }
+
+  status(status: SourceStatus): void {
+    this.statuses.add(status);
+  }
+
+  get subjects(): string[] {
+    return this.messages.entries.map(({ subject }) => subject);
+  }
+
+  get states(): string[] {
+    return this.statuses.entries.map(({ state }) => state);
+  }
+
+  /** The next status of the kind, those skipped that come before it. */
+  async until<State extends SourceStatus["state"]>(
+    state: State,
+    fits: (status: Extract<SourceStatus, { state: State }>) => boolean = () => true,
+  ): Promise<Extract<SourceStatus, { state: State }>> {
+    for (;;) {
+      const status = await this.statuses.next(`status "${state}"`);
+      if (status.state !== state) continue;
+      const found = status as Extract<SourceStatus, { state: State }>;
+      if (fits(found)) return found;
+    }
+  }
+
+  /** Everything that was said, to look for what must not be in it. */
+  get everythingSaid(): string {
+    return JSON.stringify([this.statuses.entries, this.lines.entries]);
+  }
+
+  #line(level: keyof Log, message: string, properties: Record<string, unknown> = {}): void {
+    const text = message.replaceAll(/\{(\w+)\}/g, (_, name: string) => String(properties[name]));
+    this.lines.add({ level, text });
+  }
+}

@@ -1,0 +1,108 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { rm } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { DEADLINE_MS, DeadlineError, Journal, within } from "./journal.ts";
+
+/** The end of a process: its exit code, or the signal that ended it. */
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** One line of a process's output. */
+export interface OutputLine {
+  readonly stream: "stdout" | "stderr";
+  readonly text: string;
+}
+
+/** A process that a test started, with all it says. */
+export interface RunningProcess {
+  readonly pid: number;
+  readonly lines: Journal<OutputLine>;
+  /** Settles when the process has ended and all its output was read. */
+  readonly exited: Promise<Exit>;
+  signal(signal: NodeJS.Signals): void;
+  /** SIGTERM, and SIGKILL when that did not help in time. May be called twice. */
+  stop(deadlineMs?: number): Promise<Exit>;
+}
+
+const running = new Map<ChildProcess, Promise<Exit>>();
+
+/** Ends all processes that a test forgot. */
+export async function endForgottenProcesses(): Promise<void> {
+  for (const child of running.keys()) child.kill("SIGKILL");
+  await Promise.all(running.values());
+}
+
+export interface ProcessOptions {
+  readonly cwd?: string;
+  /** The whole environment of the process. Default: that of this one. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** A temporary folder of the process, which is removed when it has ended. */
+  readonly directory?: string;
+}
+
+/**
+ * Starts a process whose output is kept line by line. A test that forgets it leaves it to
+ * {@linkcode endForgottenProcesses}.
+ */
+export async function startProcess(
+  name: string,
+  command: readonly string[],
+  options: ProcessOptions = {},
+): Promise<RunningProcess> {
+  const [file, ...args] = command;
+  if (file === undefined) throw new TypeError("startProcess: the command is empty");
+  const child = spawn(file, args, {
+    cwd: options.cwd,
+    env: options.env === undefined ? process.env : { ...options.env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const lines = new Journal<OutputLine>(name, ({ stream, text }) => `${stream}: ${text}`);
+  const exited = watch(child, lines, options.directory);
+  const { promise: spawned, resolve, reject } = Promise.withResolvers<void>();
+  child.once("spawn", resolve);
+  child.once("error", (error) => reject(new Error(`cannot start ${name}: ${error.message}`)));
+  await spawned;
+
+  running.set(child, exited);
+  void exited.then(() => running.delete(child));
+
+  return {
+    pid: child.pid!,
+    lines,
+    exited,
+    signal(signal) {
+      child.kill(signal);
+    },
+    async stop(deadlineMs = DEADLINE_MS) {
+      child.kill("SIGTERM");
+      try {
+        return await within(exited, `end of ${name} after SIGTERM`, deadlineMs);
+      } catch (error) {
+        if (!(error instanceof DeadlineError)) throw error;
+        child.kill("SIGKILL");
+        return await exited;
+      }
+    },
+  };
+}
+
+async function watch(
+  child: ChildProcess,
+  lines: Journal<OutputLine>,
+  directory: string | undefined,
+): Promise<Exit> {
+  const { promise: closed, resolve } = Promise.withResolvers<Exit>();
+  child.once("close", (code, signal) => resolve({ code, signal }));
+  const read = async (stream: "stdout" | "stderr", from: Readable): Promise<void> => {
+    for await (const text of createInterface({ input: from })) lines.add({ stream, text });
+  };
+  const reading = [read("stdout", child.stdout!), read("stderr", child.stderr!)];
+  const exit = await closed;
+  await Promise.all(reading);
+  if (directory !== undefined) await rm(directory, { recursive: true, force: true });
+  lines.end(`ended with ${exit.signal ?? `code ${exit.code}`}`);
+  return exit;
+}

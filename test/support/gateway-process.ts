@@ -1,0 +1,168 @@
+import { mkdtemp, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Exit, type OutputLine, type RunningProcess, startProcess } from "./child-process.ts";
+import { DEADLINE_MS, within } from "./journal.ts";
+import { ROOT, type Target } from "./runtimes.ts";
+
+/** What the service is started with. Its port is always a free one, unless `args` or `env.PORT` names one. */
+export interface GatewayOptions {
+  readonly args?: readonly string[];
+  /** Besides what any program needs; nothing else of this process's environment is passed on. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Written to a file that `--config` names; a text is written as it is. */
+  readonly config?: Readonly<Record<string, unknown>> | string;
+}
+
+/** One line of the service's log. */
+export interface LogLine {
+  readonly "@timestamp": string;
+  readonly level: string;
+  readonly message: string;
+  readonly logger: string;
+  readonly properties: Readonly<Record<string, unknown>>;
+}
+
+/** A running service. */
+export interface Gateway {
+  /** `http://127.0.0.1:<port>` */
+  readonly url: string;
+  /** `ws://127.0.0.1:<port><path>` */
+  readonly wsUrl: string;
+  readonly port: number;
+  readonly path: string;
+  readonly pid: number;
+  /** All lines of its log so far. */
+  readonly logs: readonly LogLine[];
+  /** The first line of its log that fits, those before included. */
+  waitForLog(
+    fits: (line: LogLine) => boolean,
+    what?: string,
+    deadlineMs?: number,
+  ): Promise<LogLine>;
+  signal(signal: NodeJS.Signals): void;
+  readonly exited: Promise<Exit>;
+  /** SIGTERM, then SIGKILL when that did not end it in time. May be called twice. */
+  stop(deadlineMs?: number): Promise<Exit>;
+  /** `GET`s a path of its HTTP side. */
+  get(path: string): Promise<Response>;
+}
+
+/** The end of a run that never listened. */
+export interface FinishedRun extends Exit {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Starts the service and returns once it says that it listens. */
+export async function startGateway(target: Target, options: GatewayOptions = {}): Promise<Gateway> {
+  const running = await launch(target, options, true);
+  const find = async (
+    fits: (line: LogLine) => boolean,
+    what: string,
+    deadlineMs: number,
+  ): Promise<LogLine> => {
+    let found: LogLine | undefined;
+    const look = ({ text }: OutputLine): boolean => {
+      found = parseLogLine(text);
+      return found !== undefined && fits(found);
+    };
+    await running.lines.find(look, what, deadlineMs);
+    return found!;
+  };
+  let listening: LogLine;
+  try {
+    listening = await find(isListening, `log line with the event "listening"`, DEADLINE_MS);
+  } catch (error) {
+    running.signal("SIGKILL");
+    throw error;
+  }
+  const { port, path } = listening.properties as { port: number; path: string };
+  const url = `http://127.0.0.1:${port}`;
+  return {
+    url,
+    wsUrl: `ws://127.0.0.1:${port}${path}`,
+    port,
+    path,
+    pid: running.pid,
+    get logs() {
+      return running.lines.entries
+        .map(({ text }) => parseLogLine(text))
+        .filter((line) => line !== undefined);
+    },
+    waitForLog: (fits, what = "such log line", deadlineMs = DEADLINE_MS) =>
+      find(fits, what, deadlineMs),
+    signal: (signal) => running.signal(signal),
+    exited: running.exited,
+    stop: (deadlineMs) => running.stop(deadlineMs),
+    get: (at) => fetch(url + at, { signal: AbortSignal.timeout(DEADLINE_MS) }),
+  };
+}
+
+/** Runs the service where it has to end by itself: `--help`, or an error in its configuration. */
+export async function runToExit(
+  target: Target,
+  options: GatewayOptions = {},
+): Promise<FinishedRun> {
+  const running = await launch(target, options, false);
+  try {
+    const exit = await within(
+      running.exited,
+      () => `end of the process; it said: ${JSON.stringify(running.lines.entries.slice(-12))}`,
+    );
+    const text = (stream: "stdout" | "stderr"): string =>
+      running.lines.entries
+        .filter((line) => line.stream === stream)
+        .map((line) => `${line.text}\n`)
+        .join("");
+    return { ...exit, stdout: text("stdout"), stderr: text("stderr") };
+  } finally {
+    running.signal("SIGKILL");
+  }
+}
+
+async function launch(
+  target: Target,
+  { args = [], env = {}, config }: GatewayOptions,
+  freePort: boolean,
+): Promise<RunningProcess> {
+  const directory = await mkdtemp(join(tmpdir(), "spillway-test-"));
+  const command = [...target.command()];
+  if (config !== undefined) {
+    const file = join(directory, "spillway.json");
+    await writeFile(file, typeof config === "string" ? config : JSON.stringify(config));
+    command.push("--config", file);
+  }
+  if (freePort && env.PORT === undefined && !args.includes("--port")) command.push("--port", "0");
+  return await startProcess(`gateway on ${target.name}`, [...command, ...args], {
+    cwd: ROOT,
+    env: { ...cleanEnvironment(), ...env },
+    directory,
+  });
+}
+
+/** What a program needs to find its way, and no setting of the service. */
+function cleanEnvironment(): Record<string, string> {
+  const env: Record<string, string> = { NO_COLOR: "1" };
+  for (const name of ["PATH", "HOME", "TMPDIR", "LANG", "DENO_DIR", "DENO_TLS_CA_STORE"]) {
+    const value = process.env[name];
+    if (value !== undefined) env[name] = value;
+  }
+  return env;
+}
+
+function isListening({ properties }: LogLine): boolean {
+  return properties.event === "listening";
+}
+
+function parseLogLine(text: string): LogLine | undefined {
+  if (!text.startsWith("{")) return undefined;
+  try {
+    const line = JSON.parse(text) as Partial<LogLine>;
+    return typeof line.level === "string" && typeof line.properties === "object"
+      ? (line as LogLine)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,146 @@
+/** How long tests wait for something that must happen, in milliseconds, unless they say otherwise. */
+export const DEADLINE_MS = 15_000;
+
+/** Why a wait ends without what it waited for, and what came instead. */
+export class DeadlineError extends Error {
+  override readonly name = "DeadlineError";
+}
+
+/**
+ * What a promise gives, when it gives it in time.
+ *
+ * @param what completes "no … within 15 s"; a function when it is known only at the end.
+ */
+export async function within<T>(
+  promise: Promise<T>,
+  what: string | (() => string),
+  deadlineMs: number = DEADLINE_MS,
+): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    const text = typeof what === "string" ? what : what();
+    reject(new DeadlineError(`no ${text} within ${deadlineMs / 1000} s`));
+  }, deadlineMs);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Asks until the answer fits: each question costs a round trip, so nothing needs to sleep. */
+export async function until<T>(
+  what: string,
+  ask: () => Promise<T>,
+  fits: (answer: T) => boolean,
+  deadlineMs: number = DEADLINE_MS,
+): Promise<T> {
+  const endMs = performance.now() + deadlineMs;
+  for (;;) {
+    const answer = await ask();
+    if (fits(answer)) return answer;
+    if (performance.now() > endMs) {
+      const last = JSON.stringify(answer);
+      throw new DeadlineError(`no ${what} within ${deadlineMs / 1000} s; last answer: ${last}`);
+    }
+  }
+}
+
+/**
+ * What arrived, in order, for tests that wait for an entry instead of sleeping.
+ *
+ * Entries can be taken one after another (`next`, `take`) or looked for among all of them,
+ * those that came before included (`find`).
+ */
+export class Journal<T> {
+  readonly entries: T[] = [];
+  #taken = 0;
+  #ended: string | undefined;
+  readonly #waiting = new Set<() => void>();
+  readonly #name: string;
+  readonly #show: (entry: T) => string;
+
+  /** @param name whose journal it is, for error texts. */
+  constructor(name: string, show: (entry: T) => string = (entry) => JSON.stringify(entry)) {
+    this.#name = name;
+    this.#show = show;
+  }
+
+  add(entry: T): void {
+    this.entries.push(entry);
+    for (const look of this.#waiting) look();
+  }
+
+  /** Nothing will come any more: who waits is told so at once. */
+  end(reason: string): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = reason;
+    for (const look of this.#waiting) look();
+  }
+
+  /** The first entry that was not taken yet. */
+  async next(what = "entry", deadlineMs: number = DEADLINE_MS): Promise<T> {
+    return (await this.take(1, what, deadlineMs))[0]!;
+  }
+
+  /** The first `count` entries that were not taken yet, once they are all there. */
+  async take(count: number, what = "entries", deadlineMs: number = DEADLINE_MS): Promise<T[]> {
+    const from = this.#taken;
+    this.#taken += count;
+    await this.#until(
+      () => this.entries.length >= from + count,
+      () => `${what} (${this.entries.length - from} of ${count} came)`,
+      deadlineMs,
+    );
+    return this.entries.slice(from, from + count);
+  }
+
+  /** The first entry of all that fits, whether it was taken or not. */
+  async find(
+    fits: (entry: T) => boolean,
+    what = "such entry",
+    deadlineMs: number = DEADLINE_MS,
+  ): Promise<T> {
+    let looked = 0;
+    let found: { entry: T } | undefined;
+    const look = (): boolean => {
+      while (found === undefined && looked < this.entries.length) {
+        const entry = this.entries[looked++]!;
+        if (fits(entry)) found = { entry };
+      }
+      return found !== undefined;
+    };
+    await this.#until(look, () => what, deadlineMs);
+    return found!.entry;
+  }
+
+  async #until(done: () => boolean, what: () => string, deadlineMs: number): Promise<void> {
+    if (done()) return;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const look = (): void => {
+      if (done()) resolve();
+      else if (this.#ended !== undefined) {
+        reject(new DeadlineError(`${this.#name}: ${this.#ended} before ${this.#instead(what())}`));
+      }
+    };
+    this.#waiting.add(look);
+    look();
+    try {
+      await within(promise, () => `${this.#instead(what())}`, deadlineMs);
+    } catch (error) {
+      if (!(error instanceof DeadlineError)) throw error;
+      throw new DeadlineError(
+        error.message.startsWith(this.#name) ? error.message : `${this.#name}: ${error.message}`,
+      );
+    } finally {
+      this.#waiting.delete(look);
+    }
+  }
+
+  #instead(what: string): string {
+    const last = this.entries.slice(-12).map((entry) => `\n  ${this.#show(entry).slice(0, 500)}`);
+    const came =
+      last.length === 0 ? "nothing" : `${this.entries.length}, the last:${last.join("")}`;
+    return `${what}; came instead: ${came}\n`;
+  }
+}

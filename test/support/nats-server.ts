@@ -1,0 +1,95 @@
+import { mkdtemp, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { findNatsServer } from "../../scripts/install-nats-server.ts";
+import { type RunningProcess, startProcess } from "./child-process.ts";
+import { DEADLINE_MS } from "./journal.ts";
+
+export interface NatsServerOptions {
+  /** More configuration, in nats-server's own syntax; it stands after what is generated. */
+  config?: string;
+  /** Of `nats://`. Default: any free one. */
+  port?: number;
+  /** Whether it also listens on a free port for `ws://`. Default: `true`. */
+  websocket?: boolean;
+}
+
+/** A real `nats-server` on loopback, with what is needed to reach it, lose it and get it back. */
+export interface NatsServer {
+  /** `nats://127.0.0.1:<port>` */
+  readonly url: string;
+  /** `ws://127.0.0.1:<wsPort>`, or empty where there is no listener for it. */
+  readonly wsUrl: string;
+  readonly port: number;
+  /** 0 where there is no listener for it. */
+  readonly wsPort: number;
+  /** Of the process that runs now; another one after `restart`. */
+  readonly pid: number;
+  readonly version: string;
+  /** Ends the process. May be called twice. */
+  stop(): Promise<void>;
+  /** Ends the process if it still runs, and starts it again on the same ports. */
+  restart(): Promise<void>;
+}
+
+interface Launched {
+  readonly process: RunningProcess;
+  readonly port: number;
+  readonly wsPort: number;
+  readonly version: string;
+}
+
+/** Starts a `nats-server` of its own and returns once it takes connections. */
+export async function startNatsServer(options: NatsServerOptions = {}): Promise<NatsServer> {
+  const websocket = options.websocket ?? true;
+  let now = await launch(options.port ?? -1, websocket ? -1 : undefined, options.config);
+  const { port, wsPort } = now;
+  return {
+    url: `nats://127.0.0.1:${port}`,
+    wsUrl: wsPort === 0 ? "" : `ws://127.0.0.1:${wsPort}`,
+    port,
+    wsPort,
+    get pid() {
+      return now.process.pid;
+    },
+    version: now.version,
+    async stop() {
+      await now.process.stop();
+    },
+    async restart() {
+      await now.process.stop();
+      now = await launch(port, websocket ? wsPort : undefined, options.config);
+    },
+  };
+}
+
+async function launch(port: number, wsPort: number | undefined, config = ""): Promise<Launched> {
+  const directory = await mkdtemp(join(tmpdir(), "spillway-nats-"));
+  const file = join(directory, "nats-server.conf");
+  const listeners = [`host: "127.0.0.1"`, `port: ${port}`];
+  if (wsPort !== undefined) {
+    listeners.push(`websocket { host: "127.0.0.1", port: ${wsPort}, no_tls: true }`);
+  }
+  await writeFile(file, `${listeners.join("\n")}\n${config}\n`);
+  const process = await startProcess("nats-server", [findNatsServer(), "-c", file], { directory });
+  await process.lines.find(
+    ({ text }) => text.includes("Server is ready"),
+    "line that says that it is ready",
+    DEADLINE_MS,
+  );
+  return {
+    process,
+    port: Number(said(process, /Listening for client connections on .*:(\d+)/)),
+    wsPort: Number(said(process, /Listening for websocket clients on .*:(\d+)/) ?? 0),
+    version: said(process, /Version:\s+(\S+)/) ?? "unknown",
+  };
+}
+
+/** What the first line that matches says in its first group. */
+function said(process: RunningProcess, pattern: RegExp): string | undefined {
+  for (const { text } of process.lines.entries) {
+    const match = pattern.exec(text);
+    if (match !== null) return match[1];
+  }
+  return undefined;
+}

@@ -1,0 +1,210 @@
+import { randomBytes } from "node:crypto";
+import type { Socket } from "node:net";
+import { DEADLINE_MS, Journal } from "./journal.ts";
+import { type HandshakeOptions, type HandshakeResponse, requestUpgrade } from "./raw-handshake.ts";
+
+/** RFC 6455 §5.2 */
+export const OPCODE = { text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
+
+export interface Frame {
+  readonly fin: boolean;
+  readonly opcode: number;
+  readonly payload: Buffer;
+}
+
+/** A frame to send; a proper client's by default. */
+export interface FrameToSend {
+  readonly opcode: number;
+  readonly payload?: string | Uint8Array;
+  /** Default: `true`. */
+  readonly fin?: boolean;
+  /** Default: `true`. */
+  readonly masked?: boolean;
+}
+
+/** How a connection ended; 1006 without a close frame, 1005 where that holds no code. */
+export interface CloseEvent {
+  readonly code: number;
+  readonly reason: string;
+}
+
+/** Opens a WebSocket over which a test has full control. */
+export async function openRaw(
+  url: string,
+  options: HandshakeOptions & { autoPong?: boolean } = {},
+): Promise<RawWebSocket> {
+  const response = await requestUpgrade(url, options);
+  if (response.status !== 101) {
+    throw new Error(`${url}: refused with ${response.status}: ${response.body}`);
+  }
+  return new RawWebSocket(response, options.autoPong ?? true);
+}
+
+/** A WebSocket client that can do all that a proper one would not. */
+export class RawWebSocket {
+  readonly response: HandshakeResponse;
+  /** All frames that came, control frames included. */
+  readonly frames = new Journal<Frame>("raw client", showFrame);
+  readonly #texts = new Journal<string>("raw client");
+  readonly #closes = new Journal<CloseEvent>("raw client");
+  readonly #socket: Socket;
+  readonly #autoPong: boolean;
+  #unread: Buffer = Buffer.alloc(0);
+
+  constructor(response: HandshakeResponse, autoPong: boolean) {
+    this.response = response;
+    this.#autoPong = autoPong;
+    this.#socket = response.socket;
+    this.#socket.on("data", (chunk: Buffer) => this.#read(chunk));
+    // A reset is an ending like any other; "close" follows it.
+    this.#socket.on("error", () => {});
+    this.#socket.on("close", () => this.#end({ code: 1006, reason: "" }));
+    this.#read(response.rest);
+  }
+
+  /** How many frames of this opcode came so far. */
+  count(opcode: number): number {
+    return this.frames.entries.filter((frame) => frame.opcode === opcode).length;
+  }
+
+  /** The next text that was not taken yet. */
+  nextText(deadlineMs: number = DEADLINE_MS): Promise<string> {
+    return this.#texts.next("text frame", deadlineMs);
+  }
+
+  /** The next `count` texts that were not taken yet. */
+  takeTexts(count: number, deadlineMs: number = DEADLINE_MS): Promise<string[]> {
+    return this.#texts.take(count, "text frames", deadlineMs);
+  }
+
+  /** The next `count` frames of this opcode, counted from the first that ever came. */
+  async untilCount(opcode: number, count: number, deadlineMs: number = DEADLINE_MS): Promise<void> {
+    let left = count;
+    const fits = (frame: Frame): boolean => frame.opcode === opcode && --left === 0;
+    await this.frames.find(fits, `${count} frames with opcode ${opcode}`, deadlineMs);
+  }
+
+  /** How the connection ends. */
+  nextClose(deadlineMs: number = DEADLINE_MS): Promise<CloseEvent> {
+    return this.#closes.find(() => true, "close", deadlineMs);
+  }
+
+  send(data: string | Uint8Array): void {
+    this.sendFrame({
+      opcode: typeof data === "string" ? OPCODE.text : OPCODE.binary,
+      payload: data,
+    });
+  }
+
+  sendFrame(frame: FrameToSend): void {
+    this.sendRaw(encodeFrame(frame));
+  }
+
+  sendRaw(bytes: Uint8Array): void {
+    this.#socket.write(bytes);
+  }
+
+  /** A close frame; the server's answer ends the connection. */
+  close(code = 1000, reason = ""): void {
+    this.sendFrame({ opcode: OPCODE.close, payload: closePayload(code, reason) });
+  }
+
+  /** Reads nothing from now on, as a client does that hangs: the kernel's buffers fill up. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /** Vanishes without a close frame: a TCP reset. */
+  destroy(): void {
+    this.#socket.resetAndDestroy();
+  }
+
+  #read(chunk: Buffer): void {
+    this.#unread = this.#unread.length === 0 ? chunk : Buffer.concat([this.#unread, chunk]);
+    for (;;) {
+      const next = decodeFrame(this.#unread);
+      if (next === undefined) return;
+      this.#unread = next.rest;
+      this.#take(next.frame);
+    }
+  }
+
+  #take(frame: Frame): void {
+    this.frames.add(frame);
+    const { opcode, payload } = frame;
+    if (opcode === OPCODE.text) this.#texts.add(payload.toString());
+    if (opcode === OPCODE.ping && this.#autoPong) this.sendFrame({ opcode: OPCODE.pong, payload });
+    if (opcode !== OPCODE.close) return;
+    const code = payload.length < 2 ? 1005 : payload.readUInt16BE(0);
+    this.#end({ code, reason: payload.subarray(2).toString() });
+    if (this.#socket.writable) {
+      this.sendFrame({ opcode: OPCODE.close, payload: payload.subarray(0, 2) });
+      this.#socket.end();
+    }
+  }
+
+  #end(how: CloseEvent): void {
+    if (this.#closes.entries.length > 0) return;
+    this.#closes.add(how);
+    this.#texts.end(`closed with ${how.code} ${how.reason}`);
+    this.frames.end(`closed with ${how.code} ${how.reason}`);
+  }
+}
+
+function closePayload(code: number, reason: string): Buffer {
+  const payload = Buffer.from(`\0\0${reason}`);
+  payload.writeUInt16BE(code);
+  return payload;
+}
+
+/** RFC 6455 §5.2, with a random mask. */
+export function encodeFrame({ opcode, payload = "", fin = true, masked = true }: FrameToSend) {
+  const data = Buffer.from(payload as Uint8Array);
+  const head = [(fin ? 0x80 : 0) | opcode];
+  const maskBit = masked ? 0x80 : 0;
+  if (data.length < 126) head.push(maskBit | data.length);
+  else if (data.length < 65_536) head.push(maskBit | 126, data.length >> 8, data.length & 0xff);
+  else {
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64BE(BigInt(data.length));
+    head.push(maskBit | 127, ...length);
+  }
+  if (!masked) return Buffer.concat([Buffer.from(head), data]);
+  const mask = randomBytes(4);
+  for (let index = 0; index < data.length; index++) data[index]! ^= mask[index % 4]!;
+  return Buffer.concat([Buffer.from(head), mask, data]);
+}
+
+/** The first frame and what stands behind it; `undefined` until it is all there. */
+function decodeFrame(bytes: Buffer): { frame: Frame; rest: Buffer } | undefined {
+  if (bytes.length < 2) return undefined;
+  const first = bytes[0]!;
+  const second = bytes[1]!;
+  if ((second & 0x80) !== 0) throw new Error("the server masked a frame (RFC 6455 §5.1)");
+  let length = second & 0x7f;
+  let at = 2;
+  if (length === 126) {
+    if (bytes.length < 4) return undefined;
+    length = bytes.readUInt16BE(2);
+    at = 4;
+  } else if (length === 127) {
+    if (bytes.length < 10) return undefined;
+    length = Number(bytes.readBigUInt64BE(2));
+    at = 10;
+  }
+  if (bytes.length < at + length) return undefined;
+  const frame = {
+    fin: (first & 0x80) !== 0,
+    opcode: first & 0x0f,
+    payload: bytes.subarray(at, at + length),
+  };
+  return { frame, rest: bytes.subarray(at + length) };
+}
+
+function showFrame({ opcode, payload, fin }: Frame): string {
+  return `opcode ${opcode}${fin ? "" : " (not final)"}, ${payload.length} bytes: ${payload}`;
+}

@@ -1,0 +1,78 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { ensureNode } from "./node-binary.ts";
+
+/** The folder of the repository, with a slash at its end: where the service runs in tests. */
+export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
+
+/**
+ * What a runtime cannot do, known by its reason. The suite asserts that it still cannot, so that
+ * we notice when it learns.
+ *
+ * - `refusalBody`: the body of a refused handshake does not reach the client.
+ * - `ownPings`: pings come when the runtime wants, not every `ping_interval`, and a silent client
+ *   is closed with 1001 instead of 4513.
+ */
+export type Gap = "refusalBody" | "ownPings";
+
+/** One way to run the service. */
+export interface Target {
+  readonly name: "bun" | "deno" | "node22" | "node" | "node-dist";
+  readonly runtime: "bun" | "deno" | "node";
+  readonly gaps: Readonly<Partial<Record<Gap, string>>>;
+  /** What starts the service, in the folder of the repository; arguments go behind it. */
+  command(): readonly string[];
+}
+
+const DENO = `${ROOT}node_modules/.bin/deno`;
+
+/** `deno task start` as a user types it; signals go to a parent that passes them on. */
+export const DENO_TASK_START: readonly string[] = [DENO, "task", "start"];
+
+const NODE_GAPS = {
+  refusalBody: "@hono/node-server writes the status and headers of a refused upgrade only",
+};
+
+export const TARGETS: Readonly<Record<Target["name"], Target>> = {
+  bun: {
+    name: "bun",
+    runtime: "bun",
+    gaps: {},
+    command: () => [process.execPath, "run", "src/server.ts"],
+  },
+  deno: {
+    name: "deno",
+    runtime: "deno",
+    gaps: { ownPings: "Deno's WebSocket has no ping of ours, only its own idleTimeout in seconds" },
+    // The very command of `deno task start`, so that the permissions are those that users get, but
+    // without the parent: a test that has to kill it must not kill the parent alone.
+    command: () => [DENO, ...denoStartArguments()],
+  },
+  node22: {
+    name: "node22",
+    runtime: "node",
+    gaps: NODE_GAPS,
+    command: () => [ensureNode("node22"), "src/server.ts"],
+  },
+  node: {
+    name: "node",
+    runtime: "node",
+    gaps: NODE_GAPS,
+    command: () => [ensureNode("node"), "src/server.ts"],
+  },
+  "node-dist": {
+    name: "node-dist",
+    runtime: "node",
+    gaps: NODE_GAPS,
+    command: () => [ensureNode("node"), "dist/server.js"],
+  },
+};
+
+function denoStartArguments(): string[] {
+  const { tasks } = JSON.parse(readFileSync(`${ROOT}deno.json`, "utf8")) as {
+    tasks: { start: string };
+  };
+  const [program, ...args] = tasks.start.split(" ");
+  if (program !== "deno") throw new Error(`deno.json: "start" does not run deno: ${tasks.start}`);
+  return args;
+}
