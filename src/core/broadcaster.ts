@@ -93,7 +93,7 @@ export class Broadcaster implements ClientWatcher {
    * @param subjects valid patterns; `undefined` for all that the source delivers.
    */
   accept(socket: ClientSocket, subjects?: readonly string[]): Client {
-    const refused: CloseCause = this.#open ? "overloaded" : "goingAway";
+    const refused: CloseCause = this.#open ? "overloaded" : "going_away";
     const welcome = this.hasRoom();
     const audience = this.#audienceFor(subjects);
     const client = new Client(socket, audience, this.#options, this.#meter, this.#clock, this);

@@ -39,11 +39,11 @@ export type ClientState = "live" | "lagging" | "closing" | "closed";
 
 /** What a client that ends, by whoever's will, is counted as. */
 const ENDED_AS: Partial<Record<CloseCause, { error: ErrorKind; drop?: DropReason }>> = {
-  frameTooBig: { error: "frame_too_big" },
+  frame_too_big: { error: "frame_too_big" },
   malformed: { error: "malformed_frame" },
-  slowConsumer: { error: "slow_consumer", drop: "slow_consumer" },
-  writeTimeout: { error: "write_timeout", drop: "write_timeout" },
-  noPong: { error: "no_pong" },
+  slow_consumer: { error: "slow_consumer", drop: "slow_consumer" },
+  write_timeout: { error: "write_timeout", drop: "write_timeout" },
+  no_pong: { error: "no_pong" },
   overloaded: { error: "overloaded" },
 };
 
@@ -119,7 +119,7 @@ export class Client {
     if (this.state === "closing" || this.state === "closed") return;
     this.heard();
     if (isLongerThan(data, this.#limits.maxFrameBytes)) {
-      this.end("frameTooBig");
+      this.end("frame_too_big");
       return;
     }
     const frame = readClientFrame(data);
@@ -140,7 +140,7 @@ export class Client {
       this.#meter.queuedBytes += envelope.byteLength;
     } else {
       this.#meter.dropped.slow_consumer++;
-      this.end("slowConsumer");
+      this.end("slow_consumer");
     }
   }
 
@@ -149,7 +149,7 @@ export class Client {
     // Without a ping of ours nobody owes us a pong: there the runtime ends dead connections.
     if (this.socket.ping === undefined) return;
     if (nowMs - this.#lastHeardMs > this.#limits.readTimeoutMs) {
-      this.end("noPong");
+      this.end("no_pong");
     } else if (nowMs - this.#lastPingMs >= this.#limits.pingIntervalMs) {
       this.#lastPingMs = nowMs;
       this.socket.ping();
@@ -164,7 +164,7 @@ export class Client {
       this.#takenBytes = taken;
       this.#takenAtMs = nowMs;
     } else if (nowMs - this.#takenAtMs > this.#limits.writeTimeoutMs) {
-      this.end("writeTimeout");
+      this.end("write_timeout");
       return;
     }
     if (this.state === "live" && buffered > this.#limits.highWaterBytes) this.#leaveAudience();
@@ -187,7 +187,7 @@ export class Client {
     this.#watcher.ended(this, cause);
     this.socket.close(code, reason);
     // Whoever has not read for so long will not read a close frame either.
-    if (cause === "writeTimeout") this.socket.terminate();
+    if (cause === "write_timeout") this.socket.terminate();
   }
 
   /**

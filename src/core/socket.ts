@@ -14,13 +14,13 @@ export type SendResult = "sent" | "buffered" | "refused";
  * (RFC 6455 §7.4). 44xx: do not reconnect unchanged. 45xx: reconnect with back-off.
  */
 export const CLOSE = {
-  goingAway: { code: 1001, reason: "going away" },
-  frameTooBig: { code: 1009, reason: "frame too big" },
+  going_away: { code: 1001, reason: "going away" },
+  frame_too_big: { code: 1009, reason: "frame too big" },
   malformed: { code: 4400, reason: "too many malformed frames" },
   overloaded: { code: 4503, reason: "overloaded" },
-  slowConsumer: { code: 4510, reason: "slow consumer" },
-  writeTimeout: { code: 4511, reason: "write timeout" },
-  noPong: { code: 4513, reason: "no pong" },
+  slow_consumer: { code: 4510, reason: "slow consumer" },
+  write_timeout: { code: 4511, reason: "write timeout" },
+  no_pong: { code: 4513, reason: "no pong" },
 } as const;
 
 /** The name of a reason for which the server closes. */

@@ -31,6 +31,8 @@ export interface SourceListener {
 
 /** Where messages come from. */
 export interface MessageSource {
+  /** What people call it: `"NATS"`. */
+  readonly name: string;
   readonly status: SourceStatus;
   /**
    * Starts delivering to the listener and returns at once: a source that cannot be reached yet

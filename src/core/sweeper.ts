@@ -96,7 +96,7 @@ export class Sweeper {
 
   #endWhenDrained(client: Client, nowMs: number): void {
     if (this.#drainUntilMs === undefined) return;
-    if (client.state === "live" || nowMs >= this.#drainUntilMs) client.end("goingAway");
+    if (client.state === "live" || nowMs >= this.#drainUntilMs) client.end("going_away");
   }
 
   #giveUpWhenDue(client: Client, nowMs: number): void {

@@ -1,5 +1,4 @@
 import type { Hono } from "hono";
-import { Registry } from "prom-client";
 import type { OutputDeps } from "../component/constructor-config.ts";
 import type { Discoverable } from "../component/contract.ts";
 import type { Engine } from "../component/engine.ts";
@@ -12,7 +11,7 @@ import { Meter } from "../core/meter.ts";
 import type { MessageSource, Publisher, SourceStatus } from "../core/source.ts";
 import { createApp } from "../http/app.ts";
 import { libraryLog } from "../log/logtape.ts";
-import { showMetrics } from "../metrics/prometheus.ts";
+import { createRegistry, type MetricsRegistry, showMetrics } from "../metrics/prometheus.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { createRuntime } from "../runtime/detect.ts";
 import type { Listener, Runtime } from "../runtime/runtime.ts";
@@ -23,7 +22,7 @@ import { readNatsOptions } from "./nats-options.ts";
 import { Readiness } from "./readiness.ts";
 
 /** What a host may hand in; each has a default of our own. */
-export type EngineDeps = OutputDeps<NatsConnection, Registry>;
+export type EngineDeps = OutputDeps<NatsConnection, MetricsRegistry>;
 
 /** Whether it opens the configured port, or is mounted into a host's own server. */
 export type Placement = "listens" | "mounted";
@@ -40,9 +39,8 @@ export class GatewayEngine implements Engine {
   readonly #broadcaster: Broadcaster;
   readonly #readiness: Readiness;
   readonly #log: Log;
-  readonly #registries: readonly Registry[];
+  readonly #registries: readonly MetricsRegistry[];
   #listener: Listener | undefined;
-  #startedMs: number | undefined;
   #hideMetrics: (() => void)[] = [];
 
   constructor(parts: {
@@ -62,7 +60,7 @@ export class GatewayEngine implements Engine {
     this.#source = parts.source;
     this.#log = deps.logger ?? libraryLog();
     this.meter = new Meter();
-    const own = new Registry();
+    const own = createRegistry();
     this.#registries = deps.metricsRegistry === undefined ? [own] : [own, deps.metricsRegistry];
     this.#broadcaster = new Broadcaster(config, {
       clock: systemClock,
@@ -98,22 +96,24 @@ export class GatewayEngine implements Engine {
   }
 
   async start(): Promise<{ host: string; port: number }> {
-    const { host, port } = this.#config;
-    if (this.#placement === "listens") {
-      this.#listener = await this.#runtime.listen({ host, port, fetch: this.app.fetch as never });
-    }
-    this.#startedMs = systemClock.nowMs();
-    const metered = {
-      name: this.#config.name,
-      meter: this.meter,
-      uptimeSeconds: () => (systemClock.nowMs() - (this.#startedMs ?? systemClock.nowMs())) / 1000,
-    };
-    this.#hideMetrics = this.#registries.map((registry) => showMetrics(registry, metered));
+    const { name, host, port } = this.#config;
+    const startedMs = systemClock.nowMs();
     this.#broadcaster.open();
-    this.#source.start({
-      message: (message) => this.#broadcaster.publish(message),
-      status: (status) => this.#sourceChanged(status),
-    });
+    try {
+      if (this.#placement === "listens") {
+        this.#listener = await this.#runtime.listen({ host, port, fetch: this.app.fetch as never });
+      }
+      const uptimeSeconds = (): number => (systemClock.nowMs() - startedMs) / 1000;
+      const metered = { name, meter: this.meter, uptimeSeconds };
+      this.#hideMetrics = this.#registries.map((registry) => showMetrics(registry, metered));
+      this.#source.start({
+        message: (message) => this.#broadcaster.publish(message),
+        status: (status) => this.#sourceChanged(status),
+      });
+    } catch (error) {
+      await this.stop(0);
+      throw error;
+    }
     return { host, port: this.#listener?.port ?? port };
   }
 
@@ -127,7 +127,6 @@ export class GatewayEngine implements Engine {
     await this.#broadcaster.drain(left());
     await this.#listener?.stop();
     this.#listener = undefined;
-    this.#startedMs = undefined;
     for (const hide of this.#hideMetrics.splice(0)) hide();
   }
 

@@ -1,6 +1,6 @@
-import type { Registry as MetricsRegistry } from "prom-client";
 import { createOutputWith } from "../component/factory.ts";
 import { libraryLog } from "../log/logtape.ts";
+import type { MetricsRegistry } from "../metrics/prometheus.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { NatsConnection } from "../source/connect.ts";
 import { createEngine } from "./engine.ts";

@@ -38,12 +38,12 @@ export class Readiness {
 
   report(): ReadinessReport {
     const reasons: string[] = [];
-    const { status } = this.#source;
+    const { name, status } = this.#source;
     if (this.#stopped) {
       reasons.push("the gateway is not running");
     } else {
       if (status.state === "connecting" && !this.#inGrace()) {
-        reasons.push(`the source is not connected: ${status.reason}`);
+        reasons.push(`${name} is not connected: ${status.reason}`);
       }
       if (!this.#broadcaster.hasRoom()) reasons.push("no more clients are taken in");
     }

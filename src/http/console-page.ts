@@ -1,3 +1,4 @@
+import { consolePublishScript } from "./console-publish-script.ts";
 import { consoleScript } from "./console-script.ts";
 import { consoleStyle } from "./console-style.ts";
 
@@ -12,13 +13,15 @@ export interface ConsoleOptions {
 
 /**
  * The page that shows live messages, in one piece: it asks for nothing but the stream and what its
- * user publishes, from wherever it is mounted.
+ * user publishes, both from wherever it is mounted.
  *
  * @param nonce what the response's Content-Security-Policy lets run; new for each response.
  */
 export function consolePage(options: ConsoleOptions & { readonly nonce: string }): string {
   const { path, subjects, publish } = options;
-  const nonce = attribute(options.nonce);
+  const nonce = escapeHtml(options.nonce);
+  const hello = escapeHtml(example(subjects, "hello"));
+  const demo = JSON.stringify(STATIONS.map((station) => example(subjects, station)));
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -28,14 +31,14 @@ export function consolePage(options: ConsoleOptions & { readonly nonce: string }
 <link rel="icon" href="data:image/svg+xml,${encodeURIComponent(wave("#0e7c86"))}">
 <style nonce="${nonce}">${consoleStyle}</style>
 </head>
-<body data-path="${attribute(path)}" data-subjects="${attribute(JSON.stringify(subjects))}">
+<body data-path="${escapeHtml(path)}" data-demo="${escapeHtml(demo)}">
 <header>
   <h1>${wave("currentColor")} Spillway</h1>
   <p id="state" role="status" data-state="connecting">connecting</p>
   <button id="reconnect" type="button" hidden>Connect now</button>
   <dl>
-    <div><dt>a second</dt><dd id="rate">0</dd></div>
-    <div><dt>in all</dt><dd id="total">0</dd></div>
+    <div><dt>messages/s</dt><dd id="rate">0</dd></div>
+    <div><dt>total</dt><dd id="total">0</dd></div>
   </dl>
   <svg id="history" viewBox="0 0 59 20" preserveAspectRatio="none" aria-hidden="true">
     <polyline points="0,20 59,20" vector-effect="non-scaling-stroke"/>
@@ -46,61 +49,75 @@ export function consolePage(options: ConsoleOptions & { readonly nonce: string }
     <h2 id="messages-title" class="unseen">Messages</h2>
     <form id="filter">
       <label for="subjects">Subjects</label>
-      <input id="subjects" ${PLAIN_TEXT} placeholder="${attribute(subjects.join(", "))}"
-        pattern="${attribute(SUBJECT_LIST)}" title="Subjects parted by commas, like orders.>, *.eu">
+      <input id="subjects" ${PLAIN_TEXT} placeholder="${escapeHtml(subjects.join(", "))}"
+        pattern="${SUBJECT_LIST}" title="Subjects parted by commas, like orders.&gt;, *.eu">
       <button>Filter</button>
-      <button id="pause" type="button" aria-pressed="false">Pause</button>
+      <button id="pause" type="button">Pause</button>
       <button id="clear" type="button">Clear</button>
     </form>
     <p id="held" hidden></p>
     <ol id="list" aria-label="The newest messages first"></ol>
-    <p id="empty">Nothing came yet. The newest 200 messages will stand here.</p>
+    <p id="empty">No messages yet. The newest 200 will stand here.</p>
   </section>
   <aside>
-    ${publish ? PUBLISH : NO_PUBLISH}
+    ${publish ? publishForm(hello) : natsHint(hello)}
     <section aria-labelledby="code-title">
       <h2 id="code-title">Connect from code</h2>
       <pre id="code" tabindex="0" aria-labelledby="code-title"></pre>
     </section>
   </aside>
 </main>
-<script nonce="${nonce}">${consoleScript}</script>
+<script nonce="${nonce}">${consoleScript}${publish ? consolePublishScript : ""}</script>
 </body>
 </html>
 `;
 }
 
-/** Fields that hold subjects and data, where a keyboard's help only does harm. */
+/** Where the messages of the demo stream pretend to come from. */
+const STATIONS = ["bergen", "lisbon", "nairobi", "osaka", "quito"];
+
+/** For fields that hold subjects and data, where a keyboard's help only does harm. */
 const PLAIN_TEXT = `autocomplete="off" autocapitalize="none" spellcheck="false"`;
 
 /** A subject's tokens: anything without white space, and `>` as the last one only. */
-const TOKENS = String.raw`(?!>\.)[^\s.,]+(\.(?!>\.)[^\s.,]+)*`;
+const TOKENS = String.raw`(?!&gt;\.)[^\s.,]+(\.(?!&gt;\.)[^\s.,]+)*`;
 const SUBJECT_LIST = String.raw`\s*${TOKENS}(\s*,\s*${TOKENS})*\s*`;
 
-const PUBLISH = `<section aria-labelledby="publish-title">
+function publishForm(subject: string): string {
+  return `<section aria-labelledby="publish-title">
       <h2 id="publish-title">Publish</h2>
       <form id="publish">
         <label for="subject">Subject</label>
-        <input id="subject" required ${PLAIN_TEXT}>
+        <input id="subject" value="${subject}" required ${PLAIN_TEXT}>
         <label for="payload">Payload</label>
         <textarea id="payload" rows="3" ${PLAIN_TEXT}>{"hello":"world"}</textarea>
-        <button class="main">Publish</button>
-        <button id="demo" type="button" aria-pressed="false">Send a demo stream</button>
+        <button class="on">Publish</button>
+        <button id="demo" type="button">Send a demo stream</button>
         <output id="outcome" for="subject payload"></output>
       </form>
     </section>`;
+}
 
-const NO_PUBLISH = `<section aria-labelledby="source-title">
+function natsHint(subject: string): string {
+  return `<section aria-labelledby="source-title">
       <h2 id="source-title">Where messages come from</h2>
-      <p>From NATS: this page can't publish. Any NATS client can:</p>
-      <pre id="nats" tabindex="0" aria-labelledby="source-title"></pre>
+      <p>From NATS. Publishing from here is off; any NATS client can:</p>
+      <pre tabindex="0" aria-labelledby="source-title">nats pub ${subject} '{"hello":"world"}'</pre>
     </section>`;
+}
+
+/** A subject that the first of the patterns matches. */
+function example([pattern = ">"]: readonly string[], word: string): string {
+  if (pattern === ">") return `demo.${word}`;
+  const tokens = pattern.split(".");
+  return tokens.map((token) => (token === "*" || token === ">" ? word : token)).join(".");
+}
 
 function wave(stroke: string): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="24" height="24" aria-hidden="true" fill="none" stroke="${stroke}" stroke-width="2.4" stroke-linecap="round"><path d="M3 6h7c6 0 3 8 11 8M3 11h4c5 0 4 7 14 7"/></svg>`;
 }
 
-/** A text as it stands between the quotes of an attribute. */
-function attribute(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll('"', "&quot;");
+/** A text as it stands in HTML, between an attribute's double quotes too. */
+function escapeHtml(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
 }

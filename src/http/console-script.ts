@@ -9,11 +9,9 @@ const MAX_ROWS = 200;
 const DRAW_MS = 100;
 const MAX_BACKOFF_MS = 15000;
 const STEADY_MS = 5000;
-const DEMO_PER_SECOND = 5;
 
 const byId = (id) => document.getElementById(id);
 const { path } = document.body.dataset;
-const carried = JSON.parse(document.body.dataset.subjects);
 // With or without a slash at its end, whatever the prefix.
 const base = location.origin + location.pathname.replace(/\/+$/, "");
 const list = byId("list");
@@ -103,11 +101,11 @@ function drawSoon() {
 
 function draw(now) {
   frame = 0;
-  const reading = list.querySelector("details[open]") !== null;
-  const held = paused || reading;
+  // A row that somebody reads, or stands on with the keyboard, stays where it is.
+  const held = paused || list.querySelector("details[open], summary:focus-visible") !== null;
   byId("held").hidden = !held || waiting === 0;
   byId("held").textContent = waiting.toLocaleString("en") + " newer, held back " +
-    (paused ? "by the pause" : "while a message is open");
+    (paused ? "by the pause" : "while you read");
   if (held || pending.length === 0) return;
   if (now - drawnAt < DRAW_MS) return drawSoon();
   drawnAt = now;
@@ -183,69 +181,6 @@ function showFigures() {
   byId("total").textContent = received.toLocaleString("en");
 }
 
-// --- Publishing
-
-/** A subject that the first of the carried patterns matches. */
-function example(word) {
-  if (carried[0] === ">") return "demo." + word;
-  return carried[0].split(".").map((token) => (/^[*>]$/.test(token) ? word : token)).join(".");
-}
-
-async function publish(subject, body) {
-  const url = base + "/publish/" + encodeURIComponent(subject);
-  const response = await fetch(url, { method: "POST", body });
-  if (response.ok) return await response.json();
-  const problem = await response.json().catch(() => undefined);
-  throw new Error(problem?.detail ?? "refused with " + response.status);
-}
-
-let demo;
-let sent = 0;
-
-function stopDemo() {
-  clearInterval(demo);
-  demo = undefined;
-  showDemo();
-}
-
-function showDemo() {
-  byId("demo").setAttribute("aria-pressed", String(demo !== undefined));
-  byId("demo").textContent = demo === undefined ? "Send a demo stream" : "Stop the demo stream";
-}
-
-function sendDemo() {
-  const station = ["bergen", "lisbon", "nairobi", "osaka", "quito"][sent % 5];
-  const celsius = Number((15 + 10 * Math.sin(sent / 20 + station.length)).toFixed(1));
-  sent += 1;
-  publish(example(station), JSON.stringify({ station, celsius, n: sent })).catch((error) => {
-    if (demo === undefined) return;
-    stopDemo();
-    byId("outcome").textContent = "The demo stream ended: " + error.message;
-  });
-}
-
-if (byId("publish")) {
-  byId("subject").value = example("hello");
-  byId("publish").onsubmit = async (event) => {
-    event.preventDefault();
-    const subject = byId("subject").value.trim();
-    try {
-      const { bytes } = await publish(subject, byId("payload").value);
-      byId("outcome").textContent = bytes + " bytes published to " + subject;
-    } catch (error) {
-      byId("outcome").textContent = "Not published: " + error.message;
-    }
-  };
-  byId("demo").onclick = () => {
-    byId("outcome").textContent = "";
-    if (demo !== undefined) return stopDemo();
-    demo = setInterval(sendDemo, 1000 / DEMO_PER_SECOND);
-    showDemo();
-  };
-} else {
-  byId("nats").textContent = "nats pub " + example("hello") + " '{\"hello\":\"world\"}'";
-}
-
 // --- What the user does
 
 function showCode() {
@@ -270,10 +205,11 @@ byId("filter").onsubmit = (event) => {
 };
 byId("pause").onclick = () => {
   paused = !paused;
-  byId("pause").setAttribute("aria-pressed", String(paused));
   byId("pause").textContent = paused ? "Resume" : "Pause";
+  byId("pause").classList.toggle("on", paused);
   drawSoon();
 };
+list.addEventListener("focusout", drawSoon);
 byId("clear").onclick = clear;
 byId("reconnect").onclick = reconnect;
 

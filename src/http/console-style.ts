@@ -24,7 +24,7 @@ header { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1.1rem;
 h1 { display: flex; align-items: center; gap: .45rem; font-size: 1.2rem; letter-spacing: -.01em; }
 h1 svg { color: var(--water); }
 h2 { font-size: .95rem; }
-dl { display: flex; gap: 1.3rem; margin-left: auto; }
+dl { display: flex; gap: 1.3rem; }
 dl div { display: flex; flex-direction: row-reverse; align-items: baseline; gap: .35rem; }
 dt { color: var(--faint); font-size: .85rem; }
 dd { font-size: 1.15rem; font-weight: 600; font-variant-numeric: tabular-nums; }
@@ -32,7 +32,7 @@ dd { font-size: 1.15rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 #state::before { content: ""; flex: none; width: .6rem; height: .6rem; border-radius: 50%; background: var(--faint); }
 #state[data-state=open]::before { background: var(--good); }
 #state[data-state=closed]::before { background: var(--bad); }
-#history { width: 9rem; height: 1.8rem; fill: none; stroke: var(--water); stroke-width: 1.5; }
+#history { flex: 1; min-width: 6rem; height: 1.8rem; fill: none; stroke: var(--water); stroke-width: 1.5; }
 main { display: flex; flex-direction: column; gap: .9rem; flex: 1; min-height: 0; }
 section { padding: .9rem; background: var(--card); border: 1px solid var(--line); border-radius: .7rem; }
 aside { display: flex; flex-direction: column; gap: .9rem; }
@@ -48,7 +48,7 @@ input:user-invalid { border-color: var(--bad); }
 ::placeholder { color: var(--faint); opacity: 1; }
 button { min-height: 2.2rem; padding: .3rem .8rem; cursor: pointer; }
 button:hover { border-color: var(--water); color: var(--water); }
-button[aria-pressed=true], button.main { border-color: var(--water); background: var(--water); color: var(--card); }
+button.on, button.on:hover { border-color: var(--water); background: var(--water); color: var(--card); }
 :focus-visible { outline: 2px solid var(--water); outline-offset: 2px; }
 #list { flex: 1; padding: 0; overflow: auto; max-height: 60dvh; list-style: none; font: .82rem/1.5 var(--mono); }
 #list:empty { display: none; }
@@ -67,17 +67,22 @@ time, .mark, .preview { color: var(--faint); }
 .subject { color: var(--water); font-weight: 600; }
 .mark { font-size: .72rem; }
 .preview { grid-column: 1 / -1; }
-pre { overflow: auto; padding: .7rem .9rem; border-radius: .45rem; background: var(--well); font: .82rem/1.5 var(--mono); }
-details pre { max-height: 24rem; border-radius: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
+pre {
+  overflow: auto; padding: .7rem .9rem; border-radius: .45rem; background: var(--well);
+  font: .82rem/1.5 var(--mono); white-space: pre-wrap; overflow-wrap: anywhere;
+}
+details pre { max-height: 24rem; border-radius: 0; }
 details p { padding: 0 .9rem .6rem; background: var(--well); color: var(--faint); font-size: .75rem; overflow-wrap: anywhere; }
 output { min-height: 1.4em; color: var(--faint); font-size: .85rem; overflow-wrap: anywhere; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 @media (min-width: 56rem) {
   body { height: 100dvh; padding: 1.2rem 1.5rem; }
-  main { display: grid; grid-template-columns: 1fr 23rem; }
+  dl { margin-left: auto; }
+  #history { flex: none; width: 9rem; }
+  main { display: grid; grid-template-columns: 1fr 22rem; }
   aside { overflow: auto; }
   #list { max-height: none; }
-  summary { grid-template-columns: auto minmax(8rem, 14rem) 3.2rem 1fr; }
+  summary { grid-template-columns: auto minmax(6rem, 11rem) 3.2rem 1fr; }
   .preview { grid-column: auto; color: var(--ink); }
 }
 `;

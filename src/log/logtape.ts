@@ -1,10 +1,10 @@
 import {
   configure,
-  dispose,
   getAnsiColorFormatter,
   getJsonLinesFormatter,
   getLogger,
   type LogLevel,
+  type LogRecord,
 } from "@logtape/logtape";
 import type { Log } from "../core/log.ts";
 
@@ -30,11 +30,9 @@ export interface LogOptions {
 export async function configureLog({ level, format, write }: LogOptions): Promise<Log> {
   const lowestLevel: LogLevel = level === "warn" ? "warning" : level;
   const formatter =
-    format === "json"
-      ? getJsonLinesFormatter()
-      : getAnsiColorFormatter({ timestamp: "time", value: "bare" });
+    format === "json" ? getJsonLinesFormatter() : getAnsiColorFormatter({ timestamp: "time" });
   await configure({
-    sinks: { output: (record) => write(formatter(record)) },
+    sinks: { output: (record) => write(formatter(asSentence(record))) },
     loggers: [
       { category: [CATEGORY], lowestLevel, sinks: ["output"] },
       { category: ["logtape", "meta"], lowestLevel: "error", sinks: ["output"] },
@@ -43,4 +41,7 @@ export async function configureLog({ level, format, write }: LogOptions): Promis
   return getLogger([CATEGORY]);
 }
 
-export { dispose as disposeLog };
+/** The message with its values in place: LogTape itself puts quotes around each text. */
+function asSentence(record: LogRecord): LogRecord {
+  return { ...record, message: [record.message.map(String).join("")] };
+}

@@ -1,4 +1,4 @@
-import { Histogram, type Registry } from "prom-client";
+import { Gauge, type Registry } from "prom-client";
 import type { Distribution } from "../core/meter.ts";
 import type { Metered } from "./prometheus.ts";
 
@@ -8,8 +8,11 @@ interface Options {
   readonly registers: Registry[];
 }
 
-/** A histogram whose values the core has already sorted into buckets. */
-export class MeterHistogram extends Histogram<"component" | "le"> {
+/**
+ * A histogram whose values the core has already sorted into buckets. It is built on prom-client's
+ * plainest metric, because its own histogram sorts values itself and shows no others.
+ */
+export class MeterHistogram extends Gauge<"component" | "le"> {
   readonly #options: Options;
   readonly #components: Iterable<Metered>;
   readonly #read: (metered: Metered) => Distribution;
@@ -25,7 +28,7 @@ export class MeterHistogram extends Histogram<"component" | "le"> {
     this.#read = read;
   }
 
-  override async get(): ReturnType<Histogram<"component" | "le">["get"]> {
+  override async get(): ReturnType<Gauge<"component" | "le">["get"]> {
     const { name, help } = this.#options;
     const values = [...this.#components].flatMap((one) => series(name, one.name, this.#read(one)));
     return { name, help, type: "histogram" as never, values, aggregator: "sum", collect: () => {} };

@@ -1,13 +1,20 @@
-import { Counter, Gauge, type Registry } from "prom-client";
+import { Counter, Gauge, Registry } from "prom-client";
 import type { Meter } from "../core/meter.ts";
 import { MeterHistogram } from "./meter-histogram.ts";
+
+export type { Registry as MetricsRegistry } from "prom-client";
+
+/** A registry with nothing on it. */
+export function createRegistry(): Registry {
+  return new Registry();
+}
 
 /** A component whose figures are shown. */
 export interface Metered {
   /** The value of the label `component`. */
   readonly name: string;
   readonly meter: Meter;
-  /** Seconds since it started; 0 when it is stopped. */
+  /** Seconds since it started. */
   uptimeSeconds(): number;
 }
 

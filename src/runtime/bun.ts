@@ -53,7 +53,7 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
       const listeners = {
         ...honoEvents<BunWebSocket>(events, (raw) => adoptBunSocket(raw, prefix)),
         onAlive: () => events.alive(),
-        onFrameTooBig: () => events.closed(1009, "frameTooBig"),
+        onFrameTooBig: () => events.closed(1009, "frame_too_big"),
       };
       return await upgradeWebSocket(c, listeners);
     },
@@ -76,7 +76,8 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
           port,
           fetch: (request, env) => fetch(request, env as never),
           websocket,
-          maxRequestBodySize: limits.maxBodyBytes,
+          // Bun's own refusal says nothing, so ours, at `maxBodyBytes`, must come first.
+          maxRequestBodySize: limits.maxBodyBytes * 2,
         });
       } catch (cause) {
         throw cannotListen(host, port, cause);

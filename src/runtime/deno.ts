@@ -50,7 +50,7 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
         socket.onclose = (event) => listeners.onClose?.(event, context);
         socket.onerror = (event) => {
           const silent = event instanceof ErrorEvent && event.message === NO_PONG;
-          events.closed(1006, silent ? "noPong" : undefined);
+          events.closed(1006, silent ? "no_pong" : undefined);
         };
         return response;
       });

@@ -19,14 +19,6 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Node: the frames of a flush are built once, and the same buffer is written to each socket. */
 export function createNodeRuntime(limits: SocketLimits): Runtime {
   const topics = new Topics<NodeSocket>();
-  const server = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    maxPayload: limits.maxFrameBytes,
-    // Left to itself, ws accepts the first subprotocol that the client offers.
-    handleProtocols: () => false,
-  });
 
   const sockets: SocketRuntime = {
     async upgrade(c, events) {
@@ -40,7 +32,7 @@ export function createNodeRuntime(limits: SocketLimits): Runtime {
         raw.on("error", (error: NodeJS.ErrnoException) => {
           // ws has sent 1009 itself.
           if (error.code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH")
-            events.closed(1009, "frameTooBig");
+            events.closed(1009, "frame_too_big");
         });
         return new NodeSocket(raw, incoming.socket, topics);
       });
@@ -56,10 +48,22 @@ export function createNodeRuntime(limits: SocketLimits): Runtime {
   return {
     name: "node",
     sockets,
-    websocket: { server },
-    listen: (options) => listen(options, server),
+    websocket: { server: createSocketServer(limits) },
+    // @hono/node-server closes the socket server with its HTTP server: each listener has a new one.
+    listen: (options) => listen(options, createSocketServer(limits)),
     dialWebSocket: (url, tls) => new WebSocket(url, tls) as unknown as globalThis.WebSocket,
   };
+}
+
+function createSocketServer(limits: SocketLimits): WebSocketServer {
+  return new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload: limits.maxFrameBytes,
+    // Left to itself, ws accepts the first subprotocol that the client offers.
+    handleProtocols: () => false,
+  });
 }
 
 /** A socket of ws, and the TCP or TLS socket below it, to which frames of ours are written. */

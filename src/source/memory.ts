@@ -14,6 +14,7 @@ import { checkSubjects } from "./subjects.ts";
  * gateways that are fed over HTTP alone.
  */
 export class MemorySource implements MessageSource, Publisher {
+  readonly name = "the embedded source";
   readonly #subjects: readonly string[];
   #listener: SourceListener | undefined;
 

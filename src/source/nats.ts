@@ -17,6 +17,7 @@ export interface NatsSourceOptions {
 
 /** Core NATS: at most once, as long as we are connected, and no history. */
 export class NatsSource implements MessageSource {
+  readonly name = "NATS";
   readonly #options: NatsSourceOptions;
   #life: NatsLife | undefined;
 

@@ -215,12 +215,12 @@ describe("Frames from a client", () => {
   test("after the end change nothing, and ending twice is ending once", () => {
     const stage = new Stage();
     const { client, socket } = stage.join();
-    client.end("goingAway");
-    client.end("slowConsumer");
+    client.end("going_away");
+    client.end("slow_consumer");
     client.closed(1006);
     client.receive("x");
     expect(socket.closedWith).toBe(1001);
-    expect([...stage.meter.disconnections]).toEqual([["goingAway", 1]]);
+    expect([...stage.meter.disconnections]).toEqual([["going_away", 1]]);
     expect(stage.meter.errorsTotal).toBe(0);
     stage.expectBalance();
   });

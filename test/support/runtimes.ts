@@ -72,7 +72,10 @@ function denoStartArguments(): string[] {
   const { tasks } = JSON.parse(readFileSync(`${ROOT}deno.json`, "utf8")) as {
     tasks: { start: string };
   };
-  const [program, ...args] = tasks.start.split(" ");
-  if (program !== "deno") throw new Error(`deno.json: "start" does not run deno: ${tasks.start}`);
-  return args;
+  // A bare "deno" would be node_modules/.bin/deno, which `deno task` takes for a script.
+  const program = "$(which deno) ";
+  if (!tasks.start.startsWith(program)) {
+    throw new Error(`deno.json: "start" does not run deno: ${tasks.start}`);
+  }
+  return tasks.start.slice(program.length).split(" ");
 }

@@ -30,8 +30,8 @@ const WRONG: readonly (readonly [what: string, GatewayOptions, says: readonly st
   ["An invalid subject", { config: { subjects: ["a..b"] } }, ["subjects", '"a..b"', "empty token"]],
   [
     "A ping_interval not below read_timeout",
-    { config: { ping_interval: "60s", read_timeout: "60s" } },
-    ["ping_interval", "60", "read_timeout"],
+    { config: { ping_interval: "5s", read_timeout: "5s" } },
+    ["ping_interval", '"5s"', "read_timeout"],
   ],
   [
     "An unknown delivery_mode",

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, useGateway } from "./gateway-stage.ts";
-import { metric, metricsOf } from "./metrics.ts";
+import { subscribe, subscribeRaw, useGateway } from "./gateway-stage.ts";
+import { metric, metricsOf, untilMetric } from "./metrics.ts";
 import { useNats } from "./nats-stage.ts";
 import { expectProblem } from "./refusal.ts";
 
@@ -160,10 +160,9 @@ export function http(target: Target): void {
         series.get(`${name}{component="dashboard"}`) ?? Number.NaN;
       const before = await read();
       const clients = [await subscribe(gateway()), await subscribe(gateway())];
-      const sizes: number[] = [];
       for (let n = 0; n < 10; n++) nats.publish("m.count", `${n}`);
       for (const client of clients) await client.take(10);
-      for (const text of clients[0]!.texts) sizes.push(new TextEncoder().encode(text).length);
+      const bytes = Buffer.byteLength(clients[0]!.texts.join(""));
       const after = await read();
       const grown = (name: string) => of(after, name) - of(before, name);
       expect({
@@ -178,13 +177,26 @@ export function http(target: Target): void {
         active: 2,
         received: 10,
         sent: 20,
-        bytes: 2 * sizes.reduce((sum, size) => sum + size, 0),
+        bytes: 2 * bytes,
         sizes: 10,
       });
       expect(grown("websocket_broadcast_duration_seconds_count")).toBeGreaterThan(0);
       expect(grown("websocket_server_uptime_seconds")).toBeGreaterThanOrEqual(0);
-      for (const client of clients) await client.close();
-      expect(await metric(gateway(), "websocket_client_disconnections_total")).toBeGreaterThan(1);
+    });
+
+    test("/metrics counts why connections ended", async () => {
+      const ended = (reason: string) =>
+        metric(gateway(), "websocket_client_disconnections_total", `disconnect_reason="${reason}"`);
+      const before = { client: await ended("client"), vanished: await ended("vanished") };
+      const closing = await subscribe(gateway());
+      const vanishing = await subscribeRaw(gateway());
+      await closing.close();
+      vanishing.destroy();
+      await untilMetric(gateway(), "websocket_clients_active", (active) => active === 0);
+      expect({ client: await ended("client"), vanished: await ended("vanished") }).toEqual({
+        client: before.client + 1,
+        vanished: before.vanished + 1,
+      });
     });
 
     test("A thousand subjects add no series to /metrics", async () => {

@@ -1,8 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
-import { openRaw } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeMany, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeMany, subscribeRaw, useGateway } from "./gateway-stage.ts";
 import { useNats } from "./nats-stage.ts";
 import { expectRefusal } from "./refusal.ts";
 
@@ -36,10 +35,8 @@ export function streaming(target: Target): void {
 
     for (const [what, data, tail] of PAYLOADS) {
       test(`${what}: carried byte for byte`, async () => {
-        const raw = await openRaw(gateway().wsUrl);
-        const probe = await subscribe(gateway());
+        const raw = await subscribeRaw(gateway());
         nats.publish("a.bytes", data);
-        await probe.next();
         const text = await raw.nextText();
         const head = /^\{"type":"data","id":"[^"]+","timestamp":\d{13},"subject":"a\.bytes"/.exec(
           text,
@@ -165,10 +162,8 @@ export function streaming(target: Target): void {
     });
 
     test("Clients with different filters get what they asked for", async () => {
-      const [a, b] = await Promise.all([
-        subscribe(gateway(), "?subjects=a.one"),
-        subscribe(gateway(), "?subjects=a.two,b.*"),
-      ]);
+      const a = await subscribe(gateway(), "?subjects=a.one");
+      const b = await subscribe(gateway(), "?subjects=a.two,b.*");
       for (let n = 0; n < 100; n++) {
         for (const subject of ["a.one", "a.two", "b.x"]) nats.publish(subject, `${n}`);
       }
