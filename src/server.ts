@@ -51,24 +51,23 @@ async function serve(config: Config): Promise<void> {
   await output.start();
   announce(config, output.outputPorts()[0]?.config.data.port ?? config.port, log);
 
+  let stopping = false;
   const stop = (signal: string): void => {
+    if (stopping) process.exit(EXIT.forced);
+    stopping = true;
     log.info("Stopping on {signal}; again ends at once", { event: "stopping", signal });
-    for (const name of ["SIGTERM", "SIGINT"] as const) {
-      process.removeAllListeners(name);
-      process.once(name, () => process.exit(EXIT.forced));
-    }
     output.stop(config.stopTimeoutMs).then(
       () => {
         log.info("Stopped", { event: "stopped" });
         process.exit(EXIT.clean);
       },
       (error) => {
-        log.error("Cannot stop: {reason}", { reason: reasonOf(error) });
+        log.error("Cannot stop: {reason}", { event: "stop_failed", reason: reasonOf(error) });
         process.exit(EXIT.forced);
       },
     );
   };
-  for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stop(name));
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => stop(name));
 }
 
 /** Says where clients connect, and what a newcomer may wonder about. */

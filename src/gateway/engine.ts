@@ -6,7 +6,6 @@ import type { Config } from "../config/config.ts";
 import { jsonSchema } from "../config/describe.ts";
 import { Broadcaster } from "../core/broadcaster.ts";
 import { EnvelopeEncoder } from "../core/envelope.ts";
-import type { Log } from "../core/log.ts";
 import { Meter } from "../core/meter.ts";
 import type { MessageSource, Publisher, SourceStatus } from "../core/source.ts";
 import { createApp } from "../http/app.ts";
@@ -38,9 +37,9 @@ export class GatewayEngine implements Engine {
   readonly #source: MessageSource;
   readonly #broadcaster: Broadcaster;
   readonly #readiness: Readiness;
-  readonly #log: Log;
   readonly #registries: readonly MetricsRegistry[];
   #listener: Listener | undefined;
+  #sourceBegan = false;
   #hideMetrics: (() => void)[] = [];
 
   constructor(parts: {
@@ -58,7 +57,6 @@ export class GatewayEngine implements Engine {
     this.#runtime = runtime;
     this.#placement = parts.placement;
     this.#source = parts.source;
-    this.#log = deps.logger ?? libraryLog();
     this.meter = new Meter();
     const own = createRegistry();
     this.#registries = deps.metricsRegistry === undefined ? [own] : [own, deps.metricsRegistry];
@@ -74,7 +72,7 @@ export class GatewayEngine implements Engine {
       meter: this.meter,
       sockets: runtime.sockets,
       publisher: parts.publisher,
-      log: this.#log,
+      log: deps.logger ?? libraryLog(),
       report: {
         meta: () => component.meta(),
         health: () => component.health(),
@@ -132,15 +130,11 @@ export class GatewayEngine implements Engine {
 
   #sourceChanged(status: SourceStatus): void {
     this.#readiness.sourceChanged(status);
-    if (status.state === "connected") {
-      this.#log.info("Messages come from {to}", { event: "source_connected", to: status.to });
-    } else if (status.state === "connecting") {
+    // That it is not connected when it has only just begun is no error.
+    if (status.state === "connecting" && this.#sourceBegan) {
       this.meter.countError("source", status.reason);
-      this.#log.warn("No messages come, and clients stay: {reason}", {
-        event: "source_lost",
-        reason: status.reason,
-      });
     }
+    this.#sourceBegan = status.state !== "idle";
   }
 }
 

@@ -71,6 +71,7 @@ pre {
   overflow: auto; padding: .7rem .9rem; border-radius: .45rem; background: var(--well);
   font: .82rem/1.5 var(--mono); white-space: pre-wrap; overflow-wrap: anywhere;
 }
+aside pre { font-size: .78rem; }
 details pre { max-height: 24rem; border-radius: 0; }
 details p { padding: 0 .9rem .6rem; background: var(--well); color: var(--faint); font-size: .75rem; overflow-wrap: anywhere; }
 output { min-height: 1.4em; color: var(--faint); font-size: .85rem; overflow-wrap: anywhere; }

@@ -1,6 +1,7 @@
 import type { ConnectionOptions, NatsConnection } from "nats";
 import { SpillwayError } from "../core/errors.ts";
 import { type NatsServers, readServers } from "./servers.ts";
+import { guardTransport } from "./tcp-guard.ts";
 
 export type { Msg, MsgHdrs, NatsConnection, Status, Subscription } from "nats";
 
@@ -82,6 +83,8 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnection>
 
 async function connectTcp(options: NatsOptions, servers: NatsServers): Promise<NatsConnection> {
   const client = await import("nats");
+  const { NodeTransport } = await import("nats/lib/src/node_transport.js");
+  guardTransport(NodeTransport);
   const { ca, cert, key } = options.tls ?? {};
   const tls = {
     ...(ca === undefined ? {} : { ca }),

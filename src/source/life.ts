@@ -203,9 +203,15 @@ export class NatsLife {
     this.#status = status;
     const { log } = this.#options;
     if (status.state === "connected") {
-      log.info("Connected to NATS at {server}", { server: status.to });
+      log.info("Connected to NATS at {server}", {
+        event: "source_connected",
+        server: status.to,
+      });
     } else if (status.state === "connecting") {
-      log.warn("Not connected to NATS: {reason}", { reason: status.reason });
+      log.warn("Not connected to NATS: {reason}", {
+        event: "source_lost",
+        reason: status.reason,
+      });
     }
     this.#tell(status);
   }

@@ -1,4 +1,6 @@
-import puppeteer, { type Browser, type Page } from "puppeteer-core";
+import { afterAll, afterEach, beforeAll, describe } from "bun:test";
+import puppeteer, { type Browser, type BrowserContext, type Page } from "puppeteer-core";
+import { CHROMIUM_ADVICE, ensureChromium } from "../../scripts/install-chromium.ts";
 import { DEADLINE_MS, DeadlineError } from "./journal.ts";
 
 const ARGUMENTS = [
@@ -10,20 +12,54 @@ const ARGUMENTS = [
   "--disable-sync",
 ];
 
-/** Starts a headless browser with a profile of its own, which goes when the browser is closed. */
-export async function startBrowser(executablePath: string): Promise<Browser> {
-  return await puppeteer.launch({ executablePath, headless: "shell", args: ARGUMENTS });
-}
-
 /** A page, and what it complained about: errors of its script and violations of its policy. */
 export interface WatchedPage {
   readonly page: Page;
   readonly complaints: readonly string[];
 }
 
-/** Opens an address in a page of its own, in a context that shares nothing with others. */
-export async function openPage(browser: Browser, url: string): Promise<WatchedPage> {
-  const context = await browser.createBrowserContext();
+/** Opens an address in a page that shares nothing with others and is closed after the test. */
+export type OpenPage = (url: string) => Promise<WatchedPage>;
+
+/**
+ * `describe` with a headless browser, whose profile is new and goes with it. Where no browser can
+ * be had, the tests are skipped and it is said what to do.
+ */
+export async function describeInBrowser(
+  name: string,
+  tests: (open: OpenPage) => void,
+): Promise<void> {
+  const executablePath = await ensureChromium();
+  if (executablePath === undefined) {
+    process.stderr.write(`Skipped as there is no browser: "${name}"; ${CHROMIUM_ADVICE}\n`);
+  }
+  describe.skipIf(executablePath === undefined)(name, () => {
+    let browser: Browser;
+    let contexts: BrowserContext[] = [];
+    beforeAll(async () => {
+      browser = await puppeteer.launch({
+        executablePath: executablePath!,
+        headless: "shell",
+        args: ARGUMENTS,
+      });
+    });
+    afterEach(async () => {
+      const used = contexts;
+      contexts = [];
+      await Promise.all(used.map((context) => context.close()));
+    });
+    afterAll(async () => {
+      await browser?.close();
+    });
+    tests(async (url) => {
+      const context = await browser.createBrowserContext();
+      contexts.push(context);
+      return await openPage(context, url);
+    });
+  });
+}
+
+async function openPage(context: BrowserContext, url: string): Promise<WatchedPage> {
   const page = await context.newPage();
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(String(error)));
@@ -35,7 +71,7 @@ export async function openPage(browser: Browser, url: string): Promise<WatchedPa
   return { page, complaints };
 }
 
-/** What is read from a page, once it fits; it is read again and again until then. */
+/** What is read, once it fits; it is read again and again until then. */
 export async function eventually<T>(
   read: () => Promise<T>,
   fits: (value: T) => boolean,

@@ -138,7 +138,7 @@ export class Journal<T> {
   }
 
   #instead(what: string): string {
-    const last = this.entries.slice(-12).map((entry) => `\n  ${this.#show(entry).slice(0, 500)}`);
+    const last = this.entries.slice(-12).map((entry) => `\n  ${this.#show(entry).slice(0, 200)}`);
     const came =
       last.length === 0 ? "nothing" : `${this.entries.length}, the last:${last.join("")}`;
     return `${what}; came instead: ${came}\n`;

@@ -12,8 +12,10 @@ export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
  * - `refusalBody`: the body of a refused handshake does not reach the client.
  * - `ownPings`: pings come when the runtime wants, not every `ping_interval`, and a silent client
  *   is closed with 1001 instead of 4513.
+ * - `protocolErrorCodes`: after a protocol error the connection is dropped without a close frame.
+ * - `unmaskedFrames`: an unmasked frame is taken, where RFC 6455 §5.1 says to close.
  */
-export type Gap = "refusalBody" | "ownPings";
+export type Gap = "refusalBody" | "ownPings" | "protocolErrorCodes" | "unmaskedFrames";
 
 /** One way to run the service. */
 export interface Target {
@@ -43,7 +45,11 @@ export const TARGETS: Readonly<Record<Target["name"], Target>> = {
   deno: {
     name: "deno",
     runtime: "deno",
-    gaps: { ownPings: "Deno's WebSocket has no ping of ours, only its own idleTimeout in seconds" },
+    gaps: {
+      ownPings: "Deno's WebSocket has no ping of ours, only its own idleTimeout in seconds",
+      protocolErrorCodes: "Deno drops the TCP connection when it cannot read a frame",
+      unmaskedFrames: "Deno reads unmasked frames like masked ones",
+    },
     // The very command of `deno task start`, so that the permissions are those that users get, but
     // without the parent: a test that has to kill it must not kill the parent alone.
     command: () => [DENO, ...denoStartArguments()],

@@ -1,11 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { connect as connectTcp } from "node:net";
-import { OPCODE } from "../../support/raw-websocket.ts";
+import { encodeFrame, OPCODE } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { subscribe, subscribeRaw, useGateway } from "./gateway-stage.ts";
 import { metric, untilMetric } from "./metrics.ts";
 import { useNats } from "./nats-stage.ts";
 
+const NO_UTF8 = Uint8Array.of(0x22, 0xc3, 0x28, 0x22);
 const MALFORMED = 'error_type="malformed_frame"';
 
 /** Frames that no plain client has a reason to send; none is what the wire protocol knows. */
@@ -35,6 +36,10 @@ export function badInput(target: Target): void {
         max_malformed_frames: GARBAGE.length,
       },
     }));
+
+    /** What a client sees of a protocol error: its code, or a connection that is just gone. */
+    const protocolError = (code: number): number =>
+      target.gaps.protocolErrorCodes === undefined ? code : 1006;
 
     /** That a client is served like on the first day. */
     async function expectUntouched(client: Awaited<ReturnType<typeof subscribe>>): Promise<void> {
@@ -115,31 +120,40 @@ export function badInput(target: Target): void {
       const other = await subscribe(gateway());
       const raw = await subscribeRaw(gateway());
       raw.sendRaw(Uint8Array.of(0x81, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4));
-      expect([1006, 1009]).toContain((await raw.nextClose()).code);
+      expect((await raw.nextClose()).code).toBe(protocolError(1009));
       await expectUntouched(other);
     });
 
-    for (const [what, bytes] of [
-      ["An unmasked frame", Uint8Array.of(0x81, 0x02, 0x68, 0x69)],
-      ["A reserved opcode", Uint8Array.of(0x83, 0x80, 1, 2, 3, 4)],
-      ["A reserved bit", Uint8Array.of(0xc1, 0x80, 1, 2, 3, 4)],
-      ["A fragmented ping", Uint8Array.of(0x09, 0x80, 1, 2, 3, 4)],
-      ["A continuation of nothing", Uint8Array.of(0x80, 0x80, 1, 2, 3, 4)],
+    for (const [what, bytes, code] of [
+      ["A reserved opcode", Uint8Array.of(0x83, 0x80, 1, 2, 3, 4), 1002],
+      ["A reserved bit", Uint8Array.of(0xc1, 0x80, 1, 2, 3, 4), 1002],
+      ["A fragmented ping", Uint8Array.of(0x09, 0x80, 1, 2, 3, 4), 1002],
+      ["A continuation of nothing", Uint8Array.of(0x80, 0x80, 1, 2, 3, 4), 1002],
+      ["A ping of 126 bytes", encodeFrame({ opcode: OPCODE.ping, payload: "x".repeat(126) }), 1002],
+      ["A close frame of one byte", encodeFrame({ opcode: OPCODE.close, payload: "x" }), 1002],
+      ["Text that is no UTF-8", encodeFrame({ opcode: OPCODE.text, payload: NO_UTF8 }), 1007],
     ] as const) {
-      test(`${what} closes the connection by protocol error, and no other`, async () => {
+      test(`${what} closes that connection with ${code}, and no other`, async () => {
         const other = await subscribe(gateway());
         const raw = await subscribeRaw(gateway());
         raw.sendRaw(bytes);
-        expect([1002, 1006]).toContain((await raw.nextClose()).code);
+        expect((await raw.nextClose()).code).toBe(protocolError(code));
         await expectUntouched(other);
       });
     }
 
-    test("Text that is no UTF-8 closes the connection with 1007, or counts as malformed", async () => {
+    test("An unmasked frame closes that connection with 1002, and no other", async () => {
       const other = await subscribe(gateway());
       const raw = await subscribeRaw(gateway());
-      raw.sendFrame({ opcode: OPCODE.text, payload: Uint8Array.of(0x22, 0xc3, 0x28, 0x22) });
-      expect([1006, 1007]).toContain((await raw.nextClose()).code);
+      const before = await metric(gateway(), "websocket_errors_total", MALFORMED);
+      raw.sendFrame({ opcode: OPCODE.text, payload: "hi", masked: false });
+      if (target.gaps.unmaskedFrames === undefined) {
+        expect((await raw.nextClose()).code).toBe(1002);
+      } else {
+        // It is read, and is as malformed as any other "hi".
+        const one = (value: number): boolean => value === before + 1;
+        await untilMetric(gateway(), "websocket_errors_total", one, MALFORMED);
+      }
       await expectUntouched(other);
     });
 

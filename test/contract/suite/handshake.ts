@@ -114,7 +114,6 @@ export function handshake(target: Target): void {
       "https://sub.app.example.com",
       "http://127.0.0.1:1",
       "null",
-      "",
     ]) {
       test(`Origin "${origin}": 403`, async () => {
         const headers = { Origin: origin };

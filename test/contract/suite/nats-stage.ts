@@ -1,7 +1,10 @@
 import { afterAll, beforeAll } from "bun:test";
 import { connect, type NatsConnection } from "nats";
 import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
-import type { Envelope } from "../../support/subscriber.ts";
+import type { Envelope, Subscriber } from "../../support/subscriber.ts";
+
+/** How many messages a client that keeps up is behind at most. */
+const BATCH = 50;
 
 /** A real NATS server with a publisher, for the tests of one `describe`. */
 export interface NatsStage {
@@ -10,6 +13,12 @@ export interface NatsStage {
   publish(subject: string, data?: string | Uint8Array): void;
   /** Publishes `count` payloads `{"n":0,…}`, `{"n":1,…}` of about so many bytes each. */
   flood(subject: string, count: number, bytes: number): Promise<void>;
+  /**
+   * The same, never further ahead of this client than a batch: it keeps up whatever it takes.
+   *
+   * @returns the numbers that the client got.
+   */
+  floodInStep(client: Subscriber, subject: string, count: number, bytes: number): Promise<number[]>;
   /** Returns when the server has all that was published. */
   flush(): Promise<void>;
 }
@@ -35,12 +44,23 @@ export function useNats(): NatsStage {
     },
     publish: (subject, data) => publisher!.publish(subject, data),
     async flood(subject, count, bytes) {
-      const filler = "x".repeat(Math.max(0, bytes - 20));
-      for (let n = 0; n < count; n++) publisher!.publish(subject, `{"n":${n},"x":"${filler}"}`);
+      for (let n = 0; n < count; n++) publisher!.publish(subject, numbered(n, bytes));
       await publisher!.flush();
+    },
+    async floodInStep(client, subject, count, bytes) {
+      const got: number[] = [];
+      for (let n = 0; n < count; n++) {
+        publisher!.publish(subject, numbered(n, bytes));
+        if (n % BATCH === BATCH - 1) got.push(...numbersOf(await client.take(BATCH)));
+      }
+      return [...got, ...numbersOf(await client.take(count % BATCH))];
     },
     flush: () => publisher!.flush(),
   };
+}
+
+function numbered(n: number, bytes: number): string {
+  return `{"n":${n},"x":"${"x".repeat(Math.max(0, bytes - 20))}"}`;
 }
 
 /** The `n` of each envelope that {@linkcode NatsStage.flood} published. */

@@ -1,0 +1,187 @@
+/** The console of the real command, in a real browser. */
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { describeInBrowser } from "../support/browser.ts";
+import { type Gateway, startGateway } from "../support/gateway-process.ts";
+import { TARGETS } from "../support/runtimes.ts";
+import { ConsoleView, type Row } from "./console-view.ts";
+
+const ATTACK = "<img/src=x/onerror=document.title='broken'>";
+
+async function post(gateway: Gateway, subject: string, body: string | Uint8Array<ArrayBuffer>) {
+  const url = `${gateway.url}/publish/${encodeURIComponent(subject)}`;
+  const response = await fetch(url, { method: "POST", body });
+  expect(response.status).toBe(202);
+}
+
+const newest =
+  (subject: string) =>
+  (rows: readonly Row[]): boolean =>
+    rows[0]?.subject === subject;
+
+await describeInBrowser("Embedded gateway", (open) => {
+  let gateway: Gateway;
+  beforeAll(async () => {
+    gateway = await startGateway(TARGETS.bun);
+  });
+  afterAll(async () => {
+    await gateway.stop();
+  });
+
+  test("Console shows what is posted, the newest first, with its encoding", async () => {
+    const view = await ConsoleView.open(open, gateway.url);
+    await post(gateway, "orders.eu", '{"id":9007199254740993,"total":1.50}');
+    await post(gateway, "orders.note", "two boxes");
+    await post(gateway, "camera.1", Uint8Array.of(0xff, 0xd8, 0xff));
+    await post(gateway, "heartbeat", "");
+    const rows = await view.untilRows(newest("heartbeat"), "heartbeat as the newest row");
+    expect(rows).toEqual([
+      { subject: "heartbeat", mark: "empty", preview: "" },
+      { subject: "camera.1", mark: "base64", preview: "/9j/" },
+      { subject: "orders.note", mark: "text", preview: "two boxes" },
+      { subject: "orders.eu", mark: "json", preview: '{"id":9007199254740993,"total":1.50}' },
+    ]);
+    expect(await view.openRow("orders.eu")).toBe(
+      '{\n  "id": 9007199254740993,\n  "total": 1.50\n}',
+    );
+    await view.untilText("#total", "4");
+    expect(view.complaints).toEqual([]);
+  });
+
+  test("Console publishes through its form", async () => {
+    const view = await ConsoleView.open(open, gateway.url);
+    expect(await view.value("#subject")).toBe("demo.hello");
+    await view.publish("greetings.new", '{"hi":"there"}');
+    const rows = await view.untilRows(newest("greetings.new"), "row of what was published");
+    expect(rows[0]?.preview).toBe('{"hi":"there"}');
+    expect(await view.text("#outcome")).toBe("Published to greetings.new");
+  });
+
+  test("Console says why a message was refused", async () => {
+    const view = await ConsoleView.open(open, gateway.url);
+    await view.publish("greetings.*", "x");
+    await view.untilText("#outcome", /^Not published: .*must not contain a wildcard/);
+  });
+
+  test("Console sends a demo stream until it is stopped", async () => {
+    const view = await ConsoleView.open(open, gateway.url);
+    await view.page.click("#demo");
+    await view.untilRows((rows) => rows.length >= 5, "five messages of the demo stream");
+    await view.page.click("#demo");
+    expect(await view.text("#demo")).toBe("Send a demo stream");
+    expect(new Set((await view.rows()).map(({ subject }) => subject.split(".")[0]))).toEqual(
+      new Set(["demo"]),
+    );
+  });
+
+  test("Console shows HTML in subjects and payloads as the text that it is", async () => {
+    const view = await ConsoleView.open(open, gateway.url);
+    await post(gateway, ATTACK, JSON.stringify({ html: ATTACK }));
+    await post(gateway, "attack.text", ATTACK);
+    const rows = await view.untilRows((rows) => rows.length === 2, "both rows");
+    expect(rows.map(({ preview }) => preview)).toEqual([ATTACK, `{"html":"${ATTACK}"}`]);
+    expect(rows[1]?.subject).toBe(ATTACK);
+    expect(await view.openRow(ATTACK)).toContain(ATTACK);
+    expect(await view.page.$$eval("#list img, #list script", (found) => found.length)).toBe(0);
+    expect(await view.page.title()).toBe("Spillway");
+    expect(view.complaints).toEqual([]);
+  });
+
+  test("Console's policy stops markup even if a script wrote it", async () => {
+    const view = await ConsoleView.open(open, gateway.url);
+    const outcome = await view.page.evaluate((html) => {
+      try {
+        document.body.innerHTML = html;
+        return "written";
+      } catch (error) {
+        return (error as Error).name;
+      }
+    }, ATTACK);
+    expect(outcome).toBe("TypeError");
+  });
+
+  test("Console shows only what its filter lets through, and keeps it in its address", async () => {
+    const view = await ConsoleView.open(open, gateway.url);
+    await post(gateway, "kept.1", "1");
+    await view.untilRows(newest("kept.1"), "row without a filter");
+    await view.filter("kept.>, other.*");
+    await view.untilRows((rows) => rows.length === 0, "empty list");
+    await view.untilState("open");
+    expect(new URL(view.page.url()).searchParams.get("subjects")).toBe("kept.>, other.*");
+    await post(gateway, "dropped.2", "2");
+    await post(gateway, "other.3", "3");
+    await post(gateway, "kept.4.5", "4");
+    const rows = await view.untilRows(newest("kept.4.5"), "last message");
+    expect(rows.map(({ subject }) => subject)).toEqual(["kept.4.5", "other.3"]);
+
+    await view.page.reload();
+    await view.untilState("open");
+    expect(await view.value("#subjects")).toBe("kept.>, other.*");
+    await post(gateway, "dropped.6", "6");
+    await post(gateway, "kept.7", "7");
+    expect(await view.untilRows(newest("kept.7"), "kept message")).toHaveLength(1);
+  });
+
+  test("Console does not connect with a filter that is no list of subjects", async () => {
+    const view = await ConsoleView.open(open, gateway.url);
+    await view.filter("a..b");
+    expect(await view.page.$eval("#subjects", (field) => field.matches(":user-invalid"))).toBe(
+      true,
+    );
+    expect(await view.text("#state")).toBe("open");
+  });
+
+  test("Console connects again when the server is back on the same port", async () => {
+    const port = String(gateway.port);
+    const view = await ConsoleView.open(open, gateway.url);
+    await gateway.stop();
+    await view.untilState(/^closed with 100[16].* again in/);
+    gateway = await startGateway(TARGETS.bun, { args: ["--port", port] });
+    await view.untilState("open");
+    await post(gateway, "after.restart", "1");
+    await view.untilRows(newest("after.restart"), "message of the new server");
+  });
+});
+
+await describeInBrowser("Configured gateway", (open) => {
+  let gateway: Gateway | undefined;
+  afterEach(async () => {
+    await gateway?.stop();
+    gateway = undefined;
+  });
+
+  test("Console without POST /publish says that messages come from NATS", async () => {
+    const config = { publish: false, subjects: ["orders.>"] };
+    gateway = await startGateway(TARGETS.bun, { config });
+    const view = await ConsoleView.open(open, gateway.url);
+    expect(await view.page.$("#publish")).toBeNull();
+    expect(await view.text("aside")).toContain("nats pub orders.hello");
+    expect(view.complaints).toEqual([]);
+  });
+
+  test("Page of another origin, in five lines, receives messages", async () => {
+    const page = (wsUrl: string): string => `<!doctype html><ul id="list"></ul><script>
+      const socket = new WebSocket("${wsUrl}");
+      socket.onopen = () => { document.title = "open"; };
+      socket.onmessage = (event) => {
+        const message = JSON.parse(event.data);
+        list.append(message.subject + "=" + message.payload.n + " ");
+      };
+    </script>`;
+    let wsUrl = "";
+    await using site = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      fetch: () => new Response(page(wsUrl), { headers: { "Content-Type": "text/html" } }),
+    });
+    const config = { allowed_origins: [site.url.origin] };
+    gateway = await startGateway(TARGETS.bun, { config });
+    wsUrl = gateway.wsUrl;
+    const opened = await open(site.url.href);
+    await opened.page.waitForFunction(() => document.title === "open");
+    await post(gateway, "page.a", '{"n":1}');
+    await post(gateway, "page.b", '{"n":2}');
+    await opened.page.waitForFunction(
+      () => document.querySelector("#list")?.textContent === "page.a=1 page.b=2 ",
+    );
+  });
+});
