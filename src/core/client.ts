@@ -10,7 +10,7 @@ import { CLOSE, type ClientSocket, type CloseCause } from "./socket.ts";
 export interface ClientLimits {
   /** More unsent bytes than this, and a client leaves the fast path for a queue of its own. */
   readonly highWaterBytes: number;
-  /** With fewer than this, and its queue empty, it comes back. */
+  /** With no more than this it is fed from its queue, and comes back when that is empty. */
   readonly lowWaterBytes: number;
   /** The queue's bounds; past either the client is disconnected with 4510. */
   readonly maxQueueBytes: number;
@@ -168,7 +168,7 @@ export class Client {
       return;
     }
     if (this.state === "live" && buffered > this.#limits.highWaterBytes) this.#leaveAudience();
-    else if (this.state === "lagging" && buffered < this.#limits.lowWaterBytes) this.#feed();
+    else if (this.state === "lagging" && buffered <= this.#limits.lowWaterBytes) this.#feed();
   }
 
   /** The server ends the connection. State first, calls out last: the socket may answer at once. */
@@ -231,7 +231,7 @@ export class Client {
   #feed(): void {
     while (this.#queue.length > 0) {
       const buffered = this.socket.bufferedBytes();
-      if (buffered >= this.#limits.lowWaterBytes) return;
+      if (buffered > this.#limits.lowWaterBytes) return;
       const envelopes = this.#queue.take(this.#limits.highWaterBytes - buffered);
       const bytes = envelopes.reduce((sum, envelope) => sum + envelope.byteLength, 0);
       this.#meter.queued -= envelopes.length;

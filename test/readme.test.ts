@@ -1,0 +1,29 @@
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { README, withKeys } from "../scripts/docs.ts";
+import { VERSION } from "../src/gateway/version.ts";
+
+const readme = readFileSync(README, "utf8");
+const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+
+test("README has the table of keys that the schema gives (npm run docs renews it)", () => {
+  expect(readme).toBe(withKeys(readme));
+});
+
+test("README links to files that are there", () => {
+  const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, path]) => path ?? "");
+  expect(links.length).toBeGreaterThan(5);
+  const missing = links.filter((path) => {
+    try {
+      readFileSync(new URL(`../${path}`, import.meta.url));
+      return false;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code !== "EISDIR";
+    }
+  });
+  expect(missing).toEqual([]);
+});
+
+test("VERSION is the package's version", () => {
+  expect(VERSION).toBe(manifest.version);
+});
