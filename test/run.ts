@@ -8,6 +8,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { build } from "../scripts/build.ts";
+import { ensureChromium } from "../scripts/install-chromium.ts";
 import { ensureNatsServer } from "../scripts/install-nats-server.ts";
 import { ensureNode } from "./support/node-binary.ts";
 
@@ -15,6 +16,7 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const TEST_TIMEOUT_MS = 60_000;
 
 await ensureNatsServer();
+await ensureChromium();
 ensureNode("node");
 ensureNode("node22");
 build();

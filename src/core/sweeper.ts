@@ -5,6 +5,8 @@ import type { Meter } from "./meter.ts";
 
 /** While somebody lags, this is how often it is seen whether its socket has room again. */
 const LAG_INTERVAL_MS = 10;
+/** So soon after a client was fed: on runtimes that write later, it may have room again at once. */
+const FED_INTERVAL_MS = 1;
 /** How often all clients are looked at, at the most rarely. */
 const SWEEP_INTERVAL_MS = 250;
 
@@ -17,6 +19,8 @@ export class Sweeper {
   readonly #intervalMs: number;
   #cancelTick: Cancel | undefined;
   #lastSweepMs = 0;
+  /** Whether the last tick fed somebody from a queue. */
+  #fed = false;
   /** When set, every client is to go: when it has all that was meant for it, and by then at the latest. */
   #drainUntilMs: number | undefined;
 
@@ -76,7 +80,8 @@ export class Sweeper {
 
   #schedule(): void {
     const hurry = this.#drainUntilMs !== undefined || this.#meter.clientsLagging > 0;
-    const delayMs = hurry ? LAG_INTERVAL_MS : this.#intervalMs;
+    const lagMs = this.#fed ? FED_INTERVAL_MS : LAG_INTERVAL_MS;
+    const delayMs = hurry ? lagMs : this.#intervalMs;
     this.#cancelTick = this.#clock.after(delayMs, () => this.#tick());
   }
 
@@ -84,11 +89,13 @@ export class Sweeper {
     const nowMs = this.#clock.nowMs();
     const whole = nowMs - this.#lastSweepMs >= this.#intervalMs;
     if (whole) this.#lastSweepMs = nowMs;
+    const sentBefore = this.#meter.sent;
     for (const client of this.#clients) {
       if (whole || client.state === "lagging") client.checkLag(nowMs);
       if (whole) client.checkLife(nowMs);
       this.#endWhenDrained(client, nowMs);
     }
+    this.#fed = this.#meter.sent !== sentBefore;
     for (const client of this.#closing) this.#giveUpWhenDue(client, nowMs);
     if (this.#clients.size + this.#closing.size > 0) this.#schedule();
     else this.#cancelTick = undefined;

@@ -12,7 +12,7 @@ export class Readiness {
   readonly #source: MessageSource;
   readonly #broadcaster: Broadcaster;
   #wasConnected = false;
-  #lostMs = 0;
+  #lostMs: number | undefined;
   #stopped = true;
 
   constructor(clock: Clock, source: MessageSource, broadcaster: Broadcaster) {
@@ -25,9 +25,9 @@ export class Readiness {
     this.#stopped = false;
     if (status.state === "connected") {
       this.#wasConnected = true;
-      this.#lostMs = 0;
-    } else if (this.#lostMs === 0) {
-      this.#lostMs = this.#clock.nowMs();
+      this.#lostMs = undefined;
+    } else {
+      this.#lostMs ??= this.#clock.nowMs();
     }
   }
 
@@ -51,6 +51,7 @@ export class Readiness {
   }
 
   #inGrace(): boolean {
-    return this.#wasConnected && this.#clock.nowMs() - this.#lostMs < GRACE_MS;
+    const lostMs = this.#lostMs ?? this.#clock.nowMs();
+    return this.#wasConnected && this.#clock.nowMs() - lostMs < GRACE_MS;
   }
 }

@@ -16,7 +16,7 @@ export function isAllowedOrigin(
   if (origin === undefined || allowed.includes("*") || allowed.includes(origin)) return true;
   if (host === undefined || !URL.canParse(origin)) return false;
   const page = new URL(origin);
-  // The scheme's own port may be written or left out.
+  // Parsed, because the scheme's own port may be written or left out.
   const here = `${page.protocol}//${host}`;
-  return URL.canParse(here) && new URL(here).host === page.host;
+  return URL.canParse(here) && new URL(here).href === `${page.origin}/`;
 }

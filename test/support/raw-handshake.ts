@@ -11,6 +11,8 @@ export interface HandshakeOptions {
    * `undefined` leaves one out.
    */
   readonly headers?: Readonly<Record<string, string | undefined>>;
+  /** What stands on the wire right behind the request, before any answer. */
+  readonly behind?: Uint8Array;
 }
 
 /** What the server answered. */
@@ -45,7 +47,8 @@ export async function requestUpgrade(
   };
   const end = (): void => look(true);
   socket.on("data", read).on("end", end).on("close", end).on("error", reject);
-  socket.write(request(options, host, pathname + search));
+  const head = Buffer.from(request(options, host, pathname + search));
+  socket.write(Buffer.concat([head, options.behind ?? Buffer.alloc(0)]));
   try {
     const what = (): string => `answer to a handshake; came instead: ${seen.toString()}`;
     const response = await within(promise, what, DEADLINE_MS);

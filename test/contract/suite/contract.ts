@@ -2,6 +2,7 @@ import { describe, setDefaultTimeout } from "bun:test";
 import type { Target } from "../../support/runtimes.ts";
 import { badInput } from "./bad-input.ts";
 import { configuration } from "./configuration.ts";
+import { envelope } from "./envelope.ts";
 import { handshake } from "./handshake.ts";
 import { http } from "./http.ts";
 import { keepalive } from "./keepalive.ts";
@@ -9,10 +10,13 @@ import { lifecycle } from "./lifecycle.ts";
 import { nats } from "./nats.ts";
 import { slowClients } from "./slow-clients.ts";
 import { streaming } from "./streaming.ts";
+import { subjects } from "./subjects.ts";
 
 /** What every way to run the service must do, theme by theme. */
 export const THEMES: readonly ((target: Target) => void)[] = [
+  envelope,
   streaming,
+  subjects,
   slowClients,
   badInput,
   keepalive,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
+import { encodeFrame, OPCODE } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { connect } from "../../support/subscriber.ts";
 import { subscribe, subscribeMany, subscribeRaw, useGateway } from "./gateway-stage.ts";
@@ -54,6 +55,22 @@ export function handshake(target: Target): void {
 
     test("Credentials of StreamKit's client do no harm", async () => {
       await expectServed({ Authorization: "Bearer abc" });
+    });
+
+    test("Frames that come right behind the handshake are read", async () => {
+      const before = await metric(gateway(), "websocket_client_frames_total");
+      const behind = encodeFrame({ opcode: OPCODE.text, payload: '{"type":"ok"}' });
+      await subscribeRaw(gateway(), { behind });
+      await untilMetric(gateway(), "websocket_client_frames_total", (value) => value > before);
+    });
+
+    test("Headers without end: refused, and nobody else notices", async () => {
+      const other = await subscribe(gateway());
+      const headers = { "X-Endless": "x".repeat(300_000) };
+      const refused = await requestUpgrade(gateway().wsUrl, { headers }).catch(() => "dropped");
+      expect(typeof refused === "string" || [400, 413, 431].includes(refused.status)).toBe(true);
+      nats.publish("in.after", "1");
+      expect((await other.next()).subject).toBe("in.after");
     });
 
     test("GET without upgrade: 426, and how to come back", async () => {

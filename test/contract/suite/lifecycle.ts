@@ -1,12 +1,20 @@
 import { describe, expect, test } from "bun:test";
 import { connect as connectTcp, createServer } from "node:net";
+import { networkInterfaces } from "node:os";
 import { startProcess } from "../../support/child-process.ts";
 import { runToExit, startGateway } from "../../support/gateway-process.ts";
 import { within } from "../../support/journal.ts";
+import { requestUpgrade } from "../../support/raw-handshake.ts";
 import { DENO_TASK_START, type Target } from "../../support/runtimes.ts";
 import { subscribe, subscribeRaw, untilReady } from "./gateway-stage.ts";
 import { metric, untilMetric } from "./metrics.ts";
 import { useNats } from "./nats-stage.ts";
+import { expectRefusal } from "./refusal.ts";
+
+/** An address of this machine that others can reach; `undefined` where it has none. */
+const OUTER = Object.values(networkInterfaces())
+  .flat()
+  .find((face) => face?.family === "IPv4" && !face.internal)?.address;
 
 const CLEAN = { code: 0, signal: null };
 const FORCED = { code: 2, signal: null };
@@ -86,6 +94,11 @@ export function lifecycle(target: Target): void {
       expect(await metric(gateway, "websocket_clients_lagging")).toBe(1);
       gateway.signal("SIGTERM");
       expect((await healthy.closed()).code).toBe(1001);
+
+      // While it drains it says that it is not ready, and takes nobody in.
+      expect((await gateway.get("/readyz")).status).toBe(503);
+      expectRefusal(target, await requestUpgrade(gateway.wsUrl), 503);
+
       gateway.signal("SIGINT");
       expect(await within(gateway.exited, "end after the second signal")).toEqual(FORCED);
       stalled.destroy();
@@ -110,6 +123,16 @@ export function lifecycle(target: Target): void {
       expect(stderr + stdout).toMatch(/in use/i);
       expect(stderr + stdout).not.toContain('"listening"');
       taken.close();
+    });
+
+    test.skipIf(OUTER === undefined)("Nobody outside of this machine can connect", async () => {
+      const gateway = await startGateway(target);
+      const { promise: refused, resolve, reject } = Promise.withResolvers<string>();
+      const socket = connectTcp({ host: OUTER!, port: gateway.port });
+      socket.once("connect", () => reject(new Error(`it listens on ${OUTER} as well`)));
+      socket.once("error", ({ message }) => resolve(message));
+      expect(await refused).toContain("ECONNREFUSED");
+      expect(await gateway.stop()).toEqual(CLEAN);
     });
 
     test("Without NATS it says that the source is embedded", async () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll } from "bun:test";
-import { connect, type NatsConnection } from "nats";
+import { connect, type MsgHdrs, type NatsConnection } from "nats";
 import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
 import type { Envelope, Subscriber } from "../../support/subscriber.ts";
 
@@ -10,7 +10,7 @@ const BATCH = 50;
 export interface NatsStage {
   readonly server: NatsServer;
   readonly url: string;
-  publish(subject: string, data?: string | Uint8Array): void;
+  publish(subject: string, data?: string | Uint8Array, headers?: MsgHdrs): void;
   /** Publishes `count` payloads `{"n":0,…}`, `{"n":1,…}` of about so many bytes each. */
   flood(subject: string, count: number, bytes: number): Promise<void>;
   /**
@@ -42,7 +42,8 @@ export function useNats(): NatsStage {
     get url() {
       return server!.url;
     },
-    publish: (subject, data) => publisher!.publish(subject, data),
+    publish: (subject, data, headers) =>
+      publisher!.publish(subject, data, headers === undefined ? {} : { headers }),
     async flood(subject, count, bytes) {
       for (let n = 0; n < count; n++) publisher!.publish(subject, numbered(n, bytes));
       await publisher!.flush();

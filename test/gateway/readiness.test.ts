@@ -1,0 +1,67 @@
+import { describe, expect, test } from "bun:test";
+import type { MessageSource, SourceStatus } from "../../src/core/source.ts";
+import { Readiness } from "../../src/gateway/readiness.ts";
+import { Stage } from "../core/stage.ts";
+
+/** A readiness whose source's status the test sets. */
+function readiness() {
+  const stage = new Stage({ maxClients: 1 });
+  let status: SourceStatus = { state: "idle" };
+  const source: MessageSource = {
+    name: "NATS",
+    get status() {
+      return status;
+    },
+    start() {},
+    async stop() {},
+  };
+  const judge = new Readiness(stage.clock, source, stage.broadcaster);
+  const become = (next: SourceStatus): void => {
+    status = next;
+    judge.sourceChanged(next);
+  };
+  return { stage, judge, become };
+}
+
+const LOST: SourceStatus = { state: "connecting", reason: "connection refused" };
+const CONNECTED: SourceStatus = { state: "connected", to: "127.0.0.1:4222" };
+const NOT_READY = { ready: false, reasons: ["NATS is not connected: connection refused"] };
+const READY = { ready: true, reasons: [] };
+
+describe("Readiness", () => {
+  test("is not there before the start, and not after the stop", () => {
+    const { judge, become } = readiness();
+    const stopped = { ready: false, reasons: ["the gateway is not running"] };
+    expect(judge.report()).toEqual(stopped);
+    become(CONNECTED);
+    expect(judge.report()).toEqual(READY);
+    judge.stopped();
+    expect(judge.report()).toEqual(stopped);
+  });
+
+  test("is refused at once as long as NATS was never connected, with the reason", () => {
+    const { judge, become } = readiness();
+    become(LOST);
+    expect(judge.report()).toEqual(NOT_READY);
+  });
+
+  test("outlives a lost connection for two seconds, counted from the loss", () => {
+    const { stage, judge, become } = readiness();
+    become(CONNECTED);
+    become(LOST);
+    stage.clock.advance(1999);
+    become(LOST);
+    expect(judge.report()).toEqual(READY);
+    stage.clock.advance(1);
+    expect(judge.report()).toEqual(NOT_READY);
+    become(CONNECTED);
+    expect(judge.report()).toEqual(READY);
+  });
+
+  test("is refused when no more clients are taken in", () => {
+    const { stage, judge, become } = readiness();
+    become(CONNECTED);
+    stage.join();
+    expect(judge.report()).toEqual({ ready: false, reasons: ["no more clients are taken in"] });
+  });
+});
