@@ -48,9 +48,6 @@ async function serve(config: Config): Promise<void> {
   });
   const output = assembleOutput(config, { logger: log });
   output.initialize();
-  await output.start();
-  announce(config, output.outputPorts()[0]?.config.data.port ?? config.port, log);
-
   let stopping = false;
   const stop = (signal: string): void => {
     if (stopping) process.exit(EXIT.forced);
@@ -67,7 +64,11 @@ async function serve(config: Config): Promise<void> {
       },
     );
   };
+  // Before the start, so that whoever reads that we listen may already stop us.
   for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => stop(name));
+
+  await output.start();
+  announce(config, output.outputPorts()[0]?.config.data.port ?? config.port, log);
 }
 
 /** Says where clients connect, and what a newcomer may wonder about. */

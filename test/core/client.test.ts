@@ -43,6 +43,24 @@ describe("Client that lags", () => {
     stage.expectBalance();
   });
 
+  test("gets what was waiting for a flush when it left, before what came after", () => {
+    const stage = new Stage({ flushIntervalMs: 10_000 });
+    const { client, socket } = stage.join();
+    socket.reads = false;
+    stage.publish(KILOBYTE);
+    stage.clock.advance(0);
+    socket.buffered = 2000;
+    stage.publish("waiting for the flush");
+    stage.clock.advance(300);
+    expect(client.state).toBe("lagging");
+    stage.publish("queued");
+    socket.buffered = 0;
+    socket.reads = true;
+    stage.clock.advance(10);
+    expect(socket.payloads).toEqual([KILOBYTE, "waiting for the flush", "queued"]);
+    stage.expectBalance();
+  });
+
   test("stays out of its audience between the marks", () => {
     const stage = new Stage();
     const { slow } = laggard(stage);

@@ -12,6 +12,8 @@ export interface ProblemDetails {
 
 /** Checks a refused handshake, as far as the runtime lets its body through. */
 export function expectRefusal(target: Target, response: HandshakeResponse, status: number): void {
+  // Where it was let in after all, it must not stay.
+  response.socket.destroy();
   expect(response.status).toBe(status);
   if (target.gaps.refusalBody === undefined) {
     expectProblem(status, response.headers.get("content-type"), response.body);
