@@ -106,6 +106,11 @@ export const keys = {
     "How long messages may wait for others to leave in one write; 0s is every turn of the event loop.",
     duration("0s", "1s").prefault("1ms"),
   ),
+  sockets: key(
+    "advanced",
+    "Whose sockets clients connect to on Bun and Deno: the runtime's own, or those of node:http, which join messages into one write on Deno too.",
+    choice(["native", "node"]).prefault("native"),
+  ),
   stop_timeout: key(
     "advanced",
     "How long a stop (SIGTERM) waits for clients to take what is queued for them.",

@@ -149,11 +149,8 @@ export async function createEngine(
   component: Discoverable,
   placement: Placement,
 ): Promise<GatewayEngine> {
-  const runtime = await createRuntime({
-    maxFrameBytes: config.maxFrameBytes,
-    readTimeoutMs: config.readTimeoutMs,
-    maxBodyBytes: config.maxPublishBytes,
-  });
+  const { maxFrameBytes, readTimeoutMs, maxPublishBytes: maxBodyBytes, sockets } = config;
+  const runtime = await createRuntime({ maxFrameBytes, readTimeoutMs, maxBodyBytes }, sockets);
   const parts = { config, runtime, placement, deps, component };
   const { subjects } = config;
   if (deps.natsConnection === undefined && config.natsUrls.length === 0) {

@@ -142,7 +142,7 @@ async function launch(
 }
 
 /** What a program needs to find its way, and no setting of the service. */
-function cleanEnvironment(): Record<string, string> {
+export function cleanEnvironment(): Record<string, string> {
   const env: Record<string, string> = { NO_COLOR: "1" };
   for (const name of ["PATH", "HOME", "TMPDIR", "LANG", "DENO_DIR", "DENO_TLS_CA_STORE"]) {
     const value = process.env[name];

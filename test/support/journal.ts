@@ -71,7 +71,11 @@ export class Journal<T> {
     for (const look of this.#waiting) look();
   }
 
-  /** Nothing will come any more: who waits is told so at once. */
+  /**
+   * Nothing will come any more: who waits is told so at once.
+   *
+   * @param reason completes "before it …".
+   */
   end(reason: string): void {
     if (this.#ended !== undefined) return;
     this.#ended = reason;
@@ -117,30 +121,28 @@ export class Journal<T> {
   async #until(done: () => boolean, what: () => string, deadlineMs: number): Promise<void> {
     if (done()) return;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const fail = (why: string): void => {
+      reject(new DeadlineError(`${this.#name}: no ${what()} ${why}; ${this.#came()}`));
+    };
     const look = (): void => {
       if (done()) resolve();
-      else if (this.#ended !== undefined) {
-        reject(new DeadlineError(`${this.#name}: ${this.#ended} before ${this.#instead(what())}`));
-      }
+      else if (this.#ended !== undefined) fail(`before it ${this.#ended}`);
     };
+    const timer = setTimeout(() => fail(`within ${deadlineMs / 1000} s`), deadlineMs);
     this.#waiting.add(look);
     look();
     try {
-      await within(promise, () => `${this.#instead(what())}`, deadlineMs);
-    } catch (error) {
-      if (!(error instanceof DeadlineError)) throw error;
-      throw new DeadlineError(
-        error.message.startsWith(this.#name) ? error.message : `${this.#name}: ${error.message}`,
-      );
+      await promise;
     } finally {
+      clearTimeout(timer);
       this.#waiting.delete(look);
     }
   }
 
-  #instead(what: string): string {
+  #came(): string {
     const last = this.entries.slice(-12).map((entry) => `\n  ${this.#show(entry).slice(0, 200)}`);
-    const came =
-      last.length === 0 ? "nothing" : `${this.entries.length}, the last:${last.join("")}`;
-    return `${what}; came instead: ${came}\n`;
+    return last.length === 0
+      ? "nothing came instead"
+      : `of ${this.entries.length} that came instead, the last:${last.join("")}`;
   }
 }

@@ -150,8 +150,8 @@ export class RawWebSocket {
   #end(how: CloseEvent): void {
     if (this.#closes.entries.length > 0) return;
     this.#closes.add(how);
-    this.#texts.end(`closed with ${how.code} ${how.reason}`);
-    this.frames.end(`closed with ${how.code} ${how.reason}`);
+    this.#texts.end(`was closed with ${how.code} ${how.reason}`);
+    this.frames.end(`was closed with ${how.code} ${how.reason}`);
   }
 }
 

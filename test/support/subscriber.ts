@@ -42,7 +42,7 @@ export async function connect(
   socket.onopen = () => open.resolve();
   socket.onmessage = ({ data }) => texts.add(String(data));
   socket.onclose = ({ code, reason }) => {
-    texts.end(`closed with ${code} ${reason}`);
+    texts.end(`was closed with ${code} ${reason}`);
     open.reject(new Error(`${url}: closed with ${code} ${reason} before it was open`));
     end.resolve({ code, reason });
   };

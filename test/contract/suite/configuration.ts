@@ -63,7 +63,7 @@ const WRONG: readonly (readonly [what: string, GatewayOptions, says: readonly st
 /** Configuration: errors before anything opens, and which source beats which. */
 export function configuration(target: Target): void {
   describe("Configuration", () => {
-    test.concurrent.each(WRONG)("%s: one line, and exit code 1", async (_what, options, says) => {
+    test.each(WRONG)("%s: one line, and exit code 1", async (_what, options, says) => {
       const { run, port } = await runWithPortTaken(target, options);
       const lines = run.stderr.trimEnd().split("\n");
       expect(run).toMatchObject({ code: 1, signal: null });

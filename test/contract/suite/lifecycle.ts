@@ -2,10 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { connect as connectTcp, createServer } from "node:net";
 import { networkInterfaces } from "node:os";
 import { startProcess } from "../../support/child-process.ts";
-import { runToExit, startGateway } from "../../support/gateway-process.ts";
+import { cleanEnvironment, runToExit, startGateway } from "../../support/gateway-process.ts";
 import { within } from "../../support/journal.ts";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
-import { DENO_TASK_START, type Target } from "../../support/runtimes.ts";
+import { DENO_TASK_START, ROOT, type Target } from "../../support/runtimes.ts";
 import { subscribe, subscribeRaw, untilReady } from "./gateway-stage.ts";
 import { metric, untilMetric } from "./metrics.ts";
 import { useNats } from "./nats-stage.ts";
@@ -15,6 +15,8 @@ import { expectRefusal } from "./refusal.ts";
 const OUTER = Object.values(networkInterfaces())
   .flat()
   .find((face) => face?.family === "IPv4" && !face.internal)?.address;
+
+const UNBOUNDED = { max_queue_bytes: 1024 ** 3, max_queue_messages: 1_000_000 };
 
 const CLEAN = { code: 0, signal: null };
 const FORCED = { code: 2, signal: null };
@@ -37,6 +39,14 @@ export function lifecycle(target: Target): void {
         expect(await within(gateway.exited, `end after ${signal}`)).toEqual(CLEAN);
       });
     }
+
+    test("A signal in the moment in which it says that it listens ends it with 0", async () => {
+      for (let start = 0; start < 3; start++) {
+        const gateway = await startGateway(target, { config: { stop_timeout: "60s" } });
+        gateway.signal("SIGTERM");
+        expect(await within(gateway.exited, "end after SIGTERM")).toEqual(CLEAN);
+      }
+    });
 
     test("Without clients and with idle connections of other kinds, SIGTERM ends it", async () => {
       const gateway = await startGateway(target, { config: { stop_timeout: "60s" } });
@@ -63,7 +73,7 @@ export function lifecycle(target: Target): void {
 
     test("Client that does not read is waited for until stop_timeout, and not longer", async () => {
       const gateway = await startGateway(target, {
-        config: { nats_url: nats.url, stop_timeout: "500ms", max_queue_bytes: 1024 ** 3 },
+        config: { nats_url: nats.url, stop_timeout: "500ms", ...UNBOUNDED },
       });
       await untilReady(gateway);
       const [stalled, healthy] = [await subscribeRaw(gateway), await subscribe(gateway)];
@@ -82,8 +92,8 @@ export function lifecycle(target: Target): void {
         config: {
           nats_url: nats.url,
           stop_timeout: "10m",
-          max_queue_bytes: 1024 ** 3,
           write_timeout: "1h",
+          ...UNBOUNDED,
         },
       });
       await untilReady(gateway);
@@ -144,7 +154,8 @@ export function lifecycle(target: Target): void {
     if (target.runtime === "deno") {
       test("deno task start runs it with the permissions it needs, and passes SIGTERM on", async () => {
         const task = await startProcess("deno task start", [...DENO_TASK_START, "--port", "0"], {
-          cwd: new URL("../../..", import.meta.url).pathname,
+          cwd: ROOT,
+          env: { ...cleanEnvironment(), PATH: `${ROOT}node_modules/.bin:${process.env.PATH}` },
         });
         await task.lines.find(({ text }) => text.includes('"event":"listening"'), "listening");
         task.signal("SIGTERM");
