@@ -8,6 +8,7 @@ import { reasonOf } from "./core/errors.ts";
 import type { Log } from "./core/log.ts";
 import { assembleOutput } from "./gateway/output.ts";
 import { VERSION } from "./gateway/version.ts";
+import { isLoopback } from "./http/origin.ts";
 import { configureLog } from "./log/logtape.ts";
 
 /**
@@ -18,8 +19,6 @@ import { configureLog } from "./log/logtape.ts";
  * - 2: a second signal came before the stop was over.
  */
 const EXIT = { clean: 0, configuration: 1, forced: 2 } as const;
-
-const LOOPBACK = new Set(["127.0.0.1", "::1", "localhost"]);
 
 try {
   await main();
@@ -41,6 +40,8 @@ async function main(): Promise<void> {
 
 async function serve(config: Config): Promise<void> {
   const terminal = process.stdout.isTTY === true;
+  // Whoever read the log is gone: no reason to leave the clients.
+  process.stdout.on("error", () => {});
   const log = await configureLog({
     level: config.logLevel,
     format: config.logFormat === "auto" ? (terminal ? "pretty" : "json") : config.logFormat,
@@ -81,7 +82,7 @@ function announce(config: Config, port: number, log: Log): void {
       { event: "embedded", url, publish: `POST ${url}/publish/<subject>` },
     );
   }
-  if (LOOPBACK.has(host)) {
+  if (isLoopback(host)) {
     log.info("Only this machine can connect; --host 0.0.0.0 opens it to others", {
       event: "loopback",
     });

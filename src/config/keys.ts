@@ -88,7 +88,7 @@ export const keys = {
   ),
   write_timeout: key(
     "advanced",
-    "A client that takes no byte for so long is disconnected.",
+    "A client to which nothing more could be written for so long is disconnected.",
     timeout().prefault("5s"),
   ),
   read_timeout: key(
@@ -134,22 +134,23 @@ export const keys = {
   high_water_bytes: key(
     "advanced",
     "A client with more unsent bytes than this lags: it leaves the fast path and gets a queue.",
-    integer(1, 1024 ** 3, "bytes").prefault(1024 ** 2),
+    // Bun drops in silence at 256 MiB: the mark, a sweep's worth and a message must fit below it.
+    integer(1, 64 * 1024 ** 2, "bytes").prefault(1024 ** 2),
   ),
   low_water_bytes: key(
     "advanced",
     "A lagging client with fewer unsent bytes than this comes back; must be less than high_water_bytes.",
-    integer(0, 1024 ** 3, "bytes").prefault(256 * 1024),
+    integer(0, 64 * 1024 ** 2, "bytes").prefault(256 * 1024),
   ),
   max_queue_bytes: key(
     "advanced",
     "The most that is queued for one lagging client before it is disconnected.",
-    integer(1, 1024 ** 3, "bytes").prefault(4 * 1024 ** 2),
+    integer(1, 1024 ** 3, "bytes").prefault(16 * 1024 ** 2),
   ),
   max_queue_messages: key(
     "advanced",
     "The most messages that are queued for one lagging client before it is disconnected.",
-    integer(1, 10_000_000).prefault(10_000),
+    integer(1, 10_000_000).prefault(100_000),
   ),
   payload_format: key(
     "advanced",

@@ -67,9 +67,11 @@ export class Audience {
     this.#pendingBytes = 0;
     const members = this.live.size;
     if (members === 0) return;
+    const { grownBytes, refused } = this.#fanout.write(this.topic, envelopes);
+    this.writtenBytes += grownBytes;
     this.#meter.offered += envelopes.length * members;
-    this.#meter.sent += envelopes.length * members;
-    this.#meter.bytesSent += bytes * members;
-    this.writtenBytes += this.#fanout.write(this.topic, envelopes);
+    this.#meter.sent += envelopes.length * (members - refused);
+    this.#meter.bytesSent += bytes * (members - refused);
+    this.#meter.dropped.abandoned += envelopes.length * refused;
   }
 }

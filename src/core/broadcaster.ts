@@ -2,8 +2,10 @@ import { Audience } from "./audience.ts";
 import { Client, type ClientLimits, type ClientWatcher } from "./client.ts";
 import type { Cancel, Clock } from "./clock.ts";
 import type { Envelope, EnvelopeEncoder } from "./envelope.ts";
+import { IncidentLog } from "./incident-log.ts";
+import type { Log } from "./log.ts";
 import type { DisconnectReason, Meter } from "./meter.ts";
-import type { ClientSocket, CloseCause, Fanout } from "./socket.ts";
+import { CLOSE, type ClientSocket, type CloseCause, type Fanout } from "./socket.ts";
 import type { SourceMessage } from "./source.ts";
 import { SubjectTrie } from "./subject-trie.ts";
 import { Sweeper } from "./sweeper.ts";
@@ -20,6 +22,7 @@ export interface BroadcasterParts {
   readonly clock: Clock;
   readonly encoder: EnvelopeEncoder;
   readonly fanout: Fanout;
+  readonly log: Log;
   readonly meter: Meter;
 }
 
@@ -41,7 +44,10 @@ export class Broadcaster implements ClientWatcher {
   readonly #meter: Meter;
   readonly #sweeper: Sweeper;
 
+  readonly #incidents: IncidentLog;
+
   readonly #clients = new Set<Client>();
+  readonly #lagging = new Set<Client>();
   readonly #closing = new Set<Client>();
   /** By topic, which is made of the subjects. */
   readonly #audiences = new Map<string, Audience>();
@@ -64,7 +70,12 @@ export class Broadcaster implements ClientWatcher {
     this.#encoder = parts.encoder;
     this.#fanout = parts.fanout;
     this.#meter = parts.meter;
-    this.#sweeper = new Sweeper(options, parts.clock, parts.meter, this.#clients, this.#closing);
+    this.#incidents = new IncidentLog(parts.log, parts.clock);
+    this.#sweeper = new Sweeper(options, parts.clock, parts.meter, {
+      open: this.#clients,
+      lagging: this.#lagging,
+      closing: this.#closing,
+    });
   }
 
   get clientCount(): number {
@@ -83,7 +94,8 @@ export class Broadcaster implements ClientWatcher {
 
   /** Whether one more client may come in now. */
   hasRoom(): boolean {
-    return this.#open && this.#clients.size < this.#options.maxClients;
+    // A connection that is not closed yet still costs what it costs.
+    return this.#open && this.#clients.size + this.#closing.size < this.#options.maxClients;
   }
 
   /**
@@ -155,12 +167,21 @@ export class Broadcaster implements ClientWatcher {
     this.#sweeper.stop();
   }
 
+  /** @internal A client tells that it lags, or no longer does. */
+  lags(client: Client, lagging: boolean): void {
+    if (lagging) this.#lagging.add(client);
+    else this.#lagging.delete(client);
+  }
+
   /** @internal A client tells that its connection is over. */
   ended(client: Client, reason: DisconnectReason): void {
     this.#clients.delete(client);
     if (client.state === "closing") this.#closing.add(client);
     this.#meter.clientsActive--;
     this.#meter.countDisconnect(reason);
+    if (reason in CLOSE && reason !== "going_away") {
+      this.#incidents.cut(reason as CloseCause, client.socket.remoteAddress);
+    }
     if (client.audience.size === 0) this.#forget(client.audience);
   }
 

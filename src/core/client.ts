@@ -49,6 +49,8 @@ const ENDED_AS: Partial<Record<CloseCause, { error: ErrorKind; drop?: DropReason
 
 /** Whom a client tells of its end. */
 export interface ClientWatcher {
+  /** The client went over to a queue of its own, or came back. */
+  lags(client: Client, lagging: boolean): void;
   /** The connection is over, by the server's will or the peer's: called once, first. */
   ended(client: Client, reason: DisconnectReason): void;
   /** The socket is closed: called once, last. */
@@ -67,7 +69,8 @@ export class Client {
   readonly #meter: Meter;
   readonly #clock: Clock;
   readonly #watcher: ClientWatcher;
-  readonly #queue: PrivateQueue;
+  /** What waits while the client lags; most clients never do. */
+  #queue: PrivateQueue | undefined;
   #lastHeardMs: number;
   #lastPingMs: number;
   #malformedFrames = 0;
@@ -94,10 +97,6 @@ export class Client {
     this.#meter = meter;
     this.#clock = clock;
     this.#watcher = watcher;
-    this.#queue = new PrivateQueue({
-      maxBytes: limits.maxQueueBytes,
-      maxMessages: limits.maxQueueMessages,
-    });
     const nowMs = clock.nowMs();
     this.#lastHeardMs = nowMs;
     this.#lastPingMs = nowMs;
@@ -135,7 +134,7 @@ export class Client {
   /** Takes a message for later, because the client lags. */
   enqueue(envelope: Envelope): void {
     this.#meter.offered++;
-    if (this.#queue.push(envelope)) {
+    if (this.#queue?.push(envelope)) {
       this.#meter.queued++;
       this.#meter.queuedBytes += envelope.byteLength;
     } else {
@@ -169,6 +168,12 @@ export class Client {
     }
     if (this.state === "live" && buffered > this.#limits.highWaterBytes) this.#leaveAudience();
     else if (this.state === "lagging" && buffered <= this.#limits.lowWaterBytes) this.#feed();
+  }
+
+  /** The whole process stood still for so long: what the peer sent meanwhile is still unread. */
+  excuse(pausedMs: number): void {
+    this.#lastHeardMs += pausedMs;
+    this.#takenAtMs += pausedMs;
   }
 
   /** The server ends the connection. State first, calls out last: the socket may answer at once. */
@@ -221,34 +226,49 @@ export class Client {
     this.audience.flush();
     this.#handedBytes = this.#totalHandedBytes();
     this.state = "lagging";
+    this.#queue = new PrivateQueue({
+      maxBytes: this.#limits.maxQueueBytes,
+      maxMessages: this.#limits.maxQueueMessages,
+    });
     this.audience.live.delete(this);
     this.audience.lagging.add(this);
     this.#meter.clientsLagging++;
+    this.#watcher.lags(this, true);
     this.socket.leave(this.audience.topic);
   }
 
   /** From the queue to the socket, and back to the fast path when nothing is left. */
   #feed(): void {
-    while (this.#queue.length > 0) {
+    const queue = this.#queue;
+    while (queue !== undefined && queue.length > 0) {
       const buffered = this.socket.bufferedBytes();
       if (buffered > this.#limits.lowWaterBytes) return;
-      const envelopes = this.#queue.take(this.#limits.highWaterBytes - buffered);
-      const bytes = envelopes.reduce((sum, envelope) => sum + envelope.byteLength, 0);
+      const bytesBefore = queue.bytes;
+      const envelopes = queue.take(this.#limits.highWaterBytes - buffered);
+      const bytes = bytesBefore - queue.bytes;
       this.#meter.queued -= envelopes.length;
       this.#meter.queuedBytes -= bytes;
+      if (this.socket.write(envelopes) === "refused") {
+        // The peer is closing: its socket takes nothing more, and says so before it is closed.
+        this.#meter.dropped.abandoned += envelopes.length;
+        this.closed(1005);
+        return;
+      }
       this.#meter.sent += envelopes.length;
       this.#meter.bytesSent += bytes;
-      this.socket.write(envelopes);
       this.#handedBytes += Math.max(0, this.socket.bufferedBytes() - buffered);
       // The socket may have closed while it was written to.
       if (this.state !== "lagging") return;
     }
+    this.#rejoin();
+  }
+
+  #rejoin(): void {
     this.audience.flush();
     this.#joinedAtBytes = this.audience.writtenBytes;
     this.state = "live";
-    this.audience.lagging.delete(this);
+    this.#noLongerLags();
     this.audience.live.add(this);
-    this.#meter.clientsLagging--;
     this.socket.join(this.audience.topic);
   }
 
@@ -257,13 +277,19 @@ export class Client {
     if (this.state === "live") {
       this.audience.live.delete(this);
       this.socket.leave(this.audience.topic);
-    } else {
-      this.audience.lagging.delete(this);
-      this.#meter.clientsLagging--;
-      this.#meter.queued -= this.#queue.length;
-      this.#meter.queuedBytes -= this.#queue.bytes;
-      this.#meter.dropped[drop] += this.#queue.length;
-      this.#queue.take(Number.POSITIVE_INFINITY);
+      return;
     }
+    const { length = 0, bytes = 0 } = this.#queue ?? {};
+    this.#meter.queued -= length;
+    this.#meter.queuedBytes -= bytes;
+    this.#meter.dropped[drop] += length;
+    this.#noLongerLags();
+  }
+
+  #noLongerLags(): void {
+    this.#queue = undefined;
+    this.audience.lagging.delete(this);
+    this.#meter.clientsLagging--;
+    this.#watcher.lags(this, false);
   }
 }

@@ -51,12 +51,16 @@ export interface ClientSocket {
   terminate(): void;
 }
 
+/** What became of envelopes that were handed to a {@linkcode Fanout}. */
+export interface FanoutResult {
+  /** By how many bytes a member's `bufferedBytes()` has grown if its peer reads nothing. */
+  readonly grownBytes: number;
+  /** How many members took nothing, because their connection is about to end. */
+  readonly refused: number;
+}
+
 /** A runtime's best way to write the same bytes to many sockets. */
 export interface Fanout {
-  /**
-   * Writes one frame per envelope to every socket that joined the topic, in one write each.
-   *
-   * @returns by how many bytes a member's `bufferedBytes()` has grown if its peer reads nothing.
-   */
-  write(topic: string, envelopes: readonly Envelope[]): number;
+  /** Writes one frame per envelope to every socket that joined the topic, in one write each. */
+  write(topic: string, envelopes: readonly Envelope[]): FanoutResult;
 }

@@ -29,7 +29,19 @@ export class SubjectTrie<T> {
 
   /** Forgets a value under a pattern, and the branch that only it needed. */
   remove(pattern: string, value: T): void {
-    removeBelow(this.#root, pattern.split("."), 0, value);
+    const tokens = pattern.split(".");
+    const path = [this.#root];
+    for (const token of tokens) {
+      const child = path.at(-1)?.children.get(token);
+      if (child === undefined) return;
+      path.push(child);
+    }
+    path.at(-1)?.values.delete(value);
+    for (let depth = tokens.length; depth > 0; depth--) {
+      const { children, values } = path[depth]!;
+      if (children.size + values.size > 0) return;
+      path[depth - 1]!.children.delete(tokens[depth - 1]!);
+    }
   }
 
   /** Visits each value once for each of its patterns that matches the subject. */
@@ -55,23 +67,4 @@ function matchBelow<T>(
   // A published token "*" or ">" would find the pattern's wildcard a second time.
   const exact = token === "*" || token === ">" ? undefined : node.children.get(token);
   if (exact !== undefined) matchBelow(exact, tokens, depth + 1, visit);
-}
-
-/** Returns whether the node is empty and can go. */
-function removeBelow<T>(
-  node: Node<T>,
-  tokens: readonly string[],
-  depth: number,
-  value: T,
-): boolean {
-  const token = tokens[depth];
-  if (token === undefined) {
-    node.values.delete(value);
-  } else {
-    const child = node.children.get(token);
-    if (child !== undefined && removeBelow(child, tokens, depth + 1, value)) {
-      node.children.delete(token);
-    }
-  }
-  return node.values.size === 0 && node.children.size === 0;
 }

@@ -8,6 +8,9 @@
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const UNSAFE = /[\u0000-\u0020\u007f]/;
 
+/** nats-server takes no protocol line that is longer (its `max_control_line`, by default). */
+const MAX_LENGTH = 4096;
+
 /**
  * Why a text is no subject, or `undefined` when it is one.
  *
@@ -15,6 +18,7 @@ const UNSAFE = /[\u0000-\u0020\u007f]/;
  */
 export function subjectFault(subject: string, wildcards: boolean): string | undefined {
   if (subject === "") return "must not be empty";
+  if (subject.length > MAX_LENGTH) return `must not be longer than ${MAX_LENGTH} characters`;
   if (UNSAFE.test(subject)) return "must not contain white space or control characters";
   const tokens = subject.split(".");
   for (const [index, token] of tokens.entries()) {

@@ -7,34 +7,40 @@ import type { Meter } from "./meter.ts";
 const LAG_INTERVAL_MS = 10;
 /** So soon after a client was fed: on runtimes that write later, it may have room again at once. */
 const FED_INTERVAL_MS = 1;
+/** A tick that is later than this means that the process stood still, and no peer's silence counts. */
+const PAUSE_MS = 1000;
 /** How often all clients are looked at, at the most rarely. */
 const SWEEP_INTERVAL_MS = 250;
+
+/** The connections that there are, as the broadcaster keeps them. */
+export interface ClientGroups {
+  /** All that are served. */
+  readonly open: ReadonlySet<Client>;
+  /** Those of them that lag. */
+  readonly lagging: ReadonlySet<Client>;
+  /** Those that were ended, and whose peer has not confirmed. */
+  readonly closing: ReadonlySet<Client>;
+}
 
 /** Looks after all connections with one timer: who lags, who is silent, who does not close. */
 export class Sweeper {
   readonly #clock: Clock;
   readonly #meter: Meter;
-  readonly #clients: ReadonlySet<Client>;
-  readonly #closing: ReadonlySet<Client>;
+  readonly #groups: ClientGroups;
   readonly #intervalMs: number;
   #cancelTick: Cancel | undefined;
   #lastSweepMs = 0;
+  /** When the next tick should come. */
+  #dueMs = 0;
   /** Whether the last tick fed somebody from a queue. */
   #fed = false;
   /** When set, every client is to go: when it has all that was meant for it, and by then at the latest. */
   #drainUntilMs: number | undefined;
 
-  constructor(
-    limits: ClientLimits,
-    clock: Clock,
-    meter: Meter,
-    clients: ReadonlySet<Client>,
-    closing: ReadonlySet<Client>,
-  ) {
+  constructor(limits: ClientLimits, clock: Clock, meter: Meter, groups: ClientGroups) {
     this.#clock = clock;
     this.#meter = meter;
-    this.#clients = clients;
-    this.#closing = closing;
+    this.#groups = groups;
     // A limit is kept with an error of at most a quarter of it.
     this.#intervalMs = Math.max(
       LAG_INTERVAL_MS,
@@ -79,37 +85,43 @@ export class Sweeper {
   }
 
   #schedule(): void {
-    const hurry = this.#drainUntilMs !== undefined || this.#meter.clientsLagging > 0;
+    const hurry = this.#drainUntilMs !== undefined || this.#groups.lagging.size > 0;
     const lagMs = this.#fed ? FED_INTERVAL_MS : LAG_INTERVAL_MS;
     const delayMs = hurry ? lagMs : this.#intervalMs;
+    this.#dueMs = this.#clock.nowMs() + delayMs;
     this.#cancelTick = this.#clock.after(delayMs, () => this.#tick());
   }
 
   #tick(): void {
     const nowMs = this.#clock.nowMs();
-    const whole = nowMs - this.#lastSweepMs >= this.#intervalMs;
-    if (whole) this.#lastSweepMs = nowMs;
+    const { open, lagging, closing } = this.#groups;
+    const lateMs = nowMs - this.#dueMs;
+    if (lateMs > PAUSE_MS) for (const client of open) client.excuse(lateMs);
     const sentBefore = this.#meter.sent;
-    for (const client of this.#clients) {
-      if (whole || client.state === "lagging") client.checkLag(nowMs);
-      if (whole) client.checkLife(nowMs);
-      this.#endWhenDrained(client, nowMs);
-    }
+    for (const client of lagging) client.checkLag(nowMs);
     this.#fed = this.#meter.sent !== sentBefore;
-    for (const client of this.#closing) this.#giveUpWhenDue(client, nowMs);
-    if (this.#clients.size + this.#closing.size > 0) this.#schedule();
+    if (nowMs - this.#lastSweepMs >= this.#intervalMs) {
+      this.#lastSweepMs = nowMs;
+      for (const client of open) {
+        if (client.state === "live") client.checkLag(nowMs);
+        client.checkLife(nowMs);
+      }
+    }
+    if (this.#drainUntilMs !== undefined) this.#drain(nowMs, this.#drainUntilMs);
+    for (const client of closing) if (nowMs >= client.closingUntilMs) client.socket.terminate();
+    if (open.size + closing.size > 0) this.#schedule();
     else this.#cancelTick = undefined;
   }
 
-  #endWhenDrained(client: Client, nowMs: number): void {
-    if (this.#drainUntilMs === undefined) return;
-    if (client.state === "live" || nowMs >= this.#drainUntilMs) client.end("going_away");
-  }
-
-  #giveUpWhenDue(client: Client, nowMs: number): void {
-    const dueMs = Math.min(client.closingUntilMs, this.#drainUntilMs ?? Number.POSITIVE_INFINITY);
-    if (nowMs < dueMs) return;
-    client.socket.terminate();
-    client.closed(1006);
+  /** Ends who has got everything, and when the time is up everybody; then waits for no confirmation. */
+  #drain(nowMs: number, untilMs: number): void {
+    for (const client of this.#groups.open) {
+      if (nowMs >= untilMs || client.state === "live") client.end("going_away");
+    }
+    for (const client of this.#groups.closing) {
+      if (nowMs < untilMs && nowMs < client.closingUntilMs) continue;
+      client.socket.terminate();
+      client.closed(1006);
+    }
   }
 }

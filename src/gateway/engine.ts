@@ -9,6 +9,7 @@ import { EnvelopeEncoder } from "../core/envelope.ts";
 import { Meter } from "../core/meter.ts";
 import type { MessageSource, Publisher, SourceStatus } from "../core/source.ts";
 import { createApp } from "../http/app.ts";
+import { isLoopback } from "../http/origin.ts";
 import { libraryLog } from "../log/logtape.ts";
 import { createRegistry, type MetricsRegistry, showMetrics } from "../metrics/prometheus.ts";
 import { systemClock } from "../runtime/clock.ts";
@@ -60,28 +61,34 @@ export class GatewayEngine implements Engine {
     this.meter = new Meter();
     const own = createRegistry();
     this.#registries = deps.metricsRegistry === undefined ? [own] : [own, deps.metricsRegistry];
+    const log = deps.logger ?? libraryLog();
     this.#broadcaster = new Broadcaster(config, {
+      log,
       clock: systemClock,
       encoder: new EnvelopeEncoder(config),
       fanout: runtime.sockets,
       meter: this.meter,
     });
     this.#readiness = new Readiness(systemClock, parts.source, this.#broadcaster);
-    this.app = createApp(config, {
-      broadcaster: this.#broadcaster,
-      meter: this.meter,
-      sockets: runtime.sockets,
-      publisher: parts.publisher,
-      log: deps.logger ?? libraryLog(),
-      report: {
-        meta: () => component.meta(),
-        health: () => component.health(),
-        dataFlow: () => component.dataFlow(),
-        schema: jsonSchema,
-        readiness: () => this.#readiness.report(),
-        metrics: async () => ({ contentType: own.contentType, text: await own.metrics() }),
+    const loopback = parts.placement === "listens" && isLoopback(config.host);
+    this.app = createApp(
+      { ...config, loopback },
+      {
+        broadcaster: this.#broadcaster,
+        meter: this.meter,
+        sockets: runtime.sockets,
+        publisher: parts.publisher,
+        log,
+        report: {
+          meta: () => component.meta(),
+          health: () => component.health(),
+          dataFlow: () => component.dataFlow(),
+          schema: jsonSchema,
+          readiness: () => this.#readiness.report(),
+          metrics: async () => ({ contentType: own.contentType, text: await own.metrics() }),
+        },
       },
-    });
+    );
   }
 
   get sourceStatus(): SourceStatus {
@@ -97,6 +104,7 @@ export class GatewayEngine implements Engine {
     const { name, host, port } = this.#config;
     const startedMs = systemClock.nowMs();
     this.#broadcaster.open();
+    this.#readiness.started();
     try {
       if (this.#placement === "listens") {
         this.#listener = await this.#runtime.listen({ host, port, fetch: this.app.fetch as never });

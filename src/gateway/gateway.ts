@@ -19,7 +19,7 @@ export interface Gateway extends Omit<Discoverable, "outputPorts"> {
    *
    * - Bun: the `websocket` handler of `Bun.serve`, which must also pass its server to `fetch`.
    * - Deno: nothing.
-   * - Node: the `websocket` option of `serve` from `@hono/node-server`.
+   * - Node: the `websocket` option of `serve` from `@hono/node-server`, a new one at each reading.
    */
   readonly websocket: never;
   /** Takes clients and messages; opens no port. NATS that cannot be reached yet is no error. */
@@ -59,7 +59,9 @@ export async function createGateway(
   return {
     ...described,
     app: engine.app,
-    websocket: engine.websocket as never,
+    get websocket() {
+      return engine.websocket as never;
+    },
     start: () => output.start(),
     stop: (timeoutMs = config.stopTimeoutMs) => output.stop(timeoutMs),
   };

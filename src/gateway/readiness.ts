@@ -21,8 +21,11 @@ export class Readiness {
     this.#broadcaster = broadcaster;
   }
 
-  sourceChanged(status: SourceStatus): void {
+  started(): void {
     this.#stopped = false;
+  }
+
+  sourceChanged(status: SourceStatus): void {
     if (status.state === "connected") {
       this.#wasConnected = true;
       this.#lostMs = undefined;
@@ -34,6 +37,7 @@ export class Readiness {
   stopped(): void {
     this.#stopped = true;
     this.#wasConnected = false;
+    this.#lostMs = undefined;
   }
 
   report(): ReadinessReport {

@@ -44,6 +44,9 @@ export function createApp(options: AppOptions, parts: AppParts): Hono {
     app.all("/publish/:subject", (c) => notAllowed(c, "POST"));
   }
   const { path, subjects } = options;
+  app.post("/publish/:subject", (c) =>
+    problem(c, 404, "Publishing is off: messages come from NATS, or publish is false"),
+  );
   app.route("/", consoleRoutes({ path, subjects, publish: parts.publisher !== undefined }));
   for (const path of served) app.all(path, (c) => notAllowed(c, "GET, HEAD"));
   return app;

@@ -9,9 +9,13 @@ const KEY = /^[A-Za-z0-9+/]{22}==$/;
  * `undefined` when nothing is. Header values are compared without regard to case, as they must be.
  */
 export function handshakeFault(c: Context): Response | undefined {
+  // Hono answers HEAD with what answers GET.
+  if (c.req.raw.method !== "GET") {
+    return problem(c, 405, "A WebSocket begins with GET", { Allow: "GET" });
+  }
   const upgrade = c.req.header("upgrade")?.toLowerCase();
-  const connection = c.req.header("connection")?.toLowerCase() ?? "";
-  if (upgrade !== "websocket" || !connection.split(/\s*,\s*/).includes("upgrade")) {
+  const connection = c.req.header("connection")?.toLowerCase().split(",") ?? [];
+  if (upgrade !== "websocket" || !connection.some((token) => token.trim() === "upgrade")) {
     return problem(c, 426, "This is a WebSocket endpoint: connect to it with a WebSocket client", {
       Upgrade: "websocket",
       Connection: "Upgrade",

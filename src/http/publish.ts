@@ -4,13 +4,12 @@ import { bodyLimit } from "hono/body-limit";
 import { z } from "zod";
 import type { Publisher } from "../core/source.ts";
 import { carries, subjectFault } from "../core/subject.ts";
-import { isAllowedOrigin } from "./origin.ts";
+import { isAllowedOrigin, type OriginOptions, originRefusal } from "./origin.ts";
 import { problem } from "./problem.ts";
 
-export interface PublishOptions {
+export interface PublishOptions extends OriginOptions {
   /** What the gateway carries: publishing anything else would vanish in silence. */
   readonly subjects: readonly string[];
-  readonly allowedOrigins: readonly string[];
   readonly maxBytes: number;
 }
 
@@ -28,9 +27,7 @@ export function publishRoutes(options: PublishOptions, publisher: Publisher): Ho
   return new Hono().post(
     "/publish/:subject",
     async (c, next) => {
-      if (!isAllowedOrigin(c.req.header("origin"), c.req.header("host"), options.allowedOrigins)) {
-        return problem(c, 403, "This origin is not in allowed_origins");
-      }
+      if (!isAllowedOrigin(c, options)) return originRefusal(c);
       return await next();
     },
     zValidator("param", subjectParameter, (result, c) => {
@@ -49,7 +46,11 @@ export function publishRoutes(options: PublishOptions, publisher: Publisher): Ho
           `subject "${subject}" is carried by none of ${options.subjects.join(", ")}`,
         );
       }
-      const data = new Uint8Array(await c.req.arrayBuffer());
+      const data = await c.req.arrayBuffer().then(
+        (buffer) => new Uint8Array(buffer),
+        () => undefined,
+      );
+      if (data === undefined) return problem(c, 400, "The body ended before it was complete");
       publisher.publish({ subject, data });
       return c.json({ subject, bytes: data.length }, 202);
     },

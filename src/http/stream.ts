@@ -5,16 +5,15 @@ import type { Client } from "../core/client.ts";
 import type { Meter } from "../core/meter.ts";
 import { exposes } from "../core/subject.ts";
 import { handshakeFault } from "./handshake.ts";
-import { isAllowedOrigin } from "./origin.ts";
+import { isAllowedOrigin, type OriginOptions, originRefusal } from "./origin.ts";
 import { problem } from "./problem.ts";
 import type { ConnectionEvents, SocketRuntime } from "./sockets.ts";
 import { streamQuery } from "./stream-query.ts";
 
-export interface StreamOptions {
+export interface StreamOptions extends OriginOptions {
   readonly path: string;
   /** What clients may have. */
   readonly subjects: readonly string[];
-  readonly allowedOrigins: readonly string[];
 }
 
 export interface StreamParts {
@@ -39,9 +38,7 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
     async (c, next) => {
       const fault = handshakeFault(c);
       if (fault !== undefined) return fault;
-      if (!isAllowedOrigin(c.req.header("origin"), c.req.header("host"), options.allowedOrigins)) {
-        return problem(c, 403, "This origin is not in allowed_origins");
-      }
+      if (!isAllowedOrigin(c, options)) return originRefusal(c);
       if (!broadcaster.hasRoom()) {
         return problem(c, 503, "No more clients can be served now", {
           "Retry-After": RETRY_AFTER_SECONDS,
@@ -71,12 +68,18 @@ function connection(
   subjects: readonly string[] | undefined,
 ): ConnectionEvents {
   let client: Client | undefined;
+  // Bun tells of a close inside of `accept`, when that closes at once.
+  let early: Parameters<ConnectionEvents["closed"]> | undefined;
   return {
     open(socket) {
       client = broadcaster.accept(socket, subjects);
+      if (early !== undefined) client.closed(...early);
     },
     message: (data) => client?.receive(data),
     alive: () => client?.heard(),
-    closed: (code, cause) => client?.closed(code, cause),
+    closed(...end) {
+      if (client === undefined) early = end;
+      else client.closed(...end);
+    },
   };
 }

@@ -24,14 +24,19 @@ interface SocketData {
 
 type BunWebSocket = ServerWebSocket<SocketData>;
 
-/** Past this, Bun drops frames in silence. Sweeps keep every buffer far below it. */
+/**
+ * Past this, Bun drops frames in silence. No buffer comes there: sweeps find a client at most
+ * `high_water_bytes` (64 MiB at most) and one message after it passed that mark. A host's own
+ * handler has a limit of its own, 16 MiB by default.
+ */
 const BACKPRESSURE_LIMIT = 256 * 1024 * 1024;
 
 /** Bun: native publish to a topic per audience, which joins up to 32 frames in one write. */
 export function createBunRuntime(limits: SocketLimits): Runtime {
   // One server may carry several gateways, and topics are the server's.
   const prefix = `spillway:${crypto.randomUUID()}:`;
-  let server: Server<SocketData> | undefined;
+  // A host may serve one gateway on several: with and without TLS, say.
+  const servers = new Set<Server<SocketData>>();
 
   const upgradeWebSocket = defineWebSocketHelper<BunWebSocket>((c, events) => {
     const env = c.env as Server<SocketData> | { server: Server<SocketData> } | undefined;
@@ -39,7 +44,7 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
     if (typeof found?.upgrade !== "function") {
       throw cannotUpgrade("Bun", "the server as the second argument of fetch");
     }
-    server = found;
+    servers.add(found);
     const upgraded = found.upgrade(c.req.raw, {
       data: { events, url: new URL(c.req.url), protocol: "" },
       // Left to itself, Bun accepts the first subprotocol that the client offers.
@@ -58,8 +63,11 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
       return await upgradeWebSocket(c, listeners);
     },
     write(topic, envelopes) {
-      for (const { text } of envelopes) server?.publish(prefix + topic, text, false);
-      return framedLength(envelopes);
+      for (const server of servers) {
+        for (const { text } of envelopes) server.publish(prefix + topic, text, false);
+      }
+      // Bun forgets a closed socket's subscriptions at once.
+      return { grownBytes: framedLength(envelopes), refused: 0 };
     },
   };
 
@@ -74,7 +82,7 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
         own = Bun.serve({
           hostname: host,
           port,
-          fetch: (request, env) => fetch(request, env as never),
+          fetch: (request, env) => fetch(withHost(request), env as never),
           websocket,
           // Bun's own refusal says nothing, so ours, at `maxBodyBytes`, must come first.
           maxRequestBodySize: limits.maxBodyBytes * 2,
@@ -82,10 +90,23 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
       } catch (cause) {
         throw cannotListen(host, port, cause);
       }
-      return { port: own.port ?? port, stop: () => own.stop(true) };
+      return {
+        port: own.port ?? port,
+        async stop() {
+          servers.delete(own);
+          await own.stop(true);
+        },
+      };
     },
     dialWebSocket: (url, tls) => new WebSocket(url, { tls } as Bun.WebSocketOptions as never),
   };
+}
+
+/** Without a `Host` header (HTTP/1.0), Bun's URL is a bare path, which nothing can route by. */
+function withHost(request: Request): Request {
+  return request.url.startsWith("/")
+    ? new Request(`http://localhost${request.url}`, request)
+    : request;
 }
 
 /** The handler for `Bun.serve`; it also serves sockets that Hono's own Bun adapter upgraded. */
@@ -102,7 +123,10 @@ function createHandler(maxFrameBytes: number): WebSocketHandler<SocketData> {
       ws.data.events.onOpen?.(new Event("open"), contextOf(ws));
     },
     message(ws, message) {
-      const data = typeof message === "string" ? message : Uint8Array.from(message).buffer;
+      const data =
+        typeof message === "string"
+          ? message
+          : message.buffer.slice(message.byteOffset, message.byteOffset + message.byteLength);
       ws.data.events.onMessage?.(createWSMessageEvent(data), contextOf(ws));
     },
     ping: (ws) => ws.data.events.onAlive?.(),

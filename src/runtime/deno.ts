@@ -62,13 +62,13 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
       );
     },
     write(topic, envelopes) {
-      let bytes = 0;
-      for (const { text, byteLength } of envelopes) {
-        bytes += byteLength;
-        for (const socket of topics.members(topic))
-          if (socket.readyState === WebSocket.OPEN) socket.send(text);
+      let refused = 0;
+      for (const socket of topics.members(topic)) {
+        if (sendEach(socket, envelopes) === "refused") refused++;
       }
-      return bytes;
+      let grownBytes = 0;
+      for (const { byteLength } of envelopes) grownBytes += byteLength;
+      return { grownBytes, refused };
     },
   };
 
@@ -109,11 +109,7 @@ function adoptDenoSocket(
 ): ClientSocket {
   return {
     remoteAddress,
-    write(envelopes: readonly Envelope[]): SendResult {
-      if (socket.readyState !== WebSocket.OPEN) return "refused";
-      for (const { text } of envelopes) socket.send(text);
-      return socket.bufferedAmount === 0 ? "sent" : "buffered";
-    },
+    write: (envelopes) => sendEach(socket, envelopes),
     bufferedBytes: () => socket.bufferedAmount,
     join: (topic) => topics.join(topic, socket),
     leave: (topic) => topics.leave(topic, socket),
@@ -123,4 +119,10 @@ function adoptDenoSocket(
     },
     terminate: () => {},
   };
+}
+
+function sendEach(socket: WebSocket, envelopes: readonly Envelope[]): SendResult {
+  if (socket.readyState !== WebSocket.OPEN) return "refused";
+  for (const { text } of envelopes) socket.send(text);
+  return socket.bufferedAmount === 0 ? "sent" : "buffered";
 }

@@ -13,7 +13,7 @@ export async function createRuntime(
   if (sockets === "native" || own.name === "node") return own;
   const { createNodeRuntime } = await import("./node.ts");
   // Certificates for NATS are still given in the runtime's own way.
-  return { ...createNodeRuntime(limits), dialWebSocket: own.dialWebSocket };
+  return Object.assign(createNodeRuntime(limits), { dialWebSocket: own.dialWebSocket });
 }
 
 async function createOwnRuntime(limits: SocketLimits): Promise<Runtime> {

@@ -5,7 +5,10 @@ export function cannotListen(host: string, port: number, cause: unknown): Spillw
   const code = (cause as { code?: unknown } | undefined)?.code;
   const name = cause instanceof Error ? cause.name : "";
   const reason =
-    code === "EADDRINUSE" || name === "AddrInUse" ? "the port is in use" : reasonOf(cause);
+    code === "EADDRINUSE" || name === "AddrInUse"
+      ? // Bun says so of a host name that it cannot resolve as well.
+        `the port is in use${"Bun" in globalThis ? ", or the host is unknown" : ""}`
+      : reasonOf(cause);
   return new SpillwayError(
     "transient",
     "LISTEN_FAILED",

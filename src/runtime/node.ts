@@ -22,10 +22,10 @@ export function createNodeRuntime(limits: SocketLimits): Runtime {
 
   const sockets: SocketRuntime = {
     async upgrade(c, events) {
-      const incoming = (c.env as Partial<HttpBindings> | undefined)?.incoming;
-      if (incoming === undefined) {
-        throw cannotUpgrade("Node", "`websocket: { server }` from our `websocket`");
-      }
+      // @hono/node-server hands its socket server on with requests that may be upgraded.
+      const env = c.env as (Partial<HttpBindings> & { wss?: unknown }) | undefined;
+      const incoming = env?.wss === undefined ? undefined : env.incoming;
+      if (incoming === undefined) throw cannotUpgrade("Node", "`websocket: gateway.websocket`");
       const listeners = honoEvents<WebSocket>(events, (raw) => {
         raw.on("ping", () => events.alive());
         raw.on("pong", () => events.alive());
@@ -34,22 +34,28 @@ export function createNodeRuntime(limits: SocketLimits): Runtime {
           if (error.code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH")
             events.closed(1009, "frame_too_big");
         });
+        adopted.get(incoming)?.();
         return new NodeSocket(raw, incoming.socket, topics);
       });
       return await upgradeWebSocket(c, listeners as never);
     },
     write(topic, envelopes) {
       const bytes = frame(envelopes);
-      for (const socket of topics.members(topic)) socket.writeFrames(bytes);
-      return bytes.length;
+      let refused = 0;
+      for (const socket of topics.members(topic)) {
+        if (socket.writeFrames(bytes) === "refused") refused++;
+      }
+      return { grownBytes: bytes.length, refused };
     },
   };
 
   return {
     name: "node",
     sockets,
-    websocket: { server: createSocketServer(limits) },
-    // @hono/node-server closes the socket server with its HTTP server: each listener has a new one.
+    // @hono/node-server closes the socket server with its HTTP server: each server has a new one.
+    get websocket() {
+      return { server: createSocketServer(limits) };
+    },
     listen: (options) => listen(options, createSocketServer(limits)),
     dialWebSocket: (url, tls) => new WebSocket(url, tls) as unknown as globalThis.WebSocket,
   };
@@ -130,6 +136,7 @@ function listen({ host, port, fetch }: ListenOptions, sockets: WebSocketServer):
           maxHeaderSize: MAX_HEADER_BYTES,
           headersTimeout: HANDSHAKE_TIMEOUT_MS,
           connectionsCheckingInterval: 1000,
+          ...ONLY_WEBSOCKET,
         },
       },
       (address) => {
@@ -139,25 +146,48 @@ function listen({ host, port, fetch }: ListenOptions, sockets: WebSocketServer):
     ) as Server;
     const refuse = (cause: Error): void => reject(cannotListen(host, port, cause));
     server.once("error", refuse);
-    refuseOtherUpgrades(server);
+    tidyUpgrades(server);
   });
 }
 
-/** Answers `Upgrade: h2c` and the like, which @hono/node-server would leave waiting for ever. */
-function refuseOtherUpgrades(server: Server): void {
+/**
+ * Leaves `Upgrade: h2c` and the like unheeded, as RFC 9110 §7.8 has it: the request is answered as
+ * if it were not there. An option of Node 24.9 and 22.21, which older ones ignore, and the types
+ * do not know everywhere.
+ */
+const ONLY_WEBSOCKET = { shouldUpgradeCallback: isWebSocketUpgrade };
+
+function isWebSocketUpgrade(request: IncomingMessage): boolean {
+  return request.headers.upgrade?.toLowerCase() === "websocket";
+}
+
+/**
+ * Sees to what @hono/node-server leaves open: a refused handshake is ended, but its peer's half of
+ * the connection stays for as long as the peer likes, and would keep a stop waiting; another
+ * upgrade than to a WebSocket would wait for an answer for ever (on a Node without the option above).
+ */
+function tidyUpgrades(server: Server): void {
   const [upgrade] = server.listeners("upgrade");
   server.removeAllListeners("upgrade");
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer<ArrayBuffer>) => {
-    if (request.headers.upgrade?.toLowerCase() === "websocket") {
+    // ws itself ends the sockets that it has taken over, and sees to them.
+    const whenFinished = (): void => void socket.destroy();
+    socket.once("finish", whenFinished);
+    adopted.set(request, () => socket.off("finish", whenFinished));
+    if (isWebSocketUpgrade(request)) {
       upgrade?.call(server, request, socket, head);
       return;
     }
     socket.on("error", () => {});
-    socket.end(
-      "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-    );
+    socket.end(OTHER_UPGRADE);
   });
 }
+
+const OTHER_UPGRADE =
+  "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/** By request, what is to be done when its socket has become a WebSocket. */
+const adopted = new WeakMap<IncomingMessage, () => void>();
 
 function stop(server: Server): Promise<void> {
   return new Promise((resolve) => {

@@ -34,7 +34,7 @@ export interface Runtime {
    *
    * - Bun: the `websocket` handler of `Bun.serve`.
    * - Deno: nothing.
-   * - Node: the `websocket` option of `serve` from `@hono/node-server`.
+   * - Node: the `websocket` option of `serve` from `@hono/node-server`, a new one for each server.
    */
   readonly websocket: unknown;
   /** @throws SpillwayError `"LISTEN_FAILED"` (transient) when the address cannot be had. */

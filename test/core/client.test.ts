@@ -136,6 +136,45 @@ describe("Client that lags", () => {
   });
 });
 
+describe("Client whose peer has begun to close", () => {
+  test("gets nothing more from its queue, and what was there is counted as abandoned", () => {
+    const stage = new Stage();
+    const { slow } = laggard(stage);
+    for (let n = 0; n < 5; n++) stage.publish(n);
+    slow.socket.peerCloses = true;
+    slow.socket.buffered = 0;
+    stage.clock.advance(10);
+    expect(slow.socket.received).toHaveLength(1);
+    expect(stage.meter.dropped.abandoned).toBe(5);
+    expect(stage.meter.sent).toBe(7);
+    expect(slow.client.state).toBe("closed");
+    stage.expectBalance();
+  });
+
+  test("counts nothing as sent from its audience either", () => {
+    const stage = new Stage();
+    const { socket } = stage.join();
+    stage.join();
+    socket.peerCloses = true;
+    stage.publish(1);
+    stage.clock.advance(0);
+    expect(stage.meter.sent).toBe(1);
+    expect(stage.meter.dropped.abandoned).toBe(1);
+    stage.expectBalance();
+  });
+});
+
+describe("Clients that are cut", () => {
+  test("are logged with their reason, one line a second for each", () => {
+    const stage = new Stage({ maxMalformedFrames: 0 });
+    for (let n = 0; n < 3; n++) stage.join().client.receive("x");
+    expect(stage.warnings).toMatchObject([{ code: 4400, client: "test", others: 0 }]);
+    stage.clock.advance(1000);
+    stage.join().client.receive("x");
+    expect(stage.warnings[1]).toMatchObject({ code: 4400, others: 2 });
+  });
+});
+
 describe("Keepalive", () => {
   test("pings each client every ping_interval", () => {
     const stage = new Stage({ pingIntervalMs: 1000, readTimeoutMs: 60_000 });
@@ -162,6 +201,17 @@ describe("Keepalive", () => {
     stage.clock.advance(1000);
     expect(socket.closedWith).toBe(4513);
     expect(stage.meter.errors.get("no_pong")).toBe(1);
+  });
+
+  test("forgives a silence as long as the process itself stood still", () => {
+    const stage = new Stage({ pingIntervalMs: 1000, readTimeoutMs: 3000 });
+    const { socket } = stage.join();
+    stage.clock.advance(500);
+    stage.clock.pause(60_000);
+    stage.clock.advance(2000);
+    expect(socket.closedWith).toBeUndefined();
+    stage.clock.advance(2000);
+    expect(socket.closedWith).toBe(4513);
   });
 
   test("leaves no timer when the last client is gone", () => {

@@ -1,5 +1,5 @@
 import type { Envelope } from "../../src/core/envelope.ts";
-import type { ClientSocket, Fanout, SendResult } from "../../src/core/socket.ts";
+import type { ClientSocket, Fanout, FanoutResult, SendResult } from "../../src/core/socket.ts";
 
 /** A socket that keeps what it is given, and whose peer reads only when the test says so. */
 export class FakeSocket implements ClientSocket {
@@ -12,6 +12,8 @@ export class FakeSocket implements ClientSocket {
   pings = 0;
   writes = 0;
   closedWith: number | undefined;
+  /** Whether the peer has begun to close: from then on nothing is accepted. */
+  peerCloses = false;
   terminated = false;
   /** Called inside `close`, as Bun does. */
   onClose: (() => void) | undefined;
@@ -38,7 +40,7 @@ export class FakeSocket implements ClientSocket {
   }
 
   write(envelopes: readonly Envelope[]): SendResult {
-    if (this.closedWith !== undefined) return "refused";
+    if (this.closedWith !== undefined || this.peerCloses) return "refused";
     this.accept(envelopes);
     return this.buffered === 0 ? "sent" : "buffered";
   }
@@ -80,9 +82,12 @@ export class FakeFanout implements Fanout {
     this.#topics.get(topic)?.delete(socket);
   }
 
-  write(topic: string, envelopes: readonly Envelope[]): number {
+  write(topic: string, envelopes: readonly Envelope[]): FanoutResult {
     this.writes++;
-    for (const socket of this.#topics.get(topic) ?? []) socket.accept(envelopes);
-    return envelopes.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    let refused = 0;
+    for (const socket of this.#topics.get(topic) ?? []) {
+      if (socket.write(envelopes) === "refused") refused++;
+    }
+    return { grownBytes: envelopes.reduce((sum, { byteLength }) => sum + byteLength, 0), refused };
   }
 }

@@ -2,6 +2,7 @@ import { expect } from "bun:test";
 import { Broadcaster, type BroadcasterOptions } from "../../src/core/broadcaster.ts";
 import type { Client } from "../../src/core/client.ts";
 import { EnvelopeEncoder } from "../../src/core/envelope.ts";
+import type { Log } from "../../src/core/log.ts";
 import { Meter } from "../../src/core/meter.ts";
 import { FakeFanout, FakeSocket } from "./fake-sockets.ts";
 import { ManualClock } from "./manual-clock.ts";
@@ -25,6 +26,14 @@ export class Stage {
   readonly clock = new ManualClock();
   readonly fanout = new FakeFanout();
   readonly meter = new Meter();
+  /** The warnings that were logged. */
+  readonly warnings: Record<string, unknown>[] = [];
+  readonly log: Log = {
+    debug() {},
+    info() {},
+    warn: (_, properties = {}) => void this.warnings.push(properties),
+    error() {},
+  };
   readonly broadcaster: Broadcaster;
   readonly encoder: EnvelopeEncoder;
 
@@ -32,7 +41,13 @@ export class Stage {
     this.encoder = new EnvelopeEncoder({ payloadFormat: "raw", headers: [] });
     this.broadcaster = new Broadcaster(
       { ...OPTIONS, ...options },
-      { clock: this.clock, fanout: this.fanout, meter: this.meter, encoder: this.encoder },
+      {
+        clock: this.clock,
+        fanout: this.fanout,
+        meter: this.meter,
+        encoder: this.encoder,
+        log: this.log,
+      },
     );
     this.broadcaster.open();
   }

@@ -33,20 +33,24 @@ describe("Readiness", () => {
     const { judge, become } = readiness();
     const stopped = { ready: false, reasons: ["the gateway is not running"] };
     expect(judge.report()).toEqual(stopped);
+    judge.started();
     become(CONNECTED);
     expect(judge.report()).toEqual(READY);
     judge.stopped();
+    become({ state: "idle" });
     expect(judge.report()).toEqual(stopped);
   });
 
   test("is refused at once as long as NATS was never connected, with the reason", () => {
     const { judge, become } = readiness();
+    judge.started();
     become(LOST);
     expect(judge.report()).toEqual(NOT_READY);
   });
 
   test("outlives a lost connection for two seconds, counted from the loss", () => {
     const { stage, judge, become } = readiness();
+    judge.started();
     become(CONNECTED);
     become(LOST);
     stage.clock.advance(1999);
@@ -60,6 +64,7 @@ describe("Readiness", () => {
 
   test("is refused when no more clients are taken in", () => {
     const { stage, judge, become } = readiness();
+    judge.started();
     become(CONNECTED);
     stage.join();
     expect(judge.report()).toEqual({ ready: false, reasons: ["no more clients are taken in"] });

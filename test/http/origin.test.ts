@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { isAllowedOrigin } from "../../src/http/origin.ts";
+import { isWelcome } from "../../src/http/origin.ts";
+
+const anywhere = { allowedOrigins: [], loopback: false };
 
 describe("Origin", () => {
   test.each([
@@ -9,7 +11,7 @@ describe("Origin", () => {
     ["http://localhost:8080", "localhost:8080"],
     ["http://[::1]:8080", "[::1]:8080"],
   ])("%s is the same host as %s", (origin, host) => {
-    expect(isAllowedOrigin(origin, host, [])).toBe(true);
+    expect(isWelcome(origin, host, anywhere)).toBe(true);
   });
 
   test.each([
@@ -22,17 +24,31 @@ describe("Origin", () => {
     ["https://app.example.com", undefined],
     ["https://app.example.com", "app.example.com/@x"],
   ])("%s is another host than %s", (origin, host) => {
-    expect(isAllowedOrigin(origin, host, [])).toBe(false);
+    expect(isWelcome(origin, host, anywhere)).toBe(false);
   });
 
   test("is welcome from anywhere when it is on the list, or the list says *", () => {
-    const list = ["https://app.example.com"];
-    expect(isAllowedOrigin("https://app.example.com", "other", list)).toBe(true);
-    expect(isAllowedOrigin("http://app.example.com", "other", list)).toBe(false);
-    expect(isAllowedOrigin("https://any.example", "other", ["*"])).toBe(true);
+    const listed = { allowedOrigins: ["https://app.example.com"], loopback: true };
+    expect(isWelcome("https://app.example.com", "other", listed)).toBe(true);
+    expect(isWelcome("http://app.example.com", "other", listed)).toBe(false);
+    expect(isWelcome("https://any.example", "other", { ...listed, allowedOrigins: ["*"] })).toBe(
+      true,
+    );
+  });
+
+  test("of the same host is welcome on loopback only when the host is this machine by name", () => {
+    const loopback = { ...anywhere, loopback: true };
+    for (const host of ["localhost:8080", "127.0.0.1:8080", "[::1]:8080"]) {
+      expect(isWelcome(`http://${host}`, host, loopback)).toBe(true);
+    }
+    // What a page whose name points to 127.0.0.1 sends.
+    expect(isWelcome("http://rebound.example:8080", "rebound.example:8080", loopback)).toBe(false);
+    expect(isWelcome("http://localhost.evil.example", "localhost.evil.example", loopback)).toBe(
+      false,
+    );
   });
 
   test("is not sent by programs, which may connect", () => {
-    expect(isAllowedOrigin(undefined, "app.example.com", [])).toBe(true);
+    expect(isWelcome(undefined, "app.example.com", anywhere)).toBe(true);
   });
 });

@@ -126,8 +126,8 @@ async function launch(
   { args = [], env = {}, config }: GatewayOptions,
   freePort: boolean,
 ): Promise<RunningProcess> {
-  const directory = await mkdtemp(join(tmpdir(), "spillway-test-"));
   const command = [...target.command()];
+  const directory = await mkdtemp(join(tmpdir(), "spillway-test-"));
   if (config !== undefined) {
     const file = join(directory, "spillway.json");
     await writeFile(file, typeof config === "string" ? config : JSON.stringify(config));
