@@ -108,8 +108,8 @@ export const keys = {
   ),
   sockets: key(
     "advanced",
-    "Whose sockets clients connect to on Bun and Deno: the runtime's own, or those of node:http, which join messages into one write on Deno too.",
-    choice(["native", "node"]).prefault("native"),
+    "Whose sockets clients connect to: the runtime's own, or those of node:http. auto is node on Deno, where it is faster by far, and native on Bun, where node would lose data.",
+    choice(["auto", "native", "node"]).prefault("auto"),
   ),
   stop_timeout: key(
     "advanced",

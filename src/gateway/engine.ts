@@ -110,7 +110,8 @@ export class GatewayEngine implements Engine {
         this.#listener = await this.#runtime.listen({ host, port, fetch: this.app.fetch as never });
       }
       const uptimeSeconds = (): number => (systemClock.nowMs() - startedMs) / 1000;
-      const metered = { name, meter: this.meter, uptimeSeconds };
+      const sourceConnected = (): boolean => this.#source.status.state === "connected";
+      const metered = { name, meter: this.meter, sourceConnected, uptimeSeconds };
       this.#hideMetrics = this.#registries.map((registry) => showMetrics(registry, metered));
       this.#source.start({
         message: (message) => this.#broadcaster.publish(message),
@@ -158,7 +159,8 @@ export async function createEngine(
   placement: Placement,
 ): Promise<GatewayEngine> {
   const { maxFrameBytes, readTimeoutMs, maxPublishBytes: maxBodyBytes, sockets } = config;
-  const runtime = await createRuntime({ maxFrameBytes, readTimeoutMs, maxBodyBytes }, sockets);
+  const limits = { maxFrameBytes, readTimeoutMs, maxBodyBytes };
+  const runtime = await createRuntime(limits, sockets, placement);
   const parts = { config, runtime, placement, deps, component };
   const { subjects } = config;
   if (deps.natsConnection === undefined && config.natsUrls.length === 0) {

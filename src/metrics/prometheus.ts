@@ -14,6 +14,7 @@ export interface Metered {
   /** The value of the label `component`. */
   readonly name: string;
   readonly meter: Meter;
+  sourceConnected(): boolean;
   /** Seconds since it started. */
   uptimeSeconds(): number;
 }
@@ -139,6 +140,9 @@ function registerFamilies(registry: Registry, components: ReadonlySet<Metered>):
     "queued_bytes",
     "Bytes that wait in lagging clients' queues.",
     (c) => c.meter.queuedBytes,
+  );
+  family("gauge", "source_connected", "1 while the source delivers, 0 while it is away.", (c) =>
+    c.sourceConnected() ? 1 : 0,
   );
   labelled(
     "messages_dropped_total",

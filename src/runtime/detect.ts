@@ -1,16 +1,35 @@
+import { SpillwayError } from "../core/errors.ts";
 import type { Runtime, SocketLimits } from "./runtime.ts";
 
+/** Whose sockets clients connect to; see the configuration's key `sockets`. */
+export type SocketChoice = "auto" | "native" | "node";
+
 /**
- * Loads the adapter of the runtime that this process is, and no other's packages.
+ * Loads the adapter for the runtime that this process is, and no other's packages.
  *
- * @param sockets `"node"` takes Node's sockets on Bun and Deno too, which have `node:http`.
+ * Node's sockets also serve on Deno, through its `node:http`: flushes leave in one write there, which
+ * Deno's own sockets can't do, and that makes them some twenty times as fast. On Bun they don't:
+ * Bun replaces the package `ws` by one of its own, under which what a slow client has not read is
+ * lost (seen on Bun 1.4.5).
+ *
+ * @param choice `"auto"` takes the fastest that works; in a host's own server always the runtime's.
+ * @throws SpillwayError `"CONFIG_INVALID"` (invalid) for `"node"` on Bun.
  */
 export async function createRuntime(
   limits: SocketLimits,
-  sockets: "native" | "node",
+  choice: SocketChoice,
+  placement: "listens" | "mounted",
 ): Promise<Runtime> {
   const own = await createOwnRuntime(limits);
-  if (sockets === "native" || own.name === "node") return own;
+  const auto = own.name === "deno" && placement === "listens" ? "node" : "native";
+  if (own.name === "node" || (choice === "auto" ? auto : choice) === "native") return own;
+  if (own.name === "bun") {
+    throw new SpillwayError(
+      "invalid",
+      "CONFIG_INVALID",
+      'Cannot use configuration: "sockets" is "node" but must be "auto" or "native" on Bun, whose replacement of the package ws loses what a slow client has not read',
+    );
+  }
   const { createNodeRuntime } = await import("./node.ts");
   // Certificates for NATS are still given in the runtime's own way.
   return Object.assign(createNodeRuntime(limits), { dialWebSocket: own.dialWebSocket });

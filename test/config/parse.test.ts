@@ -17,7 +17,7 @@ describe("Configuration", () => {
       readTimeoutMs: 60_000,
       pingIntervalMs: 30_000,
       flushIntervalMs: 1,
-      sockets: "native",
+      sockets: "auto",
       stopTimeoutMs: 10_000,
       maxClients: 10_000,
       maxFrameBytes: 65_536,

@@ -136,7 +136,7 @@ async function launch(
   if (freePort && env.PORT === undefined && !args.includes("--port")) command.push("--port", "0");
   return await startProcess(`gateway on ${target.name}`, [...command, ...args], {
     cwd: ROOT,
-    env: { ...cleanEnvironment(), ...env },
+    env: { ...cleanEnvironment(), ...target.env, ...env },
     directory,
   });
 }

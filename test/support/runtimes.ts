@@ -19,9 +19,11 @@ export type Gap = "refusalBody" | "ownPings" | "protocolErrorCodes" | "unmaskedF
 
 /** One way to run the service. */
 export interface Target {
-  readonly name: "bun" | "deno" | "node22" | "node" | "node-dist";
+  readonly name: "bun" | "deno" | "deno-native" | "node22" | "node" | "node-dist";
   readonly runtime: "bun" | "deno" | "node";
   readonly gaps: Readonly<Partial<Record<Gap, string>>>;
+  /** What its environment says beside what a test says. */
+  readonly env: Readonly<Record<string, string>>;
   /** What starts the service, in the folder of the repository; arguments go behind it. */
   command(): readonly string[];
 }
@@ -40,36 +42,49 @@ export const TARGETS: Readonly<Record<Target["name"], Target>> = {
     name: "bun",
     runtime: "bun",
     gaps: {},
+    env: {},
     command: () => [process.execPath, "run", "src/server.ts"],
   },
   deno: {
     name: "deno",
+    runtime: "deno",
+    // Clients connect to Node's sockets there.
+    gaps: NODE_GAPS,
+    env: {},
+    // The very command of `deno task start`, so that the permissions are those that users get, but
+    // without the parent: a test that has to kill it must not kill the parent alone.
+    command: () => [DENO, ...denoStartArguments()],
+  },
+  "deno-native": {
+    name: "deno-native",
     runtime: "deno",
     gaps: {
       ownPings: "Deno's WebSocket has no ping of ours, only its own idleTimeout in seconds",
       protocolErrorCodes: "Deno drops the TCP connection when it cannot read a frame",
       unmaskedFrames: "Deno reads unmasked frames like masked ones",
     },
-    // The very command of `deno task start`, so that the permissions are those that users get, but
-    // without the parent: a test that has to kill it must not kill the parent alone.
+    env: { SPILLWAY_SOCKETS: "native" },
     command: () => [DENO, ...denoStartArguments()],
   },
   node22: {
     name: "node22",
     runtime: "node",
     gaps: NODE_GAPS,
+    env: {},
     command: () => [ensureNode("node22"), "src/server.ts"],
   },
   node: {
     name: "node",
     runtime: "node",
     gaps: NODE_GAPS,
+    env: {},
     command: () => [ensureNode("node"), "src/server.ts"],
   },
   "node-dist": {
     name: "node-dist",
     runtime: "node",
     gaps: NODE_GAPS,
+    env: {},
     command: () => [ensureNode("node"), "dist/server.js"],
   },
 };

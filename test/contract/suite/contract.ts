@@ -1,5 +1,6 @@
 import { describe, setDefaultTimeout } from "bun:test";
 import type { Target } from "../../support/runtimes.ts";
+import { abuse } from "./abuse.ts";
 import { badInput } from "./bad-input.ts";
 import { configuration } from "./configuration.ts";
 import { envelope } from "./envelope.ts";
@@ -19,6 +20,7 @@ export const THEMES: readonly ((target: Target) => void)[] = [
   subjects,
   slowClients,
   badInput,
+  abuse,
   keepalive,
   handshake,
   http,

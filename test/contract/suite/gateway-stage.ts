@@ -68,8 +68,9 @@ export async function subscribeMany(gateway: Gateway, count: number): Promise<Su
 export async function subscribeRaw(
   gateway: Gateway,
   options: Parameters<typeof openRaw>[1] = {},
+  query = "",
 ): Promise<RawWebSocket> {
-  const open = async () => [await openRaw(gateway.wsUrl, options)];
+  const open = async () => [await openRaw(gateway.wsUrl + query, options)];
   return (await takenIn(gateway, open, (client) => client.destroy()))[0]!;
 }
 

@@ -1,0 +1,105 @@
+import { describe, expect, test } from "bun:test";
+import { connect as connectTcp } from "node:net";
+import { startGateway } from "../../support/gateway-process.ts";
+import { within } from "../../support/journal.ts";
+import { requestUpgrade } from "../../support/raw-handshake.ts";
+import type { Target } from "../../support/runtimes.ts";
+import { subscribe, subscribeRaw, untilReady, useGateway } from "./gateway-stage.ts";
+import { expectRefusal } from "./refusal.ts";
+
+/** What somebody who means harm, or knows no better, does to the service: it lives on. */
+export function abuse(target: Target): void {
+  describe("Abuse", () => {
+    const gateway = useGateway(target, () => ({ config: {} }));
+
+    /** Sends bytes over TCP, and returns the answer's first line. */
+    async function firstLine(request: string): Promise<string> {
+      const socket = connectTcp({ host: "127.0.0.1", port: gateway().port });
+      const { promise, resolve, reject } = Promise.withResolvers<string>();
+      let answer = "";
+      socket.on("data", (chunk) => {
+        answer += String(chunk);
+        if (answer.includes("\r\n")) resolve(answer.split("\r\n")[0]!);
+      });
+      socket.on("error", reject).on("close", () => resolve(answer));
+      socket.write(request);
+      try {
+        return await within(promise, "answer");
+      } finally {
+        socket.destroy();
+      }
+    }
+
+    test("A subject of thousands of tokens is refused, and one of hundreds is served and forgotten", async () => {
+      const tokens = (count: number): string => Array.from({ length: count }, () => "a").join(".");
+      const response = await requestUpgrade(`${gateway().wsUrl}?subjects=${tokens(3000)}`);
+      expectRefusal(target, response, 400);
+      const client = await subscribeRaw(gateway(), {}, `?subjects=${tokens(1500)}`);
+      client.destroy();
+      expect((await gateway().get("/livez")).status).toBe(200);
+    });
+
+    test("More than 64 subjects are refused", async () => {
+      const subjects = Array.from({ length: 65 }, (_, index) => `a.${index}`).join(",");
+      const response = await requestUpgrade(`${gateway().wsUrl}?subjects=${subjects}`);
+      expectRefusal(target, response, 400);
+    });
+
+    test("A Connection header of spaces, and headers past the limit, do not hold it up", async () => {
+      const spaces = `a${" ".repeat(12_000)}b`;
+      const response = await requestUpgrade(gateway().wsUrl, { headers: { Connection: spaces } });
+      expect(response.status).toBe(426);
+      const big = "a".repeat(100_000);
+      const line = await firstLine(`GET /livez HTTP/1.1\r\nHost: x\r\nX-Big: ${big}\r\n\r\n`);
+      expect(line).toMatch(/^HTTP\/1\.1 4(00|31) /);
+    });
+
+    test("HEAD with the headers of a handshake is no handshake", async () => {
+      const { status } = await requestUpgrade(gateway().wsUrl, { method: "HEAD" });
+      expect([405, 426]).toContain(status);
+    });
+
+    test("A request without Host (HTTP/1.0) is answered", async () => {
+      expect(await firstLine("GET /livez HTTP/1.0\r\n\r\n")).toMatch(/ 200 OK$/);
+    });
+
+    test("A wish for HTTP/2 is left unheeded or refused, and answered at once", async () => {
+      const head = "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+      expect(await firstLine(head)).toMatch(/^HTTP\/1\.1 (200|426) /);
+    });
+
+    test("A page whose name was made to point here: 403, with Host and Origin alike", async () => {
+      const host = `rebound.example:${gateway().port}`;
+      const headers = { Host: host, Origin: `http://${host}` };
+      expectRefusal(target, await requestUpgrade(gateway().wsUrl, { headers }), 403);
+      const here = `localhost:${gateway().port}`;
+      await subscribeRaw(gateway(), { headers: { Host: here, Origin: `http://${here}` } });
+    });
+
+    test("Clients that were refused and stay do not keep it from stopping", async () => {
+      const other = await startGateway(target, { config: { stop_timeout: "60s" } });
+      await untilReady(other);
+      const { promise: answered, resolve } = Promise.withResolvers<void>();
+      // It neither closes its half nor reads to the end.
+      const socket = connectTcp({ host: "127.0.0.1", port: other.port, allowHalfOpen: true });
+      socket.on("error", () => {}).once("data", () => resolve());
+      socket.write(
+        "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 7\r\n\r\n",
+      );
+      await within(answered, "refusal");
+      other.signal("SIGTERM");
+      expect(await within(other.exited, "end after SIGTERM")).toEqual({ code: 0, signal: null });
+      socket.destroy();
+    });
+
+    test("After all that, it serves", async () => {
+      const client = await subscribe(gateway());
+      const published = await fetch(`${gateway().url}/publish/after.all`, {
+        method: "POST",
+        body: "1",
+      });
+      expect(published.status).toBe(202);
+      expect((await client.next()).subject).toBe("after.all");
+    });
+  });
+}
