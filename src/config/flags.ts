@@ -1,5 +1,6 @@
+import { variableOf } from "./environment.ts";
 import { valueFromText } from "./from-text.ts";
-import type { Key } from "./keys.ts";
+import { type Key, keys } from "./keys.ts";
 import type { Layer } from "./layer.ts";
 import { nearest } from "./nearest.ts";
 import { type Problem, quoted, unknownName } from "./problem.ts";
@@ -101,7 +102,13 @@ function faultOf(name: string, flag: Flag | undefined, text?: string): string | 
 }
 
 function unknownFlag(name: string): string {
-  const known = FLAGS.map((flag) => flag.name.slice(2));
-  const near = nearest(name.replace(/^-+/, ""), known);
-  return unknownName("flag", name, near && `--${near}`);
+  const word = name.replace(/^-+/, "");
+  const near = nearest(
+    word,
+    FLAGS.map((flag) => flag.name.slice(2)),
+  );
+  const text = unknownName("flag", name, near && `--${near}`);
+  const key = word.replaceAll("-", "_");
+  if (near !== undefined || !Object.hasOwn(keys, key)) return text;
+  return `${text}; set ${variableOf(key)}, or ${quoted(key)} in a file`;
 }

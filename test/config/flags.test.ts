@@ -50,6 +50,10 @@ describe("Flags", () => {
       ["--subjects", "a"],
       'the command line: "--subjects" is not a known flag; did you mean "--subject"?',
     ],
+    [
+      ["--write-timeout", "5s"],
+      'the command line: "--write-timeout" is not a known flag; set SPILLWAY_WRITE_TIMEOUT, or "write_timeout" in a file',
+    ],
     [["-p", "9000"], 'the command line: "-p" is not a known flag'],
     [["serve"], 'the command line: "serve" is not a known flag'],
     [["--"], 'the command line: "--" is not a known flag'],

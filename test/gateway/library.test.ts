@@ -1,8 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { startProcess } from "../support/child-process.ts";
-import { within } from "../support/journal.ts";
 import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
-import { ROOT, TARGETS } from "../support/runtimes.ts";
+import { RUNTIMES, runStory } from "./story.ts";
 
 let nats: NatsServer;
 beforeAll(async () => {
@@ -29,21 +27,9 @@ const STORY = [
   ["end", true],
 ];
 
-describe.each(["bun", "deno", "node22", "node"] as const)("Library on %s", (name) => {
+describe.each(RUNTIMES)("Library on %s", (name) => {
   test("starts, restarts, stops, shares what it is given, and leaves nothing that keeps the process", async () => {
-    // The same permissions as the command has, and the story instead of the server.
-    const command = TARGETS[name]
-      .command()
-      .map((word) => (word === "src/server.ts" ? "test/gateway/library-story.ts" : word));
-    const environment = { PATH: process.env.PATH ?? "", STORY_NATS_URL: nats.url };
-    const story = await startProcess(name, command, { cwd: ROOT, env: environment });
-    const exit = await within(story.exited, "end of the story", 30_000);
-    const told = story.lines.entries.map(({ stream, text }) => {
-      if (stream === "stderr") return text;
-      const { name, fact } = JSON.parse(text);
-      return [name, fact];
-    });
-    expect(told).toEqual(STORY);
-    expect(exit).toEqual({ code: 0, signal: null });
+    const environment = { STORY_NATS_URL: nats.url };
+    expect(await runStory(name, "test/gateway/library-story.ts", environment)).toEqual(STORY);
   });
 });

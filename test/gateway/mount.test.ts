@@ -1,0 +1,15 @@
+import { describe, expect, test } from "bun:test";
+import { RUNTIMES, runStory } from "./story.ts";
+
+const STORY = [
+  ["published on one of two servers", 202],
+  ["heard on both", [1, 1]],
+  ["heard when one server has closed, and on a new one", [2, 2]],
+  ["closed with", [1001, 1001, 1001]],
+];
+
+describe.each(RUNTIMES)("Gateway mounted on %s", (name) => {
+  test("serves on several servers of its host, before and after one of them closed", async () => {
+    expect(await runStory(name, "test/gateway/mount-story.ts")).toEqual(STORY);
+  });
+});

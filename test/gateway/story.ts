@@ -1,0 +1,29 @@
+import { expect } from "bun:test";
+import { startProcess } from "../support/child-process.ts";
+import { within } from "../support/journal.ts";
+import { ROOT, TARGETS } from "../support/runtimes.ts";
+
+/** Where a host may use the library. */
+export const RUNTIMES = ["bun", "deno", "node22", "node"] as const;
+
+/**
+ * Runs a script on a runtime, with the permissions that the command has, and returns the facts that
+ * it told. It must end by itself: what keeps it alive was left open.
+ */
+export async function runStory(
+  name: (typeof RUNTIMES)[number],
+  script: string,
+  environment: Record<string, string> = {},
+): Promise<unknown[]> {
+  const command = TARGETS[name].command().map((word) => (word === "src/server.ts" ? script : word));
+  const env = { PATH: process.env.PATH ?? "", ...environment };
+  const story = await startProcess(name, command, { cwd: ROOT, env });
+  const exit = await within(story.exited, () => `end of ${script}`, 30_000);
+  const told = story.lines.entries.map(({ stream, text }) => {
+    if (stream === "stderr") return text;
+    const { name, fact } = JSON.parse(text);
+    return [name, fact];
+  });
+  expect({ exit, told }).toEqual({ exit: { code: 0, signal: null }, told });
+  return told;
+}
