@@ -8,7 +8,7 @@ export type SocketChoice = "auto" | "native" | "node";
  * Loads the adapter for the runtime that this process is, and no other's packages.
  *
  * Node's sockets also serve on Deno, through its `node:http`: flushes leave in one write there, which
- * Deno's own sockets can't do, and that makes them some twenty times as fast. On Bun they don't:
+ * Deno's own sockets can't do, and that makes them some thirty times as fast (bench/RESULTS.md). On Bun they don't:
  * Bun replaces the package `ws` by one of its own, under which what a slow client has not read is
  * lost (seen on Bun 1.4.5).
  *
