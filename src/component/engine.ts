@@ -1,11 +1,9 @@
 import type { Meter } from "../core/meter.ts";
-import type { SourceStatus } from "../core/source.ts";
 
 /** What an `Output` runs: a gateway and the server that it listens with. */
 export interface Engine {
   /** What the gateway counts; it lives as long as the engine, across stops and starts. */
   readonly meter: Meter;
-  readonly sourceStatus: SourceStatus;
   /**
    * Listens, then starts the source; a source that cannot be reached yet is no error.
    *

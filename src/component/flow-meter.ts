@@ -9,7 +9,7 @@ const SAMPLE_INTERVAL_MS = 1000;
 const NEVER = "0001-01-01T00:00:00Z";
 
 /** Errors that no client has part in. */
-const NOT_OF_CLIENTS: readonly ErrorKind[] = ["source", "internal"];
+const NOT_OF_CLIENTS: readonly ErrorKind[] = ["source"];
 
 /** What had been counted at a moment. */
 interface Sample {

@@ -78,10 +78,6 @@ export class Broadcaster implements ClientWatcher {
     });
   }
 
-  get clientCount(): number {
-    return this.#clients.size;
-  }
-
   /** From now on, clients may come in. */
   open(): void {
     this.#open = true;

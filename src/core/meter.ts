@@ -13,11 +13,9 @@ export type ErrorKind =
   | "slow_consumer"
   | "write_timeout"
   | "no_pong"
-  | "socket"
   | "source"
   | "handshake"
-  | "overloaded"
-  | "internal";
+  | "overloaded";
 
 /** Values sorted into buckets, as a Prometheus histogram has them. */
 export class Distribution {

@@ -91,10 +91,6 @@ export class GatewayEngine implements Engine {
     );
   }
 
-  get sourceStatus(): SourceStatus {
-    return this.#source.status;
-  }
-
   /** What a host's own server needs beside the app; see `Runtime.websocket`. */
   get websocket(): unknown {
     return this.#runtime.websocket;

@@ -19,7 +19,6 @@ export class Gate {
 /** An engine that writes down what it is told, and does it as fast as the test lets it. */
 export class FakeEngine implements Engine {
   readonly meter = new Meter();
-  readonly sourceStatus = { state: "idle" } as const;
   readonly calls: string[] = [];
   port = 40_000;
   /** How often it has listened, and how often it has ended that. */

@@ -72,7 +72,7 @@ describe("FlowMeter", () => {
     pass(stage, 30, (meter) => {
       meter.messagesReceived += 100;
       meter.bytesSent += 100;
-      meter.countError("socket", "broken pipe");
+      meter.countError("write_timeout", "nothing taken");
     });
     stage.clock.advance(11_000);
     expect(stage.flow.metrics()).toMatchObject({
@@ -110,7 +110,7 @@ describe("FlowMeter", () => {
     const stage = running();
     pass(stage, 5, (meter) => {
       meter.countError("source", "NATS is away");
-      meter.countError("internal", "a bug");
+      meter.countError("source", "lost again");
     });
     expect(stage.flow.metrics().error_rate).toBe(0);
   });

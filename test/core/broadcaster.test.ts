@@ -109,7 +109,7 @@ describe("Broadcaster lets in", () => {
     expect(stage.broadcaster.hasRoom()).toBe(false);
     const { socket } = stage.join();
     expect(socket.closedWith).toBe(4503);
-    expect(stage.broadcaster.clientCount).toBe(1);
+    expect(stage.meter.clientsActive).toBe(1);
     stage.expectBalance();
   });
 
