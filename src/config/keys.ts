@@ -108,7 +108,7 @@ export const keys = {
   ),
   sockets: key(
     "advanced",
-    "Whose sockets clients connect to: the runtime's own, or those of node:http. auto is node on Deno, where it is faster by far, and native on Bun, where node would lose data.",
+    "Whose sockets clients connect to: the runtime's own, or those of node:http. auto is node, which is faster by far on every runtime; in a host's own server it is native.",
     choice(["auto", "native", "node"]).prefault("auto"),
   ),
   stop_timeout: key(

@@ -2,7 +2,7 @@ import type { IncomingMessage, Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type HttpBindings, serve, upgradeWebSocket } from "@hono/node-server";
-import { WebSocket, WebSocketServer } from "ws";
+import type { WebSocketServer as RawServer, WebSocket as RawWebSocket } from "ws";
 import type { Envelope } from "../core/envelope.ts";
 import type { ClientSocket, SendResult } from "../core/socket.ts";
 import { honoEvents, type SocketRuntime } from "../http/sockets.ts";
@@ -10,6 +10,7 @@ import { cannotListen, cannotUpgrade } from "./faults.ts";
 import { frame } from "./frame.ts";
 import type { Listener, ListenOptions, Runtime, SocketLimits } from "./runtime.ts";
 import { Topics } from "./topics.ts";
+import { WebSocket, WebSocketServer } from "./ws.ts";
 
 /** All headers of a request together may have so many bytes; more is answered with 431. */
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -26,7 +27,7 @@ export function createNodeRuntime(limits: SocketLimits): Runtime {
       const env = c.env as (Partial<HttpBindings> & { wss?: unknown }) | undefined;
       const incoming = env?.wss === undefined ? undefined : env.incoming;
       if (incoming === undefined) throw cannotUpgrade("Node", "`websocket: gateway.websocket`");
-      const listeners = honoEvents<WebSocket>(events, (raw) => {
+      const listeners = honoEvents<RawWebSocket>(events, (raw) => {
         raw.on("ping", () => events.alive());
         raw.on("pong", () => events.alive());
         raw.on("error", (error: NodeJS.ErrnoException) => {
@@ -61,7 +62,7 @@ export function createNodeRuntime(limits: SocketLimits): Runtime {
   };
 }
 
-function createSocketServer(limits: SocketLimits): WebSocketServer {
+function createSocketServer(limits: SocketLimits): RawServer {
   return new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -75,11 +76,11 @@ function createSocketServer(limits: SocketLimits): WebSocketServer {
 /** A socket of ws, and the TCP or TLS socket below it, to which frames of ours are written. */
 class NodeSocket implements ClientSocket {
   readonly remoteAddress: string;
-  readonly #ws: WebSocket;
+  readonly #ws: RawWebSocket;
   readonly #socket: Socket;
   readonly #topics: Topics<NodeSocket>;
 
-  constructor(ws: WebSocket, socket: Socket, topics: Topics<NodeSocket>) {
+  constructor(ws: RawWebSocket, socket: Socket, topics: Topics<NodeSocket>) {
     this.#ws = ws;
     this.#socket = socket;
     this.#topics = topics;
@@ -124,7 +125,7 @@ class NodeSocket implements ClientSocket {
   }
 }
 
-function listen({ host, port, fetch }: ListenOptions, sockets: WebSocketServer): Promise<Listener> {
+function listen({ host, port, fetch }: ListenOptions, sockets: RawServer): Promise<Listener> {
   return new Promise((resolve, reject) => {
     const server = serve(
       {

@@ -19,7 +19,7 @@ export type Gap = "refusalBody" | "ownPings" | "protocolErrorCodes" | "unmaskedF
 
 /** One way to run the service. */
 export interface Target {
-  readonly name: "bun" | "deno" | "deno-native" | "node22" | "node" | "node-dist";
+  readonly name: "bun" | "bun-native" | "deno" | "deno-native" | "node22" | "node" | "node-dist";
   readonly runtime: "bun" | "deno" | "node";
   readonly gaps: Readonly<Partial<Record<Gap, string>>>;
   /** What its environment says beside what a test says. */
@@ -41,14 +41,21 @@ export const TARGETS: Readonly<Record<Target["name"], Target>> = {
   bun: {
     name: "bun",
     runtime: "bun",
-    gaps: {},
+    // Clients connect to Node's sockets there, as on Deno.
+    gaps: NODE_GAPS,
     env: {},
+    command: () => [process.execPath, "run", "src/server.ts"],
+  },
+  "bun-native": {
+    name: "bun-native",
+    runtime: "bun",
+    gaps: {},
+    env: { SPILLWAY_SOCKETS: "native" },
     command: () => [process.execPath, "run", "src/server.ts"],
   },
   deno: {
     name: "deno",
     runtime: "deno",
-    // Clients connect to Node's sockets there.
     gaps: NODE_GAPS,
     env: {},
     // The very command of `deno task start`, so that the permissions are those that users get, but
