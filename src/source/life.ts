@@ -1,13 +1,17 @@
 import { reasonOf } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
-import type { SourceListener, SourceMessage, SourceStatus } from "../core/source.ts";
+import type { SourceListener, SourceStatus } from "../core/source.ts";
 import { type NatsConnection, natsReason, type Status } from "./connect.ts";
+import { GuardedListener } from "./guarded-listener.ts";
+import type { Patterns } from "./patterns.ts";
 import { Backoff, pause, unlessAborted } from "./retry.ts";
+import { Standing } from "./standing.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
 /** What one life of a source needs. */
 export interface LifeOptions {
-  readonly subjects: readonly string[];
+  /** What is subscribed to on each connection; changed before `subscribe` and `unsubscribe` say so. */
+  readonly patterns: Patterns;
   readonly log: Log;
   readonly listener: SourceListener;
   /** The life before this one, if that is still ending. */
@@ -32,24 +36,36 @@ export class NatsLife {
   /** Settles when nothing of this life is left. */
   readonly done: Promise<void>;
   readonly #options: LifeOptions;
+  readonly #listener: SourceListener;
+  readonly #standing: Standing;
   readonly #stopping = new AbortController();
   readonly #hurrying = new AbortController();
   readonly #retries = new Backoff();
-  #status: SourceStatus = { state: "connecting", reason: "not connected yet" };
+  #retrying = false;
+  #subscriptions: Subscriptions | undefined;
 
   /** Returns before anything is called. */
   constructor(options: LifeOptions) {
     this.#options = options;
+    this.#listener = new GuardedListener(options.listener, options.log);
+    this.#standing = new Standing(options.log, this.#listener);
     this.done = this.#live();
   }
 
   get status(): SourceStatus {
-    return this.#status;
+    return this.#standing.status;
   }
 
-  /** Whether {@linkcode end} was called. */
   get ending(): boolean {
     return this.#stopping.signal.aborted;
+  }
+
+  subscribe(pattern: string): void {
+    if (!this.ending) this.#subscriptions?.subscribe(pattern);
+  }
+
+  unsubscribe(pattern: string): void {
+    this.#subscriptions?.unsubscribe(pattern);
   }
 
   /** Ends this life, letting what is under way arrive within the time. */
@@ -62,7 +78,7 @@ export class NatsLife {
 
   async #live(): Promise<void> {
     await this.#options.after;
-    if (!this.ending) this.#tell(this.#status);
+    if (!this.ending) this.#listener.status(this.status);
     while (!this.ending) {
       try {
         const connection = await this.#open();
@@ -73,7 +89,7 @@ export class NatsLife {
       }
       await pause(this.#retries.next(), this.#stopping.signal);
     }
-    this.#become({ state: "idle" });
+    this.#standing.become({ state: "idle" });
   }
 
   /** A connection, or `undefined` when the stop came first. */
@@ -90,35 +106,29 @@ export class NatsLife {
 
   /** Delivers messages until the connection is closed for good, or the stop comes. */
   async #carry(connection: NatsConnection): Promise<void> {
-    const { subjects, log, connection: origin } = this.#options;
-    const subscriptions = new Subscriptions(connection, {
-      subjects,
+    const { patterns, log, connection: origin } = this.#options;
+    const subscriptions: Subscriptions = new Subscriptions(connection, {
+      patterns,
       log,
-      deliver: (message) => this.#deliver(message),
-      refused: () => void confirm(),
+      listener: this.#listener,
+      settled: () => this.#settle(connection, subscriptions),
     });
-    let confirming = false;
-    const confirm = async (): Promise<void> => {
-      if (confirming) return;
-      confirming = true;
-      await this.#confirm(connection, subscriptions);
-      confirming = false;
-    };
+    this.#subscriptions = subscriptions;
     // The type hides that nats.js' iterator can be ended from outside; it doesn't end by itself.
     const events = connection.status() as AsyncIterable<Status> & { stop(): void };
-    void this.#watch(events, confirm);
-    void confirm();
+    void this.#watch(events, subscriptions);
 
     const closed = await unlessAborted(
       connection.closed().then((error) => ({ error })),
       this.#stopping.signal,
     );
     events.stop();
-    const reachable = this.#status.state === "connected" || subscriptions.refusal !== undefined;
+    const reachable = this.status.state === "connected" || subscriptions.refusal !== undefined;
     if (closed === undefined && reachable) {
       await unlessAborted(subscriptions.drain(), this.#hurrying.signal);
     }
     subscriptions.close();
+    this.#subscriptions = undefined;
     if (origin.owned) await unlessAborted(connection.close(), this.#hurrying.signal);
     if (closed === undefined) return;
     const why = closed.error instanceof Error ? natsReason(closed.error) : "no reason given";
@@ -127,104 +137,63 @@ export class NatsLife {
   }
 
   /**
-   * Says `connected` once NATS has answered a ping after it got our subscriptions: a server does what it
-   * is told in order, and refuses before it answers. What it refused is asked for again and again, as
-   * a new configuration of the server may allow it without ending our connection (ADR-40).
+   * What NATS refused is asked for again and again, as a new configuration of the server may allow it
+   * without ending our connection (ADR-40).
    */
-  async #confirm(connection: NatsConnection, subscriptions: Subscriptions): Promise<void> {
-    while (!this.ending) {
-      try {
-        await connection.rtt();
-      } catch {
-        // Cut off again; nats.js' "reconnect" event brings us back here.
-        return;
-      }
-      if (this.ending) return;
-      subscriptions.settle();
-      if (subscriptions.refusal === undefined) {
-        this.#retries.reset();
-        this.#become({ state: "connected", to: connection.getServer() });
-        return;
-      }
+  #settle(connection: NatsConnection, subscriptions: Subscriptions): void {
+    if (this.ending) return;
+    if (subscriptions.refusal === undefined) {
+      this.#retries.reset();
+      this.#standing.become({ state: "connected", to: connection.getServer() });
+    } else {
       this.#cut(subscriptions.refusal);
-      await pause(this.#retries.next(), this.#stopping.signal);
-      subscriptions.retry();
+      void this.#retry();
     }
   }
 
-  async #watch(events: AsyncIterable<Status>, confirm: () => Promise<void>): Promise<void> {
+  async #retry(): Promise<void> {
+    if (this.#retrying) return;
+    this.#retrying = true;
+    await pause(this.#retries.next(), this.#stopping.signal);
+    this.#retrying = false;
+    if (!this.ending) this.#subscriptions?.retry();
+  }
+
+  async #watch(events: AsyncIterable<Status>, subscriptions: Subscriptions): Promise<void> {
+    const { log } = this.#options;
     for await (const event of events) {
       if (this.ending) return;
+      const { status } = this;
       switch (String(event.type)) {
         case "reconnect":
-          void confirm();
+          subscriptions.open();
           break;
         case "disconnect":
+          subscriptions.close();
           // What was said before says more: an error, or an answer that never came.
-          if (this.#status.state === "connected") this.#cut(`lost the connection to ${event.data}`);
+          if (status.state === "connected") this.#cut(`lost the connection to ${event.data}`);
           break;
         case "staleConnection":
-          this.#cut(`${connectedTo(this.#status)} stopped answering pings`);
+          this.#cut(`${status.state === "connected" ? status.to : "NATS"} stopped answering pings`);
           break;
         case "error":
-          if (event.permissionContext !== undefined) break;
-          if (this.#status.state === "connecting") this.#cut(natsReason(event.data));
-          else this.#options.log.warn("NATS says: {error}", { error: natsReason(event.data) });
+          if (event.permissionContext !== undefined) {
+            const { operation, subject } = event.permissionContext;
+            if (operation === "subscription") subscriptions.recheck(subject);
+          } else if (status.state === "connecting") {
+            this.#cut(natsReason(event.data));
+          } else log.warn("NATS says: {error}", { error: natsReason(event.data) });
           break;
         case "ldm":
-          // https://docs.nats.io/running-a-nats-service/nats_admin/lame_duck_mode: it will end our
-          // connection at a moment of its own, and nats.js then goes to another server.
-          this.#options.log.info("NATS server {server} is in lame duck mode", {
-            server: event.data,
-          });
+          // It will end our connection when it likes, and nats.js then goes to another server
+          // (https://docs.nats.io/running-a-nats-service/nats_admin/lame_duck_mode).
+          log.info("NATS server {server} is in lame duck mode", { server: event.data });
           break;
       }
-    }
-  }
-
-  #deliver(message: SourceMessage): void {
-    try {
-      this.#options.listener.message(message);
-    } catch (thrown) {
-      this.#options.log.error("A message on {subject} was not taken: {error}", {
-        subject: message.subject,
-        error: thrown,
-      });
     }
   }
 
   #cut(reason: string): void {
-    if (!this.ending) this.#become({ state: "connecting", reason });
+    if (!this.ending) this.#standing.become({ state: "connecting", reason });
   }
-
-  /** A status that is news is logged and told; the same again is not. */
-  #become(status: SourceStatus): void {
-    if (JSON.stringify(status) === JSON.stringify(this.#status)) return;
-    this.#status = status;
-    const { log } = this.#options;
-    if (status.state === "connected") {
-      log.info("Connected to NATS at {server}", {
-        event: "source_connected",
-        server: status.to,
-      });
-    } else if (status.state === "connecting") {
-      log.warn("Not connected to NATS: {reason}", {
-        event: "source_lost",
-        reason: status.reason,
-      });
-    }
-    this.#tell(status);
-  }
-
-  #tell(status: SourceStatus): void {
-    try {
-      this.#options.listener.status(status);
-    } catch (thrown) {
-      this.#options.log.error("A status was not taken: {error}", { error: thrown });
-    }
-  }
-}
-
-function connectedTo(status: SourceStatus): string {
-  return status.state === "connected" ? status.to : "NATS";
 }

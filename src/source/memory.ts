@@ -6,8 +6,8 @@ import type {
   SourceMessage,
   SourceStatus,
 } from "../core/source.ts";
-import { carries, subjectFault } from "../core/subject.ts";
-import { checkSubjects } from "./subjects.ts";
+import { subjectFault } from "../core/subject.ts";
+import { Patterns } from "./patterns.ts";
 
 /**
  * A source without NATS: what is published to it is what it delivers, for trials, tests and
@@ -15,14 +15,8 @@ import { checkSubjects } from "./subjects.ts";
  */
 export class MemorySource implements MessageSource, Publisher {
   readonly name = "the embedded source";
-  readonly #subjects: readonly string[];
+  readonly #patterns = new Patterns();
   #listener: SourceListener | undefined;
-
-  /** @param options.subjects what is delivered, wildcards allowed; at least one. */
-  constructor(options: { subjects: readonly string[] }) {
-    checkSubjects(options.subjects);
-    this.#subjects = [...options.subjects];
-  }
 
   get status(): SourceStatus {
     return this.#listener === undefined
@@ -36,6 +30,16 @@ export class MemorySource implements MessageSource, Publisher {
     }
     this.#listener = listener;
     listener.status(this.status);
+    for (const pattern of [...this.#patterns]) listener.arrives(pattern);
+  }
+
+  /** @throws SpillwayError `SUBJECT_INVALID`. */
+  subscribe(pattern: string): void {
+    if (this.#patterns.add(pattern)) this.#listener?.arrives(pattern);
+  }
+
+  unsubscribe(pattern: string): void {
+    this.#patterns.delete(pattern);
   }
 
   /** Stops at once: nothing is ever under way. */
@@ -46,8 +50,8 @@ export class MemorySource implements MessageSource, Publisher {
   }
 
   /**
-   * Delivers a message before it returns, or forgets it when no configured subject matches or the
-   * source is not started, as NATS forgets what nobody subscribes to.
+   * Delivers a message before it returns, or forgets it when no pattern carries its subject or
+   * the source is not started, as NATS forgets what nobody subscribes to.
    *
    * @throws SpillwayError `SUBJECT_INVALID` when nobody can publish to such a subject.
    */
@@ -60,7 +64,6 @@ export class MemorySource implements MessageSource, Publisher {
         `Cannot publish to ${JSON.stringify(message.subject)} as a subject ${fault}`,
       );
     }
-    if (!this.#subjects.some((pattern) => carries(pattern, message.subject))) return;
-    this.#listener?.message(message);
+    if (this.#patterns.carry(message.subject)) this.#listener?.message(message);
   }
 }

@@ -3,27 +3,28 @@ import type { Log } from "../core/log.ts";
 import type { MessageSource, SourceListener, SourceStatus } from "../core/source.ts";
 import { connectNats, type NatsConnection, type NatsOptions } from "./connect.ts";
 import { NatsLife } from "./life.ts";
+import { Patterns } from "./patterns.ts";
 import { readServers } from "./servers.ts";
-import { checkSubjects } from "./subjects.ts";
 
 /** What a {@linkcode NatsSource} is made of. */
 export interface NatsSourceOptions {
-  /** What is subscribed to, wildcards allowed; at least one. Overlapping ones deliver once. */
-  readonly subjects: readonly string[];
   readonly log: Log;
   /** A connection of its own, made at `start`, or one that stays its owner's and is never closed. */
   readonly nats: { readonly options: NatsOptions } | { readonly connection: NatsConnection };
 }
 
-/** Core NATS: at most once, as long as we are connected, and no history. */
+/**
+ * Core NATS: at most once, as long as we are connected, and no history. What is subscribed to stays
+ * so when it is stopped and started again.
+ */
 export class NatsSource implements MessageSource {
   readonly name = "NATS";
   readonly #options: NatsSourceOptions;
+  readonly #patterns = new Patterns();
   #life: NatsLife | undefined;
 
-  /** @throws SpillwayError `SUBJECT_INVALID`, `SUBJECT_MISSING` or `NATS_OPTIONS`. */
+  /** @throws SpillwayError `NATS_OPTIONS`. */
   constructor(options: NatsSourceOptions) {
-    checkSubjects(options.subjects);
     if ("options" in options.nats) readServers(options.nats.options);
     this.#options = options;
   }
@@ -38,9 +39,9 @@ export class NatsSource implements MessageSource {
     if (before !== undefined && !before.ending) {
       throw new SpillwayError("invalid", "SOURCE_STARTED", "Cannot start a source that is started");
     }
-    const { subjects, log, nats } = this.#options;
+    const { log, nats } = this.#options;
     this.#life = new NatsLife({
-      subjects,
+      patterns: this.#patterns,
       log,
       listener,
       after: before?.done,
@@ -49,6 +50,15 @@ export class NatsSource implements MessageSource {
           ? { owned: false, open: async () => nats.connection }
           : { owned: true, open: () => connectNats(nats.options) },
     });
+  }
+
+  /** @throws SpillwayError `SUBJECT_INVALID`. */
+  subscribe(pattern: string): void {
+    if (this.#patterns.add(pattern)) this.#life?.subscribe(pattern);
+  }
+
+  unsubscribe(pattern: string): void {
+    if (this.#patterns.delete(pattern)) this.#life?.unsubscribe(pattern);
   }
 
   async stop(timeoutMs: number): Promise<void> {

@@ -1,168 +1,199 @@
-import { reasonOf } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
-import type { SourceMessage } from "../core/source.ts";
+import type { SourceListener } from "../core/source.ts";
+import { isReserved } from "../core/subject.ts";
 import type { Msg, NatsConnection, Subscription } from "./connect.ts";
-import { delivers, type Share, shareOut } from "./overlap.ts";
+import { NatsMessage } from "./nats-message.ts";
+import type { Patterns } from "./patterns.ts";
+import { Refusals } from "./refusals.ts";
 
-interface Held {
-  readonly subscription: Subscription;
-  /** `undefined`: nothing is delivered, as NATS has not said yet whether it lets us subscribe. */
-  share: Share | undefined;
+/** What the {@linkcode Subscriptions} of a source need. */
+export interface SubscriptionsOptions {
+  /** The source's own, changed before we are told of it. */
+  readonly patterns: Patterns;
+  readonly log: Log;
+  /** Must not throw: nats.js would stop reading its socket. */
+  readonly listener: SourceListener;
+  /** NATS has dealt with all that it was asked, and `refusal` is up to date. Must not throw. */
+  settled(): void;
 }
 
+interface Held {
+  readonly pattern: string;
+  readonly subscription: Subscription;
+  /** Unsubscribed from, but not gone: what is under way may be meant for other patterns as well. */
+  leaving: boolean;
+}
+
+const WILDCARD = /(^|\.)[*>](\.|$)/;
+
 /**
- * The subscriptions of one source on one connection, drained as
- * https://docs.nats.io/using-nats/developer/receiving/drain says.
+ * The subscriptions of one source on one connection, one for each pattern.
+ *
+ * Patterns may overlap. NATS sends a message once for each subscription that it matches, but only
+ * once to a queue group (https://docs.nats.io/nats-concepts/core-nats/queue), whatever the patterns
+ * of its members. So all subscriptions are members of a group that nobody else is in: nats-server
+ * shares out the messages, in the order that they have anyway on the one connection.
+ *
+ * Members may come and go; no message is lost or doubled for a pattern that stays. nats-server picks
+ * one of those that it finds, the one that stays among them, and takes the next when the one picked
+ * was closed meanwhile. What it had sent by way of a member before it knew that we unsubscribe comes
+ * before its answer to the ping that follows
+ * (https://docs.nats.io/using-nats/developer/receiving/drain); until then we deliver from there what
+ * other patterns carry. Only between a leaf node and its hub may nats-server lose a message when a
+ * member that matches it goes, as it may without a group.
+ *
+ * A server may notice only minutes later that it lost us, and its old connection would get a share
+ * of the group's messages as long. So each new connection has a new group.
  *
  * NATS refuses a subscription by an error that comes later, and nats.js then forgets it. Here it is
- * remembered, the narrower subjects that it covered are subscribed to in its place, and it can be
- * tried again.
+ * remembered and can be tried again. A permission for one group alone (`"orders.> workers"`) does not
+ * fit ours, which are named `spillway-` and a UUID.
  */
 export class Subscriptions {
   readonly #connection: NatsConnection;
-  readonly #subjects: readonly string[];
-  readonly #log: Log;
-  readonly #deliver: (message: SourceMessage) => void;
-  readonly #onRefusal: () => void;
+  readonly #options: SubscriptionsOptions;
+  readonly #refusals: Refusals;
   readonly #held = new Map<string, Held>();
-  readonly #refused = new Map<string, string>();
+  /** Those held that NATS has not confirmed. */
+  readonly #asked = new Set<Held>();
+  /** All are members of it. `undefined`: closed. */
+  #group: string | undefined;
+  /** The group that a round trip is under way for. */
+  #confirming: string | undefined;
 
-  constructor(
-    connection: NatsConnection,
-    options: {
-      subjects: readonly string[];
-      log: Log;
-      /** Must not throw: nats.js would stop reading its socket. */
-      deliver: (message: SourceMessage) => void;
-      /** Must not throw. */
-      refused: () => void;
-    },
-  ) {
+  /** Subscribes to all patterns there are. */
+  constructor(connection: NatsConnection, options: SubscriptionsOptions) {
     this.#connection = connection;
-    this.#subjects = options.subjects;
-    this.#log = options.log;
-    this.#deliver = options.deliver;
-    this.#onRefusal = options.refused;
-    this.#arrange();
+    this.#options = options;
+    this.#refusals = new Refusals(options.log);
+    this.open();
   }
 
-  /** Why messages don't arrive although NATS is there, or `undefined`. */
+  /** Why some messages don't arrive although NATS is there, or `undefined`. */
   get refusal(): string | undefined {
-    const reasons = [...this.#refused].map(
-      ([subject, reason]) => `NATS refuses to let us subscribe to ${subject}: ${reason}`,
-    );
-    return reasons.length === 0 ? undefined : reasons.join("; ");
+    return this.#refusals.text;
+  }
+
+  subscribe(pattern: string): void {
+    const group = this.#group;
+    if (group === undefined || this.#connection.isClosed() || this.#connection.isDraining()) return;
+    const held: Held = {
+      pattern,
+      subscription: this.#connection.subscribe(pattern, {
+        queue: group,
+        callback: (error, msg) => {
+          if (group !== this.#group) return;
+          if (error === null) this.#take(held, msg);
+          else this.#refuse(held, error);
+        },
+      }),
+      leaving: false,
+    };
+    this.#held.set(pattern, held);
+    this.#asked.add(held);
+    void this.#confirm();
+  }
+
+  unsubscribe(pattern: string): void {
+    if (this.#refusals.delete(pattern)) void this.#confirm();
+    const held = this.#held.get(pattern);
+    if (held === undefined) return;
+    this.#held.delete(pattern);
+    this.#asked.delete(held);
+    held.leaving = true;
+    // Each drain is a ping of its own: nothing for thousands of subjects that no other pattern matches.
+    if (WILDCARD.test(pattern) || this.#options.patterns.carry(pattern)) {
+      held.subscription.drain().catch(() => {});
+    } else drop(held);
   }
 
   /** Subscribes once more to what was refused. */
   retry(): void {
-    if (this.#cannotSubscribe) return;
-    for (const subject of this.#refused.keys()) {
-      if (!this.#held.has(subject)) this.#subscribe(subject);
+    for (const pattern of this.#refusals.patterns) {
+      if (!this.#held.has(pattern)) this.subscribe(pattern);
     }
   }
 
-  /** A round trip after `retry` brought no refusal: what was tried again is there. */
-  settle(): void {
-    for (const subject of [...this.#refused.keys()]) {
-      if (!this.#held.has(subject)) continue;
-      this.#refused.delete(subject);
-      this.#log.info("NATS lets us subscribe to {subject} again", { subject });
-    }
-    this.#arrange();
+  /**
+   * Asks again for a pattern that NATS may have revoked: nats-server 2.9 does not name the group when
+   * a new configuration ends a subscription, and nats.js then finds nobody to tell.
+   */
+  recheck(pattern: string): void {
+    if (!this.#held.has(pattern)) return;
+    this.unsubscribe(pattern);
+    this.subscribe(pattern);
+  }
+
+  /** Begins anew on a connection that is there again, refused patterns included. */
+  open(): void {
+    this.close();
+    this.#group = `spillway-${crypto.randomUUID()}`;
+    for (const pattern of this.#options.patterns) this.subscribe(pattern);
+    void this.#confirm();
   }
 
   /** Unsubscribes, and waits for the messages that NATS had sent before it knew. */
   async drain(): Promise<void> {
-    const open = [...this.#held.values()].filter(({ subscription }) => !subscription.isClosed());
-    await Promise.allSettled(open.map(({ subscription }) => subscription.drain()));
+    this.#asked.clear();
+    await Promise.allSettled([...this.#held.values()].map((held) => held.subscription.drain()));
   }
 
-  /** Unsubscribes, and delivers nothing more. */
+  /** Unsubscribes, and delivers nothing more before `open`. */
   close(): void {
-    for (const held of this.#held.values()) this.#drop(held);
+    this.#group = undefined;
+    for (const held of this.#held.values()) drop(held);
     this.#held.clear();
+    this.#asked.clear();
   }
 
-  get #cannotSubscribe(): boolean {
-    return this.#connection.isClosed() || this.#connection.isDraining();
-  }
-
-  /** Holds exactly the subscriptions that carry all subjects which are not refused. */
-  #arrange(): void {
-    if (this.#cannotSubscribe) return;
-    const wanted = this.#subjects.filter((subject) => !this.#refused.has(subject));
-    const shares = new Map(shareOut(wanted).map((share) => [share.subject, share]));
-    for (const [subject, held] of this.#held) {
-      if (shares.has(subject) || this.#refused.has(subject)) continue;
-      this.#held.delete(subject);
-      this.#drop(held);
-    }
-    for (const [subject, share] of shares) {
-      const held = this.#held.get(subject) ?? this.#subscribe(subject);
-      held.share = share;
-    }
-  }
-
-  #subscribe(subject: string): Held {
-    const held: Held = {
-      subscription: this.#connection.subscribe(subject, {
-        callback: (error, msg) => {
-          if (error !== null) this.#refuse(subject, held, error);
-          else if (held.share !== undefined) this.#take(held.share, msg);
-        },
-      }),
-      share: undefined,
-    };
-    this.#held.set(subject, held);
-    return held;
-  }
-
-  #take(share: Share, msg: Msg): void {
+  #take(held: Held, msg: Msg): void {
     const { subject } = msg;
-    if (delivers(share, subject)) this.#deliver(new NatsMessage(subject, msg));
+    const unsure = held.leaving || isReserved(subject);
+    if (unsure && !this.#options.patterns.carry(subject)) return;
+    this.#options.listener.message(new NatsMessage(subject, msg));
   }
 
-  #refuse(subject: string, held: Held, error: Error): void {
-    if (this.#held.get(subject) !== held) return;
-    this.#held.delete(subject);
-    const reason = reasonOf(error).replaceAll("'", "");
-    if (!this.#refused.has(subject)) {
-      this.#log.warn("NATS refuses to let us subscribe to {subject}: {reason}", {
-        subject,
-        reason,
-      });
+  #refuse({ pattern, subscription }: Held, error: Error): void {
+    // nats.js may tell a subscription that is leaving what was meant for its successor.
+    const held = this.#held.get(pattern);
+    if (held === undefined) return;
+    this.#held.delete(pattern);
+    this.#asked.delete(held);
+    if (held.subscription !== subscription) drop(held);
+    this.#refusals.add(pattern, error);
+    void this.#confirm();
+  }
+
+  /**
+   * Waits until NATS has answered a ping that follows what it was asked, and says so: a server does
+   * what it is told in order, and refuses before it answers.
+   */
+  async #confirm(): Promise<void> {
+    const group = this.#group;
+    if (group === undefined || group === this.#confirming) return;
+    this.#confirming = group;
+    try {
+      do {
+        // All that is asked for in one turn of the event loop shares one round trip.
+        await Promise.resolve();
+        const asked = [...this.#asked];
+        await this.#connection.rtt();
+        if (group !== this.#group) return;
+        const there = asked.filter((held) => this.#asked.has(held));
+        for (const { pattern } of there) this.#refusals.lift(pattern);
+        this.#options.settled();
+        for (const held of there) {
+          if (this.#asked.delete(held)) this.#options.listener.arrives(held.pattern);
+        }
+      } while (this.#asked.size > 0);
+    } catch {
+      // Cut off again; nats.js' "reconnect" event leads to `open`.
+    } finally {
+      if (group === this.#confirming) this.#confirming = undefined;
     }
-    this.#refused.set(subject, reason);
-    this.#arrange();
-    this.#onRefusal();
-  }
-
-  #drop(held: Held): void {
-    held.share = undefined;
-    if (!held.subscription.isClosed()) held.subscription.unsubscribe();
   }
 }
 
-/** A message of NATS in the core's words; headers are read only when somebody wants them. */
-class NatsMessage implements SourceMessage {
-  readonly subject: string;
-  readonly data: Uint8Array;
-  readonly #msg: Msg;
-
-  constructor(subject: string, msg: Msg) {
-    this.subject = subject;
-    this.data = msg.data;
-    this.#msg = msg;
-  }
-
-  /** `undefined`, too, when they break NATS' ADR-4: nats-server passes on whatever it gets. */
-  get headers(): ReadonlyMap<string, readonly string[]> | undefined {
-    try {
-      const headers = new Map(this.#msg.headers);
-      return headers.size === 0 ? undefined : headers;
-    } catch {
-      return undefined;
-    }
-  }
+function drop({ subscription }: Held): void {
+  if (!subscription.isClosed()) subscription.unsubscribe();
 }

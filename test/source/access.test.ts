@@ -22,7 +22,8 @@ async function serve(options: Parameters<typeof startNatsServer>[0]): Promise<Na
 function start(options: Omit<NatsOptions, "name">): Recorder {
   const recorder = new Recorder();
   const nats = { options: { ...options, name: "test" } };
-  const source = new NatsSource({ subjects: ["in"], log: recorder.log, nats });
+  const source = new NatsSource({ log: recorder.log, nats });
+  source.subscribe("in");
   sources.push(source);
   source.start(recorder);
   return recorder;

@@ -2,15 +2,18 @@ import { expect, test } from "bun:test";
 import { connect } from "nats";
 import { connectNats, type NatsConnection } from "../../src/source/connect.ts";
 import { NatsLife } from "../../src/source/life.ts";
+import { Patterns } from "../../src/source/patterns.ts";
 import { startNatsServer } from "../support/nats-server.ts";
 import { Recorder } from "./recorder.ts";
 
 test("NatsLife makes a new connection when its own is closed for good", async () => {
   const server = await startNatsServer();
   const recorder = new Recorder();
+  const patterns = new Patterns();
+  patterns.add("life");
   const opened: NatsConnection[] = [];
   const life = new NatsLife({
-    subjects: ["life"],
+    patterns,
     log: recorder.log,
     listener: recorder,
     after: undefined,
@@ -29,6 +32,7 @@ test("NatsLife makes a new connection when its own is closed for good", async ()
   expect(reason).toBe("the connection to NATS was closed: no reason given");
   await recorder.until("connected");
   expect(opened.length).toBe(2);
+  expect(await recorder.arrivals.take(2)).toEqual(["life", "life"]);
 
   const publisher = await connect({ servers: server.url });
   publisher.publish("life");

@@ -29,20 +29,21 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** A source that is stopped after the test, with what it says. */
+/** A source that is subscribed to patterns and stopped after the test, with what it says. */
 function create(
-  subjects: string[],
+  patterns: string[],
   servers: string[] = [server.url],
 ): { source: NatsSource; recorder: Recorder } {
   const recorder = new Recorder();
   const nats = { options: { servers, name: "test" } };
-  const source = new NatsSource({ subjects, log: recorder.log, nats });
+  const source = new NatsSource({ log: recorder.log, nats });
+  for (const pattern of patterns) source.subscribe(pattern);
   sources.push(source);
   return { source, recorder };
 }
 
-async function started(subjects: string[], servers?: string[]): ReturnType<typeof startedSource> {
-  return await startedSource(create(subjects, servers));
+async function started(patterns: string[], servers?: string[]): ReturnType<typeof startedSource> {
+  return await startedSource(create(patterns, servers));
 }
 
 async function startedSource(
@@ -146,7 +147,7 @@ for (const transport of ["nats", "ws"] as const) {
 }
 
 describe("NatsSource", () => {
-  test("delivers once what several of its subjects match", async () => {
+  test("delivers once what several of its patterns match", async () => {
     const { recorder } = await started(["over.a.*", "over.*.b", "over.a.b", "over.>", "*.a.b"]);
     publisher.publish("over.a.b");
     publisher.publish("over.a.x");
@@ -298,6 +299,9 @@ describe("NatsSource", () => {
         recorder.status(status);
         throw new Error("broken status");
       },
+      arrives() {
+        throw new Error("broken arrival");
+      },
     };
     source.start(listener);
     await recorder.until("connected");
@@ -308,6 +312,7 @@ describe("NatsSource", () => {
     expect(errors.map(({ text }) => text)).toEqual([
       "A status was not taken: Error: broken status",
       "A status was not taken: Error: broken status",
+      "The arrival of throw was not taken: Error: broken arrival",
       "A message on throw was not taken: Error: broken listener",
     ]);
   });
@@ -327,11 +332,8 @@ describe("NatsSource on a connection that is not its own", () => {
     const others: string[] = [];
     const connection = await connectNats({ servers: [server.url], name: "host" });
     connection.subscribe("shared.>", { callback: (_, msg) => others.push(msg.subject) });
-    const source = new NatsSource({
-      subjects: ["shared.*"],
-      log: recorder.log,
-      nats: { connection },
-    });
+    const source = new NatsSource({ log: recorder.log, nats: { connection } });
+    source.subscribe("shared.*");
     source.start(recorder);
     await recorder.until("connected");
     publisher.publish("shared.one");
@@ -354,7 +356,8 @@ describe("NatsSource on a connection that is not its own", () => {
     const recorder = new Recorder();
     const frozen = await startNatsServer();
     const connection = await connect({ servers: frozen.url, pingInterval: 20, maxPingOut: 2 });
-    const source = new NatsSource({ subjects: ["x"], log: recorder.log, nats: { connection } });
+    const source = new NatsSource({ log: recorder.log, nats: { connection } });
+    source.subscribe("x");
     source.start(recorder);
     const { to } = await recorder.until("connected");
     process.kill(frozen.pid, "SIGSTOP");
@@ -370,7 +373,8 @@ describe("NatsSource on a connection that is not its own", () => {
   test("says so when the connection is closed, and can still be stopped", async () => {
     const recorder = new Recorder();
     const connection = await connectNats({ servers: [server.url], name: "host" });
-    const source = new NatsSource({ subjects: ["x"], log: recorder.log, nats: { connection } });
+    const source = new NatsSource({ log: recorder.log, nats: { connection } });
+    source.subscribe("x");
     source.start(recorder);
     await recorder.until("connected");
     await connection.close();
@@ -418,10 +422,12 @@ describe("NatsSource without permission", () => {
     for (const subject of ["open.x", "secret.x", "secret.narrow"]) admin.publish(subject);
     await recorder.messages.take(2);
     expect(recorder.subjects).toEqual(["open.x", "secret.narrow"]);
+    expect(recorder.arrivals.entries).toEqual(["open.>", "secret.narrow"]);
 
     await permit(`["open.>", "secret.>"]`);
     process.kill(guarded.pid, "SIGHUP");
     await recorder.until("connected");
+    await recorder.arrivals.find((pattern) => pattern === "secret.>");
     for (const subject of ["secret.x", "secret.narrow", "open.end"]) admin.publish(subject);
     await recorder.messages.take(3);
     expect(recorder.subjects.slice(2)).toEqual(["secret.x", "secret.narrow", "open.end"]);
@@ -431,6 +437,21 @@ describe("NatsSource without permission", () => {
     await recorder.until("connecting", ({ reason }) => reason.includes("secret.>"));
     expect(recorder.everythingSaid).not.toContain("pass@");
     await admin.close();
+  });
+
+  test("says of refused patterns that come and go while it is connected how it stands", async () => {
+    const { source, recorder } = await started(
+      ["open.x"],
+      [guarded.url.replace("//", "//reader:pass@")],
+    );
+    const never = [1, 2, 3, 4, 5].map((number) => `never.${number}`);
+    for (const pattern of [...never, "open.y"]) source.subscribe(pattern);
+    const { reason } = await recorder.until("connecting");
+    expect(reason).toStartWith("NATS refuses to let us subscribe to never.1: Permissions");
+    expect(reason).toEndWith('to "never.3"; and to 2 others');
+    for (const pattern of never) source.unsubscribe(pattern);
+    await recorder.until("connected");
+    expect(recorder.arrivals.entries).toEqual(["open.x", "open.y"]);
   });
 });
 

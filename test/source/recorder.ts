@@ -18,6 +18,7 @@ export interface LogLine {
 /** What a source said, for tests that wait for it. */
 export class Recorder implements SourceListener {
   readonly messages = new Journal<Received>("messages", ({ subject }) => subject);
+  readonly arrivals = new Journal<string>("arrivals");
   readonly statuses = new Journal<SourceStatus>("statuses");
   readonly lines = new Journal<LogLine>("log", ({ level, text }) => `${level}: ${text}`);
   readonly log: Log = {
@@ -37,6 +38,10 @@ export class Recorder implements SourceListener {
 
   status(status: SourceStatus): void {
     this.statuses.add(status);
+  }
+
+  arrives(pattern: string): void {
+    this.arrivals.add(pattern);
   }
 
   get subjects(): string[] {
