@@ -33,7 +33,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   nats: ["source/connect.ts"],
   "nats.ws": ["source/connect.ts"],
   "prom-client": ["metrics"],
-  ws: ["runtime/node.ts"],
+  ws: ["runtime/node.ts", "runtime/ws.ts"],
   zod: ["config", "http"],
 };
 

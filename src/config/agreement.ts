@@ -35,7 +35,6 @@ export function checkAgreement(keys: CheckedKeys, context: z.core.$RefinementCtx
     const message = `must be less than "high_water_bytes" (${keys.high_water_bytes})`;
     fault("low_water_bytes", ["high_water_bytes"], keys.low_water_bytes, message);
   }
-
   if (keys.nats_url.length === 0) {
     for (const key of ONLY_WITH_NATS) {
       if (keys[key] !== undefined) fault(key, [], keys[key], 'must not be set without "nats_url"');

@@ -8,7 +8,7 @@ type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
 
 type FieldName<K extends string> = K extends "nats_url"
   ? "natsUrls"
-  : K extends `${string}_timeout` | `${string}_interval`
+  : K extends `${string}_${"timeout" | "interval" | "age" | "linger"}`
     ? `${CamelCase<K>}Ms`
     : CamelCase<K>;
 
@@ -27,7 +27,7 @@ export const flatSchema = z
 export function fieldName(key: string): string {
   if (key === "nats_url") return "natsUrls";
   const camelCase = key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
-  return /_(?:timeout|interval)$/.test(key) ? `${camelCase}Ms` : camelCase;
+  return /_(?:timeout|interval|age|linger)$/.test(key) ? `${camelCase}Ms` : camelCase;
 }
 
 /** Renames checked keys to the code's names. */

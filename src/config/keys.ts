@@ -144,13 +144,73 @@ export const keys = {
   ),
   max_queue_bytes: key(
     "advanced",
-    "The most that is queued for one lagging client before it is disconnected.",
+    "The most that is queued for one client; then its policy decides.",
     integer(1, 1024 ** 3, "bytes").prefault(16 * 1024 ** 2),
   ),
   max_queue_messages: key(
     "advanced",
-    "The most messages that are queued for one lagging client before it is disconnected.",
+    "The most messages that are queued for one client; then its policy decides.",
     integer(1, 10_000_000).prefault(100_000),
+  ),
+  max_queue_age: key(
+    "advanced",
+    "How long a message may wait for one client; then its policy decides.",
+    timeout().prefault("1m"),
+  ),
+  max_total_queue_bytes: key(
+    "advanced",
+    "The most that is queued for all clients together; then those with the longest queues are disconnected. Without it, a quarter of the memory that the container or the machine has.",
+    integer(1, 2 ** 40, "bytes").optional(),
+  ),
+  policy: key(
+    "advanced",
+    "What happens when a client's queue is full, unless the client asks for another policy: it is disconnected, the oldest or newest messages are left out, or of each subject only the latest is kept.",
+    choice(["disconnect", "drop-oldest", "drop-newest", "conflate"]).prefault("disconnect"),
+  ),
+  allowed_policies: key(
+    "advanced",
+    "The policies that clients may ask for; who asks for another one gets that of policy.",
+    list(choice(["disconnect", "drop-oldest", "drop-newest", "conflate"]), "policies").prefault([
+      "disconnect",
+      "drop-oldest",
+      "drop-newest",
+      "conflate",
+    ]),
+  ),
+  max_subscriptions: key(
+    "advanced",
+    "How many subscriptions a client of the dialect spillway.v1.json may have.",
+    integer(1, 10_000).prefault(64),
+  ),
+  upstream: key(
+    "advanced",
+    "Whether the gateway subscribes at NATS to what clients ask for, or to all of subjects at once.",
+    choice(["demand", "eager"]).prefault("demand"),
+  ),
+  upstream_linger: key(
+    "advanced",
+    "How long what nobody wants any more is still subscribed to at NATS, so that clients can come back without a gap.",
+    duration("0s", "24h").prefault("30s"),
+  ),
+  ring_messages: key(
+    "advanced",
+    "How many of the last messages are kept for clients that come back: no more than max_queue_messages, and with 0 none.",
+    integer(0, 10_000_000).prefault(20_000),
+  ),
+  ring_bytes: key(
+    "advanced",
+    "How many bytes of them are kept: no more than max_queue_bytes, and with 0 none.",
+    integer(0, 1024 ** 3, "bytes").prefault(8 * 1024 ** 2),
+  ),
+  compression: key(
+    "advanced",
+    "Whether frames are compressed for clients that offer permessage-deflate. It costs CPU for each message, and pays where the network is what limits.",
+    boolean().prefault(false),
+  ),
+  compression_threshold_bytes: key(
+    "advanced",
+    "Frames that are shorter are not compressed.",
+    integer(0, 16 * 1024 ** 2, "bytes").prefault(1024),
   ),
   payload_format: key(
     "advanced",

@@ -1,24 +1,41 @@
 import type { Client } from "./client.ts";
+import type { Dialect } from "./dialect.ts";
 import type { Envelope } from "./envelope.ts";
 import type { Meter } from "./meter.ts";
+import type { ServerFrame } from "./server-frame.ts";
 import type { Fanout } from "./socket.ts";
+
+/** What makes clients want the same bytes. */
+export interface Taste {
+  readonly dialect: Dialect;
+  readonly compresses: boolean;
+  /** The subject patterns that they want; `undefined` means everything the endpoint exposes. */
+  readonly subjects: readonly string[] | undefined;
+}
+
+/** What an audience is called, and its topic: equal for equal tastes. */
+export function topicOf({ dialect, compresses, subjects }: Taste): string {
+  const wanted = subjects === undefined ? "*" : [...new Set(subjects)].sort().join(",");
+  return `${dialect.name}${compresses ? "+deflate" : ""} ${wanted}`;
+}
 
 /**
  * The clients that want exactly the same bytes.
  *
  * A message is matched against audiences, not clients. Members whose connection keeps up get each
- * flush in one write; members that lag have left the fanout's topic and are fed from a queue each.
+ * flush in one write; the others have left the fanout's topic and are fed from a queue each.
  */
 export class Audience {
-  /** The subject patterns that they want; `undefined` means everything the source delivers. */
-  readonly subjects: readonly string[] | undefined;
   readonly topic: string;
+  readonly taste: Taste;
   /** Members that keep up: those who joined the topic. */
   readonly live = new Set<Client>();
-  /** Members that do not. */
-  readonly lagging = new Set<Client>();
+  /** Members that have a queue of their own. */
+  readonly queued = new Set<Client>();
   /** The message that was last added, so that overlapping patterns add it once. */
   lastSerial = -1;
+  /** The last message that was written to the live members. */
+  lastSent: Envelope | undefined;
   /** By how much the buffer of a member that read nothing has grown since the audience began. */
   writtenBytes = 0;
   /** `writtenBytes` at the last look at the members' buffers. */
@@ -29,33 +46,31 @@ export class Audience {
   #pending: Envelope[] = [];
   #pendingBytes = 0;
 
-  constructor(
-    topic: string,
-    subjects: readonly string[] | undefined,
-    fanout: Fanout,
-    meter: Meter,
-  ) {
+  constructor(topic: string, taste: Taste, fanout: Fanout, meter: Meter) {
     this.topic = topic;
-    this.subjects = subjects;
+    this.taste = taste;
     this.#fanout = fanout;
     this.#meter = meter;
   }
 
   get size(): number {
-    return this.live.size + this.lagging.size;
+    return this.live.size + this.queued.size;
   }
 
   get pendingBytes(): number {
     return this.#pendingBytes;
   }
 
-  /** Takes a message in for the next flush, and into the queue of each member that lags. */
-  add(envelope: Envelope): void {
-    if (this.live.size > 0) {
-      this.#pending.push(envelope);
-      this.#pendingBytes += envelope.byteLength;
-    }
-    for (const client of this.lagging) client.enqueue(envelope);
+  /**
+   * Takes a message in for the next flush, and into the queue of each member that has one.
+   *
+   * @returns whether it is the first since the last flush.
+   */
+  add(envelope: Envelope): boolean {
+    for (const client of this.queued) client.enqueue(envelope);
+    if (this.live.size === 0) return false;
+    this.#pendingBytes += envelope.byteLength;
+    return this.#pending.push(envelope) === 1;
   }
 
   /** Writes what was added to the live members. */
@@ -67,11 +82,29 @@ export class Audience {
     this.#pendingBytes = 0;
     const members = this.live.size;
     if (members === 0) return;
-    const { grownBytes, refused } = this.#fanout.write(this.topic, envelopes);
-    this.writtenBytes += grownBytes;
+    this.lastSent = envelopes.at(-1);
+    const refused = this.#write(this.taste.dialect.pack(envelopes));
     this.#meter.offered += envelopes.length * members;
     this.#meter.sent += envelopes.length * (members - refused);
     this.#meter.bytesSent += bytes * (members - refused);
     this.#meter.dropped.abandoned += envelopes.length * refused;
+  }
+
+  /** Tells all members something, in its place among the messages. */
+  tell(frame: ServerFrame): void {
+    const { dialect } = this.taste;
+    if (!dialect.tells) return;
+    this.flush();
+    if (this.live.size > 0) {
+      this.#write([dialect.notice(frame)]);
+      if (frame.type === "gap") this.#meter.gaps += this.live.size;
+    }
+    for (const client of this.queued) client.note(frame);
+  }
+
+  #write(frames: Parameters<Fanout["write"]>[1]): number {
+    const { grownBytes, refused } = this.#fanout.write(this.topic, frames, this.taste.compresses);
+    this.writtenBytes += grownBytes;
+    return refused;
   }
 }

@@ -1,30 +1,25 @@
-import { Audience } from "./audience.ts";
-import { Client, type ClientLimits, type ClientWatcher } from "./client.ts";
-import type { Cancel, Clock } from "./clock.ts";
-import type { Envelope, EnvelopeEncoder } from "./envelope.ts";
+import type { Audience } from "./audience.ts";
+import { AudienceBook } from "./audience-book.ts";
+import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.ts";
+import { Client } from "./client.ts";
+import type { ClientWatcher } from "./client-watcher.ts";
+import type { Clock } from "./clock.ts";
+import { Conversation } from "./conversation.ts";
+import { Demand } from "./demand.ts";
+import type { Dialect } from "./dialect.ts";
+import type { Envelope, EnvelopeEncoder, Position } from "./envelope.ts";
+import { FlushTimer } from "./flush-timer.ts";
+import { Governor } from "./governor.ts";
 import { IncidentLog } from "./incident-log.ts";
-import type { Log } from "./log.ts";
 import type { DisconnectReason, Meter } from "./meter.ts";
-import { CLOSE, type ClientSocket, type CloseCause, type Fanout } from "./socket.ts";
-import type { SourceMessage } from "./source.ts";
-import { SubjectTrie } from "./subject-trie.ts";
+import { Ring } from "./ring.ts";
+import { CLOSE, type ClientSocket, type CloseCause } from "./socket.ts";
+import type { SourceListener, SourceMessage, SourceStatus } from "./source.ts";
+import { firstHidden } from "./subject.ts";
+import { Subscribing } from "./subscribing.ts";
+import type { SubscriptionRequest } from "./subscription.ts";
 import { Sweeper } from "./sweeper.ts";
-
-export interface BroadcasterOptions extends ClientLimits {
-  /** More clients than this are not let in. */
-  readonly maxClients: number;
-  /** Messages that arrive within so long of a flush leave with the next one; 0: each turn has its flush. */
-  readonly flushIntervalMs: number;
-}
-
-/** What a {@linkcode Broadcaster} stands on. */
-export interface BroadcasterParts {
-  readonly clock: Clock;
-  readonly encoder: EnvelopeEncoder;
-  readonly fanout: Fanout;
-  readonly log: Log;
-  readonly meter: Meter;
-}
+import { UpstreamWatch } from "./upstream-watch.ts";
 
 /**
  * An audience with more bytes than this pending is flushed at once: one write of so many bytes
@@ -36,44 +31,65 @@ const FLUSH_BYTES = 128 * 1024;
  * All connections, and the way of each message to them: matched against audiences, encoded once,
  * written once per client and flush.
  */
-export class Broadcaster implements ClientWatcher {
+export class Broadcaster implements ClientWatcher, SourceListener {
   readonly #options: BroadcasterOptions;
+  readonly #parts: BroadcasterParts;
   readonly #clock: Clock;
   readonly #encoder: EnvelopeEncoder;
-  readonly #fanout: Fanout;
   readonly #meter: Meter;
   readonly #sweeper: Sweeper;
-
+  readonly #governor: Governor;
+  readonly #demand: Demand;
+  readonly #upstream: UpstreamWatch;
+  readonly #ring: Ring;
+  readonly #subscribing: Subscribing;
+  readonly #audiences: AudienceBook;
   readonly #incidents: IncidentLog;
+  readonly #timer: FlushTimer;
 
   readonly #clients = new Set<Client>();
-  readonly #lagging = new Set<Client>();
+  readonly #queued = new Set<Client>();
   readonly #closing = new Set<Client>();
-  /** By topic, which is made of the subjects. */
-  readonly #audiences = new Map<string, Audience>();
-  /** Those that want only some subjects. */
-  readonly #filtered = new SubjectTrie<Audience>();
-  /** The one that wants everything, when somebody does. */
-  #unfiltered: Audience | undefined;
+  /** Audiences with messages for the next flush. */
+  #pending: Audience[] = [];
+  /** Clients that keep up, and have something in a queue of their own. */
+  readonly #hungry = new Set<Client>();
 
   /** No id of another run is one of this run's: a cursor says where it comes from. */
-  readonly #epoch = crypto.randomUUID().replaceAll("-", "").slice(0, 12);
-  #serial = 0;
-  #cancelFlush: Cancel | undefined;
-  #lastFlushMs = Number.NEGATIVE_INFINITY;
+  readonly #origin = crypto.randomUUID().replaceAll("-", "").slice(0, 12);
+  #sequence = 0;
   #whenEmpty: (() => void)[] = [];
   #open = false;
 
   constructor(options: BroadcasterOptions, parts: BroadcasterParts) {
+    const { clock, meter } = parts;
     this.#options = options;
-    this.#clock = parts.clock;
+    this.#parts = parts;
+    this.#clock = clock;
     this.#encoder = parts.encoder;
-    this.#fanout = parts.fanout;
-    this.#meter = parts.meter;
-    this.#incidents = new IncidentLog(parts.log, parts.clock);
-    this.#sweeper = new Sweeper(options, parts.clock, parts.meter, {
+    this.#meter = meter;
+    this.#incidents = new IncidentLog(parts.log, clock);
+    this.#timer = new FlushTimer(clock, options.flushIntervalMs, () => this.flush());
+    this.#governor = new Governor(options.maxTotalQueueBytes, meter);
+    // What a client has missed must fit into its queue.
+    this.#ring = new Ring({
+      ringMessages: Math.min(options.ringMessages, options.maxQueueMessages),
+      ringBytes: Math.min(options.ringBytes, options.maxQueueBytes),
+    });
+    this.#audiences = new AudienceBook(parts.fanouts, meter);
+    this.#demand = new Demand(options, clock, parts.source, () => this.#sequence);
+    this.#upstream = new UpstreamWatch(this.#audiences, this.#demand, () => this.#last);
+    this.#subscribing = new Subscribing(options, {
+      audiences: this.#audiences,
+      demand: this.#demand,
+      ring: this.#ring,
+      meter,
+      connected: () => this.#upstream.isConnected,
+      last: () => this.#last,
+    });
+    this.#sweeper = new Sweeper(options, clock, meter, {
       open: this.#clients,
-      lagging: this.#lagging,
+      queued: this.#queued,
       closing: this.#closing,
     });
   }
@@ -88,33 +104,62 @@ export class Broadcaster implements ClientWatcher {
     this.#open = false;
   }
 
-  /** Whether one more client may come in now. */
-  hasRoom(): boolean {
+  /** Why no client may come in now, or `undefined` when one may. */
+  get refusal(): "closed" | "full" | "overloaded" | undefined {
+    if (!this.#open) return "closed";
     // A connection that is not closed yet still costs what it costs.
-    return this.#open && this.#clients.size + this.#closing.size < this.#options.maxClients;
+    if (this.#clients.size + this.#closing.size >= this.#options.maxClients) return "full";
+    return this.#governor.overloaded ? "overloaded" : undefined;
+  }
+
+  /** The first of these patterns of which nothing is exposed. */
+  hiddenOf(subjects: readonly string[] | undefined): string | undefined {
+    return firstHidden(this.#options.subjects, subjects);
+  }
+
+  /** What is subscribed to upstream, and what of it the source has not confirmed. */
+  get upstream(): { readonly subscriptions: number; readonly pending: number } {
+    return this.#demand;
+  }
+
+  /** What is kept for clients that come back. */
+  get kept(): { readonly messages: number; readonly bytes: number } {
+    return this.#ring;
   }
 
   /**
    * Takes a connection in. One too many is closed with 4503; handshakes were refused before, so
    * that only those that were under way at the same time come here.
    *
-   * @param subjects valid patterns; `undefined` for all that the source delivers.
+   * @param request what it wants from the beginning on; its subjects are exposed.
    */
-  accept(socket: ClientSocket, subjects?: readonly string[]): Client {
-    const refused: CloseCause = this.#open ? "overloaded" : "going_away";
-    const welcome = this.hasRoom();
-    const audience = this.#audienceFor(subjects);
-    const client = new Client(socket, audience, this.#options, this.#meter, this.#clock, this);
+  accept(socket: ClientSocket, dialect: Dialect, request?: SubscriptionRequest): Conversation {
+    const { refusal } = this;
+    const { compresses } = socket;
+    // Until it has subscribed it belongs to those that want nothing.
+    const audience = this.#audiences.of({ dialect, compresses, subjects: [] });
+    const client = new Client(socket, dialect, audience, {
+      limits: this.#options,
+      meter: this.#meter,
+      clock: this.#clock,
+      watcher: this,
+    });
     this.#clients.add(client);
     this.#meter.clientsTotal++;
     this.#meter.clientsActive++;
     this.#sweeper.start();
-    if (!welcome) client.end(refused);
-    return client;
+    const conversation = new Conversation(client, this.#options, this.#meter, this.#subscribing);
+    if (refusal !== undefined) {
+      client.end(refusal === "closed" ? "going_away" : "overloaded");
+      return conversation;
+    }
+    this.#welcome(client);
+    if (request !== undefined) this.#subscribing.subscribe(client, request);
+    return conversation;
   }
 
   /** Sends a message to every client that wants it. */
-  publish(message: SourceMessage): void {
+  message(message: SourceMessage): void {
     const meter = this.#meter;
     const wallMs = this.#clock.wallMs();
     const size = message.data.length;
@@ -122,31 +167,45 @@ export class Broadcaster implements ClientWatcher {
     meter.bytesReceived += size;
     meter.messageBytes.add(size);
     meter.lastMessageMs = wallMs;
-    const serial = ++this.#serial;
-    if (this.#clients.size === 0) return;
+    const sequence = ++this.#sequence;
 
-    // One encoding serves all audiences, and a message that nobody wants has none.
+    // One encoding serves all audiences, and a message that nobody wants and nobody keeps has none.
     let envelope: Envelope | undefined;
-    const give = (audience: Audience): void => {
-      if (audience.lastSerial === serial) return;
-      audience.lastSerial = serial;
-      envelope ??= this.#encoder.encode(message, `${this.#epoch}:${serial}`, wallMs);
-      audience.add(envelope);
-      if (audience.pendingBytes >= FLUSH_BYTES) this.#flushAudience(audience);
+    const encode = (): Envelope => {
+      envelope ??= this.#encoder.encode(message, { origin: this.#origin, sequence }, wallMs);
+      return envelope;
     };
-    if (this.#unfiltered !== undefined) give(this.#unfiltered);
-    this.#filtered.match(message.subject, give);
-    if (envelope !== undefined) this.#scheduleFlush();
+    if (this.#ring.keeps) this.#ring.push(encode());
+    if (this.#clients.size === 0) return;
+    this.#audiences.match(message.subject, (audience) => {
+      if (audience.lastSerial === sequence) return;
+      audience.lastSerial = sequence;
+      if (audience.add(encode())) this.#pending.push(audience);
+      if (audience.pendingBytes >= FLUSH_BYTES) this.#flushAudience(audience);
+    });
+    if (meter.queuedBytes > this.#options.maxTotalQueueBytes) this.#governor.relieve(this.#queued);
+    if (this.#pending.length > 0) this.#timer.schedule();
+  }
+
+  status(status: SourceStatus): void {
+    this.#upstream.status(status);
+  }
+
+  /** The source says that a pattern's messages arrive from now on. */
+  arrives(pattern: string): void {
+    this.#demand.arrives(pattern);
   }
 
   /** Writes all that waits for a flush. */
   flush(): void {
-    this.#cancelFlush?.();
-    this.#cancelFlush = undefined;
-    const startMs = this.#clock.nowMs();
-    for (const audience of this.#audiences.values()) this.#flushAudience(audience);
-    this.#lastFlushMs = this.#clock.nowMs();
-    this.#meter.broadcastSeconds.add((this.#lastFlushMs - startMs) / 1000);
+    const startMs = this.#timer.begins();
+    const pending = this.#pending;
+    this.#pending = [];
+    for (const audience of pending) this.#flushAudience(audience);
+    const hungry = [...this.#hungry];
+    this.#hungry.clear();
+    for (const client of hungry) client.feed();
+    this.#meter.broadcastSeconds.add((this.#timer.ends() - startMs) / 1000);
   }
 
   /**
@@ -161,27 +220,42 @@ export class Broadcaster implements ClientWatcher {
       await new Promise<void>((resolve) => this.#whenEmpty.push(resolve));
     }
     this.#sweeper.stop();
+    this.#demand.stop();
+    this.#timer.stop();
   }
 
-  /** @internal A client tells that it lags, or no longer does. */
-  lags(client: Client, lagging: boolean): void {
-    if (lagging) this.#lagging.add(client);
-    else this.#lagging.delete(client);
+  /** @internal */
+  queues(client: Client, queued: boolean): void {
+    if (queued) this.#queued.add(client);
+    else this.#queued.delete(client);
   }
 
-  /** @internal A client tells that its connection is over. */
+  /** @internal */
+  hungers(client: Client): void {
+    this.#hungry.add(client);
+    this.#timer.schedule();
+  }
+
+  /** @internal */
+  left(audience: Audience): void {
+    this.#audiences.forget(audience);
+  }
+
+  /** @internal */
   ended(client: Client, reason: DisconnectReason): void {
     this.#clients.delete(client);
+    this.#hungry.delete(client);
     if (client.state === "closing") this.#closing.add(client);
     this.#meter.clientsActive--;
     this.#meter.countDisconnect(reason);
     if (reason in CLOSE && reason !== "going_away") {
       this.#incidents.cut(reason as CloseCause, client.socket.remoteAddress);
     }
-    if (client.audience.size === 0) this.#forget(client.audience);
+    this.#subscribing.forget(client);
+    this.#audiences.forget(client.audience);
   }
 
-  /** @internal A client tells that its socket is closed. */
+  /** @internal */
   gone(client: Client): void {
     this.#closing.delete(client);
     if (this.#clients.size + this.#closing.size > 0) return;
@@ -189,30 +263,21 @@ export class Broadcaster implements ClientWatcher {
     for (const resolve of this.#whenEmpty.splice(0)) resolve();
   }
 
-  #audienceFor(subjects: readonly string[] | undefined): Audience {
-    const topic = subjects === undefined ? "*" : [...new Set(subjects)].sort().join(",");
-    let audience = this.#audiences.get(topic);
-    if (audience === undefined) {
-      audience = new Audience(topic, subjects, this.#fanout, this.#meter);
-      this.#audiences.set(topic, audience);
-      if (subjects === undefined) this.#unfiltered = audience;
-      else for (const subject of subjects) this.#filtered.add(subject, audience);
-    }
-    return audience;
+  get #last(): Position {
+    return { origin: this.#origin, sequence: this.#sequence };
   }
 
-  #forget(audience: Audience): void {
-    this.#audiences.delete(audience.topic);
-    if (audience === this.#unfiltered) this.#unfiltered = undefined;
-    for (const subject of audience.subjects ?? []) this.#filtered.remove(subject, audience);
-  }
-
-  /** At once when the last flush is longer ago than the interval, otherwise when that time is up. */
-  #scheduleFlush(): void {
-    if (this.#cancelFlush !== undefined) return;
-    const flush = (): void => this.flush();
-    const waitMs = this.#lastFlushMs + this.#options.flushIntervalMs - this.#clock.nowMs();
-    this.#cancelFlush = waitMs > 0 ? this.#clock.after(waitMs, flush) : this.#clock.soon(flush);
+  #welcome(client: Client): void {
+    const { pingIntervalMs, maxFrameBytes, maxSubscriptions } = this.#options;
+    client.tell({
+      type: "welcome",
+      session: crypto.randomUUID(),
+      version: this.#parts.version,
+      server_time: this.#clock.wallMs(),
+      ping_interval_ms: pingIntervalMs,
+      upstream: this.#upstream.state,
+      limits: { max_frame_bytes: maxFrameBytes, max_subscriptions: maxSubscriptions },
+    });
   }
 
   #flushAudience(audience: Audience): void {

@@ -1,37 +1,137 @@
-/** What a plain client may tell the server; everything else in the frame is ignored. */
+import { POLICIES, type Policy } from "./policy.ts";
+import { subjectFault } from "./subject.ts";
+
+/** What a client may tell the server; everything else in the frame is ignored. */
 export type ClientFrame =
-  | { readonly type: "ack"; readonly id: string }
-  | { readonly type: "nack"; readonly id: string }
-  | { readonly type: "slow" }
-  | { readonly type: "ok" };
+  | { readonly type: "ack" | "nack"; readonly id: string }
+  | { readonly type: "slow" | "ok" }
+  | V1Frame;
+
+/** What only a client of the `spillway.v1.json` dialect may. */
+export type V1Frame =
+  | {
+      readonly type: "subscribe";
+      readonly id: string;
+      readonly subjects: readonly string[];
+      readonly policy?: Policy | undefined;
+      readonly maxRate?: number | undefined;
+      readonly after?: string | undefined;
+    }
+  | { readonly type: "unsubscribe"; readonly sub: string }
+  | { readonly type: "ping"; readonly id?: string | undefined };
+
+export type ClientFrameType = ClientFrame["type"];
+
+/** Why a frame was not understood, in words for whoever wrote the client. */
+export interface FrameFault {
+  readonly type: "fault";
+  readonly code: "malformed" | "invalid_subject" | "unsupported";
+  readonly message: string;
+  /** That of the request, where it could be read. */
+  readonly id?: string | undefined;
+}
+
+/** A name that a client gives, and is told again, is no longer than this. */
+export const MAX_ID_LENGTH = 128;
+export const MAX_RATE = 1000;
+/** A subscription may have so many patterns. */
+export const MAX_PATTERNS = 64;
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/**
- * Reads a frame that a client sent; binary frames are read like text.
- *
- * @returns `undefined` when it is malformed: no JSON object, an unknown `type`, an `ack` or
- * `nack` without an `id`.
- */
-export function readClientFrame(data: string | Uint8Array): ClientFrame | undefined {
+/** Reads a frame that a client sent; binary frames are read like text. */
+export function readClientFrame(
+  data: string | Uint8Array,
+  dialect: "plain" | "v1",
+): ClientFrame | FrameFault {
   let value: unknown;
   try {
     value = JSON.parse(typeof data === "string" ? data : decoder.decode(data));
   } catch {
-    return undefined;
+    return fault("a frame is one JSON object");
   }
-  if (typeof value !== "object" || value === null) return undefined;
-  const { type, id } = value as Record<string, unknown>;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return fault("a frame is one JSON object");
+  }
+  const fields = value as Record<string, unknown>;
+  const { type, id } = fields;
   switch (type) {
     case "ack":
     case "nack":
-      return typeof id === "string" ? { type, id } : undefined;
+      return typeof id === "string" ? { type, id } : fault(`"${type}" needs the "id" of a message`);
     case "slow":
     case "ok":
       return { type };
     default:
-      return undefined;
+      return dialect === "v1" ? readV1Frame(fields) : fault('"type" is not one of this dialect');
   }
+}
+
+function readV1Frame(fields: Record<string, unknown>): ClientFrame | FrameFault {
+  const { type, id, sub } = fields;
+  switch (type) {
+    case "subscribe":
+      if (!isName(id))
+        return fault(`"subscribe" needs an "id" of 1 to ${MAX_ID_LENGTH} characters`);
+      return readSubscribe(id, fields);
+    case "unsubscribe":
+      return isName(sub) ? { type, sub } : fault('"unsubscribe" needs the "sub" of a subscription');
+    case "ping":
+      if (id === undefined) return { type };
+      return isName(id) ? { type, id } : fault(`"id" has 1 to ${MAX_ID_LENGTH} characters`);
+    default:
+      return fault('"type" is not one of this dialect', isName(id) ? id : undefined);
+  }
+}
+
+function readSubscribe(id: string, fields: Record<string, unknown>): ClientFrame | FrameFault {
+  const { subjects, policy, max_rate: maxRate, from, mode } = fields;
+  if (!Array.isArray(subjects) || subjects.length < 1 || subjects.length > MAX_PATTERNS) {
+    return fault(`"subjects" is a list of 1 to ${MAX_PATTERNS} subjects`, id);
+  }
+  for (const subject of subjects) {
+    const why = typeof subject === "string" ? subjectFault(subject, true) : "must be a text";
+    if (why === undefined) continue;
+    const message = `subject ${JSON.stringify(subject)?.slice(0, 200)} ${why}`;
+    return { type: "fault", code: "invalid_subject", message, id };
+  }
+  if (policy !== undefined && !isPolicy(policy)) {
+    return fault(`"policy" is one of ${POLICIES.join(", ")}`, id);
+  }
+  if (maxRate !== undefined && !isRate(maxRate)) {
+    return fault(`"max_rate" is more than 0 and at most ${MAX_RATE} messages per second`, id);
+  }
+  if (mode !== undefined && mode !== "at-most-once") {
+    return fault('"mode" can only be "at-most-once" here', id, "unsupported");
+  }
+  const start = readStart(from);
+  if (start === undefined) {
+    return fault('"from" can only be "new" or {"after":"<id>"} here', id, "unsupported");
+  }
+  return { type: "subscribe", id, subjects, policy, maxRate, ...start };
+}
+
+/** Where a subscription begins: `undefined` when that is not served. */
+function readStart(from: unknown): { after?: string } | undefined {
+  if (from === undefined || from === "new") return {};
+  if (typeof from !== "object" || from === null || !("after" in from)) return undefined;
+  return isName(from.after) ? { after: from.after } : undefined;
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === "string" && value.length > 0 && value.length <= MAX_ID_LENGTH;
+}
+
+function isPolicy(value: unknown): value is Policy {
+  return POLICIES.some((policy) => policy === value);
+}
+
+function isRate(value: unknown): value is number {
+  return typeof value === "number" && value > 0 && value <= MAX_RATE;
+}
+
+function fault(message: string, id?: string, code: FrameFault["code"] = "malformed"): FrameFault {
+  return { type: "fault", code, message, id };
 }
 
 /** Whether a frame is longer than so many bytes in UTF-8, without encoding it where its length tells. */

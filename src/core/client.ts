@@ -1,195 +1,180 @@
 import type { Audience } from "./audience.ts";
-import { isLongerThan, readClientFrame } from "./client-frame.ts";
-import type { Clock } from "./clock.ts";
+import type { ClientParts, ClientState } from "./client-watcher.ts";
+import { ENDED_AS, farewell } from "./close-cause.ts";
+import type { Dialect } from "./dialect.ts";
 import type { Envelope } from "./envelope.ts";
-import type { DisconnectReason, DropReason, ErrorKind, Meter } from "./meter.ts";
-import { PrivateQueue } from "./queue.ts";
+import { Liveness } from "./liveness.ts";
+import type { DropReason, Meter } from "./meter.ts";
+import { Outlet } from "./outlet.ts";
+import { Pacer } from "./pacer.ts";
+import { packItems } from "./pack-items.ts";
+import type { Policy } from "./policy.ts";
+import { PrivateQueue, type QueueItem } from "./queue.ts";
+import type { ServerFrame } from "./server-frame.ts";
 import { CLOSE, type ClientSocket, type CloseCause } from "./socket.ts";
+import { firstThatWants, type Subscription } from "./subscription.ts";
+import type { TextFrame } from "./text-frame.ts";
 
-/** The bounds that every client lives within. */
-export interface ClientLimits {
-  /** More unsent bytes than this, and a client leaves the fast path for a queue of its own. */
-  readonly highWaterBytes: number;
-  /** With no more than this it is fed from its queue, and comes back when that is empty. */
-  readonly lowWaterBytes: number;
-  /** The queue's bounds; past either the client is disconnected with 4510. */
-  readonly maxQueueBytes: number;
-  readonly maxQueueMessages: number;
-  /** A client whose buffer does not move for so long is disconnected with 4511. */
-  readonly writeTimeoutMs: number;
-  /** How often a client is pinged. */
-  readonly pingIntervalMs: number;
-  /** A client of whom nothing was heard for so long, pongs included, is disconnected with 4513. */
-  readonly readTimeoutMs: number;
-  /** A longer frame from a client closes its connection with 1009. */
-  readonly maxFrameBytes: number;
-  /** So many malformed frames are ignored; the next one closes the connection with 4400. */
-  readonly maxMalformedFrames: number;
-}
-
-/**
- * How a client stands.
- *
- * - `"live"`: it keeps up, and gets what its audience gets.
- * - `"lagging"`: it does not, and is fed from its own queue.
- * - `"closing"`: the server has ended the connection, the peer has not yet confirmed.
- * - `"closed"`: over.
- */
-export type ClientState = "live" | "lagging" | "closing" | "closed";
-
-/** What a client that ends, by whoever's will, is counted as. */
-const ENDED_AS: Partial<Record<CloseCause, { error: ErrorKind; drop?: DropReason }>> = {
-  frame_too_big: { error: "frame_too_big" },
-  malformed: { error: "malformed_frame" },
-  slow_consumer: { error: "slow_consumer", drop: "slow_consumer" },
-  write_timeout: { error: "write_timeout", drop: "write_timeout" },
-  no_pong: { error: "no_pong" },
-  overloaded: { error: "overloaded" },
-};
-
-/** Whom a client tells of its end. */
-export interface ClientWatcher {
-  /** The client went over to a queue of its own, or came back. */
-  lags(client: Client, lagging: boolean): void;
-  /** The connection is over, by the server's will or the peer's: called once, first. */
-  ended(client: Client, reason: DisconnectReason): void;
-  /** The socket is closed: called once, last. */
-  gone(client: Client): void;
-}
-
-/** One connection: its state, its queue when it lags, and whether it is alive. */
+/** One connection: what it gets, and its queue when it does not keep up. */
 export class Client {
   readonly socket: ClientSocket;
-  readonly audience: Audience;
+  readonly dialect: Dialect;
+  audience: Audience;
   state: ClientState = "live";
+  /** In effect, by what the client calls them. */
+  readonly subscriptions = new Map<string, Subscription>();
   /** When a connection in state `"closing"` is dropped without the peer's consent. */
   closingUntilMs = 0;
 
-  readonly #limits: ClientLimits;
+  readonly #parts: ClientParts;
   readonly #meter: Meter;
-  readonly #clock: Clock;
-  readonly #watcher: ClientWatcher;
-  /** What waits while the client lags; most clients never do. */
+  readonly #outlet: Outlet;
+  readonly #liveness: Liveness;
+  /** What waits for it; most clients never have one. */
   #queue: PrivateQueue | undefined;
-  #lastHeardMs: number;
-  #lastPingMs: number;
-  #malformedFrames = 0;
+  #lagging = false;
+  #pacers: Map<Subscription, Pacer> | undefined;
+  /** The last message that it was sent other than with its audience. */
+  #lastSent: Envelope | undefined;
+  /** `audience.lastSent` when it joined. */
+  #sentBefore: Envelope | undefined;
 
-  /** `audience.writtenBytes` when this client joined the topic. */
-  #joinedAtBytes: number;
-  /** Bytes handed to the socket since the connection began, but for those since it last joined. */
-  #handedBytes = 0;
-  /** Of the bytes handed over, those that the kernel had taken when last seen to move. */
-  #takenBytes = 0;
-  #takenAtMs: number;
-
-  constructor(
-    socket: ClientSocket,
-    audience: Audience,
-    limits: ClientLimits,
-    meter: Meter,
-    clock: Clock,
-    watcher: ClientWatcher,
-  ) {
+  constructor(socket: ClientSocket, dialect: Dialect, audience: Audience, parts: ClientParts) {
     this.socket = socket;
+    this.dialect = dialect;
     this.audience = audience;
-    this.#limits = limits;
-    this.#meter = meter;
-    this.#clock = clock;
-    this.#watcher = watcher;
-    const nowMs = clock.nowMs();
-    this.#lastHeardMs = nowMs;
-    this.#lastPingMs = nowMs;
-    this.#takenAtMs = nowMs;
-    // What was published before this client came is not meant for it.
-    audience.flush();
-    this.#joinedAtBytes = audience.writtenBytes;
-    audience.live.add(this);
-    socket.join(audience.topic);
+    this.#parts = parts;
+    this.#meter = parts.meter;
+    const nowMs = parts.clock.nowMs();
+    this.#outlet = new Outlet(socket, nowMs);
+    this.#liveness = new Liveness(socket, parts.limits, nowMs);
+    this.#join();
+  }
+
+  get isOver(): boolean {
+    return this.state === "closing" || this.state === "closed";
+  }
+
+  get queuedBytes(): number {
+    return this.#queue?.bytes ?? 0;
   }
 
   /** Anything that came from the peer is a sign of life: data, a ping, a pong. */
   heard(): void {
-    this.#lastHeardMs = this.#clock.nowMs();
+    this.#liveness.heard(this.#parts.clock.nowMs());
   }
 
-  /** Takes in what the client sent. In at-most-once its answers are counted, and change nothing. */
-  receive(data: string | Uint8Array): void {
-    if (this.state === "closing" || this.state === "closed") return;
-    this.heard();
-    if (isLongerThan(data, this.#limits.maxFrameBytes)) {
-      this.end("frame_too_big");
-      return;
-    }
-    const frame = readClientFrame(data);
-    if (frame !== undefined) {
-      this.#meter.clientFrames[frame.type]++;
-      return;
-    }
-    this.#malformedFrames++;
-    if (this.#malformedFrames > this.#limits.maxMalformedFrames) this.end("malformed");
-    else this.#meter.countError("malformed_frame", "a client sent a malformed frame");
+  /** Takes a subscription into effect; from now on the client belongs to that audience. */
+  add(subscription: Subscription, audience: Audience): void {
+    this.subscriptions.set(subscription.id, subscription);
+    this.#moveTo(audience);
+    if (subscription.maxRate === undefined) return;
+    const pacer = new Pacer(subscription.maxRate, this.#parts.clock, this.#meter, (envelopes) => {
+      for (const envelope of envelopes) this.#take(envelope, subscription.policy);
+    });
+    this.#pacers ??= new Map();
+    this.#pacers.set(subscription, pacer);
+    this.#needQueue();
   }
 
-  /** Takes a message for later, because the client lags. */
+  remove(subscription: Subscription, audience: Audience): void {
+    this.subscriptions.delete(subscription.id);
+    this.#moveTo(audience);
+    this.#pacers?.get(subscription)?.clear("abandoned");
+    this.#pacers?.delete(subscription);
+    if (this.state === "queued") this.#parts.watcher.hungers(this);
+  }
+
+  /** Sends what the client has missed before anything that comes from now on. */
+  replay(missed: readonly Envelope[], subscription: Subscription): void {
+    this.#meter.offered += missed.length;
+    this.#needQueue().replay(missed, subscription.policy, this.#parts.clock.nowMs());
+    this.#parts.watcher.hungers(this);
+  }
+
+  /** Takes a message for later, because the client has a queue. */
   enqueue(envelope: Envelope): void {
     this.#meter.offered++;
-    if (this.#queue?.push(envelope)) {
-      this.#meter.queued++;
-      this.#meter.queuedBytes += envelope.byteLength;
-    } else {
-      this.#meter.dropped.slow_consumer++;
+    const subscription = firstThatWants(this.subscriptions, envelope.subject);
+    const pacer = subscription && this.#pacers?.get(subscription);
+    if (pacer !== undefined) pacer.add(envelope);
+    else this.#take(envelope, subscription?.policy ?? "disconnect");
+  }
+
+  /** Tells the client something at once, before what is queued. */
+  tell(frame: ServerFrame): void {
+    if (this.isOver || !this.dialect.tells) return;
+    // Whoever asks without reading the answers must not fill the memory with them.
+    if (this.#outlet.bufferedBytes > 2 * this.#parts.limits.highWaterBytes) {
       this.end("slow_consumer");
+      return;
     }
+    if (this.state === "live") this.audience.flush();
+    this.#outlet.write([this.dialect.notice(frame)]);
+    if (frame.type === "gap") this.#meter.gaps++;
+  }
+
+  /** Tells the client something in its place among the messages. */
+  note(frame: ServerFrame): void {
+    if (this.#queue === undefined) this.tell(frame);
+    else if (this.dialect.tells) this.#queue.note(frame);
+    if (this.state === "queued" && !this.#lagging) this.#parts.watcher.hungers(this);
   }
 
   /** Sees to it that the client is alive: pings it when that is due, ends it when it is silent. */
   checkLife(nowMs: number): void {
-    // Without a ping of ours nobody owes us a pong: there the runtime ends dead connections.
-    if (this.socket.ping === undefined) return;
-    if (nowMs - this.#lastHeardMs > this.#limits.readTimeoutMs) {
-      this.end("no_pong");
-    } else if (nowMs - this.#lastPingMs >= this.#limits.pingIntervalMs) {
-      this.#lastPingMs = nowMs;
-      this.socket.ping();
-    }
+    if (!this.#liveness.check(nowMs)) this.end("no_pong");
   }
 
   /** Looks at what the socket has buffered, and moves the client to where it belongs. */
   checkLag(nowMs: number): void {
-    const buffered = this.socket.bufferedBytes();
-    const taken = this.#totalHandedBytes() - buffered;
-    if (buffered === 0 || taken > this.#takenBytes) {
-      this.#takenBytes = taken;
-      this.#takenAtMs = nowMs;
-    } else if (nowMs - this.#takenAtMs > this.#limits.writeTimeoutMs) {
+    if (this.isOver) return;
+    const buffered = this.#outlet.bufferedBytes;
+    if (this.#outlet.stalledMs(nowMs) > this.#parts.limits.writeTimeoutMs)
       this.end("write_timeout");
-      return;
-    }
-    if (this.state === "live" && buffered > this.#limits.highWaterBytes) this.#leaveAudience();
-    else if (this.state === "lagging" && buffered <= this.#limits.lowWaterBytes) this.#feed();
+    else if (this.#queue?.expire(nowMs) === false) this.end("slow_consumer");
+    else if (!this.#lagging && buffered > this.#parts.limits.highWaterBytes)
+      this.#fallBehind(buffered);
+    else if (this.state === "queued") this.feed();
   }
 
-  /** The whole process stood still for so long: what the peer sent meanwhile is still unread. */
   excuse(pausedMs: number): void {
-    this.#lastHeardMs += pausedMs;
-    this.#takenAtMs += pausedMs;
+    this.#liveness.excuse(pausedMs);
+    this.#outlet.excuse(pausedMs);
+  }
+
+  /** From the queue to the socket, as much as it takes, and back to the audience when nothing is left. */
+  feed(): void {
+    const queue = this.#queue;
+    if (queue === undefined) return;
+    const { lowWaterBytes, highWaterBytes } = this.#parts.limits;
+    while (!queue.isEmpty) {
+      const buffered = this.#outlet.bufferedBytes;
+      if (buffered > lowWaterBytes) return;
+      if (!this.#send(queue.take(highWaterBytes - buffered))) return;
+    }
+    if (this.#lagging) {
+      if (this.#outlet.bufferedBytes > lowWaterBytes) return;
+      this.#lagging = false;
+      this.#meter.clientsLagging--;
+      this.tell({ type: "ok" });
+    }
+    if (this.state === "queued" && !this.#pacers?.size) this.#rejoin();
   }
 
   /** The server ends the connection. State first, calls out last: the socket may answer at once. */
   end(cause: CloseCause): void {
-    if (this.state === "closing" || this.state === "closed") return;
+    if (this.isOver) return;
     const { error, drop } = ENDED_AS[cause] ?? {};
-    // What was meant for the client goes out before the close frame does.
-    if (this.state === "live") this.audience.flush();
+    const { code, reason } = CLOSE[cause];
     this.#leave(drop ?? "abandoned");
     this.state = "closing";
-    this.closingUntilMs = this.#clock.nowMs() + this.#limits.writeTimeoutMs;
-    const { code, reason } = CLOSE[cause];
+    this.closingUntilMs = this.#parts.clock.nowMs() + this.#parts.limits.writeTimeoutMs;
     if (error !== undefined) {
       this.#meter.countError(error, `closed ${this.socket.remoteAddress} with ${code}: ${reason}`);
     }
-    this.#watcher.ended(this, cause);
+    this.#parts.watcher.ended(this, cause);
+    this.#outlet.write(this.#lastWords(cause));
     this.socket.close(code, reason);
     // Whoever has not read for so long will not read a close frame either.
     if (cause === "write_timeout") this.socket.terminate();
@@ -211,85 +196,105 @@ export class Client {
       const error = cause && ENDED_AS[cause]?.error;
       if (error)
         this.#meter.countError(error, `${this.socket.remoteAddress}: ${CLOSE[cause].reason}`);
-      this.#watcher.ended(this, cause ?? (code === 1006 || code === 0 ? "vanished" : "client"));
+      this.#parts.watcher.ended(
+        this,
+        cause ?? (code === 1006 || code === 0 ? "vanished" : "client"),
+      );
     }
-    this.#watcher.gone(this);
+    this.#parts.watcher.gone(this);
   }
 
-  #totalHandedBytes(): number {
-    const joined = this.state === "live" ? this.audience.writtenBytes - this.#joinedAtBytes : 0;
-    return this.#handedBytes + joined;
+  #take(envelope: Envelope, policy: Policy): void {
+    if (this.#queue?.push(envelope, policy, this.#parts.clock.nowMs())) {
+      if (!this.#lagging) this.#parts.watcher.hungers(this);
+      return;
+    }
+    this.#meter.dropped.slow_consumer++;
+    this.end("slow_consumer");
   }
 
-  /** From the fast path to the queue, after what was meant for it there. */
-  #leaveAudience(): void {
-    this.audience.flush();
-    this.#handedBytes = this.#totalHandedBytes();
-    this.state = "lagging";
-    this.#queue = new PrivateQueue({
-      maxBytes: this.#limits.maxQueueBytes,
-      maxMessages: this.#limits.maxQueueMessages,
-    });
-    this.audience.live.delete(this);
-    this.audience.lagging.add(this);
+  /** Hands over what came out of the queue. @returns whether to go on. */
+  #send(items: readonly QueueItem[]): boolean {
+    const { frames, messages, bytes, gaps, last } = packItems(items, this.dialect);
+    this.#lastSent = last ?? this.#lastSent;
+    this.#meter.gaps += gaps;
+    if (!this.#outlet.write(frames)) {
+      // The peer is closing: its socket takes nothing more, and says so before it is closed.
+      this.#meter.dropped.abandoned += messages;
+      this.closed(1005);
+      return false;
+    }
+    this.#meter.sent += messages;
+    this.#meter.bytesSent += bytes;
+    // The socket may have closed while it was written to.
+    return this.state === "queued";
+  }
+
+  #fallBehind(bufferedBytes: number): void {
+    this.#needQueue();
+    this.#lagging = true;
     this.#meter.clientsLagging++;
-    this.#watcher.lags(this, true);
-    this.socket.leave(this.audience.topic);
+    this.tell({ type: "slow", buffered_bytes: bufferedBytes });
   }
 
-  /** From the queue to the socket, and back to the fast path when nothing is left. */
-  #feed(): void {
-    const queue = this.#queue;
-    while (queue !== undefined && queue.length > 0) {
-      const buffered = this.socket.bufferedBytes();
-      if (buffered > this.#limits.lowWaterBytes) return;
-      const bytesBefore = queue.bytes;
-      const envelopes = queue.take(this.#limits.highWaterBytes - buffered);
-      const bytes = bytesBefore - queue.bytes;
-      this.#meter.queued -= envelopes.length;
-      this.#meter.queuedBytes -= bytes;
-      if (this.socket.write(envelopes) === "refused") {
-        // The peer is closing: its socket takes nothing more, and says so before it is closed.
-        this.#meter.dropped.abandoned += envelopes.length;
-        this.closed(1005);
-        return;
-      }
-      this.#meter.sent += envelopes.length;
-      this.#meter.bytesSent += bytes;
-      this.#handedBytes += Math.max(0, this.socket.bufferedBytes() - buffered);
-      // The socket may have closed while it was written to.
-      if (this.state !== "lagging") return;
-    }
-    this.#rejoin();
+  /** From the audience to a queue, after what was meant for the client there. */
+  #needQueue(): PrivateQueue {
+    if (this.#queue !== undefined) return this.#queue;
+    this.#queue = new PrivateQueue(this.#parts.limits, this.#meter);
+    this.#part();
+    this.state = "queued";
+    this.audience.queued.add(this);
+    this.#parts.watcher.queues(this, true);
+    return this.#queue;
   }
 
   #rejoin(): void {
-    this.audience.flush();
-    this.#joinedAtBytes = this.audience.writtenBytes;
-    this.state = "live";
-    this.#noLongerLags();
-    this.audience.live.add(this);
-    this.socket.join(this.audience.topic);
-  }
-
-  /** Out of the audience, with what was queued counted as dropped. */
-  #leave(drop: DropReason): void {
-    if (this.state === "live") {
-      this.audience.live.delete(this);
-      this.socket.leave(this.audience.topic);
-      return;
-    }
-    const { length = 0, bytes = 0 } = this.#queue ?? {};
-    this.#meter.queued -= length;
-    this.#meter.queuedBytes -= bytes;
-    this.#meter.dropped[drop] += length;
-    this.#noLongerLags();
-  }
-
-  #noLongerLags(): void {
     this.#queue = undefined;
-    this.audience.lagging.delete(this);
-    this.#meter.clientsLagging--;
-    this.#watcher.lags(this, false);
+    this.audience.queued.delete(this);
+    this.state = "live";
+    this.#parts.watcher.queues(this, false);
+    this.#join();
+  }
+
+  #moveTo(audience: Audience): void {
+    const before = this.audience;
+    if (before === audience) return;
+    if (this.state === "live") this.#part();
+    else before.queued.delete(this);
+    this.audience = audience;
+    if (this.state === "live") this.#join();
+    else audience.queued.add(this);
+    this.#parts.watcher.left(before);
+  }
+
+  #join(): void {
+    this.#outlet.join(this.audience);
+    this.audience.live.add(this);
+    this.#sentBefore = this.audience.lastSent;
+  }
+
+  /** Out of the audience's topic, after what was meant for the client there. */
+  #part(): void {
+    this.#outlet.leave();
+    this.audience.live.delete(this);
+    if (this.audience.lastSent !== this.#sentBefore) this.#lastSent = this.audience.lastSent;
+  }
+
+  /** Out of everything, with what was queued counted as dropped. */
+  #leave(drop: DropReason): void {
+    if (this.state === "live") this.#part();
+    else this.audience.queued.delete(this);
+    for (const pacer of this.#pacers?.values() ?? []) pacer.clear(drop);
+    this.#queue?.clear(drop);
+    if (this.#lagging) this.#meter.clientsLagging--;
+    if (this.#queue !== undefined) this.#parts.watcher.queues(this, false);
+    this.#lagging = false;
+    this.#queue = undefined;
+  }
+
+  /** What a client that is told things is told before its connection is closed. */
+  #lastWords(cause: CloseCause): readonly TextFrame[] {
+    if (!this.dialect.tells || cause === "write_timeout") return [];
+    return [this.dialect.notice(farewell(cause, this.#lastSent))];
   }
 }

@@ -1,7 +1,21 @@
+import type { ClientFrameType } from "./client-frame.ts";
 import type { CloseCause } from "./socket.ts";
 
-/** Why a message that was accepted for a client will not reach it. */
-export type DropReason = "slow_consumer" | "write_timeout" | "abandoned";
+/**
+ * Why a message that was accepted for a client will not reach it.
+ *
+ * - `"slow_consumer"`, `"write_timeout"`, `"overloaded"`: queued for a client that was cut for it.
+ * - `"drop_oldest"`, `"drop_newest"`, `"expired"`: left out by its policy, and declared in a gap.
+ * - `"abandoned"`: queued when the connection ended.
+ */
+export type DropReason =
+  | "slow_consumer"
+  | "write_timeout"
+  | "overloaded"
+  | "drop_oldest"
+  | "drop_newest"
+  | "expired"
+  | "abandoned";
 
 /** How a connection ended: the server's cause, or the peer's doing. */
 export type DisconnectReason = CloseCause | "client" | "vanished";
@@ -42,7 +56,7 @@ export class Distribution {
  * (`/metrics`, health, data flow) reads them when asked.
  *
  * Every counter only grows. The ledger balances at every moment:
- * `offered = sent + queued + the sum of dropped`.
+ * `offered = sent + queued + conflated + the sum of dropped`.
  */
 export class Meter {
   /** Messages that the source handed over, and their data's bytes. */
@@ -54,14 +68,24 @@ export class Meter {
   sent = 0;
   /** Bytes of envelopes in `sent`. */
   bytesSent = 0;
-  /** Deliveries that wait in private queues now, and their bytes (not a counter). */
+  /** Deliveries that wait in private queues and pacers now, and their bytes (not a counter). */
   queued = 0;
   queuedBytes = 0;
   readonly dropped: Record<DropReason, number> = {
     slow_consumer: 0,
     write_timeout: 0,
+    overloaded: 0,
+    drop_oldest: 0,
+    drop_newest: 0,
+    expired: 0,
     abandoned: 0,
   };
+  /** Superseded by a later value of their subject before they were sent. */
+  conflated = 0;
+  /** Gap frames that clients were sent. */
+  gaps = 0;
+  /** Clients that came back to where they were, in full or with a gap. */
+  resumed = 0;
 
   clientsTotal = 0;
   /** Connected now (not a counter). */
@@ -71,11 +95,14 @@ export class Meter {
   readonly disconnections = new Map<DisconnectReason, number>();
 
   /** Frames from clients that were understood, by `type`. */
-  readonly clientFrames: Record<"ack" | "nack" | "slow" | "ok", number> = {
+  readonly clientFrames: Record<ClientFrameType, number> = {
     ack: 0,
     nack: 0,
     slow: 0,
     ok: 0,
+    subscribe: 0,
+    unsubscribe: 0,
+    ping: 0,
   };
 
   readonly errors = new Map<ErrorKind, number>();
@@ -105,6 +132,21 @@ export class Meter {
   }
 
   droppedTotal(): number {
-    return this.dropped.slow_consumer + this.dropped.write_timeout + this.dropped.abandoned;
+    return Object.values(this.dropped).reduce((sum, count) => sum + count, 0);
   }
+
+  /** What became of every delivery: `offered` is the sum of the others. */
+  ledger(): Ledger {
+    const { offered, sent, queued, conflated } = this;
+    return { offered, sent, queued, conflated, dropped: this.droppedTotal() };
+  }
+}
+
+/** Deliveries by what became of them. */
+export interface Ledger {
+  readonly offered: number;
+  readonly sent: number;
+  readonly queued: number;
+  readonly conflated: number;
+  readonly dropped: number;
 }

@@ -1,58 +1,239 @@
 import type { Envelope } from "./envelope.ts";
+import { Gap } from "./gap.ts";
+import type { DropReason, Meter } from "./meter.ts";
+import type { Policy, QueueBounds } from "./policy.ts";
+import type { ServerFrame } from "./server-frame.ts";
 
-export interface QueueBounds {
-  readonly maxBytes: number;
-  readonly maxMessages: number;
+/** A value that has waited for so long keeps its turn, however often its subject changes. */
+const TURN_MS = 1000;
+
+interface Entry {
+  /** A message, the messages left out here, or a notice; nothing when a later value superseded it. */
+  content: Envelope | Gap | ServerFrame | undefined;
+  readonly policy: Policy;
+  /** How many earlier values of its subject it stands for. */
+  readonly superseded: number;
+  /** Since when something of its subject waits in its place. */
+  readonly sinceMs: number;
 }
 
-/** What waits for one client that lags: first in, first out, within bounds. */
+/** What comes out of a queue, in order. */
+export type QueueItem = Envelope | ServerFrame;
+
+/**
+ * What waits for one client: first in, first out, within bounds that its policies keep. Counts what
+ * it holds and what it leaves out in the ledger.
+ */
 export class PrivateQueue {
   readonly #bounds: QueueBounds;
-  #envelopes: Envelope[] = [];
+  readonly #meter: Meter;
+  #entries: Entry[] = [];
   /** Where the oldest one stands; what is before it is gone. */
   #head = 0;
+  /** The messages that wait. */
+  #messages = 0;
   #bytes = 0;
+  /** What stands before the oldest message: what was left out there, and notices. */
+  #front: (Gap | ServerFrame)[] = [];
+  /** By subject, the entry that the next value may supersede. */
+  readonly #latest = new Map<string, Entry>();
 
-  constructor(bounds: QueueBounds) {
+  constructor(bounds: QueueBounds, meter: Meter) {
     this.#bounds = bounds;
+    this.#meter = meter;
   }
 
-  get length(): number {
-    return this.#envelopes.length - this.#head;
+  /** Whether there is nothing to send, gaps and notices included. */
+  get isEmpty(): boolean {
+    return this.#head === this.#entries.length && this.#front.length === 0;
+  }
+
+  get messages(): number {
+    return this.#messages;
   }
 
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Takes a message in, or returns `false` and leaves everything as it was: a bound is reached. */
-  push(envelope: Envelope): boolean {
-    if (this.length >= this.#bounds.maxMessages) return false;
-    // One message larger than the bound may wait alone: it must go somewhere.
-    if (this.length > 0 && this.#bytes + envelope.byteLength > this.#bounds.maxBytes) return false;
-    this.#envelopes.push(envelope);
-    this.#bytes += envelope.byteLength;
+  /**
+   * Takes a message in and does what its policy says where there is no room.
+   *
+   * @returns `false` when the client must be disconnected; then the message is not in.
+   */
+  push(envelope: Envelope, policy: Policy, nowMs: number): boolean {
+    let superseded = 0;
+    let sinceMs = nowMs;
+    if (policy === "conflate") {
+      const before = this.#latest.get(envelope.subject);
+      if (before !== undefined && nowMs - before.sinceMs < TURN_MS) {
+        superseded = before.superseded + 1;
+        sinceMs = before.sinceMs;
+        this.#supersede(before);
+      }
+    }
+    while (!this.#hasRoomFor(envelope)) {
+      if (policy === "drop-newest") {
+        this.#leaveOutNewest(envelope);
+        return true;
+      }
+      if (policy === "disconnect" || !this.#leaveOutOldest("drop_oldest")) return false;
+    }
+    const entry = { content: envelope, policy, superseded, sinceMs };
+    this.#add(entry, envelope);
+    if (policy === "conflate") this.#latest.set(envelope.subject, entry);
     return true;
   }
 
-  /** Takes the oldest messages out, at least one and no more than fit into so many bytes. */
-  take(maxBytes: number): Envelope[] {
-    let bytes = 0;
-    let end = this.#head;
-    while (end < this.#envelopes.length) {
-      const next = this.#envelopes[end]!.byteLength;
-      if (end > this.#head && bytes + next > maxBytes) break;
-      bytes += next;
-      end++;
+  /** Takes in what a client that came back has missed: that much was kept for it anyhow. */
+  replay(envelopes: readonly Envelope[], policy: Policy, nowMs: number): void {
+    for (const envelope of envelopes) {
+      this.#add({ content: envelope, policy, superseded: 0, sinceMs: nowMs }, envelope);
     }
-    const taken = this.#envelopes.slice(this.#head, end);
-    this.#head = end;
-    this.#bytes -= bytes;
-    // Moving what is left to the front pays once half of the array is gone.
-    if (this.#head * 2 >= this.#envelopes.length) {
-      this.#envelopes = this.#envelopes.slice(this.#head);
+  }
+
+  /** Takes in a notice that must keep its place among the messages. */
+  note(frame: ServerFrame): void {
+    this.#entries.push({ content: frame, policy: "disconnect", superseded: 0, sinceMs: 0 });
+  }
+
+  /**
+   * Leaves out what has waited for too long.
+   *
+   * @returns `false` when the client must be disconnected instead.
+   */
+  expire(nowMs: number): boolean {
+    for (;;) {
+      const oldest = this.#oldest();
+      if (oldest === undefined || nowMs - oldest.sinceMs <= this.#bounds.maxQueueAgeMs) return true;
+      if (!this.#leaveOutOldest("expired")) return false;
+    }
+  }
+
+  /** Takes the oldest out: at least one message, and no more than fit into so many bytes. */
+  take(maxBytes: number): QueueItem[] {
+    const taken: QueueItem[] = this.#front.map((item) => (item instanceof Gap ? item.frame : item));
+    this.#front = [];
+    let bytes = 0;
+    for (; this.#head < this.#entries.length; this.#head++) {
+      const { content, superseded } = this.#entries[this.#head]!;
+      if (content === undefined) continue;
+      if (content instanceof Gap) {
+        taken.push(content.frame);
+      } else if ("type" in content) {
+        taken.push(content);
+      } else {
+        if (bytes > 0 && bytes + content.byteLength > maxBytes) break;
+        bytes += content.byteLength;
+        this.#forget(content, this.#entries[this.#head]!);
+        taken.push(superseded > 0 ? content.with("superseded", superseded) : content);
+      }
+    }
+    this.#compact();
+    return taken;
+  }
+
+  /** Gives up all messages. */
+  clear(reason: DropReason): void {
+    this.#meter.dropped[reason] += this.#messages;
+    this.#meter.queued -= this.#messages;
+    this.#meter.queuedBytes -= this.#bytes;
+    this.#messages = 0;
+    this.#bytes = 0;
+    this.#entries = [];
+    this.#head = 0;
+    this.#front = [];
+    this.#latest.clear();
+  }
+
+  #hasRoomFor({ byteLength }: Envelope): boolean {
+    // One message larger than the bound may wait alone: it must go somewhere.
+    if (this.#messages === 0) return true;
+    const { maxQueueMessages, maxQueueBytes } = this.#bounds;
+    return this.#messages < maxQueueMessages && this.#bytes + byteLength <= maxQueueBytes;
+  }
+
+  #add(entry: Entry, { byteLength }: Envelope): void {
+    this.#entries.push(entry);
+    this.#messages++;
+    this.#bytes += byteLength;
+    this.#meter.queued++;
+    this.#meter.queuedBytes += byteLength;
+  }
+
+  /** A message is no longer here; its entry may still be. */
+  #forget({ byteLength, subject }: Envelope, entry: Entry): void {
+    this.#messages--;
+    this.#bytes -= byteLength;
+    this.#meter.queued--;
+    this.#meter.queuedBytes -= byteLength;
+    if (this.#latest.get(subject) === entry) this.#latest.delete(subject);
+  }
+
+  #supersede(entry: Entry): void {
+    this.#forget(entry.content as Envelope, entry);
+    entry.content = undefined;
+    this.#meter.conflated++;
+    // Holes are closed when they are as many as messages.
+    if (this.#entries.length - this.#head > 2 * this.#messages + 64) {
+      this.#entries = this.#entries
+        .slice(this.#head)
+        .filter(({ content }) => content !== undefined);
       this.#head = 0;
     }
-    return taken;
+  }
+
+  #leaveOutNewest(envelope: Envelope): void {
+    this.#meter.dropped.drop_newest++;
+    const last = this.#entries.at(-1)?.content;
+    if (last instanceof Gap) {
+      last.add(envelope);
+      return;
+    }
+    this.#entries.push({
+      content: new Gap(envelope),
+      policy: "drop-newest",
+      superseded: 0,
+      sinceMs: 0,
+    });
+  }
+
+  /** The oldest message; what stood before it has gone to the front. */
+  #oldest(): Entry | undefined {
+    for (; this.#head < this.#entries.length; this.#head++) {
+      const entry = this.#entries[this.#head]!;
+      const { content } = entry;
+      if (content === undefined) continue;
+      if (content instanceof Gap) this.#leaveOutInFront(content);
+      else if ("type" in content) this.#front.push(content);
+      else return entry;
+    }
+    return undefined;
+  }
+
+  #leaveOutInFront(gap: Gap): void {
+    const last = this.#front.at(-1);
+    if (last instanceof Gap) last.join(gap);
+    else this.#front.push(gap);
+  }
+
+  /** @returns `false` when nothing may be left out: what is oldest is for a client to have, or to be cut. */
+  #leaveOutOldest(reason: "drop_oldest" | "expired"): boolean {
+    const entry = this.#oldest();
+    if (entry === undefined || entry.policy === "disconnect") return false;
+    const envelope = entry.content as Envelope;
+    this.#forget(envelope, entry);
+    this.#head++;
+    this.#meter.dropped[reason]++;
+    this.#leaveOutInFront(new Gap(envelope));
+    this.#compact();
+    return true;
+  }
+
+  /** Moving what is left to the front pays once half of the array is gone. */
+  #compact(): void {
+    if (this.#head * 2 < this.#entries.length) return;
+    this.#entries = this.#entries.slice(this.#head);
+    this.#head = 0;
   }
 }

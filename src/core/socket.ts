@@ -1,4 +1,4 @@
-import type { Envelope } from "./envelope.ts";
+import type { TextFrame } from "./text-frame.ts";
 
 /**
  * What became of frames that were handed to a {@linkcode ClientSocket}.
@@ -35,8 +35,10 @@ export type CloseCause = keyof typeof CLOSE;
 export interface ClientSocket {
   /** Where the client is, for logs. */
   readonly remoteAddress: string;
-  /** Writes one frame per envelope, all in as few system calls as the runtime can. */
-  write(envelopes: readonly Envelope[]): SendResult;
+  /** Whether permessage-deflate (RFC 7692) was agreed on. */
+  readonly compresses: boolean;
+  /** Writes text frames, all in as few system calls as the runtime can. */
+  write(frames: readonly TextFrame[]): SendResult;
   /** Bytes that were accepted and have not reached the kernel. */
   bufferedBytes(): number;
   /** From now on, what the {@linkcode Fanout} writes to the topic reaches this socket. */
@@ -45,13 +47,15 @@ export interface ClientSocket {
   leave(topic: string): void;
   /** Sends a ping (RFC 6455 §5.5.2). Absent where the runtime itself sees to it that dead peers are closed. */
   readonly ping?: () => void;
+  /** Whether nothing is ever heard of the peer, not even a pong, as with server-sent events. */
+  readonly mute?: boolean;
   /** Sends a close frame behind what is buffered. */
   close(code: number, reason: string): void;
   /** Drops the connection and what is buffered for it, as far as the runtime can. */
   terminate(): void;
 }
 
-/** What became of envelopes that were handed to a {@linkcode Fanout}. */
+/** What became of frames that were handed to a {@linkcode Fanout}. */
 export interface FanoutResult {
   /** By how many bytes a member's `bufferedBytes()` has grown if its peer reads nothing. */
   readonly grownBytes: number;
@@ -61,6 +65,10 @@ export interface FanoutResult {
 
 /** A runtime's best way to write the same bytes to many sockets. */
 export interface Fanout {
-  /** Writes one frame per envelope to every socket that joined the topic, in one write each. */
-  write(topic: string, envelopes: readonly Envelope[]): FanoutResult;
+  /**
+   * Writes text frames to every socket that joined the topic, in one write each.
+   *
+   * @param compress whether the topic's sockets agreed to permessage-deflate (RFC 7692).
+   */
+  write(topic: string, frames: readonly TextFrame[], compress: boolean): FanoutResult;
 }

@@ -23,10 +23,15 @@ export type SourceStatus =
   | { readonly state: "connecting"; readonly reason: string }
   | { readonly state: "connected"; readonly to: string };
 
-/** What a source calls. Both methods return at once and never throw. */
+/** What a source calls. All methods return at once and never throw. */
 export interface SourceListener {
   message(message: SourceMessage): void;
   status(status: SourceStatus): void;
+  /**
+   * What is published to the pattern from now on arrives. Told once for each `subscribe`, and again
+   * after each time that the source was cut off.
+   */
+  arrives(pattern: string): void;
 }
 
 /** Where messages come from. */
@@ -39,6 +44,13 @@ export interface MessageSource {
    * is `"connecting"`, and goes on trying until it is stopped.
    */
   start(listener: SourceListener): void;
+  /**
+   * Delivers what matches the pattern, too; patterns may overlap, and a message still comes once.
+   * Remembered while the source is cut off or not started. Each pattern is subscribed to once.
+   */
+  subscribe(pattern: string): void;
+  /** No longer delivers what only this pattern matches. */
+  unsubscribe(pattern: string): void;
   /**
    * Unsubscribes, delivers what is already under way, and lets go of every timer and socket.
    * Ends by itself within `timeoutMs`. May be called twice, and before `start`.

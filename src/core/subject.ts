@@ -29,6 +29,11 @@ export function subjectFault(subject: string, wildcards: boolean): string | unde
   return undefined;
 }
 
+/** Whether a pattern stands for more than one subject. */
+export function hasWildcard(pattern: string): boolean {
+  return /(?:^|\.)[*>](?:\.|$)/.test(pattern);
+}
+
 /** Whether a pattern (that may have wildcards) matches a subject (that has none). */
 export function subjectMatches(pattern: string, subject: string): boolean {
   const wanted = pattern.split(".");
@@ -102,4 +107,32 @@ export function carries(pattern: string, subject: string): boolean {
 /** Whether some of what a client's pattern asks for is carried for a pattern of the configuration. */
 export function exposes(pattern: string, asked: string): boolean {
   return subjectsIntersect(pattern, asked) && (isReserved(pattern) || !isReserved(asked));
+}
+
+/** The pattern of what both patterns match, or `undefined` when no subject is matched by both. */
+export function subjectIntersection(one: string, other: string): string | undefined {
+  if (!subjectsIntersect(one, other)) return undefined;
+  const tokens = one.split(".");
+  const otherTokens = other.split(".");
+  const shared: string[] = [];
+  for (let index = 0; index < Math.max(tokens.length, otherTokens.length); index++) {
+    const token = tokens[index];
+    const otherToken = otherTokens[index];
+    // Behind ">", which is the last of its pattern, the rest is the other's.
+    if (token === undefined || token === ">")
+      return [...shared, ...otherTokens.slice(index)].join(".");
+    if (otherToken === undefined || otherToken === ">") {
+      return [...shared, ...tokens.slice(index)].join(".");
+    }
+    shared.push(token === "*" ? otherToken : token);
+  }
+  return shared.join(".");
+}
+
+/** The first of a client's patterns of which nothing is carried; `undefined` asks for whatever is. */
+export function firstHidden(
+  exposed: readonly string[],
+  asked: readonly string[] | undefined,
+): string | undefined {
+  return asked?.find((subject) => !exposed.some((pattern) => exposes(pattern, subject)));
 }

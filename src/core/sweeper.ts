@@ -1,5 +1,6 @@
 import type { Audience } from "./audience.ts";
-import type { Client, ClientLimits } from "./client.ts";
+import type { Client } from "./client.ts";
+import type { ClientLimits } from "./client-watcher.ts";
 import type { Cancel, Clock } from "./clock.ts";
 import type { Meter } from "./meter.ts";
 
@@ -16,8 +17,8 @@ const SWEEP_INTERVAL_MS = 250;
 export interface ClientGroups {
   /** All that are served. */
   readonly open: ReadonlySet<Client>;
-  /** Those of them that lag. */
-  readonly lagging: ReadonlySet<Client>;
+  /** Those of them that have a queue of their own. */
+  readonly queued: ReadonlySet<Client>;
   /** Those that were ended, and whose peer has not confirmed. */
   readonly closing: ReadonlySet<Client>;
 }
@@ -85,7 +86,7 @@ export class Sweeper {
   }
 
   #schedule(): void {
-    const hurry = this.#drainUntilMs !== undefined || this.#groups.lagging.size > 0;
+    const hurry = this.#drainUntilMs !== undefined || this.#groups.queued.size > 0;
     const lagMs = this.#fed ? FED_INTERVAL_MS : LAG_INTERVAL_MS;
     const delayMs = hurry ? lagMs : this.#intervalMs;
     this.#dueMs = this.#clock.nowMs() + delayMs;
@@ -94,11 +95,11 @@ export class Sweeper {
 
   #tick(): void {
     const nowMs = this.#clock.nowMs();
-    const { open, lagging, closing } = this.#groups;
+    const { open, queued, closing } = this.#groups;
     const lateMs = nowMs - this.#dueMs;
     if (lateMs > PAUSE_MS) for (const client of open) client.excuse(lateMs);
     const sentBefore = this.#meter.sent;
-    for (const client of lagging) client.checkLag(nowMs);
+    for (const client of queued) client.checkLag(nowMs);
     this.#fed = this.#meter.sent !== sentBefore;
     if (nowMs - this.#lastSweepMs >= this.#intervalMs) {
       this.#lastSweepMs = nowMs;

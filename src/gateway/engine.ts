@@ -9,6 +9,7 @@ import { EnvelopeEncoder } from "../core/envelope.ts";
 import { Meter } from "../core/meter.ts";
 import type { MessageSource, Publisher, SourceStatus } from "../core/source.ts";
 import { createApp } from "../http/app.ts";
+import { EventStreams } from "../http/event-stream.ts";
 import { isLoopback } from "../http/origin.ts";
 import { libraryLog } from "../log/logtape.ts";
 import { createRegistry, type MetricsRegistry, showMetrics } from "../metrics/prometheus.ts";
@@ -18,8 +19,10 @@ import type { Listener, Runtime } from "../runtime/runtime.ts";
 import type { NatsConnection } from "../source/connect.ts";
 import { MemorySource } from "../source/memory.ts";
 import { NatsSource } from "../source/nats.ts";
+import { memoryLimitBytes } from "./memory-limit.ts";
 import { readNatsOptions } from "./nats-options.ts";
 import { Readiness } from "./readiness.ts";
+import { VERSION } from "./version.ts";
 
 /** What a host may hand in; each has a default of our own. */
 export type EngineDeps = OutputDeps<NatsConnection, MetricsRegistry>;
@@ -62,13 +65,20 @@ export class GatewayEngine implements Engine {
     const own = createRegistry();
     this.#registries = deps.metricsRegistry === undefined ? [own] : [own, deps.metricsRegistry];
     const log = deps.logger ?? libraryLog();
-    this.#broadcaster = new Broadcaster(config, {
-      log,
-      clock: systemClock,
-      encoder: new EnvelopeEncoder(config),
-      fanout: runtime.sockets,
-      meter: this.meter,
-    });
+    const eventStreams = new EventStreams();
+    const maxTotalQueueBytes = config.maxTotalQueueBytes ?? memoryLimitBytes() / 4;
+    this.#broadcaster = new Broadcaster(
+      { ...config, maxTotalQueueBytes },
+      {
+        log,
+        clock: systemClock,
+        encoder: new EnvelopeEncoder(config),
+        fanouts: { websocket: runtime.sockets, events: eventStreams },
+        meter: this.meter,
+        source: parts.source,
+        version: VERSION,
+      },
+    );
     this.#readiness = new Readiness(systemClock, parts.source, this.#broadcaster);
     const loopback = parts.placement === "listens" && isLoopback(config.host);
     this.app = createApp(
@@ -77,6 +87,7 @@ export class GatewayEngine implements Engine {
         broadcaster: this.#broadcaster,
         meter: this.meter,
         sockets: runtime.sockets,
+        eventStreams,
         publisher: parts.publisher,
         log,
         report: {
@@ -85,6 +96,7 @@ export class GatewayEngine implements Engine {
           dataFlow: () => component.dataFlow(),
           schema: jsonSchema,
           readiness: () => this.#readiness.report(),
+          ledger: () => this.meter.ledger(),
           metrics: async () => ({ contentType: own.contentType, text: await own.metrics() }),
         },
       },
@@ -107,11 +119,19 @@ export class GatewayEngine implements Engine {
       }
       const uptimeSeconds = (): number => (systemClock.nowMs() - startedMs) / 1000;
       const sourceConnected = (): boolean => this.#source.status.state === "connected";
-      const metered = { name, meter: this.meter, sourceConnected, uptimeSeconds };
+      const metered = {
+        name,
+        meter: this.meter,
+        sourceConnected,
+        uptimeSeconds,
+        upstream: () => this.#broadcaster.upstream,
+        kept: () => this.#broadcaster.kept,
+      };
       this.#hideMetrics = this.#registries.map((registry) => showMetrics(registry, metered));
       this.#source.start({
-        message: (message) => this.#broadcaster.publish(message),
+        message: (message) => this.#broadcaster.message(message),
         status: (status) => this.#sourceChanged(status),
+        arrives: (pattern) => this.#broadcaster.arrives(pattern),
       });
     } catch (error) {
       await this.stop(0);
@@ -135,6 +155,7 @@ export class GatewayEngine implements Engine {
 
   #sourceChanged(status: SourceStatus): void {
     this.#readiness.sourceChanged(status);
+    this.#broadcaster.status(status);
     // That it is not connected when it has only just begun is no error.
     if (status.state === "connecting" && this.#sourceBegan) {
       this.meter.countError("source", status.reason);
@@ -154,13 +175,11 @@ export async function createEngine(
   component: Discoverable,
   placement: Placement,
 ): Promise<GatewayEngine> {
-  const { maxFrameBytes, readTimeoutMs, maxPublishBytes: maxBodyBytes, sockets } = config;
-  const limits = { maxFrameBytes, readTimeoutMs, maxBodyBytes };
-  const runtime = await createRuntime(limits, sockets, placement);
+  const limits = { ...config, maxBodyBytes: config.maxPublishBytes };
+  const runtime = await createRuntime(limits, config.sockets, placement);
   const parts = { config, runtime, placement, deps, component };
-  const { subjects } = config;
   if (deps.natsConnection === undefined && config.natsUrls.length === 0) {
-    const source = new MemorySource({ subjects });
+    const source = new MemorySource();
     const publisher = config.publish === false ? undefined : source;
     return new GatewayEngine({ ...parts, source, publisher });
   }
@@ -174,6 +193,6 @@ export async function createEngine(
         }
       : { connection: deps.natsConnection };
   const log = deps.logger ?? libraryLog();
-  const source = new NatsSource({ subjects, log, nats });
+  const source = new NatsSource({ log, nats });
   return new GatewayEngine({ ...parts, source, publisher: undefined });
 }

@@ -6,6 +6,12 @@ import type { Readiness as ReadinessReport } from "../http/status.ts";
 /** A source that was connected may be away so long before traffic is sent elsewhere: it mostly comes back. */
 const GRACE_MS = 2000;
 
+const REFUSALS = {
+  closed: "no clients are taken in",
+  full: "as many clients as max_clients are connected",
+  overloaded: "more than max_total_queue_bytes waits for slow clients",
+};
+
 /** Whether traffic should be sent here: fast to say no, and with reasons. */
 export class Readiness {
   readonly #clock: Clock;
@@ -49,7 +55,8 @@ export class Readiness {
       if (status.state === "connecting" && !this.#inGrace()) {
         reasons.push(`${name} is not connected: ${status.reason}`);
       }
-      if (!this.#broadcaster.hasRoom()) reasons.push("no more clients are taken in");
+      const { refusal } = this.#broadcaster;
+      if (refusal !== undefined) reasons.push(REFUSALS[refusal]);
     }
     return { ready: reasons.length === 0, reasons };
   }

@@ -6,9 +6,11 @@ import { consoleRoutes } from "./console-routes.ts";
 import { problem } from "./problem.ts";
 import { publishRoutes } from "./publish.ts";
 import { type StatusReport, statusRoutes } from "./status.ts";
-import { type StreamOptions, type StreamParts, streamRoutes } from "./stream.ts";
+import { eventsPath, type StreamOptions, type StreamParts, streamRoutes } from "./stream.ts";
 
 export interface AppOptions extends StreamOptions {
+  /** What clients may have. */
+  readonly subjects: readonly string[];
   readonly maxPublishBytes: number;
 }
 
@@ -34,7 +36,16 @@ export function createApp(options: AppOptions, parts: AppParts): Hono {
 
   app.route("/", streamRoutes(options, parts));
   app.route("/", statusRoutes(parts.report));
-  const served = [options.path, "/livez", "/readyz", "/healthz", "/metrics", "/schema.json", "/"];
+  const served = [
+    options.path,
+    eventsPath(options.path),
+    "/livez",
+    "/readyz",
+    "/healthz",
+    "/metrics",
+    "/schema.json",
+    "/",
+  ];
   if (parts.publisher !== undefined) {
     const publish = publishRoutes(
       { ...options, maxBytes: options.maxPublishBytes },

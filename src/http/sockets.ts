@@ -12,15 +12,19 @@ export interface ConnectionEvents {
   closed(code: number, cause?: CloseCause): void;
 }
 
+/** The subprotocols that are spoken here. */
+export const PROTOCOLS = ["spillway.v1.json"] as const;
+
 /** How a runtime turns requests into sockets, and writes to many of them. */
 export interface SocketRuntime extends Fanout {
   /**
-   * Answers a checked WebSocket handshake: the runtime's own 101 response, without a subprotocol.
+   * Answers a checked WebSocket handshake: the runtime's own 101 response.
    *
+   * @param protocol the subprotocol that is chosen of those that the client offers; none without it.
    * @throws SpillwayError `"UPGRADE_UNSUPPORTED"` (invalid) when the host's server cannot upgrade,
    * and says what the host has to pass to it.
    */
-  upgrade(c: Context, events: ConnectionEvents): Promise<Response>;
+  upgrade(c: Context, events: ConnectionEvents, protocol?: string): Promise<Response>;
 }
 
 /**

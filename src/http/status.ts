@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import type { FlowMetrics, HealthStatus, Metadata } from "../component/contract.ts";
+import type { Ledger } from "../core/meter.ts";
 
 /** Whether traffic should be sent here, and if not, why. */
 export interface Readiness {
@@ -13,6 +14,8 @@ export interface StatusReport {
   health(): HealthStatus;
   dataFlow(): FlowMetrics;
   readiness(): Readiness;
+  /** What became of every delivery. */
+  ledger(): Ledger;
   /** The metrics in Prometheus' text format, and its content type. */
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
   /** The JSON Schema of the configuration. */
@@ -29,7 +32,12 @@ export function statusRoutes(report: StatusReport): Hono {
     })
     .get("/healthz", (c) => {
       const health = report.health();
-      const body = { meta: report.meta(), health, data_flow: report.dataFlow() };
+      const body = {
+        meta: report.meta(),
+        health,
+        data_flow: report.dataFlow(),
+        ledger: report.ledger(),
+      };
       return c.json(body, health.healthy ? 200 : 503);
     })
     .get("/metrics", async (c) => {

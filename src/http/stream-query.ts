@@ -1,18 +1,19 @@
 import { z } from "zod";
+import { MAX_ID_LENGTH, MAX_PATTERNS, MAX_RATE } from "../core/client-frame.ts";
+import { POLICIES } from "../core/policy.ts";
 import { subjectFault, withoutCovered } from "../core/subject.ts";
 
 /** Parameters of the wire protocol that this version does not serve, and so refuses. */
-const NOT_BUILT = ["after", "from", "policy", "max_rate", "session", "durable"] as const;
+const NOT_BUILT = ["from", "session", "durable"] as const;
 
-/** A client that wants more than this many subjects wants all of them. */
-const MAX_SUBJECTS = 64;
+const RATE = `"max_rate" must be more than 0 and at most ${MAX_RATE} messages per second`;
 
 const subjectList = z
   .string()
   .transform((list) => list.split(",").map((subject) => subject.trim()))
   .superRefine((subjects, context) => {
-    if (subjects.length > MAX_SUBJECTS) {
-      context.addIssue({ code: "custom", message: `"subjects" may name ${MAX_SUBJECTS} at most` });
+    if (subjects.length > MAX_PATTERNS) {
+      context.addIssue({ code: "custom", message: `"subjects" may name ${MAX_PATTERNS} at most` });
     }
     for (const subject of subjects) {
       const fault = subjectFault(subject, true);
@@ -23,12 +24,21 @@ const subjectList = z
   });
 
 /**
- * What a plain client says in the query. Parameters that ask for a promise which is not kept yet
+ * What a plain client, or one of server-sent events, says in the query. Parameters that ask for a promise which is not kept yet
  * are refused, never ignored; unknown ones are left to whoever put them there.
  */
 export const streamQuery = z.looseObject({
   /** Only these, parted by commas; those that another one covers are left out. */
   subjects: subjectList.transform(withoutCovered).optional(),
+  /** The id behind which to continue. */
+  after: z
+    .string()
+    .min(1, '"after" must be the id of a message')
+    .max(MAX_ID_LENGTH, '"after" must be the id of a message')
+    .optional(),
+  policy: z.enum(POLICIES, `"policy" must be one of ${POLICIES.join(", ")}`).optional(),
+  /** Messages per second and subject. */
+  max_rate: z.coerce.number(RATE).positive(RATE).max(MAX_RATE, RATE).optional(),
   ...Object.fromEntries(
     NOT_BUILT.map((name) => [
       name,

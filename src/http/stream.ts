@@ -1,85 +1,115 @@
 import { zValidator } from "@hono/zod-validator";
-import { Hono } from "hono";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
+import type { z } from "zod";
 import type { Broadcaster } from "../core/broadcaster.ts";
-import type { Client } from "../core/client.ts";
+import type { Conversation } from "../core/conversation.ts";
+import { type Dialect, PLAIN, SSE, V1 } from "../core/dialect.ts";
 import type { Meter } from "../core/meter.ts";
-import { exposes } from "../core/subject.ts";
+import type { SubscriptionRequest } from "../core/subscription.ts";
+import type { EventStreams } from "./event-stream.ts";
 import { handshakeFault } from "./handshake.ts";
 import { isAllowedOrigin, type OriginOptions, originRefusal } from "./origin.ts";
 import { problem } from "./problem.ts";
-import type { ConnectionEvents, SocketRuntime } from "./sockets.ts";
+import { type ConnectionEvents, PROTOCOLS, type SocketRuntime } from "./sockets.ts";
 import { streamQuery } from "./stream-query.ts";
 
 export interface StreamOptions extends OriginOptions {
   readonly path: string;
-  /** What clients may have. */
-  readonly subjects: readonly string[];
 }
 
 export interface StreamParts {
   readonly broadcaster: Broadcaster;
   readonly meter: Meter;
   readonly sockets: SocketRuntime;
+  readonly eventStreams: EventStreams;
 }
 
 /** After so many seconds a client that found no room may come again. */
 const RETRY_AFTER_SECONDS = "5";
 
-/** The WebSocket endpoint. */
+/** The endpoints of the stream: WebSocket, and server-sent events below it. */
 export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
-  const { broadcaster, meter, sockets } = parts;
-  return new Hono().get(
-    options.path,
-    async (c, next) => {
-      await next();
-      if (c.res.status >= 400)
-        meter.countError("handshake", `handshake refused with ${c.res.status}`);
-    },
-    async (c, next) => {
-      const fault = handshakeFault(c);
-      if (fault !== undefined) return fault;
-      if (!isAllowedOrigin(c, options)) return originRefusal(c);
-      if (!broadcaster.hasRoom()) {
-        return problem(c, 503, "No more clients can be served now", {
-          "Retry-After": RETRY_AFTER_SECONDS,
-        });
-      }
-      return await next();
-    },
-    zValidator("query", streamQuery, (result, c) => {
-      if (!result.success) return problem(c, 400, result.error.issues[0]?.message ?? "bad query");
-    }),
-    async (c) => {
-      const { subjects } = c.req.valid("query");
-      const hidden = subjects?.find(
-        (subject) => !options.subjects.some((exposed) => exposes(exposed, subject)),
-      );
-      if (hidden !== undefined) {
-        return problem(c, 403, `Nothing of "${hidden}" is exposed by this endpoint`);
-      }
-      return await sockets.upgrade(c, connection(broadcaster, subjects));
-    },
-  );
+  const { broadcaster, meter, sockets, eventStreams } = parts;
+
+  const counted: MiddlewareHandler = async (c, next) => {
+    await next();
+    if (c.res.status >= 400)
+      meter.countError("handshake", `handshake refused with ${c.res.status}`);
+  };
+  const welcome: MiddlewareHandler = async (c, next) => {
+    if (!isAllowedOrigin(c, options)) return originRefusal(c);
+    if (broadcaster.refusal === undefined) return await next();
+    const overloaded = broadcaster.refusal === "overloaded";
+    const detail = overloaded ? "Too much waits for slow clients" : "No more clients can be served";
+    return problem(c, 503, `${detail} now`, { "Retry-After": RETRY_AFTER_SECONDS });
+  };
+  const query = zValidator("query", streamQuery, (result, c) => {
+    if (!result.success) return problem(c, 400, result.error.issues[0]?.message ?? "bad query");
+    const hidden = broadcaster.hiddenOf(result.data.subjects);
+    if (hidden === undefined) return;
+    return problem(c, 403, `Nothing of "${hidden}" is exposed by this endpoint`);
+  });
+  const handshake: MiddlewareHandler = async (c, next) => handshakeFault(c) ?? (await next());
+
+  return new Hono()
+    .get(options.path, counted, handshake, welcome, query, async (c) => {
+      const protocol = chosenProtocol(c);
+      const asked = requestOf(c.req.valid("query"));
+      // A client that can subscribe gets nothing until it does.
+      const request = protocol === undefined ? asked : undefined;
+      const dialect = protocol === undefined ? PLAIN : V1;
+      return await sockets.upgrade(c, connection(broadcaster, dialect, request), protocol);
+    })
+    .get(eventsPath(options.path), counted, onlyGet, welcome, query, (c) => {
+      const { after, ...asked } = requestOf(c.req.valid("query"));
+      // A browser that reconnects sends what it saw last, which the query can't know.
+      const lastSeen = c.req.header("last-event-id") || after;
+      const request = { ...asked, after: lastSeen };
+      return eventStreams.open(c, connection(broadcaster, SSE, request));
+    });
+}
+
+/** Where the server-sent events are. */
+export function eventsPath(path: string): string {
+  return `${path.replace(/\/+$/, "")}/sse`;
+}
+
+/** Hono answers HEAD with what answers GET, which here would never end. */
+const onlyGet: MiddlewareHandler = async (c, next) =>
+  c.req.raw.method === "GET"
+    ? await next()
+    : problem(c, 405, "An event stream is read with GET", { Allow: "GET" });
+
+/** The first of the client's subprotocols that is spoken here. */
+function chosenProtocol(c: Context): string | undefined {
+  const offered = c.req.header("sec-websocket-protocol")?.split(",") ?? [];
+  return offered.map((name) => name.trim()).find((name) => PROTOCOLS.some((own) => own === name));
+}
+
+function requestOf(query: z.output<typeof streamQuery>): SubscriptionRequest {
+  const { subjects, policy, max_rate: maxRate, after } = query;
+  return { id: "", subjects, policy, maxRate, after };
 }
 
 /** One connection's way into the core. */
 function connection(
   broadcaster: Broadcaster,
-  subjects: readonly string[] | undefined,
+  dialect: Dialect,
+  request: SubscriptionRequest | undefined,
 ): ConnectionEvents {
-  let client: Client | undefined;
+  let conversation: Conversation | undefined;
   // Bun tells of a close inside of `accept`, when that closes at once.
   let early: Parameters<ConnectionEvents["closed"]> | undefined;
   return {
     open(socket) {
-      client = broadcaster.accept(socket, subjects);
-      if (early !== undefined) client.closed(...early);
+      conversation = broadcaster.accept(socket, dialect, request);
+      if (early !== undefined) conversation.client.closed(...early);
     },
-    message: (data) => client?.receive(data),
-    alive: () => client?.heard(),
+    message: (data) => conversation?.receive(data),
+    alive: () => conversation?.client.heard(),
     closed(...end) {
-      if (client === undefined) early = end;
-      else client.closed(...end);
+      if (conversation === undefined) early = end;
+      else conversation.client.closed(...end);
     },
   };
 }

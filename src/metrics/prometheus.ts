@@ -15,6 +15,10 @@ export interface Metered {
   readonly name: string;
   readonly meter: Meter;
   sourceConnected(): boolean;
+  /** What is subscribed to at the source, and what of it is not confirmed yet. */
+  upstream(): { readonly subscriptions: number; readonly pending: number };
+  /** What is kept for clients that come back. */
+  kept(): { readonly messages: number; readonly bytes: number };
   /** Seconds since it started. */
   uptimeSeconds(): number;
 }
@@ -119,7 +123,7 @@ function registerFamilies(registry: Registry, components: ReadonlySet<Metered>):
   family(
     "counter",
     "messages_offered_total",
-    "Deliveries due: a message counts for each client it is meant for. Equals sent + queued + dropped.",
+    "Deliveries due: a message counts for each client it is meant for. Equals sent + queued + conflated + dropped.",
     (c) => c.meter.offered,
   );
   family("counter", "messages_sent_total", "Messages sent to clients.", (c) => c.meter.sent);
@@ -143,6 +147,38 @@ function registerFamilies(registry: Registry, components: ReadonlySet<Metered>):
   );
   family("gauge", "source_connected", "1 while the source delivers, 0 while it is away.", (c) =>
     c.sourceConnected() ? 1 : 0,
+  );
+  family(
+    "gauge",
+    "upstream_subscriptions",
+    "Patterns subscribed to at the source.",
+    (c) => c.upstream().subscriptions,
+  );
+  family(
+    "gauge",
+    "upstream_pending",
+    "Patterns that clients wait for, and the source has not confirmed.",
+    (c) => c.upstream().pending,
+  );
+  family(
+    "gauge",
+    "ring_messages",
+    "Messages kept for clients that come back.",
+    (c) => c.kept().messages,
+  );
+  family("gauge", "ring_bytes", "Bytes of them.", (c) => c.kept().bytes);
+  family(
+    "counter",
+    "messages_conflated_total",
+    "Deliveries that a later value of their subject superseded.",
+    (c) => c.meter.conflated,
+  );
+  family("counter", "gaps_total", "Gaps that clients were told of.", (c) => c.meter.gaps);
+  family(
+    "counter",
+    "clients_resumed_total",
+    "Clients that came back with a cursor.",
+    (c) => c.meter.resumed,
   );
   labelled(
     "messages_dropped_total",

@@ -1,7 +1,7 @@
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
 import { createWSMessageEvent, defineWebSocketHelper, WSContext, type WSEvents } from "hono/ws";
-import type { Envelope } from "../core/envelope.ts";
 import type { ClientSocket, SendResult } from "../core/socket.ts";
+import type { TextFrame } from "../core/text-frame.ts";
 import { honoEvents, type SocketRuntime } from "../http/sockets.ts";
 import { cannotListen, cannotUpgrade } from "./faults.ts";
 import { framedLength } from "./frame.ts";
@@ -13,6 +13,7 @@ import type { Runtime, SocketLimits } from "./runtime.ts";
  */
 interface SocketData {
   readonly events: WSEvents<BunWebSocket> & {
+    readonly protocol?: string;
     readonly onAlive?: () => void;
     readonly onFrameTooBig?: () => void;
   };
@@ -48,30 +49,37 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
     const upgraded = found.upgrade(c.req.raw, {
       data: { events, url: new URL(c.req.url), protocol: "" },
       // Left to itself, Bun accepts the first subprotocol that the client offers.
-      headers: { "Sec-WebSocket-Protocol": "" },
+      headers: {
+        "Sec-WebSocket-Protocol": (events as SocketData["events"]).protocol ?? "",
+      },
     });
     return upgraded ? new Response(null) : undefined;
   });
 
   const sockets: SocketRuntime = {
-    async upgrade(c, events) {
+    async upgrade(c, events, protocol) {
       const listeners = {
         ...honoEvents<BunWebSocket>(events, (raw) => adoptBunSocket(raw, prefix)),
+        ...(protocol !== undefined && { protocol }),
         onAlive: () => events.alive(),
         onFrameTooBig: () => events.closed(1009, "frame_too_big"),
       };
       return await upgradeWebSocket(c, listeners);
     },
-    write(topic, envelopes) {
+    write(topic, frames) {
+      const { compression, compressionThresholdBytes: threshold } = limits;
       for (const server of servers) {
-        for (const { text } of envelopes) server.publish(prefix + topic, text, false);
+        for (const { text, byteLength } of frames) {
+          // Bun compresses for each client that agreed to it, one by one, and for no other.
+          server.publish(prefix + topic, text, compression && byteLength >= threshold);
+        }
       }
-      // Bun forgets a closed socket's subscriptions at once.
-      return { grownBytes: framedLength(envelopes), refused: 0 };
+      // Bun forgets a closed socket's subscriptions at once. Compressed frames grow less than that.
+      return { grownBytes: framedLength(frames), refused: 0 };
     },
   };
 
-  const websocket = createHandler(limits.maxFrameBytes);
+  const websocket = createHandler(limits);
   return {
     name: "bun",
     sockets,
@@ -110,14 +118,14 @@ function withHost(request: Request): Request {
 }
 
 /** The handler for `Bun.serve`; it also serves sockets that Hono's own Bun adapter upgraded. */
-function createHandler(maxFrameBytes: number): WebSocketHandler<SocketData> {
+function createHandler({ maxFrameBytes, compression }: SocketLimits): WebSocketHandler<SocketData> {
   return {
     maxPayloadLength: maxFrameBytes,
     backpressureLimit: BACKPRESSURE_LIMIT,
     // The core pings, and judges who is dead.
     idleTimeout: 0,
     sendPings: false,
-    perMessageDeflate: false,
+    perMessageDeflate: compression,
     open(ws) {
       ws.data.hearsPongs = true;
       ws.data.events.onOpen?.(new Event("open"), contextOf(ws));
@@ -153,10 +161,12 @@ function contextOf(ws: BunWebSocket): WSContext<BunWebSocket> {
 function adoptBunSocket(ws: BunWebSocket, prefix: string): ClientSocket {
   return {
     remoteAddress: ws.remoteAddress,
-    write(envelopes: readonly Envelope[]): SendResult {
+    // Whether it does is between Bun and its peer: frames are handed over uncompressed.
+    compresses: false,
+    write(frames: readonly TextFrame[]): SendResult {
       if (ws.readyState !== WebSocket.OPEN) return "refused";
       ws.cork(() => {
-        for (const { text } of envelopes) ws.sendText(text);
+        for (const { text } of frames) ws.sendText(text);
       });
       return ws.getBufferedAmount() === 0 ? "sent" : "buffered";
     },

@@ -1,6 +1,6 @@
 import { defineWebSocketHelper } from "hono/ws";
-import type { Envelope } from "../core/envelope.ts";
 import type { ClientSocket, SendResult } from "../core/socket.ts";
+import type { TextFrame } from "../core/text-frame.ts";
 import { honoEvents, type SocketRuntime } from "../http/sockets.ts";
 import { cannotListen } from "./faults.ts";
 import type { Runtime, SocketLimits } from "./runtime.ts";
@@ -40,9 +40,12 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
   let client: unknown;
 
   const sockets: SocketRuntime = {
-    async upgrade(c, events) {
+    async upgrade(c, events, protocol) {
       const upgradeWebSocket = defineWebSocketHelper<WebSocket>((c, listeners) => {
-        const { socket, response } = Deno.upgradeWebSocket(c.req.raw, { idleTimeout });
+        const { socket, response } = Deno.upgradeWebSocket(c.req.raw, {
+          idleTimeout,
+          ...(protocol !== undefined && { protocol }),
+        });
         socket.binaryType = "arraybuffer";
         const context = { raw: socket } as never;
         socket.onopen = (event) => listeners.onOpen?.(event, context);
@@ -61,13 +64,13 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
         honoEvents<WebSocket>(events, (raw) => adoptDenoSocket(raw, address, topics)),
       );
     },
-    write(topic, envelopes) {
+    write(topic, frames) {
       let refused = 0;
       for (const socket of topics.members(topic)) {
-        if (sendEach(socket, envelopes) === "refused") refused++;
+        if (sendEach(socket, frames) === "refused") refused++;
       }
       let grownBytes = 0;
-      for (const { byteLength } of envelopes) grownBytes += byteLength;
+      for (const { byteLength } of frames) grownBytes += byteLength;
       return { grownBytes, refused };
     },
   };
@@ -109,7 +112,9 @@ function adoptDenoSocket(
 ): ClientSocket {
   return {
     remoteAddress,
-    write: (envelopes) => sendEach(socket, envelopes),
+    // Deno's sockets never compress.
+    compresses: false,
+    write: (frames) => sendEach(socket, frames),
     bufferedBytes: () => socket.bufferedAmount,
     join: (topic) => topics.join(topic, socket),
     leave: (topic) => topics.leave(topic, socket),
@@ -121,8 +126,8 @@ function adoptDenoSocket(
   };
 }
 
-function sendEach(socket: WebSocket, envelopes: readonly Envelope[]): SendResult {
+function sendEach(socket: WebSocket, frames: readonly TextFrame[]): SendResult {
   if (socket.readyState !== WebSocket.OPEN) return "refused";
-  for (const { text } of envelopes) socket.send(text);
+  for (const { text } of frames) socket.send(text);
   return socket.bufferedAmount === 0 ? "sent" : "buffered";
 }

@@ -1,33 +1,91 @@
-import type { Envelope } from "../core/envelope.ts";
+import { constants, deflateRawSync } from "node:zlib";
+import type { TextFrame } from "../core/text-frame.ts";
+
+/** FIN, text (RFC 6455 §5.2). */
+const TEXT = 0x81;
+/** The same with RSV1: compressed (RFC 7692 §6). */
+const COMPRESSED_TEXT = 0xc1;
+/** What a flushed deflate stream ends with, and a message leaves out (RFC 7692 §7.2.1). */
+const FLUSH_TAIL_BYTES = 4;
+/** Good enough, and a third of the time of the default level. */
+const LEVEL = 1;
 
 /** The length of an unmasked frame's header (RFC 6455 §5.2). */
 export function headerLength(payloadLength: number): number {
   return payloadLength < 126 ? 2 : payloadLength < 65_536 ? 4 : 10;
 }
 
-/** The bytes that envelopes take on the wire, one text frame each. */
-export function framedLength(envelopes: readonly Envelope[]): number {
+/** The bytes that text frames take on the wire, uncompressed. */
+export function framedLength(frames: readonly TextFrame[]): number {
   let length = 0;
-  for (const { byteLength } of envelopes) length += headerLength(byteLength) + byteLength;
+  for (const { byteLength } of frames) length += headerLength(byteLength) + byteLength;
   return length;
 }
 
-/** Envelopes as text frames behind one another, ready for any number of sockets. */
-export function frame(envelopes: readonly Envelope[]): Buffer {
-  const bytes = Buffer.allocUnsafeSlow(framedLength(envelopes));
-  let offset = 0;
-  for (const { byteLength, text } of envelopes) {
-    bytes[offset++] = 0x81; // FIN, text
-    if (byteLength < 126) {
-      bytes[offset++] = byteLength;
-    } else if (byteLength < 65_536) {
-      bytes[offset++] = 126;
-      offset = bytes.writeUInt16BE(byteLength, offset);
-    } else {
-      bytes[offset++] = 127;
-      offset = bytes.writeBigUInt64BE(BigInt(byteLength), offset);
-    }
-    offset += bytes.write(text, offset, "utf8");
+/** Builds WebSocket frames that any number of sockets can be given. */
+export class FrameBuilder {
+  readonly #thresholdBytes: number;
+  /** Several audiences may get the same frame: it is compressed once. */
+  readonly #compressed = new WeakMap<TextFrame, Uint8Array>();
+
+  /** @param thresholdBytes shorter frames are not compressed. */
+  constructor(thresholdBytes: number) {
+    this.#thresholdBytes = thresholdBytes;
   }
-  return bytes;
+
+  /** Text frames behind one another, in one buffer. */
+  build(frames: readonly TextFrame[], compress: boolean): Buffer {
+    return compress ? this.#buildCompressed(frames) : buildPlain(frames);
+  }
+
+  #buildCompressed(frames: readonly TextFrame[]): Buffer {
+    const payloads = frames.map((frame) =>
+      frame.byteLength < this.#thresholdBytes ? undefined : this.#deflate(frame),
+    );
+    const bodies = frames.map(({ bytes }, index) => payloads[index] ?? bytes);
+    const length = bodies.reduce((sum, { length }) => sum + headerLength(length) + length, 0);
+    const buffer = Buffer.allocUnsafeSlow(length);
+    let offset = 0;
+    for (const [index, body] of bodies.entries()) {
+      const first = payloads[index] === undefined ? TEXT : COMPRESSED_TEXT;
+      offset = writeFrame(buffer, offset, first, body);
+    }
+    return buffer;
+  }
+
+  #deflate(frame: TextFrame): Uint8Array {
+    let compressed = this.#compressed.get(frame);
+    if (compressed === undefined) {
+      const options = { level: LEVEL, finishFlush: constants.Z_SYNC_FLUSH };
+      compressed = deflateRawSync(frame.bytes, options).subarray(0, -FLUSH_TAIL_BYTES);
+      this.#compressed.set(frame, compressed);
+    }
+    return compressed;
+  }
+}
+
+function buildPlain(frames: readonly TextFrame[]): Buffer {
+  const buffer = Buffer.allocUnsafeSlow(framedLength(frames));
+  let offset = 0;
+  for (const { bytes } of frames) offset = writeFrame(buffer, offset, TEXT, bytes);
+  return buffer;
+}
+
+/** @returns where the frame ends. */
+function writeFrame(buffer: Buffer, start: number, first: number, payload: Uint8Array): number {
+  const { length } = payload;
+  let offset = start;
+  buffer[offset++] = first;
+  if (length < 126) {
+    buffer[offset++] = length;
+  } else if (length < 65_536) {
+    buffer[offset++] = 126;
+    buffer[offset++] = length >> 8;
+    buffer[offset++] = length & 0xff;
+  } else {
+    buffer[offset++] = 127;
+    offset = buffer.writeBigUInt64BE(BigInt(length), offset);
+  }
+  buffer.set(payload, offset);
+  return offset + length;
 }

@@ -3,11 +3,11 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type HttpBindings, serve, upgradeWebSocket } from "@hono/node-server";
 import type { WebSocketServer as RawServer, WebSocket as RawWebSocket } from "ws";
-import type { Envelope } from "../core/envelope.ts";
 import type { ClientSocket, SendResult } from "../core/socket.ts";
-import { honoEvents, type SocketRuntime } from "../http/sockets.ts";
+import type { TextFrame } from "../core/text-frame.ts";
+import { honoEvents, PROTOCOLS, type SocketRuntime } from "../http/sockets.ts";
 import { cannotListen, cannotUpgrade } from "./faults.ts";
-import { frame } from "./frame.ts";
+import { FrameBuilder } from "./frame.ts";
 import type { Listener, ListenOptions, Runtime, SocketLimits } from "./runtime.ts";
 import { Topics } from "./topics.ts";
 import { WebSocket, WebSocketServer } from "./ws.ts";
@@ -20,6 +20,7 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Node: the frames of a flush are built once, and the same buffer is written to each socket. */
 export function createNodeRuntime(limits: SocketLimits): Runtime {
   const topics = new Topics<NodeSocket>();
+  const builder = new FrameBuilder(limits.compressionThresholdBytes);
 
   const sockets: SocketRuntime = {
     async upgrade(c, events) {
@@ -36,12 +37,12 @@ export function createNodeRuntime(limits: SocketLimits): Runtime {
             events.closed(1009, "frame_too_big");
         });
         adopted.get(incoming)?.();
-        return new NodeSocket(raw, incoming.socket, topics);
+        return new NodeSocket(raw, incoming.socket, topics, builder);
       });
       return await upgradeWebSocket(c, listeners as never);
     },
-    write(topic, envelopes) {
-      const bytes = frame(envelopes);
+    write(topic, frames, compress) {
+      const bytes = builder.build(frames, compress);
       let refused = 0;
       for (const socket of topics.members(topic)) {
         if (socket.writeFrames(bytes) === "refused") refused++;
@@ -66,34 +67,42 @@ function createSocketServer(limits: SocketLimits): RawServer {
   return new WebSocketServer({
     noServer: true,
     clientTracking: false,
-    perMessageDeflate: false,
+    // Without context takeover, one compressed frame fits every socket (RFC 7692 §7.1.1).
+    perMessageDeflate: limits.compression && {
+      serverNoContextTakeover: true,
+      clientNoContextTakeover: true,
+    },
     maxPayload: limits.maxFrameBytes,
     // Left to itself, ws accepts the first subprotocol that the client offers.
-    handleProtocols: () => false,
+    handleProtocols: (offered) => PROTOCOLS.find((protocol) => offered.has(protocol)) ?? false,
   });
 }
 
 /** A socket of ws, and the TCP or TLS socket below it, to which frames of ours are written. */
 class NodeSocket implements ClientSocket {
   readonly remoteAddress: string;
+  readonly compresses: boolean;
   readonly #ws: RawWebSocket;
   readonly #socket: Socket;
   readonly #topics: Topics<NodeSocket>;
+  readonly #builder: FrameBuilder;
 
-  constructor(ws: RawWebSocket, socket: Socket, topics: Topics<NodeSocket>) {
+  constructor(ws: RawWebSocket, socket: Socket, topics: Topics<NodeSocket>, builder: FrameBuilder) {
     this.#ws = ws;
     this.#socket = socket;
     this.#topics = topics;
+    this.#builder = builder;
+    this.compresses = ws.extensions.includes("permessage-deflate");
     this.remoteAddress = socket.remoteAddress ?? "unknown";
   }
 
-  write(envelopes: readonly Envelope[]): SendResult {
-    return this.writeFrames(frame(envelopes));
+  write(frames: readonly TextFrame[]): SendResult {
+    return this.writeFrames(this.#builder.build(frames, this.compresses));
   }
 
   /**
    * Writes frames that are already built. ws writes its own (pings, pongs, the close) whole and at
-   * once as long as it does not compress, so that ours never fall into the middle of one.
+   * once, as control frames are never compressed (RFC 7692 §5.1), so that ours never fall into the middle of one.
    */
   writeFrames(bytes: Buffer): SendResult {
     if (this.#ws.readyState !== WebSocket.OPEN) return "refused";

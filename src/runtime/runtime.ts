@@ -23,6 +23,10 @@ export interface SocketLimits {
   readonly readTimeoutMs: number;
   /** The longest body that a request may have. */
   readonly maxBodyBytes: number;
+  /** Whether permessage-deflate (RFC 7692) is agreed to where a client offers it. */
+  readonly compression: boolean;
+  /** Shorter frames are not compressed. */
+  readonly compressionThresholdBytes: number;
 }
 
 /** A JavaScript runtime, as far as it differs from the others. */

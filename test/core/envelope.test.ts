@@ -19,7 +19,7 @@ function encode(
   });
   const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
   const message = { subject: options.subject ?? "orders.eu", data: bytes, headers: options.sent };
-  const envelope = encoder.encode(message, "e:1", TIME_MS);
+  const envelope = encoder.encode(message, { origin: "e", sequence: 1 }, TIME_MS);
   expect(envelope.byteLength).toBe(new TextEncoder().encode(envelope.text).length);
   expect(envelope.text).not.toContain("\n");
   return envelope.text;

@@ -1,11 +1,15 @@
-import type { Envelope } from "../../src/core/envelope.ts";
 import type { ClientSocket, Fanout, FanoutResult, SendResult } from "../../src/core/socket.ts";
+import type { TextFrame } from "../../src/core/text-frame.ts";
+
+/** One JSON object that a client got. */
+export type Said = Readonly<Record<string, unknown>> & { readonly type: string };
 
 /** A socket that keeps what it is given, and whose peer reads only when the test says so. */
 export class FakeSocket implements ClientSocket {
   readonly remoteAddress = "test";
-  /** What was accepted, in order. */
-  readonly received: Envelope[] = [];
+  readonly compresses = false;
+  /** The frames that were accepted, in order. */
+  readonly received: TextFrame[] = [];
   /** Whether the peer reads: when not, everything stays in the buffer. */
   reads = true;
   buffered = 0;
@@ -23,25 +27,37 @@ export class FakeSocket implements ClientSocket {
     this.#fanout = fanout;
   }
 
-  /** The JSON of what was accepted. */
-  get texts(): unknown[] {
-    return this.received.map(({ text }) => JSON.parse(text));
+  /** The JSON of what was accepted: envelopes and notices, however many stood in a frame. */
+  get said(): Said[] {
+    return this.received.flatMap(({ text }) =>
+      text.split("\n").map((line) => JSON.parse(line) as Said),
+    );
   }
 
-  /** The payloads of what was accepted. */
+  /** The envelopes among it. */
+  get envelopes(): Said[] {
+    return this.said.filter(({ type }) => type === "data");
+  }
+
+  /** Their payloads. */
   get payloads(): unknown[] {
-    return this.texts.map((envelope) => (envelope as { payload: unknown }).payload);
+    return this.envelopes.map(({ payload }) => payload);
   }
 
-  accept(envelopes: readonly Envelope[]): void {
+  /** What was said besides. */
+  get notices(): Said[] {
+    return this.said.filter(({ type }) => type !== "data");
+  }
+
+  accept(frames: readonly TextFrame[]): void {
     this.writes++;
-    this.received.push(...envelopes);
-    if (!this.reads) for (const { byteLength } of envelopes) this.buffered += byteLength;
+    this.received.push(...frames);
+    if (!this.reads) for (const { byteLength } of frames) this.buffered += byteLength;
   }
 
-  write(envelopes: readonly Envelope[]): SendResult {
+  write(frames: readonly TextFrame[]): SendResult {
     if (this.closedWith !== undefined || this.peerCloses) return "refused";
-    this.accept(envelopes);
+    this.accept(frames);
     return this.buffered === 0 ? "sent" : "buffered";
   }
 
@@ -82,12 +98,12 @@ export class FakeFanout implements Fanout {
     this.#topics.get(topic)?.delete(socket);
   }
 
-  write(topic: string, envelopes: readonly Envelope[]): FanoutResult {
+  write(topic: string, frames: readonly TextFrame[]): FanoutResult {
     this.writes++;
     let refused = 0;
     for (const socket of this.#topics.get(topic) ?? []) {
-      if (socket.write(envelopes) === "refused") refused++;
+      if (socket.write(frames) === "refused") refused++;
     }
-    return { grownBytes: envelopes.reduce((sum, { byteLength }) => sum + byteLength, 0), refused };
+    return { grownBytes: frames.reduce((sum, { byteLength }) => sum + byteLength, 0), refused };
   }
 }

@@ -1,9 +1,13 @@
 import { expect } from "bun:test";
-import { Broadcaster, type BroadcasterOptions } from "../../src/core/broadcaster.ts";
+import { Broadcaster } from "../../src/core/broadcaster.ts";
+import type { BroadcasterOptions } from "../../src/core/broadcaster-parts.ts";
 import type { Client } from "../../src/core/client.ts";
+import type { Conversation } from "../../src/core/conversation.ts";
+import { type Dialect, PLAIN, V1 } from "../../src/core/dialect.ts";
 import { EnvelopeEncoder } from "../../src/core/envelope.ts";
 import type { Log } from "../../src/core/log.ts";
 import { Meter } from "../../src/core/meter.ts";
+import type { SubscriptionRequest } from "../../src/core/subscription.ts";
 import { FakeFanout, FakeSocket } from "./fake-sockets.ts";
 import { ManualClock } from "./manual-clock.ts";
 
@@ -19,13 +23,48 @@ const OPTIONS: BroadcasterOptions = {
   readTimeoutMs: 60_000,
   maxFrameBytes: 1024,
   maxMalformedFrames: 2,
+  maxQueueAgeMs: 60_000,
+  maxTotalQueueBytes: 1_000_000,
+  subjects: [">"],
+  policy: "disconnect",
+  allowedPolicies: ["disconnect", "drop-oldest", "drop-newest", "conflate"],
+  maxSubscriptions: 8,
+  upstream: "demand",
+  upstreamLingerMs: 0,
+  ringMessages: 0,
+  ringBytes: 0,
 };
+
+/** A source that confirms what it is asked for at once, or when the test says so. */
+export class FakeSource {
+  readonly patterns = new Set<string>();
+  confirms = true;
+  arrives: (pattern: string) => void = () => {};
+
+  subscribe(pattern: string): void {
+    this.patterns.add(pattern);
+    if (this.confirms) this.arrives(pattern);
+  }
+
+  unsubscribe(pattern: string): void {
+    this.patterns.delete(pattern);
+  }
+}
+
+/** A client on the stage. */
+export interface Actor {
+  readonly client: Client;
+  readonly socket: FakeSocket;
+  /** What it sends: JSON, or a text or bytes as they are. */
+  says(frame: unknown): void;
+}
 
 /** A broadcaster with everything around it fake. */
 export class Stage {
   readonly clock = new ManualClock();
   readonly fanout = new FakeFanout();
   readonly meter = new Meter();
+  readonly source = new FakeSource();
   /** The warnings that were logged. */
   readonly warnings: Record<string, unknown>[] = [];
   readonly log: Log = {
@@ -43,35 +82,68 @@ export class Stage {
       { ...OPTIONS, ...options },
       {
         clock: this.clock,
-        fanout: this.fanout,
+        fanouts: { websocket: this.fanout, events: this.fanout },
         meter: this.meter,
         encoder: this.encoder,
         log: this.log,
+        source: this.source,
+        version: "0",
       },
     );
+    this.source.arrives = (pattern) => this.broadcaster.arrives(pattern);
+    this.connect();
     this.broadcaster.open();
   }
 
-  /** Lets a client in whose `closed` event follows each close, unless `lingers`. */
-  join(subjects?: readonly string[], lingers = false): { client: Client; socket: FakeSocket } {
+  /** The source delivers. */
+  connect(): void {
+    this.broadcaster.status({ state: "connected", to: "test" });
+  }
+
+  /** The source is cut off. */
+  disconnect(): void {
+    this.broadcaster.status({ state: "connecting", reason: "test" });
+  }
+
+  /** Lets a plain client in whose `closed` event follows each close, unless `lingers`. */
+  join(subjects?: readonly string[], lingers = false): Actor {
+    return this.joinWith({ id: "", subjects }, PLAIN, lingers);
+  }
+
+  /** Lets a client of the v1 dialect in, that has subscribed to nothing. */
+  joinV1(): Actor {
+    return this.joinWith(undefined, V1);
+  }
+
+  joinWith(
+    request: SubscriptionRequest | undefined,
+    dialect: Dialect = PLAIN,
+    lingers = false,
+  ): Actor {
     const socket = new FakeSocket(this.fanout);
-    const client = this.broadcaster.accept(socket, subjects);
+    const conversation: Conversation = this.broadcaster.accept(socket, dialect, request);
+    const { client } = conversation;
     if (!lingers) {
       socket.onClose = () => client.closed(1005);
       if (socket.closedWith !== undefined) client.closed(1005);
     }
-    return { client, socket };
+    const says = (frame: unknown): void =>
+      conversation.receive(
+        typeof frame === "string" || frame instanceof Uint8Array ? frame : JSON.stringify(frame),
+      );
+    return { client, socket, says };
   }
 
   /** Publishes a JSON payload. */
   publish(payload: unknown, subject = "a"): void {
-    this.broadcaster.publish({ subject, data: new TextEncoder().encode(JSON.stringify(payload)) });
+    this.broadcaster.message({ subject, data: new TextEncoder().encode(JSON.stringify(payload)) });
   }
 
-  /** `offered = sent + queued + dropped`, and as many clients came as went and are here. */
+  /** `offered = sent + queued + conflated + dropped`, and as many clients came as went and are here. */
   expectBalance(): void {
     const { meter } = this;
-    expect(meter.offered).toBe(meter.sent + meter.queued + meter.droppedTotal());
+    const { offered, sent, queued, conflated, dropped } = meter.ledger();
+    expect(offered).toBe(sent + queued + conflated + dropped);
     const gone = [...meter.disconnections.values()].reduce((sum, count) => sum + count, 0);
     expect(meter.clientsTotal).toBe(gone + meter.clientsActive);
   }

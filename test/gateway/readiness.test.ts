@@ -13,6 +13,8 @@ function readiness() {
       return status;
     },
     start() {},
+    subscribe() {},
+    unsubscribe() {},
     async stop() {},
   };
   const judge = new Readiness(stage.clock, source, stage.broadcaster);
@@ -67,6 +69,9 @@ describe("Readiness", () => {
     judge.started();
     become(CONNECTED);
     stage.join();
-    expect(judge.report()).toEqual({ ready: false, reasons: ["no more clients are taken in"] });
+    expect(judge.report()).toEqual({
+      ready: false,
+      reasons: ["as many clients as max_clients are connected"],
+    });
   });
 });

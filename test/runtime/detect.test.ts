@@ -1,7 +1,13 @@
 import { expect, test } from "bun:test";
 import { createRuntime } from "../../src/runtime/detect.ts";
 
-const limits = { maxFrameBytes: 1024, readTimeoutMs: 60_000, maxBodyBytes: 1024 };
+const limits = {
+  maxFrameBytes: 1024,
+  readTimeoutMs: 60_000,
+  maxBodyBytes: 1024,
+  compression: false,
+  compressionThresholdBytes: 1024,
+};
 
 test("Bun, on which the tests run, listens with Node's sockets, and with its own when told to", async () => {
   expect((await createRuntime(limits, "auto", "listens")).name).toBe("node");

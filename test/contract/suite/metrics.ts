@@ -36,7 +36,7 @@ export async function untilMetric(
   return await until(`${name} that fits`, () => metric(gateway, name, label), fits);
 }
 
-/** Every message that was due to a client was sent, waits, or is counted as dropped. */
+/** Every message that was due to a client was sent, waits, was superseded, or is counted as dropped. */
 export async function expectBalancedLedger(gateway: Gateway): Promise<void> {
   const series = await metricsOf(gateway);
   const sum = (name: string): number =>
@@ -47,6 +47,7 @@ export async function expectBalancedLedger(gateway: Gateway): Promise<void> {
     offered:
       sum("websocket_messages_sent_total") +
       sum("websocket_messages_queued") +
+      sum("websocket_messages_conflated_total") +
       sum("websocket_messages_dropped_total"),
   });
 }

@@ -1,0 +1,83 @@
+/** Messages share so many bytes of memory: one allocation for some hundred of them. */
+const SLAB_BYTES = 64 * 1024;
+/** A message that may be longer has memory of its own, so that it pins no other's. */
+const MOST_IN_SLAB = 8 * 1024;
+
+const encoder = new TextEncoder();
+
+/**
+ * Writes texts and bytes behind one another, without a string or an array for each. What was taken
+ * is never overwritten.
+ */
+export class ByteWriter {
+  #bytes = new Uint8Array(SLAB_BYTES);
+  #start = 0;
+  #at = 0;
+
+  /** Begins anew, with room for so many bytes at least; the caller must not write more. */
+  begin(mostBytes: number): void {
+    if (mostBytes > MOST_IN_SLAB || this.#at + mostBytes > this.#bytes.length) {
+      this.#bytes = new Uint8Array(Math.max(mostBytes, SLAB_BYTES));
+      this.#at = 0;
+    }
+    this.#start = this.#at;
+  }
+
+  /** What was written since `begin`. */
+  take(): Uint8Array {
+    const taken = this.#bytes.subarray(this.#start, this.#at);
+    // Memory that was got for one long message goes with it.
+    if (this.#bytes.length > SLAB_BYTES) this.#at = this.#bytes.length;
+    return taken;
+  }
+
+  /** Bytes written since `begin`. */
+  get length(): number {
+    return this.#at - this.#start;
+  }
+
+  /** Takes up to three bytes for each UTF-16 unit; most texts are ASCII, and are copied as such. */
+  text(text: string): void {
+    const bytes = this.#bytes;
+    const start = this.#at;
+    let at = start;
+    for (let index = 0; index < text.length; index++) {
+      const unit = text.charCodeAt(index);
+      if (unit > 0x7f) {
+        this.#at = start + encoder.encodeInto(text, bytes.subarray(start)).written;
+        return;
+      }
+      bytes[at++] = unit;
+    }
+    this.#at = at;
+  }
+
+  bytes(source: Uint8Array): void {
+    this.#bytes.set(source, this.#at);
+    this.#at += source.length;
+  }
+
+  byte(value: number): void {
+    this.#bytes[this.#at++] = value;
+  }
+
+  /** A whole number that is not negative, in decimal: 16 bytes at the most. */
+  decimal(value: number): void {
+    let digits = 1;
+    for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) digits++;
+    let rest = value;
+    for (let at = this.#at + digits - 1; at >= this.#at; at--) {
+      this.#bytes[at] = 0x30 + (rest % 10);
+      rest = Math.floor(rest / 10);
+    }
+    this.#at += digits;
+  }
+
+  /** Puts one byte in place of another in what was written since an offset from `begin`. */
+  replace(from: number, old: number, by: number): void {
+    const bytes = this.#bytes;
+    for (let at = this.#start + from; at < this.#at; at++) {
+      if (bytes[at] === old) bytes[at] = by;
+    }
+  }
+}

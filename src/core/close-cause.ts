@@ -1,0 +1,32 @@
+import { cursorOf, type Position } from "./envelope.ts";
+import type { DropReason, ErrorKind } from "./meter.ts";
+import type { ServerFrame } from "./server-frame.ts";
+import { CLOSE, type CloseCause } from "./socket.ts";
+
+/** What a client that ends, by whoever's will, is counted as. */
+export const ENDED_AS: Partial<Record<CloseCause, { error: ErrorKind; drop?: DropReason }>> = {
+  frame_too_big: { error: "frame_too_big" },
+  malformed: { error: "malformed_frame" },
+  slow_consumer: { error: "slow_consumer", drop: "slow_consumer" },
+  write_timeout: { error: "write_timeout", drop: "write_timeout" },
+  no_pong: { error: "no_pong" },
+  overloaded: { error: "overloaded", drop: "overloaded" },
+};
+
+/** So soon a client may come back where that helps. */
+const RETRY_AFTER_MS = 1000;
+
+/** What a client is told before its connection is closed. `last` is the last message that it was sent. */
+export function farewell(cause: CloseCause, last: Position | undefined): ServerFrame {
+  const { code, reason } = CLOSE[cause];
+  // 44xx and 1009: the same again would end the same.
+  const reconnect = code >= 4500 || code === CLOSE.going_away.code;
+  return {
+    type: "disconnect",
+    code,
+    reason,
+    reconnect,
+    ...(reconnect && { retry_after_ms: RETRY_AFTER_MS }),
+    ...(last !== undefined && { cursor: cursorOf(last) }),
+  };
+}

@@ -1,0 +1,86 @@
+import type { Client } from "./client.ts";
+import {
+  type ClientFrame,
+  type FrameFault,
+  isLongerThan,
+  readClientFrame,
+} from "./client-frame.ts";
+import type { Meter } from "./meter.ts";
+import type { Refusal, Subscribing } from "./subscribing.ts";
+
+export interface ConversationLimits {
+  /** A longer frame from a client closes its connection with 1009. */
+  readonly maxFrameBytes: number;
+  /** So many malformed frames are answered or ignored; the next one closes the connection with 4400. */
+  readonly maxMalformedFrames: number;
+}
+
+/** What one client says, and what is answered. */
+export class Conversation {
+  readonly client: Client;
+  readonly #limits: ConversationLimits;
+  readonly #meter: Meter;
+  readonly #subscribing: Subscribing;
+  #malformedFrames = 0;
+
+  constructor(client: Client, limits: ConversationLimits, meter: Meter, subscribing: Subscribing) {
+    this.client = client;
+    this.#limits = limits;
+    this.#meter = meter;
+    this.#subscribing = subscribing;
+  }
+
+  /** Takes in a frame. Never throws, whatever is in it. */
+  receive(data: string | Uint8Array): void {
+    const { client } = this;
+    if (client.isOver) return;
+    client.heard();
+    if (isLongerThan(data, this.#limits.maxFrameBytes)) {
+      client.end("frame_too_big");
+      return;
+    }
+    const frame = readClientFrame(data, client.dialect.name === "v1" ? "v1" : "plain");
+    if (frame.type === "fault") {
+      this.#complain(frame);
+      return;
+    }
+    this.#meter.clientFrames[frame.type]++;
+    this.#answer(frame);
+  }
+
+  #answer(frame: ClientFrame): void {
+    switch (frame.type) {
+      case "subscribe":
+        this.#refuse(this.#subscribing.subscribe(this.client, frame), frame.id);
+        break;
+      case "unsubscribe":
+        this.#refuse(this.#subscribing.unsubscribe(this.client, frame.sub), frame.sub);
+        break;
+      case "ping":
+        this.client.tell({ type: "pong", ...(frame.id !== undefined && { id: frame.id }) });
+        break;
+      // In at-most-once what a client says of messages changes nothing.
+      default:
+    }
+  }
+
+  #refuse(refusal: Refusal | undefined, id: string): void {
+    if (refusal === undefined) return;
+    const { code, message } = refusal;
+    this.client.tell({ type: "error", id, error: { code, message, retryable: false } });
+  }
+
+  #complain({ code, message, id }: FrameFault): void {
+    // A request that is understood but not served is an answer, not a fault of the client.
+    if (code === "malformed") {
+      this.#malformedFrames++;
+      if (this.#malformedFrames > this.#limits.maxMalformedFrames) {
+        this.client.end("malformed");
+        return;
+      }
+      this.#meter.countError("malformed_frame", "a client sent a malformed frame");
+    }
+    const named = id !== undefined && { id };
+    this.client.tell({ type: "error", ...named, error: { code, message, retryable: false } });
+  }
+}

@@ -1,0 +1,45 @@
+import type { ClientSocket } from "./socket.ts";
+
+export interface LivenessLimits {
+  /** How often a client is pinged. */
+  readonly pingIntervalMs: number;
+  /** A client of whom nothing was heard for so long, pongs included, is disconnected with 4513. */
+  readonly readTimeoutMs: number;
+}
+
+/** Whether a peer is still there: it is pinged, and whatever comes from it is a sign of life. */
+export class Liveness {
+  readonly #socket: ClientSocket;
+  readonly #limits: LivenessLimits;
+  #lastHeardMs: number;
+  #lastPingMs: number;
+
+  constructor(socket: ClientSocket, limits: LivenessLimits, nowMs: number) {
+    this.#socket = socket;
+    this.#limits = limits;
+    this.#lastHeardMs = nowMs;
+    this.#lastPingMs = nowMs;
+  }
+
+  heard(nowMs: number): void {
+    this.#lastHeardMs = nowMs;
+  }
+
+  /** The whole process stood still for so long: what the peer sent meanwhile is still unread. */
+  excuse(pausedMs: number): void {
+    this.#lastHeardMs += pausedMs;
+  }
+
+  /** Pings when that is due. Returns `false` when the peer has been silent for too long. */
+  check(nowMs: number): boolean {
+    const { ping, mute } = this.#socket;
+    // Without a ping of ours nobody owes us a pong: there the runtime ends dead connections.
+    if (ping === undefined) return true;
+    if (!mute && nowMs - this.#lastHeardMs > this.#limits.readTimeoutMs) return false;
+    if (nowMs - this.#lastPingMs >= this.#limits.pingIntervalMs) {
+      this.#lastPingMs = nowMs;
+      ping();
+    }
+    return true;
+  }
+}

@@ -1,0 +1,160 @@
+import type { AudienceBook } from "./audience-book.ts";
+import type { Client } from "./client.ts";
+import type { Demand } from "./demand.ts";
+import { cursorOf, type Position } from "./envelope.ts";
+import type { Meter } from "./meter.ts";
+import type { Policy } from "./policy.ts";
+import { type Resumption, resumeAfter } from "./resume.ts";
+import type { Ring } from "./ring.ts";
+import type { ErrorCode } from "./server-frame.ts";
+import { firstHidden } from "./subject.ts";
+import { Subscription, type SubscriptionRequest } from "./subscription.ts";
+
+export interface SubscribingOptions {
+  /** What the endpoint exposes. */
+  readonly subjects: readonly string[];
+  /** What a subscription has that asks for nothing else, or for what is not allowed. */
+  readonly policy: Policy;
+  readonly allowedPolicies: readonly Policy[];
+  /** How many subscriptions a client may have. */
+  readonly maxSubscriptions: number;
+}
+
+/** Why a client's request was refused. */
+export interface Refusal {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+interface SubscribingParts {
+  readonly audiences: AudienceBook;
+  readonly demand: Demand;
+  readonly ring: Ring;
+  readonly meter: Meter;
+  /** Whether the source delivers now. */
+  connected(): boolean;
+  last(): Position;
+}
+
+/** Brings clients' subscriptions into effect: upstream first, then in their audience. */
+export class Subscribing {
+  readonly #options: SubscribingOptions;
+  readonly #parts: SubscribingParts;
+  /** What each client has asked for, in effect or not yet. */
+  readonly #requests = new Map<Client, Map<string, SubscriptionRequest>>();
+
+  constructor(options: SubscribingOptions, parts: SubscribingParts) {
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  /**
+   * Takes a request of a client; the answer comes when it is in effect.
+   *
+   * @returns why it is refused, or `undefined`.
+   */
+  subscribe(client: Client, request: SubscriptionRequest): Refusal | undefined {
+    const requests = this.#requests.get(client) ?? new Map<string, SubscriptionRequest>();
+    const refusal = this.#refusalOf(request, requests);
+    if (refusal !== undefined) return refusal;
+    requests.set(request.id, request);
+    this.#requests.set(client, requests);
+    let begun = false;
+    const begin = (): void => {
+      if (begun || client.isOver || requests.get(request.id) !== request) return;
+      begun = true;
+      this.#begin(client, request);
+    };
+    this.#parts.demand.want(request.subjects, begin);
+    // Who is not told when it begins need not wait for it; and without NATS there is nothing to wait for.
+    if (!client.dialect.tells || !this.#parts.connected()) begin();
+    return undefined;
+  }
+
+  /** Ends a subscription. @returns why that is refused, or `undefined`. */
+  unsubscribe(client: Client, id: string): Refusal | undefined {
+    const requests = this.#requests.get(client);
+    const request = requests?.get(id);
+    if (request === undefined) {
+      return { code: "unknown_subscription", message: `there is no subscription "${id}"` };
+    }
+    requests?.delete(id);
+    this.#parts.demand.release(request.subjects);
+    const subscription = client.subscriptions.get(id);
+    if (subscription !== undefined) {
+      const others = [...client.subscriptions.values()].filter((other) => other !== subscription);
+      client.remove(subscription, this.#audienceFor(client, others));
+    }
+    client.tell({ type: "unsubscribed", sub: id });
+    return undefined;
+  }
+
+  /** A client is gone, and wants nothing more. */
+  forget(client: Client): void {
+    for (const { subjects } of this.#requests.get(client)?.values() ?? []) {
+      this.#parts.demand.release(subjects);
+    }
+    this.#requests.delete(client);
+  }
+
+  #refusalOf(
+    { id, subjects }: SubscriptionRequest,
+    requests: ReadonlyMap<string, SubscriptionRequest>,
+  ): Refusal | undefined {
+    if (requests.has(id)) {
+      return { code: "duplicate_subscription", message: `there is a subscription "${id}" already` };
+    }
+    const { maxSubscriptions } = this.#options;
+    if (requests.size >= maxSubscriptions) {
+      return { code: "too_many_subscriptions", message: `a client may have ${maxSubscriptions}` };
+    }
+    const hidden = firstHidden(this.#options.subjects, subjects);
+    if (hidden === undefined) return undefined;
+    return { code: "forbidden", message: `nothing of "${hidden}" is exposed by this endpoint` };
+  }
+
+  #begin(client: Client, request: SubscriptionRequest): void {
+    const { ring, demand, last, meter } = this.#parts;
+    const now = last();
+    const resumption: Resumption =
+      request.after === undefined
+        ? { from: now, gaps: [], kept: [] }
+        : resumeAfter(request.after, {
+            last: now,
+            ring,
+            completeSince: demand.completeSince(request.subjects),
+            wantsAll: request.subjects === undefined,
+          });
+    const { from, gaps, kept } = resumption;
+    const { policy: preset, allowedPolicies } = this.#options;
+    const policy = allowedPolicies.find((allowed) => allowed === request.policy) ?? preset;
+    const before = [...client.subscriptions.values()];
+    const subscription = new Subscription(request, policy, from.sequence);
+    // What it gets through another of its subscriptions, it does not get again.
+    const missed = kept.filter(
+      ({ subject, sequence }) =>
+        subscription.wants(subject) &&
+        !before.some((other) => sequence > other.sinceSequence && other.wants(subject)),
+    );
+    client.add(subscription, this.#audienceFor(client, [...before, subscription]));
+    const subjects = request.subjects ?? this.#options.subjects;
+    const { id } = request;
+    client.tell({ type: "subscribed", id, sub: id, subjects, policy, from: cursorOf(from) });
+    if (request.after === undefined) return;
+    meter.resumed++;
+    for (const gap of gaps) client.tell(gap);
+    if (missed.length > 0) client.replay(missed, subscription);
+    client.note({ type: "caught_up", sub: id });
+  }
+
+  /** Where a client with these subscriptions belongs. */
+  #audienceFor(client: Client, subscriptions: readonly Subscription[]) {
+    const all = subscriptions.some(({ subjects }) => subjects === undefined);
+    const subjects = subscriptions.flatMap((subscription) => subscription.subjects ?? []);
+    return this.#parts.audiences.of({
+      dialect: client.dialect,
+      compresses: client.socket.compresses,
+      subjects: all ? undefined : subjects,
+    });
+  }
+}

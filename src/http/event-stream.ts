@@ -1,0 +1,132 @@
+import type { Context } from "hono";
+import type { ClientSocket, Fanout, FanoutResult, SendResult } from "../core/socket.ts";
+import type { TextFrame } from "../core/text-frame.ts";
+import type { ConnectionEvents } from "./sockets.ts";
+
+/** Proxies that buffer answers would keep events back until they have enough of them. */
+const HEADERS = {
+  "Content-Type": "text/event-stream; charset=utf-8",
+  "Cache-Control": "no-cache, no-transform",
+  "X-Accel-Buffering": "no",
+};
+
+/** A comment: it keeps the connection alive, and no client sees it. */
+const HEARTBEAT = new TextEncoder().encode(":\n\n");
+
+/** Frames behind one another, as they go into the body. */
+function concat(frames: readonly TextFrame[]): Uint8Array {
+  if (frames.length === 1) return frames[0]!.bytes;
+  const bytes = new Uint8Array(frames.reduce((sum, { byteLength }) => sum + byteLength, 0));
+  let at = 0;
+  for (const frame of frames) {
+    bytes.set(frame.bytes, at);
+    at += frame.byteLength;
+  }
+  return bytes;
+}
+
+/**
+ * Streams of server-sent events
+ * (https://html.spec.whatwg.org/multipage/server-sent-events.html), on web streams, which every runtime serves.
+ */
+export class EventStreams implements Fanout {
+  readonly #topics = new Map<string, Set<EventStream>>();
+
+  /** Answers a request with a stream of events. */
+  open(c: Context, events: ConnectionEvents): Response {
+    const address = c.req.header("x-forwarded-for")?.split(",")[0]?.trim();
+    const stream = new EventStream(address ?? "an event stream", this.#topics, events);
+    events.open(stream);
+    return c.body(stream.body, 200, HEADERS);
+  }
+
+  write(topic: string, frames: readonly TextFrame[]): FanoutResult {
+    const bytes = concat(frames);
+    let refused = 0;
+    for (const stream of this.#topics.get(topic) ?? []) {
+      if (stream.writeBytes(bytes) === "refused") refused++;
+    }
+    return { grownBytes: bytes.length, refused };
+  }
+}
+
+/** One client's stream, in the place of a socket. */
+class EventStream implements ClientSocket {
+  readonly remoteAddress: string;
+  readonly compresses = false;
+  readonly mute = true;
+  readonly body: ReadableStream<Uint8Array>;
+  readonly #topics: Map<string, Set<EventStream>>;
+  readonly #events: ConnectionEvents;
+  #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+
+  constructor(
+    remoteAddress: string,
+    topics: Map<string, Set<EventStream>>,
+    events: ConnectionEvents,
+  ) {
+    this.remoteAddress = remoteAddress;
+    this.#topics = topics;
+    this.#events = events;
+    // With a mark of 0, `desiredSize` is what waits, and nothing is taken before somebody reads.
+    this.body = new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => {
+          this.#controller = controller;
+        },
+        cancel: () => this.#end(),
+      },
+      { highWaterMark: 0, size: (chunk) => chunk?.length ?? 0 },
+    );
+  }
+
+  write(frames: readonly TextFrame[]): SendResult {
+    return this.writeBytes(concat(frames));
+  }
+
+  writeBytes(bytes: Uint8Array): SendResult {
+    if (this.#controller === undefined) return "refused";
+    this.#controller.enqueue(bytes);
+    return this.bufferedBytes() === 0 ? "sent" : "buffered";
+  }
+
+  bufferedBytes(): number {
+    return -(this.#controller?.desiredSize ?? 0);
+  }
+
+  join(topic: string): void {
+    const members = this.#topics.get(topic);
+    if (members === undefined) this.#topics.set(topic, new Set([this]));
+    else members.add(this);
+  }
+
+  leave(topic: string): void {
+    const members = this.#topics.get(topic);
+    members?.delete(this);
+    if (members?.size === 0) this.#topics.delete(topic);
+  }
+
+  readonly ping = (): void => void this.writeBytes(HEARTBEAT);
+
+  /** The code and the reason stand in the event `disconnect`; HTTP has no place for them. */
+  close(): void {
+    const controller = this.#controller;
+    this.#controller = undefined;
+    // What waits is still sent.
+    controller?.close();
+    this.#events.closed(1000);
+  }
+
+  terminate(): void {
+    const controller = this.#controller;
+    this.#controller = undefined;
+    controller?.error(new Error("the client does not read"));
+    this.#events.closed(1006);
+  }
+
+  /** The client went away. */
+  #end(): void {
+    this.#controller = undefined;
+    this.#events.closed(1006);
+  }
+}
