@@ -23,6 +23,12 @@ export function cpuSeconds(pid: number): number | undefined {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
+/** What a process has in memory (its resident set); `undefined` where that can't be had. */
+export function rssBytes(pid: number): number | undefined {
+  const kB = /^VmRSS:\s+(\d+) kB$/m.exec(readProc(`${pid}/status`) ?? "")?.[1];
+  return kB === undefined ? undefined : Number(kB) * 1024;
+}
+
 /** `undefined` where there is no `/proc/stat`. */
 export function machineTime(): MachineTime | undefined {
   const line = readProc("stat")?.split("\n", 1)[0];
@@ -63,6 +69,12 @@ export async function onCore<T>(
   } finally {
     pin(cores.others);
   }
+}
+
+/** Ten thousand connections take more files than a shell allows; where this fails, those scenarios do. */
+export function allowManyFiles(): void {
+  const args = ["--pid", String(process.pid), "--nofile=65536:65536"];
+  spawnSync("prlimit", args, { stdio: "ignore" });
 }
 
 function pin(core: number): boolean {

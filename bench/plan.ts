@@ -1,42 +1,54 @@
-import { CONTENDERS, type Contender } from "./contenders.ts";
-import type { Scenario, Timing } from "./measurement.ts";
+import { fullBlocks, quickBlocks } from "./blocks.ts";
+import type { Contender } from "./contenders/contender.ts";
+import type { Scenario, Timing } from "./scenario.ts";
 
 /** What a run measures, and how thoroughly. */
 export interface Plan {
-  readonly scenarios: readonly { scenario: Scenario; contenders: readonly Contender[] }[];
+  readonly blocks: readonly Block[];
   readonly rounds: number;
   readonly timing: Timing;
 }
 
-const RATES = [1_000, 10_000, 30_000, undefined];
-const QUICK_RATES = [10_000, undefined];
+/** What is measured together: each round goes through all cells, one after another. */
+export interface Block {
+  readonly name: string;
+  /** What it shows, in a sentence or two. */
+  readonly about: string;
+  readonly cells: readonly Cell[];
+  /**
+   * In this scenario each contender is its own control in the others. Without it, contenders are
+   * compared with others in the same scenario.
+   */
+  readonly baseline?: Scenario;
+}
+
+/** One contender in one scenario. */
+export interface Cell {
+  readonly scenario: Scenario;
+  readonly contender: Contender;
+}
 
 /**
  * The plan of a run.
  *
- * @param quick one short round of few scenarios.
- * @param only words that the names of scenario and contender, taken together, must all contain.
+ * @param quick one round of few scenarios.
+ * @param only words that the names of block, scenario and contender, taken together, must all contain.
+ * @param reference the C reference, where there is one.
  */
-export function makePlan({ quick, only }: { quick: boolean; only: string }): Plan {
+export function makePlan(
+  { quick, only }: { quick: boolean; only: string },
+  reference: Contender | undefined,
+): Plan {
   const words = only.toLowerCase().split(/\s+/);
-  const wanted = (scenario: Scenario, contender: Contender): boolean => {
-    const name = `${scenario.name} ${contender.name}`.toLowerCase();
+  const wanted = (block: Block, { scenario, contender }: Cell): boolean => {
+    const name = `${block.name} ${scenario.name} ${contender.name}`.toLowerCase();
     return words.every((word) => name.includes(word));
   };
   return {
-    scenarios: (quick ? QUICK_RATES : RATES)
-      .map((rate) => fanOut(100, 128, rate))
-      .map((scenario) => ({
-        scenario,
-        contenders: CONTENDERS.filter((contender) => wanted(scenario, contender)),
-      }))
-      .filter(({ contenders }) => contenders.length > 0),
+    blocks: (quick ? quickBlocks(reference) : fullBlocks(reference))
+      .map((block) => ({ ...block, cells: block.cells.filter((cell) => wanted(block, cell)) }))
+      .filter(({ cells }) => cells.length > 0),
     rounds: quick ? 1 : 3,
-    timing: quick ? { warmUpMs: 700, measureMs: 2000 } : { warmUpMs: 1000, measureMs: 3000 },
+    timing: { warmUpMs: 600, measureMs: 1500 },
   };
-}
-
-function fanOut(clients: number, payloadBytes: number, rate: number | undefined): Scenario {
-  const load = rate === undefined ? "saturated" : `${rate.toLocaleString("en")} messages/s`;
-  return { name: `${clients} clients, ${payloadBytes} B, ${load}`, clients, payloadBytes, rate };
 }

@@ -1,5 +1,8 @@
-import type { Contender } from "./contenders.ts";
-import type { Measurement, Scenario } from "./measurement.ts";
+import type { Contender } from "./contenders/contender.ts";
+import { FIGURES_OF, type Figure } from "./figures.ts";
+import type { Measurement } from "./measure/measurement.ts";
+import type { Block, Cell } from "./plan.ts";
+import type { Scenario } from "./scenario.ts";
 
 /** The middle of what came of all rounds, and how far they lay apart. */
 export interface Spread {
@@ -8,82 +11,105 @@ export interface Spread {
   readonly most: number;
 }
 
-/** The figures of a measurement that are compared. */
-export const FIGURES = ["deliveriesPerSecond", "cpuUsPerDelivery", "p50Us", "p99Us"] as const;
+export type Spreads = Readonly<Partial<Record<Figure, Spread>>>;
 
-export type Figure = (typeof FIGURES)[number];
-
-/** One contender in one scenario. */
-export interface Row {
+/** One contender in one scenario, by their names. */
+export interface Place {
+  readonly scenario: string;
   readonly contender: string;
+}
+
+export interface Row extends Place {
+  /** Without the figures of rounds in which it failed. */
+  readonly figures: Spreads;
   readonly rounds: readonly Measurement[];
-  readonly figures: Readonly<Partial<Record<Figure, Spread>>>;
 }
 
-/** What Spillway did in relation to a control, by figure; each ratio was taken within a round. */
+/** What one did in relation to another, by figure; each ratio was taken within a round. */
 export interface Comparison {
-  readonly contender: string;
-  readonly control: string;
-  readonly ratios: Readonly<Partial<Record<Figure, Spread>>>;
+  readonly of: Place;
+  readonly to: Place;
+  readonly ratios: Spreads;
 }
 
-/** All that came of one scenario. */
+/** All that came of a block. */
 export interface Outcome {
-  readonly scenario: Scenario;
+  readonly name: string;
+  readonly about: string;
+  readonly scenarios: readonly Scenario[];
   readonly rows: readonly Row[];
   readonly comparisons: readonly Comparison[];
 }
 
-/** A round as it came: one measurement for each contender. */
-export type Round = ReadonlyMap<Contender, Measurement>;
+/** A round as it came: one measurement for each cell. */
+export type Round = ReadonlyMap<Cell, Measurement>;
 
-export function summarize(scenario: Scenario, rounds: readonly Round[]): Outcome {
-  const contenders = [...(rounds[0]?.keys() ?? [])];
+export function summarize(
+  { name, about, cells, baseline }: Block,
+  rounds: readonly Round[],
+): Outcome {
   return {
-    scenario,
-    rows: contenders.map((contender) => {
-      const measured = rounds.map((round) => round.get(contender)!);
-      return {
-        contender: contender.name,
-        rounds: measured,
-        figures: spreads((figure) => measured.map((measurement) => measurement[figure])),
-      };
-    }),
-    comparisons: contenders
-      .filter(({ role }) => role === "spillway")
-      .flatMap((contender) =>
-        contenders
-          .filter((control) => isControlOf(control, contender))
-          .map((control) => compare(contender, control, rounds)),
-      ),
-  };
-}
-
-function isControlOf(control: Contender, { runtime }: Contender): boolean {
-  return control.role === "nats" || (control.role === "bare" && control.runtime === runtime);
-}
-
-function compare(contender: Contender, control: Contender, rounds: readonly Round[]): Comparison {
-  return {
-    contender: contender.name,
-    control: control.name,
-    ratios: spreads((figure) =>
-      rounds.map((round) => {
-        const ours = round.get(contender)![figure];
-        const theirs = round.get(control)![figure];
-        return ours === undefined || !theirs ? undefined : ours / theirs;
-      }),
+    name,
+    about,
+    scenarios: [...new Set(cells.map(({ scenario }) => scenario))],
+    rows: cells.map((cell) => ({
+      ...placeOf(cell),
+      figures: spreads(cell, (figure) => rounds.map((round) => figureIn(round, cell, figure))),
+      rounds: rounds.map((round) => round.get(cell)!),
+    })),
+    comparisons: cells.flatMap((cell) =>
+      cells
+        .filter((to) => (baseline ? isBaselineOf(to, cell, baseline) : isControlOf(to, cell)))
+        .map((to) => ({
+          of: placeOf(cell),
+          to: placeOf(to),
+          ratios: spreads(cell, (figure) =>
+            rounds.map((round) => ratioIn(round, cell, to, figure)),
+          ),
+        })),
     ),
   };
 }
 
-function spreads(valuesOf: (figure: Figure) => (number | undefined)[]): Comparison["ratios"] {
-  const known = FIGURES.map((figure) => [figure, valuesOf(figure)] as const).flatMap(
-    ([figure, values]) => {
-      const numbers = values.filter((value) => value !== undefined);
-      return numbers.length === 0 ? [] : [[figure, spread(numbers)] as const];
-    },
-  );
+function isBaselineOf(to: Cell, of: Cell, baseline: Scenario): boolean {
+  return to.contender === of.contender && to !== of && to.scenario === baseline;
+}
+
+function isControlOf(to: Cell, of: Cell): boolean {
+  return to.scenario === of.scenario && isControl(to.contender, of.contender);
+}
+
+/** Its own runtime and nats-server; of native sockets, ours on Node's too. */
+function isControl(control: Contender, { role, runtime, sockets }: Contender): boolean {
+  if (role !== "spillway") return false;
+  if (control.role === "nats") return true;
+  if (control.runtime !== runtime) return false;
+  if (control.role === "bare") return control.sockets === sockets;
+  return control.role === "spillway" && sockets === "native" && control.sockets === "node";
+}
+
+function placeOf({ scenario, contender }: Cell): Place {
+  return { scenario: scenario.name, contender: contender.name };
+}
+
+function figureIn(round: Round, cell: Cell, figure: Figure): number | undefined {
+  return round.get(cell)!.figures[figure];
+}
+
+function ratioIn(round: Round, of: Cell, to: Cell, figure: Figure): number | undefined {
+  const ours = figureIn(round, of, figure);
+  const theirs = figureIn(round, to, figure);
+  return ours === undefined || !theirs ? undefined : ours / theirs;
+}
+
+function spreads(
+  { scenario }: Cell,
+  valuesOf: (figure: Figure) => readonly (number | undefined)[],
+): Spreads {
+  const known = FIGURES_OF[scenario.kind].flatMap((figure) => {
+    const values = valuesOf(figure).filter((value) => value !== undefined);
+    return values.length === 0 ? [] : [[figure, spread(values)] as const];
+  });
   return Object.fromEntries(known);
 }
 

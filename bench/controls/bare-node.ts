@@ -5,7 +5,8 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import { WebSocketServer } from "ws";
+// Bun has a replacement of its own for the package, whose sockets nobody can write frames to.
+import { WebSocketServer } from "../../src/runtime/ws.ts";
 import { announce, HEAD, ingest, TAIL } from "./ingest.ts";
 
 const SLAB_BYTES = 1024 * 1024;

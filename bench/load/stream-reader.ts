@@ -3,11 +3,11 @@ import type { WallClock } from "./wall-clock.ts";
 
 /** What a reader finds besides messages. */
 export interface Findings {
-  /** A ping (RFC 6455 §5.5.2) or NATS' own. */
+  /** A ping (RFC 6455 §5.5.2), or one of the protocol inside. */
   ping(): void;
-  /** NATS has answered our ping: it knows the subscription. */
-  pong(): void;
-  /** A close frame, or an error of NATS. */
+  /** The server will send every message that is published from now on. */
+  subscribed(): void;
+  /** A close frame, or an error of the protocol inside. */
   fault(what: string): void;
 }
 
@@ -16,18 +16,11 @@ export interface Sampling {
   /** One message of so many is looked into. */
   readonly every: number;
   readonly clock: WallClock;
-  readonly latencies: Latencies;
+  latencies: Latencies;
 }
 
 const STAMP = Buffer.from('"t":');
 const DIGIT_0 = 0x30;
-const NEWLINE = 0x0a;
-const CARRIAGE_RETURN = 0x0d;
-/** The first two letters of NATS' lines. */
-const MSG = 0x4d53;
-const PING = 0x5049;
-const PONG = 0x504f;
-const ERROR = 0x2d45;
 
 /**
  * Counts the messages in what a server sends after the handshake, by hopping from header to
@@ -51,6 +44,7 @@ export abstract class StreamReader {
     this.#untilSample = 1 + (phase % sampling.every);
   }
 
+  /** @param received is the caller's again when this returns. */
   read(received: Buffer): void {
     let chunk = received;
     if (this.#header !== undefined) {
@@ -97,9 +91,10 @@ export abstract class StreamReader {
       this.#untilSample = 1;
       return;
     }
-    this.#untilSample = this.#sampling.every;
+    const { every, clock, latencies } = this.#sampling;
+    this.#untilSample = every;
     const stampUs = readStamp(chunk, start, end);
-    if (stampUs > 0) this.#sampling.latencies.add(this.#sampling.clock.nowUs() - stampUs);
+    if (stampUs > 0) latencies.add(clock.nowUs() - stampUs);
   }
 
   #advance(chunk: Buffer, start: number, end: number): void {
@@ -110,74 +105,6 @@ export abstract class StreamReader {
   #control(): void {
     if (this.#opcode === 9) this.findings.ping();
     else if (this.#opcode === 8) this.findings.fault("closed by the server");
-  }
-}
-
-/** One text frame is one message: Spillway's plain dialect, and the bare controls. */
-export class EnvelopeReader extends StreamReader {
-  protected frame(chunk: Buffer, start: number, end: number): void {
-    this.count(chunk, start, end);
-  }
-
-  protected payload(): void {}
-}
-
-/**
- * NATS' protocol in frames, whose borders mean nothing
- * (https://docs.nats.io/reference/reference-protocols/nats-protocol). Lines are read without making
- * strings of them: of each, the first two letters and the number at its end are all that counts.
- */
-export class NatsReader extends StreamReader {
-  /** Bytes of the present message that are still to come, its line's end included. */
-  #messageLeft = 0;
-  #lineLength = 0;
-  #firstLetters = 0;
-  #lastNumber = 0;
-
-  protected frame(): void {}
-
-  protected payload(chunk: Buffer, start: number, end: number): void {
-    let at = start;
-    while (at < end) {
-      const skipped = Math.min(this.#messageLeft, end - at);
-      this.#messageLeft -= skipped;
-      at += skipped;
-      if (at < end) at = this.#readLine(chunk, at, end);
-    }
-  }
-
-  /** Reads a line, or what there is of it, and returns where that ends. */
-  #readLine(chunk: Buffer, start: number, end: number): number {
-    let lineLength = this.#lineLength;
-    let firstLetters = this.#firstLetters;
-    let lastNumber = this.#lastNumber;
-    let at = start;
-    for (; at < end; at++) {
-      const byte = chunk[at]!;
-      if (byte === NEWLINE) break;
-      if (lineLength++ < 2) firstLetters = (firstLetters << 8) | byte;
-      const digit = byte - DIGIT_0;
-      if (digit >= 0 && digit <= 9) lastNumber = lastNumber * 10 + digit;
-      else if (byte !== CARRIAGE_RETURN) lastNumber = 0;
-    }
-    const whole = at < end;
-    this.#lineLength = whole ? 0 : lineLength;
-    this.#firstLetters = whole ? 0 : firstLetters;
-    this.#lastNumber = whole ? 0 : lastNumber;
-    if (!whole) return end;
-    this.#take(firstLetters, lastNumber, chunk, at + 1, end);
-    return at + 1;
-  }
-
-  /** Acts on a line, behind which a message may stand. */
-  #take(firstLetters: number, length: number, chunk: Buffer, start: number, end: number): void {
-    if (firstLetters === MSG) {
-      this.#messageLeft = length + 2;
-      const whole = start + length <= end;
-      this.count(chunk, start, whole ? start + length : Number.POSITIVE_INFINITY);
-    } else if (firstLetters === PING) this.findings.ping();
-    else if (firstLetters === PONG) this.findings.pong();
-    else if (firstLetters === ERROR) this.findings.fault("an error of NATS");
   }
 }
 

@@ -1,21 +1,25 @@
 /**
- * The load client: one process that opens many WebSockets over raw TCP, counts what each gets, and
- * says what it saw. It prints two lines of JSON: {@linkcode Ready}, then {@linkcode Observed}.
+ * The load client: one process that opens many WebSockets, counts what each gets, and says what it
+ * saw. It prints two lines of JSON: {@linkcode Ready}, then {@linkcode Observed}.
+ *
+ * It runs on Node, whose sockets can all read into one buffer: on Bun, and on Node without that, it
+ * reads half as much.
  */
-import { randomBytes } from "node:crypto";
-import { cpuSeconds, machineTime } from "../machine.ts";
+import { createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Dialer, type LoadClient } from "./dialer.ts";
+import type { Endpoint } from "./endpoint.ts";
 import { Latencies } from "./latency.ts";
-import { EnvelopeReader, type Findings, NatsReader, type StreamReader } from "./stream-reader.ts";
+import { beginUsage, type Usage } from "./usage.ts";
 import { WallClock } from "./wall-clock.ts";
 
 /** What it is to do, as JSON in its first argument. */
-export interface SubscriberTask {
-  readonly port: number;
-  readonly path: string;
-  /** `"nats"`: the server is nats-server's own WebSocket listener. */
-  readonly dialect: "envelope" | "nats";
-  readonly subject: string;
+export interface SubscriberTask extends Endpoint {
   readonly clients: number;
+  /** So many of them stop to read when the first message has come; they count for nothing. */
+  readonly stalled: number;
+  /** One message of so many is looked into for its latency. */
+  readonly sampleEvery: number;
   /** From the first message on, nothing is counted for so long. */
   readonly warmUpMs: number;
   readonly measureMs: number;
@@ -31,54 +35,50 @@ export interface Ready {
 }
 
 /** What was seen between the end of the warm-up and the end of the measurement. */
-export interface Observed {
+export interface Observed extends Usage {
   readonly event: "observed";
-  readonly seconds: number;
   readonly deliveries: number;
   readonly latencyUs: { samples: number; p50: number; p99: number; max: number };
-  /** CPU seconds by process, this one as `load`; without those that could not be had. */
-  readonly cpuSeconds: Readonly<Record<string, number>>;
-  /** CPU seconds of all processes of the machine, and what was stolen and all of it. */
-  readonly machine: { busy: number; stolen: number; total: number } | undefined;
   /** Messages per client from the very first to the very last. */
   readonly received: { fewest: number; most: number };
   /** Connections that ended before we ended them, and why the first did. */
   readonly lost: { count: number; reason: string | undefined };
 }
 
-const SAMPLE_EVERY = 16;
 const CONNECT_AT_ONCE = 100;
 /** By then all must be connected and the first message must have come. */
-const DEADLINE_MS = 10_000;
+const DEADLINE_MS = 12_000;
 /** When nothing came for so long after the measurement, nothing more will. */
-const IDLE_MS = 300;
+const IDLE_MS = 150;
 /** So long is waited for what is still under way, at the most. */
-const DRAIN_MS = 3000;
-
-const clock = new WallClock();
-let latencies = new Latencies();
-const readers: StreamReader[] = [];
-const lost: string[] = [];
+const DRAIN_MS = 1000;
 
 const task = JSON.parse(process.argv[2]!) as SubscriberTask;
+const sampling = { every: task.sampleEvery, clock: new WallClock(), latencies: new Latencies() };
+const lost: string[] = [];
+const dialer = new Dialer(task, sampling, (number, what) => {
+  if (number >= task.stalled) lost.push(what);
+});
+const clients: LoadClient[] = [];
 const deadline = setTimeout(() => {
-  const began = readers.length < task.clients ? "not all clients could connect" : "no message came";
-  throw new Error(`${began} within ${DEADLINE_MS / 1000} s`);
+  const few = clients.length < task.clients;
+  throw new Error(`${few ? "not all clients connected" : "no message came"} in time`);
 }, DEADLINE_MS);
 
-for (let begun = 0; begun < task.clients; begun += CONNECT_AT_ONCE) {
-  const count = Math.min(CONNECT_AT_ONCE, task.clients - begun);
-  await Promise.all(Array.from({ length: count }, () => connect()));
+for (let left = task.clients; left > 0; left -= CONNECT_AT_ONCE) {
+  const dials = Array.from({ length: Math.min(CONNECT_AT_ONCE, left) }, () => dialer.dial());
+  clients.push(...(await Promise.all(dials)));
 }
-const creditPort = tellCredits();
-say({ event: "ready", creditPort } satisfies Ready);
+const readers = clients.slice(task.stalled).map(({ reader }) => reader);
+say({ event: "ready", creditPort: await tellCredits() } satisfies Ready);
 
 while (received().most === 0) {
   if (lost.length > 0) throw new Error(`a client was lost before the first message: ${lost[0]}`);
-  await Bun.sleep(1);
+  await sleep(1);
 }
 clearTimeout(deadline);
-await Bun.sleep(task.warmUpMs);
+for (const client of clients.slice(0, task.stalled)) client.stall();
+await sleep(task.warmUpMs);
 const seen = await measure();
 await untilIdle();
 say({
@@ -88,76 +88,6 @@ say({
   lost: { count: lost.length, reason: lost[0] },
 } satisfies Observed);
 process.exit(0);
-
-/** Opens a connection and resolves when it will get every message that is published from now on. */
-async function connect(): Promise<void> {
-  const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
-  const nats = task.dialect === "nats";
-  const lose = (what: string): void => {
-    lost.push(what);
-    reject(new Error(what));
-  };
-  const findings: Findings = {
-    // A pong need not answer a ping (RFC 6455 §5.5.3), and every server takes it for life.
-    ping: () => void socket.write(nats ? maskedFrame(2, "PONG\r\n") : maskedFrame(10, "")),
-    pong: resolve,
-    fault: lose,
-  };
-  const sampling = {
-    every: SAMPLE_EVERY,
-    clock,
-    latencies: { add: (us: number) => latencies.add(us) } as Latencies,
-  };
-  const reader = nats
-    ? new NatsReader(findings, sampling, readers.length)
-    : new EnvelopeReader(findings, sampling, readers.length);
-  readers.push(reader);
-  let head: Buffer | undefined = Buffer.alloc(0);
-  const socket = await Bun.connect({
-    hostname: "127.0.0.1",
-    port: task.port,
-    socket: {
-      data(_, chunk) {
-        if (head === undefined) {
-          reader.read(chunk);
-          return;
-        }
-        head = Buffer.concat([head, chunk]);
-        const end = head.indexOf("\r\n\r\n");
-        if (end < 0) return;
-        const rest = head.subarray(end + 4);
-        if (!head.toString("latin1").startsWith("HTTP/1.1 101")) {
-          lose(head.toString("latin1"));
-          return;
-        }
-        head = undefined;
-        if (nats) socket.write(maskedFrame(2, natsGreeting()));
-        else resolve();
-        reader.read(rest);
-      },
-      close: () => lose("the connection was closed"),
-      error: (_, error) => lose(error.message),
-    },
-  });
-  socket.write(
-    `GET ${task.path} HTTP/1.1\r\nHost: 127.0.0.1:${task.port}\r\nUpgrade: websocket\r\n` +
-      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
-      `Sec-WebSocket-Key: ${randomBytes(16).toString("base64")}\r\n\r\n`,
-  );
-  await ready;
-}
-
-function natsGreeting(): string {
-  const options = JSON.stringify({ verbose: false, pedantic: false, lang: "bench", version: "1" });
-  return `CONNECT ${options}\r\nSUB ${task.subject} 1\r\nPING\r\n`;
-}
-
-/** A short frame as a client sends it; the mask is 0, which leaves the payload as it is. */
-function maskedFrame(opcode: number, payload: string): Uint8Array {
-  const { length } = payload;
-  const size = length < 126 ? [0x80 | length] : [0x80 | 126, length >> 8, length & 0xff];
-  return Buffer.from([0x80 | opcode, ...size, 0, 0, 0, 0, ...Buffer.from(payload)]);
-}
 
 /** What each client has got; those that were lost say no more. */
 function received(): { fewest: number; most: number } {
@@ -171,62 +101,38 @@ function received(): { fewest: number; most: number } {
 }
 
 /** Tells a publisher that asks for it how far the slowest client is. */
-function tellCredits(): number {
-  const server = Bun.listen({
-    hostname: "127.0.0.1",
-    port: 0,
-    socket: {
-      open(socket) {
-        const bytes = Buffer.alloc(4);
-        setInterval(() => {
-          bytes.writeUInt32LE(received().fewest);
-          socket.write(bytes);
-        }, 1);
-      },
-      data() {},
-    },
+async function tellCredits(): Promise<number> {
+  const server = createServer((socket) => {
+    const bytes = Buffer.alloc(4);
+    socket.on("error", () => {}); // A publisher that has finished.
+    setInterval(() => {
+      bytes.writeUInt32LE(received().fewest);
+      socket.write(bytes);
+    }, 1);
   });
-  return server.port;
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return (server.address() as { port: number }).port;
 }
 
 async function measure() {
-  const take = () => ({
-    ms: performance.now(),
-    deliveries: readers.reduce((sum, { messages }) => sum + messages, 0),
-    cpu: Object.entries(task.pids).map(([name, pid]) => [name, cpuSeconds(pid)] as const),
-    load: process.cpuUsage(),
-    machine: machineTime(),
-  });
-  latencies = new Latencies();
-  const before = take();
-  await Bun.sleep(task.measureMs);
-  const after = take();
-  const measured = latencies;
-  latencies = new Latencies();
-  const used = after.cpu.flatMap(([name, seconds], index) => {
-    const from = before.cpu[index]![1];
-    return seconds === undefined || from === undefined ? [] : [[name, seconds - from] as const];
-  });
-  const { user, system } = process.cpuUsage(before.load);
-  const machine =
-    after.machine === undefined || before.machine === undefined
-      ? undefined
-      : {
-          busy: after.machine.busy - before.machine.busy,
-          stolen: after.machine.stolen - before.machine.stolen,
-          total: after.machine.total - before.machine.total,
-        };
+  const count = (): number => readers.reduce((sum, { messages }) => sum + messages, 0);
+  const latencies = new Latencies();
+  sampling.latencies = latencies;
+  const before = count();
+  const endUsage = beginUsage(task.pids);
+  await sleep(task.measureMs);
+  const deliveries = count() - before;
+  const usage = endUsage();
+  sampling.latencies = new Latencies();
   return {
-    seconds: (after.ms - before.ms) / 1000,
-    deliveries: after.deliveries - before.deliveries,
+    ...usage,
+    deliveries,
     latencyUs: {
-      samples: measured.count,
-      p50: measured.quantileUs(0.5),
-      p99: measured.quantileUs(0.99),
-      max: measured.maxUs,
+      samples: latencies.count,
+      p50: latencies.quantileUs(0.5),
+      p99: latencies.quantileUs(0.99),
+      max: latencies.maxUs,
     },
-    cpuSeconds: { ...Object.fromEntries(used), load: (user + system) / 1e6 },
-    machine,
   };
 }
 
@@ -238,7 +144,7 @@ async function untilIdle(): Promise<void> {
     const { fewest, most } = received();
     if (fewest + most === before || performance.now() > endMs) return;
     before = fewest + most;
-    await Bun.sleep(IDLE_MS);
+    await sleep(IDLE_MS);
   }
 }
 

@@ -1,0 +1,2 @@
+import type { Cores } from "../machine.ts";
+export async function writeProfiles(_cores: Cores | undefined): Promise<void> {}

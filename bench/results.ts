@@ -1,0 +1,57 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { ROOT } from "../test/support/runtimes.ts";
+import type { Installed } from "./installed.ts";
+import type { describeMachine } from "./machine.ts";
+import type { Timing } from "./scenario.ts";
+import type { Outcome } from "./summary.ts";
+
+/** All that a run found, as it stands in `results.json`. */
+export interface Results {
+  /** When the run began, in UTC. */
+  readonly date: string;
+  readonly minutes: number;
+  readonly machine: ReturnType<typeof describeMachine>;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly rounds: number;
+  readonly timing: Timing;
+  /** Measurements that were made again because of noise. */
+  readonly repeated: number;
+  /** Why there is no C reference. */
+  readonly leftOut: string | undefined;
+  /** The production dependencies. */
+  readonly installed: Installed;
+  readonly outcomes: readonly Outcome[];
+}
+
+const FILE = `${ROOT}bench/results.json`;
+const SIGNIFICANT_DIGITS = 4;
+
+export function readResults(): Results {
+  return JSON.parse(readFileSync(FILE, "utf8")) as Results;
+}
+
+/** One line for each row and comparison, and no more digits than were measured. */
+export function writeResults(results: Results): void {
+  const { outcomes, ...about } = results;
+  const blocks = outcomes.map(({ rows, comparisons, ...block }) => {
+    const fields = [
+      ...Object.entries(block).map(([name, value]) => `"${name}": ${json(value)}`),
+      `"rows": [\n${rows.map(json).join(",\n")}\n]`,
+      `"comparisons": [\n${comparisons.map(json).join(",\n")}\n]`,
+    ];
+    return `{\n${fields.join(",\n")}\n}`;
+  });
+  const head = Object.entries(about)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `"${name}": ${json(value)},\n`)
+    .join("");
+  writeFileSync(FILE, `{\n${head}"outcomes": [\n${blocks.join(",\n")}\n]\n}\n`);
+}
+
+function json(value: unknown): string {
+  return JSON.stringify(value, (_, field: unknown) =>
+    typeof field === "number" && !Number.isInteger(field)
+      ? Number(field.toPrecision(SIGNIFICANT_DIGITS))
+      : field,
+  );
+}

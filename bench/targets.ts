@@ -1,0 +1,118 @@
+import { GROWTH, IDLE, STALLED } from "./blocks.ts";
+import type { RuntimeName } from "./contenders/contender.ts";
+import { FIGURES } from "./figures.ts";
+import type { Findings } from "./findings.ts";
+import type { Spread } from "./summary.ts";
+
+/** A figure that we ask of ourselves: a row of "What we ask" in the design. */
+export interface Target {
+  readonly asks: string;
+  /** The median is to be at least, or at most, so much. */
+  readonly bound: "least" | "most";
+  readonly goal: number;
+  show(value: number): string;
+  /** Default: all. */
+  readonly runtimes?: readonly RuntimeName[];
+  find(findings: Findings, ours: string, bare: string): Spread | undefined;
+}
+
+export const RUNTIMES: readonly RuntimeName[] = ["bun", "node", "deno"];
+
+const NATS = "nats-server";
+const SATURATED = [100, 128, undefined] as const;
+const AT_100K = [100, 128, 1_000] as const;
+const AT_1M = [100, 128, 10_000] as const;
+const AT_6M = [100, 128, 60_000] as const;
+
+const ratio = (value: number): string => value.toFixed(2);
+const share = (value: number): string => `${(value * 100).toFixed(value < 0.995 ? 0 : 1)} %`;
+
+/** Those of the rows that can be measured by now. */
+export const TARGETS: readonly Target[] = [
+  {
+    ...{ asks: "saturated: deliveries/s ÷ bare", bound: "least", goal: 0.95, show: ratio },
+    find: (found, ours, bare) =>
+      found.ratio(found.flow(...SATURATED), ours, bare, "deliveriesPerSecond"),
+  },
+  {
+    ...{ asks: "saturated: CPU per delivery ÷ bare", bound: "most", goal: 1.05, show: ratio },
+    find: (found, ours, bare) =>
+      found.ratio(found.flow(...SATURATED), ours, bare, "cpuUsPerDelivery"),
+  },
+  {
+    ...{ asks: "6M/s offered: delivered", bound: "least", goal: 0.99, show: share },
+    find: (found, ours) => found.delivered(found.flow(...AT_6M), ours),
+  },
+  {
+    ...{ asks: "6M/s offered: p99 ÷ NATS", bound: "most", goal: 0.1, show: ratio },
+    find: (found, ours) => found.ratio(found.flow(...AT_6M), ours, NATS, "p99Us"),
+  },
+  {
+    ...{ asks: "100k/s: CPU per delivery ÷ NATS", bound: "most", goal: 0.5, show: ratio },
+    find: (found, ours) => found.ratio(found.flow(...AT_100K), ours, NATS, "cpuUsPerDelivery"),
+  },
+  {
+    ...{ asks: "1M/s: CPU per delivery ÷ NATS", bound: "most", goal: 0.5, show: ratio },
+    find: (found, ours) => found.ratio(found.flow(...AT_1M), ours, NATS, "cpuUsPerDelivery"),
+  },
+  {
+    ...{ asks: "100k/s: p50", bound: "most", goal: 1500, show: FIGURES.p50Us.show },
+    find: (found, ours) => found.value(found.flow(...AT_100K), ours, "p50Us"),
+  },
+  {
+    ...{ asks: "1M/s: p50", bound: "most", goal: 1500, show: FIGURES.p50Us.show },
+    find: (found, ours) => found.value(found.flow(...AT_1M), ours, "p50Us"),
+  },
+  {
+    ...{ asks: "100k/s: p50 ÷ NATS", bound: "most", goal: 0.7, show: ratio },
+    find: (found, ours) => found.ratio(found.flow(...AT_100K), ours, NATS, "p50Us"),
+  },
+  {
+    ...{ asks: "100k/s: p99 ÷ NATS", bound: "most", goal: 0.7, show: ratio },
+    find: (found, ours) => found.ratio(found.flow(...AT_100K), ours, NATS, "p99Us"),
+  },
+  {
+    asks: "10,000 clients ÷ 100: CPU per delivery",
+    ...{ bound: "most", goal: 1.6, show: ratio },
+    find: (found, ours) => found.change(GROWTH, ours, "cpuUsPerDelivery"),
+  },
+  {
+    ...{ asks: "idle memory per connection ÷ bare", bound: "most", goal: 1.4, show: ratio },
+    find: (found, ours, bare) => found.ratio(IDLE.name, ours, bare, "bytesPerConnection"),
+  },
+  {
+    ...{ asks: "idle memory per connection", bound: "most", goal: 4000 },
+    show: FIGURES.bytesPerConnection.show,
+    runtimes: ["bun"],
+    find: (found, ours) => found.value(IDLE.name, ours, "bytesPerConnection"),
+  },
+  {
+    ...{ asks: "one stalled reader: others' p99 ÷ without", bound: "most", goal: 1.1, show: ratio },
+    find: (found, ours) => found.change(STALLED, ours, "p99Us"),
+  },
+];
+
+/** What came of a target on one runtime. */
+export interface Verdict {
+  readonly spread: Spread;
+  readonly reached: boolean;
+  /** By what part of the goal the median misses it; 0 where it is reached. */
+  readonly missedBy: number;
+}
+
+/** `undefined` where it is not asked of this runtime, or was not measured. */
+export function judge(
+  target: Target,
+  findings: Findings,
+  runtime: RuntimeName,
+): Verdict | undefined {
+  if (target.runtimes?.includes(runtime) === false) return undefined;
+  const spread = target.find(findings, `spillway on ${runtime}`, `bare ${runtime}`);
+  return spread === undefined ? undefined : verdict(target, spread);
+}
+
+export function verdict({ bound, goal }: Pick<Target, "bound" | "goal">, spread: Spread): Verdict {
+  const { median } = spread;
+  const reached = bound === "least" ? median >= goal : median <= goal;
+  return { spread, reached, missedBy: reached ? 0 : Math.abs(median / goal - 1) };
+}
