@@ -118,7 +118,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   }
 
   /** What is subscribed to upstream, and what of it the source has not confirmed. */
-  get upstream(): { readonly subscriptions: number; readonly pending: number } {
+  get upstream(): Pick<Demand, "subscriptions" | "pending" | "refusal"> {
     return this.#demand;
   }
 
@@ -194,6 +194,11 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   /** The source says that a pattern's messages arrive from now on. */
   arrives(pattern: string): void {
     this.#demand.arrives(pattern);
+  }
+
+  /** The source may not subscribe to a pattern. */
+  refused(pattern: string, reason: string): void {
+    this.#demand.refused(pattern, reason);
   }
 
   /** Writes all that waits for a flush. */

@@ -3,6 +3,10 @@ const SLAB_BYTES = 64 * 1024;
 /** A message that may be longer has memory of its own, so that it pins no other's. */
 const MOST_IN_SLAB = 8 * 1024;
 
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const MOST_INTEGER = 0x3fffffff;
+
 const encoder = new TextEncoder();
 
 /**
@@ -61,16 +65,38 @@ export class ByteWriter {
     this.#bytes[this.#at++] = value;
   }
 
+  /** A text as JSON: in quotes, and with what must be escaped escaped. */
+  jsonText(text: string): void {
+    const bytes = this.#bytes;
+    const start = this.#at;
+    let at = start;
+    bytes[at++] = QUOTE;
+    for (let index = 0; index < text.length; index++) {
+      const unit = text.charCodeAt(index);
+      if (unit < 0x20 || unit > 0x7e || unit === QUOTE || unit === BACKSLASH) {
+        this.text(JSON.stringify(text));
+        return;
+      }
+      bytes[at++] = unit;
+    }
+    bytes[at++] = QUOTE;
+    this.#at = at;
+  }
+
   /** A whole number that is not negative, in decimal: 16 bytes at the most. */
   decimal(value: number): void {
-    let digits = 1;
-    for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) digits++;
-    let rest = value;
-    for (let at = this.#at + digits - 1; at >= this.#at; at--) {
-      this.#bytes[at] = 0x30 + (rest % 10);
-      rest = Math.floor(rest / 10);
+    if (value > MOST_INTEGER) {
+      this.text(String(value));
+      return;
     }
-    this.#at += digits;
+    // Below this, engines divide integers instead of floating-point numbers.
+    let end = this.#at;
+    for (let rest = value; rest > 0 || end === this.#at; rest = (rest / 10) | 0) end++;
+    let at = end;
+    for (let rest = value; at > this.#at; rest = (rest / 10) | 0) {
+      this.#bytes[--at] = 0x30 + (rest % 10);
+    }
+    this.#at = end;
   }
 
   /** Puts one byte in place of another in what was written since an offset from `begin`. */

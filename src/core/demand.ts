@@ -21,7 +21,10 @@ interface Want {
   /** Every message behind this sequence number has come; `undefined`: not yet. */
   sinceSequence: number | undefined;
   cancelLinger: Cancel | undefined;
-  whenArriving: (() => void)[];
+  /** Why the source may not subscribe to it. */
+  refusal: string | undefined;
+  /** Told once, with the reason where the source may not. */
+  whenKnown: ((refusal?: string) => void)[];
 }
 
 /**
@@ -53,8 +56,8 @@ export class Demand {
   /** Patterns that the source has not confirmed yet. */
   get pending(): number {
     let pending = 0;
-    for (const { sinceSequence } of this.#wants.values())
-      if (sinceSequence === undefined) pending++;
+    for (const { sinceSequence, refusal } of this.#wants.values())
+      if (sinceSequence === undefined && refusal === undefined) pending++;
     return pending;
   }
 
@@ -69,16 +72,22 @@ export class Demand {
    * Somebody wants these patterns, as far as they are exposed.
    *
    * @param subjects `undefined` for all that is exposed.
-   * @param whenArriving called once messages of all of them arrive: at once, if they do.
+   * @param whenKnown called once messages of all of them arrive (at once, if they do), or once the
+   * source says that it may not subscribe to one of them, with the reason.
    */
-  want(subjects: readonly string[] | undefined, whenArriving: () => void = () => {}): void {
+  want(
+    subjects: readonly string[] | undefined,
+    whenKnown: (refusal?: string) => void = () => {},
+  ): void {
     const wants = this.#exposed(subjects).map((pattern) => this.#use(pattern));
     const waiting = new Set(wants.filter(({ sinceSequence }) => sinceSequence === undefined));
-    if (waiting.size === 0) whenArriving();
+    if (waiting.size === 0) whenKnown();
+    const refused = wants.find(({ refusal }) => refusal !== undefined);
+    if (refused !== undefined) whenKnown(refused.refusal);
     for (const want of waiting) {
-      want.whenArriving.push(() => {
+      want.whenKnown.push((refusal) => {
         waiting.delete(want);
-        if (waiting.size === 0) whenArriving();
+        if (refusal !== undefined || waiting.size === 0) whenKnown(refusal);
       });
     }
   }
@@ -121,9 +130,30 @@ export class Demand {
     }
   }
 
+  /** The source may not subscribe to a pattern. */
+  refused(pattern: string, reason: string): void {
+    const want = this.#wants.get(pattern);
+    if (want === undefined) return;
+    want.refusal = reason;
+    want.sinceSequence = undefined;
+    for (const tell of want.whenKnown.splice(0)) tell(reason);
+  }
+
+  /** Why the source may not subscribe to what the endpoint exposes, of which somebody wants all. */
+  get refusal(): string | undefined {
+    for (const pattern of this.#options.subjects) {
+      const refusal = this.#wants.get(pattern)?.refusal;
+      if (refusal !== undefined) return `NATS refuses a subscription to ${pattern}: ${refusal}`;
+    }
+    return undefined;
+  }
+
   /** The source was cut off: what was published meanwhile has not come. */
   cutOff(): void {
-    for (const want of this.#wants.values()) want.sinceSequence = undefined;
+    for (const want of this.#wants.values()) {
+      want.sinceSequence = undefined;
+      want.refusal = undefined;
+    }
   }
 
   /** Lets go at once of what only lingers, and so of every timer. */
@@ -156,7 +186,8 @@ export class Demand {
         subscribed: false,
         sinceSequence: cover?.sinceSequence,
         cancelLinger: undefined,
-        whenArriving: [],
+        refusal: undefined,
+        whenKnown: [],
       };
       this.#wants.set(pattern, want);
       if (cover === undefined) this.#subscribe(want);
@@ -182,7 +213,7 @@ export class Demand {
     }
     let waiting = orphans.length;
     for (const orphan of orphans) {
-      orphan.whenArriving.push(() => {
+      orphan.whenKnown.push(() => {
         if (--waiting === 0 && want.users === 0 && want.cancelLinger === undefined)
           this.#drop(want);
       });
@@ -221,7 +252,8 @@ export class Demand {
   }
 
   #nowArrives(want: Want): void {
+    want.refusal = undefined;
     want.sinceSequence ??= this.#sequence();
-    for (const tell of want.whenArriving.splice(0)) tell();
+    for (const tell of want.whenKnown.splice(0)) tell();
   }
 }

@@ -74,6 +74,8 @@ export class EnvelopeEncoder {
   readonly #annotated: boolean;
   readonly #headers: ReadonlySet<string>;
   readonly #writer = new ByteWriter();
+  #timeMs = -1;
+  #time = "";
 
   constructor(options: EnvelopeOptions) {
     this.#annotated = options.payloadFormat === "annotated";
@@ -86,9 +88,9 @@ export class EnvelopeEncoder {
       ? annotatePayload(message, timestampMs)
       : carryPayload(message.data);
     const headers = this.#headerField(message);
-    const subjectJson = JSON.stringify(subject);
     const payloadBytes = typeof json === "string" ? json.length * 3 : json.length;
-    const texts = position.origin.length + subjectJson.length + headers.length;
+    // A character of the subject takes six bytes where it must be escaped.
+    const texts = position.origin.length + subject.length * 2 + headers.length;
 
     const writer = this.#writer;
     writer.begin(FRAME_BYTES + texts * 3 + payloadBytes);
@@ -97,9 +99,9 @@ export class EnvelopeEncoder {
     writer.text(":");
     writer.decimal(position.sequence);
     writer.text('","timestamp":');
-    writer.decimal(timestampMs);
+    writer.text(this.#timeText(timestampMs));
     writer.text(',"subject":');
-    writer.text(subjectJson);
+    writer.jsonText(subject);
     if (encoding !== "") writer.text(`,"encoding":"${encoding}"`);
     writer.text(headers);
     const payloadAt = writer.length;
@@ -114,6 +116,15 @@ export class EnvelopeEncoder {
     }
     writer.byte(BRACE);
     return new Envelope(position, subject, writer.take(), payloadAt);
+  }
+
+  /** Messages that come in the same millisecond share the text of their time. */
+  #timeText(timestampMs: number): string {
+    if (timestampMs !== this.#timeMs) {
+      this.#timeMs = timestampMs;
+      this.#time = String(timestampMs);
+    }
+    return this.#time;
   }
 
   #headerField(message: SourceMessage): string {

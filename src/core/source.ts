@@ -32,6 +32,11 @@ export interface SourceListener {
    * after each time that the source was cut off.
    */
   arrives(pattern: string): void;
+  /**
+   * The source may not subscribe to the pattern, and says why. It goes on trying, and tells with
+   * `arrives` when it may.
+   */
+  refused(pattern: string, reason: string): void;
 }
 
 /** Where messages come from. */

@@ -60,10 +60,11 @@ export class Subscribing {
     requests.set(request.id, request);
     this.#requests.set(client, requests);
     let begun = false;
-    const begin = (): void => {
+    const begin = (refusal?: string): void => {
       if (begun || client.isOver || requests.get(request.id) !== request) return;
       begun = true;
-      this.#begin(client, request);
+      if (refusal === undefined) this.#begin(client, request);
+      else this.#giveUp(client, request, refusal);
     };
     this.#parts.demand.want(request.subjects, begin);
     // Who is not told when it begins need not wait for it; and without NATS there is nothing to wait for.
@@ -111,6 +112,14 @@ export class Subscribing {
     const hidden = firstHidden(this.#options.subjects, subjects);
     if (hidden === undefined) return undefined;
     return { code: "forbidden", message: `nothing of "${hidden}" is exposed by this endpoint` };
+  }
+
+  /** NATS does not let the gateway have what a client asked for. */
+  #giveUp(client: Client, { id, subjects }: SubscriptionRequest, refusal: string): void {
+    this.#requests.get(client)?.delete(id);
+    this.#parts.demand.release(subjects);
+    const error = { code: "forbidden", message: `NATS says: ${refusal}`, retryable: true } as const;
+    client.tell({ type: "error", id, error });
   }
 
   #begin(client: Client, request: SubscriptionRequest): void {

@@ -132,6 +132,7 @@ export class GatewayEngine implements Engine {
         message: (message) => this.#broadcaster.message(message),
         status: (status) => this.#sourceChanged(status),
         arrives: (pattern) => this.#broadcaster.arrives(pattern),
+        refused: (pattern, reason) => this.#broadcaster.refused(pattern, reason),
       });
     } catch (error) {
       await this.stop(0);

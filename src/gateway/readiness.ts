@@ -55,7 +55,8 @@ export class Readiness {
       if (status.state === "connecting" && !this.#inGrace()) {
         reasons.push(`${name} is not connected: ${status.reason}`);
       }
-      const { refusal } = this.#broadcaster;
+      const { refusal, upstream } = this.#broadcaster;
+      if (upstream.refusal !== undefined) reasons.push(upstream.refusal);
       if (refusal !== undefined) reasons.push(REFUSALS[refusal]);
     }
     return { ready: reasons.length === 0, reasons };

@@ -35,4 +35,12 @@ export class GuardedListener implements SourceListener {
       this.#log.error("The arrival of {pattern} was not taken: {error}", { pattern, error });
     }
   }
+
+  refused(pattern: string, reason: string): void {
+    try {
+      this.#listener.refused(pattern, reason);
+    } catch (error) {
+      this.#log.error("The refusal of {pattern} was not taken: {error}", { pattern, error });
+    }
+  }
 }

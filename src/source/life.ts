@@ -123,8 +123,7 @@ export class NatsLife {
       this.#stopping.signal,
     );
     events.stop();
-    const reachable = this.status.state === "connected" || subscriptions.refusal !== undefined;
-    if (closed === undefined && reachable) {
+    if (closed === undefined && this.status.state === "connected") {
       await unlessAborted(subscriptions.drain(), this.#hurrying.signal);
     }
     subscriptions.close();
@@ -142,13 +141,9 @@ export class NatsLife {
    */
   #settle(connection: NatsConnection, subscriptions: Subscriptions): void {
     if (this.ending) return;
-    if (subscriptions.refusal === undefined) {
-      this.#retries.reset();
-      this.#standing.become({ state: "connected", to: connection.getServer() });
-    } else {
-      this.#cut(subscriptions.refusal);
-      void this.#retry();
-    }
+    this.#standing.become({ state: "connected", to: connection.getServer() });
+    if (subscriptions.refusesSome) void this.#retry();
+    else this.#retries.reset();
   }
 
   async #retry(): Promise<void> {

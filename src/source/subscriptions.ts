@@ -13,7 +13,7 @@ export interface SubscriptionsOptions {
   readonly log: Log;
   /** Must not throw: nats.js would stop reading its socket. */
   readonly listener: SourceListener;
-  /** NATS has dealt with all that it was asked, and `refusal` is up to date. Must not throw. */
+  /** NATS has dealt with all that it was asked, and whether it refuses some of it is known. Must not throw. */
   settled(): void;
 }
 
@@ -69,9 +69,9 @@ export class Subscriptions {
     this.open();
   }
 
-  /** Why some messages don't arrive although NATS is there, or `undefined`. */
-  get refusal(): string | undefined {
-    return this.#refusals.text;
+  /** Whether NATS refuses some of what is wanted. */
+  get refusesSome(): boolean {
+    return this.#refusals.patterns.length > 0;
   }
 
   subscribe(pattern: string): void {
@@ -160,7 +160,7 @@ export class Subscriptions {
     this.#held.delete(pattern);
     this.#asked.delete(held);
     if (held.subscription !== subscription) drop(held);
-    this.#refusals.add(pattern, error);
+    this.#options.listener.refused(pattern, this.#refusals.add(pattern, error));
     void this.#confirm();
   }
 

@@ -19,6 +19,7 @@ export interface LogLine {
 export class Recorder implements SourceListener {
   readonly messages = new Journal<Received>("messages", ({ subject }) => subject);
   readonly arrivals = new Journal<string>("arrivals");
+  readonly refusals = new Journal<{ pattern: string; reason: string }>("refusals");
   readonly statuses = new Journal<SourceStatus>("statuses");
   readonly lines = new Journal<LogLine>("log", ({ level, text }) => `${level}: ${text}`);
   readonly log: Log = {
@@ -42,6 +43,10 @@ export class Recorder implements SourceListener {
 
   arrives(pattern: string): void {
     this.arrivals.add(pattern);
+  }
+
+  refused(pattern: string, reason: string): void {
+    this.refusals.add({ pattern, reason });
   }
 
   get subjects(): string[] {
