@@ -33,9 +33,8 @@ export class EventStreams implements Fanout {
   readonly #topics = new Map<string, Set<EventStream>>();
 
   /** Answers a request with a stream of events. */
-  open(c: Context, events: ConnectionEvents): Response {
-    const address = c.req.header("x-forwarded-for")?.split(",")[0]?.trim();
-    const stream = new EventStream(address ?? "an event stream", this.#topics, events);
+  open(c: Context, events: ConnectionEvents, remoteAddress: string): Response {
+    const stream = new EventStream(remoteAddress, this.#topics, events);
     events.open(stream);
     return c.body(stream.body, 200, HEADERS);
   }

@@ -25,6 +25,8 @@ export interface SocketRuntime extends Fanout {
    * and says what the host has to pass to it.
    */
   upgrade(c: Context, events: ConnectionEvents, protocol?: string): Promise<Response>;
+  /** Where the peer of a request is, for logs; `"unknown"` where the host's server does not say. */
+  addressOf(c: Context): string;
 }
 
 /**

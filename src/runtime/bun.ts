@@ -1,4 +1,5 @@
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
+import type { Context } from "hono";
 import { createWSMessageEvent, defineWebSocketHelper, WSContext, type WSEvents } from "hono/ws";
 import type { ClientSocket, SendResult } from "../core/socket.ts";
 import type { TextFrame } from "../core/text-frame.ts";
@@ -40,8 +41,7 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
   const servers = new Set<Server<SocketData>>();
 
   const upgradeWebSocket = defineWebSocketHelper<BunWebSocket>((c, events) => {
-    const env = c.env as Server<SocketData> | { server: Server<SocketData> } | undefined;
-    const found = env !== undefined && "server" in env ? env.server : env;
+    const found = serverOf(c);
     if (typeof found?.upgrade !== "function") {
       throw cannotUpgrade("Bun", "the server as the second argument of fetch");
     }
@@ -66,6 +66,7 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
       };
       return await upgradeWebSocket(c, listeners);
     },
+    addressOf: (c) => serverOf(c)?.requestIP?.(c.req.raw)?.address ?? "unknown",
     write(topic, frames) {
       const { compression, compressionThresholdBytes: threshold } = limits;
       for (const server of servers) {
@@ -108,6 +109,12 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
     },
     dialWebSocket: (url, tls) => new WebSocket(url, { tls } as Bun.WebSocketOptions as never),
   };
+}
+
+/** What a host's `fetch` passes on: the server, or the server by name. */
+function serverOf(c: Context): Server<SocketData> | undefined {
+  const env = c.env as Server<SocketData> | { server: Server<SocketData> } | undefined;
+  return env !== undefined && "server" in env ? env.server : env;
 }
 
 /** Without a `Host` header (HTTP/1.0), Bun's URL is a bare path, which nothing can route by. */

@@ -1,3 +1,4 @@
+import type { Context } from "hono";
 import { defineWebSocketHelper } from "hono/ws";
 import type { ClientSocket, SendResult } from "../core/socket.ts";
 import type { TextFrame } from "../core/text-frame.ts";
@@ -57,13 +58,13 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
         };
         return response;
       });
-      const remote = (c.env as { remoteAddr?: { hostname?: string } } | undefined)?.remoteAddr;
-      const address = remote?.hostname ?? "unknown";
+      const address = addressOf(c);
       return await upgradeWebSocket(
         c,
         honoEvents<WebSocket>(events, (raw) => adoptDenoSocket(raw, address, topics)),
       );
     },
+    addressOf,
     write(topic, frames) {
       let refused = 0;
       for (const socket of topics.members(topic)) {
@@ -103,6 +104,11 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
       return new WebSocket(url, { client } as never);
     },
   };
+}
+
+function addressOf(c: Context): string {
+  const remote = (c.env as { remoteAddr?: { hostname?: string } } | undefined)?.remoteAddr;
+  return remote?.hostname ?? "unknown";
 }
 
 function adoptDenoSocket(

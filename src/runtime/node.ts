@@ -41,6 +41,10 @@ export function createNodeRuntime(limits: SocketLimits): Runtime {
       });
       return await upgradeWebSocket(c, listeners as never);
     },
+    addressOf(c) {
+      const env = c.env as Partial<HttpBindings> | undefined;
+      return env?.incoming?.socket.remoteAddress ?? "unknown";
+    },
     write(topic, frames, compress) {
       const bytes = builder.build(frames, compress);
       let refused = 0;
