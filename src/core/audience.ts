@@ -13,10 +13,11 @@ export interface Taste {
   readonly subjects: readonly string[] | undefined;
 }
 
-/** What an audience is called, and its topic: equal for equal tastes. */
+/** What an audience is called, and its topic: equal for equal tastes, and for no others. */
 export function topicOf({ dialect, compresses, subjects }: Taste): string {
-  const wanted = subjects === undefined ? "*" : [...new Set(subjects)].sort().join(",");
-  return `${dialect.name}${compresses ? "+deflate" : ""} ${wanted}`;
+  // No subject holds a space.
+  const wanted = subjects === undefined ? "" : ` ${[...new Set(subjects)].sort().join(" ")}`;
+  return `${dialect.name}${compresses ? "+deflate" : ""}${wanted}`;
 }
 
 /**
