@@ -9,7 +9,7 @@ export interface RingBounds {
 /** The last messages that came, for clients that come back; every message has its place here. */
 export class Ring {
   readonly #bounds: RingBounds;
-  #envelopes: Envelope[] = [];
+  #envelopes: (Envelope | undefined)[] = [];
   /** Where the oldest one stands; what is before it is gone. */
   #head = 0;
   #bytes = 0;
@@ -37,7 +37,7 @@ export class Ring {
     const { ringMessages, ringBytes } = this.#bounds;
     while (this.messages > ringMessages || this.#bytes > ringBytes) {
       this.#bytes -= this.#envelopes[this.#head]!.byteLength;
-      this.#head++;
+      this.#envelopes[this.#head++] = undefined;
     }
     // Moving what is left to the front pays once half of the array is gone.
     if (this.#head * 2 > this.#envelopes.length && this.#head > 1024) {
@@ -55,6 +55,7 @@ export class Ring {
   after(sequence: number): readonly Envelope[] {
     const { oldest } = this;
     if (oldest === undefined) return [];
-    return this.#envelopes.slice(this.#head + Math.max(0, sequence + 1 - oldest));
+    const from = this.#head + Math.max(0, sequence + 1 - oldest);
+    return this.#envelopes.slice(from) as Envelope[];
   }
 }
