@@ -17,11 +17,13 @@ export interface Position {
   readonly origin: string;
   /** Grows with each message of the origin. */
   readonly sequence: number;
+  /** How often something had begun to arrive, where it is told apart what came behind the same message. */
+  readonly arrivals?: number | undefined;
 }
 
 /** A position as clients know it: a cursor, opaque to them. */
-export function cursorOf({ origin, sequence }: Position): string {
-  return `${origin}:${sequence}`;
+export function cursorOf({ origin, sequence, arrivals }: Position): string {
+  return `${origin}:${sequence}${arrivals === undefined ? "" : `.${arrivals}`}`;
 }
 
 /** A message as it goes over the wire: encoded once, one JSON object without a raw newline. */
@@ -29,20 +31,39 @@ export class Envelope extends TextFrame implements Position {
   readonly origin: string;
   readonly sequence: number;
   readonly subject: string;
+  /** How many earlier messages of its subject it stands for. */
+  readonly superseded: number;
+  /** The first of them, or its own. */
+  readonly firstSequence: number;
   /** Where `,"payload":` begins in the bytes: further fields stand before it. */
   readonly #payloadAt: number;
 
-  constructor(position: Position, subject: string, bytes: Uint8Array, payloadAt: number) {
+  constructor(
+    position: Position,
+    subject: string,
+    bytes: Uint8Array,
+    payloadAt: number,
+    superseded = 0,
+    firstSequence = position.sequence,
+  ) {
     super(bytes);
     this.origin = position.origin;
     this.sequence = position.sequence;
     this.subject = subject;
+    this.superseded = superseded;
+    this.firstSequence = firstSequence;
     this.#payloadAt = payloadAt;
   }
 
   /** The resume cursor. */
   get id(): string {
     return cursorOf(this);
+  }
+
+  /** The same message, standing for an earlier one of its subject too, and for all that did. */
+  superseding({ superseded, firstSequence }: Envelope): Envelope {
+    const count = this.superseded + superseded + 1;
+    return new Envelope(this, this.subject, this.bytes, this.#payloadAt, count, firstSequence);
   }
 
   /** The same message with one more field, which says something of its delivery to one client. */

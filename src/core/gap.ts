@@ -1,34 +1,35 @@
-import { cursorOf, type Position } from "./envelope.ts";
+import { cursorOf, type Envelope } from "./envelope.ts";
 import type { GapFrame } from "./server-frame.ts";
 
-/** Messages that one client's policy leaves out, counted one by one. */
+/**
+ * Messages that one client's policy leaves out, counted one by one. What a message had superseded is
+ * lost with it, as no later one says so.
+ */
 export class Gap {
-  #from: Position;
-  #to: Position;
-  #count = 1;
+  readonly #origin: string;
+  #first: number;
+  #last: number;
+  #count: number;
 
-  constructor(first: Position) {
-    this.#from = first;
-    this.#to = first;
+  constructor({ origin, sequence, firstSequence, superseded }: Envelope) {
+    this.#origin = origin;
+    this.#first = firstSequence;
+    this.#last = sequence;
+    this.#count = 1 + superseded;
   }
 
-  /** One more, behind the others. */
-  add(position: Position): void {
-    this.#to = position;
-    this.#count++;
-  }
-
-  /** Those of a gap behind this one. */
+  /** Takes in another one that stands behind this one. */
   join(next: Gap): void {
-    this.#to = next.#to;
+    this.#first = Math.min(this.#first, next.#first);
+    this.#last = Math.max(this.#last, next.#last);
     this.#count += next.#count;
   }
 
   get frame(): GapFrame {
     return {
       type: "gap",
-      from: cursorOf(this.#from),
-      to: cursorOf(this.#to),
+      from: cursorOf({ origin: this.#origin, sequence: this.#first }),
+      to: cursorOf({ origin: this.#origin, sequence: this.#last }),
       count: this.#count,
       reason: "slow",
     };

@@ -11,8 +11,8 @@ export class Pacer {
   readonly #clock: Clock;
   readonly #meter: Meter;
   readonly #release: (envelopes: readonly Envelope[]) => void;
-  /** In the order of the messages, so that cursors only grow. */
-  readonly #waiting = new Map<string, { envelope: Envelope; superseded: number }>();
+  /** By subject, in the order of the messages, so that cursors only grow. */
+  readonly #waiting = new Map<string, Envelope>();
   #openedMs = Number.NEGATIVE_INFINITY;
   #cancel: Cancel | undefined;
 
@@ -33,11 +33,10 @@ export class Pacer {
     const before = this.#waiting.get(envelope.subject);
     if (before !== undefined) {
       this.#waiting.delete(envelope.subject);
-      this.#count(before.envelope, -1);
+      this.#count(before, -1);
       this.#meter.conflated++;
     }
-    const superseded = before === undefined ? 0 : before.superseded + 1;
-    this.#waiting.set(envelope.subject, { envelope, superseded });
+    this.#waiting.set(envelope.subject, before ? envelope.superseding(before) : envelope);
     this.#count(envelope, 1);
     if (this.#cancel !== undefined) return;
     const waitMs = this.#openedMs + this.#windowMs - this.#clock.nowMs();
@@ -50,17 +49,15 @@ export class Pacer {
     this.#cancel?.();
     this.#cancel = undefined;
     this.#meter.dropped[reason] += this.#waiting.size;
-    for (const { envelope } of this.#waiting.values()) this.#count(envelope, -1);
+    for (const envelope of this.#waiting.values()) this.#count(envelope, -1);
     this.#waiting.clear();
   }
 
   #open(): void {
     this.#cancel = undefined;
     this.#openedMs = this.#clock.nowMs();
-    const due = [...this.#waiting.values()].map(({ envelope, superseded }) => {
-      this.#count(envelope, -1);
-      return superseded > 0 ? envelope.with("superseded", superseded) : envelope;
-    });
+    const due = [...this.#waiting.values()];
+    for (const envelope of due) this.#count(envelope, -1);
     this.#waiting.clear();
     this.#release(due);
   }

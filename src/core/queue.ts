@@ -11,10 +11,10 @@ interface Entry {
   /** A message, the messages left out here, or a notice; nothing when a later value superseded it. */
   content: Envelope | Gap | ServerFrame | undefined;
   readonly policy: Policy;
-  /** How many earlier values of its subject it stands for. */
-  readonly superseded: number;
-  /** Since when something of its subject waits in its place. */
+  /** Since when it waits. */
   readonly sinceMs: number;
+  /** Since when something of its subject waits in its place. */
+  readonly turnMs: number;
 }
 
 /** What comes out of a queue, in order. */
@@ -33,6 +33,9 @@ export class PrivateQueue {
   /** The messages that wait. */
   #messages = 0;
   #bytes = 0;
+  /** More than these don't wait: the bounds, and for a while what a client that came back has missed. */
+  #mostMessages: number;
+  #mostBytes: number;
   /** What stands before the oldest message: what was left out there, and notices. */
   #front: (Gap | ServerFrame)[] = [];
   /** By subject, the entry that the next value may supersede. */
@@ -40,6 +43,8 @@ export class PrivateQueue {
 
   constructor(bounds: QueueBounds, meter: Meter) {
     this.#bounds = bounds;
+    this.#mostMessages = bounds.maxQueueMessages;
+    this.#mostBytes = bounds.maxQueueBytes;
     this.#meter = meter;
   }
 
@@ -62,39 +67,41 @@ export class PrivateQueue {
    * @returns `false` when the client must be disconnected; then the message is not in.
    */
   push(envelope: Envelope, policy: Policy, nowMs: number): boolean {
-    let superseded = 0;
-    let sinceMs = nowMs;
+    let content = envelope;
+    let turnMs = nowMs;
     if (policy === "conflate") {
       const before = this.#latest.get(envelope.subject);
-      if (before !== undefined && nowMs - before.sinceMs < TURN_MS) {
-        superseded = before.superseded + 1;
-        sinceMs = before.sinceMs;
+      if (before !== undefined && nowMs - before.turnMs < TURN_MS) {
+        content = envelope.superseding(before.content as Envelope);
+        turnMs = before.turnMs;
         this.#supersede(before);
       }
     }
-    while (!this.#hasRoomFor(envelope)) {
+    while (!this.#hasRoomFor(content)) {
       if (policy === "drop-newest") {
-        this.#leaveOutNewest(envelope);
+        this.#leaveOutNewest(content);
         return true;
       }
       if (policy === "disconnect" || !this.#leaveOutOldest("drop_oldest")) return false;
     }
-    const entry = { content: envelope, policy, superseded, sinceMs };
-    this.#add(entry, envelope);
-    if (policy === "conflate") this.#latest.set(envelope.subject, entry);
+    const entry = { content, policy, sinceMs: nowMs, turnMs };
+    this.#add(entry, content);
+    if (policy === "conflate") this.#latest.set(content.subject, entry);
     return true;
   }
 
   /** Takes in what a client that came back has missed: that much was kept for it anyhow. */
   replay(envelopes: readonly Envelope[], policy: Policy, nowMs: number): void {
     for (const envelope of envelopes) {
-      this.#add({ content: envelope, policy, superseded: 0, sinceMs: nowMs }, envelope);
+      this.#add({ content: envelope, policy, sinceMs: nowMs, turnMs: nowMs }, envelope);
+      this.#mostMessages++;
+      this.#mostBytes += envelope.byteLength;
     }
   }
 
   /** Takes in a notice that must keep its place among the messages. */
   note(frame: ServerFrame): void {
-    this.#entries.push({ content: frame, policy: "disconnect", superseded: 0, sinceMs: 0 });
+    this.#place(frame);
   }
 
   /**
@@ -115,20 +122,26 @@ export class PrivateQueue {
     const taken: QueueItem[] = this.#front.map((item) => (item instanceof Gap ? item.frame : item));
     this.#front = [];
     let bytes = 0;
+    let messages = 0;
     for (; this.#head < this.#entries.length; this.#head++) {
-      const { content, superseded } = this.#entries[this.#head]!;
+      const entry = this.#entries[this.#head]!;
+      const { content } = entry;
       if (content === undefined) continue;
       if (content instanceof Gap) {
         taken.push(content.frame);
       } else if ("type" in content) {
         taken.push(content);
       } else {
-        if (bytes > 0 && bytes + content.byteLength > maxBytes) break;
+        if (messages > 0 && bytes + content.byteLength > maxBytes) break;
+        messages++;
         bytes += content.byteLength;
-        this.#forget(content, this.#entries[this.#head]!);
+        this.#forget(content, entry);
+        const { superseded } = content;
         taken.push(superseded > 0 ? content.with("superseded", superseded) : content);
       }
     }
+    this.#mostMessages = Math.max(this.#bounds.maxQueueMessages, this.#mostMessages - messages);
+    this.#mostBytes = Math.max(this.#bounds.maxQueueBytes, this.#mostBytes - bytes);
     this.#compact();
     return taken;
   }
@@ -149,8 +162,7 @@ export class PrivateQueue {
   #hasRoomFor({ byteLength }: Envelope): boolean {
     // One message larger than the bound may wait alone: it must go somewhere.
     if (this.#messages === 0) return true;
-    const { maxQueueMessages, maxQueueBytes } = this.#bounds;
-    return this.#messages < maxQueueMessages && this.#bytes + byteLength <= maxQueueBytes;
+    return this.#messages < this.#mostMessages && this.#bytes + byteLength <= this.#mostBytes;
   }
 
   #add(entry: Entry, { byteLength }: Envelope): void {
@@ -161,8 +173,9 @@ export class PrivateQueue {
     this.#meter.queuedBytes += byteLength;
   }
 
-  /** A message is no longer here; its entry may still be. */
+  /** A message is no longer here; its entry may still be, and must not keep its memory. */
   #forget({ byteLength, subject }: Envelope, entry: Entry): void {
+    entry.content = undefined;
     this.#messages--;
     this.#bytes -= byteLength;
     this.#meter.queued--;
@@ -172,30 +185,37 @@ export class PrivateQueue {
 
   #supersede(entry: Entry): void {
     this.#forget(entry.content as Envelope, entry);
-    entry.content = undefined;
     this.#meter.conflated++;
     // Holes are closed when they are as many as messages.
-    if (this.#entries.length - this.#head > 2 * this.#messages + 64) {
-      this.#entries = this.#entries
-        .slice(this.#head)
-        .filter(({ content }) => content !== undefined);
-      this.#head = 0;
+    if (this.#entries.length - this.#head > 2 * this.#messages + 64) this.#closeHoles();
+  }
+
+  /** Gaps that a hole parted become one. */
+  #closeHoles(): void {
+    const entries = this.#entries;
+    const head = this.#head;
+    this.#entries = [];
+    this.#head = 0;
+    for (let index = head; index < entries.length; index++) {
+      const entry = entries[index]!;
+      if (entry.content instanceof Gap) this.#leaveOut(entry.content);
+      else if (entry.content !== undefined) this.#entries.push(entry);
     }
   }
 
   #leaveOutNewest(envelope: Envelope): void {
     this.#meter.dropped.drop_newest++;
+    this.#leaveOut(new Gap(envelope));
+  }
+
+  #leaveOut(gap: Gap): void {
     const last = this.#entries.at(-1)?.content;
-    if (last instanceof Gap) {
-      last.add(envelope);
-      return;
-    }
-    this.#entries.push({
-      content: new Gap(envelope),
-      policy: "drop-newest",
-      superseded: 0,
-      sinceMs: 0,
-    });
+    if (this.#head < this.#entries.length && last instanceof Gap) last.join(gap);
+    else this.#place(gap);
+  }
+
+  #place(content: Gap | ServerFrame): void {
+    this.#entries.push({ content, policy: "disconnect", sinceMs: 0, turnMs: 0 });
   }
 
   /** The oldest message; what stood before it has gone to the front. */
