@@ -12,14 +12,24 @@ export interface DemandOptions {
   readonly upstreamLingerMs: number;
 }
 
+/** Something began to arrive. */
+export interface Arrival {
+  /** Behind the message of this number. */
+  readonly sequence: number;
+  /** Counts arrivals. */
+  readonly number: number;
+}
+
 /** A pattern that somebody wants, or wanted a moment ago. */
 interface Want {
   readonly pattern: string;
   users: number;
   /** Whether the source is subscribed to the pattern itself; otherwise a wider one is, which covers it. */
   subscribed: boolean;
-  /** Every message behind this sequence number has come; `undefined`: not yet. */
-  sinceSequence: number | undefined;
+  /** Whether the source has confirmed that. */
+  confirmed: boolean;
+  /** Since when every message has come, of itself or of what covers it; `undefined`: not yet. */
+  since: Arrival | undefined;
   cancelLinger: Cancel | undefined;
   /** Why the source may not subscribe to it. */
   refusal: string | undefined;
@@ -37,7 +47,12 @@ export class Demand {
   readonly #source: Pick<MessageSource, "subscribe" | "unsubscribe">;
   readonly #sequence: () => number;
   readonly #wants = new Map<string, Want>();
-  readonly #subscribed = new SubjectTrie<Want>();
+  /** Those that the source is subscribed to, and may be: they cover narrower ones. */
+  readonly #covers = new SubjectTrie<Want>();
+  /** Those that nobody wants any more, kept until what they covered has arrived by itself. */
+  readonly #leaving = new Set<Want>();
+  /** How often something began to arrive. */
+  arrivals = 0;
 
   /** @param sequence the number of the last message that has come. */
   constructor(
@@ -56,8 +71,8 @@ export class Demand {
   /** Patterns that the source has not confirmed yet. */
   get pending(): number {
     let pending = 0;
-    for (const { sinceSequence, refusal } of this.#wants.values())
-      if (sinceSequence === undefined && refusal === undefined) pending++;
+    for (const { since, refusal } of this.#wants.values())
+      if (since === undefined && refusal === undefined) pending++;
     return pending;
   }
 
@@ -80,7 +95,7 @@ export class Demand {
     whenKnown: (refusal?: string) => void = () => {},
   ): void {
     const wants = this.#exposed(subjects).map((pattern) => this.#use(pattern));
-    const waiting = new Set(wants.filter(({ sinceSequence }) => sinceSequence === undefined));
+    const waiting = new Set(wants.filter(({ since }) => since === undefined));
     if (waiting.size === 0) whenKnown();
     const refused = wants.find(({ refusal }) => refusal !== undefined);
     if (refused !== undefined) whenKnown(refused.refusal);
@@ -109,33 +124,42 @@ export class Demand {
     }
   }
 
-  /** Behind which sequence number every message of the patterns has come; `Infinity`: none yet. */
-  completeSince(subjects: readonly string[] | undefined): number {
-    const since = this.#exposed(subjects).map(
-      (pattern) => this.#wants.get(pattern)?.sinceSequence ?? Number.POSITIVE_INFINITY,
-    );
-    return Math.max(0, ...since);
+  /** Since when every message of the patterns has come; `undefined`: not yet. */
+  completeSince(subjects: readonly string[] | undefined): Arrival | undefined {
+    let last: Arrival | undefined = { sequence: 0, number: 0 };
+    for (const pattern of this.#exposed(subjects)) {
+      const since = this.#wants.get(pattern)?.since;
+      if (since === undefined) return undefined;
+      if (since.number > last.number) last = since;
+    }
+    return last;
   }
 
   /** The source says that a pattern's messages arrive from now on. */
   arrives(pattern: string): void {
     const want = this.#wants.get(pattern);
-    if (want === undefined) return;
+    if (want === undefined || !want.subscribed) return;
+    want.confirmed = true;
+    this.#covers.add(pattern, want);
+    this.arrivals++;
     this.#nowArrives(want);
-    if (!hasWildcard(pattern)) return;
-    for (const other of this.#wants.values()) {
-      if (other === want || !subjectCovers(pattern, other.pattern)) continue;
-      this.#nowArrives(other);
-      if (other.subscribed) this.#unsubscribe(other);
-    }
+    this.#cover(want);
+    for (const leaving of this.#leaving) this.#drop(leaving);
   }
 
-  /** The source may not subscribe to a pattern. */
+  /** The source may not subscribe to a pattern: it covers nothing, and what it covered goes by itself. */
   refused(pattern: string, reason: string): void {
     const want = this.#wants.get(pattern);
     if (want === undefined) return;
     want.refusal = reason;
-    want.sinceSequence = undefined;
+    want.confirmed = false;
+    want.since = undefined;
+    this.#covers.remove(pattern, want);
+    for (const other of this.#wants.values()) {
+      if (other.subscribed || this.#coverOf(other) !== undefined) continue;
+      other.since = undefined;
+      this.#subscribe(other);
+    }
     for (const tell of want.whenKnown.splice(0)) tell(reason);
   }
 
@@ -151,8 +175,10 @@ export class Demand {
   /** The source was cut off: what was published meanwhile has not come. */
   cutOff(): void {
     for (const want of this.#wants.values()) {
-      want.sinceSequence = undefined;
+      want.since = undefined;
+      want.confirmed = false;
       want.refusal = undefined;
+      if (want.subscribed) this.#covers.add(want.pattern, want);
     }
   }
 
@@ -179,81 +205,99 @@ export class Demand {
   #use(pattern: string): Want {
     let want = this.#wants.get(pattern);
     if (want === undefined) {
-      const cover = this.#coverOf(pattern);
       want = {
         pattern,
         users: 0,
         subscribed: false,
-        sinceSequence: cover?.sinceSequence,
+        confirmed: false,
+        since: undefined,
         cancelLinger: undefined,
         refusal: undefined,
         whenKnown: [],
       };
+      const cover = this.#coverOf(want);
+      want.since = cover?.since;
       this.#wants.set(pattern, want);
       if (cover === undefined) this.#subscribe(want);
     }
     want.users++;
     want.cancelLinger?.();
     want.cancelLinger = undefined;
+    if (this.#leaving.delete(want) && want.confirmed) this.#cover(want);
     return want;
   }
 
-  /** Lets a pattern go: what only it covered is subscribed to before it is given up. */
+  /** Lets a pattern go, once what only it covers has arrived by itself. */
   #drop(want: Want): void {
-    if (want.users > 0) return;
-    if (!want.subscribed) {
-      this.#wants.delete(want.pattern);
-      return;
-    }
-    const orphans = hasWildcard(want.pattern) ? this.#coveredOnlyBy(want) : [];
-    if (orphans.length === 0) {
+    if (isNeeded(want)) return;
+    if (want.subscribed) {
+      this.#leaving.add(want);
+      for (const other of this.#dependentsOf(want)) {
+        if (!other.subscribed && this.#coverOf(other, want) === undefined) this.#subscribe(other);
+      }
+      // The source may have confirmed at once, and all this be done.
+      if (!this.#leaving.has(want) || this.#dependentsOf(want).length > 0) return;
+      this.#leaving.delete(want);
       this.#unsubscribe(want);
-      this.#wants.delete(want.pattern);
-      return;
     }
-    let waiting = orphans.length;
-    for (const orphan of orphans) {
-      orphan.whenKnown.push(() => {
-        if (--waiting === 0 && want.users === 0 && want.cancelLinger === undefined)
-          this.#drop(want);
-      });
-      this.#subscribe(orphan);
-    }
+    this.#wants.delete(want.pattern);
+    for (const other of this.#leaving) this.#drop(other);
   }
 
-  #coveredOnlyBy(want: Want): Want[] {
-    this.#subscribed.remove(want.pattern, want);
-    const orphans = [...this.#wants.values()].filter(
-      (other) => !other.subscribed && this.#coverOf(other.pattern) === undefined,
+  /** What would no longer arrive without a pattern. */
+  #dependentsOf(want: Want): Want[] {
+    if (!hasWildcard(want.pattern) || want.refusal !== undefined) return [];
+    return [...this.#wants.values()].filter(
+      (other) =>
+        other !== want &&
+        isNeeded(other) &&
+        !other.confirmed &&
+        subjectCovers(want.pattern, other.pattern) &&
+        !this.#coverOf(other, want)?.confirmed,
     );
-    this.#subscribed.add(want.pattern, want);
-    return orphans;
   }
 
-  /** A wider pattern that the source is subscribed to. */
-  #coverOf(pattern: string): Want | undefined {
+  /** A wider pattern that the source is subscribed to, a confirmed one if there is one. */
+  #coverOf({ pattern }: Want, except?: Want): Want | undefined {
     let cover: Want | undefined;
-    this.#subscribed.match(pattern, (want) => {
-      if (want.pattern !== pattern && subjectCovers(want.pattern, pattern)) cover ??= want;
+    this.#covers.match(pattern, (want) => {
+      if (want === except || want.pattern === pattern) return;
+      if (cover?.confirmed || !subjectCovers(want.pattern, pattern)) return;
+      cover = want;
     });
     return cover;
   }
 
+  /** What a pattern that arrives covers arrives with it, and need not be subscribed to. */
+  #cover(want: Want): void {
+    if (!hasWildcard(want.pattern)) return;
+    for (const other of this.#wants.values()) {
+      if (other === want || !subjectCovers(want.pattern, other.pattern)) continue;
+      if (isNeeded(want) && other.subscribed) this.#unsubscribe(other);
+      this.#nowArrives(other);
+    }
+  }
+
   #subscribe(want: Want): void {
     want.subscribed = true;
-    this.#subscribed.add(want.pattern, want);
+    this.#covers.add(want.pattern, want);
     this.#source.subscribe(want.pattern);
   }
 
   #unsubscribe(want: Want): void {
     want.subscribed = false;
-    this.#subscribed.remove(want.pattern, want);
+    want.confirmed = false;
+    this.#covers.remove(want.pattern, want);
     this.#source.unsubscribe(want.pattern);
   }
 
   #nowArrives(want: Want): void {
     want.refusal = undefined;
-    want.sinceSequence ??= this.#sequence();
+    want.since ??= { sequence: this.#sequence(), number: this.arrivals };
     for (const tell of want.whenKnown.splice(0)) tell();
   }
+}
+
+function isNeeded({ users, cancelLinger }: Want): boolean {
+  return users > 0 || cancelLinger !== undefined;
 }

@@ -1,3 +1,4 @@
+import type { Arrival } from "./demand.ts";
 import { cursorOf, type Envelope, type Position } from "./envelope.ts";
 import type { Ring } from "./ring.ts";
 import type { GapFrame } from "./server-frame.ts";
@@ -7,8 +8,8 @@ export interface History {
   /** The last message that has come. */
   readonly last: Position;
   readonly ring: Ring;
-  /** Behind which sequence number every message that is wanted has come; `Infinity`: none yet. */
-  readonly completeSince: number;
+  /** Since when every message that is wanted has come; `undefined`: not yet. */
+  readonly completeSince: Arrival | undefined;
   /** Whether all that has come is wanted, so that what is gone can be counted. */
   readonly wantsAll: boolean;
 }
@@ -26,12 +27,12 @@ export interface Resumption {
 /** Finds out what a client that has everything up to a cursor has missed, and what of it is gone. */
 export function resumeAfter(after: string, history: History): Resumption {
   const { last, ring, completeSince, wantsAll } = history;
-  const sequence = sequenceIn(after, last);
-  if (sequence === undefined) {
+  const position = positionIn(after, last);
+  if (position === undefined) {
     const gap = unknownGap(after, cursorOf(last), "stream_reset");
     return { from: last, gaps: [gap], kept: [] };
   }
-  const { origin } = last;
+  const { origin, sequence } = position;
   const gaps: GapFrame[] = [];
   const oldest = ring.oldest ?? last.sequence + 1;
   const gone = oldest - 1 - sequence;
@@ -46,12 +47,18 @@ export function resumeAfter(after: string, history: History): Resumption {
       ...(!wantsAll && { exact: false }),
     });
   }
-  if (completeSince > sequence) {
-    const to = { origin, sequence: Math.min(completeSince, last.sequence) };
+  if (!isBehind(position, completeSince)) {
+    const to = { origin, sequence: completeSince?.sequence ?? last.sequence };
     gaps.push(unknownGap(after, cursorOf(to), "upstream"));
   }
   const from = { origin, sequence: gone > 0 ? oldest - 1 : sequence };
   return { from, gaps, kept: ring.after(sequence) };
+}
+
+/** Whether a position is one of after an arrival: what arrived behind the same message is open, unless it is told. */
+function isBehind({ sequence, arrivals = -1 }: Position, arrival: Arrival | undefined): boolean {
+  if (arrival === undefined) return false;
+  return sequence === arrival.sequence ? arrivals >= arrival.number : sequence > arrival.sequence;
 }
 
 /** A gap of which nobody knows how much is in it. */
@@ -59,13 +66,13 @@ export function unknownGap(from: string, to: string, reason: GapFrame["reason"])
   return { type: "gap", from, to, count: 0, reason, exact: false };
 }
 
-/** The sequence number of a cursor of this origin, `undefined` for any other. */
-function sequenceIn(cursor: string, last: Position): number | undefined {
+/** The position of a cursor of this origin, `undefined` for any other. */
+function positionIn(cursor: string, last: Position): Position | undefined {
   const colon = cursor.lastIndexOf(":");
-  const digits = cursor.slice(colon + 1);
-  if (cursor.slice(0, Math.max(0, colon)) !== last.origin || !/^\d{1,15}$/.test(digits)) {
-    return undefined;
-  }
+  const origin = cursor.slice(0, Math.max(0, colon));
+  const [whole, digits, arrivals] =
+    /^(\d{1,15})(?:\.(\d{1,15}))?$/.exec(cursor.slice(colon + 1)) ?? [];
   const sequence = Number(digits);
-  return sequence <= last.sequence ? sequence : undefined;
+  if (whole === undefined || origin !== last.origin || sequence > last.sequence) return undefined;
+  return { origin, sequence, arrivals: arrivals === undefined ? undefined : Number(arrivals) };
 }

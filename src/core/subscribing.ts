@@ -125,16 +125,22 @@ export class Subscribing {
   #begin(client: Client, request: SubscriptionRequest): void {
     const { ring, demand, last, meter } = this.#parts;
     const now = last();
+    const since = demand.completeSince(request.subjects);
     const resumption: Resumption =
       request.after === undefined
         ? { from: now, gaps: [], kept: [] }
         : resumeAfter(request.after, {
             last: now,
             ring,
-            completeSince: demand.completeSince(request.subjects),
+            completeSince: since,
             wantsAll: request.subjects === undefined,
           });
-    const { from, gaps, kept } = resumption;
+    const { gaps, kept } = resumption;
+    // Where something began to arrive behind the same message, the cursor says that it is of after that.
+    const from =
+      since?.sequence === resumption.from.sequence
+        ? { ...resumption.from, arrivals: demand.arrivals }
+        : resumption.from;
     const { policy: preset, allowedPolicies } = this.#options;
     const policy = allowedPolicies.find((allowed) => allowed === request.policy) ?? preset;
     const before = [...client.subscriptions.values()];
@@ -149,7 +155,8 @@ export class Subscribing {
     const subjects = request.subjects ?? this.#options.subjects;
     const { id } = request;
     client.tell({ type: "subscribed", id, sub: id, subjects, policy, from: cursorOf(from) });
-    if (request.after === undefined) return;
+    // Whoever does not read its answers may have been cut for it.
+    if (request.after === undefined || client.isOver) return;
     meter.resumed++;
     for (const gap of gaps) client.tell(gap);
     if (missed.length > 0) client.replay(missed, subscription);
