@@ -46,7 +46,7 @@ export function fullBlocks(reference: Contender | undefined): Block[] {
   return [
     fanOut(100, 128, (rate) => {
       if (rate === undefined) return [...c, ...PEERS, ...ALL];
-      return [...PEERS, ...(rate <= 10_000 ? ALL : WITH_BARE)];
+      return [...PEERS, ...(rate <= 10_000 ? ALL : FEW)];
     }),
     fanOut(100, 1024, (rate) => (rate === undefined ? [...c, ...WITH_BARE] : FEW)),
     fanOut(1_000, 128, (rate) => {

@@ -6,6 +6,8 @@ import type { Scenario, Timing } from "./scenario.ts";
 export interface Plan {
   readonly blocks: readonly Block[];
   readonly rounds: number;
+  /** So many measurements may be made again because of noise. */
+  readonly mostRepeated: number;
   readonly timing: Timing;
 }
 
@@ -49,6 +51,7 @@ export function makePlan(
       .map((block) => ({ ...block, cells: block.cells.filter((cell) => wanted(block, cell)) }))
       .filter(({ cells }) => cells.length > 0),
     rounds: quick ? 1 : 3,
-    timing: { warmUpMs: 600, measureMs: 1500 },
+    mostRepeated: quick ? 10 : 45,
+    timing: { warmUpMs: 500, measureMs: 1500 },
   };
 }

@@ -5,9 +5,6 @@ import { Repeater } from "./noise.ts";
 import type { Block, Cell, Plan } from "./plan.ts";
 import { type Outcome, type Round, summarize } from "./summary.ts";
 
-/** So many measurements of a run may be made again. */
-const MOST_REPEATED = 60;
-
 /** What was found so far. */
 export interface Progress {
   readonly outcomes: readonly Outcome[];
@@ -17,10 +14,10 @@ export interface Progress {
 
 /** Measures block after block, and says after each what was found so far. */
 export async function* runPlan(
-  { blocks, rounds, timing }: Plan,
+  { blocks, rounds, mostRepeated, timing }: Plan,
   cores: Cores | undefined,
 ): AsyncGenerator<Progress> {
-  const repeater = new Repeater(MOST_REPEATED);
+  const repeater = new Repeater(mostRepeated);
   const outcomes: Outcome[] = [];
   for (const block of blocks) {
     const measured: Round[] = [];

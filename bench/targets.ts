@@ -25,69 +25,84 @@ const AT_1M = [100, 128, 10_000] as const;
 const AT_6M = [100, 128, 60_000] as const;
 
 const ratio = (value: number): string => value.toFixed(2);
-const share = (value: number): string => `${(value * 100).toFixed(value < 0.995 ? 0 : 1)} %`;
+const share = (value: number): string => `${Number((value * 100).toPrecision(3))} %`;
+
+const atLeast = (goal: number, show: Target["show"]) => ({ bound: "least", goal, show }) as const;
+const atMost = (goal: number, show: Target["show"]) => ({ bound: "most", goal, show }) as const;
 
 /** Those of the rows that can be measured by now. */
 export const TARGETS: readonly Target[] = [
   {
-    ...{ asks: "saturated: deliveries/s ÷ bare", bound: "least", goal: 0.95, show: ratio },
+    asks: "saturated: deliveries/s ÷ bare",
+    ...atLeast(0.95, ratio),
     find: (found, ours, bare) =>
       found.ratio(found.flow(...SATURATED), ours, bare, "deliveriesPerSecond"),
   },
   {
-    ...{ asks: "saturated: CPU per delivery ÷ bare", bound: "most", goal: 1.05, show: ratio },
+    asks: "saturated: CPU per delivery ÷ bare",
+    ...atMost(1.05, ratio),
     find: (found, ours, bare) =>
       found.ratio(found.flow(...SATURATED), ours, bare, "cpuUsPerDelivery"),
   },
   {
-    ...{ asks: "6M/s offered: delivered", bound: "least", goal: 0.99, show: share },
+    asks: "6M/s offered: delivered",
+    ...atLeast(0.99, share),
     find: (found, ours) => found.delivered(found.flow(...AT_6M), ours),
   },
   {
-    ...{ asks: "6M/s offered: p99 ÷ NATS", bound: "most", goal: 0.1, show: ratio },
+    asks: "6M/s offered: p99 ÷ NATS",
+    ...atMost(0.1, ratio),
     find: (found, ours) => found.ratio(found.flow(...AT_6M), ours, NATS, "p99Us"),
   },
   {
-    ...{ asks: "100k/s: CPU per delivery ÷ NATS", bound: "most", goal: 0.5, show: ratio },
+    asks: "100k/s: CPU per delivery ÷ NATS",
+    ...atMost(0.5, ratio),
     find: (found, ours) => found.ratio(found.flow(...AT_100K), ours, NATS, "cpuUsPerDelivery"),
   },
   {
-    ...{ asks: "1M/s: CPU per delivery ÷ NATS", bound: "most", goal: 0.5, show: ratio },
+    asks: "1M/s: CPU per delivery ÷ NATS",
+    ...atMost(0.5, ratio),
     find: (found, ours) => found.ratio(found.flow(...AT_1M), ours, NATS, "cpuUsPerDelivery"),
   },
   {
-    ...{ asks: "100k/s: p50", bound: "most", goal: 1500, show: FIGURES.p50Us.show },
+    asks: "100k/s: p50",
+    ...atMost(1500, FIGURES.p50Us.show),
     find: (found, ours) => found.value(found.flow(...AT_100K), ours, "p50Us"),
   },
   {
-    ...{ asks: "1M/s: p50", bound: "most", goal: 1500, show: FIGURES.p50Us.show },
+    asks: "1M/s: p50",
+    ...atMost(1500, FIGURES.p50Us.show),
     find: (found, ours) => found.value(found.flow(...AT_1M), ours, "p50Us"),
   },
   {
-    ...{ asks: "100k/s: p50 ÷ NATS", bound: "most", goal: 0.7, show: ratio },
+    asks: "100k/s: p50 ÷ NATS",
+    ...atMost(0.7, ratio),
     find: (found, ours) => found.ratio(found.flow(...AT_100K), ours, NATS, "p50Us"),
   },
   {
-    ...{ asks: "100k/s: p99 ÷ NATS", bound: "most", goal: 0.7, show: ratio },
+    asks: "100k/s: p99 ÷ NATS",
+    ...atMost(0.7, ratio),
     find: (found, ours) => found.ratio(found.flow(...AT_100K), ours, NATS, "p99Us"),
   },
   {
     asks: "10,000 clients ÷ 100: CPU per delivery",
-    ...{ bound: "most", goal: 1.6, show: ratio },
+    ...atMost(1.6, ratio),
     find: (found, ours) => found.change(GROWTH, ours, "cpuUsPerDelivery"),
   },
   {
-    ...{ asks: "idle memory per connection ÷ bare", bound: "most", goal: 1.4, show: ratio },
+    asks: "idle memory per connection ÷ bare",
+    ...atMost(1.4, ratio),
     find: (found, ours, bare) => found.ratio(IDLE.name, ours, bare, "bytesPerConnection"),
   },
   {
-    ...{ asks: "idle memory per connection", bound: "most", goal: 4000 },
-    show: FIGURES.bytesPerConnection.show,
+    asks: "idle memory per connection",
+    ...atMost(4000, FIGURES.bytesPerConnection.show),
     runtimes: ["bun"],
     find: (found, ours) => found.value(IDLE.name, ours, "bytesPerConnection"),
   },
   {
-    ...{ asks: "one stalled reader: others' p99 ÷ without", bound: "most", goal: 1.1, show: ratio },
+    asks: "one stalled reader: others' p99 ÷ without",
+    ...atMost(1.1, ratio),
     find: (found, ours) => found.change(STALLED, ours, "p99Us"),
   },
 ];

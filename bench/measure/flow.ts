@@ -3,7 +3,7 @@ import type { Published, PublisherTask } from "../load/publisher.ts";
 import type { Observed, Ready, SubscriberTask } from "../load/subscribers.ts";
 import type { Flow, Timing } from "../scenario.ts";
 import { startLoad } from "./load-process.ts";
-import { type Measurement, sharesOf } from "./measurement.ts";
+import { type Delivered, type Measurement, sharesOf } from "./measurement.ts";
 
 export const SUBJECT = "bench.load";
 /** So much longer than what is measured is published. */
@@ -70,13 +70,8 @@ async function publish(
 }
 
 function judge(scenario: Flow, seen: Observed, published: Published | undefined): Measurement {
-  const { seconds, deliveries, latencyUs, received, gatewayRssBytes } = seen;
+  const { seconds, deliveries, latencyUs, gatewayRssBytes } = seen;
   const { gateway } = seen.cpuSeconds;
-  const publishedPerSecond = published && published.messages / published.seconds;
-  const offered =
-    (publishedPerSecond ?? scenario.rate ?? 0) *
-    seconds *
-    (scenario.clients - (scenario.stalled ?? 0));
   const publisher = published && published.cpuSeconds * (seconds / published.seconds);
   return {
     figures: {
@@ -87,10 +82,22 @@ function judge(scenario: Flow, seen: Observed, published: Published | undefined)
       ...(gatewayRssBytes !== undefined && { rssBytes: gatewayRssBytes }),
     },
     ...sharesOf(seen, publisher === undefined ? {} : { publisher }),
-    delivered: {
-      share: scenario.rate === undefined ? 1 : deliveries / offered,
-      complete: received.fewest === (published?.messages ?? received.most),
-    },
+    delivered: deliveredOf(scenario, seen, published),
     lostClients: seen.lost.count,
+  };
+}
+
+/** In relation to what was offered: NATS holds a publisher up whose messages it can't pass on. */
+function deliveredOf(
+  { clients, stalled = 0, rate }: Flow,
+  { seconds, deliveries, received }: Observed,
+  published: Published | undefined,
+): Delivered {
+  const everything = received.fewest === (published?.messages ?? received.most);
+  if (rate === undefined) return { share: 1, complete: everything };
+  const heldUp = published !== undefined && published.messages < 0.99 * rate * published.seconds;
+  return {
+    share: deliveries / (rate * seconds * (clients - stalled)),
+    complete: everything && !heldUp,
   };
 }

@@ -17,9 +17,9 @@ export interface Measurement {
 }
 
 export interface Delivered {
-  /** Of what was published while it was measured; 1 is all. */
+  /** Of what was offered while it was measured; 1 is all. */
   readonly share: number;
-  /** Whether in the end each client had got every message. */
+  /** Whether all that was offered was published, and in the end each client had got it. */
   readonly complete: boolean;
 }
 

@@ -40,8 +40,9 @@ export function axes(panels: readonly Panel[]): Pick<EChartsOption, "xAxis" | "y
       name: "offered deliveries per second",
       nameLocation: "middle",
       nameGap: 30,
-      min: 50_000,
+      min: 70_000,
       max: 10_000_000,
+      axisLabel: { ...common.axisLabel, showMinLabel: false },
     })),
     yAxis: panels.map(({ name }, gridIndex) => ({
       ...common,

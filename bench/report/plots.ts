@@ -60,7 +60,7 @@ function render({ title, panels }: Plot, findings: Findings): string {
       top: 10,
       textStyle: { fontSize: 16, fontWeight: 600, color: "#212529", fontFamily: FONT },
     },
-    legend: { top: 40, left: 16, itemGap: 16, textStyle: { fontSize: 13, color: "#343a40" } },
+    legend: { top: 40, left: 16, itemGap: 22, textStyle: { fontSize: 12, color: "#343a40" } },
     grid: panels.map((_, index) => ({
       left: 60 + index * width,
       width: width - 60,
