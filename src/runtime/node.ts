@@ -5,7 +5,7 @@ import { type HttpBindings, serve, upgradeWebSocket } from "@hono/node-server";
 import type { WebSocketServer as RawServer, WebSocket as RawWebSocket } from "ws";
 import type { ClientSocket, SendResult } from "../core/socket.ts";
 import type { TextFrame } from "../core/text-frame.ts";
-import { honoEvents, PROTOCOLS, type SocketRuntime } from "../http/sockets.ts";
+import { type ConnectionEvents, PROTOCOLS, type SocketRuntime } from "../http/sockets.ts";
 import { cannotListen, cannotUpgrade } from "./faults.ts";
 import { FrameBuilder } from "./frame.ts";
 import type { Listener, ListenOptions, Runtime, SocketLimits } from "./runtime.ts";
@@ -28,18 +28,15 @@ export function createNodeRuntime(limits: SocketLimits): Runtime {
       const env = c.env as (Partial<HttpBindings> & { wss?: unknown }) | undefined;
       const incoming = env?.wss === undefined ? undefined : env.incoming;
       if (incoming === undefined) throw cannotUpgrade("Node", "`websocket: gateway.websocket`");
-      const listeners = honoEvents<RawWebSocket>(events, (raw) => {
-        raw.on("ping", () => events.alive());
-        raw.on("pong", () => events.alive());
-        raw.on("error", (error: NodeJS.ErrnoException) => {
-          // ws has sent 1009 itself.
-          if (error.code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH")
-            events.closed(1009, "frame_too_big");
-        });
-        adopted.get(incoming)?.();
-        return new NodeSocket(raw, incoming.socket, topics, builder);
+      const { socket } = incoming;
+      return await upgradeWebSocket(c, {
+        onOpen(_event, { raw }) {
+          adopted.get(incoming)?.();
+          const ws = raw as unknown as RawWebSocket;
+          events.open(new NodeSocket(ws, socket, topics, builder));
+          queueMicrotask(() => listenAlone(ws, events));
+        },
       });
-      return await upgradeWebSocket(c, listeners as never);
     },
     addressOf(c) {
       const env = c.env as Partial<HttpBindings> | undefined;
@@ -65,6 +62,24 @@ export function createNodeRuntime(limits: SocketLimits): Runtime {
     listen: (options) => listen(options, createSocketServer(limits)),
     dialWebSocket: (url, tls) => new WebSocket(url, tls) as unknown as globalThis.WebSocket,
   };
+}
+
+/**
+ * Puts our listeners in the place of those that @hono/node-server adds behind `onOpen`: those hold on
+ * to the whole request for as long as the connection lives, which is more than all the rest of it.
+ */
+function listenAlone(ws: RawWebSocket, events: ConnectionEvents): void {
+  for (const event of ["message", "close", "error"]) ws.removeAllListeners(event);
+  ws.on("message", (data: Buffer, isBinary) => {
+    events.message(isBinary ? data : data.toString());
+  });
+  ws.on("ping", () => events.alive());
+  ws.on("pong", () => events.alive());
+  ws.on("close", (code) => events.closed(code));
+  ws.on("error", (error: NodeJS.ErrnoException) => {
+    // ws has sent 1009 itself. A close follows every other error.
+    if (error.code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH") events.closed(1009, "frame_too_big");
+  });
 }
 
 function createSocketServer(limits: SocketLimits): RawServer {
