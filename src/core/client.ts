@@ -6,13 +6,13 @@ import type { Envelope } from "./envelope.ts";
 import { Liveness } from "./liveness.ts";
 import type { DropReason, Meter } from "./meter.ts";
 import { Outlet } from "./outlet.ts";
-import { Pacer } from "./pacer.ts";
 import { packItems } from "./pack-items.ts";
 import type { Policy } from "./policy.ts";
 import { PrivateQueue, type QueueItem } from "./queue.ts";
 import type { ServerFrame } from "./server-frame.ts";
 import { CLOSE, type ClientSocket, type CloseCause } from "./socket.ts";
-import { firstThatWants, type Subscription } from "./subscription.ts";
+import type { Subscription } from "./subscription.ts";
+import { Subscriptions } from "./subscriptions.ts";
 import type { TextFrame } from "./text-frame.ts";
 
 /** One connection: what it gets, and its queue when it does not keep up. */
@@ -21,8 +21,7 @@ export class Client {
   readonly dialect: Dialect;
   audience: Audience;
   state: ClientState = "live";
-  /** In effect, by what the client calls them. */
-  readonly subscriptions = new Map<string, Subscription>();
+  readonly subscriptions: Subscriptions;
   /** When a connection in state `"closing"` is dropped without the peer's consent. */
   closingUntilMs = 0;
 
@@ -33,7 +32,8 @@ export class Client {
   /** What waits for it; most clients never have one. */
   #queue: PrivateQueue | undefined;
   #lagging = false;
-  #pacers: Map<Subscription, Pacer> | undefined;
+  /** What the socket had buffered when it began to lag. */
+  #laggedAtBytes = 0;
   /** The last message that it was sent other than with its audience. */
   #lastSent: Envelope | undefined;
   /** `audience.lastSent` when it joined. */
@@ -48,6 +48,8 @@ export class Client {
     const nowMs = parts.clock.nowMs();
     this.#outlet = new Outlet(socket, nowMs);
     this.#liveness = new Liveness(socket, parts.limits, nowMs);
+    const take = (envelope: Envelope, policy: Policy): void => this.#take(envelope, policy);
+    this.subscriptions = new Subscriptions(parts, take);
     this.#join();
   }
 
@@ -55,8 +57,14 @@ export class Client {
     return this.state === "closing" || this.state === "closed";
   }
 
+  /** Whether it was handed everything that was meant for it. */
+  get hasAll(): boolean {
+    if (this.#lagging || this.#queue?.isEmpty === false) return false;
+    return this.subscriptions.bytes === 0;
+  }
+
   get queuedBytes(): number {
-    return this.#queue?.bytes ?? 0;
+    return (this.#queue?.bytes ?? 0) + this.subscriptions.bytes;
   }
 
   /** Anything that came from the peer is a sign of life: data, a ping, a pong. */
@@ -66,27 +74,21 @@ export class Client {
 
   /** Takes a subscription into effect; from now on the client belongs to that audience. */
   add(subscription: Subscription, audience: Audience): void {
-    this.subscriptions.set(subscription.id, subscription);
+    this.subscriptions.add(subscription);
     this.#moveTo(audience);
-    if (subscription.maxRate === undefined) return;
-    const pacer = new Pacer(subscription.maxRate, this.#parts.clock, this.#meter, (envelopes) => {
-      for (const envelope of envelopes) this.#take(envelope, subscription.policy);
-    });
-    this.#pacers ??= new Map();
-    this.#pacers.set(subscription, pacer);
-    this.#needQueue();
+    if (this.subscriptions.anyPaced) this.#needQueue();
   }
 
   remove(subscription: Subscription, audience: Audience): void {
-    this.subscriptions.delete(subscription.id);
     this.#moveTo(audience);
-    this.#pacers?.get(subscription)?.clear("abandoned");
-    this.#pacers?.delete(subscription);
+    this.subscriptions.remove(subscription);
     if (this.state === "queued") this.#parts.watcher.hungers(this);
   }
 
   /** Sends what the client has missed before anything that comes from now on. */
   replay(missed: readonly Envelope[], subscription: Subscription): void {
+    // Whoever does not read what it asks for may have been cut for it.
+    if (this.isOver) return;
     this.#meter.offered += missed.length;
     this.#needQueue().replay(missed, subscription.policy, this.#parts.clock.nowMs());
     this.#parts.watcher.hungers(this);
@@ -95,17 +97,15 @@ export class Client {
   /** Takes a message for later, because the client has a queue. */
   enqueue(envelope: Envelope): void {
     this.#meter.offered++;
-    const subscription = firstThatWants(this.subscriptions, envelope.subject);
-    const pacer = subscription && this.#pacers?.get(subscription);
-    if (pacer !== undefined) pacer.add(envelope);
-    else this.#take(envelope, subscription?.policy ?? "disconnect");
+    this.subscriptions.take(envelope);
   }
 
   /** Tells the client something at once, before what is queued. */
   tell(frame: ServerFrame): void {
     if (this.isOver || !this.dialect.tells) return;
     // Whoever asks without reading the answers must not fill the memory with them.
-    if (this.#outlet.bufferedBytes > 2 * this.#parts.limits.highWaterBytes) {
+    const mostBytes = this.#laggedAtBytes + this.#parts.limits.highWaterBytes;
+    if (this.#lagging && this.#outlet.bufferedBytes > mostBytes) {
       this.end("slow_consumer");
       return;
     }
@@ -130,11 +130,10 @@ export class Client {
   checkLag(nowMs: number): void {
     if (this.isOver) return;
     const buffered = this.#outlet.bufferedBytes;
-    if (this.#outlet.stalledMs(nowMs) > this.#parts.limits.writeTimeoutMs)
-      this.end("write_timeout");
+    const { writeTimeoutMs, highWaterBytes } = this.#parts.limits;
+    if (this.#outlet.stalledMs(nowMs) > writeTimeoutMs) this.end("write_timeout");
     else if (this.#queue?.expire(nowMs) === false) this.end("slow_consumer");
-    else if (!this.#lagging && buffered > this.#parts.limits.highWaterBytes)
-      this.#fallBehind(buffered);
+    else if (!this.#lagging && buffered > highWaterBytes) this.#fallBehind(buffered);
     else if (this.state === "queued") this.feed();
   }
 
@@ -159,7 +158,7 @@ export class Client {
       this.#meter.clientsLagging--;
       this.tell({ type: "ok" });
     }
-    if (this.state === "queued" && !this.#pacers?.size) this.#rejoin();
+    if (this.state === "queued" && !this.subscriptions.anyPaced) this.#rejoin();
   }
 
   /** The server ends the connection. State first, calls out last: the socket may answer at once. */
@@ -233,6 +232,7 @@ export class Client {
   #fallBehind(bufferedBytes: number): void {
     this.#needQueue();
     this.#lagging = true;
+    this.#laggedAtBytes = bufferedBytes;
     this.#meter.clientsLagging++;
     this.tell({ type: "slow", buffered_bytes: bufferedBytes });
   }
@@ -284,7 +284,7 @@ export class Client {
   #leave(drop: DropReason): void {
     if (this.state === "live") this.#part();
     else this.audience.queued.delete(this);
-    for (const pacer of this.#pacers?.values() ?? []) pacer.clear(drop);
+    this.subscriptions.clear(drop);
     this.#queue?.clear(drop);
     if (this.#lagging) this.#meter.clientsLagging--;
     if (this.#queue !== undefined) this.#parts.watcher.queues(this, false);

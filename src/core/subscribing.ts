@@ -83,7 +83,7 @@ export class Subscribing {
     this.#parts.demand.release(request.subjects);
     const subscription = client.subscriptions.get(id);
     if (subscription !== undefined) {
-      const others = [...client.subscriptions.values()].filter((other) => other !== subscription);
+      const others = [...client.subscriptions].filter((other) => other !== subscription);
       client.remove(subscription, this.#audienceFor(client, others));
     }
     client.tell({ type: "unsubscribed", sub: id });
@@ -143,7 +143,7 @@ export class Subscribing {
         : resumption.from;
     const { policy: preset, allowedPolicies } = this.#options;
     const policy = allowedPolicies.find((allowed) => allowed === request.policy) ?? preset;
-    const before = [...client.subscriptions.values()];
+    const before = [...client.subscriptions];
     const subscription = new Subscription(request, policy, from.sequence);
     // What it gets through another of its subscriptions, it does not get again.
     const missed = kept.filter(
@@ -155,8 +155,7 @@ export class Subscribing {
     const subjects = request.subjects ?? this.#options.subjects;
     const { id } = request;
     client.tell({ type: "subscribed", id, sub: id, subjects, policy, from: cursorOf(from) });
-    // Whoever does not read its answers may have been cut for it.
-    if (request.after === undefined || client.isOver) return;
+    if (request.after === undefined) return;
     meter.resumed++;
     for (const gap of gaps) client.tell(gap);
     if (missed.length > 0) client.replay(missed, subscription);

@@ -36,19 +36,3 @@ export class Subscription {
     return this.subjects?.some((pattern) => subjectMatches(pattern, subject)) ?? true;
   }
 }
-
-/**
- * Which of a client's subscriptions decides what becomes of a message: the first that wants it. Of
- * one that was ended while the message was under way, any does.
- */
-export function firstThatWants(
-  subscriptions: ReadonlyMap<string, Subscription>,
-  subject: string,
-): Subscription | undefined {
-  let first: Subscription | undefined;
-  for (const subscription of subscriptions.values()) {
-    if (subscriptions.size === 1 || subscription.wants(subject)) return subscription;
-    first ??= subscription;
-  }
-  return first;
-}

@@ -117,7 +117,8 @@ export class Sweeper {
   /** Ends who has got everything, and when the time is up everybody; then waits for no confirmation. */
   #drain(nowMs: number, untilMs: number): void {
     for (const client of this.#groups.open) {
-      if (nowMs >= untilMs || client.state === "live") client.end("going_away");
+      client.subscriptions.open();
+      if (nowMs >= untilMs || client.hasAll) client.end("going_away");
     }
     for (const client of this.#groups.closing) {
       if (nowMs < untilMs && nowMs < client.closingUntilMs) continue;

@@ -1,0 +1,105 @@
+import type { Clock } from "./clock.ts";
+import type { Envelope } from "./envelope.ts";
+import type { DropReason, Meter } from "./meter.ts";
+import { Pacer } from "./pacer.ts";
+import type { Policy, QueueBounds } from "./policy.ts";
+import type { Subscription } from "./subscription.ts";
+
+interface SubscriptionsParts {
+  readonly limits: QueueBounds;
+  readonly clock: Clock;
+  readonly meter: Meter;
+}
+
+/**
+ * The subscriptions of one client that are in effect. The first that wants a message decides what
+ * becomes of it: whether it comes at once or at a rate, and what happens where there is no room.
+ */
+export class Subscriptions implements Iterable<Subscription> {
+  readonly #parts: SubscriptionsParts;
+  readonly #release: (envelope: Envelope, policy: Policy) => void;
+  /** By what the client calls them, in the order in which they began. */
+  readonly #all = new Map<string, Subscription>();
+  /** Of those that are slowed down. */
+  readonly #pacers = new Map<Subscription, Pacer>();
+
+  /** @param release takes a message that is due. */
+  constructor(parts: SubscriptionsParts, release: (envelope: Envelope, policy: Policy) => void) {
+    this.#parts = parts;
+    this.#release = release;
+  }
+
+  /** Whether some are slowed down. */
+  get anyPaced(): boolean {
+    return this.#pacers.size > 0;
+  }
+
+  /** What they hold back. */
+  get bytes(): number {
+    let bytes = 0;
+    for (const pacer of this.#pacers.values()) bytes += pacer.bytes;
+    return bytes;
+  }
+
+  get(id: string): Subscription | undefined {
+    return this.#all.get(id);
+  }
+
+  [Symbol.iterator](): Iterator<Subscription> {
+    return this.#all.values();
+  }
+
+  add(subscription: Subscription): void {
+    this.#all.set(subscription.id, subscription);
+    const { maxRate, policy } = subscription;
+    if (maxRate === undefined) return;
+    const { limits, clock, meter } = this.#parts;
+    const pacer = new Pacer(maxRate, limits, clock, meter, (envelopes) => {
+      for (const envelope of envelopes) this.#release(envelope, policy);
+    });
+    this.#pacers.set(subscription, pacer);
+  }
+
+  /** Ends a subscription; what it holds back goes to another one that wants it. */
+  remove(subscription: Subscription): void {
+    this.#all.delete(subscription.id);
+    const held = this.#pacers.get(subscription)?.take() ?? [];
+    this.#pacers.delete(subscription);
+    for (const envelope of held) {
+      if (this.#firstThatWants(envelope) !== undefined) this.take(envelope);
+      else this.#parts.meter.dropped.abandoned++;
+    }
+  }
+
+  /** Takes a message, which one of them wants. */
+  take(envelope: Envelope): void {
+    const first = this.#all.size === 1 ? this.#only() : this.#firstThatWants(envelope);
+    const pacer = first && this.#pacers.get(first);
+    if (pacer !== undefined) pacer.add(envelope);
+    else this.#release(envelope, first?.policy ?? "disconnect");
+  }
+
+  /** Releases what is held back, due or not. */
+  open(): void {
+    for (const pacer of this.#pacers.values()) pacer.open();
+  }
+
+  /** Holds nothing back any more; what was counts as dropped. */
+  clear(reason: DropReason): void {
+    const pacers = [...this.#pacers.values()];
+    this.#pacers.clear();
+    for (const pacer of pacers) this.#parts.meter.dropped[reason] += pacer.take().length;
+  }
+
+  #only(): Subscription | undefined {
+    const [only] = this.#all.values();
+    return only;
+  }
+
+  #firstThatWants({ subject }: Envelope): Subscription | undefined {
+    for (const subscription of this.#all.values()) {
+      if (subscription.wants(subject)) return subscription;
+    }
+    return undefined;
+  }
+}
