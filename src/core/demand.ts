@@ -207,7 +207,7 @@ export class Demand {
     if (want === undefined) {
       want = {
         pattern,
-        users: 0,
+        users: 1,
         subscribed: false,
         confirmed: false,
         since: undefined,
@@ -219,6 +219,7 @@ export class Demand {
       want.since = cover?.since;
       this.#wants.set(pattern, want);
       if (cover === undefined) this.#subscribe(want);
+      return want;
     }
     want.users++;
     want.cancelLinger?.();
@@ -237,9 +238,9 @@ export class Demand {
       }
       // The source may have confirmed at once, and all this be done.
       if (!this.#leaving.has(want) || this.#dependentsOf(want).length > 0) return;
-      this.#leaving.delete(want);
       this.#unsubscribe(want);
     }
+    this.#leaving.delete(want);
     this.#wants.delete(want.pattern);
     for (const other of this.#leaving) this.#drop(other);
   }
