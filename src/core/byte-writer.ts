@@ -14,25 +14,39 @@ const encoder = new TextEncoder();
  * is never overwritten.
  */
 export class ByteWriter {
-  #bytes = new Uint8Array(SLAB_BYTES);
+  #slab = new Uint8Array(SLAB_BYTES);
+  /** Where what was taken of the slab ends. */
+  #takenTo = 0;
+  /** The slab, or the memory of one long message. */
+  #bytes = this.#slab;
   #start = 0;
   #at = 0;
 
   /** Begins anew, with room for so many bytes at least; the caller must not write more. */
   begin(mostBytes: number): void {
-    if (mostBytes > MOST_IN_SLAB || this.#at + mostBytes > this.#bytes.length) {
-      this.#bytes = new Uint8Array(Math.max(mostBytes, SLAB_BYTES));
-      this.#at = 0;
+    if (mostBytes > MOST_IN_SLAB) {
+      this.#bytes = new Uint8Array(mostBytes);
+      this.#start = 0;
+    } else {
+      if (this.#takenTo + mostBytes > SLAB_BYTES) {
+        this.#slab = new Uint8Array(SLAB_BYTES);
+        this.#takenTo = 0;
+      }
+      this.#bytes = this.#slab;
+      this.#start = this.#takenTo;
     }
-    this.#start = this.#at;
+    this.#at = this.#start;
   }
 
   /** What was written since `begin`. */
   take(): Uint8Array {
     const taken = this.#bytes.subarray(this.#start, this.#at);
-    // Memory that was got for one long message goes with it.
-    if (this.#bytes.length > SLAB_BYTES) this.#at = this.#bytes.length;
-    return taken;
+    if (this.#bytes === this.#slab) {
+      this.#takenTo = this.#at;
+      return taken;
+    }
+    // What was asked for may be three times what was needed, and is not kept for so long.
+    return taken.length * 2 < this.#bytes.length ? taken.slice() : taken;
   }
 
   /** Bytes written since `begin`. */

@@ -58,7 +58,11 @@ export function readClientFrame(
   switch (type) {
     case "ack":
     case "nack":
-      return typeof id === "string" ? { type, id } : fault(`"${type}" needs the "id" of a message`);
+      if (typeof id === "string") return { type, id };
+      if (dialect === "v1" && type === "ack" && typeof fields.upto === "string") {
+        return { type, id: fields.upto };
+      }
+      return fault(`"${type}" needs the "id" of a message`);
     case "slow":
     case "ok":
       return { type };
@@ -90,10 +94,11 @@ function readSubscribe(id: string, fields: Record<string, unknown>): ClientFrame
     return fault(`"subjects" is a list of 1 to ${MAX_PATTERNS} subjects`, id);
   }
   for (const subject of subjects) {
-    const why = typeof subject === "string" ? subjectFault(subject, true) : "must be a text";
+    if (typeof subject !== "string") return fault("a subject is a text", id, "invalid_subject");
+    const why = subjectFault(subject, true);
     if (why === undefined) continue;
-    const message = `subject ${JSON.stringify(subject)?.slice(0, 200)} ${why}`;
-    return { type: "fault", code: "invalid_subject", message, id };
+    const message = `subject ${JSON.stringify(subject.slice(0, 200))} ${why}`;
+    return fault(message, id, "invalid_subject");
   }
   if (policy !== undefined && !isPolicy(policy)) {
     return fault(`"policy" is one of ${POLICIES.join(", ")}`, id);

@@ -15,6 +15,8 @@ export interface Dialect {
 /** A frame of several envelopes is no longer than this, unless one envelope is. */
 const MOST_FRAME_BYTES = 256 * 1024;
 const NEWLINE = 0x0a;
+const RETURN = 0x0d;
+const SPACE = 0x20;
 
 const encoder = new TextEncoder();
 
@@ -83,6 +85,10 @@ function joinEvents(envelopes: readonly Envelope[]): TextFrame {
     at += heads[index]!.length + envelope.byteLength;
     bytes[at++] = NEWLINE;
     bytes[at++] = NEWLINE;
+  }
+  // A carriage return ends a line here. JSON strings hold no raw one, so each stands between tokens.
+  for (let at = bytes.indexOf(RETURN); at >= 0; at = bytes.indexOf(RETURN, at + 1)) {
+    bytes[at] = SPACE;
   }
   return new TextFrame(bytes);
 }
