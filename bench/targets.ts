@@ -1,4 +1,4 @@
-import { GROWTH, IDLE, STALLED } from "./blocks.ts";
+import { GROWTH, IDLE, STALLED } from "./block-kinds.ts";
 import type { RuntimeName } from "./contenders/contender.ts";
 import { FIGURES } from "./figures.ts";
 import type { Findings } from "./findings.ts";

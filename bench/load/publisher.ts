@@ -2,7 +2,8 @@
  * The publisher: one process that sends messages to NATS at a rate, or as many as are taken. It
  * prints one line of JSON: {@linkcode Published}.
  */
-import { dial, NatsWriter } from "./nats-writer.ts";
+import { followCredits } from "./credits.ts";
+import { NatsWriter } from "./nats-writer.ts";
 import { WallClock } from "./wall-clock.ts";
 
 /** What it is to do, as JSON in its first argument. */
@@ -27,12 +28,6 @@ export interface Published {
   readonly cpuSeconds: number;
 }
 
-/**
- * So much work is kept under way when there is no rate: enough for nobody to wait for more. With
- * more of it, the load client would read what is no longer in the processor's cache, half as fast.
- */
-const UNDER_WAY_MS = 25;
-const FEWEST_UNDER_WAY = 64;
 const MOST_AT_ONCE = 8192;
 /** While NATS has not taken so many bytes, nothing more is written. */
 const MOST_UNWRITTEN = 1024 * 1024;
@@ -40,7 +35,8 @@ const MOST_UNWRITTEN = 1024 * 1024;
 const task = JSON.parse(process.argv[2]!) as PublisherTask;
 const { port, subject, payloadBytes } = task;
 const nats = await NatsWriter.connect(port, new WallClock(), subject, payloadBytes);
-const allowed = task.rate === undefined ? await followCredits() : followClock(task.rate);
+const allowed =
+  task.rate === undefined ? await followCredits(task.creditPort) : followClock(task.rate);
 let lateMs = 0;
 const startMs = performance.now();
 const cpu = process.cpuUsage();
@@ -74,22 +70,4 @@ process.exit(0);
 /** How many messages are due at a time since the start, by a bucket that each moment fills. */
 function followClock(rate: number): (elapsedMs: number) => number {
   return (elapsedMs) => Math.floor((elapsedMs * rate) / 1000);
-}
-
-/** How many messages may be published so that the work under way stays the same. */
-async function followCredits(): Promise<() => number> {
-  const credits = await dial(task.creditPort);
-  let received = 0;
-  let window = FEWEST_UNDER_WAY;
-  let seen = { received: 0, ms: performance.now() };
-  credits.on("data", (chunk: Buffer) => {
-    if (chunk.length < 4) return;
-    received = chunk.readUInt32LE((chunk.length - 4) & ~3);
-    const nowMs = performance.now();
-    if (nowMs - seen.ms < UNDER_WAY_MS / 2) return;
-    const perMs = (received - seen.received) / (nowMs - seen.ms);
-    window = Math.max(FEWEST_UNDER_WAY, Math.ceil(perMs * UNDER_WAY_MS));
-    seen = { received, ms: nowMs };
-  });
-  return () => received + window;
 }

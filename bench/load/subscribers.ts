@@ -5,8 +5,8 @@
  * It runs on Node, whose sockets can all read into one buffer: on Bun, and on Node without that, it
  * reads half as much.
  */
-import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { tellCredits } from "./credits.ts";
 import { Dialer, type LoadClient } from "./dialer.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { Latencies } from "./latency.ts";
@@ -70,7 +70,7 @@ for (let left = task.clients; left > 0; left -= CONNECT_AT_ONCE) {
   clients.push(...(await Promise.all(dials)));
 }
 const readers = clients.slice(task.stalled).map(({ reader }) => reader);
-say({ event: "ready", creditPort: await tellCredits() } satisfies Ready);
+say({ event: "ready", creditPort: await tellCredits(() => received().fewest) } satisfies Ready);
 
 while (received().most === 0) {
   if (lost.length > 0) throw new Error(`a client was lost before the first message: ${lost[0]}`);
@@ -98,20 +98,6 @@ function received(): { fewest: number; most: number } {
     if (messages > most) most = messages;
   }
   return { fewest, most };
-}
-
-/** Tells a publisher that asks for it how far the slowest client is. */
-async function tellCredits(): Promise<number> {
-  const server = createServer((socket) => {
-    const bytes = Buffer.alloc(4);
-    socket.on("error", () => {}); // A publisher that has finished.
-    setInterval(() => {
-      bytes.writeUInt32LE(received().fewest);
-      socket.write(bytes);
-    }, 1);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return (server.address() as { port: number }).port;
 }
 
 async function measure() {

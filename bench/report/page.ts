@@ -1,3 +1,4 @@
+import { GROWTH } from "../block-kinds.ts";
 import { FIGURES } from "../figures.ts";
 import { Findings } from "../findings.ts";
 import type { Results } from "../results.ts";
@@ -17,6 +18,7 @@ export function resultsPage(results: Results): string {
     "## Where we go",
     "Each figure is a median, with the least and the most of the rounds; a ratio was taken within a round. What misses its goal says by how much of it.",
     targetTable(new Findings(outcomes)),
+    growthOfReference(new Findings(outcomes)),
     ...PLOTS.map(({ file, title }) => `![${title}](plots/${file})`),
     "## What the load client can read",
     ceiling(results),
@@ -25,6 +27,15 @@ export function resultsPage(results: Results): string {
     nativeTable(results),
     ...outcomes.map(outcomeSection),
   ].join("\n\n");
+}
+
+/** What the machine itself asks of the row about growth. */
+function growthOfReference(findings: Findings): string {
+  const growth = findings.change(GROWTH, "C", "cpuUsPerDelivery");
+  if (growth === undefined)
+    return "The C reference, which the growth is to be held against, was left out.";
+  const figure = withSpread(growth, (value) => value.toFixed(2));
+  return `From 100 to 10,000 clients, the C reference's own CPU per delivery grows to ${figure} times as much.`;
 }
 
 function machineList(results: Results): string {
