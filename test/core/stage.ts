@@ -7,6 +7,7 @@ import { type Dialect, PLAIN, V1 } from "../../src/core/dialect.ts";
 import { EnvelopeEncoder } from "../../src/core/envelope.ts";
 import type { Log } from "../../src/core/log.ts";
 import { Meter } from "../../src/core/meter.ts";
+import { carries, subjectCovers } from "../../src/core/subject.ts";
 import type { SubscriptionRequest } from "../../src/core/subscription.ts";
 import { FakeFanout, FakeSocket } from "./fake-sockets.ts";
 import { ManualClock } from "./manual-clock.ts";
@@ -35,19 +36,49 @@ const OPTIONS: BroadcasterOptions = {
   ringBytes: 0,
 };
 
-/** A source that confirms what it is asked for at once, or when the test says so. */
+/** A source that confirms what it is asked for at once while it is connected, or when the test says so. */
 export class FakeSource {
+  /** What it is subscribed to, connected or not. */
   readonly patterns = new Set<string>();
+  /** Those of them whose messages arrive. */
+  readonly confirmed = new Set<string>();
+  /** How often it was asked for something. */
+  calls = 0;
   confirms = true;
+  connected = true;
   arrives: (pattern: string) => void = () => {};
 
   subscribe(pattern: string): void {
+    if (this.patterns.has(pattern)) throw new Error(`${pattern} is subscribed to already`);
+    this.calls++;
     this.patterns.add(pattern);
-    if (this.confirms) this.arrives(pattern);
+    if (this.confirms && this.connected) this.confirm(pattern);
   }
 
   unsubscribe(pattern: string): void {
-    this.patterns.delete(pattern);
+    this.calls++;
+    if (!this.patterns.delete(pattern)) throw new Error(`${pattern} is not subscribed to`);
+    this.confirmed.delete(pattern);
+  }
+
+  confirm(pattern: string): void {
+    this.confirmed.add(pattern);
+    this.arrives(pattern);
+  }
+
+  /** Confirms what it has not yet. */
+  confirmAll(): void {
+    for (const pattern of this.patterns) if (!this.confirmed.has(pattern)) this.confirm(pattern);
+  }
+
+  /** Whether all messages of a pattern come. */
+  covers(pattern: string): boolean {
+    return [...this.confirmed].some((confirmed) => subjectCovers(confirmed, pattern));
+  }
+
+  /** Whether a message would come. */
+  carries(subject: string): boolean {
+    return this.connected && [...this.confirmed].some((pattern) => carries(pattern, subject));
   }
 }
 
@@ -97,11 +128,15 @@ export class Stage {
 
   /** The source delivers. */
   connect(): void {
+    this.source.connected = true;
     this.broadcaster.status({ state: "connected", to: "test" });
+    if (this.source.confirms) this.source.confirmAll();
   }
 
   /** The source is cut off. */
   disconnect(): void {
+    this.source.connected = false;
+    this.source.confirmed.clear();
     this.broadcaster.status({ state: "connecting", reason: "test" });
   }
 

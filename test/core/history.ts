@@ -1,0 +1,129 @@
+import type { Policy } from "../../src/core/policy.ts";
+import type { RingBounds } from "../../src/core/ring.ts";
+import { subjectIntersection } from "../../src/core/subject.ts";
+import type { SubscriptionRequest } from "../../src/core/subscription.ts";
+import { ManualClock } from "./manual-clock.ts";
+
+/** What a client asks for. */
+export interface Wish extends SubscriptionRequest {
+  readonly policy?: Policy | undefined;
+}
+
+interface Event {
+  readonly subject: string;
+  /** Its number among those that came; `undefined` when it did not come. */
+  readonly sequence: number | undefined;
+}
+
+/** All that was ever published, whether it came to the gateway or not. */
+export class History {
+  /** Cursors that clients were told. */
+  readonly cursors: string[] = [];
+  /** How many events there were when a cursor was first told. */
+  readonly #toldAt = new Map<string, number>();
+  readonly #exposed: readonly string[];
+  readonly #ring: RingBounds;
+  readonly #events: Event[] = [];
+  readonly #came: { sequence: number; subject: string; bytes: number; at: number }[] = [];
+
+  constructor(exposed: readonly string[], ring: RingBounds) {
+    this.#exposed = exposed;
+    this.#ring = ring;
+  }
+
+  exposes(subject: string): boolean {
+    return this.#exposed.some((pattern) => matches(pattern, subject));
+  }
+
+  wants({ subjects }: Pick<Wish, "subjects">, subject: string): boolean {
+    return (
+      this.exposes(subject) && (subjects?.some((pattern) => matches(pattern, subject)) ?? true)
+    );
+  }
+
+  /** The patterns of what is exposed of what is asked for. */
+  exposedOf({ subjects }: Pick<Wish, "subjects">): string[] {
+    return this.#exposed.flatMap((pattern) =>
+      (subjects ?? [">"]).flatMap((subject) => subjectIntersection(pattern, subject) ?? []),
+    );
+  }
+
+  /** @returns the number of the message that has come. */
+  came(subject: string, payload: unknown): number {
+    const sequence = this.#came.length + 1;
+    const id = `${"o".repeat(12)}:${sequence}`;
+    const timestamp = ManualClock.WALL_START_MS;
+    const bytes = JSON.stringify({ type: "data", id, timestamp, subject, payload }).length;
+    this.#came.push({ sequence, subject, bytes, at: this.#events.length });
+    this.#events.push({ subject, sequence });
+    return sequence;
+  }
+
+  missed(subject: string): void {
+    this.#events.push({ subject, sequence: undefined });
+  }
+
+  /** A client was told a cursor. */
+  told(cursor: string): void {
+    this.cursors.push(cursor);
+    if (!this.#toldAt.has(cursor)) this.#toldAt.set(cursor, this.#events.length);
+  }
+
+  /** The number in a cursor, `undefined` when no client was ever told that. */
+  sequenceOf(cursor: string): number | undefined {
+    const [origin, digits] = cursor.split(":");
+    return origin === "elsewhere" ? undefined : Math.floor(Number(digits));
+  }
+
+  /** What becomes of a request that comes now. */
+  resume(wish: Wish): {
+    fromSequence: number;
+    kept: readonly { sequence: number; subject: string }[];
+    /** The gaps that there must be. */
+    gaps: ReadonlySet<string>;
+  } {
+    const last = this.#came.length;
+    const gaps = new Set<string>();
+    if (wish.after === undefined) return { fromSequence: last, kept: [], gaps };
+    const after = this.sequenceOf(wish.after);
+    if (after === undefined) {
+      return { fromSequence: last, kept: [], gaps: gaps.add("stream_reset") };
+    }
+    const oldest = this.#oldestKept();
+    const wanted = this.#came.filter(
+      ({ sequence, subject }) => sequence > after && this.wants(wish, subject),
+    );
+    if (wanted.some(({ sequence }) => sequence < oldest)) gaps.add("expired");
+    // A cursor with a point in it is of when it was told, any other of when its message came.
+    const begin = /\.\d+$/.test(wish.after)
+      ? this.#toldAt.get(wish.after)
+      : (this.#came[after - 1]?.at ?? -1) + 1;
+    const unseen = this.#events.slice(begin);
+    if (unseen.some((event) => event.sequence === undefined && this.wants(wish, event.subject))) {
+      gaps.add("upstream");
+    }
+    const kept = wanted.filter(({ sequence }) => sequence >= oldest);
+    return { fromSequence: Math.max(after, oldest - 1), kept, gaps };
+  }
+
+  #oldestKept(): number {
+    let oldest = this.#came.length + 1;
+    let bytes = 0;
+    while (oldest > 1 && this.#came.length + 1 - oldest < this.#ring.ringMessages) {
+      bytes += this.#came[oldest - 2]!.bytes;
+      if (bytes > this.#ring.ringBytes) break;
+      oldest--;
+    }
+    return oldest;
+  }
+}
+
+/** NATS' own rules, written down a second time. */
+export function matches(pattern: string, subject: string): boolean {
+  const source = pattern
+    .split(".")
+    .map((token) =>
+      token === ">" ? ".+" : token === "*" ? "[^.]+" : token.replace(/[^\w]/g, "\\$&"),
+    );
+  return new RegExp(`^${source.join("\\.")}$`).test(subject);
+}

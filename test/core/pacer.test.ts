@@ -1,0 +1,110 @@
+import { describe, expect, test } from "bun:test";
+import { Meter } from "../../src/core/meter.ts";
+import { Pacer } from "../../src/core/pacer.ts";
+import { ManualClock } from "./manual-clock.ts";
+import { messageOf } from "./messages.ts";
+
+function pace(maxRate: number, maxQueueMessages = 1000, maxQueueBytes = 1_000_000) {
+  const clock = new ManualClock();
+  const meter = new Meter();
+  /** When what was released: number, and what it superseded. */
+  const released: [atMs: number, ...items: string[]][] = [];
+  const bounds = { maxQueueMessages, maxQueueBytes, maxQueueAgeMs: 0 };
+  const pacer = new Pacer(maxRate, bounds, clock, meter, (envelopes) => {
+    const items = envelopes.map(({ sequence, superseded }) => `${sequence}+${superseded}`);
+    released.push([clock.nowMs(), ...items]);
+  });
+  return { clock, meter, pacer, released };
+}
+
+describe("Pacer", () => {
+  test("releases the first message at once, and then the latest of each window", () => {
+    const { clock, pacer, released, meter } = pace(10);
+    for (let n = 1; n <= 25; n++) {
+      pacer.add(messageOf(n));
+      clock.advance(10);
+    }
+    expect(released).toEqual([
+      [0, "1+0"],
+      [100, "10+8"],
+      [200, "20+9"],
+    ]);
+    clock.advance(100);
+    expect(released.at(-1)).toEqual([300, "25+4"]);
+    expect(meter).toMatchObject({ conflated: 21, queued: 0, queuedBytes: 0 });
+    expect(clock.timers).toBe(0);
+  });
+
+  test("releases each subject once in a window, in the order of their last messages", () => {
+    const { clock, pacer, released } = pace(10);
+    for (const [n, subject] of ["a", "b", "c", "a"].entries()) pacer.add(messageOf(n, subject));
+    clock.advance(0);
+    expect(released).toEqual([[0, "1+0", "2+0", "3+1"]]);
+  });
+
+  test("counts what waits as queued, and what is taken from it not", () => {
+    const { clock, meter, pacer } = pace(10);
+    const both = [messageOf(1, "a"), messageOf(2, "b")];
+    for (const message of both) pacer.add(message);
+    expect(meter.queued).toBe(2);
+    expect(meter.queuedBytes).toBe(pacer.bytes);
+    expect(pacer.take()).toEqual(both);
+    expect(meter).toMatchObject({ queued: 0, queuedBytes: 0 });
+    expect(clock.timers).toBe(0);
+  });
+
+  test("is quiet while nothing comes, and then begins at once again", () => {
+    const { clock, pacer, released } = pace(10);
+    pacer.add(messageOf(1));
+    clock.advance(1000);
+    expect(clock.timers).toBe(0);
+    pacer.add(messageOf(2));
+    clock.advance(0);
+    expect(released).toEqual([
+      [0, "1+0"],
+      [1000, "2+0"],
+    ]);
+  });
+
+  test("holds back no more than a queue: what does not fit opens the window", () => {
+    const { pacer, released, meter } = pace(0.001, 3);
+    for (let n = 1; n <= 7; n++) pacer.add(messageOf(n, `s${n}`));
+    expect(released.map(([, ...items]) => items)).toEqual([
+      ["1+0", "2+0", "3+0"],
+      ["4+0", "5+0", "6+0"],
+    ]);
+    expect(meter.queued).toBe(1);
+  });
+
+  test("holds back no more bytes than a queue", () => {
+    const { pacer } = pace(0.001, 1000, 2000);
+    for (let n = 1; n <= 100; n++) {
+      pacer.add(messageOf(n, `s${n}`, 300));
+      expect(pacer.bytes).toBeLessThanOrEqual(2000);
+    }
+  });
+
+  test("of the smallest rate sets a timer that a runtime can keep", () => {
+    const { clock, pacer, released } = pace(Number.MIN_VALUE);
+    pacer.add(messageOf(1));
+    clock.advance(0);
+    pacer.add(messageOf(2));
+    clock.advance(2 ** 31 - 2);
+    expect(released).toHaveLength(1);
+    clock.advance(1);
+    expect(released).toHaveLength(2);
+  });
+
+  test("opens early when told to, and then waits for a whole window", () => {
+    const { clock, pacer, released } = pace(10);
+    pacer.add(messageOf(1));
+    pacer.open();
+    pacer.open();
+    clock.advance(50);
+    pacer.add(messageOf(2));
+    clock.advance(49);
+    expect(released).toEqual([[0, "1+0"]]);
+    clock.advance(1);
+    expect(released).toHaveLength(2);
+  });
+});

@@ -1,0 +1,269 @@
+import type { Dialect } from "../../src/core/dialect.ts";
+import type { TextFrame } from "../../src/core/text-frame.ts";
+import { readEventStream } from "./event-source.ts";
+import type { Said } from "./fake-sockets.ts";
+import type { History, Wish } from "./history.ts";
+import type { Actor } from "./stage.ts";
+
+/** A subscription in effect. */
+interface Held extends Wish {
+  readonly sinceSequence: number;
+  /** Whether every message that is wanted comes, as long as the source is not cut off. */
+  assured: boolean;
+  /** Whether something of it was published while the source was cut off. */
+  owed: boolean;
+}
+
+/** A message that the client is due, once. */
+interface Due {
+  readonly sequence: number;
+  readonly subject: string;
+  /** The slowed-down subscription that it comes by, where it does. */
+  by: Held | "any" | undefined;
+  got: boolean;
+  /** The client has unsubscribed from it since: it may still come. */
+  optional: boolean;
+}
+
+/**
+ * What one client is due by the rules of the wire protocol, held against what its socket was given:
+ * a model that knows nothing of audiences, queues and pacers.
+ */
+export class Witness {
+  readonly actor: Actor;
+  readonly #dialect: Dialect;
+  readonly #history: History;
+  /** In effect, in the order in which they came to be. */
+  readonly held = new Map<string, Held>();
+  /** Asked for and not answered. */
+  readonly asked = new Map<string, Wish>();
+  /** Messages that it was ever due, and that its socket took. */
+  entitled = 0;
+  delivered = 0;
+  #due: Due[] = [];
+  #heard = 0;
+  #superseded = 0;
+  #lost = 0;
+  #slow = false;
+  /** Gaps since the last `subscribed`. */
+  #gaps: Said[] = [];
+  #expectedGaps: string[] = [];
+
+  constructor(actor: Actor, dialect: Dialect, history: History) {
+    this.actor = actor;
+    this.#dialect = dialect;
+    this.#history = history;
+  }
+
+  get isOver(): boolean {
+    return this.actor.client.isOver;
+  }
+
+  /** How many of its subscriptions are slowed down. */
+  get paced(): number {
+    return [...this.held.values()].filter(({ maxRate }) => maxRate !== undefined).length;
+  }
+
+  /** A message has come to the gateway. */
+  expect(sequence: number, subject: string): void {
+    const first = this.#firstThatWants(subject);
+    if (this.isOver || first === undefined) return;
+    this.#owe(sequence, subject, first);
+  }
+
+  /** A message was published and did not come. */
+  missed(subject: string, connected: boolean): void {
+    const wanting = [...this.held.values()].filter((held) => this.#history.wants(held, subject));
+    if (this.isOver || wanting.length === 0) return;
+    if (!connected) for (const held of wanting) held.owed = true;
+    else if (wanting.some(({ assured }) => assured)) {
+      throw new Error(`the source is not subscribed to ${subject}, though a client is`);
+    }
+  }
+
+  /** A plain client's request is in effect at once, and nobody tells it. */
+  beginUntold(wish: Wish): void {
+    this.#begin(wish, undefined);
+  }
+
+  /** It takes a subscription back. */
+  unsubscribe(id: string): void {
+    this.asked.delete(id);
+    const ended = this.held.get(id);
+    if (ended === undefined) return;
+    this.held.delete(id);
+    for (const due of this.#due.filter(({ by, got }) => !got && (by === ended || by === "any"))) {
+      due.optional ||= this.#firstThatWants(due.subject) === undefined;
+      // It is in the queue already, or comes by another one: among other subjects, at any place.
+      due.by = "any";
+    }
+  }
+
+  /** Which subscriptions now are sure of their messages. */
+  assure(arrives: (pattern: string) => boolean): void {
+    for (const held of this.held.values()) {
+      held.assured ||= this.#history.exposedOf(held).every(arrives);
+    }
+  }
+
+  cutOff(): void {
+    for (const held of this.held.values()) held.assured = false;
+  }
+
+  /** Takes in what the socket was given since. */
+  listen(): void {
+    const { received } = this.actor.socket;
+    for (; this.#heard < received.length; this.#heard++) {
+      for (const said of read(received[this.#heard]!, this.#dialect)) this.#hear(said);
+    }
+    this.#checkGaps();
+  }
+
+  /** Everything that was under way has come: what is due was delivered, declared lost, or superseded. */
+  settle(connected: boolean): void {
+    const { client, socket } = this.actor;
+    if (this.isOver || socket.peerCloses) return;
+    const missing = this.#due.filter((due) => !due.got && !this.#cameForAnEndedOne(due));
+    const told = this.#superseded + this.#lost;
+    const needed = missing.filter(({ optional }) => !optional).length;
+    const said = `${missing.length} due and not delivered (${needed} of them for sure), ${this.#superseded} superseded, ${this.#lost} declared lost`;
+    if (told > missing.length) throw new Error(`declared too much: ${said}`);
+    if (this.#dialect.tells && told < needed) throw new Error(`lost in silence: ${said}`);
+    if (client.queuedBytes > 0) throw new Error("a client that reads still has a queue");
+    if (this.paced === 0 && client.state !== "live")
+      throw new Error(`it is ${client.state} for ever`);
+    if (this.#slow) throw new Error("no ok after slow");
+    const owed = [...this.held.values()].some((held) => held.owed);
+    if (connected && owed && this.#dialect.tells) throw new Error("no gap after a cut");
+    this.#due = [];
+    this.#superseded = 0;
+    this.#lost = 0;
+  }
+
+  /** It was held back by a subscription that was ended, and so it seemed that it was that one's. */
+  #cameForAnEndedOne({ sequence }: Due): boolean {
+    const other = this.#due.find((due) => due.sequence === sequence && due.optional && due.got);
+    if (other !== undefined) other.optional = false;
+    return other !== undefined;
+  }
+
+  #firstThatWants(subject: string): Held | undefined {
+    return [...this.held.values()].find((held) => this.#history.wants(held, subject));
+  }
+
+  #owe(sequence: number, subject: string, by?: Held): void {
+    this.entitled++;
+    const paced = by?.maxRate === undefined ? undefined : by;
+    this.#due.push({ sequence, subject, by: paced, got: false, optional: false });
+  }
+
+  #hear(said: Said): void {
+    switch (said.type) {
+      case "data":
+        this.#take(said);
+        break;
+      case "gap":
+        this.#gaps.push(said);
+        if (said.reason === "slow") this.#lose(said);
+        if (said.reason === "upstream") for (const held of this.held.values()) held.owed = false;
+        break;
+      case "subscribed":
+        this.#checkGaps();
+        this.#begin(this.asked.get(String(said.id))!, said);
+        break;
+      case "error":
+        this.asked.delete(String(said.id));
+        break;
+      case "slow":
+      case "ok":
+        if (this.#slow === (said.type === "slow")) throw new Error(`${said.type} twice`);
+        this.#slow = said.type === "slow";
+    }
+  }
+
+  /** A message is due, comes once, and in order; whatever it supersedes was due before. */
+  #take({ id, subject, superseded = 0 }: Said): void {
+    this.delivered++;
+    const sequence = this.#history.sequenceOf(String(id));
+    this.#history.told(String(id));
+    const what = `${subject} (${sequence})`;
+    const due = this.#due.find(
+      (due, at) => due.sequence === sequence && !due.got && this.#isNext(due, at),
+    );
+    if (due === undefined || due.subject !== subject) {
+      throw new Error(`got ${what}, which it is not due, has already, or which comes too late`);
+    }
+    due.got = true;
+    if (superseded === 0) return;
+    const earlier = this.#due
+      .slice(0, this.#due.indexOf(due))
+      .filter((other) => !other.got && other.subject === subject);
+    if (typeof superseded !== "number" || superseded > earlier.length) {
+      throw new Error(`${what} says superseded ${superseded}, but only ${earlier.length} can be`);
+    }
+    this.#superseded += superseded;
+  }
+
+  /** Whether nothing behind it has come the same way before, and no later value of its subject. */
+  #isNext({ by, subject, sequence }: Due, at: number): boolean {
+    return !this.#due.slice(at + 1).some((later) => {
+      if (!later.got) return false;
+      if (later.by === by && by !== "any") return true;
+      return later.subject === subject && later.sequence > sequence;
+    });
+  }
+
+  #lose({ from, to, count }: Said): void {
+    const first = this.#history.sequenceOf(String(from));
+    const last = this.#history.sequenceOf(String(to));
+    const missing = this.#due.filter(({ got }) => !got);
+    const ends = [first, last].map((end) => missing.some(({ sequence }) => sequence === end));
+    const within = missing.filter(({ sequence }) => sequence >= first! && sequence <= last!);
+    if (ends.includes(false) || typeof count !== "number" || count < 1 || count > within.length) {
+      throw new Error(
+        `gap of ${count} from ${first} to ${last}, but missing are ${missing.map(({ sequence }) => sequence)}`,
+      );
+    }
+    this.#lost += count;
+  }
+
+  #begin(wish: Wish, told: Said | undefined): void {
+    const resumption = this.#history.resume(wish);
+    const others = [...this.held.values()];
+    const { fromSequence } = resumption;
+    if (told !== undefined) {
+      this.asked.delete(wish.id);
+      this.#history.told(String(told.from));
+      if (this.#history.sequenceOf(String(told.from)) !== fromSequence) {
+        throw new Error(`begins behind ${told.from} instead of ${fromSequence}`);
+      }
+      this.#gaps = [];
+      this.#expectedGaps = [...resumption.gaps];
+    }
+    this.held.set(wish.id, { ...wish, sinceSequence: fromSequence, assured: false, owed: false });
+    for (const { sequence, subject } of resumption.kept) {
+      const hasIt = others.some(
+        (held) => held.sinceSequence < sequence && this.#history.wants(held, subject),
+      );
+      if (!hasIt) this.#owe(sequence, subject);
+    }
+  }
+
+  /** Whatever can't be given behind a cursor is declared. */
+  #checkGaps(): void {
+    for (const reason of this.isOver ? [] : this.#expectedGaps) {
+      const gap = this.#gaps.find((gap) => gap.reason === reason);
+      if (gap === undefined) throw new Error(`no gap "${reason}" after a cursor`);
+    }
+    this.#expectedGaps = [];
+  }
+}
+
+function read(frame: TextFrame, dialect: Dialect): Said[] {
+  const texts =
+    dialect.name === "sse"
+      ? readEventStream(frame.text).map(({ data }) => data)
+      : frame.text.split("\n");
+  if (dialect.name === "plain" && texts.length > 1) throw new Error("two envelopes in one frame");
+  return texts.map((text) => JSON.parse(text) as Said);
+}
