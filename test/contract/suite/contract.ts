@@ -9,9 +9,12 @@ import { http } from "./http.ts";
 import { keepalive } from "./keepalive.ts";
 import { lifecycle } from "./lifecycle.ts";
 import { nats } from "./nats.ts";
+import { policies } from "./policies.ts";
+import { resume } from "./resume.ts";
 import { slowClients } from "./slow-clients.ts";
 import { streaming } from "./streaming.ts";
 import { subjects } from "./subjects.ts";
+import { v1 } from "./v1.ts";
 
 /** What every way to run the service must do, theme by theme. */
 export const THEMES: readonly ((target: Target) => void)[] = [
@@ -19,6 +22,9 @@ export const THEMES: readonly ((target: Target) => void)[] = [
   streaming,
   subjects,
   slowClients,
+  v1,
+  policies,
+  resume,
   badInput,
   abuse,
   keepalive,

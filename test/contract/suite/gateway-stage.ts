@@ -4,6 +4,7 @@ import { until } from "../../support/journal.ts";
 import { openRaw, type RawWebSocket } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { connect, type Subscriber } from "../../support/subscriber.ts";
+import { openV1, type V1Client } from "../../support/v1-client.ts";
 import { expectBalancedLedger, metric, untilMetric } from "./metrics.ts";
 
 /** How to end the clients that a test has connected to a gateway. */
@@ -72,6 +73,12 @@ export async function subscribeRaw(
 ): Promise<RawWebSocket> {
   const open = async () => [await openRaw(gateway.wsUrl + query, options)];
   return (await takenIn(gateway, open, (client) => client.destroy()))[0]!;
+}
+
+/** Like {@linkcode subscribe}, with a client of the dialect `spillway.v1.json`. */
+export async function subscribeV1(gateway: Gateway): Promise<V1Client> {
+  const open = async () => [await openV1(gateway.wsUrl)];
+  return (await takenIn(gateway, open, (client) => client.raw.destroy()))[0]!;
 }
 
 async function takenIn<T>(
