@@ -1,6 +1,6 @@
 import type { Cancel, Clock } from "./clock.ts";
 import type { MessageSource } from "./source.ts";
-import { exposes, hasWildcard, subjectCovers, subjectIntersection } from "./subject.ts";
+import { carriesAll, exposedOf, hasWildcard } from "./subject.ts";
 import { SubjectTrie } from "./subject-trie.ts";
 
 export interface DemandOptions {
@@ -33,8 +33,8 @@ interface Want {
   cancelLinger: Cancel | undefined;
   /** Why the source may not subscribe to it. */
   refusal: string | undefined;
-  /** Told once, with the reason where the source may not. */
-  whenKnown: ((refusal?: string) => void)[];
+  /** Told once, when it arrives or the source says that it may not. */
+  whenKnown: (() => void)[];
 }
 
 /**
@@ -95,16 +95,7 @@ export class Demand {
     whenKnown: (refusal?: string) => void = () => {},
   ): void {
     const wants = this.#exposed(subjects).map((pattern) => this.#use(pattern));
-    const waiting = new Set(wants.filter(({ since }) => since === undefined));
-    if (waiting.size === 0) whenKnown();
-    const refused = wants.find(({ refusal }) => refusal !== undefined);
-    if (refused !== undefined) whenKnown(refused.refusal);
-    for (const want of waiting) {
-      want.whenKnown.push((refusal) => {
-        waiting.delete(want);
-        if (refusal !== undefined || waiting.size === 0) whenKnown(refusal);
-      });
-    }
+    this.#await(wants, whenKnown);
   }
 
   /** Somebody no longer wants them. */
@@ -160,7 +151,7 @@ export class Demand {
       other.since = undefined;
       this.#subscribe(other);
     }
-    for (const tell of want.whenKnown.splice(0)) tell(reason);
+    for (const tell of want.whenKnown.splice(0)) tell();
   }
 
   /** Why the source may not subscribe to what the endpoint exposes, of which somebody wants all. */
@@ -192,14 +183,17 @@ export class Demand {
     }
   }
 
+  /** One after the other: what has arrived may be cut off while another one is waited for. */
+  #await(wants: readonly Want[], whenKnown: (refusal?: string) => void): void {
+    const refused = wants.find(({ refusal }) => refusal !== undefined);
+    const missing = wants.find(({ since }) => since === undefined);
+    if (refused !== undefined) whenKnown(refused.refusal);
+    else if (missing === undefined) whenKnown();
+    else missing.whenKnown.push(() => this.#await(wants, whenKnown));
+  }
+
   #exposed(subjects: readonly string[] | undefined): string[] {
-    if (subjects === undefined) return [...this.#options.subjects];
-    const exposed = this.#options.subjects.flatMap((pattern) =>
-      subjects
-        .filter((subject) => exposes(pattern, subject))
-        .flatMap((subject) => subjectIntersection(pattern, subject) ?? []),
-    );
-    return [...new Set(exposed)];
+    return exposedOf(this.#options.subjects, subjects);
   }
 
   #use(pattern: string): Want {
@@ -253,7 +247,7 @@ export class Demand {
         other !== want &&
         isNeeded(other) &&
         !other.confirmed &&
-        subjectCovers(want.pattern, other.pattern) &&
+        carriesAll(want.pattern, other.pattern) &&
         !this.#coverOf(other, want)?.confirmed,
     );
   }
@@ -263,7 +257,7 @@ export class Demand {
     let cover: Want | undefined;
     this.#covers.match(pattern, (want) => {
       if (want === except || want.pattern === pattern) return;
-      if (cover?.confirmed || !subjectCovers(want.pattern, pattern)) return;
+      if (cover?.confirmed || !carriesAll(want.pattern, pattern)) return;
       cover = want;
     });
     return cover;
@@ -273,7 +267,7 @@ export class Demand {
   #cover(want: Want): void {
     if (!hasWildcard(want.pattern)) return;
     for (const other of this.#wants.values()) {
-      if (other === want || !subjectCovers(want.pattern, other.pattern)) continue;
+      if (other === want || !carriesAll(want.pattern, other.pattern)) continue;
       if (isNeeded(want) && other.subscribed) this.#unsubscribe(other);
       this.#nowArrives(other);
     }

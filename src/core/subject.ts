@@ -104,6 +104,11 @@ export function carries(pattern: string, subject: string): boolean {
   return subjectMatches(pattern, subject) && (isReserved(pattern) || !isReserved(subject));
 }
 
+/** Whether all that is carried for `inner` is carried for `outer` too. */
+export function carriesAll(outer: string, inner: string): boolean {
+  return subjectCovers(outer, inner) && (isReserved(outer) || !isReserved(inner));
+}
+
 /** Whether some of what a client's pattern asks for is carried for a pattern of the configuration. */
 export function exposes(pattern: string, asked: string): boolean {
   return subjectsIntersect(pattern, asked) && (isReserved(pattern) || !isReserved(asked));
@@ -127,6 +132,20 @@ export function subjectIntersection(one: string, other: string): string | undefi
     shared.push(token === "*" ? otherToken : token);
   }
   return shared.join(".");
+}
+
+/** The patterns of what is carried of what is asked for; `undefined` asks for whatever is. */
+export function exposedOf(
+  exposed: readonly string[],
+  asked: readonly string[] | undefined,
+): string[] {
+  if (asked === undefined) return [...exposed];
+  const patterns = exposed.flatMap((pattern) =>
+    asked
+      .filter((subject) => exposes(pattern, subject))
+      .flatMap((subject) => subjectIntersection(pattern, subject) ?? []),
+  );
+  return [...new Set(patterns)];
 }
 
 /** The first of a client's patterns of which nothing is carried; `undefined` asks for whatever is. */

@@ -7,7 +7,7 @@ import { type Dialect, PLAIN, V1 } from "../../src/core/dialect.ts";
 import { EnvelopeEncoder } from "../../src/core/envelope.ts";
 import type { Log } from "../../src/core/log.ts";
 import { Meter } from "../../src/core/meter.ts";
-import { carries, subjectCovers } from "../../src/core/subject.ts";
+import { carries, carriesAll } from "../../src/core/subject.ts";
 import type { SubscriptionRequest } from "../../src/core/subscription.ts";
 import { FakeFanout, FakeSocket } from "./fake-sockets.ts";
 import { ManualClock } from "./manual-clock.ts";
@@ -73,7 +73,7 @@ export class FakeSource {
 
   /** Whether all messages of a pattern come. */
   covers(pattern: string): boolean {
-    return [...this.confirmed].some((confirmed) => subjectCovers(confirmed, pattern));
+    return [...this.confirmed].some((confirmed) => carriesAll(confirmed, pattern));
   }
 
   /** Whether a message would come. */

@@ -40,6 +40,8 @@ export class Witness {
   /** Messages that it was ever due, and that its socket took. */
   entitled = 0;
   delivered = 0;
+  /** Whether it is not known if it was due all of that: it was cut while it came back. */
+  unsure = false;
   #due: Due[] = [];
   #heard = 0;
   #superseded = 0;
@@ -245,7 +247,9 @@ export class Witness {
       const hasIt = others.some(
         (held) => held.sinceSequence < sequence && this.#history.wants(held, subject),
       );
-      if (!hasIt) this.#owe(sequence, subject);
+      if (hasIt) continue;
+      this.unsure ||= this.isOver;
+      this.#owe(sequence, subject);
     }
   }
 
