@@ -46,8 +46,9 @@ export interface Observed extends Usage {
 }
 
 const CONNECT_AT_ONCE = 100;
-/** By then all must be connected and the first message must have come. */
-const DEADLINE_MS = 12_000;
+/** So long may all take to connect, and then the first message to come. */
+const CONNECT_MS = 25_000;
+const FIRST_MESSAGE_MS = 5000;
 /** When nothing came for so long after the measurement, nothing more will. */
 const IDLE_MS = 150;
 /** So long is waited for what is still under way, at the most. */
@@ -60,23 +61,21 @@ const dialer = new Dialer(task, sampling, (number, what) => {
   if (number >= task.stalled) lost.push(what);
 });
 const clients: LoadClient[] = [];
-const deadline = setTimeout(() => {
-  const few = clients.length < task.clients;
-  throw new Error(`${few ? "not all clients connected" : "no message came"} in time`);
-}, DEADLINE_MS);
-
+const connecting = deadline(CONNECT_MS, "not all clients connected");
 for (let left = task.clients; left > 0; left -= CONNECT_AT_ONCE) {
   const dials = Array.from({ length: Math.min(CONNECT_AT_ONCE, left) }, () => dialer.dial());
   clients.push(...(await Promise.all(dials)));
 }
+clearTimeout(connecting);
 const readers = clients.slice(task.stalled).map(({ reader }) => reader);
 say({ event: "ready", creditPort: await tellCredits(() => received().fewest) } satisfies Ready);
 
+const waiting = deadline(FIRST_MESSAGE_MS, "no message came");
 while (received().most === 0) {
   if (lost.length > 0) throw new Error(`a client was lost before the first message: ${lost[0]}`);
   await sleep(1);
 }
-clearTimeout(deadline);
+clearTimeout(waiting);
 for (const client of clients.slice(0, task.stalled)) client.stall();
 await sleep(task.warmUpMs);
 const seen = await measure();
@@ -88,6 +87,12 @@ say({
   lost: { count: lost.length, reason: lost[0] },
 } satisfies Observed);
 process.exit(0);
+
+function deadline(ms: number, what: string): NodeJS.Timeout {
+  return setTimeout(() => {
+    throw new Error(`${what} in ${ms / 1000} s`);
+  }, ms);
+}
 
 /** What each client has got; those that were lost say no more. */
 function received(): { fewest: number; most: number } {

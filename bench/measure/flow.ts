@@ -9,6 +9,9 @@ export const SUBJECT = "bench.load";
 /** So much longer than what is measured is published. */
 const MARGIN_MS = 200;
 
+/** The load client itself gives up earlier, and says why. */
+const CONNECT_MS = 30_000;
+
 /** How long messages flow. */
 export function flowMs(scenario: Flow, timing: Timing): number {
   return timing.warmUpMs + (scenario.measureMs ?? timing.measureMs) + MARGIN_MS;
@@ -33,7 +36,7 @@ export async function measureFlow(
   };
   const subscribers = await startLoad("load client", "subscribers.ts", task);
   try {
-    const { creditPort } = await subscribers.next<Ready>();
+    const { creditPort } = await subscribers.next<Ready>(CONNECT_MS);
     const published = await publish(carrier, scenario, flowMs(scenario, timing), creditPort);
     return judge(scenario, await subscribers.next<Observed>(), published);
   } finally {

@@ -20,38 +20,42 @@ export interface SelfTime {
   readonly owner: Owner;
   /** With its file and line, where it has one. */
   readonly name: string;
+  /** Empty where it has none. */
+  readonly file: string;
   /** Of all the time in which something was done. */
   readonly share: number;
 }
 
 /** Pseudo functions in which nothing is done. */
 const IDLE = new Set(["(idle)", "(root)"]);
+/** Bun takes no samples while it waits: what is longer than this was waiting, not the next function. */
+const LONGEST_SAMPLE_US = 20_000;
 
 /**
  * The functions of a profile, the costliest first.
  *
- * @param fromUs samples before that are left out: the start is not what is looked at.
+ * @param lastUs so much of the profile's end is looked at: its beginning is the start of the process.
  */
-export function selfTimes(profile: CpuProfile, fromUs: number): SelfTime[] {
+export function selfTimes(profile: CpuProfile, lastUs: number): SelfTime[] {
   const frames = new Map(profile.nodes.map(({ id, callFrame }) => [id, callFrame]));
-  const spent = new Map<string, { owner: Owner; us: number }>();
-  let nowUs = 0;
+  const spent = new Map<string, { owner: Owner; file: string; us: number }>();
+  let leftUs = profile.timeDeltas.reduce((sum, us) => sum + us, 0);
   let busyUs = 0;
   profile.samples.forEach((id, index) => {
     const us = profile.timeDeltas[index]!;
-    nowUs += us;
+    leftUs -= us;
     const frame = frames.get(id)!;
-    if (nowUs < fromUs || IDLE.has(frame.functionName)) return;
+    if (leftUs > lastUs || us > LONGEST_SAMPLE_US || IDLE.has(frame.functionName)) return;
     busyUs += us;
-    const place = placeOf(frame.url);
-    const where = place.path === "" ? "" : ` (${place.path}:${frame.lineNumber + 1})`;
+    const { owner, file } = placeOf(frame.url);
+    const where = file === "" ? "" : ` (${file}:${frame.lineNumber + 1})`;
     const name = `${frame.functionName || "anonymous"}${where}`;
-    const known = spent.get(name) ?? { owner: place.owner, us: 0 };
+    const known = spent.get(name) ?? { owner, file, us: 0 };
     known.us += us;
     spent.set(name, known);
   });
   return [...spent]
-    .map(([name, { owner, us }]) => ({ owner, name, share: us / busyUs }))
+    .map(([name, { owner, file, us }]) => ({ owner, name, file, share: us / busyUs }))
     .sort((a, b) => b.share - a.share);
 }
 
@@ -62,13 +66,22 @@ export function sharesByOwner(times: readonly SelfTime[]): Readonly<Record<Owner
   return shares;
 }
 
-function placeOf(url: string): { owner: Owner; path: string } {
+/** Adds up what our files cost, the costliest first. */
+export function sharesByFile(times: readonly SelfTime[]): [file: string, share: number][] {
+  const shares = new Map<string, number>();
+  for (const { owner, file, share } of times) {
+    if (owner === "ours") shares.set(file, (shares.get(file) ?? 0) + share);
+  }
+  return [...shares].sort(([, a], [, b]) => b - a);
+}
+
+function placeOf(url: string): { owner: Owner; file: string } {
   const path = url.replace(/^file:\/\//, "");
   const inPackage = path.lastIndexOf("node_modules/");
   if (inPackage >= 0) {
-    return { owner: "library", path: path.slice(inPackage + "node_modules/".length) };
+    return { owner: "library", file: path.slice(inPackage + "node_modules/".length) };
   }
   return path.startsWith(`${ROOT}src/`)
-    ? { owner: "ours", path: path.slice(ROOT.length) }
-    : { owner: "runtime", path };
+    ? { owner: "ours", file: path.slice(ROOT.length) }
+    : { owner: "runtime", file: path };
 }

@@ -1,7 +1,7 @@
 import type { RuntimeName } from "../contenders/contender.ts";
 import { percent, table } from "../report/table.ts";
 import type { Flow } from "../scenario.ts";
-import { type Owner, type SelfTime, sharesByOwner } from "./cpu-profile.ts";
+import { type Owner, type SelfTime, sharesByFile, sharesByOwner } from "./cpu-profile.ts";
 
 const TITLES: Readonly<Record<RuntimeName, string>> = { bun: "Bun", node: "Node", deno: "Deno" };
 const OWNERS: Readonly<Record<Owner, string>> = {
@@ -9,8 +9,8 @@ const OWNERS: Readonly<Record<Owner, string>> = {
   library: "packages",
   runtime: "the runtime and the kernel",
 };
-const MOST_FUNCTIONS = 12;
-const MOST_OURS = 6;
+const MOST_FUNCTIONS = 10;
+const MOST_FILES = 6;
 
 /** The whole of `PROFILES.md`. */
 export function profilesPage(
@@ -26,13 +26,11 @@ export function profilesPage(
     const split = Object.entries(OWNERS).map(
       ([owner, title]) => `${title} ${percent(shares[owner as Owner])}`,
     );
-    const top = times.slice(0, MOST_FUNCTIONS);
-    const ours = times.filter((time) => time.owner === "ours" && !top.includes(time));
-    const left = MOST_OURS - top.filter(({ owner }) => owner === "ours").length;
     parts.push(
       `## ${TITLES[runtime]}`,
       `${split.join(", ")}.`,
-      functionTable([...top, ...ours.slice(0, Math.max(0, left))]),
+      functionTable(times.slice(0, MOST_FUNCTIONS)),
+      fileTable(times),
     );
   }
   return `${parts.join("\n\n")}\n`;
@@ -41,6 +39,19 @@ export function profilesPage(
 function functionTable(times: readonly SelfTime[]): string {
   return table(
     ["function", "whose", "time"],
-    times.map(({ name, owner, share }) => [`\`${name}\``, owner, `${(share * 100).toFixed(1)} %`]),
+    times.map(({ name, owner, share }) => [`\`${name}\``, owner, tenths(share)]),
   );
+}
+
+function fileTable(times: readonly SelfTime[]): string {
+  return table(
+    ["our files", "time"],
+    sharesByFile(times)
+      .slice(0, MOST_FILES)
+      .map(([file, share]) => [`\`${file}\``, tenths(share)]),
+  );
+}
+
+function tenths(share: number): string {
+  return `${(share * 100).toFixed(1)} %`;
 }

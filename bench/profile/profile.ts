@@ -14,8 +14,8 @@ const SCENARIO = flow(100, 128, undefined);
 const TIMING = { warmUpMs: 1000, measureMs: 3000 };
 /** Long enough for a profile, and short enough for its file to stay small. */
 const INTERVAL_US = 1000;
-/** By then the gateway has started. */
-const START_US = 1_200_000;
+/** What is measured, and the end of the process: no more than idle. */
+const LAST_US = (TIMING.measureMs + 500) * 1000;
 
 /** Writes a profile of the saturated scenario for each runtime, and a page that says what is in them. */
 export async function writeProfiles(cores: Cores | undefined): Promise<void> {
@@ -28,7 +28,7 @@ export async function writeProfiles(cores: Cores | undefined): Promise<void> {
     if (failure !== undefined) throw new Error(`Cannot profile on ${runtime}: ${failure}`);
     const profile = JSON.parse(readFileSync(FOLDER + file, "utf8")) as CpuProfile;
     writeFileSync(FOLDER + file, JSON.stringify(profile));
-    profiles.set(runtime, selfTimes(profile, START_US));
+    profiles.set(runtime, selfTimes(profile, LAST_US));
   }
   const page = profilesPage(SCENARIO, profiles);
   writeFileSync(`${ROOT}bench/PROFILES.md`, page);

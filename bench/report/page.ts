@@ -13,7 +13,7 @@ export function resultsPage(results: Results): string {
   const { outcomes } = results;
   return [
     "# Results",
-    "Written by `npm run bench`; [its README](README.md) says how, and what the words mean. The figures of each round are in `results.json`; what profiles say, and what was tried, is in [FINDINGS.md](FINDINGS.md).",
+    "Written by `npm run bench`; [its README](README.md) says how, and what the words mean. The figures of each round are in `results.json`; where the time goes is in [PROFILES.md](PROFILES.md), what was tried in [FINDINGS.md](FINDINGS.md).",
     machineList(results),
     "## Where we go",
     "Each figure is a median, with the least and the most of the rounds; a ratio was taken within a round. What misses its goal says by how much of it.",
