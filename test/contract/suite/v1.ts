@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { connect as connectNats } from "nats";
 import { startGateway } from "../../support/gateway-process.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { subscribe, subscribeV1, useGateway } from "./gateway-stage.ts";
@@ -174,7 +175,10 @@ export function v1(target: Target): void {
         exact: false,
       });
       await untilMetric(gateway(), "websocket_upstream_pending", (pending) => pending === 0);
-      nats.publish("v1.x", "2");
+      // The publisher of before may still be waiting to reconnect.
+      const publisher = await connectNats({ servers: nats.url });
+      publisher.publish("v1.x", "2");
+      await publisher.drain();
       expect(await client.next("data")).toMatchObject({ payload: 2 });
       expect(await metric(gateway(), "websocket_gaps_total")).toBe(1);
     });
