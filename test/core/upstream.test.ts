@@ -1,0 +1,77 @@
+import { describe, expect, test } from "bun:test";
+import { Stage } from "./stage.ts";
+
+/** What was said of upstream and of gaps. */
+function heard({ socket }: { socket: { notices: readonly { type: string }[] } }): unknown[] {
+  return socket.notices
+    .filter(({ type }) => type === "upstream" || type === "gap")
+    .map(({ type, ...rest }) => ("state" in rest ? rest.state : type));
+}
+
+describe("When the source is cut off", () => {
+  test("those who can be told are told, and of a gap once it is back", () => {
+    const stage = new Stage();
+    const [plain, idle, actor] = [stage.join(), stage.joinV1(), stage.joinV1()];
+    actor.says({ type: "subscribe", id: "1", subjects: ["a"] });
+    stage.publish(1);
+    stage.disconnect();
+    expect(heard(actor)).toEqual(["disconnected"]);
+    stage.connect();
+    stage.publish(2);
+    stage.clock.advance(10);
+    expect(heard(plain)).toEqual([]);
+    expect(heard(idle)).toEqual(["disconnected", "connected"]);
+    expect(heard(actor)).toEqual(["disconnected", "connected", "gap"]);
+    const types = actor.socket.said.map(({ type }) => type);
+    expect(types.slice(2)).toEqual(["data", "upstream", "upstream", "gap", "data"]);
+    const cursor = actor.socket.envelopes[0]!.id;
+    expect(actor.socket.notices.at(-1)).toEqual({
+      type: "gap",
+      from: cursor,
+      to: cursor,
+      count: 0,
+      reason: "upstream",
+      exact: false,
+    });
+    expect(stage.meter.gaps).toBe(1);
+    expect(plain.socket.closedWith).toBeUndefined();
+  });
+
+  test("and back for the first time, nothing is missing", () => {
+    const stage = new Stage();
+    stage.broadcaster.status({ state: "idle" });
+    const actor = stage.joinV1();
+    actor.says({ type: "subscribe", id: "1", subjects: ["a"] });
+    stage.connect();
+    expect(heard(actor)).toEqual(["connected"]);
+  });
+
+  test("saying the same twice changes nothing", () => {
+    const stage = new Stage();
+    const actor = stage.joinV1();
+    for (const _ of [1, 2]) stage.disconnect();
+    for (const _ of [1, 2]) stage.connect();
+    expect(heard(actor)).toEqual(["disconnected", "connected"]);
+  });
+
+  test("a client that lags hears of it in its place among the messages", () => {
+    const stage = new Stage();
+    const actor = stage.joinV1();
+    actor.says({ type: "subscribe", id: "1", subjects: [">"], policy: "drop-oldest" });
+    actor.socket.reads = false;
+    stage.publish("x".repeat(1100));
+    stage.clock.advance(10);
+    stage.publish(1);
+    stage.disconnect();
+    stage.connect();
+    stage.publish(2);
+    expect(heard(actor)).toEqual([]);
+    actor.socket.buffered = 0;
+    actor.socket.reads = true;
+    stage.clock.advance(20);
+    const types = actor.socket.said.map(({ type }) => type);
+    expect(types.slice(4)).toEqual(["data", "upstream", "upstream", "gap", "data", "ok"]);
+    expect(stage.meter.gaps).toBe(1);
+    stage.expectBalance();
+  });
+});
