@@ -125,12 +125,15 @@ export function start(contenders: readonly Contender[]): Block {
 }
 
 /** Contenders beside one another. */
-function cross(scenarios: readonly Scenario[], contenders: readonly Contender[]): Cell[] {
+export function cross(scenarios: readonly Scenario[], contenders: readonly Contender[]): Cell[] {
   return scenarios.flatMap((scenario) => contenders.map((contender) => ({ scenario, contender })));
 }
 
 /** The scenarios of a contender beside one another, as it is its own control. */
-function perContender(scenarios: readonly Scenario[], contenders: readonly Contender[]): Cell[] {
+export function perContender(
+  scenarios: readonly Scenario[],
+  contenders: readonly Contender[],
+): Cell[] {
   return contenders.flatMap((contender) => cross(scenarios, [contender]));
 }
 

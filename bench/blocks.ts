@@ -1,4 +1,5 @@
 import { fanOut, flushing, growth, idle, pairs, stalling, start, storm } from "./block-kinds.ts";
+import { batches, compression, governor, subjects } from "./client-blocks.ts";
 import type { Contender } from "./contenders/contender.ts";
 import { bare, natsListener, socketIo, wsLoop } from "./contenders/controls.ts";
 import { spillway } from "./contenders/spillway.ts";
@@ -36,6 +37,10 @@ export function fullBlocks(reference: Contender | undefined): Block[] {
     flushing(["0s", "1ms", "2ms", "5ms"], OURS),
     growth([100, 1_000, MANY], [...c, ...FEW]),
     stalling(FEW),
+    governor(OURS),
+    subjects(FEW),
+    batches([...OURS, ...NATIVE]),
+    compression([...OURS, spillway("bun", "native")]),
     idle(ALL),
     storm([...FEW, ...NATIVE]),
     start([natsListener, ...OURS, ...NATIVE]),

@@ -55,11 +55,40 @@ export class Findings {
 
   /** Of a contender in the last scenario of a block to itself in the first. */
   change(block: string, contender: string, figure: Figure): Spread | undefined {
-    const { scenarios = [], comparisons = [] } =
-      this.#outcomes.find(({ name }) => name === block) ?? {};
+    const { scenarios = [], comparisons = [] } = this.#block(block);
     return comparisons.find(
       ({ of }) => of.contender === contender && of.scenario === scenarios.at(-1)?.name,
     )?.ratios[figure];
+  }
+
+  /** Of a contender in the second scenario of a block to itself in the first. */
+  second(block: string, contender: string, figure: Figure): Spread | undefined {
+    const { scenarios = [], comparisons = [] } = this.#block(block);
+    return comparisons.find(
+      ({ of }) => of.contender === contender && of.scenario === scenarios[1]?.name,
+    )?.ratios[figure];
+  }
+
+  /** By how much of a unit a figure grows from the first scenario of a block to the last, by the round. */
+  growth(block: string, contender: string, figure: Figure, unit: number): Spread | undefined {
+    const { scenarios = [] } = this.#block(block);
+    const of = (index: number) =>
+      this.row(scenarios.at(index)?.name, contender)?.rounds.map(({ figures }) => figures[figure]);
+    const [before, after] = [of(0), of(-1)];
+    const grown = after?.flatMap((value, round) => {
+      const from = before?.[round];
+      return value === undefined || from === undefined ? [] : [(value - from) / unit];
+    });
+    return grown === undefined || grown.length === 0 ? undefined : spread(grown);
+  }
+
+  /** Of a contender in the last scenario of a block. */
+  last(block: string, contender: string, figure: Figure): Spread | undefined {
+    return this.value(this.#block(block).scenarios?.at(-1)?.name, contender, figure);
+  }
+
+  #block(block: string): Partial<Outcome> {
+    return this.#outcomes.find(({ name }) => name === block) ?? {};
   }
 
   #comparisons(): readonly Comparison[] {

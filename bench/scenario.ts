@@ -11,6 +11,14 @@ export interface Flow {
   readonly rate?: number;
   /** So many of the clients stop to read when the first message has come. Default: none. */
   readonly stalled?: number;
+  /** Messages go to so many subjects in turn, and each client wants one of them. Default: all the same. */
+  readonly subjects?: number;
+  /** Whether clients want theirs by a pattern instead of exactly. */
+  readonly wildcard?: boolean;
+  /** Whether Spillway's clients speak `spillway.v1.json`, whose frames hold whole flushes. */
+  readonly v1?: boolean;
+  /** Whether clients offer permessage-deflate. */
+  readonly deflate?: boolean;
   /** Of Spillway, beside what it needs. */
   readonly settings?: Readonly<Record<string, unknown>>;
   /** How long is measured, where it is not as long as in the others. */

@@ -1,4 +1,5 @@
 import { GROWTH, IDLE, STALLED } from "./block-kinds.ts";
+import { COMPRESSION, GOVERNED_BYTES, GOVERNOR, V1 } from "./client-blocks.ts";
 import type { RuntimeName } from "./contenders/contender.ts";
 import { FIGURES } from "./figures.ts";
 import type { Findings } from "./findings.ts";
@@ -104,6 +105,27 @@ export const TARGETS: readonly Target[] = [
     asks: "one stalled reader: others' p99 ÷ without",
     ...atMost(1.1, ratio),
     find: (found, ours) => found.change(STALLED, ours, "p99Us"),
+  },
+  {
+    asks: "200 stalled readers: others' p99 ÷ without",
+    ...atMost(2, ratio),
+    find: (found, ours) => found.change(GOVERNOR, ours, "p99Us"),
+  },
+  {
+    asks: "200 stalled readers: memory beyond that without ÷ max_total_queue_bytes",
+    ...atMost(1.2, ratio),
+    find: (found, ours) => found.growth(GOVERNOR, ours, "rssBytes", GOVERNED_BYTES),
+  },
+  {
+    asks: "compressed, 1,000 clients ÷ 100: CPU per delivery",
+    ...atMost(1.3, ratio),
+    find: (found, ours) => found.second(COMPRESSION, ours, "cpuUsPerDelivery"),
+  },
+  {
+    asks: "native sockets, spillway.v1.json, saturated: deliveries/s",
+    ...atLeast(1_000_000, FIGURES.deliveriesPerSecond.show),
+    runtimes: ["deno"],
+    find: (found, ours) => found.last(V1, `${ours}, native`, "deliveriesPerSecond"),
   },
 ];
 

@@ -46,6 +46,11 @@ export function settingsOf(scenario: Scenario): Readonly<Record<string, unknown>
   return (scenario as Partial<Flow>).settings ?? {};
 }
 
+/** Whether clients of Spillway speak `spillway.v1.json` in a scenario. */
+export function speaksV1(scenario: Scenario): boolean {
+  return (scenario as Partial<Flow>).v1 === true;
+}
+
 /** The last lines of an output. */
 export function lastOf(lines: readonly string[]): string {
   return lines.slice(-8).join("\n");

@@ -2,7 +2,7 @@ import { startGateway } from "../../test/support/gateway-process.ts";
 import { TARGETS, type Target } from "../../test/support/runtimes.ts";
 import { onCore } from "../machine.ts";
 import { behindNats, STOP_MS } from "./behind-nats.ts";
-import { type Contender, lastOf, type RuntimeName, settingsOf } from "./contender.ts";
+import { type Contender, lastOf, type RuntimeName, settingsOf, speaksV1 } from "./contender.ts";
 
 /** The default of `max_clients` is as many as the largest crowd. */
 const MAX_CLIENTS = 20_000;
@@ -37,7 +37,7 @@ export function spillway(
         });
         const { port, path, pid } = gateway;
         return {
-          endpoint: { port, path, dialect: "envelope" },
+          endpoint: { port, path, dialect: speaksV1(scenario) ? "v1" : "envelope" },
           pid,
           readyMs,
           lastWords: () => lastOf(gateway.logs.map(({ message }) => message)),

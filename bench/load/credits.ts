@@ -6,7 +6,7 @@ const EVERY_MS = 1;
  * So much work is kept under way when there is no rate: enough for nobody to wait for more. With
  * more of it, the load client would read what is no longer in the processor's cache, half as fast.
  */
-const UNDER_WAY_MS = 25;
+const UNDER_WAY_MS = 50;
 const FEWEST_UNDER_WAY = 64;
 /** The pace is looked at this often. */
 const PACE_MS = 50;

@@ -1,6 +1,6 @@
 import { connect, type Socket } from "node:net";
-import type { Endpoint } from "./endpoint.ts";
-import { EnvelopeReader, NatsReader, SocketIoReader } from "./message-readers.ts";
+import { type Endpoint, wantedBy } from "./endpoint.ts";
+import { EnvelopeReader, NatsReader, SocketIoReader, V1Reader } from "./message-readers.ts";
 import type { Findings, Sampling, StreamReader } from "./stream-reader.ts";
 
 /** The example of RFC 6455 §1.3: the C reference knows the answer to no other. */
@@ -67,7 +67,7 @@ export class Dialer {
         }
         chunk = handshake.subarray(end + 4);
         handshake = undefined;
-        this.#greet(socket, findings);
+        this.#greet(socket, findings, number);
       }
       reader.read(chunk);
       return true;
@@ -76,28 +76,42 @@ export class Dialer {
     const socket = connect({ ...options, onread: { buffer: this.#received, callback } });
     socket.on("error", ({ message }) => fault(message));
     socket.on("close", () => fault("the connection was closed"));
-    socket.write(this.#request());
+    socket.write(this.#request(number));
     return promise;
   }
 
   #reader(findings: Findings, number: number): StreamReader {
-    const Reader = { envelope: EnvelopeReader, nats: NatsReader, "socket.io": SocketIoReader };
+    const Reader = {
+      envelope: EnvelopeReader,
+      v1: V1Reader,
+      nats: NatsReader,
+      "socket.io": SocketIoReader,
+    };
     return new Reader[this.#endpoint.dialect](findings, this.#sampling, number);
   }
 
-  #request(): string {
-    const { path, port } = this.#endpoint;
+  #request(number: number): string {
+    const { path, port, dialect, subjects, deflate } = this.#endpoint;
+    const filtered = dialect === "envelope" && subjects !== undefined;
+    const query = filtered ? `?subjects=${wantedBy(this.#endpoint, number)}` : "";
+    const offers =
+      (dialect === "v1" ? "Sec-WebSocket-Protocol: spillway.v1.json\r\n" : "") +
+      (deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
     return (
-      `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nUpgrade: websocket\r\n` +
-      `Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\n\r\n`
+      `GET ${path}${query} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nUpgrade: websocket\r\n` +
+      `Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${KEY}\r\n${offers}\r\n`
     );
   }
 
   /** Says what a protocol needs to hear before it sends messages. */
-  #greet(socket: Socket, { subscribed }: Findings): void {
-    const { dialect, subject } = this.#endpoint;
+  #greet(socket: Socket, { subscribed }: Findings, number: number): void {
+    const { dialect } = this.#endpoint;
+    const subject = wantedBy(this.#endpoint, number);
     if (dialect === "envelope") subscribed();
-    else if (dialect === "socket.io") socket.write(maskedFrame(1, "40"));
+    else if (dialect === "v1") {
+      const subscribe = { type: "subscribe", id: "1", subjects: [subject] };
+      socket.write(maskedFrame(1, JSON.stringify(subscribe)));
+    } else if (dialect === "socket.io") socket.write(maskedFrame(1, "40"));
     else {
       const about = { verbose: false, pedantic: false, lang: "bench", version: "1" };
       const greeting = `CONNECT ${JSON.stringify(about)}\r\nSUB ${subject} 1\r\nPING\r\n`;

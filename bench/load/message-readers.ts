@@ -1,5 +1,14 @@
 import { StreamReader } from "./stream-reader.ts";
 
+const DIGIT_0 = 0x30;
+const NEWLINE = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+/** The first two letters of NATS' lines. */
+const MSG = 0x4d53;
+const PING = 0x5049;
+const PONG = 0x504f;
+const ERROR = 0x2d45;
+
 /** One text frame is one message: Spillway's plain dialect, and the controls. */
 export class EnvelopeReader extends StreamReader {
   protected frame(chunk: Buffer, start: number, end: number): void {
@@ -7,6 +16,29 @@ export class EnvelopeReader extends StreamReader {
   }
 
   protected payload(): void {}
+}
+
+/**
+ * `spillway.v1.json`: the first frame is a welcome, the second says that we have subscribed, and each
+ * one behind them holds one message per line.
+ */
+export class V1Reader extends StreamReader {
+  #frames = 0;
+
+  protected frame(chunk: Buffer, start: number, end: number): void {
+    this.#frames++;
+    if (this.#frames === 2) this.findings.subscribed();
+    else if (this.#frames > 2) this.count(chunk, start, end);
+  }
+
+  protected payload(chunk: Buffer, start: number, end: number): void {
+    if (this.#frames <= 2) return;
+    let at = chunk.indexOf(NEWLINE, start);
+    while (at >= 0 && at < end) {
+      this.count(chunk, at + 1, end);
+      at = chunk.indexOf(NEWLINE, at + 1);
+    }
+  }
 }
 
 /**
@@ -25,15 +57,6 @@ export class SocketIoReader extends StreamReader {
 
   protected payload(): void {}
 }
-
-const DIGIT_0 = 0x30;
-const NEWLINE = 0x0a;
-const CARRIAGE_RETURN = 0x0d;
-/** The first two letters of NATS' lines. */
-const MSG = 0x4d53;
-const PING = 0x5049;
-const PONG = 0x504f;
-const ERROR = 0x2d45;
 
 /**
  * NATS' protocol in frames, whose borders mean nothing

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { SUBJECT_DIGITS, subjectOf } from "./endpoint.ts";
 import type { WallClock } from "./wall-clock.ts";
 
 /** With it all sequence numbers are equally long. */
@@ -16,12 +17,24 @@ export class NatsWriter {
   readonly #template: Buffer;
   readonly #stampAt: number;
   readonly #numberAt: number;
+  /** Messages go to so many subjects in turn; 0: to one. */
+  readonly #subjects: number;
+  readonly #subjectAt: number;
 
-  private constructor(socket: Socket, clock: WallClock, subject: string, payloadBytes: number) {
+  private constructor(
+    socket: Socket,
+    clock: WallClock,
+    subject: string,
+    payloadBytes: number,
+    subjects: number,
+  ) {
     this.#socket = socket;
     this.#clock = clock;
     const payload = payloadOf(payloadBytes, clock.nowUs());
-    this.#template = Buffer.from(`PUB ${subject} ${payloadBytes}\r\n${payload}\r\n`);
+    this.#subjects = subjects;
+    this.#subjectAt = `PUB ${subject}.`.length;
+    const first = subjects === 0 ? subject : subjectOf(subject, 0);
+    this.#template = Buffer.from(`PUB ${first} ${payloadBytes}\r\n${payload}\r\n`);
     this.#stampAt = this.#template.indexOf('"t":') + 4;
     this.#numberAt = this.#template.indexOf('"n":') + 4;
   }
@@ -32,6 +45,7 @@ export class NatsWriter {
     clock: WallClock,
     subject: string,
     payloadBytes: number,
+    subjects = 0,
   ): Promise<NatsWriter> {
     const socket = await dial(port);
     await says(socket, "INFO");
@@ -40,7 +54,7 @@ export class NatsWriter {
     await says(socket, "PONG");
     // Its pings need an answer only in longer runs than ours.
     socket.resume();
-    return new NatsWriter(socket, clock, subject, payloadBytes);
+    return new NatsWriter(socket, clock, subject, payloadBytes, subjects);
   }
 
   /** What NATS has not taken yet. */
@@ -55,6 +69,10 @@ export class NatsWriter {
     const batch = Buffer.alloc(count * length, this.#template);
     const stamp = String(this.#clock.nowUs());
     for (let start = 0; start < batch.length; start += length) {
+      if (this.#subjects > 0) {
+        const number = String(this.published % this.#subjects).padStart(SUBJECT_DIGITS, "0");
+        batch.write(number, start + this.#subjectAt, "latin1");
+      }
       batch.write(stamp, start + this.#stampAt, "latin1");
       batch.write(String(FIRST_NUMBER + this.published++), start + this.#numberAt, "latin1");
     }

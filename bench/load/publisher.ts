@@ -12,6 +12,8 @@ export interface PublisherTask {
   readonly port: number;
   readonly subject: string;
   readonly payloadBytes: number;
+  /** Messages go to so many subjects below that in turn. Default: to itself. */
+  readonly subjects?: number;
   /** Messages per second; `undefined`: as fast as the slowest client of the load client reads. */
   readonly rate?: number;
   readonly durationMs: number;
@@ -33,8 +35,8 @@ const MOST_AT_ONCE = 8192;
 const MOST_UNWRITTEN = 1024 * 1024;
 
 const task = JSON.parse(process.argv[2]!) as PublisherTask;
-const { port, subject, payloadBytes } = task;
-const nats = await NatsWriter.connect(port, new WallClock(), subject, payloadBytes);
+const { port, subject, subjects, payloadBytes } = task;
+const nats = await NatsWriter.connect(port, new WallClock(), subject, payloadBytes, subjects);
 const allowed =
   task.rate === undefined ? await followCredits(task.creditPort) : followClock(task.rate);
 let lateMs = 0;

@@ -1,0 +1,91 @@
+import { cross, perContender } from "./block-kinds.ts";
+import type { Contender } from "./contenders/contender.ts";
+import type { Block } from "./plan.ts";
+import { flow } from "./scenario.ts";
+
+const MEASURED = { measureMs: 2500 };
+/** Longer, as the kernel takes some megabytes for each reader that has stalled. */
+const STALLED_MS = 4000;
+const MANY_STALLED = 200;
+export const GOVERNED_BYTES = 64 * 1024 * 1024;
+
+/** The names of blocks in which targets are looked for. */
+export const V1 = "Several messages in a frame";
+export const COMPRESSION = "Compression";
+export const GOVERNOR = "Two hundred stalled readers";
+
+/** Clients that each want something else. */
+export function subjects(contenders: readonly Contender[]): Block {
+  const rate = 100_000;
+  const each = (count: number, wildcard: boolean) =>
+    flow(count, 128, rate, {
+      name: `${count.toLocaleString("en")} clients, ${wildcard ? "a pattern" : "an exact subject"} each`,
+      subjects: count,
+      wildcard,
+      ...MEASURED,
+    });
+  const scenarios = [each(100, false), each(1_000, false), each(1_000, true), each(10_000, false)];
+  return {
+    name: "A subject for each client",
+    about:
+      "100,000 messages/s of 128 B come in, each for one client. Ratios are against 100 clients: what a message costs grows with the clients that want it, not with those that there are.",
+    cells: perContender(scenarios, contenders),
+    baseline: scenarios[0]!,
+  };
+}
+
+/** The dialect whose frames hold whole flushes, beside the plain one. */
+export function batches(contenders: readonly Contender[]): Block {
+  const scenarios = [10_000, 30_000, undefined].map((rate) => {
+    const { name } = flow(100, 128, rate);
+    return flow(100, 128, rate, { name: `v1: ${name}`, v1: true });
+  });
+  return {
+    name: V1,
+    about:
+      "Clients of spillway.v1.json: a flush is one frame, also on sockets that can't join frames.",
+    cells: cross(scenarios, contenders),
+  };
+}
+
+/** What compression costs, for few and for many clients. */
+export function compression(contenders: readonly Contender[]): Block {
+  const of = (clients: number, deflate: boolean) =>
+    flow(clients, 1024, 100_000 / clients, {
+      name: `${clients.toLocaleString("en")} clients, ${deflate ? "compressed" : "as it is"}`,
+      deflate,
+      settings: { compression: deflate, compression_threshold_bytes: 0 },
+      ...MEASURED,
+    });
+  const scenarios = [of(100, true), of(1_000, true), of(100, false), of(1_000, false)];
+  return {
+    name: COMPRESSION,
+    about:
+      "100,000 deliveries/s of 1 KiB. Ratios are against 100 compressed clients. What is compressed is not looked into, so it has no latency.",
+    cells: perContender(scenarios, contenders),
+    baseline: scenarios[0]!,
+  };
+}
+
+/** Many clients that read nothing, and a bound on what waits for all of them together. */
+export function governor(contenders: readonly Contender[]): Block {
+  const settings = {
+    policy: "drop-oldest",
+    max_total_queue_bytes: GOVERNED_BYTES,
+    write_timeout: "1h",
+  };
+  const load = { settings, measureMs: STALLED_MS };
+  const without = flow(100, 1024, 5_000, { name: "100 read", ...load });
+  const stalled = flow(100 + MANY_STALLED, 1024, 5_000, {
+    name: `100 read, ${MANY_STALLED} stall`,
+    stalled: MANY_STALLED,
+    ...load,
+  });
+  return {
+    name: GOVERNOR,
+    about:
+      "5,000 messages/s of 1 KiB; max_total_queue_bytes is 64 MiB. The figures are those of the 100 that read, ratios against the same without the others.",
+    cells: perContender([without, stalled], contenders),
+    baseline: without,
+  };
+}
