@@ -72,7 +72,7 @@ async function measureAll(): Promise<void> {
     say("Nothing has such a name.");
     return;
   }
-  say(targetTable(new Findings(results.outcomes)));
+  if (values.only === "") say(targetTable(new Findings(results.outcomes)));
   say(`${Math.round(results.minutes * 60)} s; ${results.repeated} measurements were run again.`);
   if (keep) writeReport(readResults());
 }

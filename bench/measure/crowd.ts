@@ -32,7 +32,8 @@ export async function measureCrowd(carrier: Carrier, scenario: Crowd): Promise<M
     return {
       figures: {
         connectedMs,
-        ...(grownBytes !== undefined && { bytesPerConnection: grownBytes / clients }),
+        ...(grownBytes !== undefined &&
+          failed.count < clients && { bytesPerConnection: grownBytes / (clients - failed.count) }),
         ...(lastClientMs.length > 0 && { lastClientMs: spread(lastClientMs).median }),
       },
       cpuShares: ours,

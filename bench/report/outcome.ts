@@ -93,7 +93,9 @@ function nameOf({ contender, rounds }: Row): string {
 }
 
 function ratioTable({ kind }: Scenario, comparisons: readonly Comparison[]): string {
-  const figures = FIGURES_OF[kind];
+  const figures = FIGURES_OF[kind].filter((figure) =>
+    comparisons.some(({ ratios }) => ratios[figure] !== undefined),
+  );
   return table(
     ["ratio, within a round", ...figures.map((figure) => FIGURES[figure].title)],
     comparisons.map(({ of, to, ratios }) => [
