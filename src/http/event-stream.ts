@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import type { ClientSocket, Fanout, FanoutResult, SendResult } from "../core/socket.ts";
 import type { TextFrame } from "../core/text-frame.ts";
-import type { ConnectionEvents } from "./sockets.ts";
+import type { ConnectionEvents, SocketRuntime } from "./sockets.ts";
 
 /** Proxies that buffer answers would keep events back until they have enough of them. */
 const HEADERS = {
@@ -33,8 +33,9 @@ export class EventStreams implements Fanout {
   readonly #topics = new Map<string, Set<EventStream>>();
 
   /** Answers a request with a stream of events. */
-  open(c: Context, events: ConnectionEvents, remoteAddress: string): Response {
-    const stream = new EventStream(remoteAddress, this.#topics, events);
+  open(c: Context, events: ConnectionEvents, sockets: SocketRuntime): Response {
+    const drop = sockets.drop && (() => sockets.drop?.(c));
+    const stream = new EventStream(sockets.addressOf(c), this.#topics, events, drop);
     events.open(stream);
     return c.body(stream.body, 200, HEADERS);
   }
@@ -57,21 +58,32 @@ class EventStream implements ClientSocket {
   readonly body: ReadableStream<Uint8Array>;
   readonly #topics: Map<string, Set<EventStream>>;
   readonly #events: ConnectionEvents;
+  readonly #drop: (() => void) | undefined;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  /** What was written has been read, and more is asked for. */
+  #starved = false;
+  /** The stream ends once what waits has been read. */
+  #closing = false;
 
   constructor(
     remoteAddress: string,
     topics: Map<string, Set<EventStream>>,
     events: ConnectionEvents,
+    drop: (() => void) | undefined,
   ) {
     this.remoteAddress = remoteAddress;
     this.#topics = topics;
     this.#events = events;
-    // With a mark of 0, `desiredSize` is what waits, and nothing is taken before somebody reads.
+    this.#drop = drop;
+    // With a mark of 0, `desiredSize` is what waits, and `pull` says that nothing does.
     this.body = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
           this.#controller = controller;
+        },
+        pull: () => {
+          this.#starved = true;
+          if (this.#closing) this.#finish();
         },
         cancel: () => this.#end(),
       },
@@ -84,7 +96,8 @@ class EventStream implements ClientSocket {
   }
 
   writeBytes(bytes: Uint8Array): SendResult {
-    if (this.#controller === undefined) return "refused";
+    if (this.#controller === undefined || this.#closing) return "refused";
+    this.#starved = false;
     this.#controller.enqueue(bytes);
     return this.bufferedBytes() === 0 ? "sent" : "buffered";
   }
@@ -109,18 +122,26 @@ class EventStream implements ClientSocket {
 
   /** The code and the reason stand in the event `disconnect`; HTTP has no place for them. */
   close(): void {
-    const controller = this.#controller;
-    this.#controller = undefined;
-    // What waits is still sent.
-    controller?.close();
-    this.#events.closed(1000);
+    this.#closing = true;
+    if (this.#starved) this.#finish();
   }
 
   terminate(): void {
     const controller = this.#controller;
     this.#controller = undefined;
-    controller?.error(new Error("the client does not read"));
+    // A runtime that is told to drop the connection cancels the body by itself.
+    if (this.#drop === undefined) controller?.error(new Error("the client does not read"));
+    else this.#drop();
     this.#events.closed(1006);
+  }
+
+  #finish(): void {
+    const controller = this.#controller;
+    if (controller === undefined) return;
+    this.#controller = undefined;
+    controller.close();
+    // A turn later the runtime has written the end, and the server may stop.
+    setTimeout(() => this.#events.closed(1000), 0);
   }
 
   /** The client went away. */

@@ -27,6 +27,8 @@ export interface SocketRuntime extends Fanout {
   upgrade(c: Context, events: ConnectionEvents, protocol?: string): Promise<Response>;
   /** Where the peer of a request is, for logs; `"unknown"` where the host's server does not say. */
   addressOf(c: Context): string;
+  /** Drops the connection of a request, where to fail its answer's body is not enough for that. */
+  drop?(c: Context): void;
 }
 
 /**

@@ -65,7 +65,7 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
       // A browser that reconnects sends what it saw last, which the query can't know.
       const lastSeen = c.req.header("last-event-id") || after;
       const request = { ...asked, after: lastSeen };
-      return eventStreams.open(c, connection(broadcaster, SSE, request), sockets.addressOf(c));
+      return eventStreams.open(c, connection(broadcaster, SSE, request), sockets);
     });
 }
 

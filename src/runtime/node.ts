@@ -8,6 +8,7 @@ import type { TextFrame } from "../core/text-frame.ts";
 import { type ConnectionEvents, PROTOCOLS, type SocketRuntime } from "../http/sockets.ts";
 import { cannotListen, cannotUpgrade } from "./faults.ts";
 import { FrameBuilder } from "./frame.ts";
+import { mendInflate } from "./inflate.ts";
 import type { Listener, ListenOptions, Runtime, SocketLimits } from "./runtime.ts";
 import { Topics } from "./topics.ts";
 import { WebSocket, WebSocketServer } from "./ws.ts";
@@ -19,6 +20,7 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /** Node: the frames of a flush are built once, and the same buffer is written to each socket. */
 export function createNodeRuntime(limits: SocketLimits): Runtime {
+  if (limits.compression) mendInflate();
   const topics = new Topics<NodeSocket>();
   const builder = new FrameBuilder(limits.compressionThresholdBytes);
 
@@ -41,6 +43,11 @@ export function createNodeRuntime(limits: SocketLimits): Runtime {
     addressOf(c) {
       const env = c.env as Partial<HttpBindings> | undefined;
       return env?.incoming?.socket.remoteAddress ?? "unknown";
+    },
+    // Bun keeps a connection whose peer does not read, and later ends the answer properly.
+    drop(c) {
+      const env = c.env as Partial<HttpBindings> | undefined;
+      env?.incoming?.socket.destroy();
     },
     write(topic, frames, compress) {
       const bytes = builder.build(frames, compress);
