@@ -12,6 +12,8 @@ export interface NatsServerOptions {
   port?: number;
   /** Whether it also listens on a free port for `ws://`. Default: `true`. */
   websocket?: boolean;
+  /** Whether it also answers HTTP on a free port, about itself. Default: `false`. */
+  monitoring?: boolean;
 }
 
 /** A real `nats-server` on loopback, with what is needed to reach it, lose it and get it back. */
@@ -24,6 +26,8 @@ export interface NatsServer {
   /** 0 where there is no listener for it. */
   readonly wsPort: number;
   /** Of the process that runs now; another one after `restart`. */
+  /** `http://127.0.0.1:<port>` of its monitoring, or empty where there is none; another one after `restart`. */
+  readonly monitoringUrl: string;
   readonly pid: number;
   readonly version: string;
   /** Ends the process. May be called twice. */
@@ -36,19 +40,25 @@ interface Launched {
   readonly process: RunningProcess;
   readonly port: number;
   readonly wsPort: number;
+  readonly monitoringPort: number;
   readonly version: string;
 }
 
 /** Starts a `nats-server` of its own and returns once it takes connections. */
 export async function startNatsServer(options: NatsServerOptions = {}): Promise<NatsServer> {
   const websocket = options.websocket ?? true;
-  let now = await launch(options.port ?? -1, websocket ? -1 : undefined, options.config);
+  const monitoring = options.monitoring === true ? 'http: "127.0.0.1:-1"' : "";
+  const config = `${monitoring}\n${options.config ?? ""}`;
+  let now = await launch(options.port ?? -1, websocket ? -1 : undefined, config);
   const { port, wsPort } = now;
   return {
     url: `nats://127.0.0.1:${port}`,
     wsUrl: wsPort === 0 ? "" : `ws://127.0.0.1:${wsPort}`,
     port,
     wsPort,
+    get monitoringUrl() {
+      return now.monitoringPort === 0 ? "" : `http://127.0.0.1:${now.monitoringPort}`;
+    },
     get pid() {
       return now.process.pid;
     },
@@ -58,12 +68,12 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
     },
     async restart() {
       await now.process.stop();
-      now = await launch(port, websocket ? wsPort : undefined, options.config);
+      now = await launch(port, websocket ? wsPort : undefined, config);
     },
   };
 }
 
-async function launch(port: number, wsPort: number | undefined, config = ""): Promise<Launched> {
+async function launch(port: number, wsPort: number | undefined, config: string): Promise<Launched> {
   const directory = await mkdtemp(join(tmpdir(), "spillway-nats-"));
   const file = join(directory, "nats-server.conf");
   const listeners = [`host: "127.0.0.1"`, `port: ${port}`];
@@ -81,6 +91,7 @@ async function launch(port: number, wsPort: number | undefined, config = ""): Pr
     process,
     port: Number(said(process, /Listening for client connections on .*:(\d+)/)),
     wsPort: Number(said(process, /Listening for websocket clients on .*:(\d+)/) ?? 0),
+    monitoringPort: Number(said(process, /Starting http monitor on .*:(\d+)/) ?? 0),
     version: said(process, /Version:\s+(\S+)/) ?? "unknown",
   };
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
+import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
 import { DEADLINE_MS, Journal } from "./journal.ts";
 import { type HandshakeOptions, type HandshakeResponse, requestUpgrade } from "./raw-handshake.ts";
 
@@ -8,6 +9,8 @@ export const OPCODE = { text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as con
 
 export interface Frame {
   readonly fin: boolean;
+  /** RSV1: the payload is compressed (RFC 7692 §6); it is shown as it came. */
+  readonly compressed: boolean;
   readonly opcode: number;
   readonly payload: Buffer;
 }
@@ -20,6 +23,8 @@ export interface FrameToSend {
   readonly fin?: boolean;
   /** Default: `true`. */
   readonly masked?: boolean;
+  /** Whether to set RSV1, of a payload that is compressed already. Default: `false`. */
+  readonly compressed?: boolean;
 }
 
 /** How a connection ended; 1006 without a close frame, 1005 where that holds no code. */
@@ -136,7 +141,7 @@ export class RawWebSocket {
   #take(frame: Frame): void {
     this.frames.add(frame);
     const { opcode, payload } = frame;
-    if (opcode === OPCODE.text) this.#texts.add(payload.toString());
+    if (opcode === OPCODE.text) this.#texts.add(textOf(frame));
     if (opcode === OPCODE.ping && this.#autoPong) this.sendFrame({ opcode: OPCODE.pong, payload });
     if (opcode !== OPCODE.close) return;
     const code = payload.length < 2 ? 1005 : payload.readUInt16BE(0);
@@ -155,6 +160,22 @@ export class RawWebSocket {
   }
 }
 
+/** What a flushed deflate stream ends with, and a message leaves out (RFC 7692 §7.2.1). */
+const FLUSH_TAIL = Buffer.of(0, 0, 0xff, 0xff);
+
+/** What a text frame says; each is compressed by itself, as no context takeover is agreed on. */
+export function textOf({ payload, compressed }: Frame): string {
+  if (!compressed) return payload.toString();
+  const options = { finishFlush: constants.Z_SYNC_FLUSH };
+  return inflateRawSync(Buffer.concat([payload, FLUSH_TAIL]), options).toString();
+}
+
+/** A compressed frame's payload (RFC 7692 §7.2.1). */
+export function deflated(text: string): Buffer {
+  const bytes = deflateRawSync(text, { finishFlush: constants.Z_SYNC_FLUSH });
+  return bytes.subarray(0, -FLUSH_TAIL.length);
+}
+
 function closePayload(code: number, reason: string): Buffer {
   const payload = Buffer.from(`\0\0${reason}`);
   payload.writeUInt16BE(code);
@@ -162,9 +183,10 @@ function closePayload(code: number, reason: string): Buffer {
 }
 
 /** RFC 6455 §5.2, with a random mask. */
-export function encodeFrame({ opcode, payload = "", fin = true, masked = true }: FrameToSend) {
+export function encodeFrame(frame: FrameToSend) {
+  const { opcode, payload = "", fin = true, masked = true, compressed = false } = frame;
   const data = Buffer.from(payload as Uint8Array);
-  const head = [(fin ? 0x80 : 0) | opcode];
+  const head = [(fin ? 0x80 : 0) | (compressed ? 0x40 : 0) | opcode];
   const maskBit = masked ? 0x80 : 0;
   if (data.length < 126) head.push(maskBit | data.length);
   else if (data.length < 65_536) head.push(maskBit | 126, data.length >> 8, data.length & 0xff);
@@ -199,6 +221,7 @@ function decodeFrame(bytes: Buffer): { frame: Frame; rest: Buffer } | undefined 
   if (bytes.length < at + length) return undefined;
   const frame = {
     fin: (first & 0x80) !== 0,
+    compressed: (first & 0x40) !== 0,
     opcode: first & 0x0f,
     payload: bytes.subarray(at, at + length),
   };

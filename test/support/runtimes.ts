@@ -14,8 +14,14 @@ export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
  *   is closed with 1001 instead of 4513.
  * - `protocolErrorCodes`: after a protocol error the connection is dropped without a close frame.
  * - `unmaskedFrames`: an unmasked frame is taken, where RFC 6455 §5.1 says to close.
+ * - `compression`: permessage-deflate is never agreed on.
  */
-export type Gap = "refusalBody" | "ownPings" | "protocolErrorCodes" | "unmaskedFrames";
+export type Gap =
+  | "refusalBody"
+  | "ownPings"
+  | "protocolErrorCodes"
+  | "unmaskedFrames"
+  | "compression";
 
 /** One way to run the service. */
 export interface Target {
@@ -68,6 +74,7 @@ export const TARGETS: Readonly<Record<Target["name"], Target>> = {
     gaps: {
       ownPings: "Deno's WebSocket has no ping of ours, only its own idleTimeout in seconds",
       protocolErrorCodes: "Deno drops the TCP connection when it cannot read a frame",
+      compression: "Deno's WebSocket knows no permessage-deflate on the server's side",
       unmaskedFrames: "Deno reads unmasked frames like masked ones",
     },
     env: { SPILLWAY_SOCKETS: "native" },

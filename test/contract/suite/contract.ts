@@ -2,8 +2,11 @@ import { describe, setDefaultTimeout } from "bun:test";
 import type { Target } from "../../support/runtimes.ts";
 import { abuse } from "./abuse.ts";
 import { badInput } from "./bad-input.ts";
+import { compression } from "./compression.ts";
 import { configuration } from "./configuration.ts";
+import { demand } from "./demand.ts";
 import { envelope } from "./envelope.ts";
+import { eventStream } from "./event-stream.ts";
 import { handshake } from "./handshake.ts";
 import { http } from "./http.ts";
 import { keepalive } from "./keepalive.ts";
@@ -25,6 +28,9 @@ export const THEMES: readonly ((target: Target) => void)[] = [
   v1,
   policies,
   resume,
+  eventStream,
+  demand,
+  compression,
   badInput,
   abuse,
   keepalive,

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect } from "bun:test";
+import { type EventReader, openEvents } from "../../support/event-source.ts";
 import { type Gateway, type GatewayOptions, startGateway } from "../../support/gateway-process.ts";
 import { until } from "../../support/journal.ts";
 import { openRaw, type RawWebSocket } from "../../support/raw-websocket.ts";
@@ -81,6 +82,16 @@ export async function subscribeV1(gateway: Gateway): Promise<V1Client> {
   return (await takenIn(gateway, open, (client) => client.raw.destroy()))[0]!;
 }
 
+/** Like {@linkcode subscribe}, with a reader of server-sent events. */
+export async function subscribeEvents(
+  gateway: Gateway,
+  query = "",
+  headers: Readonly<Record<string, string>> = {},
+): Promise<EventReader> {
+  const open = async () => [await openEvents(`${gateway.url}${gateway.path}/sse${query}`, headers)];
+  return (await takenIn(gateway, open, (client) => client.destroy()))[0]!;
+}
+
 async function takenIn<T>(
   gateway: Gateway,
   open: () => Promise<T[]>,
@@ -93,5 +104,7 @@ async function takenIn<T>(
   connected.set(gateway, leaves);
   const all = before + clients.length;
   await untilMetric(gateway, "websocket_clients_total", (total) => total >= all);
+  // NATS may not have heard yet what they want.
+  await untilMetric(gateway, "websocket_upstream_pending", (pending) => pending === 0);
   return clients;
 }

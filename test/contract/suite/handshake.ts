@@ -41,10 +41,18 @@ export function handshake(target: Target): void {
       });
     }
 
-    for (const offer of ["a,b", "a, b", "a", "spillway.v1.json"]) {
+    for (const offer of ["a,b", "a, b", "a", "spillway.v2.json", "SPILLWAY.V1.JSON"]) {
       test(`Subprotocols "${offer}": accepted, and none is chosen`, async () => {
         const { headers } = await expectServed({ "Sec-WebSocket-Protocol": offer });
         expect(headers.get("sec-websocket-protocol")).toBeUndefined();
+      });
+    }
+
+    for (const offer of ["spillway.v1.json", "a, spillway.v1.json, b", "a,spillway.v1.json"]) {
+      test(`Subprotocols "${offer}": spillway.v1.json is chosen`, async () => {
+        const headers = { "Sec-WebSocket-Protocol": offer };
+        const { response } = await subscribeRaw(gateway(), { headers });
+        expect(response.headers.get("sec-websocket-protocol")).toBe("spillway.v1.json");
       });
     }
 

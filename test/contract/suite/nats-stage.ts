@@ -1,6 +1,10 @@
 import { afterAll, beforeAll } from "bun:test";
 import { connect, type MsgHdrs, type NatsConnection } from "nats";
-import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
+import {
+  type NatsServer,
+  type NatsServerOptions,
+  startNatsServer,
+} from "../../support/nats-server.ts";
 import type { Envelope, Subscriber } from "../../support/subscriber.ts";
 
 /** How many messages a client that keeps up is behind at most. */
@@ -24,11 +28,11 @@ export interface NatsStage {
 }
 
 /** Starts a NATS server before the tests of this `describe` and ends it after them. */
-export function useNats(): NatsStage {
+export function useNats(options: NatsServerOptions = {}): NatsStage {
   let server: NatsServer | undefined;
   let publisher: NatsConnection | undefined;
   beforeAll(async () => {
-    server = await startNatsServer();
+    server = await startNatsServer(options);
     publisher = await connect({ servers: server.url, maxReconnectAttempts: -1 });
   });
   afterAll(async () => {
