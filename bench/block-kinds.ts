@@ -5,10 +5,10 @@ import { type Crowd, flow, type Scenario, type Start } from "./scenario.ts";
 const LOADS = [1_000, 10_000, 30_000, 60_000, undefined];
 const MANY = 10_000;
 /** Longer than others, as at ten messages a second one more or less is a lot. */
-const GROWTH_MS = 2500;
+const GROWTH_MS = 2000;
 
 /** The kernel takes a second of messages for a reader that has stalled before anybody can know. */
-const STALLED_MS = 3000;
+const STALLED_MS = 2500;
 
 /** The names of blocks and scenarios in which targets are looked for. */
 export const GROWTH = "Growth";

@@ -15,7 +15,6 @@ const PEERS = [wsLoop, socketIo];
 const FEW = [natsListener, ...OURS];
 /** Each control before what it is the control of. */
 const WITH_BARE = [natsListener, ...pairs(BARE, OURS)];
-const ALL = [...WITH_BARE, ...pairs(BARE_NATIVE, NATIVE)];
 
 const MANY = 10_000;
 
@@ -24,27 +23,29 @@ export function fullBlocks(reference: Contender | undefined): Block[] {
   const c = reference === undefined ? [] : [reference];
   return [
     fanOut(100, 128, (rate) => {
-      if (rate === undefined) return [...c, ...PEERS, ...ALL];
-      if (rate === 10_000) return [...PEERS, ...ALL];
-      return [...PEERS, ...FEW, ...(rate === 1_000 ? NATIVE : [])];
+      if (rate === undefined) return [...c, ...PEERS, ...WITH_BARE, ...NATIVE];
+      if (rate === 10_000) return [...PEERS, ...FEW, ...NATIVE];
+      return [...FEW, ...(rate === 30_000 ? [] : PEERS)];
     }),
-    fanOut(100, 1024, (rate) => (rate === undefined ? [...c, ...WITH_BARE] : FEW)),
-    fanOut(1_000, 128, (rate) => {
-      if (rate === undefined) return [...c, ...WITH_BARE];
-      return rate === 1_000 ? [...PEERS, ...FEW] : FEW;
-    }),
-    fanOut(1_000, 1024, (rate) => (rate === undefined ? [...c, ...FEW] : FEW)),
+    fanOut(100, 1024, () => FEW),
+    fanOut(1_000, 128, (rate) => (isOverload(rate) ? OURS : FEW)),
+    fanOut(1_000, 1024, (rate) => (isOverload(rate) ? OURS : FEW)),
     flushing(["0s", "1ms", "2ms", "5ms"], OURS),
-    growth([100, 1_000, MANY], [...c, ...FEW]),
-    stalling(FEW),
+    growth([100, 1_000, MANY], [...c, ...OURS]),
+    stalling(OURS),
     governor(OURS),
-    subjects(FEW),
-    batches([...OURS, ...NATIVE]),
+    subjects(OURS),
+    batches([spillway("node", "node"), ...NATIVE]),
     compression([...OURS, spillway("bun", "native")]),
-    idle(ALL),
-    storm([...FEW, ...NATIVE]),
+    idle(pairs([...BARE, ...BARE_NATIVE], [...OURS, ...NATIVE])),
+    storm([natsListener, ...OURS]),
     start([natsListener, ...OURS, ...NATIVE]),
   ];
+}
+
+/** A thousand clients at these rates are several times what any machine's core can carry. */
+function isOverload(rate: number | undefined): boolean {
+  return rate === 30_000 || rate === 60_000;
 }
 
 /** Of a quick run: what the targets are about. */

@@ -51,7 +51,7 @@ export function makePlan(
       .map((block) => ({ ...block, cells: block.cells.filter((cell) => wanted(block, cell)) }))
       .filter(({ cells }) => cells.length > 0),
     rounds: quick ? 1 : 3,
-    mostRepeated: quick ? 10 : 45,
-    timing: { warmUpMs: 500, measureMs: 1500 },
+    mostRepeated: quick ? 10 : 30,
+    timing: { warmUpMs: 400, measureMs: 1200 },
   };
 }
