@@ -10,6 +10,7 @@ export const RESERVED_PATHS = [
   "/healthz",
   "/metrics",
   "/schema.json",
+  "/asyncapi.json",
   "/publish",
 ] as const;
 

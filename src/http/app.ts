@@ -4,6 +4,7 @@ import type { Log } from "../core/log.ts";
 import type { Publisher } from "../core/source.ts";
 import { consoleRoutes } from "./console-routes.ts";
 import { problem } from "./problem.ts";
+import { protocolRoutes } from "./protocol/routes.ts";
 import { publishRoutes } from "./publish.ts";
 import { type StatusReport, statusRoutes } from "./status.ts";
 import { eventsPath, type StreamOptions, type StreamParts, streamRoutes } from "./stream.ts";
@@ -36,6 +37,7 @@ export function createApp(options: AppOptions, parts: AppParts): Hono {
 
   app.route("/", streamRoutes(options, parts));
   app.route("/", statusRoutes(parts.report));
+  app.route("/", protocolRoutes(options, parts.report));
   const served = [
     options.path,
     eventsPath(options.path),
@@ -44,6 +46,7 @@ export function createApp(options: AppOptions, parts: AppParts): Hono {
     "/healthz",
     "/metrics",
     "/schema.json",
+    "/asyncapi.json",
     "/",
   ];
   if (parts.publisher !== undefined) {

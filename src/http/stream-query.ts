@@ -23,22 +23,41 @@ const subjectList = z
     }
   });
 
+/** What is served of them. */
+export const streamParameters = z.object({
+  subjects: subjectList
+    // Nobody needs what another one covers.
+    .transform(withoutCovered)
+    .optional()
+    .meta({
+      description: `Only these subjects, parted by commas, at most ${MAX_PATTERNS}; "*" and ">" are wildcards. All that the endpoint exposes without it.`,
+    }),
+  after: z
+    .string()
+    .min(1, '"after" must be the id of a message')
+    .max(MAX_ID_LENGTH, '"after" must be the id of a message')
+    .optional()
+    .meta({ description: "The id of the message behind which to continue." }),
+  policy: z
+    .enum(POLICIES, `"policy" must be one of ${POLICIES.join(", ")}`)
+    .optional()
+    .meta({ description: "What happens when this client lags; by default as configured." }),
+  max_rate: z.coerce
+    .number(RATE)
+    .positive(RATE)
+    .max(MAX_RATE, RATE)
+    .optional()
+    .meta({
+      description: `Messages per second of each subject, of those that come faster the latest: more than 0, at most ${MAX_RATE}.`,
+    }),
+});
+
 /**
  * What a plain client, or one of server-sent events, says in the query. Parameters that ask for a promise which is not kept yet
  * are refused, never ignored; unknown ones are left to whoever put them there.
  */
 export const streamQuery = z.looseObject({
-  /** Only these, parted by commas; those that another one covers are left out. */
-  subjects: subjectList.transform(withoutCovered).optional(),
-  /** The id behind which to continue. */
-  after: z
-    .string()
-    .min(1, '"after" must be the id of a message')
-    .max(MAX_ID_LENGTH, '"after" must be the id of a message')
-    .optional(),
-  policy: z.enum(POLICIES, `"policy" must be one of ${POLICIES.join(", ")}`).optional(),
-  /** Messages per second and subject. */
-  max_rate: z.coerce.number(RATE).positive(RATE).max(MAX_RATE, RATE).optional(),
+  ...streamParameters.shape,
   ...Object.fromEntries(
     NOT_BUILT.map((name) => [
       name,

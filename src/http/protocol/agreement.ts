@@ -1,0 +1,42 @@
+/** The core knows no zod, so that its types and the schemas agree is for the compiler to check. */
+import type { z } from "zod";
+import type { ClientFrame, V1Frame } from "../../core/client-frame.ts";
+import type { Payload } from "../../core/payload.ts";
+import type { ServerFrame } from "../../core/server-frame.ts";
+import type { plainClientFrame, v1ClientFrame } from "./client-frames.ts";
+import type { dataFrame } from "./data-frame.ts";
+import type { serverFrame } from "./server-frames.ts";
+
+/** A type with `readonly` everywhere, which schemas don't say. */
+type Frozen<T> = T extends object ? { readonly [Key in keyof T]: Frozen<T[Key]> } : T;
+
+/** Whether two types are the same, optional fields included; of unions, each member is in the other. */
+type Same<A, B> = [Each<A, B>, Each<B, A>] extends [true, true] ? true : false;
+type Each<A, B> = (A extends unknown ? Among<A, B> : never) extends true ? true : false;
+/** Whether a member of one union is among those of another. */
+type Among<A, B> = true extends (B extends unknown ? Identical<A, B> : never) ? true : false;
+type Identical<A, B> =
+  (<T>() => T extends Frozen<A> ? 1 : 2) extends <T>() => T extends Frozen<B> ? 1 : 2
+    ? true
+    : false;
+
+type Holds<T extends true> = T;
+
+/** Does not compile where a schema and the core differ. */
+export type Agreement = [
+  Holds<Same<z.output<typeof serverFrame>, ServerFrame>>,
+  Holds<Same<TypesApart<z.output<typeof v1ClientFrame>>, TypesApart<ClientFrame>>>,
+  Holds<
+    Same<TypesApart<z.output<typeof plainClientFrame>>, TypesApart<Exclude<ClientFrame, V1Frame>>>
+  >,
+  Holds<
+    Same<NonNullable<z.output<typeof dataFrame>["encoding"]>, Exclude<Payload["encoding"], "">>
+  >,
+];
+
+/** Members of a union that have several types, as so many members. */
+type TypesApart<T> = T extends { readonly type: infer Type }
+  ? Type extends unknown
+    ? Frozen<Omit<T, "type"> & { type: Type }>
+    : never
+  : never;

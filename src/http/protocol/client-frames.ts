@@ -1,0 +1,120 @@
+import { z } from "zod";
+import { type ClientFrame, MAX_PATTERNS, MAX_RATE } from "../../core/client-frame.ts";
+import { givenName, policy, subjectPattern } from "./fields.ts";
+
+type Subscribe = Extract<ClientFrame, { type: "subscribe" }>;
+
+const subscribe = z
+  .object({
+    type: z.literal("subscribe"),
+    id: givenName("What the subscription is called from now on"),
+    subjects: z
+      .array(subjectPattern())
+      .min(1)
+      .max(MAX_PATTERNS)
+      .meta({ description: `Which messages; at most ${MAX_PATTERNS} patterns.` }),
+    policy: policy("What happens when this client lags; by default as configured.").optional(),
+    max_rate: z
+      .number()
+      .positive()
+      .max(MAX_RATE)
+      .optional()
+      .meta({
+        description: `Messages per second of each subject, of those that come faster the latest: more than 0, at most ${MAX_RATE}. All without it.`,
+      }),
+    from: z
+      .union([
+        z.literal("new"),
+        z.object({ after: givenName("The id of the message behind which to continue") }),
+      ])
+      .optional()
+      .meta({ description: 'Where to begin; by default "new", with what comes next.' }),
+    mode: z
+      .literal("at-most-once")
+      .optional()
+      .meta({ description: "The only one there is, and the default." }),
+  })
+  .meta({
+    description: 'Asks for messages. The answer is "subscribed" or "error".',
+    examples: [
+      {
+        type: "subscribe",
+        id: "1",
+        subjects: ["orders.>"],
+        policy: "drop-oldest",
+        max_rate: 10,
+        from: { after: "a3f81c09b2d4:42" },
+      },
+    ],
+  });
+
+const unsubscribe = z
+  .object({ type: z.literal("unsubscribe"), sub: givenName("The name of the subscription") })
+  .meta({
+    description: 'Ends a subscription. The answer is "unsubscribed" or "error".',
+    examples: [{ type: "unsubscribe", sub: "1" }],
+  });
+
+const ping = z
+  .object({ type: z.literal("ping"), id: givenName("What the pong repeats").optional() })
+  .meta({ description: 'The answer is "pong".', examples: [{ type: "ping", id: "x" }] });
+
+const messageId = z.string().meta({ description: "The id of a message." });
+
+const ack = z.object({ type: z.literal("ack"), id: messageId }).meta({
+  description: "A message was taken in. Counted, and not answered.",
+  examples: [{ type: "ack", id: "a3f81c09b2d4:42" }],
+});
+
+const ackUpto = z.object({ type: z.literal("ack"), upto: messageId }).meta({
+  description: "All messages up to one were taken in. Counted, and not answered.",
+  examples: [{ type: "ack", upto: "a3f81c09b2d4:42" }],
+});
+
+const nack = z.object({ type: z.literal("nack"), id: messageId }).meta({
+  description: "A message was not taken in. Counted, and not answered.",
+  examples: [{ type: "nack", id: "a3f81c09b2d4:42" }],
+});
+
+const slow = z.object({ type: z.literal("slow") }).meta({
+  description: "The client can't keep up. Counted, and not answered.",
+  examples: [{ type: "slow" }],
+});
+
+const ok = z.object({ type: z.literal("ok") }).meta({
+  description: "The client keeps up again. Counted, and not answered.",
+  examples: [{ type: "ok" }],
+});
+
+/** What a plain client may say, by type. */
+export const PLAIN_CLIENT_FRAMES = { ack, nack, slow, ok } as const;
+
+/** What a client of `spillway.v1.json` may say: `ack` has two forms. */
+export const V1_CLIENT_FRAMES = {
+  subscribe,
+  unsubscribe,
+  ping,
+  ...PLAIN_CLIENT_FRAMES,
+  ack_upto: ackUpto,
+} as const;
+
+/** Any frame of a plain client, read as the core reads it. */
+export const plainClientFrame = z.union([ack, nack, slow, ok]);
+
+/** Any frame of a client of `spillway.v1.json`, read as the core reads it. */
+export const v1ClientFrame = z.union([
+  subscribe.transform(
+    ({ type, id, subjects, policy, max_rate: maxRate, from }): Subscribe => ({
+      type,
+      id,
+      subjects,
+      policy,
+      maxRate,
+      ...(typeof from === "object" && from),
+    }),
+  ),
+  unsubscribe,
+  ping,
+  plainClientFrame,
+  ackUpto.transform(({ type, upto }) => ({ type, id: upto })),
+]);

@@ -1,0 +1,43 @@
+import { z } from "zod";
+import { MAX_ID_LENGTH } from "../../core/client-frame.ts";
+import { POLICIES } from "../../core/policy.ts";
+
+/**
+ * Tokens of anything but white space and control characters, parted by dots; a whole `>` is the last.
+ * The same as `subjectFault` says of a subject with wildcards, in words that JSON Schema has.
+ */
+const SUBJECT =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what a subject must not have
+  /^(?!>\.)[^\u0000-\u0020\u007f.]+(?:\.(?!>\.)[^\u0000-\u0020\u007f.]+)*$/;
+const MAX_SUBJECT_LENGTH = 4096;
+
+/** A text that a client makes up, and is told again. */
+export function givenName(description: string) {
+  return z
+    .string()
+    .min(1)
+    .max(MAX_ID_LENGTH)
+    .meta({ description: `${description}; 1 to ${MAX_ID_LENGTH} UTF-16 code units.` });
+}
+
+/** A subject that may have wildcards. */
+export function subjectPattern() {
+  return z.string().max(MAX_SUBJECT_LENGTH).regex(SUBJECT).meta({
+    description:
+      'A NATS subject; a whole "*" stands for one token, a whole ">" at the end for one or more.',
+  });
+}
+
+/** The place of a message among all. */
+export function cursor(description: string) {
+  return z.string().meta({ description: `${description}; opaque.` });
+}
+
+export function policy(description: string) {
+  return z.enum(POLICIES).meta({ description });
+}
+
+/** Whole and not negative. */
+export function count(description: string) {
+  return z.int().min(0).meta({ description });
+}

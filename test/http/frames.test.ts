@@ -1,0 +1,219 @@
+/** What the core writes and reads, beside what the schemas say of it. */
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { MAX_ID_LENGTH, MAX_PATTERNS, readClientFrame } from "../../src/core/client-frame.ts";
+import { farewell } from "../../src/core/close-cause.ts";
+import { SSE } from "../../src/core/dialect.ts";
+import { EnvelopeEncoder, type PayloadFormat } from "../../src/core/envelope.ts";
+import { CLOSE, type CloseCause } from "../../src/core/socket.ts";
+import { subjectFault } from "../../src/core/subject.ts";
+import { plainClientFrame, v1ClientFrame } from "../../src/http/protocol/client-frames.ts";
+import { dataFrame } from "../../src/http/protocol/data-frame.ts";
+import { subjectPattern } from "../../src/http/protocol/fields.ts";
+import { SERVER_FRAMES, serverFrame } from "../../src/http/protocol/server-frames.ts";
+import { type Actor, Stage } from "../core/stage.ts";
+
+const anyFrame = serverFrame.or(dataFrame);
+
+/** That a schema knows a frame, and all that is in it: what it doesn't know, it leaves out. */
+function expectKnown(frame: unknown): void {
+  expect(anyFrame.parse(frame)).toEqual(frame as never);
+}
+
+/** What server-sent events say, as their lines of data. */
+function eventsOf({ socket }: Actor): unknown[] {
+  return socket.received.flatMap(({ text }) =>
+    [...text.matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as unknown),
+  );
+}
+
+describe("Frames of the server", () => {
+  test("of every type are known by the schemas, as a client gets them", () => {
+    const stage = new Stage({ ringMessages: 2, ringBytes: 10_000, maxQueueMessages: 3 });
+    const events = stage.joinWith({ id: "", subjects: undefined, after: "old:1" }, SSE);
+    const actor = stage.joinV1();
+    const subscribe = { type: "subscribe", subjects: ["a"] };
+    actor.says({ type: "ping", id: "x" });
+    actor.says({ type: "ping" });
+    actor.says("no frame");
+    actor.says({ ...subscribe, id: "1", policy: "drop-oldest" });
+    actor.says({ ...subscribe, id: "1" });
+    actor.says({ ...subscribe, id: "2", subjects: ["a..b"] });
+    actor.says({ type: "unsubscribe", sub: "3" });
+    const conflating = stage.joinV1();
+    conflating.says({ ...subscribe, id: "1", policy: "conflate" });
+    for (const { socket } of [actor, conflating]) socket.reads = false;
+    stage.publish("x".repeat(2000));
+    stage.clock.advance(300);
+    for (let n = 0; n < 9; n++) stage.publish(n);
+    for (const { socket } of [actor, conflating]) {
+      socket.reads = true;
+      socket.buffered = 0;
+    }
+    stage.clock.advance(300);
+    stage.disconnect();
+    stage.connect();
+    actor.says({ ...subscribe, id: "4", subjects: ["b"], from: { after: "old:1" } });
+    actor.says({ type: "unsubscribe", sub: "1" });
+    for (let n = 0; n < 3; n++) actor.says("no frame");
+
+    const said = [...actor.socket.said, ...conflating.socket.said, ...eventsOf(events)];
+    for (const frame of said) expectKnown(frame);
+    const types = new Set(actor.socket.said.map(({ type }) => type));
+    expect([...types].sort()).toEqual([...Object.keys(SERVER_FRAMES), "data"].sort());
+    expect(conflating.socket.envelopes.some((frame) => "superseded" in frame)).toBe(true);
+  });
+
+  test("that say farewell are known for each cause", () => {
+    for (const cause of Object.keys(CLOSE) as CloseCause[]) {
+      expectKnown(farewell(cause, undefined));
+      expectKnown(farewell(cause, { origin: "o", sequence: 7 }));
+    }
+  });
+
+  test("with a message are known, whatever is in it", () => {
+    const data = fc.oneof(
+      fc.uint8Array({ maxLength: 40 }),
+      fc.oneof(fc.string(), fc.json()).map((text) => new TextEncoder().encode(text)),
+    );
+    const values = fc.array(fc.string(), { minLength: 1, maxLength: 3 });
+    const headers = fc.option(
+      fc.array(fc.tuple(fc.constantFrom("Trace", "trace", "Other", "Secret"), values), {
+        maxLength: 3,
+      }),
+      { nil: undefined },
+    );
+    fc.assert(
+      fc.property(
+        fc.string({ unit: "binary" }),
+        data,
+        headers,
+        fc.constantFrom<PayloadFormat>("raw", "annotated"),
+        fc.nat(3),
+        (subject, data, headers, payloadFormat, superseded) => {
+          const encoder = new EnvelopeEncoder({ payloadFormat, headers: ["trace", "other"] });
+          const message = { subject, data, headers: headers && new Map(headers) };
+          const envelope = encoder.encode(message, { origin: "o", sequence: 7 }, 1_732_300_000_000);
+          const sent = superseded === 0 ? envelope : envelope.with("superseded", superseded);
+          expectKnown(JSON.parse(sent.text));
+        },
+      ),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+describe("Frames of a client", () => {
+  const long = [MAX_ID_LENGTH, MAX_ID_LENGTH + 1].map((length) => "x".repeat(length));
+  const name = fc.constantFrom<unknown>("1", "", "é😀", ...long, 1, null, {});
+  const token = fc.constantFrom(
+    "a",
+    "*",
+    ">",
+    "",
+    "b>",
+    ">b",
+    "a b",
+    "\u007f",
+    "é",
+    "\ud800",
+    "\n",
+  );
+  const subject = fc.oneof(
+    { weight: 5, arbitrary: fc.array(token, { maxLength: 4 }).map((tokens) => tokens.join(".")) },
+    { weight: 5, arbitrary: fc.constantFrom("a", "a.>", "*.b") },
+    { weight: 1, arbitrary: fc.constantFrom("x".repeat(4096), "x".repeat(4097)) },
+    { weight: 1, arbitrary: fc.constantFrom<unknown>(1, null, ["a"], {}) },
+  );
+  const subjects = fc.oneof(
+    { weight: 8, arbitrary: fc.array(subject, { maxLength: 3 }) },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom<unknown>(
+        "a",
+        null,
+        { length: 1, 0: "a" },
+        Array(MAX_PATTERNS).fill("a"),
+        Array(MAX_PATTERNS + 1).fill("a"),
+      ),
+    },
+  );
+  const type = fc.constantFrom<unknown>(
+    ...["subscribe", "subscribe", "subscribe", "unsubscribe", "ping", "ack", "nack", "slow", "ok"],
+    ...["data", "", 1, null, ["ok"], "toString"],
+  );
+  const policy = fc.constantFrom<unknown>("conflate", "drop-oldest", "none", "", null, 1);
+  const rate = fc.oneof(
+    fc.constantFrom<unknown>(0, -0, -1, 0.5, 1000, 1000.5, 5e-324, "1", null, [1]),
+    fc.double(),
+  );
+  const from = fc.oneof(
+    fc.constantFrom<unknown>("new", "all", null, [], {}, { seq: 1 }, ["after"], true),
+    name.map((after) => ({ after, more: 1 })),
+  );
+  const mode = fc.constantFrom<unknown>("at-most-once", "at-least-once", null, "");
+  const fields = { type, id: name, sub: name, subjects, policy, max_rate: rate, from, mode };
+  const near = fc.record(
+    { ...fields, upto: name, more: fc.jsonValue() },
+    { requiredKeys: ["type"] },
+  );
+  /** Right but for what is put over it. */
+  const nearer = fc
+    .tuple(
+      fc.constantFrom(
+        { type: "subscribe", id: "1", subjects: ["a.>"] },
+        { type: "unsubscribe", sub: "1" },
+        { type: "ping" },
+        { type: "ack", upto: "o:1" },
+      ),
+      fc.record({ ...fields, upto: name }, { requiredKeys: [] }),
+      fc.subarray(Object.keys({ ...fields, upto: name }), { maxLength: 2 }),
+    )
+    .map(([right, over, keys]) => ({
+      ...right,
+      ...Object.fromEntries(Object.entries(over).filter(([key]) => keys.includes(key))),
+    }));
+  const frame = fc.oneof(
+    { weight: 5, arbitrary: near },
+    { weight: 5, arbitrary: nearer },
+    { weight: 1, arbitrary: fc.jsonValue() },
+  );
+
+  test.each([
+    ["plain", plainClientFrame],
+    ["v1", v1ClientFrame],
+  ] as const)(
+    "of %s are read by the core exactly where, and as, the schema does",
+    (dialect, schema) => {
+      const counts = { accepted: 0, refused: 0 };
+      fc.assert(
+        fc.property(frame, (value) => {
+          const json = JSON.stringify(value);
+          const read = readClientFrame(json, dialect);
+          const parsed = schema.safeParse(JSON.parse(json));
+          counts[parsed.success ? "accepted" : "refused"]++;
+          if (!parsed.success) expect(read).toMatchObject({ type: "fault" });
+          // Absent and undefined are the same to the core.
+          else expect(parsed.data).toEqual(read as typeof parsed.data);
+        }),
+        { numRuns: 10_000 },
+      );
+      // Both happen often, or nothing would be said.
+      expect(Math.min(counts.accepted, counts.refused)).toBeGreaterThan(500);
+    },
+  );
+
+  test("name subjects that the core knows as such", () => {
+    const text = fc.oneof(
+      fc.string({ unit: "binary", maxLength: 12 }),
+      fc.string({ unit: fc.constantFrom("a", ".", ">", "*", " ", "\n", "\u007f", "é") }),
+    );
+    fc.assert(
+      fc.property(text, (subject) => {
+        const known = subjectPattern().safeParse(subject).success;
+        expect(known).toBe(subjectFault(subject, true) === undefined);
+      }),
+      { numRuns: 10_000 },
+    );
+  });
+});
