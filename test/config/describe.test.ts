@@ -24,7 +24,10 @@ describe("Key table", () => {
 
   test("has durations under names that say so, and nothing else under such names", () => {
     for (const { key, kind } of table) {
-      expect([key, /_(?:timeout|interval|age|linger)$/.test(key)]).toEqual([key, kind === "duration"]);
+      expect([key, /_(?:timeout|interval|age|linger)$/.test(key)]).toEqual([
+        key,
+        kind === "duration",
+      ]);
     }
   });
 });
