@@ -32,12 +32,10 @@ export class Findings {
       .find((row) => row.scenario === scenario && row.contender === contender);
   }
 
-  /** What part of the messages arrived; less than nothing was lost is 1. */
+  /** What part of what was offered arrived while it was; what came afterwards was too late. */
   delivered(scenario: string | undefined, contender: string): Spread | undefined {
-    const shares = this.row(scenario, contender)?.rounds.flatMap(({ delivered, lostClients }) =>
-      delivered === undefined
-        ? []
-        : [delivered.complete && lostClients === 0 ? 1 : Math.min(1, delivered.share)],
+    const shares = this.row(scenario, contender)?.rounds.flatMap(({ delivered }) =>
+      delivered === undefined ? [] : Math.min(1, delivered.share),
     );
     return shares === undefined || shares.length === 0 ? undefined : spread(shares);
   }

@@ -47,7 +47,7 @@ export const TARGETS: readonly Target[] = [
   },
   {
     asks: "6M/s offered: delivered",
-    ...atLeast(0.99, share),
+    ...atLeast(0.98, share),
     find: (found, ours) => found.delivered(found.flow(...AT_6M), ours),
   },
   {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Contender } from "../../bench/contenders/contender.ts";
+import { Findings } from "../../bench/findings.ts";
 import { limitOf } from "../../bench/limit.ts";
 import { failed, type Measurement } from "../../bench/measure/measurement.ts";
 import { Repeater } from "../../bench/noise.ts";
@@ -79,6 +80,15 @@ describe("summarize", () => {
     const [row] = summarize(block(cells), rounds).rows;
     expect(row?.figures.p99Us).toEqual({ median: 200, least: 100, most: 300 });
     expect(row?.rounds[1]?.failure).toBe("it fell over");
+  });
+});
+
+describe("Findings", () => {
+  test("counts as delivered what came in time, though the rest came later", () => {
+    const cells = [{ scenario: few, contender: ours }];
+    const late = taken(1, { delivered: { share: 0.8, complete: true } });
+    const findings = new Findings([summarize(block(cells), roundsOf(cells, [late]))]);
+    expect(findings.delivered(findings.flow(100, 128, 1_000), ours.name)?.median).toBe(0.8);
   });
 });
 
