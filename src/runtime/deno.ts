@@ -43,10 +43,9 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
   const sockets: SocketRuntime = {
     async upgrade(c, events, protocol) {
       const upgradeWebSocket = defineWebSocketHelper<WebSocket>((c, listeners) => {
-        const { socket, response } = Deno.upgradeWebSocket(c.req.raw, {
-          idleTimeout,
-          ...(protocol !== undefined && { protocol }),
-        });
+        const { socket, response } = Deno.upgradeWebSocket(c.req.raw, { idleTimeout });
+        // Deno itself only finds it in a list with ", ", and throws for one with ",".
+        if (protocol !== undefined) response.headers.set("Sec-WebSocket-Protocol", protocol);
         socket.binaryType = "arraybuffer";
         const context = { raw: socket } as never;
         socket.onopen = (event) => listeners.onOpen?.(event, context);

@@ -9,6 +9,20 @@ export function messageOf(sequence: number, subject = "a", length = 0): Envelope
   return encoder.encode({ subject, data }, { origin: "o", sequence }, 1_732_300_000_000);
 }
 
+/** How many of so many messages are still in memory, when all are done with what `use` does. */
+export async function countKept(count: number, use: (message: Envelope) => void): Promise<number> {
+  const references: WeakRef<Envelope>[] = [];
+  for (let n = 1; n <= count; n++) {
+    const message = messageOf(n);
+    references.push(new WeakRef(message));
+    use(message);
+  }
+  // What a WeakRef was made of is kept until the present turn is over.
+  await new Promise((resolve) => setImmediate(resolve));
+  Bun.gc(true);
+  return references.filter((reference) => reference.deref() !== undefined).length;
+}
+
 /** Messages of one subject. */
 export function messagesOf(from: number, to: number, subject = "a"): Envelope[] {
   return Array.from({ length: to - from + 1 }, (_, index) => messageOf(from + index, subject));

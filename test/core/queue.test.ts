@@ -3,7 +3,7 @@ import { Envelope } from "../../src/core/envelope.ts";
 import { Meter } from "../../src/core/meter.ts";
 import type { Policy, QueueBounds } from "../../src/core/policy.ts";
 import { PrivateQueue } from "../../src/core/queue.ts";
-import { messageOf, messagesOf } from "./messages.ts";
+import { countKept, messageOf, messagesOf } from "./messages.ts";
 
 const EVERYTHING = Number.POSITIVE_INFINITY;
 
@@ -89,6 +89,27 @@ describe("Queue", () => {
       expect(bench.take(1)).toEqual([n - 1]);
     }
     expect(bench.queue.messages).toBe(1);
+  });
+});
+
+describe("Queue lets go", () => {
+  test("of what it gave out, though most is still there", async () => {
+    const bench = new Bench({ maxQueueMessages: 1000, maxQueueBytes: 1_000_000 });
+    let given = 0;
+    const kept = await countKept(1000, (message) => {
+      bench.push(message, "disconnect");
+      if (message.sequence === 1000) while (given < 400) given += bench.take(1).length;
+    });
+    expect(bench.queue.messages).toBe(600);
+    expect(kept).toBeWithin(600, 620);
+  });
+
+  test("of what it left out and of what was superseded", async () => {
+    const bench = new Bench();
+    const left = (message: Envelope) => void bench.push(message, "drop-oldest");
+    expect(await countKept(500, left)).toBeWithin(3, 20);
+    const superseded = (message: Envelope) => void bench.push(message, "conflate");
+    expect(await countKept(500, superseded)).toBeWithin(0, 20);
   });
 });
 

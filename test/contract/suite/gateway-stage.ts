@@ -105,6 +105,8 @@ async function takenIn<T>(
   const all = before + clients.length;
   await untilMetric(gateway, "websocket_clients_total", (total) => total >= all);
   // NATS may not have heard yet what they want.
-  await untilMetric(gateway, "websocket_upstream_pending", (pending) => pending === 0);
+  if ((await metric(gateway, "websocket_source_connected")) === 1) {
+    await untilMetric(gateway, "websocket_upstream_pending", (pending) => pending === 0);
+  }
   return clients;
 }
