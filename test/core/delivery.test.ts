@@ -123,5 +123,5 @@ describe("Whatever happens", () => {
       }),
       { numRuns: Number(process.env.RUNS ?? 1000) },
     );
-  });
+  }, 60_000);
 });

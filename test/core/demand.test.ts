@@ -378,5 +378,5 @@ describe("Demand, whatever is wanted and released", () => {
       ),
       { numRuns: 1000 },
     );
-  });
+  }, 60_000);
 });

@@ -21,6 +21,8 @@ export class FakeSocket implements ClientSocket {
   terminated = false;
   /** Called inside `close`, as Bun does. */
   onClose: (() => void) | undefined;
+  /** Called inside `terminate`. */
+  onTerminate: (() => void) | undefined;
   readonly #fanout: FakeFanout;
 
   constructor(fanout: FakeFanout) {
@@ -82,6 +84,7 @@ export class FakeSocket implements ClientSocket {
 
   terminate(): void {
     this.terminated = true;
+    this.onTerminate?.();
   }
 }
 

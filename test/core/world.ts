@@ -166,6 +166,7 @@ export class World {
     if (hidden !== undefined) return;
     const actor: Actor = this.stage.joinWith(request, DIALECTS[dialect], lingers);
     const witness = new Witness(actor, DIALECTS[dialect], this.#history);
+    actor.socket.onTerminate = () => actor.client.closed(1006);
     this.#witnesses.push(witness);
     if (request !== undefined && dialect === "sse") witness.asked.set("", request);
     if (request !== undefined && dialect === "plain" && !actor.client.isOver) {
