@@ -1,38 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
-import { Demand, type DemandOptions } from "../../src/core/demand.ts";
-import { carriesAll, exposes, subjectCovers, subjectMatches } from "../../src/core/subject.ts";
-import { ManualClock } from "./manual-clock.ts";
-import { FakeSource } from "./stage.ts";
-
-class Bench {
-  readonly clock = new ManualClock();
-  readonly source = new FakeSource();
-  readonly demand: Demand;
-  sequence = 0;
-
-  constructor(options: Partial<DemandOptions> = {}) {
-    const all = { subjects: [">"], upstream: "demand", upstreamLingerMs: 0, ...options } as const;
-    this.demand = new Demand(all, this.clock, this.source, () => this.sequence);
-    this.source.arrives = (pattern) => this.demand.arrives(pattern);
-  }
-
-  /** What is subscribed to upstream. */
-  get patterns(): string[] {
-    return [...this.source.patterns].sort();
-  }
-
-  /** Wants patterns. @returns what was heard of them: `true` once they arrive. */
-  want(...subjects: string[]): { known: unknown } {
-    const heard: { known: unknown } = { known: undefined };
-    this.demand.want(subjects, (refusal) => void Object.assign(heard, { known: refusal ?? true }));
-    return heard;
-  }
-}
+import { DemandBench } from "./demand-bench.ts";
 
 describe("Demand", () => {
   test("subscribes to each pattern once, and to none that nobody wants any more", () => {
-    const { demand, source, ...bench } = new Bench();
+    const { demand, source, ...bench } = new DemandBench();
     demand.want(["a", "b.*"]);
     demand.want(["a"]);
     expect([...source.patterns]).toEqual(["a", "b.*"]);
@@ -45,7 +16,7 @@ describe("Demand", () => {
   });
 
   test("of all that is exposed is that, and of nothing that is exposed is nothing", () => {
-    const bench = new Bench({ subjects: ["a.>", "b"] });
+    const bench = new DemandBench({ subjects: ["a.>", "b"] });
     bench.demand.want(undefined);
     bench.want("c");
     expect(bench.patterns).toEqual(["a.>", "b"]);
@@ -54,16 +25,16 @@ describe("Demand", () => {
   });
 
   test("is no more than what is exposed of what is wanted", () => {
-    const bench = new Bench({ subjects: ["a.>", "b.*.c"] });
+    const bench = new DemandBench({ subjects: ["a.>", "b.*.c"] });
     bench.want(">");
     expect(bench.patterns).toEqual(["a.>", "b.*.c"]);
-    const other = new Bench({ subjects: ["a.>", "b.*.c"] });
+    const other = new DemandBench({ subjects: ["a.>", "b.*.c"] });
     other.want("*.x.*");
     expect(other.patterns).toEqual(["a.x.*", "b.x.c"]);
   });
 
   test("that is eager subscribes to all that is exposed at once, and always", () => {
-    const bench = new Bench({ subjects: ["a.>", "b"], upstream: "eager" });
+    const bench = new DemandBench({ subjects: ["a.>", "b"], upstream: "eager" });
     expect(bench.patterns).toEqual(["a.>", "b"]);
     bench.want("a.x", "b");
     bench.demand.release(["a.x", "b"]);
@@ -74,14 +45,14 @@ describe("Demand", () => {
 
 describe("Demand for what a wider pattern covers", () => {
   test("is not subscribed to", () => {
-    const bench = new Bench();
+    const bench = new DemandBench();
     bench.want("a.>");
     expect(bench.want("a.b").known).toBe(true);
     expect(bench.patterns).toEqual(["a.>"]);
   });
 
   test("is given up once the wider one arrives, and not before", () => {
-    const bench = new Bench();
+    const bench = new DemandBench();
     bench.want("a.b", "a.c.*", "b");
     bench.source.confirms = false;
     bench.want("a.>");
@@ -91,7 +62,7 @@ describe("Demand for what a wider pattern covers", () => {
   });
 
   test("is subscribed to before the wider one is given up", () => {
-    const bench = new Bench();
+    const bench = new DemandBench();
     bench.want("a.>");
     bench.want("a.b");
     bench.want("a.c");
@@ -105,7 +76,7 @@ describe("Demand for what a wider pattern covers", () => {
   });
 
   test("keeps the wider one even when that is wanted and released again meanwhile", () => {
-    const bench = new Bench();
+    const bench = new DemandBench();
     bench.want("a.>");
     bench.want("a.b");
     bench.source.confirms = false;
@@ -118,7 +89,7 @@ describe("Demand for what a wider pattern covers", () => {
   });
 
   test("lets the wider one go when it is itself released before it arrives", () => {
-    const bench = new Bench();
+    const bench = new DemandBench();
     bench.want("a.>");
     bench.want("a.b");
     bench.source.confirms = false;
@@ -128,7 +99,7 @@ describe("Demand for what a wider pattern covers", () => {
   });
 
   test("lets the wider one go when another one covers it", () => {
-    const bench = new Bench();
+    const bench = new DemandBench();
     bench.want("a.>");
     bench.want("a.b");
     bench.source.confirms = false;
@@ -139,7 +110,7 @@ describe("Demand for what a wider pattern covers", () => {
   });
 
   test("waits with it for the source's word", () => {
-    const bench = new Bench();
+    const bench = new DemandBench();
     bench.source.confirms = false;
     const [wide, narrow] = [bench.want("a.>"), bench.want("a.b")];
     expect([wide.known, narrow.known, bench.demand.pending]).toEqual([undefined, undefined, 2]);
@@ -148,7 +119,7 @@ describe("Demand for what a wider pattern covers", () => {
   });
 
   test("goes by itself when the source may not subscribe to the wider one", () => {
-    const bench = new Bench();
+    const bench = new DemandBench();
     bench.source.confirms = false;
     const [wide, narrow] = [bench.want("a.>"), bench.want("a.b")];
     bench.demand.refused("a.>", "no");
@@ -165,7 +136,7 @@ describe("Demand for what a wider pattern covers", () => {
 
 describe("Demand that lingers", () => {
   test("is given up when nobody has wanted it for so long", () => {
-    const bench = new Bench({ upstreamLingerMs: 1000 });
+    const bench = new DemandBench({ upstreamLingerMs: 1000 });
     bench.want("a");
     bench.demand.release(["a"]);
     bench.clock.advance(999);
@@ -175,7 +146,7 @@ describe("Demand that lingers", () => {
   });
 
   test("is there at once for who comes back, without a gap", () => {
-    const bench = new Bench({ upstreamLingerMs: 1000 });
+    const bench = new DemandBench({ upstreamLingerMs: 1000 });
     bench.want("a");
     const since = bench.demand.completeSince(["a"]);
     bench.demand.release(["a"]);
@@ -189,7 +160,7 @@ describe("Demand that lingers", () => {
   });
 
   test("ends when it is stopped, with its timers", () => {
-    const bench = new Bench({ upstreamLingerMs: 1000 });
+    const bench = new DemandBench({ upstreamLingerMs: 1000 });
     bench.want("a.>", "b");
     bench.want("a.b");
     bench.demand.release(["a.>", "b"]);
@@ -201,7 +172,7 @@ describe("Demand that lingers", () => {
 
 describe("Demand is complete", () => {
   test("since the source has confirmed the last of its patterns", () => {
-    const bench = new Bench();
+    const bench = new DemandBench();
     bench.source.confirms = false;
     const both = bench.want("a", "b");
     bench.sequence = 5;
@@ -216,7 +187,7 @@ describe("Demand is complete", () => {
   });
 
   test("for what a wider one covers, since that arrived or it itself did", () => {
-    const bench = new Bench();
+    const bench = new DemandBench();
     bench.want("a.b");
     bench.sequence = 3;
     bench.want("a.>");
@@ -227,7 +198,7 @@ describe("Demand is complete", () => {
   });
 
   test("no more when the source was cut off, until it is confirmed anew", () => {
-    const bench = new Bench();
+    const bench = new DemandBench();
     bench.want("a");
     bench.demand.cutOff();
     expect(bench.demand.completeSince(["a"])).toBeUndefined();
@@ -237,7 +208,7 @@ describe("Demand is complete", () => {
   });
 
   test("never, as long as the source may not subscribe", () => {
-    const bench = new Bench();
+    const bench = new DemandBench();
     bench.source.confirms = false;
     expect(bench.want("a").known).toBeUndefined();
     bench.demand.refused("a", "no");
@@ -249,7 +220,7 @@ describe("Demand is complete", () => {
   });
 
   test("whatever the source says of what it was not asked for", () => {
-    const bench = new Bench();
+    const bench = new DemandBench();
     bench.want("a.>", "b");
     bench.want("a.b");
     bench.demand.arrives("a.b");
@@ -261,7 +232,7 @@ describe("Demand is complete", () => {
 
 describe("Demand of 10,000 exact subjects", () => {
   test("asks the source once for each, to come and to go", () => {
-    const bench = new Bench();
+    const bench = new DemandBench();
     const subjects = Array.from({ length: 10_000 }, (_, n) => `a.${n}`);
     const startMs = performance.now();
     for (const subject of subjects) bench.want(subject);
@@ -272,111 +243,4 @@ describe("Demand of 10,000 exact subjects", () => {
     expect(performance.now() - startMs).toBeLessThan(3000);
     expect(bench.patterns).toEqual([]);
   });
-});
-
-describe("Demand, whatever is wanted and released", () => {
-  const token = fc.constantFrom("a", "b", "*");
-  const pattern = fc
-    .tuple(fc.array(token, { minLength: 1, maxLength: 3 }), fc.constantFrom("", ".>"))
-    .map(([tokens, rest]) => tokens.join(".") + rest);
-  const patterns = fc.oneof(
-    fc.constant<string[]>([">"]),
-    fc.array(fc.oneof(pattern, fc.constant("$X.a"), fc.constant("$X.>")), {
-      minLength: 1,
-      maxLength: 3,
-    }),
-  );
-  const subjects = ["a", "b", "a.a", "a.b", "b.a", "b.b", "a.a.a", "a.b.a", "b.a.b.a", "$X.a"];
-
-  test("subscribes to nothing that is not exposed, misses nothing, and ends with nothing", () => {
-    const step = fc.oneof(
-      { weight: 4, arbitrary: fc.record({ want: patterns }) },
-      { weight: 4, arbitrary: fc.record({ release: fc.nat(20) }) },
-      {
-        weight: 4,
-        arbitrary: fc.record({ does: fc.constantFrom("confirm one", "cut", "wait", "refuse one") }),
-      },
-    );
-    fc.assert(
-      fc.property(
-        patterns,
-        fc.constantFrom(0, 100),
-        fc.boolean(),
-        fc.array(step, { maxLength: 40, size: "max" }),
-        (exposed, upstreamLingerMs, confirms, steps) => {
-          const bench = new Bench({ subjects: exposed, upstreamLingerMs });
-          bench.source.confirms = confirms;
-          const refused = new Set<string>();
-          const wanted: { subjects: string[]; arrives: boolean }[] = [];
-          const unconfirmed = () =>
-            [...bench.source.patterns].find((each) => !bench.source.confirmed.has(each));
-          for (const step of steps) {
-            if ("want" in step) {
-              const want = { subjects: step.want, arrives: false };
-              wanted.push(want);
-              bench.demand.want(step.want, (refusal) => {
-                want.arrives ||= refusal === undefined;
-              });
-            } else if ("release" in step) {
-              const [want] = wanted.splice(step.release, 1);
-              if (want !== undefined) bench.demand.release(want.subjects);
-            } else if (step.does === "confirm one" || step.does === "refuse one") {
-              const next = unconfirmed();
-              if (next !== undefined && step.does === "confirm one") bench.source.confirm(next);
-              if (next !== undefined && step.does === "refuse one") {
-                refused.add(next);
-                bench.demand.refused(next, "no");
-              }
-            } else if (step.does === "cut") {
-              bench.source.confirmed.clear();
-              bench.demand.cutOff();
-              for (const want of wanted) want.arrives = false;
-            } else {
-              bench.clock.advance(60);
-            }
-            for (const each of bench.source.patterns) {
-              expect(exposed.some((outer) => subjectCovers(outer, each))).toBe(true);
-            }
-            // What is said to arrive does.
-            for (const want of wanted.filter(({ arrives }) => arrives)) {
-              for (const subject of subjects) {
-                const isWanted = exposed.some((outer) =>
-                  want.subjects.some(
-                    (inner) =>
-                      exposes(outer, inner) &&
-                      subjectMatches(outer, subject) &&
-                      subjectMatches(inner, subject) &&
-                      (!subject.startsWith("$") || inner.startsWith("$")),
-                  ),
-                );
-                if (isWanted && !bench.source.carries(subject)) {
-                  throw new Error(
-                    `${want.subjects} does not get ${subject} from ${bench.patterns}`,
-                  );
-                }
-              }
-            }
-          }
-          // When all is confirmed, nothing is subscribed to twice.
-          bench.source.confirmAll();
-          bench.clock.advance(100);
-          bench.source.confirmAll();
-          expect(bench.demand.pending).toBe(0);
-          const { patterns: left } = bench;
-          if (refused.size === 0) {
-            const covered = left.filter((each) =>
-              left.some((other) => other !== each && carriesAll(other, each)),
-            );
-            expect(covered).toEqual([]);
-          }
-          for (const { subjects } of wanted) bench.demand.release(subjects);
-          bench.clock.advance(100);
-          bench.source.confirmAll();
-          expect(bench.patterns).toEqual([]);
-          expect(bench.demand.subscriptions + bench.clock.timers).toBe(0);
-        },
-      ),
-      { numRuns: 1000 },
-    );
-  }, 60_000);
 });

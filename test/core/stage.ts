@@ -9,7 +9,7 @@ import type { Log } from "../../src/core/log.ts";
 import { Meter } from "../../src/core/meter.ts";
 import { carries, carriesAll } from "../../src/core/subject.ts";
 import type { SubscriptionRequest } from "../../src/core/subscription.ts";
-import { FakeFanout, FakeSocket } from "./fake-sockets.ts";
+import { FakeFanout, FakeSocket, type Said } from "./fake-sockets.ts";
 import { ManualClock } from "./manual-clock.ts";
 
 const OPTIONS: BroadcasterOptions = {
@@ -88,6 +88,16 @@ export interface Actor {
   readonly socket: FakeSocket;
   /** What it sends: JSON, or a text or bytes as they are. */
   says(frame: unknown): void;
+}
+
+/** What a client was told last. */
+export function lastOf({ socket }: Actor): Said | undefined {
+  return socket.said.at(-1);
+}
+
+/** The types of all that it was told. */
+export function typesOf({ socket }: Actor): string[] {
+  return socket.said.map(({ type }) => type);
 }
 
 /** A broadcaster with everything around it fake. */

@@ -1,0 +1,29 @@
+import { Demand, type DemandOptions } from "../../src/core/demand.ts";
+import { ManualClock } from "./manual-clock.ts";
+import { FakeSource } from "./stage.ts";
+
+/** A demand with everything around it fake. */
+export class DemandBench {
+  readonly clock = new ManualClock();
+  readonly source = new FakeSource();
+  readonly demand: Demand;
+  sequence = 0;
+
+  constructor(options: Partial<DemandOptions> = {}) {
+    const all = { subjects: [">"], upstream: "demand", upstreamLingerMs: 0, ...options } as const;
+    this.demand = new Demand(all, this.clock, this.source, () => this.sequence);
+    this.source.arrives = (pattern) => this.demand.arrives(pattern);
+  }
+
+  /** What is subscribed to upstream. */
+  get patterns(): string[] {
+    return [...this.source.patterns].sort();
+  }
+
+  /** Wants patterns. @returns what was heard of them: `true` once they arrive. */
+  want(...subjects: string[]): { known: unknown } {
+    const heard: { known: unknown } = { known: undefined };
+    this.demand.want(subjects, (refusal) => void Object.assign(heard, { known: refusal ?? true }));
+    return heard;
+  }
+}
