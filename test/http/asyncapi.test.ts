@@ -2,10 +2,11 @@ import { describe, expect, test } from "bun:test";
 import specs from "@asyncapi/specs";
 import { Ajv } from "ajv";
 import formats from "ajv-formats";
+import { Hono } from "hono";
 import { createGateway } from "../../src/gateway/gateway.ts";
 import { VERSION } from "../../src/gateway/version.ts";
 import { asyncApi } from "../../src/http/protocol/asyncapi.ts";
-import { MESSAGES } from "../../src/http/protocol/messages.ts";
+import { describeMessages, MESSAGES } from "../../src/http/protocol/messages.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -22,7 +23,13 @@ interface Document extends Json {
   readonly components: { readonly messages: Readonly<Record<string, Message>> };
 }
 
-const OPTIONS = { title: "Spillway", version: "1.2.3", path: "/live/" } as const;
+const OPTIONS = {
+  title: "Spillway",
+  version: "1.2.3",
+  path: "/live/",
+  base: new URL("http://localhost/"),
+  messages: describeMessages(),
+} as const;
 /** As it goes over the wire. */
 const document = JSON.parse(JSON.stringify(asyncApi(OPTIONS))) as Document;
 const messages = Object.entries(document.components.messages);
@@ -66,9 +73,13 @@ describe("The AsyncAPI document", () => {
       asyncapi: "3.0.0",
       info: { title: "Spillway", version: "1.2.3", license: { name: "MIT" } },
       channels: {
-        plain: { address: "/live/" },
-        v1: { address: "/live/" },
-        sse: { address: "/live/sse" },
+        plain: { address: "/live/", servers: [{ $ref: "#/servers/websocket" }] },
+        v1: { address: "/live/", servers: [{ $ref: "#/servers/websocket" }] },
+        sse: { address: "/live/sse", servers: [{ $ref: "#/servers/http" }] },
+      },
+      servers: {
+        websocket: { host: "localhost", protocol: "ws" },
+        http: { host: "localhost", protocol: "http" },
       },
     });
   });
@@ -171,6 +182,24 @@ describe("GET /asyncapi.json", () => {
     expect(served).toEqual(
       JSON.parse(JSON.stringify(asyncApi({ ...OPTIONS, version: VERSION, path: "/stream" }))),
     );
+  });
+
+  test.each([
+    ["http://[::1]:8081", "", { host: "[::1]:8081", protocol: "ws" }],
+    ["https://live.example", "/a/b", { host: "live.example", protocol: "wss", pathname: "/a/b" }],
+  ])("says that the gateway is where it was asked, at %s%s", async (origin, prefix, server) => {
+    const { app } = await createGateway();
+    const host = new Hono().route(prefix, app);
+    const response = await host.request(`${origin}${prefix}/asyncapi.json`);
+    const { servers } = (await response.json()) as { servers: { websocket: Json } };
+    expect(servers.websocket).toEqual({ ...server, description: expect.any(String) });
+  });
+
+  test("answers HEAD like GET, without a body", async () => {
+    const { app } = await createGateway();
+    const response = await app.request("/asyncapi.json", { method: "HEAD" });
+    expect([response.status, await response.text()]).toEqual([200, ""]);
+    expect(response.headers.get("content-type")).toStartWith("application/vnd.aai.asyncapi+json");
   });
 
   test("is only read: 405 with Allow for other methods", async () => {

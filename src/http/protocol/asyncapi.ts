@@ -3,14 +3,18 @@ import { CLOSE, type CloseCause } from "../../core/socket.ts";
 import { PROTOCOLS } from "../sockets.ts";
 import { eventsPath } from "../stream.ts";
 import { streamParameters } from "../stream-query.ts";
-import { DIALECT_MESSAGES, jsonSchemaOf, MESSAGES, messageOf } from "./messages.ts";
+import { DIALECT_MESSAGES, jsonSchemaOf } from "./messages.ts";
 
 export interface AsyncApiOptions {
   readonly title: string;
   /** The gateway's version. */
   readonly version: string;
-  /** Where the WebSocket is. */
+  /** Where the WebSocket is, seen from `base`. */
   readonly path: string;
+  /** Where the gateway is: a URL of http or https, with the path that it is mounted at. */
+  readonly base: URL;
+  /** What {@linkcode describeMessages} makes. */
+  readonly messages: object;
 }
 
 type DialectName = keyof typeof DIALECT_MESSAGES;
@@ -26,7 +30,8 @@ const V1_CHANNEL = `A WebSocket with the subprotocol \`${PROTOCOLS[0]}\`. A text
 const SSE_CHANNEL = `Server-sent events. \`data\` comes as an event without a name, whose \`id\` is the message's; everything else as an event named by its type. \`Last-Event-ID\` stands for \`after\`. Comments keep the connection alive.`;
 
 /** The wire protocol as an AsyncAPI 3.0 document (https://www.asyncapi.com/docs/reference/specification/v3.0.0). */
-export function asyncApi({ title, version, path }: AsyncApiOptions): object {
+export function asyncApi(options: AsyncApiOptions): object {
+  const { title, version, path, base, messages } = options;
   const query = jsonSchemaOf(streamParameters);
   return {
     asyncapi: "3.0.0",
@@ -37,9 +42,14 @@ export function asyncApi({ title, version, path }: AsyncApiOptions): object {
       license: { name: "MIT", url: "https://opensource.org/license/mit" },
     },
     defaultContentType: "application/json",
+    servers: {
+      websocket: server(base, "ws"),
+      http: server(base, "http"),
+    },
     channels: {
       plain: {
         address: path,
+        servers: [{ $ref: "#/servers/websocket" }],
         title: "Plain WebSocket",
         description: PLAIN_CHANNEL,
         messages: channelMessages("plain"),
@@ -48,6 +58,7 @@ export function asyncApi({ title, version, path }: AsyncApiOptions): object {
       },
       v1: {
         address: path,
+        servers: [{ $ref: "#/servers/websocket" }],
         title: `WebSocket with ${PROTOCOLS[0]}`,
         description: V1_CHANNEL,
         messages: channelMessages("v1"),
@@ -56,6 +67,7 @@ export function asyncApi({ title, version, path }: AsyncApiOptions): object {
       },
       sse: {
         address: eventsPath(path),
+        servers: [{ $ref: "#/servers/http" }],
         title: "Server-sent events",
         description: SSE_CHANNEL,
         messages: channelMessages("sse"),
@@ -71,11 +83,17 @@ export function asyncApi({ title, version, path }: AsyncApiOptions): object {
         bindings: { http: { method: "GET", query, bindingVersion: "0.3.0" } },
       },
     },
-    components: {
-      messages: Object.fromEntries(
-        Object.entries(MESSAGES).map(([name, frame]) => [name, messageOf(frame)]),
-      ),
-    },
+    components: { messages },
+  };
+}
+
+function server({ protocol, host, pathname }: URL, scheme: "ws" | "http"): object {
+  const prefix = pathname.replace(/\/+$/, "");
+  return {
+    host,
+    ...(prefix !== "" && { pathname: prefix }),
+    protocol: protocol === "https:" ? `${scheme}s` : scheme,
+    description: "Where this document was asked for. A proxy may take TLS in front of it.",
   };
 }
 

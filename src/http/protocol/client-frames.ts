@@ -1,8 +1,6 @@
 import { z } from "zod";
-import { type ClientFrame, MAX_PATTERNS, MAX_RATE } from "../../core/client-frame.ts";
+import { MAX_PATTERNS, MAX_RATE } from "../../core/client-frame.ts";
 import { givenName, policy, subjectPattern } from "./fields.ts";
-
-type Subscribe = Extract<ClientFrame, { type: "subscribe" }>;
 
 const subscribe = z
   .object({
@@ -103,16 +101,14 @@ export const plainClientFrame = z.union([ack, nack, slow, ok]);
 
 /** Any frame of a client of `spillway.v1.json`, read as the core reads it. */
 export const v1ClientFrame = z.union([
-  subscribe.transform(
-    ({ type, id, subjects, policy, max_rate: maxRate, from }): Subscribe => ({
-      type,
-      id,
-      subjects,
-      policy,
-      maxRate,
-      ...(typeof from === "object" && from),
-    }),
-  ),
+  subscribe.transform(({ type, id, subjects, policy, max_rate: maxRate, from }) => ({
+    type,
+    id,
+    subjects,
+    policy,
+    maxRate,
+    ...(typeof from === "object" && from),
+  })),
   unsubscribe,
   ping,
   plainClientFrame,

@@ -47,8 +47,14 @@ export function jsonSchemaOf(schema: z.ZodType): Record<string, unknown> {
   return rest;
 }
 
-/** The message object of AsyncAPI for a frame. */
-export function messageOf(frame: z.ZodType): object {
+/** All messages as AsyncAPI's message objects. Making them takes milliseconds. */
+export function describeMessages(): object {
+  return Object.fromEntries(
+    Object.entries(MESSAGES).map(([name, frame]) => [name, messageOf(frame)]),
+  );
+}
+
+function messageOf(frame: z.ZodType): object {
   const { examples, ...payload } = jsonSchemaOf(frame);
   const type = (payload.properties as { type: { const: string } }).type.const;
   return {

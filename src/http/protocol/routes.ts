@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import type { StatusReport } from "../status.ts";
 import { asyncApi } from "./asyncapi.ts";
+import { describeMessages } from "./messages.ts";
 
 /** The media type that the AsyncAPI specification names for its documents. */
 const CONTENT_TYPE = "application/vnd.aai.asyncapi+json;version=3.0.0";
@@ -10,8 +11,13 @@ export function protocolRoutes(
   { path }: { readonly path: string },
   report: Pick<StatusReport, "meta">,
 ): Hono {
+  // Made at the first request and kept: nothing is fanned out in the milliseconds that it takes.
+  let messages: object | undefined;
   return new Hono().get("/asyncapi.json", (c) => {
-    const document = asyncApi({ title: "Spillway", version: report.meta().version, path });
+    messages ??= describeMessages();
+    const base = new URL(".", c.req.url);
+    const { version } = report.meta();
+    const document = asyncApi({ title: "Spillway", version, path, base, messages });
     return c.body(JSON.stringify(document, null, 2), 200, { "Content-Type": CONTENT_TYPE });
   });
 }

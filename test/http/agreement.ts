@@ -1,11 +1,11 @@
 /** The core knows no zod, so that its types and the schemas agree is for the compiler to check. */
 import type { z } from "zod";
-import type { ClientFrame, V1Frame } from "../../core/client-frame.ts";
-import type { Payload } from "../../core/payload.ts";
-import type { ServerFrame } from "../../core/server-frame.ts";
-import type { plainClientFrame, v1ClientFrame } from "./client-frames.ts";
-import type { dataFrame } from "./data-frame.ts";
-import type { serverFrame } from "./server-frames.ts";
+import type { ClientFrame, V1Frame } from "../../src/core/client-frame.ts";
+import type { Payload } from "../../src/core/payload.ts";
+import type { ServerFrame } from "../../src/core/server-frame.ts";
+import type { plainClientFrame, v1ClientFrame } from "../../src/http/protocol/client-frames.ts";
+import type { dataFrame } from "../../src/http/protocol/data-frame.ts";
+import type { serverFrame } from "../../src/http/protocol/server-frames.ts";
 
 /** A type with `readonly` everywhere, which schemas don't say. */
 type Frozen<T> = T extends object ? { readonly [Key in keyof T]: Frozen<T[Key]> } : T;
@@ -34,9 +34,13 @@ export type Agreement = [
   >,
 ];
 
-/** Members of a union that have several types, as so many members. */
+/** Members of a union that have several types, as so many members; what is absent is undefined. */
 type TypesApart<T> = T extends { readonly type: infer Type }
   ? Type extends unknown
-    ? Frozen<Omit<T, "type"> & { type: Type }>
+    ? Whole<Omit<T, "type"> & { type: Type }>
     : never
   : never;
+/** A type without optional fields: to the core, absent and undefined are the same. */
+type Whole<T> = {
+  [Key in keyof T]-?: Record<never, never> extends Pick<T, Key> ? T[Key] | undefined : T[Key];
+};
