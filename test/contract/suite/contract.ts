@@ -7,6 +7,8 @@ import { configuration } from "./configuration.ts";
 import { demand } from "./demand.ts";
 import { envelope } from "./envelope.ts";
 import { eventStream } from "./event-stream.ts";
+import { fuzz } from "./fuzz.ts";
+import { governor } from "./governor.ts";
 import { handshake } from "./handshake.ts";
 import { http } from "./http.ts";
 import { keepalive } from "./keepalive.ts";
@@ -31,7 +33,9 @@ export const THEMES: readonly ((target: Target) => void)[] = [
   eventStream,
   demand,
   compression,
+  governor,
   badInput,
+  fuzz,
   abuse,
   keepalive,
   handshake,
