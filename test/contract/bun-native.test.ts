@@ -1,4 +1,5 @@
 import { TARGETS } from "../support/runtimes.ts";
-import { contract } from "./suite/contract.ts";
+import { contract, WITH_SOCKETS } from "./suite/contract.ts";
 
-contract(TARGETS["bun-native"]);
+// The same runtime as in bun.test.ts, with sockets of its own.
+contract(TARGETS["bun-native"], WITH_SOCKETS);

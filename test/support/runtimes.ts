@@ -39,6 +39,9 @@ const DENO = `${ROOT}node_modules/.bin/deno`;
 /** `deno task start` as a user types it; signals go to a parent that passes them on. */
 export const DENO_TASK_START: readonly string[] = [DENO, "task", "start"];
 
+/** Node keeps there what it has compiled: a process starts twice as fast from the second time on. */
+const NODE_ENV = { NODE_COMPILE_CACHE: `${ROOT}.cache/node-compile` };
+
 const NODE_GAPS = {
   refusalBody: "@hono/node-server writes the status and headers of a refused upgrade only",
 };
@@ -84,21 +87,21 @@ export const TARGETS: Readonly<Record<Target["name"], Target>> = {
     name: "node22",
     runtime: "node",
     gaps: NODE_GAPS,
-    env: {},
+    env: NODE_ENV,
     command: () => [ensureNode("node22"), "src/server.ts"],
   },
   node: {
     name: "node",
     runtime: "node",
     gaps: NODE_GAPS,
-    env: {},
+    env: NODE_ENV,
     command: () => [ensureNode("node"), "src/server.ts"],
   },
   "node-dist": {
     name: "node-dist",
     runtime: "node",
     gaps: NODE_GAPS,
-    env: {},
+    env: NODE_ENV,
     command: () => [ensureNode("node"), "dist/server.js"],
   },
 };

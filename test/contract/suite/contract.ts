@@ -21,8 +21,8 @@ import { streaming } from "./streaming.ts";
 import { subjects } from "./subjects.ts";
 import { v1 } from "./v1.ts";
 
-/** What every way to run the service must do, theme by theme. */
-export const THEMES: readonly ((target: Target) => void)[] = [
+/** What could be different with other sockets of the same runtime. */
+export const WITH_SOCKETS: readonly ((target: Target) => void)[] = [
   envelope,
   streaming,
   subjects,
@@ -31,7 +31,6 @@ export const THEMES: readonly ((target: Target) => void)[] = [
   policies,
   resume,
   eventStream,
-  demand,
   compression,
   governor,
   badInput,
@@ -40,8 +39,14 @@ export const THEMES: readonly ((target: Target) => void)[] = [
   keepalive,
   handshake,
   http,
-  nats,
   lifecycle,
+];
+
+/** What every runtime must do, theme by theme. */
+export const THEMES: readonly ((target: Target) => void)[] = [
+  ...WITH_SOCKETS,
+  demand,
+  nats,
   configuration,
 ];
 

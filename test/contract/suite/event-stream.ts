@@ -117,8 +117,8 @@ export function eventStream(target: Target): void {
 
     test("Comments come every ping_interval, and a reader that says nothing lives on", async () => {
       const reader = await subscribeEvents(gateway());
-      // Three times as long as a silent WebSocket lives.
-      await reader.comments.take(15, "comments");
+      // Twice as long as a silent WebSocket lives.
+      await reader.comments.take(10, "comments");
       nats.publish("sse.still", "1");
       expect(envelopeOf(await reader.next("message")).subject).toBe("sse.still");
     });

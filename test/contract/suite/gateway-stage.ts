@@ -6,15 +6,15 @@ import { openRaw, type RawWebSocket } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { connect, type Subscriber } from "../../support/subscriber.ts";
 import { openV1, type V1Client } from "../../support/v1-client.ts";
-import { expectBalancedLedger, metric, untilMetric } from "./metrics.ts";
+import { expectSettledLedger, metric, untilMetric } from "./metrics.ts";
 
 /** How to end the clients that a test has connected to a gateway. */
 const connected = new WeakMap<Gateway, (() => unknown)[]>();
 
 /**
  * Starts the service before the tests of this `describe`, waits until it is ready, and ends it
- * after them. Whatever a test did, its clients must be gone after it; whatever all of them did,
- * the ledger must balance in the end, and the process end with code 0.
+ * after them. Whatever a test did, its clients must be gone after it and the ledger balance;
+ * whatever all of them did, the process must end with code 0.
  */
 export function useGateway(
   target: Target,
@@ -29,10 +29,10 @@ export function useGateway(
     if (gateway === undefined) return;
     for (const leave of connected.get(gateway)?.splice(0) ?? []) leave();
     await untilMetric(gateway, "websocket_clients_active", (active) => active === 0);
+    await expectSettledLedger(gateway);
   });
   afterAll(async () => {
     if (gateway === undefined) return;
-    await expectBalancedLedger(gateway);
     expect(await gateway.stop()).toEqual({ code: 0, signal: null });
   });
   return () => gateway!;

@@ -17,9 +17,9 @@ export function keepalive(target: Target): void {
         read_timeout: "1s",
       },
     }));
-    // So many pings take three times as long as a silent client lives. Where the runtime pings by
-    // itself, it does so after half of read_timeout, which it rounds up to two seconds.
-    const enough = target.gaps.ownPings === undefined ? 15 : 6;
+    // So many pings take twice as long as a silent client lives. Where the runtime pings by itself,
+    // it does so after half of read_timeout, which it rounds up to two seconds.
+    const enough = target.gaps.ownPings === undefined ? 10 : 4;
 
     test("Client that only answers pings lives far past read_timeout", async () => {
       const raw = await subscribeRaw(gateway());

@@ -36,18 +36,49 @@ export async function untilMetric(
   return await until(`${name} that fits`, () => metric(gateway, name, label), fits);
 }
 
+/** What became of every delivery. */
+interface Ledger {
+  readonly offered: number;
+  readonly sent: number;
+  readonly queued: number;
+  readonly conflated: number;
+  readonly dropped: number;
+}
+
 /** Every message that was due to a client was sent, waits, was superseded, or is counted as dropped. */
 export async function expectBalancedLedger(gateway: Gateway): Promise<void> {
+  for (const ledger of [await countedLedger(gateway), await reportedLedger(gateway)]) {
+    const { offered, ...ends } = ledger;
+    const sum = Object.values(ends).reduce((total, count) => total + count, 0);
+    expect({ ...ends, offered }).toEqual({ ...ends, offered: sum });
+  }
+}
+
+/** The same without clients: nothing waits for any, and all who ask are told the same. */
+export async function expectSettledLedger(gateway: Gateway): Promise<void> {
+  await expectBalancedLedger(gateway);
+  const counted = await countedLedger(gateway);
+  expect(counted.queued).toBe(0);
+  expect(await metric(gateway, "websocket_queued_bytes")).toBe(0);
+  expect(await reportedLedger(gateway)).toEqual(counted);
+}
+
+async function countedLedger(gateway: Gateway): Promise<Ledger> {
   const series = await metricsOf(gateway);
   const sum = (name: string): number =>
     [...series]
       .filter(([key]) => key.startsWith(`${name}{`))
       .reduce((total, [, value]) => total + value, 0);
-  expect({ offered: sum("websocket_messages_offered_total") }).toEqual({
-    offered:
-      sum("websocket_messages_sent_total") +
-      sum("websocket_messages_queued") +
-      sum("websocket_messages_conflated_total") +
-      sum("websocket_messages_dropped_total"),
-  });
+  return {
+    offered: sum("websocket_messages_offered_total"),
+    sent: sum("websocket_messages_sent_total"),
+    queued: sum("websocket_messages_queued"),
+    conflated: sum("websocket_messages_conflated_total"),
+    dropped: sum("websocket_messages_dropped_total"),
+  };
+}
+
+async function reportedLedger(gateway: Gateway): Promise<Ledger> {
+  const { ledger } = (await (await gateway.get("/healthz")).json()) as { ledger: Ledger };
+  return ledger;
 }

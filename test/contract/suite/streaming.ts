@@ -75,7 +75,7 @@ export function streaming(target: Target): void {
           (raw: RawWebSocket) => raw.close(),
           (raw: RawWebSocket) => raw.nextText().then(() => raw.close(1001)),
         ];
-        for (let n = 0; n < 30; n++) {
+        for (let n = 0; n < 12; n++) {
           const raw = await subscribeRaw(gateway());
           const got = nats.floodInStep(steady, "a.churn", 100, 200);
           await leave[n % leave.length]!(raw);
