@@ -54,6 +54,11 @@ export class ByteWriter {
     return this.#at - this.#start;
   }
 
+  /** A copy of what was written since there was so much. */
+  since(length: number): Uint8Array {
+    return this.#bytes.slice(this.#start + length, this.#at);
+  }
+
   /** Takes up to three bytes for each UTF-16 unit; most texts are ASCII, and are copied as such. */
   text(text: string): void {
     const bytes = this.#bytes;
@@ -111,13 +116,5 @@ export class ByteWriter {
       this.#bytes[--at] = 0x30 + (rest % 10);
     }
     this.#at = end;
-  }
-
-  /** Puts one byte in place of another in what was written since an offset from `begin`. */
-  replace(from: number, old: number, by: number): void {
-    const bytes = this.#bytes;
-    for (let at = this.#start + from; at < this.#at; at++) {
-      if (bytes[at] === old) bytes[at] = by;
-    }
   }
 }

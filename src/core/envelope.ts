@@ -36,7 +36,7 @@ export class Envelope extends TextFrame implements Position {
   /** The first of them, or its own. */
   readonly firstSequence: number;
   /** Where `,"payload":` begins in the bytes: further fields stand before it. */
-  readonly #payloadAt: number;
+  readonly payloadAt: number;
 
   constructor(
     position: Position,
@@ -52,7 +52,13 @@ export class Envelope extends TextFrame implements Position {
     this.subject = subject;
     this.superseded = superseded;
     this.firstSequence = firstSequence;
-    this.#payloadAt = payloadAt;
+    this.payloadAt = payloadAt;
+  }
+
+  /** The envelope that bytes are, written by an encoder at this position. */
+  static read(position: Position, bytes: Uint8Array, payloadAt: number): Envelope {
+    const { subject } = JSON.parse(`${decoder.decode(bytes.subarray(0, payloadAt))}}`);
+    return new Envelope(position, subject, bytes, payloadAt);
   }
 
   /** The resume cursor. */
@@ -63,23 +69,22 @@ export class Envelope extends TextFrame implements Position {
   /** The same message, standing for an earlier one of its subject too, and for all that did. */
   superseding({ superseded, firstSequence }: Envelope): Envelope {
     const count = this.superseded + superseded + 1;
-    return new Envelope(this, this.subject, this.bytes, this.#payloadAt, count, firstSequence);
+    return new Envelope(this, this.subject, this.bytes, this.payloadAt, count, firstSequence);
   }
 
   /** The same message with one more field, which says something of its delivery to one client. */
   with(field: "superseded", value: number): Envelope {
     const added = encoder.encode(`,"${field}":${value}`);
     const bytes = new Uint8Array(this.bytes.length + added.length);
-    bytes.set(this.bytes.subarray(0, this.#payloadAt));
-    bytes.set(added, this.#payloadAt);
-    bytes.set(this.bytes.subarray(this.#payloadAt), this.#payloadAt + added.length);
-    return new Envelope(this, this.subject, bytes, this.#payloadAt + added.length);
+    bytes.set(this.bytes.subarray(0, this.payloadAt));
+    bytes.set(added, this.payloadAt);
+    bytes.set(this.bytes.subarray(this.payloadAt), this.payloadAt + added.length);
+    return new Envelope(this, this.subject, bytes, this.payloadAt + added.length);
   }
 }
 
 const encoder = new TextEncoder();
-const NEWLINE = 0x0a;
-const SPACE = 0x20;
+const decoder = new TextDecoder();
 const BRACE = 0x7d;
 /** More than all that stands in an envelope besides what is counted in `encode`. */
 const FRAME_BYTES = 160;
@@ -95,8 +100,13 @@ export class EnvelopeEncoder {
   readonly #annotated: boolean;
   readonly #headers: ReadonlySet<string>;
   readonly #writer = new ByteWriter();
+  #origin = "";
+  /** `{"type":"data","id":"` and the origin, with its colon. */
+  #head = new Uint8Array();
   #timeMs = -1;
-  #time = "";
+  #subject = "";
+  /** What stands between the sequence and the headers, where time and subject were the last one's as well. */
+  #middle: Uint8Array | undefined;
 
   constructor(options: EnvelopeOptions) {
     this.#annotated = options.payloadFormat === "annotated";
@@ -115,37 +125,44 @@ export class EnvelopeEncoder {
 
     const writer = this.#writer;
     writer.begin(FRAME_BYTES + texts * 3 + payloadBytes);
-    writer.text('{"type":"data","id":"');
-    writer.text(position.origin);
-    writer.text(":");
+    writer.bytes(this.#headOf(position.origin));
     writer.decimal(position.sequence);
-    writer.text('","timestamp":');
-    writer.text(this.#timeText(timestampMs));
-    writer.text(',"subject":');
-    writer.jsonText(subject);
+    this.#writeMiddle(timestampMs, subject);
     if (encoding !== "") writer.text(`,"encoding":"${encoding}"`);
     writer.text(headers);
     const payloadAt = writer.length;
     writer.text(',"payload":');
-    const jsonAt = writer.length;
-    if (typeof json === "string") {
-      writer.text(json);
-    } else {
-      writer.bytes(json);
-      // JSON strings hold no raw newline, so each one stands between tokens, where a space means the same.
-      if (json.indexOf(NEWLINE) >= 0) writer.replace(jsonAt, NEWLINE, SPACE);
-    }
+    if (typeof json === "string") writer.text(json);
+    else writer.bytes(json);
     writer.byte(BRACE);
     return new Envelope(position, subject, writer.take(), payloadAt);
   }
 
-  /** Messages that come in the same millisecond share the text of their time. */
-  #timeText(timestampMs: number): string {
-    if (timestampMs !== this.#timeMs) {
-      this.#timeMs = timestampMs;
-      this.#time = String(timestampMs);
+  #headOf(origin: string): Uint8Array {
+    if (origin !== this.#origin) {
+      this.#origin = origin;
+      this.#head = encoder.encode(`{"type":"data","id":"${origin}:`);
     }
-    return this.#time;
+    return this.#head;
+  }
+
+  /** Messages of one subject that come in the same millisecond share it: copying is half the price. */
+  #writeMiddle(timestampMs: number, subject: string): void {
+    const writer = this.#writer;
+    const isSubject = subject === this.#subject;
+    if (isSubject && timestampMs === this.#timeMs && this.#middle !== undefined) {
+      writer.bytes(this.#middle);
+      return;
+    }
+    const start = writer.length;
+    writer.text('","timestamp":');
+    writer.decimal(timestampMs);
+    writer.text(',"subject":');
+    writer.jsonText(subject);
+    // Where subjects take turns, remembering would be in vain.
+    this.#middle = isSubject ? writer.since(start) : undefined;
+    this.#subject = subject;
+    this.#timeMs = timestampMs;
   }
 
   #headerField(message: SourceMessage): string {

@@ -1,9 +1,10 @@
 /**
  * What bytes are.
  *
- * - `"json"`: a JSON text (RFC 8259) that is all ASCII.
+ * - `"json"`: a JSON text (RFC 8259) that is all ASCII and on one line.
  * - `"other"`: no JSON.
- * - `"unclear"`: beyond ASCII, or nested deeper than is looked into here; the platform's own parser knows.
+ * - `"unclear"`: beyond ASCII, of several lines, or nested deeper than is looked into here; the
+ *   platform's own parser knows.
  */
 export type JsonVerdict = "json" | "other" | "unclear";
 
@@ -16,6 +17,7 @@ const QUOTE = 0x22;
 const COMMA = 0x2c;
 const COLON = 0x3a;
 const BACKSLASH = 0x5c;
+const NEWLINE = 0x0a;
 const ARRAY_OPENS = 0x5b;
 const ARRAY_ENDS = 0x5d;
 const OBJECT_OPENS = 0x7b;
@@ -27,7 +29,7 @@ const PLAIN = markBytes(
 const DIGIT = markBytes((byte) => byte >= 0x30 && byte <= 0x39);
 const HEX = markBytes((byte) => /[0-9A-Fa-f]/.test(String.fromCharCode(byte)));
 const ESCAPE = markBytes((byte) => '"\\/bfnrt'.includes(String.fromCharCode(byte)));
-const SPACE = markBytes((byte) => " \t\r\n".includes(String.fromCharCode(byte)));
+const SPACE = markBytes((byte) => " \t\r".includes(String.fromCharCode(byte)));
 
 function markBytes(belongs: (byte: number) => boolean): Uint8Array {
   return Uint8Array.from({ length: 256 }, (_, byte) => (belongs(byte) ? 1 : 0));
@@ -43,10 +45,12 @@ export function judgeJson(bytes: Uint8Array): JsonVerdict {
   let objects = 0;
   let at = skipSpace(bytes, 0);
   for (;;) {
+    if (at < 0) return verdictOf(at);
     const opens = bytes[at];
     if (opens === OBJECT_OPENS || opens === ARRAY_OPENS) {
       const isObject = opens === OBJECT_OPENS;
       at = skipSpace(bytes, at + 1);
+      if (at < 0) return verdictOf(at);
       if (bytes[at] === (isObject ? OBJECT_ENDS : ARRAY_ENDS)) {
         at++;
       } else {
@@ -54,7 +58,6 @@ export function judgeJson(bytes: Uint8Array): JsonVerdict {
         depth++;
         objects = (objects << 1) | (isObject ? 1 : 0);
         if (isObject) at = skipKey(bytes, at);
-        if (at < 0) return verdictOf(at);
         continue;
       }
     } else {
@@ -64,12 +67,12 @@ export function judgeJson(bytes: Uint8Array): JsonVerdict {
     // A value has ended: so may what it stands in.
     for (;;) {
       at = skipSpace(bytes, at);
+      if (at < 0) return verdictOf(at);
       if (depth === 0) return at === bytes.length ? "json" : "other";
       const isObject = (objects & 1) === 1;
       if (bytes[at] === COMMA) {
         at = skipSpace(bytes, at + 1);
-        if (isObject) at = skipKey(bytes, at);
-        if (at < 0) return verdictOf(at);
+        if (isObject && at > 0) at = skipKey(bytes, at);
         break;
       }
       if (bytes[at] !== (isObject ? OBJECT_ENDS : ARRAY_ENDS)) return "other";
@@ -84,10 +87,11 @@ function verdictOf(at: number): JsonVerdict {
   return at === UNCLEAR ? "unclear" : "other";
 }
 
+/** Space that is no line's end. */
 function skipSpace(bytes: Uint8Array, from: number): number {
   let at = from;
   while (at < bytes.length && SPACE[bytes[at]!] === 1) at++;
-  return at;
+  return bytes[at] === NEWLINE ? UNCLEAR : at;
 }
 
 /** A key, its colon, and the space around that. */
@@ -96,6 +100,7 @@ function skipKey(bytes: Uint8Array, from: number): number {
   const end = skipString(bytes, from + 1);
   if (end < 0) return end;
   const colon = skipSpace(bytes, end);
+  if (colon < 0) return colon;
   return bytes[colon] === COLON ? skipSpace(bytes, colon + 1) : WRONG;
 }
 
@@ -103,7 +108,7 @@ function skipKey(bytes: Uint8Array, from: number): number {
 function skipString(bytes: Uint8Array, from: number): number {
   let at = from;
   for (;;) {
-    while (at < bytes.length && PLAIN[bytes[at]!] === 1) at++;
+    at = skipPlain(bytes, at);
     const byte = bytes[at];
     if (byte === QUOTE) return at + 1;
     if (byte === undefined) return WRONG;
@@ -120,6 +125,24 @@ function skipString(bytes: Uint8Array, from: number): number {
       at += 2;
     }
   }
+}
+
+/** Most of what there is of a message: looked at by four. */
+function skipPlain(bytes: Uint8Array, from: number): number {
+  let at = from;
+  const lastFour = bytes.length - 4;
+  while (
+    at <= lastFour &&
+    (PLAIN[bytes[at]!]! &
+      PLAIN[bytes[at + 1]!]! &
+      PLAIN[bytes[at + 2]!]! &
+      PLAIN[bytes[at + 3]!]!) ===
+      1
+  ) {
+    at += 4;
+  }
+  while (at < bytes.length && PLAIN[bytes[at]!] === 1) at++;
+  return at;
 }
 
 /** A number, or a literal name. */

@@ -11,10 +11,13 @@ export type PayloadFormat = "raw" | "annotated";
 
 /** A payload as JSON text, and how it came to be that. */
 export interface Payload {
-  /** Bytes that are JSON as they are, but for the newlines between their tokens; or a text. */
+  /** On one line. */
   readonly json: Uint8Array | string;
   readonly encoding: "" | "text" | "base64" | "empty";
 }
+
+const NEWLINE = 0x0a;
+const SPACE = 0x20;
 
 const EMPTY: Payload = { json: "null", encoding: "empty" };
 
@@ -28,7 +31,9 @@ export function carryPayload(data: Uint8Array): Payload {
   if (verdict === "json") return { json: data, encoding: "" };
   const text = decode(data);
   if (text === undefined) return { json: `"${base64(data)}"`, encoding: "base64" };
-  if (verdict === "unclear" && parseJson(text) !== NOT_JSON) return { json: data, encoding: "" };
+  if (verdict === "unclear" && parseJson(text) !== NOT_JSON) {
+    return { json: onOneLine(data), encoding: "" };
+  }
   return { json: JSON.stringify(text), encoding: "text" };
 }
 
@@ -51,6 +56,12 @@ export function annotatePayload({ data, subject }: SourceMessage, timestampMs: n
   const body = text.replaceAll("\n", " ").trim().slice(1, -1);
   const fields = body.trim() === "" ? added : [body, ...added];
   return { json: `{${fields.join(",")}}`, encoding: "" };
+}
+
+/** JSON strings hold no raw newline, so each one stands between tokens, where a space means the same. */
+function onOneLine(json: Uint8Array): Uint8Array {
+  if (!json.includes(NEWLINE)) return json;
+  return json.map((byte) => (byte === NEWLINE ? SPACE : byte));
 }
 
 const NOT_JSON = Symbol("not JSON");

@@ -76,16 +76,13 @@ describe("ByteWriter", () => {
     expect(decoder.decode(writer.take())).toBe("kept");
   });
 
-  test("replaces bytes only where it is told to", () => {
+  test("gives a copy of what was written since", () => {
     const writer = new ByteWriter();
     writer.begin(10);
-    writer.text("a.b");
-    const before = writer.take();
-    writer.begin(10);
-    writer.text("c.d.e");
-    writer.replace(2, 0x2e, 0x2d);
-    expect(decoder.decode(writer.take())).toBe("c.d-e");
-    expect(decoder.decode(before)).toBe("a.b");
+    writer.text("ab");
+    const { length } = writer;
+    writer.text("cd");
+    expect(decoder.decode(writer.since(length))).toBe("cd");
   });
 
   test.each([

@@ -9,12 +9,22 @@ export function messageOf(sequence: number, subject = "a", length = 0): Envelope
   return encoder.encode({ subject, data }, { origin: "o", sequence }, 1_732_300_000_000);
 }
 
-/** How many of so many messages are still in memory, when all are done with what `use` does. */
-export async function countKept(count: number, use: (message: Envelope) => void): Promise<number> {
-  const references: WeakRef<Envelope>[] = [];
+/** So long that memory is not shared with other messages. */
+const ALONE = 10_000;
+
+/**
+ * How many of so many messages, or of what is looked at of each, are still in memory when all are
+ * done with what `use` does.
+ */
+export async function countKept(
+  count: number,
+  use: (message: Envelope) => void,
+  look: (message: Envelope) => object = (message) => message,
+): Promise<number> {
+  const references: WeakRef<object>[] = [];
   for (let n = 1; n <= count; n++) {
-    const message = messageOf(n);
-    references.push(new WeakRef(message));
+    const message = messageOf(n, "a", ALONE);
+    references.push(new WeakRef(look(message)));
     use(message);
   }
   // What a WeakRef was made of is kept until the present turn is over.

@@ -56,7 +56,7 @@ describe("Queue", () => {
 
 describe("Queue lets go", () => {
   test("of what it gave out, though most is still there", async () => {
-    const bench = new QueueBench({ maxQueueMessages: 1000, maxQueueBytes: 1_000_000 });
+    const bench = new QueueBench({ maxQueueMessages: 1000, maxQueueBytes: 100_000_000 });
     let given = 0;
     const kept = await countKept(1000, (message) => {
       bench.push(message, "disconnect");
