@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server } from "node:http";
-import type { Socket } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { type HttpBindings, serve, upgradeWebSocket } from "@hono/node-server";
+import { createAdaptorServer, type HttpBindings, upgradeWebSocket } from "@hono/node-server";
 import type { WebSocketServer as RawServer, WebSocket as RawWebSocket } from "ws";
 import type { ClientSocket, SendResult } from "../core/socket.ts";
 import type { TextFrame } from "../core/text-frame.ts";
@@ -17,6 +17,11 @@ import { WebSocket, WebSocketServer } from "./ws.ts";
 const MAX_HEADER_BYTES = 16 * 1024;
 /** So long may a request's headers take; then the connection is closed with 408. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+/**
+ * So many connections may wait to be accepted, as far as the kernel allows it (`somaxconn`): those of
+ * a crowd that finds no room here try again after one second, then three.
+ */
+const BACKLOG = 4096;
 
 /** Node: the frames of a flush are built once, and the same buffer is written to each socket. */
 export function createNodeRuntime(limits: SocketLimits): Runtime {
@@ -162,27 +167,24 @@ class NodeSocket implements ClientSocket {
 
 function listen({ host, port, fetch }: ListenOptions, sockets: RawServer): Promise<Listener> {
   return new Promise((resolve, reject) => {
-    const server = serve(
-      {
-        hostname: host,
-        port,
-        fetch: (request, env) => fetch(request, env as never),
-        websocket: { server: sockets as never },
-        serverOptions: {
-          maxHeaderSize: MAX_HEADER_BYTES,
-          headersTimeout: HANDSHAKE_TIMEOUT_MS,
-          connectionsCheckingInterval: 1000,
-          ...ONLY_WEBSOCKET,
-        },
+    const server = createAdaptorServer({
+      fetch: (request, env) => fetch(request, env as never),
+      websocket: { server: sockets as never },
+      serverOptions: {
+        maxHeaderSize: MAX_HEADER_BYTES,
+        headersTimeout: HANDSHAKE_TIMEOUT_MS,
+        connectionsCheckingInterval: 1000,
+        ...ONLY_WEBSOCKET,
       },
-      (address) => {
-        server.off("error", refuse);
-        resolve({ port: address.port, stop: () => stop(server) });
-      },
-    ) as Server;
+    }) as Server;
     const refuse = (cause: Error): void => reject(cannotListen(host, port, cause));
     server.once("error", refuse);
     tidyUpgrades(server);
+    server.listen({ host, port, backlog: BACKLOG }, () => {
+      server.off("error", refuse);
+      const address = server.address() as AddressInfo;
+      resolve({ port: address.port, stop: () => stop(server) });
+    });
   });
 }
 
