@@ -32,13 +32,13 @@ export class Liveness {
 
   /** Pings when that is due. Returns `false` when the peer has been silent for too long. */
   check(nowMs: number): boolean {
-    const { ping, mute } = this.#socket;
+    const socket = this.#socket;
     // Without a ping of ours nobody owes us a pong: there the runtime ends dead connections.
-    if (ping === undefined) return true;
-    if (!mute && nowMs - this.#lastHeardMs > this.#limits.readTimeoutMs) return false;
+    if (socket.ping === undefined) return true;
+    if (!socket.mute && nowMs - this.#lastHeardMs > this.#limits.readTimeoutMs) return false;
     if (nowMs - this.#lastPingMs >= this.#limits.pingIntervalMs) {
       this.#lastPingMs = nowMs;
-      ping();
+      socket.ping();
     }
     return true;
   }

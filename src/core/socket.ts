@@ -46,7 +46,7 @@ export interface ClientSocket {
   /** Ends `join`; what was written to the topic before still goes out. */
   leave(topic: string): void;
   /** Sends a ping (RFC 6455 §5.5.2). Absent where the runtime itself sees to it that dead peers are closed. */
-  readonly ping?: () => void;
+  ping?(): void;
   /** Whether nothing is ever heard of the peer, not even a pong, as with server-sent events. */
   readonly mute?: boolean;
   /** Sends a close frame behind what is buffered. */

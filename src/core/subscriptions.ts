@@ -11,6 +11,8 @@ interface SubscriptionsParts {
   readonly meter: Meter;
 }
 
+const NONE: readonly Subscription[] = [];
+
 /**
  * The subscriptions of one client that are in effect. The first that wants a message decides what
  * becomes of it: whether it comes at once or at a rate, and what happens where there is no room.
@@ -19,9 +21,9 @@ export class Subscriptions implements Iterable<Subscription> {
   readonly #parts: SubscriptionsParts;
   readonly #release: (envelope: Envelope, policy: Policy) => void;
   /** By what the client calls them, in the order in which they began. */
-  readonly #all = new Map<string, Subscription>();
-  /** Of those that are slowed down. */
-  readonly #pacers = new Map<Subscription, Pacer>();
+  #all: readonly Subscription[] = NONE;
+  /** Of those that are slowed down; most clients have none, and there may be very many of them. */
+  #pacers: Map<Subscription, Pacer> | undefined;
 
   /** @param release takes a message that is due. */
   constructor(parts: SubscriptionsParts, release: (envelope: Envelope, policy: Policy) => void) {
@@ -31,18 +33,19 @@ export class Subscriptions implements Iterable<Subscription> {
 
   /** Whether some are slowed down. */
   get anyPaced(): boolean {
-    return this.#pacers.size > 0;
+    return this.#pacers !== undefined;
   }
 
   /** What they hold back. */
   get bytes(): number {
+    if (this.#pacers === undefined) return 0;
     let bytes = 0;
     for (const pacer of this.#pacers.values()) bytes += pacer.bytes;
     return bytes;
   }
 
   get(id: string): Subscription | undefined {
-    return this.#all.get(id);
+    return this.#all.find((subscription) => subscription.id === id);
   }
 
   [Symbol.iterator](): Iterator<Subscription> {
@@ -50,21 +53,23 @@ export class Subscriptions implements Iterable<Subscription> {
   }
 
   add(subscription: Subscription): void {
-    this.#all.set(subscription.id, subscription);
+    this.#all = [...this.#all, subscription];
     const { maxRate, policy } = subscription;
     if (maxRate === undefined) return;
     const { limits, clock, meter } = this.#parts;
     const pacer = new Pacer(maxRate, limits, clock, meter, (envelopes) => {
       for (const envelope of envelopes) this.#release(envelope, policy);
     });
+    this.#pacers ??= new Map();
     this.#pacers.set(subscription, pacer);
   }
 
   /** Ends a subscription; what it holds back goes to another one that wants it. */
   remove(subscription: Subscription): void {
-    this.#all.delete(subscription.id);
-    const held = this.#pacers.get(subscription)?.take() ?? [];
-    this.#pacers.delete(subscription);
+    this.#all = this.#all.filter((other) => other !== subscription);
+    const held = this.#pacers?.get(subscription)?.take() ?? [];
+    this.#pacers?.delete(subscription);
+    if (this.#pacers?.size === 0) this.#pacers = undefined;
     for (const envelope of held) {
       if (this.#firstThatWants(envelope) !== undefined) this.take(envelope);
       else this.#parts.meter.dropped.abandoned++;
@@ -73,33 +78,25 @@ export class Subscriptions implements Iterable<Subscription> {
 
   /** Takes a message, which one of them wants. */
   take(envelope: Envelope): void {
-    const first = this.#all.size === 1 ? this.#only() : this.#firstThatWants(envelope);
-    const pacer = first && this.#pacers.get(first);
+    const first = this.#all.length === 1 ? this.#all[0] : this.#firstThatWants(envelope);
+    const pacer = first && this.#pacers?.get(first);
     if (pacer !== undefined) pacer.add(envelope);
     else this.#release(envelope, first?.policy ?? "disconnect");
   }
 
   /** Releases what is held back, due or not. */
   open(): void {
-    for (const pacer of this.#pacers.values()) pacer.open();
+    for (const pacer of this.#pacers?.values() ?? []) pacer.open();
   }
 
   /** Holds nothing back any more; what was counts as dropped. */
   clear(reason: DropReason): void {
-    const pacers = [...this.#pacers.values()];
-    this.#pacers.clear();
+    const pacers = [...(this.#pacers?.values() ?? [])];
+    this.#pacers = undefined;
     for (const pacer of pacers) this.#parts.meter.dropped[reason] += pacer.take().length;
   }
 
-  #only(): Subscription | undefined {
-    const [only] = this.#all.values();
-    return only;
-  }
-
   #firstThatWants({ subject }: Envelope): Subscription | undefined {
-    for (const subscription of this.#all.values()) {
-      if (subscription.wants(subject)) return subscription;
-    }
-    return undefined;
+    return this.#all.find((subscription) => subscription.wants(subject));
   }
 }

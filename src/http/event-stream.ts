@@ -118,7 +118,9 @@ class EventStream implements ClientSocket {
     if (members?.size === 0) this.#topics.delete(topic);
   }
 
-  readonly ping = (): void => void this.writeBytes(HEARTBEAT);
+  ping(): void {
+    this.writeBytes(HEARTBEAT);
+  }
 
   /** The code and the reason stand in the event `disconnect`; HTTP has no place for them. */
   close(): void {

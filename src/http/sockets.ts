@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import type { WSContext, WSEvents } from "hono/ws";
+import type { WSContext, WSEvents, WSMessageReceive } from "hono/ws";
 import type { ClientSocket, CloseCause, Fanout } from "../core/socket.ts";
 
 /** What happens on one connection. None of these may throw or take long. */
@@ -32,24 +32,33 @@ export interface SocketRuntime extends Fanout {
 }
 
 /**
- * The events as Hono's WebSocket helper wants them. The context is not kept: Bun makes a new one
- * per event, and only `raw` is the socket itself.
+ * The events as Hono's WebSocket helper wants them; methods rather than closures, as there is one of
+ * these for each connection. The context is not kept: Bun makes a new one per event, and only `raw` is
+ * the socket itself.
  */
-export function honoEvents<Raw>(
-  events: ConnectionEvents,
-  adopt: (raw: Raw) => ClientSocket,
-): Required<WSEvents<Raw>> {
-  return {
-    onOpen: (_event, context: WSContext<Raw>) => {
-      if (context.raw !== undefined) events.open(adopt(context.raw));
-    },
-    onMessage: ({ data }) => {
-      if (typeof data === "string") events.message(data);
-      // Each adapter asks its runtime for array buffers, so a Blob never comes.
-      else if (!(data instanceof Blob)) events.message(new Uint8Array(data));
-    },
-    onClose: ({ code }) => events.closed(code),
-    // A close follows every error; the adapters tell what it means where the runtime says more.
-    onError: () => {},
-  };
+export abstract class HonoListeners<Raw> implements WSEvents<Raw> {
+  protected readonly events: ConnectionEvents;
+
+  constructor(events: ConnectionEvents) {
+    this.events = events;
+  }
+
+  protected abstract adopt(raw: Raw): ClientSocket;
+
+  onOpen(_event: Event, { raw }: WSContext<Raw>): void {
+    if (raw !== undefined) this.events.open(this.adopt(raw));
+  }
+
+  onMessage({ data }: MessageEvent<WSMessageReceive>): void {
+    if (typeof data === "string") this.events.message(data);
+    // Each adapter asks its runtime for array buffers, so a Blob never comes.
+    else if (!(data instanceof Blob)) this.events.message(new Uint8Array(data));
+  }
+
+  onClose({ code }: CloseEvent): void {
+    this.events.closed(code);
+  }
+
+  /** A close follows every error; the adapters tell what it means where the runtime says more. */
+  onError(): void {}
 }

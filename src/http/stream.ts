@@ -5,6 +5,7 @@ import type { Broadcaster } from "../core/broadcaster.ts";
 import type { Conversation } from "../core/conversation.ts";
 import { type Dialect, PLAIN, SSE, V1 } from "../core/dialect.ts";
 import type { Meter } from "../core/meter.ts";
+import type { ClientSocket } from "../core/socket.ts";
 import type { SubscriptionRequest } from "../core/subscription.ts";
 import type { EventStreams } from "./event-stream.ts";
 import { handshakeFault } from "./handshake.ts";
@@ -58,14 +59,14 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
       // A client that can subscribe gets nothing until it does.
       const request = protocol === undefined ? asked : undefined;
       const dialect = protocol === undefined ? PLAIN : V1;
-      return await sockets.upgrade(c, connection(broadcaster, dialect, request), protocol);
+      return await sockets.upgrade(c, new Connection(broadcaster, dialect, request), protocol);
     })
     .get(eventsPath(options.path), counted, onlyGet, welcome, query, (c) => {
       const { after, ...asked } = requestOf(c.req.valid("query"));
       // A browser that reconnects sends what it saw last, which the query can't know.
       const lastSeen = c.req.header("last-event-id") || after;
       const request = { ...asked, after: lastSeen };
-      return eventStreams.open(c, connection(broadcaster, SSE, request), sockets);
+      return eventStreams.open(c, new Connection(broadcaster, SSE, request), sockets);
     });
 }
 
@@ -92,24 +93,40 @@ function requestOf(query: z.output<typeof streamQuery>): SubscriptionRequest {
 }
 
 /** One connection's way into the core. */
-function connection(
-  broadcaster: Broadcaster,
-  dialect: Dialect,
-  request: SubscriptionRequest | undefined,
-): ConnectionEvents {
-  let conversation: Conversation | undefined;
-  // Bun tells of a close inside of `accept`, when that closes at once.
-  let early: Parameters<ConnectionEvents["closed"]> | undefined;
-  return {
-    open(socket) {
-      conversation = broadcaster.accept(socket, dialect, request);
-      if (early !== undefined) conversation.client.closed(...early);
-    },
-    message: (data) => conversation?.receive(data),
-    alive: () => conversation?.client.heard(),
-    closed(...end) {
-      if (conversation === undefined) early = end;
-      else conversation.client.closed(...end);
-    },
-  };
+class Connection implements ConnectionEvents {
+  readonly #broadcaster: Broadcaster;
+  readonly #dialect: Dialect;
+  #request: SubscriptionRequest | undefined;
+  #conversation: Conversation | undefined;
+  /** Bun tells of a close inside of `accept`, when that closes at once. */
+  #early: Parameters<ConnectionEvents["closed"]> | undefined;
+
+  constructor(
+    broadcaster: Broadcaster,
+    dialect: Dialect,
+    request: SubscriptionRequest | undefined,
+  ) {
+    this.#broadcaster = broadcaster;
+    this.#dialect = dialect;
+    this.#request = request;
+  }
+
+  open(socket: ClientSocket): void {
+    this.#conversation = this.#broadcaster.accept(socket, this.#dialect, this.#request);
+    this.#request = undefined;
+    if (this.#early !== undefined) this.#conversation.client.closed(...this.#early);
+  }
+
+  message(data: string | Uint8Array): void {
+    this.#conversation?.receive(data);
+  }
+
+  alive(): void {
+    this.#conversation?.client.heard();
+  }
+
+  closed(...end: Parameters<ConnectionEvents["closed"]>): void {
+    if (this.#conversation === undefined) this.#early = end;
+    else this.#conversation.client.closed(...end);
+  }
 }

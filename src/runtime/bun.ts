@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { createWSMessageEvent, defineWebSocketHelper, WSContext, type WSEvents } from "hono/ws";
 import type { ClientSocket, SendResult } from "../core/socket.ts";
 import type { TextFrame } from "../core/text-frame.ts";
-import { honoEvents, type SocketRuntime } from "../http/sockets.ts";
+import { type ConnectionEvents, HonoListeners, type SocketRuntime } from "../http/sockets.ts";
 import { cannotListen, cannotUpgrade } from "./faults.ts";
 import { framedLength } from "./frame.ts";
 import type { Runtime, SocketLimits } from "./runtime.ts";
@@ -13,15 +13,29 @@ import type { Runtime, SocketLimits } from "./runtime.ts";
  * Hono's own Bun adapter puts there, so that its upgrades work under our handler and ours under its.
  */
 interface SocketData {
-  readonly events: WSEvents<BunWebSocket> & {
-    readonly protocol?: string;
-    readonly onAlive?: () => void;
-    readonly onFrameTooBig?: () => void;
-  };
+  readonly events: WSEvents<BunWebSocket> &
+    Partial<Pick<BunListeners, "onAlive" | "onFrameTooBig">>;
   readonly url: URL;
   readonly protocol: string;
   /** Our own handler serves this socket, so pongs are heard. */
   hearsPongs?: boolean;
+}
+
+class Upgraded implements SocketData {
+  readonly events: WSEvents<BunWebSocket>;
+  readonly protocol = "";
+  hearsPongs = false;
+  readonly #url: string;
+
+  constructor(events: WSEvents<BunWebSocket>, url: string) {
+    this.events = events;
+    this.#url = url;
+  }
+
+  /** Nobody here reads it, and a URL weighs more than all the rest. */
+  get url(): URL {
+    return new URL(this.#url);
+  }
 }
 
 type BunWebSocket = ServerWebSocket<SocketData>;
@@ -47,24 +61,16 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
     }
     servers.add(found);
     const upgraded = found.upgrade(c.req.raw, {
-      data: { events, url: new URL(c.req.url), protocol: "" },
+      data: new Upgraded(events, c.req.url),
       // Left to itself, Bun accepts the first subprotocol that the client offers.
-      headers: {
-        "Sec-WebSocket-Protocol": (events as SocketData["events"]).protocol ?? "",
-      },
+      headers: { "Sec-WebSocket-Protocol": (events as BunListeners).protocol },
     });
     return upgraded ? new Response(null) : undefined;
   });
 
   const sockets: SocketRuntime = {
     async upgrade(c, events, protocol) {
-      const listeners = {
-        ...honoEvents<BunWebSocket>(events, (raw) => adoptBunSocket(raw, prefix)),
-        ...(protocol !== undefined && { protocol }),
-        onAlive: () => events.alive(),
-        onFrameTooBig: () => events.closed(1009, "frame_too_big"),
-      };
-      return await upgradeWebSocket(c, listeners);
+      return await upgradeWebSocket(c, new BunListeners(events, prefix, protocol ?? ""));
     },
     addressOf: (c) => serverOf(c)?.requestIP?.(c.req.raw)?.address ?? "unknown",
     write(topic, frames) {
@@ -155,6 +161,8 @@ function createHandler({ maxFrameBytes, compression }: SocketLimits): WebSocketH
 }
 
 function contextOf(ws: BunWebSocket): WSContext<BunWebSocket> {
+  // Our own listeners look at nothing else, and a context is dear.
+  if (ws.data instanceof Upgraded) return { raw: ws } as never;
   return new WSContext({
     send: (data, { compress }) => void ws.send(data, compress),
     close: (code, reason) => ws.close(code, reason),
@@ -165,26 +173,77 @@ function contextOf(ws: BunWebSocket): WSContext<BunWebSocket> {
   });
 }
 
-function adoptBunSocket(ws: BunWebSocket, prefix: string): ClientSocket {
-  return {
-    remoteAddress: ws.remoteAddress,
-    // Whether it does is between Bun and its peer: frames are handed over uncompressed.
-    compresses: false,
-    write(frames: readonly TextFrame[]): SendResult {
-      if (ws.readyState !== WebSocket.OPEN) return "refused";
-      ws.cork(() => {
-        for (const { text } of frames) ws.sendText(text);
-      });
-      return ws.getBufferedAmount() === 0 ? "sent" : "buffered";
-    },
-    bufferedBytes: () => ws.getBufferedAmount(),
-    join: (topic) => void ws.subscribe(prefix + topic),
-    leave: (topic) => {
-      if (ws.readyState === WebSocket.OPEN) ws.unsubscribe(prefix + topic);
-    },
-    // Under a host's own handler no pong reaches us; there Bun's `idleTimeout` ends dead connections.
-    ...(ws.data.hearsPongs && { ping: () => void ws.ping() }),
-    close: (code, reason) => ws.close(code, reason),
-    terminate: () => ws.terminate(),
-  };
+class BunListeners extends HonoListeners<BunWebSocket> {
+  /** The one that is chosen; none when empty. */
+  readonly protocol: string;
+  readonly #prefix: string;
+
+  constructor(events: ConnectionEvents, prefix: string, protocol: string) {
+    super(events);
+    this.#prefix = prefix;
+    this.protocol = protocol;
+  }
+
+  onAlive(): void {
+    this.events.alive();
+  }
+
+  onFrameTooBig(): void {
+    this.events.closed(1009, "frame_too_big");
+  }
+
+  protected adopt(raw: BunWebSocket): ClientSocket {
+    const Socket = raw.data.hearsPongs === true ? PingedBunSocket : BunSocket;
+    return new Socket(raw, this.#prefix);
+  }
+}
+
+class BunSocket implements ClientSocket {
+  readonly remoteAddress: string;
+  /** Whether it does is between Bun and its peer: frames are handed over uncompressed. */
+  readonly compresses = false;
+  protected readonly ws: BunWebSocket;
+  readonly #prefix: string;
+
+  constructor(ws: BunWebSocket, prefix: string) {
+    this.ws = ws;
+    this.#prefix = prefix;
+    this.remoteAddress = ws.remoteAddress;
+  }
+
+  write(frames: readonly TextFrame[]): SendResult {
+    const { ws } = this;
+    if (ws.readyState !== WebSocket.OPEN) return "refused";
+    ws.cork(() => {
+      for (const { text } of frames) ws.sendText(text);
+    });
+    return ws.getBufferedAmount() === 0 ? "sent" : "buffered";
+  }
+
+  bufferedBytes(): number {
+    return this.ws.getBufferedAmount();
+  }
+
+  join(topic: string): void {
+    this.ws.subscribe(this.#prefix + topic);
+  }
+
+  leave(topic: string): void {
+    if (this.ws.readyState === WebSocket.OPEN) this.ws.unsubscribe(this.#prefix + topic);
+  }
+
+  close(code: number, reason: string): void {
+    this.ws.close(code, reason);
+  }
+
+  terminate(): void {
+    this.ws.terminate();
+  }
+}
+
+/** Under a host's own handler no pong reaches us; there Bun's `idleTimeout` ends dead connections. */
+class PingedBunSocket extends BunSocket {
+  ping(): void {
+    this.ws.ping();
+  }
 }

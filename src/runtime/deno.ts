@@ -2,7 +2,7 @@ import type { Context } from "hono";
 import { defineWebSocketHelper } from "hono/ws";
 import type { ClientSocket, SendResult } from "../core/socket.ts";
 import type { TextFrame } from "../core/text-frame.ts";
-import { honoEvents, type SocketRuntime } from "../http/sockets.ts";
+import { type ConnectionEvents, HonoListeners, type SocketRuntime } from "../http/sockets.ts";
 import { cannotListen } from "./faults.ts";
 import type { Runtime, SocketLimits } from "./runtime.ts";
 import { Topics } from "./topics.ts";
@@ -57,11 +57,7 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
         };
         return response;
       });
-      const address = addressOf(c);
-      return await upgradeWebSocket(
-        c,
-        honoEvents<WebSocket>(events, (raw) => adoptDenoSocket(raw, address, topics)),
-      );
+      return await upgradeWebSocket(c, new DenoListeners(events, addressOf(c), topics));
     },
     addressOf,
     write(topic, frames) {
@@ -110,25 +106,56 @@ function addressOf(c: Context): string {
   return remote?.hostname ?? "unknown";
 }
 
-function adoptDenoSocket(
-  socket: WebSocket,
-  remoteAddress: string,
-  topics: Topics<WebSocket>,
-): ClientSocket {
-  return {
-    remoteAddress,
-    // Deno's sockets never compress.
-    compresses: false,
-    write: (frames) => sendEach(socket, frames),
-    bufferedBytes: () => socket.bufferedAmount,
-    join: (topic) => topics.join(topic, socket),
-    leave: (topic) => topics.leave(topic, socket),
-    close(code, reason) {
-      // After the peer is gone, Deno has nothing to close and says so by throwing.
-      if (socket.readyState === WebSocket.OPEN) socket.close(code, reason);
-    },
-    terminate: () => {},
-  };
+class DenoListeners extends HonoListeners<WebSocket> {
+  readonly #address: string;
+  readonly #topics: Topics<WebSocket>;
+
+  constructor(events: ConnectionEvents, address: string, topics: Topics<WebSocket>) {
+    super(events);
+    this.#address = address;
+    this.#topics = topics;
+  }
+
+  protected adopt(raw: WebSocket): ClientSocket {
+    return new DenoSocket(raw, this.#address, this.#topics);
+  }
+}
+
+class DenoSocket implements ClientSocket {
+  readonly remoteAddress: string;
+  /** Deno's sockets never compress. */
+  readonly compresses = false;
+  readonly #socket: WebSocket;
+  readonly #topics: Topics<WebSocket>;
+
+  constructor(socket: WebSocket, remoteAddress: string, topics: Topics<WebSocket>) {
+    this.#socket = socket;
+    this.remoteAddress = remoteAddress;
+    this.#topics = topics;
+  }
+
+  write(frames: readonly TextFrame[]): SendResult {
+    return sendEach(this.#socket, frames);
+  }
+
+  bufferedBytes(): number {
+    return this.#socket.bufferedAmount;
+  }
+
+  join(topic: string): void {
+    this.#topics.join(topic, this.#socket);
+  }
+
+  leave(topic: string): void {
+    this.#topics.leave(topic, this.#socket);
+  }
+
+  close(code: number, reason: string): void {
+    // After the peer is gone, Deno has nothing to close and says so by throwing.
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.close(code, reason);
+  }
+
+  terminate(): void {}
 }
 
 function sendEach(socket: WebSocket, frames: readonly TextFrame[]): SendResult {

@@ -2,7 +2,7 @@ import type { IncomingMessage, Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createAdaptorServer, type HttpBindings, upgradeWebSocket } from "@hono/node-server";
-import type { WebSocketServer as RawServer, WebSocket as RawWebSocket } from "ws";
+import type { RawData, WebSocketServer as RawServer, WebSocket as RawWebSocket } from "ws";
 import type { ClientSocket, SendResult } from "../core/socket.ts";
 import type { TextFrame } from "../core/text-frame.ts";
 import { type ConnectionEvents, PROTOCOLS, type SocketRuntime } from "../http/sockets.ts";
@@ -82,16 +82,36 @@ export function createNodeRuntime(limits: SocketLimits): Runtime {
  */
 function listenAlone(ws: RawWebSocket, events: ConnectionEvents): void {
   for (const event of ["message", "close", "error"]) ws.removeAllListeners(event);
-  ws.on("message", (data: Buffer, isBinary) => {
-    events.message(isBinary ? data : data.toString());
-  });
-  ws.on("ping", () => events.alive());
-  ws.on("pong", () => events.alive());
-  ws.on("close", (code) => events.closed(code));
-  ws.on("error", (error: NodeJS.ErrnoException) => {
-    // ws has sent 1009 itself. A close follows every other error.
-    if (error.code === "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH") events.closed(1009, "frame_too_big");
-  });
+  (ws as HeardWebSocket)[EVENTS] = events;
+  ws.on("message", onMessage);
+  ws.on("ping", onAlive);
+  ws.on("pong", onAlive);
+  ws.on("close", onClose);
+  ws.on("error", onError);
+}
+
+const EVENTS = Symbol("what happens on the connection");
+type HeardWebSocket = RawWebSocket & { [EVENTS]: ConnectionEvents };
+
+// One of each serves all sockets: ws calls a listener on the socket.
+
+function onMessage(this: RawWebSocket, data: RawData, isBinary: boolean): void {
+  const bytes = data as Buffer;
+  (this as HeardWebSocket)[EVENTS].message(isBinary ? bytes : bytes.toString());
+}
+
+function onAlive(this: RawWebSocket): void {
+  (this as HeardWebSocket)[EVENTS].alive();
+}
+
+function onClose(this: RawWebSocket, code: number): void {
+  (this as HeardWebSocket)[EVENTS].closed(code);
+}
+
+function onError(this: RawWebSocket, error: NodeJS.ErrnoException): void {
+  // ws has sent 1009 itself. A close follows every other error.
+  if (error.code !== "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH") return;
+  (this as HeardWebSocket)[EVENTS].closed(1009, "frame_too_big");
 }
 
 function createSocketServer(limits: SocketLimits): RawServer {
@@ -152,9 +172,9 @@ class NodeSocket implements ClientSocket {
     this.#topics.leave(topic, this);
   }
 
-  readonly ping = (): void => {
+  ping(): void {
     if (this.#ws.readyState === WebSocket.OPEN) this.#ws.ping();
-  };
+  }
 
   close(code: number, reason: string): void {
     this.#ws.close(code, reason);
