@@ -41,7 +41,7 @@ export class Subscribing {
   readonly #options: SubscribingOptions;
   readonly #parts: SubscribingParts;
   /** What each client has asked for, in effect or not yet. */
-  readonly #requests = new Map<Client, Map<string, SubscriptionRequest>>();
+  readonly #requests = new Map<Client, readonly SubscriptionRequest[]>();
 
   constructor(options: SubscribingOptions, parts: SubscribingParts) {
     this.#options = options;
@@ -54,14 +54,13 @@ export class Subscribing {
    * @returns why it is refused, or `undefined`.
    */
   subscribe(client: Client, request: SubscriptionRequest): Refusal | undefined {
-    const requests = this.#requests.get(client) ?? new Map<string, SubscriptionRequest>();
+    const requests = this.#requestsOf(client);
     const refusal = this.#refusalOf(request, requests);
     if (refusal !== undefined) return refusal;
-    requests.set(request.id, request);
-    this.#requests.set(client, requests);
+    this.#requests.set(client, [...requests, request]);
     let begun = false;
     const begin = (refusal?: string): void => {
-      if (begun || client.isOver || requests.get(request.id) !== request) return;
+      if (begun || client.isOver || !this.#requestsOf(client).includes(request)) return;
       begun = true;
       if (refusal === undefined) this.#begin(client, request);
       else this.#giveUp(client, request, refusal);
@@ -74,13 +73,11 @@ export class Subscribing {
 
   /** Ends a subscription. @returns why that is refused, or `undefined`. */
   unsubscribe(client: Client, id: string): Refusal | undefined {
-    const requests = this.#requests.get(client);
-    const request = requests?.get(id);
+    const request = this.#requestsOf(client).find((request) => request.id === id);
     if (request === undefined) {
       return { code: "unknown_subscription", message: `there is no subscription "${id}"` };
     }
-    requests?.delete(id);
-    this.#parts.demand.release(request.subjects);
+    this.#withdraw(client, request);
     const subscription = client.subscriptions.get(id);
     if (subscription !== undefined) {
       const others = [...client.subscriptions].filter((other) => other !== subscription);
@@ -92,7 +89,7 @@ export class Subscribing {
 
   /** A client is gone, and wants nothing more. */
   forget(client: Client): void {
-    for (const { subjects } of this.#requests.get(client)?.values() ?? []) {
+    for (const { subjects } of this.#requestsOf(client)) {
       this.#parts.demand.release(subjects);
     }
     this.#requests.delete(client);
@@ -100,13 +97,13 @@ export class Subscribing {
 
   #refusalOf(
     { id, subjects }: SubscriptionRequest,
-    requests: ReadonlyMap<string, SubscriptionRequest>,
+    requests: readonly SubscriptionRequest[],
   ): Refusal | undefined {
-    if (requests.has(id)) {
+    if (requests.some((request) => request.id === id)) {
       return { code: "duplicate_subscription", message: `there is a subscription "${id}" already` };
     }
     const { maxSubscriptions } = this.#options;
-    if (requests.size >= maxSubscriptions) {
+    if (requests.length >= maxSubscriptions) {
       return { code: "too_many_subscriptions", message: `a client may have ${maxSubscriptions}` };
     }
     const hidden = firstHidden(this.#options.subjects, subjects);
@@ -115,11 +112,21 @@ export class Subscribing {
   }
 
   /** NATS does not let the gateway have what a client asked for. */
-  #giveUp(client: Client, { id, subjects }: SubscriptionRequest, refusal: string): void {
-    this.#requests.get(client)?.delete(id);
-    this.#parts.demand.release(subjects);
+  #giveUp(client: Client, request: SubscriptionRequest, refusal: string): void {
+    this.#withdraw(client, request);
+    const { id } = request;
     const error = { code: "forbidden", message: `NATS says: ${refusal}`, retryable: true } as const;
     client.tell({ type: "error", id, error });
+  }
+
+  #requestsOf(client: Client): readonly SubscriptionRequest[] {
+    return this.#requests.get(client) ?? [];
+  }
+
+  #withdraw(client: Client, request: SubscriptionRequest): void {
+    const others = this.#requestsOf(client).filter((other) => other !== request);
+    this.#requests.set(client, others);
+    this.#parts.demand.release(request.subjects);
   }
 
   #begin(client: Client, request: SubscriptionRequest): void {
