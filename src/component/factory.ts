@@ -1,6 +1,7 @@
 import type { Config } from "../config/config.ts";
 import { componentSchema } from "../config/describe.ts";
 import { parseJson } from "../config/json-text.ts";
+import { keyTable } from "../config/key-table.ts";
 import { parseConfig } from "../config/parse.ts";
 import { configError } from "../config/problem.ts";
 import type { Clock } from "../core/clock.ts";
@@ -11,10 +12,14 @@ import type { Engine } from "./engine.ts";
 import { DESCRIPTION, Output } from "./output.ts";
 import type { Registry } from "./registry.ts";
 
-export { defaultConfig } from "../config/parse.ts";
-
 /** What StreamKit's flow files call this component. */
 export const FACTORY_NAME = "websocket";
+
+/** The defaults as a file would say them: `createOutput` takes it, whole or changed. */
+export function defaultConfig(): Record<string, unknown> {
+  const set = keyTable().filter((entry) => entry.default !== undefined);
+  return Object.fromEntries(set.map((entry) => [entry.key, structuredClone(entry.default)]));
+}
 
 /** What an output needs and this folder may not know: how an engine is put together. */
 export interface OutputMakerParts<Connection, MetricsRegistry> {

@@ -1,16 +1,23 @@
 /**
- * Reads JSON (RFC 8259). What is wrong with a text is told by its place alone: the messages of the
- * runtimes' own parsers repeat pieces of it, and it may hold passwords.
+ * Reads JSON (RFC 8259) in which no object has a key twice: of two values, parsers take either.
+ * What is wrong with a text is told by its place alone: the messages of the runtimes' own parsers
+ * repeat pieces of it, and it may hold passwords.
  */
 export function parseJson(text: string): { value: unknown } | { fault: string } {
   const source = text.replace(/^\uFEFF/, "");
+  const place = (offset: number): string => {
+    const before = source.slice(0, offset).split("\n");
+    return `at line ${before.length}, column ${(before.at(-1) ?? "").length + 1}`;
+  };
+  const { end, repeated } = scan(source);
+  let value: unknown;
   try {
-    return { value: JSON.parse(source) };
+    value = JSON.parse(source);
   } catch {
-    const before = source.slice(0, faultOffset(source)).split("\n");
-    const column = (before.at(-1) ?? "").length + 1;
-    return { fault: `it is not JSON at line ${before.length}, column ${column}` };
+    return { fault: `it is not JSON ${place(end)}` };
   }
+  if (repeated === undefined) return { value };
+  return { fault: `it has the key ${repeated.key} a second time ${place(repeated.at)}` };
 }
 
 const SPACE = /[ \t\r\n]*/y;
@@ -18,9 +25,16 @@ const SPACE = /[ \t\r\n]*/y;
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*"/y;
 const SCALAR = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
 
-/** How many characters of the text may begin a JSON text: the next one is wrong, or missing. */
-function faultOffset(text: string): number {
+interface Scan {
+  /** So many characters may begin a JSON text: the next one is wrong, or missing. */
+  readonly end: number;
+  /** The first key that its object had already, as it is written, and where it stands. */
+  readonly repeated: { readonly key: string; readonly at: number } | undefined;
+}
+
+function scan(text: string): Scan {
   let at = 0;
+  let repeated: Scan["repeated"];
   const takes = (pattern: RegExp): boolean => {
     pattern.lastIndex = at;
     const taken = pattern.exec(text)?.[0];
@@ -40,16 +54,26 @@ function faultOffset(text: string): number {
     } while (takesSign(","));
     return takesSign(end);
   };
-  const takesMember = () => {
+  const takesMember = (keys: Set<string>): boolean => {
     takes(SPACE);
-    return takes(STRING) && takesSign(":") && takesValue();
+    const start = at;
+    if (!takes(STRING)) return false;
+    const key = text.slice(start, at);
+    const name: string = JSON.parse(key);
+    if (keys.has(name)) repeated ??= { key, at: start };
+    keys.add(name);
+    return takesSign(":") && takesValue();
+  };
+  const takesObject = (): boolean => {
+    const keys = new Set<string>();
+    return takesItems("}", () => takesMember(keys));
   };
   const takesValue = (): boolean => {
-    if (takesSign("{")) return takesItems("}", takesMember);
+    if (takesSign("{")) return takesObject();
     if (takesSign("[")) return takesItems("]", takesValue);
     return takes(STRING) || takes(SCALAR);
   };
   takesValue();
   takes(SPACE);
-  return at;
+  return { end: at, repeated };
 }

@@ -1,11 +1,16 @@
 /**
- * The known word that an unknown one was probably meant to be, or `undefined` when none is near:
- * at most a third of its letters, and never more than three, may differ.
+ * The known word that an unknown one was probably meant to be, or `undefined` when none is near.
+ *
+ * @param most how many letters may differ: by default a third, and never more than three.
  */
-export function nearest(word: string, known: Iterable<string>): string | undefined {
+export function nearest(
+  word: string,
+  known: Iterable<string>,
+  most = Math.min(3, Math.max(1, Math.floor(word.length / 3))),
+): string | undefined {
   const wanted = folded(word);
   let best: string | undefined;
-  let bestDistance = Math.min(3, Math.max(1, Math.floor(word.length / 3))) + 1;
+  let bestDistance = most + 1;
   for (const candidate of known) {
     const distance = editDistance(wanted, folded(candidate));
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { nearest } from "../config/nearest.ts";
 import { MAX_ID_LENGTH, MAX_PATTERNS, MAX_RATE } from "../core/client-frame.ts";
 import { POLICIES } from "../core/policy.ts";
 import { subjectFault, withoutCovered } from "../core/subject.ts";
@@ -52,16 +53,28 @@ export const streamParameters = z.object({
     }),
 });
 
+const KNOWN: readonly string[] = [...Object.keys(streamParameters.shape), ...NOT_BUILT];
+
 /**
  * What a plain client, or one of server-sent events, says in the query. Parameters that ask for a promise which is not kept yet
- * are refused, never ignored; unknown ones are left to whoever put them there.
+ * are refused, never ignored, and so are those that are one letter off: who writes `subject` for `subjects` would get all of
+ * them. Others are left to whoever put them there.
  */
-export const streamQuery = z.looseObject({
-  ...streamParameters.shape,
-  ...Object.fromEntries(
-    NOT_BUILT.map((name) => [
-      name,
-      z.undefined(`"${name}" is not supported by this version`).optional(),
-    ]),
-  ),
-});
+export const streamQuery = z
+  .looseObject({
+    ...streamParameters.shape,
+    ...Object.fromEntries(
+      NOT_BUILT.map((name) => [
+        name,
+        z.undefined(`"${name}" is not supported by this version`).optional(),
+      ]),
+    ),
+  })
+  .superRefine((query, context) => {
+    for (const name of Object.keys(query)) {
+      const near = KNOWN.includes(name) ? undefined : nearest(name, KNOWN, 1);
+      if (near === undefined) continue;
+      const message = `"${name}" is not a parameter; did you mean "${near}"?`;
+      context.addIssue({ code: "custom", message });
+    }
+  });

@@ -60,7 +60,17 @@ describe("createOutput", () => {
   test("takes no configuration as the default one", async () => {
     const { maker, asked } = bench();
     for (const raw of [undefined, "", "{}", {}]) await maker.createOutput(raw).start();
-    expect(asked.map(({ config }) => config)).toEqual(Array(4).fill(defaultConfig()));
+    expect(asked.map(({ config }) => config)).toEqual(Array(4).fill(parseConfig({})));
+  });
+
+  test("takes the default configuration, as it is, as JSON, and changed", async () => {
+    const { maker, asked } = bench();
+    expect(defaultConfig()).toMatchObject({ port: 8080, path: "/ws", write_timeout: "5s" });
+    await maker.createOutput(defaultConfig()).start();
+    await maker.createOutput(JSON.stringify(defaultConfig())).start();
+    await maker.createOutput({ ...defaultConfig(), port: 9090 }).start();
+    const expected = [{}, {}, { port: 9090 }].map((raw) => parseConfig(raw));
+    expect(asked.map(({ config }) => config)).toEqual(expected);
   });
 
   test("hands the configuration and what was injected to the engine's maker", async () => {

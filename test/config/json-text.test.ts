@@ -26,6 +26,14 @@ describe("JSON text", () => {
     expect(parseJson(text)).toEqual({ fault: `it is not JSON at line ${line}, column ${column}` });
   });
 
+  test.each([
+    ['{"port":1,"path":"/","port":2}', '"port"', 1, 22],
+    ['{"a":{"b":1},\n "c":{"b":1,"\\u0062":2}}', '"\\u0062"', 2, 13],
+  ])("%j has a key twice", (text, key, line, column) => {
+    const fault = `it has the key ${key} a second time at line ${line}, column ${column}`;
+    expect(parseJson(text)).toEqual({ fault });
+  });
+
   test("is wrong where what stands before could still become JSON, and nowhere later", () => {
     const broken = fc
       .tuple(fc.json(), fc.nat(), fc.constantFrom("", "}", "]", ",", ":", "x", "'", "1"))

@@ -80,5 +80,13 @@ export function subjects(target: Target): void {
         expect([query, response.status]).toEqual([query, 400]);
       }
     });
+
+    test("A parameter that is one letter off is refused with 400, and any other is let be", async () => {
+      for (const query of ["subject=a.x", "subjcts=a.x", "maxRate=1", "Policy=conflate"]) {
+        const response = await requestUpgrade(`${gateway().wsUrl}?${query}`);
+        expectRefusal(target, response, 400);
+      }
+      expect(await received("?version=3&utm_source=x", ["a.x"], "a.end")).toEqual(["a.x"]);
+    });
   });
 }
