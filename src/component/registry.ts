@@ -1,5 +1,7 @@
 import { instanceName as instanceNameSchema } from "../config/address.ts";
+import { ENTRY_KEYS } from "../config/flow.ts";
 import { nearest } from "../config/nearest.ts";
+import { unknownName } from "../config/problem.ts";
 import { addressesOf, collide } from "./claims.ts";
 import type { ComponentConfig, LifecycleComponent, Registration } from "./contract.ts";
 import { failure, refusal } from "./fault.ts";
@@ -31,7 +33,8 @@ export class Registry<Deps = unknown> {
    * @throws SpillwayError (invalid):
    *
    * - `"NAME_INVALID"`: the instance's name, or the entry's;
-   * - `"ENTRY_INVALID"`: the entry is no object, or its `enabled` neither true nor false;
+   * - `"ENTRY_INVALID"`: the entry is no object, has an unknown key, or its `enabled` is neither true
+   *   nor false;
    * - `"FACTORY_UNKNOWN"`: no factory has the entry's name;
    * - `"TYPE_MISMATCH"`: what that factory makes is of another type;
    * - `"INSTANCE_EXISTS"`: the instance's name is taken;
@@ -47,6 +50,11 @@ export class Registry<Deps = unknown> {
     const action = `create ${quote(instanceName)}`;
     checkName(where, "instance", instanceName);
     if (!isEnabled(where, action, entry)) return undefined;
+    const unknown = Object.keys(entry).find((key) => !ENTRY_KEYS.includes(key));
+    if (unknown !== undefined) {
+      const reason = unknownName("key", unknown, nearest(unknown, ENTRY_KEYS));
+      throw refusal(where, action, "ENTRY_INVALID", reason);
+    }
     const registration = this.#find(where, entry);
     let component: LifecycleComponent;
     try {

@@ -1,5 +1,7 @@
+import { keys } from "./keys.ts";
 import { brokenLayer, type Layer } from "./layer.ts";
-import { quoted } from "./problem.ts";
+import { nearest } from "./nearest.ts";
+import { type Problem, quoted, unknownName } from "./problem.ts";
 import { flattenPorts } from "./streamkit.ts";
 
 /**
@@ -16,15 +18,19 @@ export function fileLayer(content: unknown, from?: string): Layer {
     : flattenPorts(content, from);
 }
 
+/** What an entry of a flow may have. */
+export const ENTRY_KEYS: readonly string[] = ["type", "name", "enabled", "config"];
+
 /**
  * The one WebSocket output of a flow and the flow's NATS server; all else in the file is for other
- * parts of StreamKit. The instance's name becomes `name`, unless its `config` has one.
+ * parts of StreamKit, but for our own keys: those stand in the output's `config`, and beside
+ * `components` they would do nothing. The instance's name becomes `name`, unless its `config` has one.
  */
 function flowLayer(flow: Record<string, unknown>, from: string | undefined): Layer {
   const outputs = Object.entries(isObject(flow.components) ? flow.components : {}).flatMap(
     ([instance, entry]) =>
       isObject(entry) && entry.type === "output" && entry.name === "websocket"
-        ? [{ instance, enabled: entry.enabled === true, config: entry.config ?? {} }]
+        ? [{ instance, enabled: entry.enabled === true, config: entry.config ?? {}, entry }]
         : [],
   );
   const enabled = outputs.filter((output) => output.enabled);
@@ -42,12 +48,26 @@ function flowLayer(flow: Record<string, unknown>, from: string | undefined): Lay
   if (!isObject(chosen.config)) {
     return broken(`"config" of component ${names([chosen])} must be an object`);
   }
-  const { instance, config } = chosen;
+  const { instance, config, entry } = chosen;
   const part = `component ${names([chosen])}`;
-  return flattenPorts(
-    { name: instance, ...natsOf(flow.nats), ...config },
-    from === undefined ? part : `${part} of ${from}`,
-  );
+  const where = from === undefined ? part : `${part} of ${from}`;
+  const layer = flattenPorts({ name: instance, ...natsOf(flow.nats), ...config }, where);
+  const problems = [...misplaced(flow, part, from), ...unknownIn(entry, where)];
+  return { ...layer, problems: [...problems, ...layer.problems] };
+}
+
+/** Our own keys beside `components`. */
+function misplaced(flow: object, part: string, from: string | undefined): Problem[] {
+  const own = Object.keys(flow).filter((key) => Object.hasOwn(keys, key) || key === "ports");
+  return own.map((key) => ({
+    text: `${quoted(key)} does nothing beside "components"; it belongs into "config" of ${part}`,
+    from,
+  }));
+}
+
+function unknownIn(entry: object, from: string): Problem[] {
+  const unknown = Object.keys(entry).filter((key) => !ENTRY_KEYS.includes(key));
+  return unknown.map((key) => ({ text: unknownName("key", key, nearest(key, ENTRY_KEYS)), from }));
 }
 
 /** StreamKit's `NATSConfig`. Its texts are empty where nothing is set, as Go writes them. */

@@ -14,6 +14,9 @@ export interface Layer {
   readonly problems: readonly Problem[];
 }
 
+/** What a file may say: our keys, StreamKit's ports, or a whole flow. */
+const KNOWN = [...Object.keys(keys), "ports", "components"];
+
 /** A layer whose values all came from the same place; a key that is undefined is not there. */
 export function layerFrom(values: Readonly<Record<string, unknown>>, from?: string): Layer {
   const given = Object.entries(values).filter(([, value]) => value !== undefined);
@@ -42,7 +45,7 @@ export function settle(layers: readonly Layer[]): Config {
     // A lone value needs no index, nor does a text that was taken apart at its commas.
     const isLone = path.length > 1 && [values[String(path[0])]].flat().length === 1;
     const text = issueText(isLone ? { ...issue, path: path.slice(0, 1) } : issue, {
-      knownKeys: () => Object.keys(keys),
+      knownKeys: () => KNOWN,
       isSecret: ([key]) => isSecret(key as Key, values),
     });
     problems.push({ text, from: origin(issue, origins) });

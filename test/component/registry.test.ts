@@ -160,6 +160,13 @@ describe("Registry refuses, as invalid,", () => {
         'Registry.createComponent: create "feed" failed: "enabled" is "yes" but must be true or false',
     },
     {
+      what: "an entry with an unknown key",
+      call: (all) => all.createComponent("feed", oddEntry({ conifg: {} }), DEPS),
+      code: "ENTRY_INVALID",
+      message:
+        'Registry.createComponent: create "feed" failed: "conifg" is not a known key; did you mean "config"?',
+    },
+    {
       what: "an entry without a factory's name",
       call: (all) => all.createComponent("feed", oddEntry({ name: undefined }), DEPS),
       code: "NAME_INVALID",

@@ -61,6 +61,27 @@ describe("Flow file", () => {
     expect(refusalOf({ components })).toBe(`Cannot use configuration: ${problem}`);
   });
 
+  test.each<[object, string]>([
+    [
+      { components: { live }, port: 9001 },
+      '"port" does nothing beside "components"; it belongs into "config" of component "live"',
+    ],
+    [
+      { components: { live }, ports: {} },
+      '"ports" does nothing beside "components"; it belongs into "config" of component "live"',
+    ],
+    [{ componets: { live } }, '"componets" is not a known key; did you mean "components"?'],
+  ])("%j is refused", (flow, problem) => {
+    expect(refusalOf(flow)).toBe(`Cannot use configuration: ${problem}`);
+  });
+
+  test("with an entry that has an unknown key is refused", () => {
+    const components = { live: { ...live, conifg: { port: 9001 } } };
+    expect(refusalOf({ components })).toBe(
+      'Cannot use configuration from component "live": "conifg" is not a known key; did you mean "config"?',
+    );
+  });
+
   test("that is wrong is refused with the component and the file", async () => {
     const components = { live: { ...live, config: { http_port: 8082 } } };
     expect(
