@@ -1,4 +1,4 @@
-import type { ConnectionOptions, NatsConnection } from "nats";
+import type { Authenticator, ConnectionOptions, NatsConnection } from "nats";
 import { SpillwayError } from "../core/errors.ts";
 import { type NatsServers, readServers } from "./servers.ts";
 import { guardTransport } from "./tcp-guard.ts";
@@ -35,8 +35,9 @@ export interface NatsOptions {
   /** Wanted by `tls://` even when empty; with `nats://` it makes TLS compulsory. */
   readonly tls?: NatsTls | undefined;
   /**
-   * Opens the socket of `wss://` when `tls` is given, as each runtime takes certificates in its own
-   * way and web standards in none. Default: the global `WebSocket`, which can't take any.
+   * Opens the socket of `wss://`: each runtime takes certificates in its own way and web standards in
+   * none, and Node's global `WebSocket` does not say why a server's was refused. Default: the global
+   * one.
    */
   readonly dialWebSocket?: ((url: string, tls: NatsTls) => WebSocket) | undefined;
 }
@@ -106,8 +107,8 @@ async function connectWebSocket(
   const client = await import("nats.ws");
   let socket: WebSocket | undefined;
   const dial = (url: string): WebSocket =>
-    options.tls !== undefined && options.dialWebSocket !== undefined && url.startsWith("wss:")
-      ? options.dialWebSocket(url, options.tls)
+    options.dialWebSocket !== undefined && url.startsWith("wss:")
+      ? options.dialWebSocket(url, options.tls ?? {})
       : new WebSocket(url);
   const connection = client.connect({
     ...connectionOptions(options, servers, client),
@@ -130,19 +131,10 @@ async function connectWebSocket(
 function connectionOptions(
   options: NatsOptions,
   servers: NatsServers,
-  client: Pick<typeof import("nats"), "credsAuthenticator" | "nkeyAuthenticator">,
+  client: Authenticators,
 ): ConnectionOptions {
   const { user, password, token } = servers.credentials ?? options;
-  const encoder = new TextEncoder();
-  const authenticator = [];
-  if (options.nkeySeed !== undefined) {
-    authenticator.push(client.nkeyAuthenticator(encoder.encode(options.nkeySeed.trim())));
-  }
-  if (options.creds !== undefined) {
-    // nats.js wants Unix line ends and one after the last line, which secret stores like to trim.
-    const creds = `${options.creds.replaceAll("\r\n", "\n").trim()}\n`;
-    authenticator.push(client.credsAuthenticator(encoder.encode(creds)));
-  }
+  const authenticator = authenticatorsOf(options, client);
   return {
     servers: [...servers.targets],
     name: options.name,
@@ -158,6 +150,44 @@ function connectionOptions(
     // Credentials may be mended at the server while we try.
     ignoreAuthErrorAbort: true,
   };
+}
+
+/** Which of the secrets that prove who we are can't: none, unless a file has something else in it. */
+export async function uselessSecret({
+  nkeySeed,
+  creds,
+}: Pick<NatsOptions, "nkeySeed" | "creds">): Promise<"nkeySeed" | "creds" | undefined> {
+  if (nkeySeed === undefined && creds === undefined) return undefined;
+  const client = await import("nats.ws");
+  const canSign = (authenticators: readonly Authenticator[]): boolean => {
+    try {
+      for (const sign of authenticators) sign("nonce");
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  if (!canSign(authenticatorsOf({ nkeySeed }, client))) return "nkeySeed";
+  return canSign(authenticatorsOf({ creds }, client)) ? undefined : "creds";
+}
+
+type Authenticators = Pick<typeof import("nats"), "credsAuthenticator" | "nkeyAuthenticator">;
+
+function authenticatorsOf(
+  { nkeySeed, creds }: Pick<NatsOptions, "nkeySeed" | "creds">,
+  client: Authenticators,
+): Authenticator[] {
+  const encoder = new TextEncoder();
+  const authenticators: Authenticator[] = [];
+  if (nkeySeed !== undefined) {
+    authenticators.push(client.nkeyAuthenticator(encoder.encode(nkeySeed.trim())));
+  }
+  if (creds !== undefined) {
+    // nats.js wants Unix line ends and one after the last line, which secret stores like to trim.
+    const lines = `${creds.replaceAll("\r\n", "\n").trim()}\n`;
+    authenticators.push(client.credsAuthenticator(encoder.encode(lines)));
+  }
+  return authenticators;
 }
 
 function isDenial(thrown: unknown): boolean {

@@ -44,6 +44,16 @@ const WRONG: readonly (readonly [what: string, GatewayOptions, says: readonly st
     ["delivery_mode", '"at-least-once"', "not built"],
   ],
   ["A NATS URL of another scheme", { config: { nats_url: "http://x" } }, ["nats_url", "nats://"]],
+  [
+    "An NKey file without an NKey's seed",
+    { config: { nats_url: "nats://127.0.0.1", nats_nkey_file: "package.json" } },
+    ["nats_nkey_file", "package.json", "SU"],
+  ],
+  [
+    "A credentials file without credentials",
+    { config: { nats_url: "ws://127.0.0.1", nats_creds_file: "package.json" } },
+    ["nats_creds_file", "package.json", "JWT"],
+  ],
   ["A file that is no JSON", { config: "{port: 1" }, ["spillway.json", "JSON"]],
   ["A file that is missing", { args: ["--config", "/nonexistent.json"] }, ["/nonexistent.json"]],
   [

@@ -1,6 +1,7 @@
 import { describe, setDefaultTimeout } from "bun:test";
 import type { Target } from "../../support/runtimes.ts";
 import { abuse } from "./abuse.ts";
+import { access } from "./access.ts";
 import { badInput } from "./bad-input.ts";
 import { compression } from "./compression.ts";
 import { configuration } from "./configuration.ts";
@@ -47,6 +48,7 @@ export const THEMES: readonly ((target: Target) => void)[] = [
   ...WITH_SOCKETS,
   demand,
   nats,
+  access,
   configuration,
 ];
 

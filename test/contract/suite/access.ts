@@ -1,0 +1,125 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect as connectNats, credsAuthenticator, nkeys } from "nats";
+import { createCertificates, createOperator } from "../../source/credentials.ts";
+import { startGateway } from "../../support/gateway-process.ts";
+import { until } from "../../support/journal.ts";
+import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
+import type { Target } from "../../support/runtimes.ts";
+import { subscribe, untilReady } from "./gateway-stage.ts";
+
+type Settings = Readonly<Record<string, unknown>>;
+
+/** How the command gets past NATS' locks; passwords are tested where NATS comes and goes. */
+export function access(target: Target): void {
+  describe("Access to NATS", () => {
+    let directory: string;
+    let pki: ReturnType<typeof createCertificates>;
+    const servers: NatsServer[] = [];
+    const serve = async (options: Parameters<typeof startNatsServer>[0]): Promise<NatsServer> => {
+      const server = await startNatsServer(options);
+      servers.push(server);
+      return server;
+    };
+    const write = async (name: string, text: string): Promise<string> => {
+      const path = join(directory, name);
+      await writeFile(path, text);
+      return path;
+    };
+
+    beforeAll(async () => {
+      directory = await mkdtemp(join(tmpdir(), "spillway-access-"));
+      pki = createCertificates(directory);
+    });
+    afterAll(async () => {
+      await Promise.all(servers.map((server) => server.stop()));
+      await rm(directory, { recursive: true });
+    });
+
+    /** Carries one message from NATS to a client. */
+    async function expectCarried(
+      config: Settings,
+      publisher: Parameters<typeof connectNats>[0],
+    ): Promise<void> {
+      const gateway = await startGateway(target, { config });
+      await untilReady(gateway);
+      const client = await subscribe(gateway);
+      const connection = await connectNats(publisher);
+      connection.publish("any.subject", "1");
+      expect((await client.next()).subject).toBe("any.subject");
+      await connection.close();
+      await client.close();
+      expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+    }
+
+    test("A token is accepted over nats:// and ws://", async () => {
+      const server = await serve({ config: "authorization { token: s3cret }" });
+      const publisher = { servers: server.url, token: "s3cret" };
+      for (const nats_url of [server.url, server.wsUrl]) {
+        await expectCarried({ nats_url, nats_token: "s3cret" }, publisher);
+      }
+    });
+
+    test("An NKey is accepted over nats:// and ws://", async () => {
+      const user = nkeys.createUser();
+      const seed = new TextDecoder().decode(user.getSeed());
+      const nats_nkey_file = await write("user.nk", `${seed}\n`);
+      const server = await serve({
+        config: `authorization { users: [{ nkey: ${user.getPublicKey()} }, { user: p, password: p }] }`,
+      });
+      for (const nats_url of [server.url, server.wsUrl]) {
+        const publisher = { servers: server.url, user: "p", pass: "p" };
+        await expectCarried({ nats_url, nats_nkey_file }, publisher);
+      }
+    });
+
+    test("A credentials file is accepted over nats:// and ws://", async () => {
+      const { config, creds } = createOperator();
+      const nats_creds_file = await write("user.creds", creds);
+      const server = await serve({ config });
+      const authenticator = credsAuthenticator(new TextEncoder().encode(creds));
+      for (const nats_url of [server.url, server.wsUrl]) {
+        await expectCarried({ nats_url, nats_creds_file }, { servers: server.url, authenticator });
+      }
+    });
+
+    describe("with TLS", () => {
+      let server: NatsServer;
+      const urls = () => [`tls://127.0.0.1:${server.port}`, `wss://127.0.0.1:${server.wsPort}`];
+
+      beforeAll(async () => {
+        const files = `cert_file: "${pki.server.certFile}", key_file: "${pki.server.keyFile}"`;
+        const tls = `tls { ${files}, ca_file: "${pki.ca.certFile}", verify: true }`;
+        server = await serve({
+          websocket: false,
+          config: `${tls}\nwebsocket { host: "127.0.0.1", port: -1, ${tls} }`,
+        });
+      });
+
+      test("An authority and a certificate of our own are accepted over tls:// and wss://", async () => {
+        const files = {
+          nats_tls_ca_file: pki.ca.certFile,
+          nats_tls_cert_file: pki.client.certFile,
+          nats_tls_key_file: pki.client.keyFile,
+        };
+        const { cert, key } = pki.client;
+        const tls = { ca: pki.ca.cert, cert, key };
+        const publisher = { servers: `127.0.0.1:${server.port}`, tls };
+        for (const nats_url of urls()) await expectCarried({ nats_url, ...files }, publisher);
+      });
+
+      test("A certificate that nobody vouches for is a reason in /readyz, over tls:// and wss://", async () => {
+        for (const nats_url of urls()) {
+          const gateway = await startGateway(target, { config: { nats_url } });
+          const ask = async () => (await gateway.get("/readyz")).text();
+          await until(`reason that tells of the certificate at ${nats_url}`, ask, (text) =>
+            /certificate|issuer/i.test(text),
+          );
+          await gateway.stop();
+        }
+      });
+    });
+  });
+}
