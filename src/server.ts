@@ -11,12 +11,15 @@ import { VERSION } from "./gateway/version.ts";
 import { isLoopback } from "./http/origin.ts";
 import { configureLog } from "./log/logtape.ts";
 
+/** npm and shells pass a signal on that came to the whole group anyhow: so soon it is the same one again. */
+const SAME_SIGNAL_MS = 500;
+
 /**
  * How the command ends.
  *
  * - 0: stopped as it was told to, or `--help` and `--version`.
  * - 1: the configuration is wrong, or the port cannot be had.
- * - 2: a second signal came before the stop was over.
+ * - 2: another signal came before the stop was over.
  */
 const EXIT = { clean: 0, configuration: 1, forced: 2 } as const;
 
@@ -49,10 +52,14 @@ async function serve(config: Config): Promise<void> {
   });
   const output = assembleOutput(config, { logger: log });
   output.initialize();
-  let stopping = false;
+  let stoppingSinceMs: number | undefined;
   const stop = (signal: string): void => {
-    if (stopping) process.exit(EXIT.forced);
-    stopping = true;
+    const nowMs = performance.now();
+    if (stoppingSinceMs !== undefined) {
+      if (nowMs - stoppingSinceMs > SAME_SIGNAL_MS) process.exit(EXIT.forced);
+      return;
+    }
+    stoppingSinceMs = nowMs;
     log.info("Stopping on {signal}; again ends at once", { event: "stopping", signal });
     output.stop(config.stopTimeoutMs).then(
       () => {
