@@ -137,9 +137,13 @@ export class Client {
     else if (this.state === "queued") this.feed();
   }
 
-  excuse(pausedMs: number): void {
-    this.#liveness.excuse(pausedMs);
-    this.#outlet.excuse(pausedMs);
+  /** The whole process stood still for so long: what the peer sent or took meanwhile is not seen yet. */
+  excuse(pausedMs: number, nowMs: number): void {
+    this.#liveness.excuse(pausedMs, nowMs);
+    this.#outlet.excuse(pausedMs, nowMs);
+    this.#queue?.excuse(pausedMs, nowMs);
+    const latestMs = nowMs + this.#parts.limits.writeTimeoutMs;
+    this.closingUntilMs = Math.min(latestMs, this.closingUntilMs + pausedMs);
   }
 
   /** From the queue to the socket, as much as it takes, and back to the audience when nothing is left. */

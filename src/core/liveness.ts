@@ -25,9 +25,9 @@ export class Liveness {
     this.#lastHeardMs = nowMs;
   }
 
-  /** The whole process stood still for so long: what the peer sent meanwhile is still unread. */
-  excuse(pausedMs: number): void {
-    this.#lastHeardMs += pausedMs;
+  /** See `Client.excuse`. */
+  excuse(pausedMs: number, nowMs: number): void {
+    this.#lastHeardMs = Math.min(nowMs, this.#lastHeardMs + pausedMs);
   }
 
   /** Pings when that is due. Returns `false` when the peer has been silent for too long. */

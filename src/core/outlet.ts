@@ -61,9 +61,9 @@ export class Outlet {
     return nowMs - this.#takenAtMs;
   }
 
-  /** The whole process stood still for so long. */
-  excuse(pausedMs: number): void {
-    this.#takenAtMs += pausedMs;
+  /** See `Client.excuse`. */
+  excuse(pausedMs: number, nowMs: number): void {
+    this.#takenAtMs = Math.min(nowMs, this.#takenAtMs + pausedMs);
   }
 
   #totalBytes(): number {

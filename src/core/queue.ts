@@ -12,7 +12,7 @@ interface Entry {
   content: Envelope | Gap | ServerFrame | undefined;
   readonly policy: Policy;
   /** Since when it waits. */
-  readonly sinceMs: number;
+  sinceMs: number;
   /** Since when something of its subject waits in its place. */
   readonly turnMs: number;
 }
@@ -115,6 +115,11 @@ export class PrivateQueue {
       if (oldest === undefined || nowMs - oldest.sinceMs <= this.#bounds.maxQueueAgeMs) return true;
       if (!this.#leaveOutOldest("expired")) return false;
     }
+  }
+
+  /** See `Client.excuse`. */
+  excuse(pausedMs: number, nowMs: number): void {
+    for (const entry of this.#entries) entry.sinceMs = Math.min(nowMs, entry.sinceMs + pausedMs);
   }
 
   /** Takes the oldest out: at least one message, and no more than fit into so many bytes. */

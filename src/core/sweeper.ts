@@ -8,7 +8,7 @@ import type { Meter } from "./meter.ts";
 const LAG_INTERVAL_MS = 10;
 /** So soon after a client was fed: on runtimes that write later, it may have room again at once. */
 const FED_INTERVAL_MS = 1;
-/** A tick that is later than this means that the process stood still, and no peer's silence counts. */
+/** A tick that is later than this means that the process stood still, and that time counts against no client. */
 const PAUSE_MS = 1000;
 /** How often all clients are looked at, at the most rarely. */
 const SWEEP_INTERVAL_MS = 250;
@@ -77,6 +77,7 @@ export class Sweeper {
     audience.sweptAtBytes = audience.writtenBytes;
     const lagged = this.#meter.clientsLagging;
     const nowMs = this.#clock.nowMs();
+    this.#excuseLateness(nowMs);
     for (const client of audience.live) client.checkLag(nowMs);
     // The first one that lags is not left to the next whole sweep.
     if (lagged === 0 && this.#meter.clientsLagging > 0 && this.#cancelTick !== undefined) {
@@ -96,8 +97,7 @@ export class Sweeper {
   #tick(): void {
     const nowMs = this.#clock.nowMs();
     const { open, queued, closing } = this.#groups;
-    const lateMs = nowMs - this.#dueMs;
-    if (lateMs > PAUSE_MS) for (const client of open) client.excuse(lateMs);
+    this.#excuseLateness(nowMs);
     const sentBefore = this.#meter.sent;
     for (const client of queued) client.checkLag(nowMs);
     this.#fed = this.#meter.sent !== sentBefore;
@@ -112,6 +112,15 @@ export class Sweeper {
     for (const client of closing) if (nowMs >= client.closingUntilMs) client.socket.terminate();
     if (open.size + closing.size > 0) this.#schedule();
     else this.#cancelTick = undefined;
+  }
+
+  /** Before any check: after a standstill, messages may come before the tick that is late. */
+  #excuseLateness(nowMs: number): void {
+    const lateMs = nowMs - this.#dueMs;
+    if (lateMs <= PAUSE_MS) return;
+    this.#dueMs = nowMs;
+    for (const client of this.#groups.open) client.excuse(lateMs, nowMs);
+    for (const client of this.#groups.closing) client.excuse(lateMs, nowMs);
   }
 
   /** Ends who has got everything, and when the time is up everybody; then waits for no confirmation. */

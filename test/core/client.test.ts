@@ -203,17 +203,6 @@ describe("Keepalive", () => {
     expect(stage.meter.errors.get("no_pong")).toBe(1);
   });
 
-  test("forgives a silence as long as the process itself stood still", () => {
-    const stage = new Stage({ pingIntervalMs: 1000, readTimeoutMs: 3000 });
-    const { socket } = stage.join();
-    stage.clock.advance(500);
-    stage.clock.pause(60_000);
-    stage.clock.advance(2000);
-    expect(socket.closedWith).toBeUndefined();
-    stage.clock.advance(2000);
-    expect(socket.closedWith).toBe(4513);
-  });
-
   test("leaves no timer when the last client is gone", () => {
     const stage = new Stage();
     const { client } = stage.join();
@@ -221,6 +210,88 @@ describe("Keepalive", () => {
     client.closed(1000);
     expect(stage.clock.timers).toBe(0);
     expect(stage.meter.disconnections.get("client")).toBe(1);
+  });
+});
+
+describe("Process that stood still", () => {
+  const STANDSTILL_MS = 100_000;
+
+  test("forgives silence as long as that, and pings at once", () => {
+    const stage = new Stage({ pingIntervalMs: 1000, readTimeoutMs: 3000 });
+    const { socket } = stage.join();
+    stage.clock.advance(500);
+    stage.clock.pause(STANDSTILL_MS);
+    stage.clock.advance(0);
+    expect(socket.pings).toBe(1);
+    stage.clock.advance(2000);
+    expect(socket.closedWith).toBeUndefined();
+    stage.clock.advance(2000);
+    expect(socket.closedWith).toBe(4513);
+  });
+
+  test("gives no longer life to whom it heard before it noticed", () => {
+    const stage = new Stage({ pingIntervalMs: 1000, readTimeoutMs: 3000 });
+    const { client, socket } = stage.join();
+    stage.clock.pause(STANDSTILL_MS);
+    client.heard();
+    stage.clock.advance(4000);
+    expect(socket.closedWith).toBe(4513);
+  });
+
+  test("forgives a buffer that did not move, below the high-water mark and above it", () => {
+    const stage = new Stage({ writeTimeoutMs: 5000 });
+    const { slow } = laggard(stage);
+    const { socket } = stage.join();
+    socket.reads = false;
+    stage.publish("short");
+    stage.clock.advance(1000);
+    stage.clock.pause(STANDSTILL_MS);
+    stage.clock.advance(3000);
+    expect([slow.socket.closedWith, socket.closedWith]).toEqual([undefined, undefined]);
+    stage.clock.advance(3000);
+    expect([slow.socket.closedWith, socket.closedWith]).toEqual([4511, 4511]);
+    stage.expectBalance();
+  });
+
+  test("forgives also when a burst of messages comes before its timers ring", () => {
+    const stage = new Stage({
+      pingIntervalMs: 1000,
+      readTimeoutMs: 3000,
+      maxQueueBytes: 1_000_000,
+    });
+    const { client, socket } = stage.join();
+    socket.reads = false;
+    stage.publish("short");
+    stage.clock.advance(10);
+    stage.clock.pause(STANDSTILL_MS);
+    // So much is flushed at once, and the buffers are looked at.
+    stage.publish("x".repeat(200_000));
+    stage.clock.advance(1000);
+    expect([client.state, socket.closedWith]).toEqual(["queued", undefined]);
+  });
+
+  test("forgives messages in a queue their age, and none of those that come", () => {
+    const stage = new Stage({ maxQueueAgeMs: 2000 });
+    const { slow } = laggard(stage);
+    stage.publish("waits");
+    stage.clock.pause(STANDSTILL_MS);
+    stage.clock.advance(1000);
+    expect(slow.socket.closedWith).toBeUndefined();
+    stage.clock.advance(1500);
+    expect(slow.socket.closedWith).toBe(4510);
+    stage.expectBalance();
+  });
+
+  test("gives a peer that has not confirmed its close the rest of its time", () => {
+    const stage = new Stage({ writeTimeoutMs: 5000 });
+    const { client, socket } = stage.join(undefined, true);
+    client.end("going_away");
+    stage.clock.advance(1000);
+    stage.clock.pause(STANDSTILL_MS);
+    stage.clock.advance(3000);
+    expect(socket.terminated).toBe(false);
+    stage.clock.advance(2000);
+    expect(socket.terminated).toBe(true);
   });
 });
 
