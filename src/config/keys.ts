@@ -194,12 +194,12 @@ export const keys = {
   ),
   ring_messages: key(
     "advanced",
-    "How many of the last messages are kept for clients that come back: no more than max_queue_messages, and with 0 none.",
+    "How many of the last messages are kept for clients that come back; with 0 none.",
     integer(0, 10_000_000).prefault(20_000),
   ),
   ring_bytes: key(
     "advanced",
-    "How many bytes of them are kept: no more than max_queue_bytes, and with 0 none.",
+    "How many bytes of them are kept; with 0 none.",
     integer(0, 1024 ** 3, "bytes").prefault(8 * 1024 ** 2),
   ),
   compression: key(

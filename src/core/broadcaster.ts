@@ -71,11 +71,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#incidents = new IncidentLog(parts.log, clock);
     this.#timer = new FlushTimer(clock, options.flushIntervalMs, () => this.flush());
     this.#governor = new Governor(options.maxTotalQueueBytes, meter);
-    // What a client has missed must fit into its queue.
-    this.#ring = new Ring({
-      ringMessages: Math.min(options.ringMessages, options.maxQueueMessages),
-      ringBytes: Math.min(options.ringBytes, options.maxQueueBytes),
-    });
+    this.#ring = new Ring(options);
     this.#audiences = new AudienceBook(parts.fanouts, meter);
     this.#demand = new Demand(options, clock, parts.source, () => this.#sequence);
     this.#upstream = new UpstreamWatch(this.#audiences, this.#demand, () => this.#last);
@@ -183,7 +179,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       if (audience.add(encode())) this.#pending.push(audience);
       if (audience.pendingBytes >= FLUSH_BYTES) this.#flushAudience(audience);
     });
-    if (meter.queuedBytes > this.#options.maxTotalQueueBytes) this.#governor.relieve(this.#queued);
+    this.#relieve();
     if (this.#pending.length > 0) this.#timer.schedule();
   }
 
@@ -209,7 +205,11 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     for (const audience of pending) this.#flushAudience(audience);
     const hungry = [...this.#hungry];
     this.#hungry.clear();
-    for (const client of hungry) client.feed();
+    for (const client of hungry) {
+      client.feed();
+      if (client.waits) this.#sweeper.hurry();
+    }
+    this.#relieve();
     this.#meter.broadcastSeconds.add((this.#timer.ends() - startMs) / 1000);
   }
 
@@ -266,6 +266,12 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     if (this.#clients.size + this.#closing.size > 0) return;
     this.#sweeper.stop();
     for (const resolve of this.#whenEmpty.splice(0)) resolve();
+  }
+
+  /** After everything that lets queues grow. */
+  #relieve(): void {
+    const { maxTotalQueueBytes } = this.#options;
+    if (this.#meter.queuedBytes > maxTotalQueueBytes) this.#governor.relieve(this.#queued);
   }
 
   get #last(): Position {

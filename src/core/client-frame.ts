@@ -83,6 +83,12 @@ function readV1Frame(fields: Record<string, unknown>): ClientFrame | FrameFault 
     case "ping":
       if (id === undefined) return { type };
       return isName(id) ? { type, id } : fault(`"id" has 1 to ${MAX_ID_LENGTH} characters`);
+    case "auth":
+      return fault(
+        '"auth" is for endpoints that want a token; this one does not',
+        undefined,
+        "unsupported",
+      );
     default:
       return fault('"type" is not one of this dialect', isName(id) ? id : undefined);
   }

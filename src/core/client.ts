@@ -2,7 +2,7 @@ import type { Audience } from "./audience.ts";
 import type { ClientParts, ClientState } from "./client-watcher.ts";
 import { ENDED_AS, farewell } from "./close-cause.ts";
 import type { Dialect } from "./dialect.ts";
-import type { Envelope } from "./envelope.ts";
+import type { Envelope, Position } from "./envelope.ts";
 import { Liveness } from "./liveness.ts";
 import type { DropReason, Meter } from "./meter.ts";
 import { Outlet } from "./outlet.ts";
@@ -63,6 +63,11 @@ export class Client {
     return this.subscriptions.bytes === 0;
   }
 
+  /** Whether something waits for room in its socket, so that it must be looked after. */
+  get waits(): boolean {
+    return this.#lagging || this.#queue?.isEmpty === false;
+  }
+
   get queuedBytes(): number {
     return (this.#queue?.bytes ?? 0) + this.subscriptions.bytes;
   }
@@ -90,7 +95,8 @@ export class Client {
     // Whoever does not read what it asks for may have been cut for it.
     if (this.isOver) return;
     this.#meter.offered += missed.length;
-    this.#needQueue().replay(missed, subscription.policy, this.#parts.clock.nowMs());
+    const due = this.subscriptions.paced(missed, subscription);
+    this.#needQueue().replay(due, subscription.policy, this.#parts.clock.nowMs());
     this.#parts.watcher.hungers(this);
   }
 
@@ -170,6 +176,8 @@ export class Client {
     if (this.isOver) return;
     const { error, drop } = ENDED_AS[cause] ?? {};
     const { code, reason } = CLOSE[cause];
+    if (this.state === "live") this.#part();
+    const cursor = this.#cursor;
     this.#leave(drop ?? "abandoned");
     this.state = "closing";
     this.closingUntilMs = this.#parts.clock.nowMs() + this.#parts.limits.writeTimeoutMs;
@@ -177,7 +185,7 @@ export class Client {
       this.#meter.countError(error, `closed ${this.socket.remoteAddress} with ${code}: ${reason}`);
     }
     this.#parts.watcher.ended(this, cause);
-    this.#outlet.write(this.#lastWords(cause));
+    this.#outlet.write(this.#lastWords(cause, cursor));
     this.socket.close(code, reason);
     // Whoever has not read for so long will not read a close frame either.
     if (cause === "write_timeout") this.socket.terminate();
@@ -284,10 +292,23 @@ export class Client {
     if (this.audience.lastSent !== this.#sentBefore) this.#lastSent = this.audience.lastSent;
   }
 
+  /**
+   * Behind this one everything may be sent again, and what came before is not missing: what waits may be
+   * older than what was sent last, as one subscription is slower than another, or catches up.
+   */
+  get #cursor(): Position | undefined {
+    const waiting = [this.#queue?.oldest, this.subscriptions.oldest].filter(
+      (position) => position !== undefined,
+    );
+    const before = waiting.map(({ origin, sequence }) => ({ origin, sequence: sequence - 1 }));
+    const last = this.#lastSent === undefined ? before : [this.#lastSent, ...before];
+    return last.sort((one, other) => one.sequence - other.sequence)[0];
+  }
+
   /** Out of everything, with what was queued counted as dropped. */
   #leave(drop: DropReason): void {
     if (this.state === "live") this.#part();
-    else this.audience.queued.delete(this);
+    this.audience.queued.delete(this);
     this.subscriptions.clear(drop);
     this.#queue?.clear(drop);
     if (this.#lagging) this.#meter.clientsLagging--;
@@ -297,8 +318,8 @@ export class Client {
   }
 
   /** What a client that is told things is told before its connection is closed. */
-  #lastWords(cause: CloseCause): readonly TextFrame[] {
+  #lastWords(cause: CloseCause, cursor: Position | undefined): readonly TextFrame[] {
     if (!this.dialect.tells || cause === "write_timeout") return [];
-    return [this.dialect.notice(farewell(cause, this.#lastSent))];
+    return [this.dialect.notice(farewell(cause, cursor))];
   }
 }

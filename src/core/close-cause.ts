@@ -16,8 +16,8 @@ export const ENDED_AS: Partial<Record<CloseCause, { error: ErrorKind; drop?: Dro
 /** So soon a client may come back where that helps. */
 const RETRY_AFTER_MS = 1000;
 
-/** What a client is told before its connection is closed. `last` is the last message that it was sent. */
-export function farewell(cause: CloseCause, last: Position | undefined): ServerFrame {
+/** What a client is told before its connection is closed, and behind which position to go on. */
+export function farewell(cause: CloseCause, cursor: Position | undefined): ServerFrame {
   const { code, reason } = CLOSE[cause];
   // 44xx and 1009: the same again would end the same.
   const reconnect = code >= 4500 || code === CLOSE.going_away.code;
@@ -27,6 +27,6 @@ export function farewell(cause: CloseCause, last: Position | undefined): ServerF
     reason,
     reconnect,
     ...(reconnect && { retry_after_ms: RETRY_AFTER_MS }),
-    ...(last !== undefined && { cursor: cursorOf(last) }),
+    ...(cursor !== undefined && { cursor: cursorOf(cursor) }),
   };
 }

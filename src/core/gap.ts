@@ -1,4 +1,4 @@
-import { cursorOf, type Envelope } from "./envelope.ts";
+import { cursorOf, type Envelope, type Position } from "./envelope.ts";
 import type { GapFrame } from "./server-frame.ts";
 
 /**
@@ -23,6 +23,10 @@ export class Gap {
     this.#first = Math.min(this.#first, next.#first);
     this.#last = Math.max(this.#last, next.#last);
     this.#count += next.#count;
+  }
+
+  get first(): Position {
+    return { origin: this.#origin, sequence: this.#first };
   }
 
   get frame(): GapFrame {

@@ -43,16 +43,21 @@ export class Pacer {
     return this.#bytes;
   }
 
+  /** What waits, and came first. */
+  get oldest(): Envelope | undefined {
+    return this.#waiting.values().next().value;
+  }
+
+  /** Takes in messages of the past, and gives out the latest of each subject: a window begins with them. */
+  passLatest(envelopes: readonly Envelope[]): readonly Envelope[] {
+    for (const envelope of envelopes) this.#keep(envelope, this.#takeOut(envelope.subject));
+    return this.#takeDue();
+  }
+
   add(envelope: Envelope): void {
-    const before = this.#waiting.get(envelope.subject);
-    if (before !== undefined) {
-      this.#waiting.delete(envelope.subject);
-      this.#count(before, -1);
-      this.#meter.conflated++;
-    }
+    const before = this.#takeOut(envelope.subject);
     const due = this.#hasRoomFor(envelope) ? [] : this.#takeDue();
-    this.#waiting.set(envelope.subject, before ? envelope.superseding(before) : envelope);
-    this.#count(envelope, 1);
+    this.#keep(envelope, before);
     if (this.#cancel === undefined) {
       const waitMs = this.#openedMs + this.#windowMs - this.#clock.nowMs();
       const open = (): void => this.open();
@@ -75,6 +80,21 @@ export class Pacer {
     this.#waiting.clear();
     for (const envelope of waiting) this.#count(envelope, -1);
     return waiting;
+  }
+
+  #takeOut(subject: string): Envelope | undefined {
+    const before = this.#waiting.get(subject);
+    if (before === undefined) return undefined;
+    this.#waiting.delete(subject);
+    this.#count(before, -1);
+    return before;
+  }
+
+  #keep(envelope: Envelope, superseded: Envelope | undefined): void {
+    const kept = superseded === undefined ? envelope : envelope.superseding(superseded);
+    if (superseded !== undefined) this.#meter.conflated++;
+    this.#waiting.set(envelope.subject, kept);
+    this.#count(envelope, 1);
   }
 
   #takeDue(): readonly Envelope[] {

@@ -1,4 +1,4 @@
-import type { Envelope } from "./envelope.ts";
+import type { Envelope, Position } from "./envelope.ts";
 import { Gap } from "./gap.ts";
 import type { DropReason, Meter } from "./meter.ts";
 import type { Policy, QueueBounds } from "./policy.ts";
@@ -59,6 +59,18 @@ export class PrivateQueue {
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** The oldest of all that waits or was left out here; a replay may stand behind newer messages. */
+  get oldest(): Position | undefined {
+    let oldest: Position | undefined;
+    const waiting = this.#entries.slice(this.#head).map(({ content }) => content);
+    for (const item of [...this.#front, ...waiting]) {
+      const position = item instanceof Gap ? item.first : item;
+      if (position === undefined || !("sequence" in position)) continue;
+      if (oldest === undefined || position.sequence < oldest.sequence) oldest = position;
+    }
+    return oldest;
   }
 
   /**

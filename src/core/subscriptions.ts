@@ -44,6 +44,12 @@ export class Subscriptions implements Iterable<Subscription> {
     return bytes;
   }
 
+  /** The oldest message that they hold back. */
+  get oldest(): Envelope | undefined {
+    const held = [...(this.#pacers?.values() ?? [])].flatMap(({ oldest }) => oldest ?? []);
+    return held.sort((one, other) => one.sequence - other.sequence)[0];
+  }
+
   get(id: string): Subscription | undefined {
     return this.#all.find((subscription) => subscription.id === id);
   }
@@ -74,6 +80,11 @@ export class Subscriptions implements Iterable<Subscription> {
       if (this.#firstThatWants(envelope) !== undefined) this.take(envelope);
       else this.#parts.meter.dropped.abandoned++;
     }
+  }
+
+  /** What of messages that a subscription has missed is due at once, at its rate. */
+  paced(missed: readonly Envelope[], subscription: Subscription): readonly Envelope[] {
+    return this.#pacers?.get(subscription)?.passLatest(missed) ?? missed;
   }
 
   /** Takes a message, which one of them wants. */

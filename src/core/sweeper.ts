@@ -35,6 +35,8 @@ export class Sweeper {
   #dueMs = 0;
   /** Whether the last tick fed somebody from a queue. */
   #fed = false;
+  /** Whether something waits for room in a socket. */
+  #anyWaits = false;
   /** When set, every client is to go: when it has all that was meant for it, and by then at the latest. */
   #drainUntilMs: number | undefined;
 
@@ -79,15 +81,20 @@ export class Sweeper {
     const nowMs = this.#clock.nowMs();
     this.#excuseLateness(nowMs);
     for (const client of audience.live) client.checkLag(nowMs);
-    // The first one that lags is not left to the next whole sweep.
-    if (lagged === 0 && this.#meter.clientsLagging > 0 && this.#cancelTick !== undefined) {
-      this.#cancelTick();
-      this.#schedule();
-    }
+    if (lagged === 0 && this.#meter.clientsLagging > 0) this.hurry();
+  }
+
+  /** Something waits for room in a socket now: the first such client is not left to the next whole sweep. */
+  hurry(): void {
+    if (this.#anyWaits) return;
+    this.#anyWaits = true;
+    if (this.#cancelTick === undefined) return;
+    this.#cancelTick();
+    this.#schedule();
   }
 
   #schedule(): void {
-    const hurry = this.#drainUntilMs !== undefined || this.#groups.queued.size > 0;
+    const hurry = this.#drainUntilMs !== undefined || this.#anyWaits;
     const lagMs = this.#fed ? FED_INTERVAL_MS : LAG_INTERVAL_MS;
     const delayMs = hurry ? lagMs : this.#intervalMs;
     this.#dueMs = this.#clock.nowMs() + delayMs;
@@ -99,12 +106,19 @@ export class Sweeper {
     const { open, queued, closing } = this.#groups;
     this.#excuseLateness(nowMs);
     const sentBefore = this.#meter.sent;
-    for (const client of queued) client.checkLag(nowMs);
+    this.#anyWaits = false;
+    for (const client of queued) {
+      // Who only asked for less waits for its own clock, and there may be very many of those.
+      if (!client.waits) continue;
+      client.checkLag(nowMs);
+      if (client.waits) this.#anyWaits = true;
+    }
     this.#fed = this.#meter.sent !== sentBefore;
     if (nowMs - this.#lastSweepMs >= this.#intervalMs) {
       this.#lastSweepMs = nowMs;
       for (const client of open) {
-        if (client.state === "live") client.checkLag(nowMs);
+        if (!client.waits) client.checkLag(nowMs);
+        if (client.waits) this.#anyWaits = true;
         client.checkLife(nowMs);
       }
     }

@@ -56,6 +56,40 @@ describe("Client that came back", () => {
     ]);
   });
 
+  test("gets of what it has missed the latest of each subject, where it asks for a rate", () => {
+    const stage = new Stage({ ringMessages: 100, ringBytes: 100_000 });
+    const keeper = stage.join();
+    stage.publish(1);
+    stage.clock.advance(10);
+    const cursor = String(keeper.socket.envelopes[0]?.id);
+    for (let n = 2; n <= 9; n++) stage.publish(n, n % 2 === 0 ? "a" : "b");
+    stage.clock.advance(10);
+    const actor = stage.joinV1();
+    const from = { after: cursor };
+    actor.says({ type: "subscribe", id: "1", subjects: [">"], max_rate: 1, from });
+    stage.publish(10);
+    stage.clock.advance(10);
+    expect(actor.socket.envelopes).toMatchObject([
+      { payload: 8, superseded: 3 },
+      { payload: 9, superseded: 3 },
+    ]);
+    expect(lastOf(actor)).toMatchObject({ type: "caught_up" });
+    stage.clock.advance(1000);
+    expect(actor.socket.payloads).toEqual([8, 9, 10]);
+    stage.expectBalance();
+  });
+
+  test("may have missed more than fits into its queue", () => {
+    const kept = { ringMessages: 100, ringBytes: 100_000 };
+    const stage = new Stage({ ...kept, maxQueueMessages: 2, maxQueueBytes: 1000 });
+    const { cursor } = leaver(stage, { has: 1, missed: 50 });
+    const actor = stage.joinV1();
+    actor.says({ type: "subscribe", id: "1", subjects: ["a"], from: { after: cursor } });
+    stage.clock.advance(10);
+    expect(actor.socket.payloads).toHaveLength(50);
+    stage.expectBalance();
+  });
+
   test("does not get again what another of its subscriptions brings", () => {
     const stage = new Stage({ ringMessages: 100, ringBytes: 100_000 });
     const { cursor } = leaver(stage, { has: 1, missed: 1 });

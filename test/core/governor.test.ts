@@ -71,6 +71,30 @@ describe("Governor", () => {
     stage.expectBalance();
   });
 
+  test("sheds also when queues grow by what clients have missed", () => {
+    const stage = new Stage({
+      maxTotalQueueBytes: BOUND,
+      ringMessages: 100,
+      ringBytes: 100_000,
+      maxQueueBytes: 100_000,
+      maxQueueMessages: 1000,
+    });
+    const keeper = stage.join();
+    for (let n = 0; n < 5; n++) stage.publish("x".repeat(1000));
+    stage.clock.advance(10);
+    const after = String(keeper.socket.envelopes[0]?.id);
+    const returned = Array.from({ length: 5 }, () => {
+      const actor = stage.joinV1();
+      actor.socket.buffered = 1000;
+      actor.says({ type: "subscribe", id: "1", subjects: ["a"], from: { after } });
+      return actor;
+    });
+    stage.clock.advance(1);
+    expect(stage.meter.queuedBytes).toBeLessThanOrEqual(BOUND);
+    expect(returned.filter(({ client }) => client.isOver).length).toBeWithin(1, 5);
+    stage.expectBalance();
+  });
+
   test("refuses newcomers while it is pressed, and says why", () => {
     const stage = stageOf();
     const all = Array.from({ length: 9 }, (_, n) => stalled(stage, `s${n}`, 1));

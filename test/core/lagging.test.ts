@@ -105,6 +105,33 @@ describe("Client that does not keep up", () => {
     expect(actor.socket.closedWith).toBe(4510);
   });
 
+  test("is told to continue before what a slower subscription of it holds back", () => {
+    const stage = new Stage();
+    const actor = stage.joinV1();
+    actor.says({ type: "subscribe", id: "slow", subjects: ["slow"], max_rate: 1 });
+    actor.says({ type: "subscribe", id: "fast", subjects: ["fast"] });
+    for (const [n, subject] of ["slow", "fast", "slow", "slow", "fast"].entries()) {
+      stage.publish(n + 1, subject);
+      stage.clock.advance(10);
+    }
+    expect(actor.socket.payloads).toEqual([1, 2, 5]);
+    actor.client.end("slow_consumer");
+    const { cursor } = lastOf(actor) as { cursor?: string };
+    expect(cursor).toEndWith(":3");
+    stage.expectBalance();
+  });
+
+  test("is told to continue before what it has missed and did not get yet", () => {
+    const stage = new Stage({ highWaterBytes: 1000, ringMessages: 10, ringBytes: 10_000 });
+    const other = stage.join(["b"]);
+    for (const n of [1, 2, 3]) stage.publish(n, "b");
+    const actor = laggard(stage, "drop-oldest", "a");
+    const { id } = other.socket.envelopes[0]!;
+    actor.says({ type: "subscribe", id: "2", subjects: ["b"], from: { after: id } });
+    actor.client.end("overloaded");
+    expect(lastOf(actor)).toMatchObject({ type: "disconnect", cursor: id });
+  });
+
   test("is told when the server goes where to continue, if anything came", async () => {
     const stage = new Stage();
     const [idle, busy] = [stage.joinV1(), stage.joinV1()];

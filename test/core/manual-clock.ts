@@ -11,6 +11,8 @@ export class ManualClock implements Clock {
   /** What the wall shows when `nowMs()` is 0: 2026-01-01T00:00:00Z. */
   static readonly WALL_START_MS = 1_767_225_600_000;
 
+  /** How many timers have rung. */
+  rung = 0;
   #nowMs = 0;
   #order = 0;
   readonly #pending = new Set<Pending>();
@@ -49,6 +51,7 @@ export class ManualClock implements Clock {
     for (let next = this.#next(untilMs); next !== undefined; next = this.#next(untilMs)) {
       this.#pending.delete(next);
       this.#nowMs = Math.max(this.#nowMs, next.dueMs);
+      this.rung++;
       next.call();
     }
     this.#nowMs = untilMs;

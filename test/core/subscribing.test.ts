@@ -93,6 +93,17 @@ describe("Subscription", () => {
     stage.expectBalance();
   });
 
+  test("at a rate costs no look at its socket between two windows", () => {
+    const stage = new Stage();
+    const actor = stage.joinV1();
+    actor.says({ type: "subscribe", id: "1", subjects: ["a"], max_rate: 0.01 });
+    stage.publish(1);
+    stage.clock.advance(1000);
+    const before = stage.clock.rung;
+    stage.clock.advance(10_000);
+    expect(stage.clock.rung - before).toBeLessThan(50);
+  });
+
   test("that is ended hands what it holds back to another one that wants it", () => {
     const stage = new Stage();
     const actor = stage.joinV1();

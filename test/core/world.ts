@@ -45,10 +45,9 @@ export class World {
   constructor(options: Partial<BroadcasterOptions>) {
     this.#options = options;
     this.stage = new Stage(options);
-    // What is kept for clients that come back fits into their queues.
     this.#history = new History(options.subjects ?? [">"], {
-      ringMessages: Math.min(options.ringMessages ?? 0, options.maxQueueMessages ?? 0),
-      ringBytes: Math.min(options.ringBytes ?? 0, options.maxQueueBytes ?? 0),
+      ringMessages: options.ringMessages ?? 0,
+      ringBytes: options.ringBytes ?? 0,
     });
   }
 
