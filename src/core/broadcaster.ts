@@ -189,12 +189,17 @@ export class Broadcaster implements ClientWatcher, SourceListener {
 
   /** The source says that a pattern's messages arrive from now on. */
   arrives(pattern: string): void {
+    // Before those who wait for it are told that they have it: they have missed nothing.
+    this.#upstream.arrives(pattern);
     this.#demand.arrives(pattern);
   }
 
   /** The source may not subscribe to a pattern. */
   refused(pattern: string, reason: string): void {
     this.#demand.refused(pattern, reason);
+    if (this.#upstream.refused(pattern, reason)) {
+      this.#meter.countError("upstream_refused", `NATS refuses ${pattern}: ${reason}`);
+    }
   }
 
   /** Writes all that waits for a flush. */

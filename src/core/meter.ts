@@ -29,7 +29,8 @@ export type ErrorKind =
   | "no_pong"
   | "source"
   | "handshake"
-  | "overloaded";
+  | "overloaded"
+  | "upstream_refused";
 
 /** Values sorted into buckets, as a Prometheus histogram has them. */
 export class Distribution {

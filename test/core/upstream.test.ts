@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import type { Said } from "./fake-sockets.ts";
 import { Stage } from "./stage.ts";
 
 /** What was said of upstream and of gaps. */
@@ -73,5 +74,50 @@ describe("When the source is cut off", () => {
     expect(types.slice(4)).toEqual(["data", "upstream", "upstream", "gap", "data", "ok"]);
     expect(stage.meter.gaps).toBe(1);
     stage.expectBalance();
+  });
+});
+
+describe("When the source may no longer have a pattern", () => {
+  const told = ({ socket }: { socket: { notices: readonly Said[] } }): [string, unknown][] =>
+    socket.notices
+      .filter(({ type }) => type === "error" || type === "gap")
+      .map(({ type, error, reason }): [string, unknown] => [
+        type,
+        (error as { code?: string } | undefined)?.code ?? reason,
+      ]);
+
+  test("who wants something of it is told once, and of a gap when it comes again", () => {
+    const stage = new Stage();
+    const [wide, narrow, other, plain] = [
+      stage.joinV1(),
+      stage.joinV1(),
+      stage.joinV1(),
+      stage.join(),
+    ];
+    wide.says({ type: "subscribe", id: "1", subjects: ["a.>"] });
+    narrow.says({ type: "subscribe", id: "1", subjects: ["a.x"] });
+    other.says({ type: "subscribe", id: "1", subjects: ["b"] });
+    for (const _ of [1, 2]) stage.broadcaster.refused("a.>", "no permission");
+    expect(stage.meter.errors.get("upstream_refused")).toBe(1);
+    expect(told(wide)).toEqual([["error", "forbidden"]]);
+    expect(told(narrow)[0]).toEqual(["error", "forbidden"]);
+    stage.broadcaster.arrives("a.>");
+    expect(told(wide).at(-1)).toEqual(["gap", "upstream"]);
+    expect(told(narrow).at(-1)).toEqual(["gap", "upstream"]);
+    expect([told(other), told(plain)]).toEqual([[], []]);
+    stage.broadcaster.arrives("a.>");
+    expect(told(wide)).toHaveLength(2);
+  });
+
+  test("who waits for it is told so in answer, and of no gap when it comes", () => {
+    const stage = new Stage();
+    stage.source.confirms = false;
+    const actor = stage.joinV1();
+    actor.says({ type: "subscribe", id: "1", subjects: ["a"] });
+    stage.broadcaster.refused("a", "no permission");
+    expect(told(actor)).toEqual([["error", "forbidden"]]);
+    actor.says({ type: "subscribe", id: "1", subjects: ["a"] });
+    stage.source.confirm("a");
+    expect(told(actor).filter(([type]) => type === "gap")).toEqual([]);
   });
 });
