@@ -12,7 +12,7 @@ import { handshakeFault } from "./handshake.ts";
 import { isAllowedOrigin, type OriginOptions, originRefusal } from "./origin.ts";
 import { problem } from "./problem.ts";
 import { type ConnectionEvents, PROTOCOLS, type SocketRuntime } from "./sockets.ts";
-import { streamQuery } from "./stream-query.ts";
+import { streamParameters, streamQuery } from "./stream-query.ts";
 
 export interface StreamOptions extends OriginOptions {
   readonly path: string;
@@ -55,9 +55,17 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
   return new Hono()
     .get(options.path, counted, handshake, welcome, query, async (c) => {
       const protocol = chosenProtocol(c);
-      const asked = requestOf(c.req.valid("query"));
+      const query = c.req.valid("query");
+      const [asked] = Object.keys(streamParameters.shape).filter((name) => name in query);
+      if (protocol !== undefined && asked !== undefined) {
+        return problem(
+          c,
+          400,
+          `In ${protocol}, "${asked}" is said in "subscribe", not in the query`,
+        );
+      }
       // A client that can subscribe gets nothing until it does.
-      const request = protocol === undefined ? asked : undefined;
+      const request = protocol === undefined ? requestOf(query) : undefined;
       const dialect = protocol === undefined ? PLAIN : V1;
       return await sockets.upgrade(c, new Connection(broadcaster, dialect, request), protocol);
     })

@@ -37,6 +37,10 @@ describe("Frame of a client", () => {
     expect(readClientFrame('{"type":"nack","upto":"o:7"}', "v1").type).toBe("fault");
   });
 
+  test("with a token is understood, and not served here", () => {
+    expect(v1({ type: "auth", token: "s3cret" })).toMatchObject({ code: "unsupported" });
+  });
+
   test("subscribes to patterns, with what is asked for besides", () => {
     expect(v1(SUBSCRIBE)).toEqual({ ...SUBSCRIBE, policy: undefined, maxRate: undefined });
     expect(v1({ ...SUBSCRIBE, policy: "conflate", max_rate: 0.5, from: { after: "o:7" } })).toEqual(

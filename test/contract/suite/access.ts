@@ -1,14 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { connect as connectNats, credsAuthenticator, nkeys } from "nats";
 import { createCertificates, createOperator } from "../../source/credentials.ts";
 import { startGateway } from "../../support/gateway-process.ts";
 import { until } from "../../support/journal.ts";
 import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, untilReady } from "./gateway-stage.ts";
+import { subscribe, subscribeV1, untilReady } from "./gateway-stage.ts";
+import { metric } from "./metrics.ts";
 
 type Settings = Readonly<Record<string, unknown>>;
 
@@ -83,6 +84,43 @@ export function access(target: Target): void {
       for (const nats_url of [server.url, server.wsUrl]) {
         await expectCarried({ nats_url, nats_creds_file }, { servers: server.url, authenticator });
       }
+    });
+
+    test("A permission that is revoked: clients are told, and of a gap when it is granted again", async () => {
+      const users = join(directory, "users.conf");
+      const permit = (allow: string) =>
+        writeFile(
+          users,
+          `authorization { users: [
+            { user: admin, password: admin }
+            { user: reader, password: pass, permissions: { subscribe: { allow: ${allow} } } }
+          ] }`,
+        );
+      await permit('["open.>", "_INBOX.>"]');
+      const server = await serve({ config: `include "../${basename(directory)}/users.conf"` });
+      const config = { nats_url: server.url, nats_user: "reader", nats_password: "pass" };
+      const gateway = await startGateway(target, { config: { ...config, subjects: ["open.>"] } });
+      await untilReady(gateway);
+      const client = await subscribeV1(gateway);
+      await client.subscribe("1", ["open.x"]);
+
+      await permit('["_INBOX.>"]');
+      process.kill(server.pid, "SIGHUP");
+      expect(await client.next("error")).toMatchObject({
+        error: { code: "forbidden", message: expect.stringContaining("open.x") },
+      });
+      const refused = 'error_type="upstream_refused"';
+      expect(await metric(gateway, "websocket_errors_total", refused)).toBe(1);
+
+      await permit('["open.>", "_INBOX.>"]');
+      process.kill(server.pid, "SIGHUP");
+      expect(await client.next("gap")).toMatchObject({ reason: "upstream", exact: false });
+      const admin = await connectNats({ servers: server.url, user: "admin", pass: "admin" });
+      admin.publish("open.x", "1");
+      expect(await client.next("data")).toMatchObject({ subject: "open.x" });
+      await admin.close();
+      client.raw.destroy();
+      await gateway.stop();
     });
 
     describe("with TLS", () => {

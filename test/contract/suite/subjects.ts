@@ -81,6 +81,12 @@ export function subjects(target: Target): void {
       }
     });
 
+    test("A parameter that spillway.v1.json says in subscribe is refused with 400 there", async () => {
+      const headers = { "Sec-WebSocket-Protocol": "spillway.v1.json" };
+      const response = await requestUpgrade(`${gateway().wsUrl}?subjects=a.x`, { headers });
+      expectRefusal(target, response, 400);
+    });
+
     test("A parameter that is one letter off is refused with 400, and any other is let be", async () => {
       for (const query of ["subject=a.x", "subjcts=a.x", "maxRate=1", "Policy=conflate"]) {
         const response = await requestUpgrade(`${gateway().wsUrl}?${query}`);
