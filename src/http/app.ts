@@ -22,6 +22,9 @@ export interface AppParts extends StreamParts {
   readonly log: Log;
 }
 
+/** With a subject, and where somebody forgot it. */
+const PUBLISH = ["/publish/:subject", "/publish/"];
+
 /** The whole HTTP surface, as an app that a host mounts with `route()`. */
 export function createApp(options: AppOptions, parts: AppParts): Hono {
   const app = new Hono();
@@ -38,9 +41,7 @@ export function createApp(options: AppOptions, parts: AppParts): Hono {
   app.route("/", streamRoutes(options, parts));
   app.route("/", statusRoutes(parts.report));
   app.route("/", protocolRoutes(options, parts.report));
-  const served = [
-    options.path,
-    eventsPath(options.path),
+  const readable = [
     "/livez",
     "/readyz",
     "/healthz",
@@ -55,14 +56,17 @@ export function createApp(options: AppOptions, parts: AppParts): Hono {
       parts.publisher,
     );
     app.route("/", publish);
-    app.all("/publish/:subject", (c) => notAllowed(c, "POST"));
+    for (const target of PUBLISH) app.all(target, (c) => notAllowed(c, "POST"));
   }
   const { path, subjects } = options;
-  app.post("/publish/:subject", (c) =>
-    problem(c, 404, "Publishing is off: messages come from NATS, or publish is false"),
-  );
+  for (const target of PUBLISH) {
+    app.post(target, (c) =>
+      problem(c, 404, "Publishing is off: messages come from NATS, or publish is false"),
+    );
+  }
   app.route("/", consoleRoutes({ path, subjects, publish: parts.publisher !== undefined }));
-  for (const path of served) app.all(path, (c) => notAllowed(c, "GET, HEAD"));
+  for (const path of readable) app.all(path, (c) => notAllowed(c, "GET, HEAD"));
+  for (const stream of [path, eventsPath(path)]) app.all(stream, (c) => notAllowed(c, "GET"));
   return app;
 }
 

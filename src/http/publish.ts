@@ -1,5 +1,5 @@
 import { zValidator } from "@hono/zod-validator";
-import { Hono } from "hono";
+import { Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { z } from "zod";
 import type { Publisher } from "../core/source.ts";
@@ -24,18 +24,27 @@ const subjectParameter = z.object({
 
 /** `POST /publish/<subject>`: the body, byte for byte, becomes a message of the in-memory source. */
 export function publishRoutes(options: PublishOptions, publisher: Publisher): Hono {
-  return new Hono().post(
+  const fromAllowedOrigin: MiddlewareHandler = async (c, next) => {
+    if (!isAllowedOrigin(c, options)) return originRefusal(c);
+    return await next();
+  };
+  const app = new Hono();
+  app.post("/publish/", fromAllowedOrigin, (c) =>
+    problem(c, 400, `subject "" ${subjectFault("", false)}`),
+  );
+  return app.post(
     "/publish/:subject",
-    async (c, next) => {
-      if (!isAllowedOrigin(c, options)) return originRefusal(c);
-      return await next();
-    },
+    fromAllowedOrigin,
     zValidator("param", subjectParameter, (result, c) => {
       if (!result.success) return problem(c, 400, result.error.issues[0]?.message ?? "bad subject");
     }),
     bodyLimit({
       maxSize: options.maxBytes,
-      onError: (c) => problem(c, 413, `A message may have ${options.maxBytes} bytes at most`),
+      // Nobody reads the rest of the body, so nothing can follow on the same connection.
+      onError: (c) =>
+        problem(c, 413, `A message may have ${options.maxBytes} bytes at most`, {
+          Connection: "close",
+        }),
     }),
     async (c) => {
       const { subject } = c.req.valid("param");

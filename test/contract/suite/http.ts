@@ -5,6 +5,9 @@ import { metric, metricsOf, untilMetric } from "./metrics.ts";
 import { useNats } from "./nats-stage.ts";
 import { expectProblem } from "./refusal.ts";
 
+/** What answers GET and HEAD. */
+const READABLE = "/ /livez /readyz /healthz /metrics /schema.json /asyncapi.json".split(" ");
+
 /** Series that `/metrics` must have, as they are written there but for their values. */
 const PROMISED = [
   "websocket_clients_total",
@@ -56,7 +59,18 @@ export function http(target: Target): void {
     test("Publish of more than max_publish_bytes: 413", async () => {
       const response = await post("demo.x", "x".repeat(2001));
       expect(response.status).toBe(413);
+      expect(response.headers.get("connection")).toBe("close");
       expectProblem(413, response.headers.get("content-type"), await response.text());
+    });
+
+    test("Publish to no subject: 400, and GET of it: 405", async () => {
+      const response = await post("", "1");
+      expect(response.status).toBe(400);
+      const body = await response.text();
+      expectProblem(400, response.headers.get("content-type"), body);
+      expect(body).toContain("must not be empty");
+      const read = await gateway().get("/publish/");
+      expect([read.status, read.headers.get("allow")]).toEqual([405, "POST"]);
     });
 
     test("Publish from a page of another origin: 403", async () => {
@@ -115,17 +129,17 @@ export function http(target: Target): void {
     });
 
     test("HEAD answers like GET, without a body", async () => {
-      for (const path of ["/", "/livez", "/readyz", "/healthz", "/metrics", "/schema.json"]) {
+      for (const path of READABLE) {
         const response = await fetch(gateway().url + path, { method: "HEAD" });
         expect([path, response.status, await response.text()]).toEqual([path, 200, ""]);
       }
     });
 
     test("A method that a path does not know: 405 with Allow", async () => {
-      for (const path of ["/", "/livez", "/readyz", "/healthz", "/metrics", "/schema.json"]) {
+      for (const path of READABLE) {
         const response = await fetch(gateway().url + path, { method: "DELETE" });
         expect([path, response.status]).toEqual([path, 405]);
-        expect(response.headers.get("allow")).toContain("GET");
+        expect(response.headers.get("allow")).toBe("GET, HEAD");
         expectProblem(405, response.headers.get("content-type"), await response.text());
       }
     });
