@@ -3,6 +3,7 @@ import { ROOT } from "../test/support/runtimes.ts";
 import type { Installed } from "./installed.ts";
 import type { describeMachine } from "./machine.ts";
 import type { Timing } from "./scenario.ts";
+import type { Story } from "./slow-client/story.ts";
 import type { Outcome } from "./summary.ts";
 
 /** All that a run found, as it stands in `results.json`. */
@@ -21,6 +22,8 @@ export interface Results {
   /** The production dependencies. */
   readonly installed: Installed;
   readonly outcomes: readonly Outcome[];
+  /** What became of a client that did not read for a while, by policy. */
+  readonly slowClient?: readonly Story[] | undefined;
 }
 
 const FILE = `${ROOT}bench/results.json`;
@@ -32,7 +35,7 @@ export function readResults(): Results {
 
 /** One line for each row and comparison, and no more digits than were measured. */
 export function writeResults(results: Results): void {
-  const { outcomes, ...about } = results;
+  const { outcomes, slowClient = [], ...about } = results;
   const blocks = outcomes.map(({ rows, comparisons, ...block }) => {
     const fields = [
       ...Object.entries(block).map(([name, value]) => `"${name}": ${json(value)}`),
@@ -45,7 +48,9 @@ export function writeResults(results: Results): void {
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `"${name}": ${json(value)},\n`)
     .join("");
-  writeFileSync(FILE, `{\n${head}"outcomes": [\n${blocks.join(",\n")}\n]\n}\n`);
+  const stories = slowClient.map(json).join(",\n");
+  const found = `"outcomes": [\n${blocks.join(",\n")}\n],\n"slowClient": [\n${stories}\n]`;
+  writeFileSync(FILE, `{\n${head}${found}\n}\n`);
 }
 
 function json(value: unknown): string {

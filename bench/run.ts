@@ -4,6 +4,8 @@
  * - `--quick`: one round of what the targets are about; the files that hold the results stay.
  * - `--only <words>`: what has all of the words in its names, such as `--only "saturated node"`;
  *   the files stay as well.
+ * - `--slow-client`: only what becomes of a client that does not read for a while; its part of the
+ *   files is written anew.
  * - `--report`: writes the page and the plots anew, from the results that are there.
  * - `--profile`: profiles of the saturated scenario, one for each runtime.
  *
@@ -22,15 +24,18 @@ import { writeProfiles } from "./profile/profile.ts";
 import { outcomeSection } from "./report/outcome.ts";
 import { resultsPage } from "./report/page.ts";
 import { writePlots } from "./report/plots.ts";
+import { slowClientSection } from "./report/slow-client.ts";
 import { targetTable } from "./report/target-table.ts";
 import { type Results, readResults, writeResults } from "./results.ts";
 import { runPlan } from "./rounds.ts";
+import { tellStories } from "./slow-client/story.ts";
 import { findVersions } from "./versions.ts";
 
 const { values } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     only: { type: "string", default: "" },
+    "slow-client": { type: "boolean", default: false },
     report: { type: "boolean", default: false },
     profile: { type: "boolean", default: false },
   },
@@ -44,6 +49,13 @@ async function measureAll(): Promise<void> {
   const cores = findCores();
   if (values.profile) {
     await writeProfiles(cores);
+    return;
+  }
+  if (values["slow-client"]) {
+    const results = { ...readResults(), slowClient: await tellStories(cores) };
+    say(slowClientSection(results.slowClient));
+    writeResults(results);
+    writeReport(results);
     return;
   }
   const keep = !values.quick && values.only === "";
@@ -72,9 +84,15 @@ async function measureAll(): Promise<void> {
     say("Nothing has such a name.");
     return;
   }
-  if (values.only === "") say(targetTable(new Findings(results.outcomes)));
+  if (values.only === "") {
+    results = { ...results, slowClient: await tellStories(cores) };
+    say(slowClientSection(results.slowClient!));
+    say(targetTable(new Findings(results.outcomes)));
+  }
   say(`${Math.round(results.minutes * 60)} s; ${results.repeated} measurements were run again.`);
-  if (keep) writeReport(readResults());
+  if (!keep) return;
+  writeResults(results);
+  writeReport(readResults());
 }
 
 function writeReport(results: Results): void {

@@ -5,12 +5,14 @@ import type { Results } from "../results.ts";
 import type { Row } from "../summary.ts";
 import { outcomeSection } from "./outcome.ts";
 import { PLOTS } from "./plots.ts";
+import { SLOW_CLIENT_PLOT, slowClientSection } from "./slow-client.ts";
 import { percent, table, withSpread } from "./table.ts";
 import { targetTable } from "./target-table.ts";
 
 /** The whole of `RESULTS.md`. */
 export function resultsPage(results: Results): string {
-  const { outcomes } = results;
+  const { outcomes, slowClient } = results;
+  const { file, title } = SLOW_CLIENT_PLOT;
   return [
     "# Results",
     "Written by `npm run bench`; [its README](README.md) says how, and what the words mean. The figures of each round are in `results.json`; where the time goes is in [PROFILES.md](PROFILES.md), what was tried in [FINDINGS.md](FINDINGS.md).",
@@ -26,6 +28,9 @@ export function resultsPage(results: Results): string {
     "Ratios of Spillway on a runtime's own sockets to Spillway on `node:http`'s, on the same runtime.",
     nativeTable(results),
     ...outcomes.map(outcomeSection),
+    ...(slowClient === undefined
+      ? []
+      : [slowClientSection(slowClient), `![${title}](plots/${file})\n`]),
   ].join("\n\n");
 }
 

@@ -1,9 +1,11 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { type EChartsOption, init } from "echarts";
+import type { EChartsOption } from "echarts";
 import { ROOT } from "../../test/support/runtimes.ts";
 import { Findings } from "../findings.ts";
 import type { Results } from "../results.ts";
 import { axes, lines, type Panel } from "./panel.ts";
+import { SLOW_CLIENT_PLOT, slowClientPlot } from "./slow-client.ts";
+import { FONT, renderSvg, WIDTH } from "./svg.ts";
 
 /** A picture of the fan-out to 100 clients against what is offered. */
 interface Plot {
@@ -13,9 +15,7 @@ interface Plot {
   readonly panels: readonly Panel[];
 }
 
-const WIDTH = 800;
 const HEIGHT = 420;
-const FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif";
 
 export const PLOTS: readonly Plot[] = [
   {
@@ -41,19 +41,17 @@ export const PLOTS: readonly Plot[] = [
 const FOLDER = `${ROOT}bench/plots/`;
 
 /** Writes all plots as SVG. */
-export function writePlots({ outcomes }: Results): void {
+export function writePlots({ outcomes, slowClient }: Results): void {
   const findings = new Findings(outcomes);
   mkdirSync(FOLDER, { recursive: true });
   for (const plot of PLOTS) writeFileSync(FOLDER + plot.file, render(plot, findings));
+  if (slowClient === undefined) return;
+  writeFileSync(FOLDER + SLOW_CLIENT_PLOT.file, slowClientPlot(slowClient));
 }
 
 function render({ title, panels }: Plot, findings: Findings): string {
-  const chart = init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height: HEIGHT });
   const width = (WIDTH - 40) / panels.length;
   const option: EChartsOption = {
-    animation: false,
-    backgroundColor: "#ffffff",
-    textStyle: { fontFamily: FONT, fontSize: 13 },
     title: {
       text: `${title}: 100 clients, 128 B`,
       left: 20,
@@ -70,8 +68,5 @@ function render({ title, panels }: Plot, findings: Findings): string {
     ...axes(panels),
     series: panels.flatMap((panel, index) => lines(panel, index, findings)),
   };
-  chart.setOption(option);
-  const svg = chart.renderToSVGString();
-  chart.dispose();
-  return `${svg}\n`;
+  return renderSvg(option, HEIGHT);
 }
