@@ -33,7 +33,7 @@ export function fullBlocks(reference: Contender | undefined): Block[] {
     flushing(["0s", "1ms", "2ms", "5ms"], OURS),
     growth([100, 1_000, MANY], [...c, ...OURS]),
     stalling(OURS),
-    governor(OURS),
+    governor([natsListener, ...OURS]),
     subjects(OURS),
     batches([spillway("node", "node"), ...NATIVE]),
     compression([...OURS, spillway("bun", "native")]),
