@@ -24,6 +24,7 @@ import { writeProfiles } from "./profile/profile.ts";
 import { outcomeSection } from "./report/outcome.ts";
 import { resultsPage } from "./report/page.ts";
 import { writePlots } from "./report/plots.ts";
+import { writeReadme } from "./report/readme.ts";
 import { slowClientSection } from "./report/slow-client.ts";
 import { targetTable } from "./report/target-table.ts";
 import { type Results, readResults, writeResults } from "./results.ts";
@@ -55,7 +56,7 @@ async function measureAll(): Promise<void> {
     const results = { ...readResults(), slowClient: await tellStories(cores) };
     say(slowClientSection(results.slowClient));
     writeResults(results);
-    writeReport(results);
+    writeReport(readResults());
     return;
   }
   const keep = !values.quick && values.only === "";
@@ -97,6 +98,7 @@ async function measureAll(): Promise<void> {
 
 function writeReport(results: Results): void {
   writePlots(results);
+  writeReadme(results);
   writeFileSync(`${ROOT}bench/RESULTS.md`, resultsPage(results));
 }
 

@@ -28,7 +28,7 @@ export function resultsPage(results: Results): string {
     "Ratios of Spillway on a runtime's own sockets to Spillway on `node:http`'s, on the same runtime.",
     nativeTable(results),
     ...outcomes.map(outcomeSection),
-    ...(slowClient === undefined
+    ...(slowClient === undefined || slowClient.length === 0
       ? []
       : [slowClientSection(slowClient), `![${title}](plots/${file})\n`]),
   ].join("\n\n");

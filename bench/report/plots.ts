@@ -41,12 +41,17 @@ export const PLOTS: readonly Plot[] = [
 const FOLDER = `${ROOT}bench/plots/`;
 
 /** Writes all plots as SVG. */
-export function writePlots({ outcomes, slowClient }: Results): void {
-  const findings = new Findings(outcomes);
+export function writePlots(results: Results): void {
   mkdirSync(FOLDER, { recursive: true });
-  for (const plot of PLOTS) writeFileSync(FOLDER + plot.file, render(plot, findings));
-  if (slowClient === undefined) return;
-  writeFileSync(FOLDER + SLOW_CLIENT_PLOT.file, slowClientPlot(slowClient));
+  for (const [file, svg] of renderPlots(results)) writeFileSync(FOLDER + file, svg);
+}
+
+/** All plots by their files' names. */
+export function renderPlots({ outcomes, slowClient = [] }: Results): Map<string, string> {
+  const findings = new Findings(outcomes);
+  const plots = new Map(PLOTS.map((plot) => [plot.file, render(plot, findings)]));
+  if (slowClient.length > 0) plots.set(SLOW_CLIENT_PLOT.file, slowClientPlot(slowClient));
+  return plots;
 }
 
 function render({ title, panels }: Plot, findings: Findings): string {

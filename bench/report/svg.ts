@@ -12,7 +12,12 @@ export function renderSvg(option: EChartsOption, height: number): string {
     textStyle: { fontFamily: FONT, fontSize: 13 },
     ...option,
   });
-  const svg = chart.renderToSVGString();
+  // What is named by counting all charts of the process, and how things look below a pointer.
+  const svg = chart
+    .renderToSVGString()
+    .replaceAll(/\bzr\d+-/g, "zr-")
+    .replaceAll(/ class="zr-cls-\d+"/g, "")
+    .replace(/<style[\s\S]*?<\/style>/, "");
   chart.dispose();
   return `${svg}\n`;
 }
