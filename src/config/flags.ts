@@ -1,8 +1,8 @@
+import { nearest } from "../core/nearest.ts";
 import { variableOf } from "./environment.ts";
 import { valueFromText } from "./from-text.ts";
 import { type Key, keys } from "./keys.ts";
 import type { Layer } from "./layer.ts";
-import { nearest } from "./nearest.ts";
 import { type Problem, quoted, unknownName } from "./problem.ts";
 
 /** One flag of the command line. */

@@ -1,6 +1,6 @@
+import { nearest } from "../core/nearest.ts";
 import { keys } from "./keys.ts";
 import { brokenLayer, type Layer } from "./layer.ts";
-import { nearest } from "./nearest.ts";
 import { type Problem, quoted, unknownName } from "./problem.ts";
 import { flattenPorts } from "./streamkit.ts";
 

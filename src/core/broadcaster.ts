@@ -179,7 +179,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       if (audience.add(encode())) this.#pending.push(audience);
       if (audience.pendingBytes >= FLUSH_BYTES) this.#flushAudience(audience);
     });
-    this.#relieve();
+    this.#governor.relieve(this.#queued);
     if (this.#pending.length > 0) this.#timer.schedule();
   }
 
@@ -214,7 +214,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       client.feed();
       if (client.waits) this.#sweeper.hurry();
     }
-    this.#relieve();
+    this.#governor.relieve(this.#queued);
     this.#meter.broadcastSeconds.add((this.#timer.ends() - startMs) / 1000);
   }
 
@@ -271,12 +271,6 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     if (this.#clients.size + this.#closing.size > 0) return;
     this.#sweeper.stop();
     for (const resolve of this.#whenEmpty.splice(0)) resolve();
-  }
-
-  /** After everything that lets queues grow. */
-  #relieve(): void {
-    const { maxTotalQueueBytes } = this.#options;
-    if (this.#meter.queuedBytes > maxTotalQueueBytes) this.#governor.relieve(this.#queued);
   }
 
   get #last(): Position {

@@ -4,6 +4,7 @@ import { ENDED_AS, farewell } from "./close-cause.ts";
 import type { Dialect } from "./dialect.ts";
 import type { Envelope, Position } from "./envelope.ts";
 import { Liveness } from "./liveness.ts";
+import { Membership } from "./membership.ts";
 import type { DropReason, Meter } from "./meter.ts";
 import { Outlet } from "./outlet.ts";
 import { packItems } from "./pack-items.ts";
@@ -19,7 +20,6 @@ import type { TextFrame } from "./text-frame.ts";
 export class Client {
   readonly socket: ClientSocket;
   readonly dialect: Dialect;
-  audience: Audience;
   state: ClientState = "live";
   readonly subscriptions: Subscriptions;
   /** When a connection in state `"closing"` is dropped without the peer's consent. */
@@ -29,20 +29,16 @@ export class Client {
   readonly #meter: Meter;
   readonly #outlet: Outlet;
   readonly #liveness: Liveness;
+  readonly #membership: Membership;
   /** What waits for it; most clients never have one. */
   #queue: PrivateQueue | undefined;
   #lagging = false;
   /** What the socket had buffered when it began to lag. */
   #laggedAtBytes = 0;
-  /** The last message that it was sent other than with its audience. */
-  #lastSent: Envelope | undefined;
-  /** `audience.lastSent` when it joined. */
-  #sentBefore: Envelope | undefined;
 
   constructor(socket: ClientSocket, dialect: Dialect, audience: Audience, parts: ClientParts) {
     this.socket = socket;
     this.dialect = dialect;
-    this.audience = audience;
     this.#parts = parts;
     this.#meter = parts.meter;
     const nowMs = parts.clock.nowMs();
@@ -50,7 +46,12 @@ export class Client {
     this.#liveness = new Liveness(socket, parts.limits, nowMs);
     const take = (envelope: Envelope, policy: Policy): void => this.#take(envelope, policy);
     this.subscriptions = new Subscriptions(parts, take);
-    this.#join();
+    this.#membership = new Membership(this, this.#outlet, audience);
+    this.#membership.join();
+  }
+
+  get audience(): Audience {
+    return this.#membership.audience;
   }
 
   get isOver(): boolean {
@@ -176,8 +177,8 @@ export class Client {
     if (this.isOver) return;
     const { error, drop } = ENDED_AS[cause] ?? {};
     const { code, reason } = CLOSE[cause];
-    if (this.state === "live") this.#part();
-    const cursor = this.#cursor;
+    if (this.state === "live") this.#membership.part();
+    const cursor = this.#membership.cursorBefore(this.#queue?.oldest, this.subscriptions.oldest);
     this.#leave(drop ?? "abandoned");
     this.state = "closing";
     this.closingUntilMs = this.#parts.clock.nowMs() + this.#parts.limits.writeTimeoutMs;
@@ -227,7 +228,7 @@ export class Client {
   /** Hands over what came out of the queue. @returns whether to go on. */
   #send(items: readonly QueueItem[]): boolean {
     const { frames, messages, bytes, gaps, last } = packItems(items, this.dialect);
-    this.#lastSent = last ?? this.#lastSent;
+    this.#membership.lastSent = last ?? this.#membership.lastSent;
     this.#meter.gaps += gaps;
     if (!this.#outlet.write(frames)) {
       // The peer is closing: its socket takes nothing more, and says so before it is closed.
@@ -253,7 +254,7 @@ export class Client {
   #needQueue(): PrivateQueue {
     if (this.#queue !== undefined) return this.#queue;
     this.#queue = new PrivateQueue(this.#parts.limits, this.#meter);
-    this.#part();
+    this.#membership.part();
     this.state = "queued";
     this.audience.queued.add(this);
     this.#parts.watcher.queues(this, true);
@@ -265,49 +266,19 @@ export class Client {
     this.audience.queued.delete(this);
     this.state = "live";
     this.#parts.watcher.queues(this, false);
-    this.#join();
+    this.#membership.join();
   }
 
   #moveTo(audience: Audience): void {
     const before = this.audience;
     if (before === audience) return;
-    if (this.state === "live") this.#part();
-    else before.queued.delete(this);
-    this.audience = audience;
-    if (this.state === "live") this.#join();
-    else audience.queued.add(this);
+    this.#membership.moveTo(audience);
     this.#parts.watcher.left(before);
-  }
-
-  #join(): void {
-    this.#outlet.join(this.audience);
-    this.audience.live.add(this);
-    this.#sentBefore = this.audience.lastSent;
-  }
-
-  /** Out of the audience's topic, after what was meant for the client there. */
-  #part(): void {
-    this.#outlet.leave();
-    this.audience.live.delete(this);
-    if (this.audience.lastSent !== this.#sentBefore) this.#lastSent = this.audience.lastSent;
-  }
-
-  /**
-   * Behind this one everything may be sent again, and what came before is not missing: what waits may be
-   * older than what was sent last, as one subscription is slower than another, or catches up.
-   */
-  get #cursor(): Position | undefined {
-    const waiting = [this.#queue?.oldest, this.subscriptions.oldest].filter(
-      (position) => position !== undefined,
-    );
-    const before = waiting.map(({ origin, sequence }) => ({ origin, sequence: sequence - 1 }));
-    const last = this.#lastSent === undefined ? before : [this.#lastSent, ...before];
-    return last.sort((one, other) => one.sequence - other.sequence)[0];
   }
 
   /** Out of everything, with what was queued counted as dropped. */
   #leave(drop: DropReason): void {
-    if (this.state === "live") this.#part();
+    if (this.state === "live") this.#membership.part();
     this.audience.queued.delete(this);
     this.subscriptions.clear(drop);
     this.#queue?.clear(drop);

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { nearest } from "../config/nearest.ts";
 import { MAX_ID_LENGTH, MAX_PATTERNS, MAX_RATE } from "../core/client-frame.ts";
+import { nearest } from "../core/nearest.ts";
 import { POLICIES } from "../core/policy.ts";
 import { subjectFault, withoutCovered } from "../core/subject.ts";
 

@@ -1,0 +1,58 @@
+import type { Audience } from "./audience.ts";
+import type { Client } from "./client.ts";
+import type { Envelope, Position } from "./envelope.ts";
+import type { Outlet } from "./outlet.ts";
+
+/** A client's place in its audience, among those that keep up or those that have a queue. */
+export class Membership {
+  audience: Audience;
+  /** The last message that the client was sent other than with its audience, or until it left. */
+  lastSent: Envelope | undefined;
+  readonly #client: Client;
+  readonly #outlet: Outlet;
+  /** `audience.lastSent` when it joined. */
+  #sentBefore: Envelope | undefined;
+
+  constructor(client: Client, outlet: Outlet, audience: Audience) {
+    this.#client = client;
+    this.#outlet = outlet;
+    this.audience = audience;
+  }
+
+  /** Among those that keep up. */
+  join(): void {
+    this.#outlet.join(this.audience);
+    this.audience.live.add(this.#client);
+    this.#sentBefore = this.audience.lastSent;
+  }
+
+  /** Out of the audience's topic, after what was meant for the client there. */
+  part(): void {
+    this.#outlet.leave();
+    this.audience.live.delete(this.#client);
+    if (this.audience.lastSent !== this.#sentBefore) this.lastSent = this.audience.lastSent;
+  }
+
+  /** Goes over to another audience, to the same place there. */
+  moveTo(audience: Audience): void {
+    const isLive = this.audience.live.has(this.#client);
+    if (isLive) this.part();
+    else this.audience.queued.delete(this.#client);
+    this.audience = audience;
+    if (isLive) this.join();
+    else audience.queued.add(this.#client);
+  }
+
+  /**
+   * Behind which position to go on when it comes back. What waits may be older than what was sent
+   * last, as one subscription is slower than another, or catches up: then some comes again.
+   */
+  cursorBefore(...waiting: readonly (Position | undefined)[]): Position | undefined {
+    let cursor: Position | undefined = this.lastSent;
+    for (const position of waiting) {
+      if (position === undefined || (cursor && cursor.sequence < position.sequence)) continue;
+      cursor = { origin: position.origin, sequence: position.sequence - 1 };
+    }
+    return cursor;
+  }
+}
