@@ -37,6 +37,7 @@ export function helpText(version: string): string {
     ...EXAMPLES.flatMap(([command, about]) => entry(command, about)),
     "",
     "Flags beat the environment, which beats the file, which beats the defaults.",
+    "A wrong value is refused even where a right one beats it.",
     "",
     "Flags:",
     ...FLAGS.map(({ name, value, about }) => row(value ? `${name} <${value}>` : name, about)),

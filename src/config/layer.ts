@@ -30,17 +30,44 @@ export function brokenLayer(problem: Problem): Layer {
 }
 
 /**
- * Lays layers over each other, the last on top, and checks the whole.
+ * Lays layers over each other, the last on top, and checks the whole. What another layer overrides
+ * must be right too: it would come into force on the day when that one is gone.
  *
  * @throws {SpillwayError} `CONFIG_INVALID` (invalid): the first problem, and how many there are.
  */
 export function settle(layers: readonly Layer[]): Config {
-  const problems = layers.flatMap((layer) => layer.problems);
+  const told = layers.flatMap((layer) => layer.problems);
+  const overridden = layers.flatMap((layer, index) =>
+    overriddenProblems(layer, layers.slice(index + 1)),
+  );
   // Not by spreading: a key named "__proto__" must be refused like any other unknown one.
   const values = Object.fromEntries(layers.flatMap((layer) => Object.entries(layer.values)));
   const origins = new Map(layers.flatMap((layer) => [...layer.origins]));
   const result = flatSchema.safeParse(values, { reportInput: true });
-  for (const issue of result.error?.issues.flatMap(separated) ?? []) {
+  const issues = result.error?.issues ?? [];
+  const problems = [...told, ...overridden, ...problemsOf(issues, { values, origins })];
+  if (!result.success || problems.length > 0) throw configError(problems);
+  return toConfig(result.data);
+}
+
+function overriddenProblems(layer: Layer, above: readonly Layer[]): Problem[] {
+  return Object.entries(layer.values).flatMap(([key, value]) => {
+    if (!Object.hasOwn(keys, key)) return [];
+    if (!above.some(({ values }) => Object.hasOwn(values, key))) return [];
+    const result = keys[key as Key].safeParse(value, { reportInput: true });
+    const issues = result.error?.issues ?? [];
+    return problemsOf(
+      issues.map((issue) => ({ ...issue, path: [key, ...issue.path] })),
+      layer,
+    );
+  });
+}
+
+function problemsOf(
+  issues: readonly z.core.$ZodIssue[],
+  { values, origins }: Pick<Layer, "values" | "origins">,
+): Problem[] {
+  return issues.flatMap(separated).map((issue) => {
     const { path } = issue;
     // A lone value needs no index, nor does a text that was taken apart at its commas.
     const isLone = path.length > 1 && [values[String(path[0])]].flat().length === 1;
@@ -48,10 +75,8 @@ export function settle(layers: readonly Layer[]): Config {
       knownKeys: () => KNOWN,
       isSecret: ([key]) => isSecret(key as Key, values),
     });
-    problems.push({ text, from: origin(issue, origins) });
-  }
-  if (!result.success || problems.length > 0) throw configError(problems);
-  return toConfig(result.data);
+    return { text, from: origin(issue, origins) };
+  });
 }
 
 /** Where all that an issue is about came from; defaults come from nowhere. */

@@ -57,10 +57,7 @@ export function issueText(issue: z.core.$ZodIssue, context: IssueContext): strin
   }
   const name = path.length === 0 ? "it" : quoted(dotted(path));
   if (context.isSecret(path)) return `${name} ${issue.message}`;
-  const words = issue.code === "invalid_value" ? issue.values.map(String) : [];
-  const near = typeof issue.input === "string" ? nearest(issue.input, words) : undefined;
-  const hint = near === undefined ? "" : `; did you mean "${near}"?`;
-  return `${name} is ${shown(issue.input)} but ${issue.message}${hint}`;
+  return `${name} is ${shown(issue.input)} but ${issue.message}`;
 }
 
 /** `ports.inputs[0].subject` */

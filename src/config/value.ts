@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { nearest } from "../core/nearest.ts";
 import { DURATION, parseDuration } from "./duration.ts";
 
 /** What a value is, and its limits in words: the same words in errors, `--help` and the README. */
@@ -68,7 +69,10 @@ export function anyText(limits = "a text that is not empty") {
   return stating(z.string({ error }).min(1, { error }), "text", limits);
 }
 
-/** One of a few words; those in `refused` are refused with their reason. */
+/**
+ * One of a few words; those in `refused` are refused with their reason. Another word is answered with
+ * the nearest, unless that one is refused itself.
+ */
 export function choice<const W extends string>(
   words: readonly W[],
   refused: Readonly<Record<string, string>> = {},
@@ -78,7 +82,12 @@ export function choice<const W extends string>(
   const limits =
     [built.slice(0, -1).join(", "), built.at(-1)].filter(Boolean).join(" or ") +
     (missing.length > 0 ? ` (${missing.join(", ")} is not built yet)` : "");
-  const schema = z.enum(words, { error: `must be ${limits}` }).superRefine((word, context) => {
+  const error = ({ input }: { readonly input?: unknown }): string => {
+    const near = typeof input === "string" ? nearest(input, words) : undefined;
+    const isOffered = near !== undefined && refused[near] === undefined;
+    return `must be ${limits}${isOffered ? `; did you mean "${near}"?` : ""}`;
+  };
+  const schema = z.enum(words, { error }).superRefine((word, context) => {
     const reason = refused[word];
     if (reason !== undefined) context.addIssue({ code: "custom", message: reason });
   });

@@ -58,9 +58,41 @@ describe("Layers", () => {
     ]);
   });
 
-  test("may mend a wrong value of a lower one", async () => {
-    const argv = ["--config", "a", "--port", "9000"];
-    expect((await loadedConfig({ argv, files: { a: { port: "x" } } })).port).toBe(9000);
+  test("don't hide a wrong value of a lower one, which is named with its place", async () => {
+    const rule = "0 (any free port) or an integer from 1024 to 65535";
+    const wrong = { a: { port: 80 }, b: { ports: { outputs: [{ subject: "ws://0.0.0.0:80" }] } } };
+    const flag = ["--port", "9000"];
+    const refused = (...argv: string[]) => loadRefusalOf({ argv, files: wrong });
+    expect(await refused("--config", "a", ...flag)).toBe(
+      `Cannot use configuration from a: "port" is 80 but must be ${rule}`,
+    );
+    expect(await refused("--config", "b", ...flag)).toBe(
+      `Cannot use configuration from ports.outputs[0] of b: "port" is 80 but must be ${rule}`,
+    );
+    const files = { a: { subjects: ["a..b"] } };
+    const env = { SPILLWAY_CONFIG: "a", SPILLWAY_SUBJECTS: "a.b" };
+    expect(await loadRefusalOf({ env, files })).toStartWith(
+      'Cannot use configuration from a: "subjects" is "a..b" but',
+    );
+    expect(await loadRefusalOf({ argv: flag, env: { PORT: "80" } })).toBe(
+      `Cannot use configuration from PORT: "port" is 80 but must be ${rule}`,
+    );
+  });
+
+  test("don't show a secret that they override", async () => {
+    const argv = ["--config", "a", "--nats", "nats://b"];
+    const files = { a: { nats_url: "http://me:s3cret@a" } };
+    const line = await loadRefusalOf({ argv, files });
+    expect(line).toStartWith('Cannot use configuration from a: "nats_url" must be');
+    expect(line).not.toContain("s3cret");
+  });
+
+  test("may bring what a lower one lacks to agree with itself", async () => {
+    const argv = ["--config", "a"];
+    const files = { a: { ping_interval: "70s" } };
+    expect(await loadRefusalOf({ argv, files })).toContain("read_timeout");
+    const env = { SPILLWAY_READ_TIMEOUT: "2m" };
+    expect((await loadedConfig({ argv, env, files })).readTimeoutMs).toBe(120_000);
   });
 });
 

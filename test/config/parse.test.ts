@@ -178,6 +178,10 @@ describe("Configuration is refused", () => {
       '"delivery_mode" is "at-most-onec" but must be "at-most-once" ("at-least-once" is not built yet); did you mean "at-most-once"?',
     ],
     [
+      { delivery_mode: "At-Least-Once" },
+      '"delivery_mode" is "At-Least-Once" but must be "at-most-once" ("at-least-once" is not built yet)',
+    ],
+    [
       { delivery_mode: "exactly-once" },
       '"delivery_mode" is "exactly-once" but must be "at-most-once" ("at-least-once" is not built yet)',
     ],
