@@ -71,7 +71,8 @@ export class Output implements LifecycleComponent {
    */
   initialize(): void {
     try {
-      parseConfig(fileShape(this.#config));
+      const { requiredSubjects: _, ...keys } = this.#config;
+      parseConfig(fileShape(keys));
     } catch (cause) {
       const otherwise = { class: "invalid", code: "CONFIG_INVALID" } as const;
       throw failure("Output.initialize", "check configuration", cause, otherwise);
@@ -123,7 +124,7 @@ export class Output implements LifecycleComponent {
   }
 
   inputPorts(): Port<SubjectPortConfig>[] {
-    return subjectPorts(this.#config.subjects);
+    return subjectPorts(this.#config.subjects, this.#config.requiredSubjects);
   }
 
   /** The one address that clients connect to: the real one while it runs, else the configured one. */

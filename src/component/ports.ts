@@ -1,11 +1,14 @@
 import type { NetworkPortConfig, Port, SubjectPortConfig } from "./contract.ts";
 
-/** One port for each subject; none is required, as a subject may have no publisher yet. */
-export function subjectPorts(subjects: readonly string[]): Port<SubjectPortConfig>[] {
+/** One port for each subject. Only a flow's own ports say "required": a subject may have no publisher yet. */
+export function subjectPorts(
+  subjects: readonly string[],
+  required: readonly string[],
+): Port<SubjectPortConfig>[] {
   return subjects.map((subject, index) => ({
     name: `nats_input_${index}`,
     direction: "input",
-    required: false,
+    required: required.includes(subject),
     description: `NATS subject subscription for ${subject}`,
     config: { type: "nats", data: { subject } },
   }));

@@ -16,7 +16,10 @@ type FieldName<K extends string> = K extends "nats_url"
  * The whole configuration as the code uses it: every key of `keys.ts`, in camelCase, and durations
  * in milliseconds (`write_timeout: "5s"` in a file is `writeTimeoutMs: 5000` here).
  */
-export type Config = { [K in keyof CheckedKeys as FieldName<K>]: CheckedKeys[K] };
+export type Config = { [K in keyof CheckedKeys as FieldName<K>]: CheckedKeys[K] } & {
+  /** Those of `subjects` that StreamKit's input ports call required: no key says so. */
+  readonly requiredSubjects: readonly string[];
+};
 
 /** A configuration file without `ports`: one flat object. */
 export const flatSchema = z
@@ -31,7 +34,8 @@ export function fieldName(key: string): string {
 }
 
 /** Renames checked keys to the code's names. */
-export function toConfig(checked: CheckedKeys): Config {
+export function toConfig(checked: CheckedKeys, required: readonly string[]): Config {
   const fields = Object.entries(checked).map(([key, value]) => [fieldName(key), value]);
-  return Object.fromEntries(fields) as Config;
+  const requiredSubjects = checked.subjects.filter((subject) => required.includes(subject));
+  return { ...Object.fromEntries(fields), requiredSubjects } as Config;
 }

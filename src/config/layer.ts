@@ -12,6 +12,8 @@ export interface Layer {
   readonly origins: ReadonlyMap<string, string>;
   /** What was wrong before values could be looked at. */
   readonly problems: readonly Problem[];
+  /** The subjects that StreamKit's input ports call required. */
+  readonly requiredSubjects?: readonly string[];
 }
 
 /** What a file may say: our keys, StreamKit's ports, or a whole flow. */
@@ -47,7 +49,8 @@ export function settle(layers: readonly Layer[]): Config {
   const issues = result.error?.issues ?? [];
   const problems = [...told, ...overridden, ...problemsOf(issues, { values, origins })];
   if (!result.success || problems.length > 0) throw configError(problems);
-  return toConfig(result.data);
+  const required = layers.flatMap((layer) => layer.requiredSubjects ?? []);
+  return toConfig(result.data, required);
 }
 
 function overriddenProblems(layer: Layer, above: readonly Layer[]): Problem[] {

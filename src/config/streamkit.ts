@@ -25,7 +25,8 @@ export function flattenPorts(values: Values, from?: string): Layer {
   const result = portsSchema.safeParse(ports, { reportInput: true });
   if (!result.success) return { ...flat, problems: portProblems(result.error.issues, from) };
 
-  const subjects = subjectsOf(result.data);
+  const { inputs = [] } = result.data;
+  const subjects = subjectsOf(inputs);
   const listener = listenerOf(result.data);
   const conflicts: string[] = [];
   if (subjects !== undefined && plain.subjects !== undefined) {
@@ -49,11 +50,12 @@ export function flattenPorts(values: Values, from?: string): Layer {
     values: Object.fromEntries(parts.flatMap((part) => Object.entries(part.values))),
     origins: new Map(parts.flatMap((part) => [...part.origins])),
     problems: conflicts.map((text) => ({ text, from })),
+    requiredSubjects: subjectsOf(inputs.filter(({ required }) => required === true)) ?? [],
   };
 }
 
 /** `undefined` when the inputs leave it open. */
-function subjectsOf({ inputs = [] }: Ports): string[] | undefined {
+function subjectsOf(inputs: NonNullable<Ports["inputs"]>): string[] | undefined {
   if (inputs.length === 0) return undefined;
   return inputs.flatMap((input) => input.config?.subject ?? input.subject ?? []);
 }

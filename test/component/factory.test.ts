@@ -48,13 +48,29 @@ describe("createOutput", () => {
     for (const raw of [SEED, JSON.stringify(SEED)]) {
       const output = maker.createOutput(raw, {});
       output.initialize();
-      expect(output.inputPorts()[0]?.config.data.subject).toBe("events.>");
+      expect(output.inputPorts()).toMatchObject([
+        { required: true, config: { data: { subject: "events.>" } } },
+      ]);
       expect(output.outputPorts()[0]?.config.data).toEqual({
         protocol: "websocket",
         host: "127.0.0.1",
         port: 8080,
       });
     }
+  });
+
+  test("keeps which inputs are required, in each of StreamKit's spellings", () => {
+    const { maker } = bench();
+    const inputs = [
+      { subject: "a", required: true },
+      { name: "typed", config: { kind: "nats", subject: "b" }, required: true },
+      { subject: "c", required: false },
+      { subject: "d" },
+    ];
+    const output = maker.createOutput({ ports: { inputs } });
+    output.initialize();
+    const required = output.inputPorts().map((port) => [port.config.data.subject, port.required]);
+    expect(Object.fromEntries(required)).toEqual({ a: true, b: true, c: false, d: false });
   });
 
   test("takes no configuration as the default one", async () => {

@@ -50,6 +50,16 @@ describe("Layers", () => {
     });
   });
 
+  test("of subjects leave nothing required that only a file's ports name", async () => {
+    const inputs = [
+      { subject: "a", required: true },
+      { subject: "b", required: true },
+    ];
+    const files = { "f.json": { ports: { inputs } } };
+    const argv = ["--config", "f.json", "--subject", "b", "--subject", "c"];
+    expect((await loadedConfig({ argv, files })).requiredSubjects).toEqual(["b"]);
+  });
+
   test("take the file from SPILLWAY_CONFIG, unless --config names one", async () => {
     const env = { SPILLWAY_CONFIG: "spillway.json" };
     expect((await loadedConfig({ env, files })).path).toBe("/file");

@@ -10,6 +10,7 @@ describe("Configuration", () => {
       port: 8080,
       path: "/ws",
       subjects: [">"],
+      requiredSubjects: [],
       natsUrls: [],
       deliveryMode: "at-most-once",
       ackTimeoutMs: 5000,
