@@ -100,8 +100,13 @@ function registerFamilies(registry: Registry, components: ReadonlySet<Metered>):
     new MeterHistogram(options, components, (one) => read(one.meter));
   };
 
-  family("counter", "clients_total", "Clients that ever connected.", (c) => c.meter.clientsTotal);
-  family("gauge", "clients_active", "Clients connected now.", (c) => c.meter.clientsActive);
+  // Each under two names: that of StreamKit's documentation, and that of its code, which its dashboards use.
+  for (const name of ["clients_total", "client_connections_total"]) {
+    family("counter", name, "Clients that ever connected.", (c) => c.meter.clientsTotal);
+  }
+  for (const name of ["clients_active", "clients_connected"]) {
+    family("gauge", name, "Clients connected now.", (c) => c.meter.clientsActive);
+  }
   family(
     "gauge",
     "clients_lagging",

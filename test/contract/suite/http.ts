@@ -12,6 +12,8 @@ const READABLE = "/ /livez /readyz /healthz /metrics /schema.json /asyncapi.json
 const PROMISED = [
   "websocket_clients_total",
   "websocket_clients_active",
+  "websocket_client_connections_total",
+  "websocket_clients_connected",
   "websocket_messages_received_total",
   "websocket_messages_sent_total",
   "websocket_bytes_sent_total",
@@ -182,6 +184,8 @@ export function http(target: Target): void {
       expect({
         clients: grown("websocket_clients_total"),
         active: grown("websocket_clients_active"),
+        connections: grown("websocket_client_connections_total"),
+        connected: grown("websocket_clients_connected"),
         received: grown("websocket_messages_received_total"),
         sent: grown("websocket_messages_sent_total"),
         bytes: grown("websocket_bytes_sent_total"),
@@ -189,6 +193,8 @@ export function http(target: Target): void {
       }).toEqual({
         clients: 2,
         active: 2,
+        connections: 2,
+        connected: 2,
         received: 10,
         sent: 20,
         bytes: 2 * bytes,
