@@ -56,19 +56,43 @@ function flowLayer(flow: Record<string, unknown>, from: string | undefined): Lay
   return { ...layer, problems: [...problems, ...layer.problems] };
 }
 
-/** Our own keys beside `components`. */
-function misplaced(flow: object, part: string, from: string | undefined): Problem[] {
-  const own = Object.keys(flow).filter((key) => Object.hasOwn(keys, key) || key === "ports");
-  return own.map((key) => ({
-    text: `${quoted(key)} does nothing beside "components"; it belongs into "config" of ${part}`,
-    from,
-  }));
+/**
+ * What else a flow and its `nats` say is StreamKit's own, and may be new in its next version: a key is
+ * only refused there when it is one of ours, or one letter off a key that is read.
+ */
+function misplaced(flow: Record<string, unknown>, part: string, from?: string): Problem[] {
+  const own = [...Object.keys(keys), "ports"];
+  const read = [...own, "nats", "components"];
+  const beside = Object.keys(flow).flatMap((key) => {
+    if (!own.includes(key)) return misspelt("", key, read);
+    return `${quoted(key)} does nothing beside "components"; it belongs into "config" of ${part}`;
+  });
+  return [...beside, ...natsProblems(flow.nats)].map((text) => ({ text, from }));
+}
+
+function natsProblems(nats: unknown): string[] {
+  if (nats === undefined || nats === null) return [];
+  if (!isObject(nats)) return ['"nats" must be an object'];
+  const tls = isObject(nats.tls) ? Object.keys(nats.tls) : [];
+  return [
+    ...Object.keys(nats).flatMap((key) => misspelt("nats.", key, NATS_KEYS)),
+    ...tls.flatMap((key) => misspelt("nats.tls.", key, TLS_KEYS)),
+  ];
+}
+
+function misspelt(parent: string, key: string, known: readonly string[]): string[] {
+  const near = known.includes(key) ? undefined : nearest(key, known, 1);
+  return near === undefined ? [] : [unknownName("key", parent + key, near)];
 }
 
 function unknownIn(entry: object, from: string): Problem[] {
   const unknown = Object.keys(entry).filter((key) => !ENTRY_KEYS.includes(key));
   return unknown.map((key) => ({ text: unknownName("key", key, nearest(key, ENTRY_KEYS)), from }));
 }
+
+/** What is read of a flow's `nats`, and of its `tls`. */
+const NATS_KEYS = ["urls", "username", "password", "token", "tls"];
+const TLS_KEYS = ["enabled", "ca_file", "cert_file", "key_file"];
 
 /** StreamKit's `NATSConfig`. Its texts are empty where nothing is set, as Go writes them. */
 function natsOf(nats: unknown): Record<string, unknown> {

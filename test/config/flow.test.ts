@@ -10,7 +10,14 @@ const receiver = { type: "input", name: "websocket", enabled: true, config: {} }
 describe("Flow file", () => {
   test("gives its one enabled websocket output, named after the instance", () => {
     const components = { udp, receiver, off, "ws-live": live };
-    const config = parseConfig({ version: "1.0.0", platform: { org: "c360" }, components });
+    const config = parseConfig({
+      version: "1.0.0",
+      platform: { org: "c360" },
+      nats: { jetstream: { enabled: true }, reconnect_wait: 2 },
+      services: {},
+      streams: {},
+      components,
+    });
     expect(config).toMatchObject({ name: "ws-live", port: 9000 });
   });
 
@@ -70,6 +77,20 @@ describe("Flow file", () => {
       { components: { live }, ports: {} },
       '"ports" does nothing beside "components"; it belongs into "config" of component "live"',
     ],
+    [{ components: { live }, prot: 9001 }, '"prot" is not a known key; did you mean "port"?'],
+    [
+      { components: { live }, ntas: { urls: ["nats://a"] } },
+      '"ntas" is not a known key; did you mean "nats"?',
+    ],
+    [
+      { components: { live }, nats: { url: "nats://a" } },
+      '"nats.url" is not a known key; did you mean "urls"?',
+    ],
+    [
+      { components: { live }, nats: { urls: "tls://a", tls: { enable: true } } },
+      '"nats.tls.enable" is not a known key; did you mean "enabled"?',
+    ],
+    [{ components: { live }, nats: "nats://a" }, '"nats" must be an object'],
     [{ componets: { live } }, '"componets" is not a known key; did you mean "components"?'],
   ])("%j is refused", (flow, problem) => {
     expect(refusalOf(flow)).toBe(`Cannot use configuration: ${problem}`);
