@@ -53,7 +53,8 @@ export const streamParameters = z.object({
     }),
 });
 
-const KNOWN: readonly string[] = [...Object.keys(streamParameters.shape), ...NOT_BUILT];
+const BUILT: readonly string[] = Object.keys(streamParameters.shape);
+const KNOWN: readonly string[] = [...BUILT, ...NOT_BUILT];
 
 /**
  * What a plain client, or one of server-sent events, says in the query. Parameters that ask for a promise which is not kept yet
@@ -74,7 +75,10 @@ export const streamQuery = z
     for (const name of Object.keys(query)) {
       const near = KNOWN.includes(name) ? undefined : nearest(name, KNOWN, 1);
       if (near === undefined) continue;
-      const message = `"${name}" is not a parameter; did you mean "${near}"?`;
+      const hint = BUILT.includes(near)
+        ? `did you mean "${near}"?`
+        : `"${near}" would be, but is not supported by this version`;
+      const message = `"${name}" is not a parameter; ${hint}`;
       context.addIssue({ code: "custom", message });
     }
   });

@@ -3,7 +3,7 @@ import { requestUpgrade } from "../../support/raw-handshake.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { subscribe, useGateway } from "./gateway-stage.ts";
 import { useNats } from "./nats-stage.ts";
-import { expectRefusal } from "./refusal.ts";
+import { expectProblem, expectRefusal } from "./refusal.ts";
 
 /** Which messages a client gets: once each, and none that the endpoint does not expose. */
 export function subjects(target: Target): void {
@@ -93,6 +93,21 @@ export function subjects(target: Target): void {
         expectRefusal(target, response, 400);
       }
       expect(await received("?version=3&utm_source=x", ["a.x"], "a.end")).toEqual(["a.x"]);
+    });
+
+    test("A parameter that is one letter off is refused with the one that was meant, if it may be said", async () => {
+      for (const [query, says] of [
+        ["subjcts=a.x", '"subjcts" is not a parameter; did you mean "subjects"?'],
+        [
+          "sesion=x",
+          '"sesion" is not a parameter; "session" would be, but is not supported by this version',
+        ],
+      ] as const) {
+        const response = await fetch(`${gateway().url}/ws/sse?${query}`);
+        const type = response.headers.get("content-type");
+        const { detail } = expectProblem(400, type, await response.text());
+        expect(detail).toStartWith(says);
+      }
     });
   });
 }
