@@ -3,24 +3,25 @@ import { reasonOf, SpillwayError } from "../core/errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type NatsOptions, uselessSecret } from "../source/connect.ts";
 
-/** The keys that name files, and what is made of their contents. */
-type FileKey =
-  | "natsNkeyFile"
-  | "natsCredsFile"
-  | "natsTlsCaFile"
-  | "natsTlsCertFile"
-  | "natsTlsKeyFile";
-
+/** The keys that name files, and what must be in them. */
 const WANTED = {
-  nkeySeed: { field: "natsNkeyFile", must: 'hold the seed of an NKey, which begins with "SU"' },
-  creds: { field: "natsCredsFile", must: "hold credentials: a user's JWT and its seed" },
+  natsNkeyFile: 'hold the seed of a user\'s NKey, which begins with "SU"',
+  natsCredsFile: "hold credentials: a user's JWT and its seed",
+  natsTlsCaFile: "hold certificates (PEM)",
+  natsTlsCertFile: "hold a certificate (PEM)",
+  natsTlsKeyFile: "hold a private key (PEM)",
 } as const;
+
+type FileKey = keyof typeof WANTED;
+
+const CERTIFICATE = /-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/;
+const PRIVATE_KEY = /-----BEGIN [A-Z ]*PRIVATE KEY-----/;
 
 /**
  * How to reach NATS, with the contents of the files that the configuration names.
  *
- * @throws SpillwayError `"CONFIG_INVALID"` when a file cannot be read, or holds no key: before anything
- * opens.
+ * @throws SpillwayError `"CONFIG_INVALID"` when a file cannot be read, or holds something else: before
+ * anything opens.
  */
 export async function readNatsOptions(
   config: Config,
@@ -43,11 +44,15 @@ export async function readNatsOptions(
     read("natsTlsCertFile"),
     read("natsTlsKeyFile"),
   ]);
+  const refuse = (field: FileKey): never => {
+    throw unusable(config[field], field, WANTED[field]);
+  };
   const useless = await uselessSecret({ nkeySeed, creds });
-  if (useless !== undefined) {
-    const { field, must } = WANTED[useless];
-    throw unusable(config[field], field, must);
-  }
+  if (useless !== undefined) refuse(useless === "creds" ? "natsCredsFile" : "natsNkeyFile");
+  // Some runtimes would leave out what they can't read, and trust whom they trust anyhow.
+  if (ca !== undefined && !CERTIFICATE.test(ca)) refuse("natsTlsCaFile");
+  if (cert !== undefined && !CERTIFICATE.test(cert)) refuse("natsTlsCertFile");
+  if (key !== undefined && !PRIVATE_KEY.test(key)) refuse("natsTlsKeyFile");
   const tls = ca !== undefined || cert !== undefined || key !== undefined;
   return {
     servers: config.natsUrls,

@@ -167,7 +167,9 @@ export async function uselessSecret({
       return false;
     }
   };
-  if (!canSign(authenticatorsOf({ nkeySeed }, client))) return "nkeySeed";
+  // An operator's or an account's seed signs as well, but nobody logs in with it.
+  const isUser = nkeySeed === undefined || nkeySeed.trim().startsWith("SU");
+  if (!isUser || !canSign(authenticatorsOf({ nkeySeed }, client))) return "nkeySeed";
   return canSign(authenticatorsOf({ creds }, client)) ? undefined : "creds";
 }
 

@@ -54,6 +54,11 @@ const WRONG: readonly (readonly [what: string, GatewayOptions, says: readonly st
     { config: { nats_url: "ws://127.0.0.1", nats_creds_file: "package.json" } },
     ["nats_creds_file", "package.json", "JWT"],
   ],
+  [
+    "An authority's file without a certificate",
+    { config: { nats_url: "tls://127.0.0.1", nats_tls_ca_file: "package.json" } },
+    ["nats_tls_ca_file", "package.json", "PEM"],
+  ],
   ["A file that is no JSON", { config: "{port: 1" }, ["spillway.json", "JSON"]],
   ["A file that is missing", { args: ["--config", "/nonexistent.json"] }, ["/nonexistent.json"]],
   [

@@ -1,0 +1,56 @@
+import { describe, expect, test } from "bun:test";
+import { nkeys } from "nats";
+import { parseConfig } from "../../src/config/parse.ts";
+import { readNatsOptions } from "../../src/gateway/nats-options.ts";
+import { createOperator } from "../source/credentials.ts";
+
+const seedOf = (pair: ReturnType<typeof nkeys.createUser>): string =>
+  new TextDecoder().decode(pair.getSeed());
+const pem = (what: string): string => `-----BEGIN ${what}-----\nMIIB\n-----END ${what}-----\n`;
+
+const USER_SEED = seedOf(nkeys.createUser());
+const CERTIFICATE = pem("CERTIFICATE");
+const PRIVATE_KEY = pem("EC PRIVATE KEY");
+
+/** What is made of such files: the path is the content. */
+function read(files: Readonly<Record<string, string>>) {
+  const config = parseConfig({ nats_url: "nats://127.0.0.1", ...files });
+  const never = () => Promise.reject(new Error("Dialled")) as never;
+  return readNatsOptions(config, never, async (path) => path);
+}
+
+describe("Files for NATS", () => {
+  test("are read, each into its own place", async () => {
+    const { creds } = createOperator();
+    expect(await read({ nats_nkey_file: `${USER_SEED}\n` })).toMatchObject({
+      nkeySeed: `${USER_SEED}\n`,
+    });
+    expect(await read({ nats_creds_file: creds })).toMatchObject({ creds });
+    expect(
+      await read({
+        nats_tls_ca_file: CERTIFICATE,
+        nats_tls_cert_file: CERTIFICATE,
+        nats_tls_key_file: PRIVATE_KEY,
+      }),
+    ).toMatchObject({ tls: { ca: CERTIFICATE, cert: CERTIFICATE, key: PRIVATE_KEY } });
+  });
+
+  test.each([
+    ["nats_nkey_file", { nats_nkey_file: "nonsense" }],
+    ["nats_nkey_file", { nats_nkey_file: USER_SEED.slice(0, -2) }],
+    ["nats_nkey_file", { nats_nkey_file: nkeys.createUser().getPublicKey() }],
+    ["nats_nkey_file", { nats_nkey_file: seedOf(nkeys.createOperator()) }],
+    ["nats_creds_file", { nats_creds_file: USER_SEED }],
+    ["nats_creds_file", { nats_creds_file: createOperator().creds.replace(/^SU.*$/m, "SUNONE") }],
+    ["nats_tls_ca_file", { nats_tls_ca_file: PRIVATE_KEY }],
+    ["nats_tls_cert_file", { nats_tls_cert_file: "nonsense", nats_tls_key_file: PRIVATE_KEY }],
+    ["nats_tls_key_file", { nats_tls_cert_file: CERTIFICATE, nats_tls_key_file: CERTIFICATE }],
+  ])("with something else in them are refused, naming %s (%#)", async (key, files) => {
+    const thrown = await read(files).catch((error: unknown) => error);
+    expect(thrown).toMatchObject({
+      class: "invalid",
+      code: "CONFIG_INVALID",
+      message: expect.stringContaining(`as "${key}" must hold`),
+    });
+  });
+});
