@@ -188,8 +188,8 @@ class NodeSocket implements ClientSocket {
 function listen({ host, port, fetch }: ListenOptions, sockets: RawServer): Promise<Listener> {
   return new Promise((resolve, reject) => {
     const server = createAdaptorServer({
-      // Of requests that name no host.
-      hostname: host,
+      // Of requests that name no host; an IPv6 address would make none of it.
+      hostname: "localhost",
       fetch: (request, env) => fetch(request, env as never),
       websocket: { server: sockets as never },
       serverOptions: {

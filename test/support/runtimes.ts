@@ -15,13 +15,15 @@ export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
  * - `protocolErrorCodes`: after a protocol error the connection is dropped without a close frame.
  * - `unmaskedFrames`: an unmasked frame is taken, where RFC 6455 §5.1 says to close.
  * - `compression`: permessage-deflate is never agreed on.
+ * - `closes`: the connection of an answer with `Connection: close` stays, and serves on.
  */
 export type Gap =
   | "refusalBody"
   | "ownPings"
   | "protocolErrorCodes"
   | "unmaskedFrames"
-  | "compression";
+  | "compression"
+  | "closes";
 
 /** One way to run the service. */
 export interface Target {
@@ -79,6 +81,7 @@ export const TARGETS: Readonly<Record<Target["name"], Target>> = {
       protocolErrorCodes: "Deno drops the TCP connection when it cannot read a frame",
       compression: "Deno's WebSocket knows no permessage-deflate on the server's side",
       unmaskedFrames: "Deno reads unmasked frames like masked ones",
+      closes: "Deno leaves it to the client to close, whatever the answer's headers say",
     },
     env: { SPILLWAY_SOCKETS: "native" },
     command: () => [DENO, ...denoStartArguments()],

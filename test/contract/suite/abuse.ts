@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { connect as connectTcp } from "node:net";
+import { networkInterfaces } from "node:os";
 import { startGateway } from "../../support/gateway-process.ts";
 import { within } from "../../support/journal.ts";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
@@ -7,14 +8,21 @@ import type { Target } from "../../support/runtimes.ts";
 import { subscribe, subscribeRaw, untilReady, useGateway } from "./gateway-stage.ts";
 import { expectRefusal } from "./refusal.ts";
 
+const HAS_IPV6 = Object.values(networkInterfaces())
+  .flat()
+  .some((face) => face?.address === "::1");
+
 /** What somebody who means harm, or knows no better, does to the service: it lives on. */
 export function abuse(target: Target): void {
   describe("Abuse", () => {
-    const gateway = useGateway(target, () => ({ config: {} }));
+    const gateway = useGateway(target, () => ({ config: { max_publish_bytes: 2000 } }));
 
     /** Sends bytes over TCP, and returns the answer's first line. */
-    async function firstLine(request: string): Promise<string> {
-      const socket = connectTcp({ host: "127.0.0.1", port: gateway().port });
+    async function firstLine(
+      request: string,
+      { host = "127.0.0.1", port = gateway().port } = {},
+    ): Promise<string> {
+      const socket = connectTcp({ host, port });
       const { promise, resolve, reject } = Promise.withResolvers<string>();
       let answer = "";
       socket.on("data", (chunk) => {
@@ -61,6 +69,38 @@ export function abuse(target: Target): void {
 
     test("A request without Host (HTTP/1.0) is answered", async () => {
       expect(await firstLine("GET /livez HTTP/1.0\r\n\r\n")).toMatch(/ 200 OK$/);
+    });
+
+    test.skipIf(!HAS_IPV6)("The same where it listens on an IPv6 address", async () => {
+      const { port, stop } = await startGateway(target, { args: ["--host", "::1"] });
+      expect(await firstLine("GET /livez HTTP/1.0\r\n\r\n", { host: "::1", port })).toMatch(
+        / 200 OK$/,
+      );
+      await stop();
+    });
+
+    test("A body past max_publish_bytes ends its connection, and what follows there is not answered", async () => {
+      const socket = connectTcp({ host: "127.0.0.1", port: gateway().port });
+      const { promise: done, resolve } = Promise.withResolvers<void>();
+      let answers = "";
+      const statuses = () => [...answers.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
+      socket.on("error", () => {}).on("end", () => resolve());
+      socket.on("data", (chunk) => {
+        answers += String(chunk);
+        if (statuses().length === 2) resolve();
+      });
+      const body = "x".repeat(2001);
+      socket.write(
+        `POST /publish/a.b HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      );
+      socket.write("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
+      await within(done, () => `end of the connection; came instead: ${answers}`);
+      socket.destroy();
+      const gap = target.gaps.closes;
+      expect({ gap, statuses: statuses() }).toEqual({
+        gap,
+        statuses: gap === undefined ? ["413"] : ["413", "200"],
+      });
     });
 
     test("A wish for HTTP/2 is left unheeded or refused, and answered at once", async () => {
