@@ -238,8 +238,7 @@ export class Client {
     }
     this.#meter.sent += messages;
     this.#meter.bytesSent += bytes;
-    // The socket may have closed while it was written to.
-    return this.state === "queued";
+    return true;
   }
 
   #fallBehind(bufferedBytes: number): void {

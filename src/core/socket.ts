@@ -30,7 +30,8 @@ export type CloseCause = keyof typeof CLOSE;
  * One client's connection, as the core sees it. A runtime adapter wraps its own socket in this.
  *
  * Every method may be called in any state and never throws. `close` and `terminate` may call the
- * connection's `closed` event before they return (Bun does).
+ * connection's `closed` event before they return (Bun does); nothing else may, and no {@linkcode Fanout}:
+ * whoever writes to many counts on it that none of them goes meanwhile.
  */
 export interface ClientSocket {
   /** Where the client is, for logs. */

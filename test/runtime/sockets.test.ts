@@ -1,0 +1,24 @@
+import { describe, expect, test } from "bun:test";
+import { RUNTIMES, runStory } from "../gateway/story.ts";
+
+const ENDED = { closedInCall: false, written: "refused" };
+
+const STORY = [
+  ["/ws: peer has gone", ENDED],
+  ["/ws: peer that did not read has gone", ENDED],
+  ["/ws: peer closes", ENDED],
+  ["/ws: we close", "refused"],
+  ["/ws: we have closed", ENDED],
+  ["/sse: peer has gone", ENDED],
+  ["/sse: peer that did not read has gone", ENDED],
+  ["/sse: we close", "refused"],
+  ["/sse: we have closed", ENDED],
+];
+
+describe.each(RUNTIMES)("Sockets on %s", (name) => {
+  const choices = name === "bun" || name === "deno" ? ["native", "node"] : ["node"];
+  test.each(choices)("%s ones never tell their end while they are written to", async (sockets) => {
+    const environment = { STORY_SOCKETS: sockets };
+    expect(await runStory(name, "test/runtime/sockets-story.ts", environment)).toEqual(STORY);
+  });
+});
