@@ -2,6 +2,7 @@ import { zValidator } from "@hono/zod-validator";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import type { z } from "zod";
 import type { Broadcaster } from "../core/broadcaster.ts";
+import { MAX_ID_LENGTH } from "../core/client-frame.ts";
 import type { Conversation } from "../core/conversation.ts";
 import { type Dialect, PLAIN, SSE, V1 } from "../core/dialect.ts";
 import type { Meter } from "../core/meter.ts";
@@ -73,6 +74,9 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
       const { after, ...asked } = requestOf(c.req.valid("query"));
       // A browser that reconnects sends what it saw last, which the query can't know.
       const lastSeen = c.req.header("last-event-id") || after;
+      if (lastSeen !== undefined && lastSeen.length > MAX_ID_LENGTH) {
+        return problem(c, 400, '"Last-Event-ID" must be the id of a message');
+      }
       const request = { ...asked, after: lastSeen };
       return eventStreams.open(c, new Connection(broadcaster, SSE, request), sockets);
     });
