@@ -1,9 +1,11 @@
 import { describe, expect, test } from "bun:test";
+import { deflateRawSync } from "node:zlib";
 import type { Gateway } from "../../support/gateway-process.ts";
 import {
   deflated,
   type Frame,
   OPCODE,
+  openRaw,
   type RawWebSocket,
   textOf,
 } from "../../support/raw-websocket.ts";
@@ -21,6 +23,60 @@ const BROWSERS_OFFER = {
   "Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits",
 };
 const V1 = { "Sec-WebSocket-Protocol": "spillway.v1.json" };
+
+/** The package ws inflates ten frames at a time, all connections together: a place that is lost is lost for ever. */
+const MORE_THAN_ARE_INFLATED_AT_ONCE = 12;
+const PING = deflated('{"type":"ping","id":"1"}');
+const FIRST_HALF = PING.subarray(0, PING.length / 2);
+/** As much as a frame of `max_frame_bytes` can hold. */
+const BOMB = deflated("x".repeat(3 * 1024 ** 2));
+/** A stream that says that it is over, as a message's may (RFC 7692 §7.2.3.4). */
+const OVER = deflateRawSync('{"type":"ping","id":"2"}');
+
+function sendInflatable(client: RawWebSocket, payload: Uint8Array, fin = true): void {
+  client.sendFrame({ opcode: OPCODE.text, payload, fin, compressed: true });
+}
+
+/** What is wrong with compressed frames, or happens while they are inflated. */
+const ATTACKS: readonly (readonly [string, (client: RawWebSocket) => void])[] = [
+  ["frames that are cut off", (client) => sendInflatable(client, FIRST_HALF)],
+  ["empty frames", (client) => sendInflatable(client, Buffer.alloc(0))],
+  [
+    "streams that are over, with something behind it",
+    (client) => {
+      sendInflatable(client, OVER);
+      sendInflatable(client, Buffer.concat([OVER, Buffer.from("behind")]));
+      sendInflatable(client, PING);
+    },
+  ],
+  [
+    "bombs behind one another",
+    (client) => {
+      for (let n = 0; n < 5; n++) sendInflatable(client, BOMB);
+    },
+  ],
+  [
+    "senders that are gone before their bomb is inflated",
+    (client) => {
+      sendInflatable(client, BOMB);
+      client.destroy();
+    },
+  ],
+  [
+    "senders that are gone in the middle of a message",
+    (client) => {
+      sendInflatable(client, FIRST_HALF, false);
+      client.destroy();
+    },
+  ],
+  [
+    "second frames that say that they are compressed too",
+    (client) => {
+      sendInflatable(client, FIRST_HALF, false);
+      client.sendFrame({ opcode: 0, payload: PING, compressed: true });
+    },
+  ],
+];
 
 /** permessage-deflate (RFC 7692), for clients that offer it. */
 export function compression(target: Target): void {
@@ -144,6 +200,24 @@ export function compression(target: Target): void {
       expect([1007, 1006]).toContain((await client.nextClose()).code);
       await expectUntouched(gateway(), nats);
     });
+
+    for (const [what, attack] of ATTACKS) {
+      test.skipIf(gap !== undefined)(
+        `Many ${what} leave the next client's compressed frames to be read`,
+        async () => {
+          const attackers: RawWebSocket[] = [];
+          for (let n = 0; n < MORE_THAN_ARE_INFLATED_AT_ONCE; n++) {
+            const attacker = await openRaw(gateway().wsUrl, { headers: OFFER });
+            attackers.push(attacker);
+            attack(attacker);
+          }
+          const client = await subscribeRaw(gateway(), { headers: { ...OFFER, ...V1 } });
+          sendCompressed(client, { type: "ping", id: "still here" });
+          await untilSaid(client, '"still here"');
+          for (const attacker of attackers) attacker.destroy();
+        },
+      );
+    }
   });
 
   describe("Compression that is off", () => {
