@@ -11,8 +11,8 @@ import { VERSION } from "./gateway/version.ts";
 import { isLoopback } from "./http/origin.ts";
 import { configureLog } from "./log/logtape.ts";
 
-/** npm and shells pass a signal on that came to the whole group anyhow: so soon it is the same one again. */
-const SAME_SIGNAL_MS = 500;
+/** npm and shells pass a signal on that came to the whole group anyhow: so soon, another means no more. */
+const PASSED_ON_MS = 500;
 
 /**
  * How the command ends.
@@ -56,11 +56,11 @@ async function serve(config: Config): Promise<void> {
   const stop = (signal: string): void => {
     const nowMs = performance.now();
     if (stoppingSinceMs !== undefined) {
-      if (nowMs - stoppingSinceMs > SAME_SIGNAL_MS) process.exit(EXIT.forced);
+      if (nowMs - stoppingSinceMs > PASSED_ON_MS) process.exit(EXIT.forced);
       return;
     }
     stoppingSinceMs = nowMs;
-    log.info("Stopping on {signal}; again ends at once", { event: "stopping", signal });
+    log.info("Stopping on {signal}; another one later ends at once", { event: "stopping", signal });
     output.stop(config.stopTimeoutMs).then(
       () => {
         log.info("Stopped", { event: "stopped" });

@@ -9,7 +9,8 @@ export function parseJson(text: string): { value: unknown } | { fault: string } 
     const before = source.slice(0, offset).split("\n");
     return `at line ${before.length}, column ${(before.at(-1) ?? "").length + 1}`;
   };
-  const { end, repeated } = scan(source);
+  const { end, repeated, tooDeep } = scan(source);
+  if (tooDeep) return { fault: `it is nested more than ${MOST_DEPTH} deep ${place(end)}` };
   let value: unknown;
   try {
     value = JSON.parse(source);
@@ -21,8 +22,11 @@ export function parseJson(text: string): { value: unknown } | { fault: string } 
 }
 
 const SPACE = /[ \t\r\n]*/y;
+// Without a choice for each character, which would have to be remembered for the way back.
 // biome-ignore lint/suspicious/noControlCharactersInRegex: JSON allows none of them in a string
-const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*"/y;
+const STRING = /"[^"\\\u0000-\u001f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\u0000-\u001f]*)*"/y;
+/** No configuration is nested deeper, and no runtime's stack is at its end. */
+const MOST_DEPTH = 100;
 const SCALAR = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
 
 interface Scan {
@@ -30,10 +34,13 @@ interface Scan {
   readonly end: number;
   /** The first key that its object had already, as it is written, and where it stands. */
   readonly repeated: { readonly key: string; readonly at: number } | undefined;
+  readonly tooDeep: boolean;
 }
 
 function scan(text: string): Scan {
   let at = 0;
+  let depth = 0;
+  let tooDeep = false;
   let repeated: Scan["repeated"];
   const takes = (pattern: RegExp): boolean => {
     pattern.lastIndex = at;
@@ -68,12 +75,20 @@ function scan(text: string): Scan {
     const keys = new Set<string>();
     return takesItems("}", () => takesMember(keys));
   };
+  const nested = (takes: () => boolean): boolean => {
+    if (depth === MOST_DEPTH) tooDeep = true;
+    if (tooDeep) return false;
+    depth++;
+    const taken = takes();
+    depth--;
+    return taken;
+  };
   const takesValue = (): boolean => {
-    if (takesSign("{")) return takesObject();
-    if (takesSign("[")) return takesItems("]", takesValue);
+    if (takesSign("{")) return nested(takesObject);
+    if (takesSign("[")) return nested(() => takesItems("]", takesValue));
     return takes(STRING) || takes(SCALAR);
   };
   takesValue();
   takes(SPACE);
-  return { end: at, repeated };
+  return { end: at, repeated, tooDeep };
 }

@@ -30,7 +30,7 @@ export function cursorOf({ origin, sequence, arrivals }: Position): string {
 export class Envelope extends TextFrame implements Position {
   readonly origin: string;
   readonly sequence: number;
-  readonly subject: string;
+  #subject: string | undefined;
   /** How many earlier messages of its subject it stands for. */
   readonly superseded: number;
   /** The first of them, or its own. */
@@ -40,7 +40,7 @@ export class Envelope extends TextFrame implements Position {
 
   constructor(
     position: Position,
-    subject: string,
+    subject: string | undefined,
     bytes: Uint8Array,
     payloadAt: number,
     superseded = 0,
@@ -49,7 +49,7 @@ export class Envelope extends TextFrame implements Position {
     super(bytes);
     this.origin = position.origin;
     this.sequence = position.sequence;
-    this.subject = subject;
+    this.#subject = subject;
     this.superseded = superseded;
     this.firstSequence = firstSequence;
     this.payloadAt = payloadAt;
@@ -57,8 +57,13 @@ export class Envelope extends TextFrame implements Position {
 
   /** The envelope that bytes are, written by an encoder at this position. */
   static read(position: Position, bytes: Uint8Array, payloadAt: number): Envelope {
-    const { subject } = JSON.parse(`${decoder.decode(bytes.subarray(0, payloadAt))}}`);
-    return new Envelope(position, subject, bytes, payloadAt);
+    return new Envelope(position, undefined, bytes, payloadAt);
+  }
+
+  /** Read when it is asked for: of very many that a client has missed, it may want all. */
+  get subject(): string {
+    this.#subject ??= readSubject(this.bytes, this.payloadAt);
+    return this.#subject;
   }
 
   /** The resume cursor. */
@@ -81,6 +86,15 @@ export class Envelope extends TextFrame implements Position {
     bytes.set(this.bytes.subarray(this.payloadAt), this.payloadAt + added.length);
     return new Envelope(this, this.subject, bytes, this.payloadAt + added.length);
   }
+}
+
+const SUBJECT = ',"subject":"';
+
+function readSubject(bytes: Uint8Array, payloadAt: number): string {
+  const head = decoder.decode(bytes.subarray(0, payloadAt));
+  const from = head.indexOf(SUBJECT) + SUBJECT.length;
+  const subject = head.slice(from, head.indexOf('"', from));
+  return subject.includes("\\") ? JSON.parse(`${head}}`).subject : subject;
 }
 
 const encoder = new TextEncoder();

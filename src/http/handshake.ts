@@ -13,6 +13,8 @@ export function handshakeFault(c: Context): Response | undefined {
   if (c.req.raw.method !== "GET") {
     return problem(c, 405, "A WebSocket begins with GET", { Allow: "GET" });
   }
+  // As RFC 9112 §3.2 has it; Bun's own server can't take over a connection without.
+  if (c.req.header("host") === undefined) return problem(c, 400, "A handshake needs a Host");
   const upgrade = c.req.header("upgrade")?.toLowerCase();
   const connection = c.req.header("connection")?.toLowerCase().split(",") ?? [];
   if (upgrade !== "websocket" || !connection.some((token) => token.trim() === "upgrade")) {

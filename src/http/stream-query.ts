@@ -10,7 +10,7 @@ const NOT_BUILT = ["from", "session", "durable"] as const;
 const RATE = `"max_rate" must be more than 0 and at most ${MAX_RATE} messages per second`;
 
 const subjectList = z
-  .string()
+  .string('"subjects" may stand once; it takes several, parted by commas')
   .transform((list) => list.split(",").map((subject) => subject.trim()))
   .superRefine((subjects, context) => {
     if (subjects.length > MAX_PATTERNS) {
@@ -34,7 +34,7 @@ export const streamParameters = z.object({
       description: `Only these subjects, parted by commas, at most ${MAX_PATTERNS}; "*" and ">" are wildcards. All that the endpoint exposes without it.`,
     }),
   after: z
-    .string()
+    .string('"after" may stand once')
     .min(1, '"after" must be the id of a message')
     .max(MAX_ID_LENGTH, '"after" must be the id of a message')
     .optional()

@@ -41,7 +41,8 @@ export function createNodeRuntime(limits: SocketLimits): Runtime {
           adopted.get(incoming)?.();
           const ws = raw as unknown as RawWebSocket;
           events.open(new NodeSocket(ws, socket, topics, builder));
-          queueMicrotask(() => listenAlone(ws, events));
+          const others = HEARD.flatMap((event) => ws.listeners(event));
+          queueMicrotask(() => listenAlone(ws, events, others));
         },
       });
     },
@@ -76,12 +77,24 @@ export function createNodeRuntime(limits: SocketLimits): Runtime {
   };
 }
 
+const HEARD = ["message", "close", "error"];
+
 /**
  * Puts our listeners in the place of those that @hono/node-server adds behind `onOpen`: those hold on
  * to the whole request for as long as the connection lives, which is more than all the rest of it.
+ *
+ * @param others those that were there before, as of a host's socket server that counts its clients.
  */
-function listenAlone(ws: RawWebSocket, events: ConnectionEvents): void {
-  for (const event of ["message", "close", "error"]) ws.removeAllListeners(event);
+function listenAlone(
+  ws: RawWebSocket,
+  events: ConnectionEvents,
+  others: ReturnType<RawWebSocket["listeners"]>,
+): void {
+  for (const event of HEARD) {
+    for (const listener of ws.listeners(event)) {
+      if (!others.includes(listener)) ws.off(event, listener as () => void);
+    }
+  }
   (ws as HeardWebSocket)[EVENTS] = events;
   ws.on("message", onMessage);
   ws.on("ping", onAlive);

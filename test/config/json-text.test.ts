@@ -34,6 +34,14 @@ describe("JSON text", () => {
     expect(parseJson(text)).toEqual({ fault });
   });
 
+  test("is as deep as any configuration, and as long", () => {
+    const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
+    expect(parseJson(nested(100))).toHaveProperty("value");
+    const fault = "it is nested more than 100 deep at line 1, column 102";
+    for (const depth of [101, 100_000]) expect(parseJson(nested(depth))).toEqual({ fault });
+    expect(parseJson(`{"a":"${"x".repeat(10_000_000)}"}`)).toHaveProperty("value");
+  });
+
   test("is wrong where what stands before could still become JSON, and nowhere later", () => {
     const broken = fc
       .tuple(fc.json(), fc.nat(), fc.constantFrom("", "}", "]", ",", ":", "x", "'", "1"))

@@ -27,6 +27,25 @@ function encode(
 
 const HEAD = '{"type":"data","id":"e:1","timestamp":1732300000000,"subject":"orders.eu"';
 
+describe("Envelopes behind one another", () => {
+  test("say each its own place, time and subject, whatever they have in common", () => {
+    const encoder = new EnvelopeEncoder({ payloadFormat: "raw", headers: [] });
+    const messages = [
+      ...[1, 2, 3].map((sequence) => ["o", sequence, TIME_MS, "a"] as const),
+      ...[4, 5].map((sequence) => ["o", sequence, TIME_MS + 1, "a"] as const),
+      ...[6, 7].map((sequence) => ["o", sequence, TIME_MS + 1, "b"] as const),
+      ["other", 8, TIME_MS + 1, "b"] as const,
+      ["o", 9, TIME_MS, "a"] as const,
+    ];
+    for (const [origin, sequence, timestamp, subject] of messages) {
+      const message = { subject, data: new TextEncoder().encode("1") };
+      const { text } = encoder.encode(message, { origin, sequence }, timestamp);
+      const id = `${origin}:${sequence}`;
+      expect(JSON.parse(text)).toEqual({ type: "data", id, timestamp, subject, payload: 1 });
+    }
+  });
+});
+
 describe("Envelope carries", () => {
   test.each([
     ["an object", '{"b":1,"a":[true,null]}'],

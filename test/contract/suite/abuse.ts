@@ -71,13 +71,27 @@ export function abuse(target: Target): void {
       expect(await firstLine("GET /livez HTTP/1.0\r\n\r\n")).toMatch(/ 200 OK$/);
     });
 
-    test.skipIf(!HAS_IPV6)("The same where it listens on an IPv6 address", async () => {
-      const { port, stop } = await startGateway(target, { args: ["--host", "::1"] });
-      expect(await firstLine("GET /livez HTTP/1.0\r\n\r\n", { host: "::1", port })).toMatch(
-        / 200 OK$/,
-      );
-      await stop();
+    test("A handshake without Host is refused with 400", async () => {
+      const handshake = [
+        "GET /ws HTTP/1.0",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+      ];
+      expect(await firstLine(`${handshake.join("\r\n")}\r\n\r\n`)).toMatch(/ 400 /);
     });
+
+    test.skipIf(!HAS_IPV6)(
+      "A request without Host where it listens on an IPv6 address is answered",
+      async () => {
+        const { port, stop } = await startGateway(target, { args: ["--host", "::1"] });
+        expect(await firstLine("GET /livez HTTP/1.0\r\n\r\n", { host: "::1", port })).toMatch(
+          / 200 OK$/,
+        );
+        await stop();
+      },
+    );
 
     test("A body past max_publish_bytes ends its connection, and what follows there is not answered", async () => {
       const socket = connectTcp({ host: "127.0.0.1", port: gateway().port });

@@ -87,7 +87,7 @@ export function lifecycle(target: Target): void {
       stalled.destroy();
     });
 
-    test("The same signal twice at once drains it once, and a later one ends it at once with 2", async () => {
+    test("Two signals at once drain it once, and a later one ends it at once with 2", async () => {
       const gateway = await startGateway(target, {
         config: {
           nats_url: nats.url,
