@@ -4,7 +4,7 @@ import process from "node:process";
 import type { Config } from "./config/config.ts";
 import { helpText } from "./config/describe.ts";
 import { type Loaded, loadConfig } from "./config/load.ts";
-import { reasonOf } from "./core/errors.ts";
+import { reasonOf, SpillwayError } from "./core/errors.ts";
 import type { Log } from "./core/log.ts";
 import { assembleOutput } from "./gateway/output.ts";
 import { VERSION } from "./gateway/version.ts";
@@ -26,7 +26,10 @@ const EXIT = { clean: 0, configuration: 1, forced: 2 } as const;
 try {
   await main();
 } catch (error) {
-  process.stderr.write(`${reasonOf(error)}\n`);
+  const { cause } = error as { cause?: unknown };
+  // Where it was found says nothing to whoever has to mend a configuration.
+  const isConfiguration = cause instanceof SpillwayError && cause.code === "CONFIG_INVALID";
+  process.stderr.write(`${reasonOf(isConfiguration ? cause : error)}\n`);
   process.exit(EXIT.configuration);
 }
 

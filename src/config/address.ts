@@ -45,10 +45,12 @@ export function portNumber() {
 
 /** The path of the WebSocket, of characters that mean themselves in a URL and to a router. */
 export function urlPath() {
-  const limits = `a path of letters, digits and - . _ ~ / that begins with "/", other than the gateway's own (${RESERVED_PATHS.join(" ")})`;
-  const schema = text(/^\/[A-Za-z0-9._~/-]*$/, limits).refine(
+  const limits = `a path that begins with "/", like "/live/ws", of letters, digits and - . _ ~, other than the gateway's own (${RESERVED_PATHS.join(" ")})`;
+  const schema = text(/^(?:\/[A-Za-z0-9._~-]+)+\/?$/, limits).refine(
     (path) => {
-      const plain = path.replace(/\/+$/, "") || "/";
+      // What clients make of "." and ".." would be another path.
+      if (/\/\.\.?(\/|$)/.test(path)) return false;
+      const plain = path.replace(/\/$/, "");
       return !RESERVED_PATHS.some((own) => own === plain) && !plain.startsWith("/publish/");
     },
     { error: `must be ${limits}` },

@@ -1,5 +1,6 @@
 import type { Config } from "../config/config.ts";
-import { reasonOf, SpillwayError } from "../core/errors.ts";
+import { configError } from "../config/problem.ts";
+import { reasonOf, type SpillwayError } from "../core/errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type NatsOptions, uselessSecret } from "../source/connect.ts";
 
@@ -74,6 +75,5 @@ function unusable(
   cause?: unknown,
 ): SpillwayError {
   const key = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  const message = `Cannot use ${path} as "${key}" must ${must}`;
-  return new SpillwayError("invalid", "CONFIG_INVALID", message, { cause });
+  return configError([{ text: `"${key}" is ${JSON.stringify(path)} but must ${must}`, cause }]);
 }

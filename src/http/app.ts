@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import { reasonOf } from "../core/errors.ts";
+import { reasonOf, SpillwayError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { Publisher } from "../core/source.ts";
 import { consoleRoutes } from "./console-routes.ts";
@@ -34,7 +34,13 @@ export function createApp(options: AppOptions, parts: AppParts): Hono {
       reason: reasonOf(error),
       error,
     });
-    return problem(c, 500, "The server failed to answer; its log says why");
+    // Whoever mounts the gateway may have configured no log to read it in.
+    const isHosts = error instanceof SpillwayError && error.code === "UPGRADE_UNSUPPORTED";
+    return problem(
+      c,
+      500,
+      isHosts ? error.message : "The server failed to answer; its log says why",
+    );
   });
   app.notFound((c) => problem(c, 404, `Nothing is served at ${c.req.path}`));
 

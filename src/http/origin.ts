@@ -49,9 +49,10 @@ export function isWelcome(
 
 /** Says what to do, to whoever configures the gateway. */
 export function originRefusal(c: Context): Response {
-  return problem(
-    c,
-    403,
-    `Pages from ${c.req.header("origin")} may not connect: add it to allowed_origins`,
-  );
+  const origin = c.req.header("origin");
+  const detail =
+    origin === "null"
+      ? "Pages from files and sandboxes may not connect: serve the page over HTTP"
+      : `Pages from ${origin} may not connect: add it to allowed_origins`;
+  return problem(c, 403, detail);
 }

@@ -7,7 +7,7 @@ export function cannotListen(host: string, port: number, cause: unknown): Spillw
   const reason =
     code === "EADDRINUSE" || name === "AddrInUse"
       ? // Bun says so of a host name that it cannot resolve as well.
-        `the port is in use${"Bun" in globalThis ? ", or the host is unknown" : ""}`
+        `the port is in use${"Bun" in globalThis && isName(host) ? ", or the host is unknown" : ""}`
       : reasonOf(cause);
   return new SpillwayError(
     "transient",
@@ -17,6 +17,10 @@ export function cannotListen(host: string, port: number, cause: unknown): Spillw
       cause,
     },
   );
+}
+
+function isName(host: string): boolean {
+  return host !== "localhost" && !/^[\d.]+$|:/.test(host);
 }
 
 /** The error of a host's server that was not given what upgrades need. */

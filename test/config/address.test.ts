@@ -48,6 +48,12 @@ describe("Path", () => {
   );
 });
 
+describe("Path that clients would make another of", () => {
+  test.each(["/a/../b", "/./ws", "/ws/..", "//x", "/a//b"])("can't be %s", (path) =>
+    expect(refusalOf({ path })).toContain('a path that begins with "/", like "/live/ws"'),
+  );
+});
+
 describe("Web origin", () => {
   test.each([
     ["*", "*"],

@@ -116,7 +116,7 @@ describe("Configuration", () => {
 
 const PORT = "0 (any free port) or an integer from 1024 to 65535";
 const PATH =
-  'a path of letters, digits and - . _ ~ / that begins with "/", other than the gateway\'s own (/ /livez /readyz /healthz /metrics /schema.json /asyncapi.json /publish)';
+  'a path that begins with "/", like "/live/ws", of letters, digits and - . _ ~, other than the gateway\'s own (/ /livez /readyz /healthz /metrics /schema.json /asyncapi.json /publish)';
 const TIMEOUT = 'a duration from "1ms" to "24h"';
 
 describe("Configuration is refused", () => {
