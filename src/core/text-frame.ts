@@ -7,15 +7,14 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 export class TextFrame {
   /** UTF-8; never changed once it is here. */
   readonly bytes: Uint8Array;
-  #text: string | undefined;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
   }
 
+  /** Made anew each time: a frame may wait in queues for long, and its memory is counted as its bytes. */
   get text(): string {
-    this.#text ??= decoder.decode(this.bytes);
-    return this.#text;
+    return decoder.decode(this.bytes);
   }
 
   get byteLength(): number {

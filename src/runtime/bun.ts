@@ -75,11 +75,10 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
     addressOf: (c) => serverOf(c)?.requestIP?.(c.req.raw)?.address ?? "unknown",
     write(topic, frames) {
       const { compression, compressionThresholdBytes: threshold } = limits;
-      for (const server of servers) {
-        for (const { text, byteLength } of frames) {
-          // Bun compresses for each client that agreed to it, one by one, and for no other.
-          server.publish(prefix + topic, text, compression && byteLength >= threshold);
-        }
+      for (const { text, byteLength } of frames) {
+        // Bun compresses for each client that agreed to it, one by one, and for no other.
+        const compress = compression && byteLength >= threshold;
+        for (const server of servers) server.publish(prefix + topic, text, compress);
       }
       // Bun forgets a closed socket's subscriptions at once. Compressed frames grow less than that.
       return { grownBytes: framedLength(frames), refused: 0 };

@@ -61,9 +61,10 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
     },
     addressOf,
     write(topic, frames) {
+      const texts = textsOf(frames);
       let refused = 0;
       for (const socket of topics.members(topic)) {
-        if (sendEach(socket, frames) === "refused") refused++;
+        if (sendEach(socket, texts) === "refused") refused++;
       }
       let grownBytes = 0;
       for (const { byteLength } of frames) grownBytes += byteLength;
@@ -135,7 +136,7 @@ class DenoSocket implements ClientSocket {
   }
 
   write(frames: readonly TextFrame[]): SendResult {
-    return sendEach(this.#socket, frames);
+    return sendEach(this.#socket, textsOf(frames));
   }
 
   bufferedBytes(): number {
@@ -158,8 +159,12 @@ class DenoSocket implements ClientSocket {
   terminate(): void {}
 }
 
-function sendEach(socket: WebSocket, frames: readonly TextFrame[]): SendResult {
+function textsOf(frames: readonly TextFrame[]): string[] {
+  return frames.map(({ text }) => text);
+}
+
+function sendEach(socket: WebSocket, texts: readonly string[]): SendResult {
   if (socket.readyState !== WebSocket.OPEN) return "refused";
-  for (const { text } of frames) socket.send(text);
+  for (const text of texts) socket.send(text);
   return socket.bufferedAmount === 0 ? "sent" : "buffered";
 }
