@@ -5,6 +5,7 @@ import { until } from "../../support/journal.ts";
 import { openRaw, type RawWebSocket } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { connect, type Subscriber } from "../../support/subscriber.ts";
+import { Tally } from "../../support/tally.ts";
 import { openV1, type V1Client } from "../../support/v1-client.ts";
 import { expectSettledLedger, metric, untilMetric } from "./metrics.ts";
 
@@ -66,6 +67,12 @@ export async function subscribeMany(gateway: Gateway, count: number): Promise<Su
   return await takenIn(gateway, open, (client) => client.close());
 }
 
+/** Like {@linkcode subscribe}, with a client that only counts. */
+export async function subscribeTally(gateway: Gateway): Promise<Tally> {
+  const open = async () => [await Tally.open(gateway.wsUrl)];
+  return (await takenIn(gateway, open, (client) => client.close()))[0]!;
+}
+
 /** Like {@linkcode subscribe}, with a client over which the test has full control. */
 export async function subscribeRaw(
   gateway: Gateway,
@@ -80,6 +87,12 @@ export async function subscribeRaw(
 export async function subscribeV1(gateway: Gateway): Promise<V1Client> {
   const open = async () => [await openV1(gateway.wsUrl)];
   return (await takenIn(gateway, open, (client) => client.raw.destroy()))[0]!;
+}
+
+/** Like {@linkcode subscribeV1}, several at once. */
+export async function subscribeManyV1(gateway: Gateway, count: number): Promise<V1Client[]> {
+  const open = () => Promise.all(Array.from({ length: count }, () => openV1(gateway.wsUrl)));
+  return await takenIn(gateway, open, (client) => client.raw.destroy());
 }
 
 /** Like {@linkcode subscribe}, with a reader of server-sent events. */

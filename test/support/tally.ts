@@ -1,0 +1,38 @@
+import { within } from "./journal.ts";
+
+/** A well-behaved client that keeps nothing of what it gets: for floods that would fill the memory. */
+export class Tally {
+  readonly #socket: WebSocket;
+  #got = 0;
+  #asked = 0;
+  #arrived = Promise.withResolvers<void>();
+
+  private constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.onmessage = () => {
+      if (++this.#got >= this.#asked) this.#arrived.resolve();
+    };
+  }
+
+  /** Connects, and returns when the connection is open. */
+  static async open(url: string): Promise<Tally> {
+    const socket = new WebSocket(url);
+    const open = Promise.withResolvers<void>();
+    socket.onopen = () => open.resolve();
+    socket.onclose = () => open.reject(new Error(`${url}: closed before it was open`));
+    await within(open.promise, `WebSocket to ${url}`);
+    return new Tally(socket);
+  }
+
+  /** Returns when so many messages more than were asked for until now have come. */
+  async more(count: number): Promise<void> {
+    this.#asked += count;
+    this.#arrived = Promise.withResolvers();
+    if (this.#got >= this.#asked) return;
+    await within(this.#arrived.promise, () => `${this.#asked} messages; ${this.#got} came`);
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
