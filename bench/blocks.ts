@@ -60,6 +60,8 @@ export function quickBlocks(reference: Contender | undefined): Block[] {
     ]),
     growth([100, MANY], [...c, ...OURS]),
     stalling(OURS),
+    // One of them, as it takes long.
+    governor([spillway("node", "node")]),
     idle(pairs(BARE, OURS)),
     start(OURS),
   ];

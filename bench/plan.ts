@@ -41,17 +41,20 @@ export function makePlan(
   { quick, only }: { quick: boolean; only: string },
   reference: Contender | undefined,
 ): Plan {
-  const words = only.toLowerCase().split(/\s+/);
-  const wanted = (block: Block, { scenario, contender }: Cell): boolean => {
-    const name = `${block.name} ${scenario.name} ${contender.name}`.toLowerCase();
-    return words.every((word) => name.includes(word));
-  };
+  const wanted = (block: Block, { scenario, contender }: Cell): boolean =>
+    isMeant(only, `${block.name} ${scenario.name} ${contender.name}`);
   return {
     blocks: (quick ? quickBlocks(reference) : fullBlocks(reference))
       .map((block) => ({ ...block, cells: block.cells.filter((cell) => wanted(block, cell)) }))
       .filter(({ cells }) => cells.length > 0),
     rounds: quick ? 1 : 3,
-    mostRepeated: quick ? 10 : 30,
+    mostRepeated: quick ? 5 : 30,
     timing: { warmUpMs: 400, measureMs: 1200 },
   };
+}
+
+/** Whether a name has all of these words. */
+export function isMeant(only: string, name: string): boolean {
+  const words = only.toLowerCase().split(/\s+/);
+  return words.every((word) => name.toLowerCase().includes(word));
 }

@@ -73,24 +73,25 @@ async function measureAll(): Promise<void> {
     leftOut: reference.leftOut,
     installed: measureInstalled(),
   };
-  let results: Results | undefined;
-  for await (const { outcomes, repeated } of runPlan(plan, cores)) {
-    say(outcomeSection(outcomes.at(-1)!));
-    const minutes = (performance.now() - beganMs) / 60_000;
-    results = { ...about, minutes, repeated, outcomes };
+  const minutes = (): number => (performance.now() - beganMs) / 60_000;
+  const spent = (): void => say(`After ${Math.round(minutes() * 60)} s in all.\n`);
+  let results: Results = { ...about, minutes: 0, repeated: 0, outcomes: [] };
+  for await (const progress of runPlan(plan, cores)) {
+    say(outcomeSection(progress.outcomes.at(-1)!));
+    spent();
+    results = { ...results, minutes: minutes(), ...progress };
     // What is measured is kept, whatever becomes of the rest.
     if (keep) writeResults(results);
   }
-  if (results === undefined) {
-    say("Nothing has such a name.");
-    return;
+  const slowClient = await tellStories(cores, values.only);
+  if (slowClient.length > 0) {
+    say(slowClientSection(slowClient));
+    spent();
   }
-  if (values.only === "") {
-    results = { ...results, slowClient: await tellStories(cores) };
-    say(slowClientSection(results.slowClient!));
-    say(targetTable(new Findings(results.outcomes)));
-  }
-  say(`${Math.round(results.minutes * 60)} s; ${results.repeated} measurements were run again.`);
+  results = { ...results, minutes: minutes(), slowClient };
+  if (values.only === "") say(targetTable(new Findings(results.outcomes)));
+  if (results.outcomes.length + slowClient.length === 0) say("Nothing has such a name.");
+  say(`${results.repeated} measurements were run again.`);
   if (!keep) return;
   writeResults(results);
   writeReport(readResults());
