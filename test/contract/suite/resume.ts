@@ -7,13 +7,14 @@ import { countTo, numbersOf, useNats } from "./nats-stage.ts";
 
 /** Clients that come back with the id of the last message that they have. */
 export function resume(target: Target): void {
-  describe("Coming back", () => {
+  describe("Coming back while messages flow", () => {
     const nats = useNats();
+    // All that is published is kept: how long the way back takes is the machine's matter.
     const gateway = useGateway(target, () => ({
-      config: { nats_url: nats.url, subjects: ["back.>"], ring_messages: 500 },
+      config: { nats_url: nats.url, subjects: ["back.>"] },
     }));
 
-    test("again and again while messages flow misses nothing, and gets nothing twice", async () => {
+    test("again and again misses nothing, and gets nothing twice", async () => {
       const total = 2000;
       // Who keeps up bounds how far ahead the publisher is.
       const pace = await subscribe(gateway(), "?subjects=back.x");
@@ -38,6 +39,13 @@ export function resume(target: Target): void {
       await published;
       expect(await metric(gateway(), "websocket_clients_resumed_total")).toBeGreaterThan(0);
     });
+  });
+
+  describe("Coming back", () => {
+    const nats = useNats();
+    const gateway = useGateway(target, () => ({
+      config: { nats_url: nats.url, subjects: ["back.>"], ring_messages: 500 },
+    }));
 
     test("a plain client says it in the query", async () => {
       const first = await subscribe(gateway(), "?subjects=back.y");
