@@ -93,8 +93,6 @@ export class Client {
 
   /** Sends what the client has missed before anything that comes from now on. */
   replay(missed: readonly Envelope[], subscription: Subscription): void {
-    // Whoever does not read what it asks for may have been cut for it.
-    if (this.isOver) return;
     this.#meter.offered += missed.length;
     const due = this.subscriptions.paced(missed, subscription);
     this.#needQueue().replay(due, subscription.policy, this.#parts.clock.nowMs());
@@ -107,8 +105,8 @@ export class Client {
     this.subscriptions.take(envelope);
   }
 
-  /** Tells the client something at once, before what is queued. */
-  tell(frame: ServerFrame): void {
+  /** Tells the client something at once, before what is queued: all of it or nothing. */
+  tell(...frames: readonly ServerFrame[]): void {
     if (this.isOver || !this.dialect.tells) return;
     // Whoever asks without reading the answers must not fill the memory with them.
     const mostBytes = this.#laggedAtBytes + this.#parts.limits.highWaterBytes;
@@ -117,8 +115,8 @@ export class Client {
       return;
     }
     if (this.state === "live") this.audience.flush();
-    this.#outlet.write([this.dialect.notice(frame)]);
-    if (frame.type === "gap") this.#meter.gaps++;
+    this.#outlet.write(frames.map((frame) => this.dialect.notice(frame)));
+    this.#meter.gaps += frames.filter(({ type }) => type === "gap").length;
   }
 
   /** Tells the client something in its place among the messages. */
@@ -172,13 +170,18 @@ export class Client {
     if (this.state === "queued" && !this.subscriptions.anyPaced) this.#rejoin();
   }
 
-  /** The server ends the connection. State first, calls out last: the socket may answer at once. */
-  end(cause: CloseCause): void {
+  /**
+   * The server ends the connection. State first, calls out last: the socket may answer at once.
+   *
+   * @param unsent the message for which there was no room.
+   */
+  end(cause: CloseCause, unsent?: Envelope): void {
     if (this.isOver) return;
     const { error, drop } = ENDED_AS[cause] ?? {};
     const { code, reason } = CLOSE[cause];
     if (this.state === "live") this.#membership.part();
-    const cursor = this.#membership.cursorBefore(this.#queue?.oldest, this.subscriptions.oldest);
+    const waiting = [unsent?.first, this.#queue?.oldest, this.subscriptions.oldest];
+    const cursor = this.#membership.cursorBefore(...waiting);
     this.#leave(drop ?? "abandoned");
     this.state = "closing";
     this.closingUntilMs = this.#parts.clock.nowMs() + this.#parts.limits.writeTimeoutMs;
@@ -222,7 +225,7 @@ export class Client {
       return;
     }
     this.#meter.dropped.slow_consumer++;
-    this.end("slow_consumer");
+    this.end("slow_consumer", envelope);
   }
 
   /** Hands over what came out of the queue. @returns whether to go on. */

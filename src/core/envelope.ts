@@ -26,6 +26,16 @@ export function cursorOf({ origin, sequence, arrivals }: Position): string {
   return `${origin}:${sequence}${arrivals === undefined ? "" : `.${arrivals}`}`;
 }
 
+/** The first of positions of one origin. */
+export function earliest(positions: Iterable<Position | undefined>): Position | undefined {
+  let first: Position | undefined;
+  for (const position of positions) {
+    if (position === undefined) continue;
+    if (first === undefined || position.sequence < first.sequence) first = position;
+  }
+  return first;
+}
+
 /** A message as it goes over the wire: encoded once, one JSON object without a raw newline. */
 export class Envelope extends TextFrame implements Position {
   readonly origin: string;
@@ -69,6 +79,11 @@ export class Envelope extends TextFrame implements Position {
   /** The resume cursor. */
   get id(): string {
     return cursorOf(this);
+  }
+
+  /** The position of the first message that it stands for. */
+  get first(): Position {
+    return { origin: this.origin, sequence: this.firstSequence };
   }
 
   /** The same message, standing for an earlier one of its subject too, and for all that did. */

@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from "./clock.ts";
-import type { Envelope } from "./envelope.ts";
+import { type Envelope, earliest, type Position } from "./envelope.ts";
 import type { Meter } from "./meter.ts";
 import type { QueueBounds } from "./policy.ts";
 
@@ -16,20 +16,20 @@ export class Pacer {
   readonly #bounds: QueueBounds;
   readonly #clock: Clock;
   readonly #meter: Meter;
-  readonly #release: (envelopes: readonly Envelope[]) => void;
+  readonly #release: (envelope: Envelope) => void;
   /** By subject, in the order of the messages, so that cursors only grow. */
   readonly #waiting = new Map<string, Envelope>();
   #bytes = 0;
   #openedMs = Number.NEGATIVE_INFINITY;
   #cancel: Cancel | undefined;
 
-  /** @param release takes what is due; its messages are no longer counted here. */
+  /** @param release takes a message that is due, and is no longer counted here. */
   constructor(
     maxRate: number,
     bounds: QueueBounds,
     clock: Clock,
     meter: Meter,
-    release: (envelopes: readonly Envelope[]) => void,
+    release: (envelope: Envelope) => void,
   ) {
     this.#windowMs = Math.min(1000 / maxRate, MOST_WINDOW_MS);
     this.#bounds = bounds;
@@ -43,43 +43,54 @@ export class Pacer {
     return this.#bytes;
   }
 
-  /** What waits, and came first. */
-  get oldest(): Envelope | undefined {
-    return this.#waiting.values().next().value;
+  /** The oldest of all that waits or was superseded here. */
+  get oldest(): Position | undefined {
+    return earliest([...this.#waiting.values()].map(({ first }) => first));
   }
 
   /** Takes in messages of the past, and gives out the latest of each subject: a window begins with them. */
   passLatest(envelopes: readonly Envelope[]): readonly Envelope[] {
     for (const envelope of envelopes) this.#keep(envelope, this.#takeOut(envelope.subject));
-    return this.#takeDue();
+    this.#openedMs = this.#clock.nowMs();
+    return this.take();
   }
 
   add(envelope: Envelope): void {
     const before = this.#takeOut(envelope.subject);
-    const due = this.#hasRoomFor(envelope) ? [] : this.#takeDue();
+    const due = this.#hasRoomFor(envelope) ? 0 : this.#waiting.size;
     this.#keep(envelope, before);
-    if (this.#cancel === undefined) {
-      const waitMs = this.#openedMs + this.#windowMs - this.#clock.nowMs();
-      const open = (): void => this.open();
-      this.#cancel = waitMs > 0 ? this.#clock.after(waitMs, open) : this.#clock.soon(open);
-    }
-    if (due.length > 0) this.#release(due);
+    if (due > 0) this.#open(due);
+    if (this.#cancel !== undefined || this.#waiting.size === 0) return;
+    const waitMs = this.#openedMs + this.#windowMs - this.#clock.nowMs();
+    const open = (): void => this.open();
+    this.#cancel = waitMs > 0 ? this.#clock.after(waitMs, open) : this.#clock.soon(open);
   }
 
   /** The window is over: releases what waits. */
   open(): void {
-    const due = this.#takeDue();
-    if (due.length > 0) this.#release(due);
+    this.#open(this.#waiting.size);
   }
 
   /** Takes out what waits, and forgets the timer. */
   take(): readonly Envelope[] {
+    const waiting: Envelope[] = [];
+    this.hand(this.#waiting.size, (envelope) => waiting.push(envelope));
+    return waiting;
+  }
+
+  /**
+   * Takes out so many of those that came first, and forgets the timer. What was not handed over yet still
+   * waits: a client that one of them is too much for is told a cursor before the others.
+   */
+  hand(count: number, to: (envelope: Envelope) => void): void {
     this.#cancel?.();
     this.#cancel = undefined;
-    const waiting = [...this.#waiting.values()];
-    this.#waiting.clear();
-    for (const envelope of waiting) this.#count(envelope, -1);
-    return waiting;
+    let left = count;
+    for (const envelope of this.#waiting.values()) {
+      if (left-- === 0) return;
+      this.#takeOut(envelope.subject);
+      to(envelope);
+    }
   }
 
   #takeOut(subject: string): Envelope | undefined {
@@ -97,9 +108,9 @@ export class Pacer {
     this.#count(envelope, 1);
   }
 
-  #takeDue(): readonly Envelope[] {
+  #open(count: number): void {
     this.#openedMs = this.#clock.nowMs();
-    return this.take();
+    this.hand(count, this.#release);
   }
 
   #hasRoomFor({ byteLength }: Envelope): boolean {

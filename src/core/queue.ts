@@ -1,4 +1,4 @@
-import type { Envelope, Position } from "./envelope.ts";
+import { Envelope, earliest, type Position } from "./envelope.ts";
 import { Gap } from "./gap.ts";
 import type { DropReason, Meter } from "./meter.ts";
 import type { Policy, QueueBounds } from "./policy.ts";
@@ -61,16 +61,14 @@ export class PrivateQueue {
     return this.#bytes;
   }
 
-  /** The oldest of all that waits or was left out here; a replay may stand behind newer messages. */
+  /** The oldest of all that waits, was superseded or left out here; a replay may stand behind newer ones. */
   get oldest(): Position | undefined {
-    let oldest: Position | undefined;
     const waiting = this.#entries.slice(this.#head).map(({ content }) => content);
-    for (const item of [...this.#front, ...waiting]) {
-      const position = item instanceof Gap ? item.first : item;
-      if (position === undefined || !("sequence" in position)) continue;
-      if (oldest === undefined || position.sequence < oldest.sequence) oldest = position;
-    }
-    return oldest;
+    return earliest(
+      [...this.#front, ...waiting].map((item) =>
+        item instanceof Gap || item instanceof Envelope ? item.first : undefined,
+      ),
+    );
   }
 
   /**

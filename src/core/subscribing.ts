@@ -159,13 +159,14 @@ export class Subscribing {
         !before.some((other) => sequence > other.sinceSequence && other.wants(subject)),
     );
     client.add(subscription, this.#audienceFor(client, [...before, subscription]));
+    // It waits before anything is told: should that be too much, the last cursor is one before it.
+    if (missed.length > 0) client.replay(missed, subscription);
     const subjects = request.subjects ?? this.#options.subjects;
     const { id } = request;
-    client.tell({ type: "subscribed", id, sub: id, subjects, policy, from: cursorOf(from) });
+    const subscribed = { id, sub: id, subjects, policy, from: cursorOf(from) };
+    client.tell({ type: "subscribed", ...subscribed }, ...gaps);
     if (request.after === undefined) return;
     meter.resumed++;
-    for (const gap of gaps) client.tell(gap);
-    if (missed.length > 0) client.replay(missed, subscription);
     client.note({ type: "caught_up", sub: id });
   }
 

@@ -1,5 +1,5 @@
 import type { Clock } from "./clock.ts";
-import type { Envelope } from "./envelope.ts";
+import { type Envelope, earliest, type Position } from "./envelope.ts";
 import type { DropReason, Meter } from "./meter.ts";
 import { Pacer } from "./pacer.ts";
 import type { Policy, QueueBounds } from "./policy.ts";
@@ -44,10 +44,9 @@ export class Subscriptions implements Iterable<Subscription> {
     return bytes;
   }
 
-  /** The oldest message that they hold back. */
-  get oldest(): Envelope | undefined {
-    const held = [...(this.#pacers?.values() ?? [])].flatMap(({ oldest }) => oldest ?? []);
-    return held.sort((one, other) => one.sequence - other.sequence)[0];
+  /** The oldest of all that they hold back. */
+  get oldest(): Position | undefined {
+    return earliest([...(this.#pacers?.values() ?? [])].map(({ oldest }) => oldest));
   }
 
   get(id: string): Subscription | undefined {
@@ -63,9 +62,9 @@ export class Subscriptions implements Iterable<Subscription> {
     const { maxRate, policy } = subscription;
     if (maxRate === undefined) return;
     const { limits, clock, meter } = this.#parts;
-    const pacer = new Pacer(maxRate, limits, clock, meter, (envelopes) => {
-      for (const envelope of envelopes) this.#release(envelope, policy);
-    });
+    const pacer = new Pacer(maxRate, limits, clock, meter, (envelope) =>
+      this.#release(envelope, policy),
+    );
     this.#pacers ??= new Map();
     this.#pacers.set(subscription, pacer);
   }
@@ -73,13 +72,13 @@ export class Subscriptions implements Iterable<Subscription> {
   /** Ends a subscription; what it holds back goes to another one that wants it. */
   remove(subscription: Subscription): void {
     this.#all = this.#all.filter((other) => other !== subscription);
-    const held = this.#pacers?.get(subscription)?.take() ?? [];
-    this.#pacers?.delete(subscription);
-    if (this.#pacers?.size === 0) this.#pacers = undefined;
-    for (const envelope of held) {
+    const pacer = this.#pacers?.get(subscription);
+    pacer?.hand(Number.POSITIVE_INFINITY, (envelope) => {
       if (this.#firstThatWants(envelope) !== undefined) this.take(envelope);
       else this.#parts.meter.dropped.abandoned++;
-    }
+    });
+    this.#pacers?.delete(subscription);
+    if (this.#pacers?.size === 0) this.#pacers = undefined;
   }
 
   /** What of messages that a subscription has missed is due at once, at its rate. */

@@ -117,7 +117,8 @@ describe("Client that does not keep up", () => {
     expect(actor.socket.payloads).toEqual([1, 2, 5]);
     actor.client.end("slow_consumer");
     const { cursor } = lastOf(actor) as { cursor?: string };
-    expect(cursor).toEndWith(":3");
+    // The second of them superseded the first, and no client was told so.
+    expect(cursor).toEndWith(":2");
     stage.expectBalance();
   });
 
@@ -130,6 +131,44 @@ describe("Client that does not keep up", () => {
     actor.says({ type: "subscribe", id: "2", subjects: ["b"], from: { after: id } });
     actor.client.end("overloaded");
     expect(lastOf(actor)).toMatchObject({ type: "disconnect", cursor: id });
+  });
+
+  test("is told to continue before all that a slower subscription releases, though the first was too much", () => {
+    const stage = new Stage({ maxQueueMessages: 1 });
+    const actor = stage.joinV1();
+    actor.says({ type: "subscribe", id: "slow", subjects: ["slow.*"], max_rate: 10 });
+    actor.says({ type: "subscribe", id: "fast", subjects: ["fast"] });
+    stage.publish(1, "slow.a");
+    stage.clock.advance(10);
+    stage.publish(2, "slow.a");
+    actor.socket.reads = false;
+    stage.publish(KILOBYTE, "fast");
+    stage.clock.advance(20);
+    stage.publish(4, "fast");
+    expect(actor.client.isOver).toBe(false);
+    stage.clock.advance(100);
+    expect(actor.socket.payloads).toEqual([1, KILOBYTE]);
+    expect(lastOf(actor)).toMatchObject({
+      code: 4510,
+      cursor: actor.socket.envelopes[0]!.id,
+    });
+    stage.expectBalance();
+  });
+
+  test("is told where a subscription begins and what is gone, or neither", () => {
+    const stage = new Stage({ highWaterBytes: 1000, ringMessages: 2, ringBytes: 10_000 });
+    const other = stage.join(["b"]);
+    for (const n of [1, 2, 3, 4]) stage.publish(n, "b");
+    stage.clock.advance(10);
+    const actor = laggard(stage, "drop-oldest", "a");
+    const { id: after } = other.socket.envelopes[0]!;
+    const { buffered_bytes: laggedAt } = lastOf(actor) as { buffered_bytes?: number };
+    actor.socket.buffered = laggedAt! + 1000;
+    actor.says({ type: "subscribe", id: "2", subjects: ["b"], from: { after } });
+    actor.says({ type: "ping" });
+    const told = typesOf(actor).slice(-3);
+    expect(told).toEqual(["subscribed", "gap", "disconnect"]);
+    stage.expectBalance();
   });
 
   test("is told when the server goes where to continue, if anything came", async () => {

@@ -7,12 +7,13 @@ import { messageOf } from "./messages.ts";
 function pace(maxRate: number, maxQueueMessages = 1000, maxQueueBytes = 1_000_000) {
   const clock = new ManualClock();
   const meter = new Meter();
-  /** When what was released: number, and what it superseded. */
+  /** When what was released: number, and what it superseded; what came at the same time stands together. */
   const released: [atMs: number, ...items: string[]][] = [];
   const bounds = { maxQueueMessages, maxQueueBytes, maxQueueAgeMs: 0 };
-  const pacer = new Pacer(maxRate, bounds, clock, meter, (envelopes) => {
-    const items = envelopes.map(({ sequence, superseded }) => `${sequence}+${superseded}`);
-    released.push([clock.nowMs(), ...items]);
+  const pacer = new Pacer(maxRate, bounds, clock, meter, ({ sequence, superseded }) => {
+    const item = `${sequence}+${superseded}`;
+    if (clock.nowMs() === released.at(-1)?.[0]) released.at(-1)?.push(item);
+    else released.push([clock.nowMs(), item]);
   });
   return { clock, meter, pacer, released };
 }
@@ -67,11 +68,14 @@ describe("Pacer", () => {
   });
 
   test("holds back no more than a queue: what does not fit opens the window", () => {
-    const { pacer, released, meter } = pace(0.001, 3);
-    for (let n = 1; n <= 7; n++) pacer.add(messageOf(n, `s${n}`));
-    expect(released.map(([, ...items]) => items)).toEqual([
-      ["1+0", "2+0", "3+0"],
-      ["4+0", "5+0", "6+0"],
+    const { clock, pacer, released, meter } = pace(0.001, 3);
+    for (let n = 1; n <= 7; n++) {
+      clock.pause(1);
+      pacer.add(messageOf(n, `s${n}`));
+    }
+    expect(released).toEqual([
+      [4, "1+0", "2+0", "3+0"],
+      [7, "4+0", "5+0", "6+0"],
     ]);
     expect(meter.queued).toBe(1);
   });
@@ -106,5 +110,17 @@ describe("Pacer", () => {
     expect(released).toEqual([[0, "1+0"]]);
     clock.advance(1);
     expect(released).toHaveLength(2);
+  });
+
+  test("still holds what it has not released yet, and what was superseded, while it releases", () => {
+    const held: unknown[] = [];
+    const bounds = { maxQueueMessages: 9, maxQueueBytes: 9999, maxQueueAgeMs: 0 };
+    const pacer: Pacer = new Pacer(1, bounds, new ManualClock(), new Meter(), () =>
+      held.push(pacer.oldest?.sequence),
+    );
+    for (const [n, subject] of ["a", "b", "c", "b"].entries()) pacer.add(messageOf(n + 1, subject));
+    expect(pacer.oldest?.sequence).toBe(1);
+    pacer.open();
+    expect(held).toEqual([2, 2, undefined]);
   });
 });

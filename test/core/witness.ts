@@ -125,9 +125,9 @@ export class Witness {
   settle(connected: boolean): void {
     const { client, socket } = this.actor;
     if (this.isOver || socket.peerCloses) return;
-    const missing = this.#due.filter((due) => !due.got && !this.#cameForAnEndedOne(due));
+    const missing = this.#due.filter(({ got }) => !got);
     const told = this.#superseded + this.#lost;
-    const needed = missing.filter(({ optional }) => !optional).length;
+    const needed = missing.filter((due) => !due.optional && !this.#cameForAnEndedOne(due)).length;
     const said = `${missing.length} due and not delivered (${needed} of them for sure), ${this.#superseded} superseded, ${this.#lost} declared lost`;
     if (told > missing.length) throw new Error(`declared too much: ${said}`);
     if (this.#dialect.tells && told < needed) throw new Error(`lost in silence: ${said}`);
@@ -176,6 +176,9 @@ export class Witness {
       case "error":
         this.asked.delete(String(said.id));
         break;
+      case "disconnect":
+        if (said.cursor !== undefined) this.#checkCursor(String(said.cursor));
+        break;
       case "slow":
       case "ok":
         if (this.#slow === (said.type === "slow")) throw new Error(`${said.type} twice`);
@@ -197,9 +200,9 @@ export class Witness {
     }
     due.got = true;
     if (superseded === 0) return;
-    const earlier = this.#due
-      .slice(0, this.#due.indexOf(due))
-      .filter((other) => !other.got && other.subject === subject);
+    const earlier = this.#due.filter(
+      (other) => !other.got && other.subject === subject && other.sequence < sequence!,
+    );
     if (typeof superseded !== "number" || superseded > earlier.length) {
       throw new Error(`${what} says superseded ${superseded}, but only ${earlier.length} can be`);
     }
@@ -227,6 +230,20 @@ export class Witness {
       );
     }
     this.#lost += count;
+  }
+
+  /** Whoever goes on behind the cursor misses nothing of what it was due before and not told of. */
+  #checkCursor(cursor: string): void {
+    this.#history.told(cursor);
+    const skipped = this.#due.filter(
+      (due) =>
+        due.sequence <= this.#history.sequenceOf(cursor)! &&
+        !due.got &&
+        !due.optional &&
+        !this.#cameForAnEndedOne(due),
+    );
+    if (skipped.length <= this.#superseded + this.#lost) return;
+    throw new Error(`the cursor ${cursor} skips ${skipped.map(({ sequence }) => sequence)}`);
   }
 
   #begin(wish: Wish, told: Said | undefined): void {
