@@ -81,6 +81,8 @@ export class Client {
   /** Takes a subscription into effect; from now on the client belongs to that audience. */
   add(subscription: Subscription, audience: Audience): void {
     this.subscriptions.add(subscription);
+    // What was published before belongs before the answer.
+    if (this.state === "live") this.audience.flush();
     this.#moveTo(audience);
     if (this.subscriptions.anyPaced) this.#needQueue();
   }
@@ -105,7 +107,7 @@ export class Client {
     this.subscriptions.take(envelope);
   }
 
-  /** Tells the client something at once, before what is queued: all of it or nothing. */
+  /** Tells the client something at once, before all that waits: all of it or nothing. */
   tell(...frames: readonly ServerFrame[]): void {
     if (this.isOver || !this.dialect.tells) return;
     // Whoever asks without reading the answers must not fill the memory with them.
@@ -114,13 +116,13 @@ export class Client {
       this.end("slow_consumer");
       return;
     }
-    if (this.state === "live") this.audience.flush();
     this.#outlet.write(frames.map((frame) => this.dialect.notice(frame)));
     this.#meter.gaps += frames.filter(({ type }) => type === "gap").length;
   }
 
   /** Tells the client something in its place among the messages. */
   note(frame: ServerFrame): void {
+    if (this.state === "live") this.audience.flush();
     if (this.#queue === undefined) this.tell(frame);
     else if (this.dialect.tells) this.#queue.note(frame);
     if (this.state === "queued" && !this.#lagging) this.#parts.watcher.hungers(this);

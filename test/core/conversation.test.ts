@@ -79,25 +79,39 @@ describe("Client of the v1 dialect", () => {
     stage.expectBalance();
   });
 
-  test("is answered behind what was published before it asked", () => {
+  test("is told where a subscription begins and ends behind what was published before", () => {
     const stage = new Stage({ flushIntervalMs: 1000 });
     const actor = stage.joinV1();
-    actor.says({ type: "subscribe", id: "1", subjects: ["a"] });
+    for (const id of ["1", "2"]) {
+      actor.says({ type: "subscribe", id, subjects: ["a"] });
+      stage.publish(id);
+      stage.clock.advance(0);
+      stage.publish(id);
+    }
+    for (const sub of ["1", "2"]) actor.says({ type: "unsubscribe", sub });
+    expect(typesOf(actor)).toEqual([
+      ...["welcome", "subscribed", "data", "data", "subscribed"],
+      ...["unsubscribed", "data", "data", "unsubscribed"],
+    ]);
+  });
+
+  test("is answered at once, and what waits for everybody's flush goes on waiting", () => {
+    const stage = new Stage({ flushIntervalMs: 1000 });
+    const [actor, other] = [stage.joinV1(), stage.joinV1()];
+    for (const { says } of [actor, other]) says({ type: "subscribe", id: "1", subjects: ["a"] });
     stage.publish(1);
     stage.clock.advance(0);
-    stage.publish(2);
-    actor.says({ type: "ping" });
-    stage.publish(3);
-    actor.says({ type: "unsubscribe", sub: "1" });
-    expect(typesOf(actor)).toEqual([
-      "welcome",
-      "subscribed",
-      "data",
-      "data",
-      "pong",
-      "data",
-      "unsubscribed",
-    ]);
+    for (let n = 0; n < 5; n++) {
+      stage.publish(n);
+      actor.says({ type: "ping" });
+      actor.says({ type: "unsubscribe", sub: "none" });
+    }
+    expect(typesOf(actor).slice(3)).toEqual(Array(5).fill(["pong", "error"]).flat());
+    expect(other.socket.payloads).toEqual([1]);
+    const { writes } = other.socket;
+    stage.clock.advance(1000);
+    expect(other.socket.payloads).toEqual([1, 0, 1, 2, 3, 4]);
+    expect(other.socket.writes).toBe(writes + 1);
   });
 });
 
