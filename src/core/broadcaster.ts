@@ -74,7 +74,12 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#ring = new Ring(options);
     this.#audiences = new AudienceBook(parts.fanouts, meter);
     this.#demand = new Demand(options, clock, parts.source, () => this.#sequence);
-    this.#upstream = new UpstreamWatch(this.#audiences, this.#demand, () => this.#last);
+    this.#upstream = new UpstreamWatch(
+      options.subjects,
+      this.#audiences,
+      this.#demand,
+      () => this.#last,
+    );
     this.#subscribing = new Subscribing(options, {
       audiences: this.#audiences,
       demand: this.#demand,
@@ -189,14 +194,11 @@ export class Broadcaster implements ClientWatcher, SourceListener {
 
   /** The source says that a pattern's messages arrive from now on. */
   arrives(pattern: string): void {
-    // Before those who wait for it are told that they have it: they have missed nothing.
     this.#upstream.arrives(pattern);
-    this.#demand.arrives(pattern);
   }
 
   /** The source may not subscribe to a pattern. */
   refused(pattern: string, reason: string): void {
-    this.#demand.refused(pattern, reason);
     if (this.#upstream.refused(pattern, reason)) {
       this.#meter.countError("upstream_refused", `NATS refuses ${pattern}: ${reason}`);
     }

@@ -49,6 +49,8 @@ export class Demand {
   readonly #wants = new Map<string, Want>();
   /** Those that the source is subscribed to, and may be: they cover narrower ones. */
   readonly #covers = new SubjectTrie<Want>();
+  /** Those that do not come, or no longer, because something was refused: who has them misses messages. */
+  readonly #missed = new Set<Want>();
   /** Those that nobody wants any more, kept until what they covered has arrived by itself. */
   readonly #leaving = new Set<Want>();
   /** How often something began to arrive. */
@@ -138,20 +140,31 @@ export class Demand {
     for (const leaving of this.#leaving) this.#drop(leaving);
   }
 
-  /** The source may not subscribe to a pattern: it covers nothing, and what it covered goes by itself. */
-  refused(pattern: string, reason: string): void {
+  /** What would come again when a pattern arrives, after something was refused. */
+  returningWith(pattern: string): string[] {
     const want = this.#wants.get(pattern);
-    if (want === undefined) return;
+    if (want === undefined || this.#missed.size === 0) return [];
+    const missed = hasWildcard(pattern) ? [...this.#missed] : this.#missed.has(want) ? [want] : [];
+    return missed.map((other) => other.pattern).filter((other) => carriesAll(pattern, other));
+  }
+
+  /**
+   * The source may not subscribe to a pattern: it covers nothing, and what it covered goes by itself.
+   *
+   * @returns whether that is news.
+   */
+  refused(pattern: string, reason: string): boolean {
+    const want = this.#wants.get(pattern);
+    if (want === undefined) return false;
+    const isNews = want.refusal === undefined;
     want.refusal = reason;
     want.confirmed = false;
     want.since = undefined;
+    this.#missed.add(want);
     this.#covers.remove(pattern, want);
-    for (const other of this.#wants.values()) {
-      if (other.subscribed || this.#coverOf(other) !== undefined) continue;
-      other.since = undefined;
-      this.#subscribe(other);
-    }
+    if (hasWildcard(pattern)) this.#uncover(want);
     for (const tell of want.whenKnown.splice(0)) tell();
+    return isNews;
   }
 
   /** Why the source may not subscribe to what the endpoint exposes, of which somebody wants all. */
@@ -165,6 +178,7 @@ export class Demand {
 
   /** The source was cut off: what was published meanwhile has not come. */
   cutOff(): void {
+    this.#missed.clear();
     for (const want of this.#wants.values()) {
       want.since = undefined;
       want.confirmed = false;
@@ -236,6 +250,7 @@ export class Demand {
     }
     this.#leaving.delete(want);
     this.#wants.delete(want.pattern);
+    this.#missed.delete(want);
     for (const other of this.#leaving) this.#drop(other);
   }
 
@@ -273,6 +288,18 @@ export class Demand {
     }
   }
 
+  /** What came with a pattern comes no longer, but for what another one brings. */
+  #uncover(want: Want): void {
+    for (const other of this.#wants.values()) {
+      if (other === want || other.confirmed || !carriesAll(want.pattern, other.pattern)) continue;
+      const cover = this.#coverOf(other);
+      if (cover?.confirmed) continue;
+      if (other.since !== undefined) this.#missed.add(other);
+      other.since = undefined;
+      if (cover === undefined && !other.subscribed) this.#subscribe(other);
+    }
+  }
+
   #subscribe(want: Want): void {
     want.subscribed = true;
     this.#covers.add(want.pattern, want);
@@ -288,6 +315,7 @@ export class Demand {
 
   #nowArrives(want: Want): void {
     want.refusal = undefined;
+    this.#missed.delete(want);
     want.since ??= { sequence: this.#sequence(), number: this.arrivals };
     for (const tell of want.whenKnown.splice(0)) tell();
   }

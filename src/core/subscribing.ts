@@ -62,7 +62,8 @@ export class Subscribing {
     const begin = (refusal?: string): void => {
       if (begun || client.isOver || !this.#requestsOf(client).includes(request)) return;
       begun = true;
-      if (refusal === undefined) this.#begin(client, request);
+      // Who can't be told, and can't ask again, gets what comes once NATS allows it.
+      if (refusal === undefined || !client.dialect.tells) this.#begin(client, request);
       else this.#giveUp(client, request, refusal);
     };
     this.#parts.demand.want(request.subjects, begin);

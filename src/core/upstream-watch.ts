@@ -1,23 +1,32 @@
+import type { Audience } from "./audience.ts";
 import type { AudienceBook } from "./audience-book.ts";
 import type { Demand } from "./demand.ts";
 import { cursorOf, type Position } from "./envelope.ts";
 import { unknownGap } from "./resume.ts";
 import type { ServerFrame, UpstreamState } from "./server-frame.ts";
 import type { SourceStatus } from "./source.ts";
-import { carriesAll, subjectsIntersect } from "./subject.ts";
+import { exposedOf, hasWildcard } from "./subject.ts";
 
 /** Tells the clients how the source stands, and what that means for them. */
 export class UpstreamWatch {
+  readonly #exposed: readonly string[];
   readonly #audiences: AudienceBook;
   readonly #demand: Demand;
   readonly #last: () => Position;
-  /** What the source may not have: clients who thought that they had it were told. */
-  readonly #refused = new Set<string>();
   #connected = false;
   #wasConnected = false;
 
-  /** @param last the last message that has come. */
-  constructor(audiences: AudienceBook, demand: Demand, last: () => Position) {
+  /**
+   * @param exposed what the endpoint exposes.
+   * @param last the last message that has come.
+   */
+  constructor(
+    exposed: readonly string[],
+    audiences: AudienceBook,
+    demand: Demand,
+    last: () => Position,
+  ) {
+    this.#exposed = exposed;
     this.#audiences = audiences;
     this.#demand = demand;
     this.#last = last;
@@ -36,10 +45,7 @@ export class UpstreamWatch {
     const connected = status.state === "connected";
     if (connected === this.#connected) return;
     this.#connected = connected;
-    if (!connected) {
-      this.#demand.cutOff();
-      this.#refused.clear();
-    }
+    if (!connected) this.#demand.cutOff();
     const returned = connected && this.#wasConnected;
     this.#wasConnected = connected || (this.#wasConnected && status.state !== "idle");
     const cursor = cursorOf(this.#last());
@@ -51,34 +57,42 @@ export class UpstreamWatch {
       }
     }
   }
+
   /**
-   * The source may not subscribe to a pattern, or no longer: whoever wants something of it, and does not
-   * wait for an answer to that any more, is told.
+   * The source may not subscribe to a pattern, or no longer: whoever waits for it has an answer, whoever
+   * has it is told.
    *
    * @returns whether that is news.
    */
   refused(pattern: string, reason: string): boolean {
-    if (this.#refused.has(pattern)) return false;
-    this.#refused.add(pattern);
-    const message = `NATS no longer sends what you subscribed to: ${reason}`;
+    if (!this.#demand.refused(pattern, reason)) return false;
+    const message = `NATS does not send what you subscribed to: ${reason}`;
     const error = { code: "forbidden", message, retryable: true } as const;
-    this.#tellWhoWants(pattern, { type: "error", error });
+    this.#tellWhoHas([pattern], { type: "error", error });
     return true;
   }
 
   /** A pattern's messages come, perhaps after they were refused for a while: those in between are lost. */
   arrives(pattern: string): void {
-    const wereRefused = [...this.#refused].some((refused) => carriesAll(refused, pattern));
-    this.#refused.delete(pattern);
-    if (!wereRefused) return;
+    // Before those who wait for it are told that they have it: they have missed nothing.
     const cursor = cursorOf(this.#last());
-    this.#tellWhoWants(pattern, unknownGap(cursor, cursor, "upstream"));
+    this.#tellWhoHas(this.#demand.returningWith(pattern), unknownGap(cursor, cursor, "upstream"));
+    this.#demand.arrives(pattern);
   }
 
-  #tellWhoWants(pattern: string, frame: ServerFrame): void {
-    for (const audience of this.#audiences.all()) {
-      const { subjects = [pattern] } = audience.taste;
-      if (subjects.some((wanted) => subjectsIntersect(wanted, pattern))) audience.tell(frame);
+  /** Tells those whose subjects are subscribed to by one of the patterns. */
+  #tellWhoHas(patterns: readonly string[], frame: ServerFrame): void {
+    const told = new Set<Audience>();
+    for (const pattern of patterns) {
+      const look = (audience: Audience): void => {
+        const { subjects } = audience.taste;
+        if (told.has(audience) || !exposedOf(this.#exposed, subjects).includes(pattern)) return;
+        told.add(audience);
+        audience.tell(frame);
+      };
+      // Very many subjects may be refused at once; those without wildcards need no look at everybody.
+      if (!hasWildcard(pattern)) this.#audiences.match(pattern, look);
+      else for (const audience of this.#audiences.all()) look(audience);
     }
   }
 }

@@ -72,6 +72,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   {
+    weight: 1,
+    arbitrary: fc.record({ does: fc.constant("refuse" as const), pattern: fc.nat(4) }),
+  },
+  {
     weight: 3,
     arbitrary: fc.record({
       does: fc.constantFrom(

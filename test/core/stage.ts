@@ -47,6 +47,7 @@ export class FakeSource {
   confirms = true;
   connected = true;
   arrives: (pattern: string) => void = () => {};
+  refused: (pattern: string, reason: string) => void = () => {};
 
   subscribe(pattern: string): void {
     if (this.patterns.has(pattern)) throw new Error(`${pattern} is subscribed to already`);
@@ -64,6 +65,12 @@ export class FakeSource {
   confirm(pattern: string): void {
     this.confirmed.add(pattern);
     this.arrives(pattern);
+  }
+
+  /** No longer sends a pattern's messages, until it is confirmed again. */
+  refuse(pattern: string): void {
+    this.confirmed.delete(pattern);
+    this.refused(pattern, "no permission");
   }
 
   /** Confirms what it has not yet. */
@@ -132,6 +139,7 @@ export class Stage {
       },
     );
     this.source.arrives = (pattern) => this.broadcaster.arrives(pattern);
+    this.source.refused = (pattern, reason) => this.broadcaster.refused(pattern, reason);
     this.connect();
     this.broadcaster.open();
   }

@@ -46,6 +46,19 @@ describe("Subscription", () => {
     expect(typesOf(actor)).toEqual(["welcome"]);
   });
 
+  test("of a plain client that NATS refuses brings what comes once it is allowed", () => {
+    const stage = new Stage();
+    stage.source.confirms = false;
+    const before = stage.join(["a"]);
+    stage.broadcaster.refused("a", "Permissions Violation");
+    const after = stage.join(["a"]);
+    stage.source.confirm("a");
+    stage.publish(1);
+    stage.clock.advance(10);
+    for (const { socket } of [before, after]) expect(socket.payloads).toEqual([1]);
+    stage.expectBalance();
+  });
+
   test("that NATS refuses is answered so, and may be asked for again", () => {
     const stage = new Stage();
     stage.source.confirms = false;

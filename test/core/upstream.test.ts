@@ -86,27 +86,89 @@ describe("When the source may no longer have a pattern", () => {
         (error as { code?: string } | undefined)?.code ?? reason,
       ]);
 
-  test("who wants something of it is told once, and of a gap when it comes again", () => {
-    const stage = new Stage();
-    const [wide, narrow, other, plain] = [
-      stage.joinV1(),
-      stage.joinV1(),
-      stage.joinV1(),
-      stage.join(),
-    ];
-    wide.says({ type: "subscribe", id: "1", subjects: ["a.>"] });
-    narrow.says({ type: "subscribe", id: "1", subjects: ["a.x"] });
-    other.says({ type: "subscribe", id: "1", subjects: ["b"] });
+  const REVOKED = ["error", "forbidden"] as [string, unknown];
+  const MISSED = ["gap", "upstream"] as [string, unknown];
+
+  /** Clients of the v1 dialect with a subscription each. */
+  function subscribers(stage: Stage, ...subjects: string[]) {
+    return subjects.map((subject) => {
+      const actor = stage.joinV1();
+      actor.says({ type: "subscribe", id: "1", subjects: [subject] });
+      return actor;
+    });
+  }
+
+  test("who has it is told once, and of a gap when it comes again", () => {
+    const stage = new Stage({ subjects: ["a.>", "b"] });
+    const [wide, everything, other] = subscribers(stage, "a.>", ">", "b");
+    const plain = stage.join(["a.>"]);
     for (const _ of [1, 2]) stage.broadcaster.refused("a.>", "no permission");
     expect(stage.meter.errors.get("upstream_refused")).toBe(1);
-    expect(told(wide)).toEqual([["error", "forbidden"]]);
-    expect(told(narrow)[0]).toEqual(["error", "forbidden"]);
-    stage.broadcaster.arrives("a.>");
-    expect(told(wide).at(-1)).toEqual(["gap", "upstream"]);
-    expect(told(narrow).at(-1)).toEqual(["gap", "upstream"]);
-    expect([told(other), told(plain)]).toEqual([[], []]);
-    stage.broadcaster.arrives("a.>");
-    expect(told(wide)).toHaveLength(2);
+    expect(told(wide!)).toEqual([REVOKED]);
+    expect(told(everything!)).toEqual([REVOKED]);
+    for (const _ of [1, 2]) stage.broadcaster.arrives("a.>");
+    expect(told(wide!)).toEqual([REVOKED, MISSED]);
+    expect(told(everything!)).toEqual([REVOKED, MISSED]);
+    expect([told(other!), told(plain)]).toEqual([[], []]);
+  });
+
+  test("who had it by way of a wider one is told of a gap, once it comes by itself", () => {
+    const stage = new Stage();
+    const [, narrow] = subscribers(stage, "a.>", "a.x");
+    stage.source.confirms = false;
+    stage.broadcaster.refused("a.>", "no permission");
+    expect(told(narrow!)).toEqual([]);
+    stage.source.confirm("a.x");
+    expect(told(narrow!)).toEqual([MISSED]);
+    stage.source.confirm("a.>");
+    expect(told(narrow!)).toEqual([MISSED]);
+  });
+
+  test("who had it by way of a wider one that is ending, or is to be covered by the next, is told too", () => {
+    for (const second of ["a.x", "*.>"]) {
+      const stage = new Stage();
+      const [wide, narrow] = subscribers(stage, "a.>", "a.x");
+      stage.source.confirms = false;
+      if (second === "a.x") wide!.says({ type: "unsubscribe", sub: "1" });
+      else subscribers(stage, second);
+      stage.broadcaster.refused("a.>", "no permission");
+      stage.source.confirm(second);
+      expect(told(narrow!)).toEqual([MISSED]);
+    }
+  });
+
+  test("who has something of it that NATS sends hears nothing of it", () => {
+    const stage = new Stage();
+    const [narrow] = subscribers(stage, "a.x");
+    stage.source.confirms = false;
+    const [wide] = subscribers(stage, "a.>");
+    stage.broadcaster.refused("a.>", "no permission");
+    expect(told(wide!)).toEqual([REVOKED]);
+    stage.publish(1, "a.x");
+    stage.clock.advance(10);
+    expect(narrow!.socket.payloads).toEqual([1]);
+    expect(told(narrow!)).toEqual([]);
+  });
+
+  test("it is news again once it was not wanted for a while, or the source was cut off", () => {
+    const stage = new Stage();
+    const refusals = () => stage.meter.errors.get("upstream_refused");
+    stage.source.confirms = false;
+    for (const news of [1, 2]) {
+      subscribers(stage, "a");
+      stage.broadcaster.refused("a", "no permission");
+      stage.broadcaster.refused("a", "no permission");
+      expect(refusals()).toBe(news);
+    }
+    stage.source.confirms = true;
+    const [actor] = subscribers(stage, "b");
+    for (const _ of [1, 2]) {
+      stage.broadcaster.refused("b", "no permission");
+      stage.disconnect();
+      stage.connect();
+    }
+    expect(refusals()).toBe(4);
+    expect(told(actor!)).toEqual([REVOKED, MISSED, REVOKED, MISSED]);
   });
 
   test("who waits for it is told so in answer, and of no gap when it comes", () => {

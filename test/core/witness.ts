@@ -10,7 +10,9 @@ interface Held extends Wish {
   readonly sinceSequence: number;
   /** Whether every message that is wanted comes, as long as the source is not cut off. */
   assured: boolean;
-  /** Whether something of it was published while the source was cut off. */
+  /** Whether every message came, until the source refused some. */
+  refused: boolean;
+  /** Whether something of it was published while the source was cut off, or refused it. */
   owed: boolean;
 }
 
@@ -77,8 +79,8 @@ export class Witness {
   missed(subject: string, connected: boolean): void {
     const wanting = [...this.held.values()].filter((held) => this.#history.wants(held, subject));
     if (this.isOver || wanting.length === 0) return;
-    if (!connected) for (const held of wanting) held.owed = true;
-    else if (wanting.some(({ assured }) => assured)) {
+    for (const held of wanting) held.owed ||= !connected || held.refused;
+    if (connected && wanting.some(({ assured }) => assured)) {
       throw new Error(`the source is not subscribed to ${subject}, though a client is`);
     }
   }
@@ -105,11 +107,24 @@ export class Witness {
   assure(arrives: (pattern: string) => boolean): void {
     for (const held of this.held.values()) {
       held.assured ||= this.#history.exposedOf(held).every(arrives);
+      if (held.assured) held.refused = false;
     }
   }
 
   cutOff(): void {
-    for (const held of this.held.values()) held.assured = false;
+    for (const held of this.held.values()) {
+      held.assured = false;
+      held.refused = false;
+    }
+  }
+
+  /** Some messages come no longer. */
+  unassure(arrives: (pattern: string) => boolean): void {
+    for (const held of this.held.values()) {
+      if (!held.assured || this.#history.exposedOf(held).every(arrives)) continue;
+      held.assured = false;
+      held.refused = true;
+    }
   }
 
   /** Takes in what the socket was given since. */
@@ -135,7 +150,7 @@ export class Witness {
     if (this.paced === 0 && client.state !== "live")
       throw new Error(`it is ${client.state} for ever`);
     if (this.#slow) throw new Error("no ok after slow");
-    const owed = [...this.held.values()].some((held) => held.owed);
+    const owed = [...this.held.values()].some(({ owed, refused }) => owed && !refused);
     if (connected && owed && this.#dialect.tells) throw new Error("no gap after a cut");
     this.#due = [];
     this.#superseded = 0;
@@ -259,7 +274,13 @@ export class Witness {
       this.#gaps = [];
       this.#expectedGaps = [...resumption.gaps];
     }
-    this.held.set(wish.id, { ...wish, sinceSequence: fromSequence, assured: false, owed: false });
+    this.held.set(wish.id, {
+      ...wish,
+      sinceSequence: fromSequence,
+      assured: false,
+      refused: false,
+      owed: false,
+    });
     for (const { sequence, subject } of resumption.kept) {
       const hasIt = others.some(
         (held) => held.sinceSequence < sequence && this.#history.wants(held, subject),

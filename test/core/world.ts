@@ -28,6 +28,7 @@ export type Step =
   | { does: "ping"; client: number }
   | { does: "begin to close"; client: number }
   | { does: "go"; client: number; code: number }
+  | { does: "refuse"; pattern: number }
   | { does: "cut" | "reconnect" | "hesitate" | "confirm" | "settle" };
 
 /** A broadcaster, its clients and its source, with the model that each step is held against. */
@@ -89,6 +90,13 @@ export class World {
         for (const witness of this.#witnesses) witness.cutOff();
         stage.disconnect();
         break;
+      case "refuse": {
+        const patterns = [...stage.source.patterns];
+        const pattern = patterns[step.pattern % patterns.length];
+        if (this.#connected && pattern !== undefined) stage.source.refuse(pattern);
+        for (const witness of this.#witnesses) witness.unassure(this.#covers);
+        break;
+      }
       case "reconnect":
         this.#connected = true;
         stage.connect();
@@ -195,6 +203,8 @@ export class World {
     return { id, subjects: id === "" ? subjects : (subjects ?? [">"]), policy, maxRate, after };
   }
 
+  readonly #covers = (pattern: string): boolean => this.stage.source.covers(pattern);
+
   /** Everybody reads, and time passes until nothing moves. */
   #settle(): void {
     for (const { actor } of this.#witnesses) {
@@ -213,7 +223,7 @@ export class World {
     this.stage.expectBalance();
     for (const witness of this.#witnesses) {
       witness.listen();
-      witness.assure((pattern) => this.stage.source.covers(pattern));
+      witness.assure(this.#covers);
       const { maxQueueBytes = Number.POSITIVE_INFINITY } = this.#options;
       if (this.#replayed) continue;
       const places = 1 + witness.paced;

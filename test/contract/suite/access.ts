@@ -86,7 +86,7 @@ export function access(target: Target): void {
       }
     });
 
-    test("A permission that is revoked: clients are told, and of a gap when it is granted again", async () => {
+    test("A permission that is revoked: clients, /metrics, /healthz and /readyz say so, and of a gap when it is granted again", async () => {
       const users = join(directory, "users.conf");
       const permit = (allow: string) =>
         writeFile(
@@ -103,14 +103,19 @@ export function access(target: Target): void {
       await untilReady(gateway);
       const client = await subscribeV1(gateway);
       await client.subscribe("1", ["open.x"]);
+      const plain = await subscribe(gateway);
 
       await permit('["_INBOX.>"]');
       process.kill(server.pid, "SIGHUP");
       expect(await client.next("error")).toMatchObject({
         error: { code: "forbidden", message: expect.stringContaining("open.x") },
       });
+      // "open.>", which the plain client wants, and then "open.x", which had come with it.
       const refused = 'error_type="upstream_refused"';
-      expect(await metric(gateway, "websocket_errors_total", refused)).toBe(1);
+      expect(await metric(gateway, "websocket_errors_total", refused)).toBe(2);
+      const read = async (path: string) => (await gateway.get(path)).text();
+      expect(await read("/healthz")).toMatch(/"last_error":"NATS refuses open\.x: .*Permission/);
+      expect(await read("/readyz")).toMatch(/^{"ready":false,.*open\.>: .*Permission/);
 
       await permit('["open.>", "_INBOX.>"]');
       process.kill(server.pid, "SIGHUP");
@@ -118,7 +123,10 @@ export function access(target: Target): void {
       const admin = await connectNats({ servers: server.url, user: "admin", pass: "admin" });
       admin.publish("open.x", "1");
       expect(await client.next("data")).toMatchObject({ subject: "open.x" });
+      expect(await plain.next()).toMatchObject({ subject: "open.x" });
+      await untilReady(gateway);
       await admin.close();
+      await plain.close();
       client.raw.destroy();
       await gateway.stop();
     });
