@@ -74,12 +74,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#ring = new Ring(options);
     this.#audiences = new AudienceBook(parts.fanouts, meter);
     this.#demand = new Demand(options, clock, parts.source, () => this.#sequence);
-    this.#upstream = new UpstreamWatch(
-      options.subjects,
-      this.#audiences,
-      this.#demand,
-      () => this.#last,
-    );
+    this.#upstream = new UpstreamWatch(options, this.#audiences, this.#demand, () => this.#last);
     this.#subscribing = new Subscribing(options, {
       audiences: this.#audiences,
       demand: this.#demand,

@@ -60,8 +60,7 @@ export class Client {
 
   /** Whether it was handed everything that was meant for it. */
   get hasAll(): boolean {
-    if (this.#lagging || this.#queue?.isEmpty === false) return false;
-    return this.subscriptions.bytes === 0;
+    return !this.waits && this.subscriptions.bytes === 0;
   }
 
   /** Whether something waits for room in its socket, so that it must be looked after. */

@@ -1,7 +1,8 @@
-import type { Cancel, Clock } from "./clock.ts";
+import type { Clock } from "./clock.ts";
 import type { MessageSource } from "./source.ts";
 import { carriesAll, exposedOf, hasWildcard } from "./subject.ts";
 import { SubjectTrie } from "./subject-trie.ts";
+import { type Arrival, isNeeded, type Want, wantOf } from "./want.ts";
 
 export interface DemandOptions {
   /** What the endpoint exposes. */
@@ -10,31 +11,6 @@ export interface DemandOptions {
   readonly upstream: "demand" | "eager";
   /** What nobody wants any more is still subscribed to for so long, for clients that come back. */
   readonly upstreamLingerMs: number;
-}
-
-/** Something began to arrive. */
-export interface Arrival {
-  /** Behind the message of this number. */
-  readonly sequence: number;
-  /** Counts arrivals. */
-  readonly number: number;
-}
-
-/** A pattern that somebody wants, or wanted a moment ago. */
-interface Want {
-  readonly pattern: string;
-  users: number;
-  /** Whether the source is subscribed to the pattern itself; otherwise a wider one is, which covers it. */
-  subscribed: boolean;
-  /** Whether the source has confirmed that. */
-  confirmed: boolean;
-  /** Since when every message has come, of itself or of what covers it; `undefined`: not yet. */
-  since: Arrival | undefined;
-  cancelLinger: Cancel | undefined;
-  /** Why the source may not subscribe to it. */
-  refusal: string | undefined;
-  /** Told once, when it arrives or the source says that it may not. */
-  whenKnown: (() => void)[];
 }
 
 /**
@@ -213,16 +189,7 @@ export class Demand {
   #use(pattern: string): Want {
     let want = this.#wants.get(pattern);
     if (want === undefined) {
-      want = {
-        pattern,
-        users: 1,
-        subscribed: false,
-        confirmed: false,
-        since: undefined,
-        cancelLinger: undefined,
-        refusal: undefined,
-        whenKnown: [],
-      };
+      want = wantOf(pattern);
       const cover = this.#coverOf(want);
       want.since = cover?.since;
       this.#wants.set(pattern, want);
@@ -319,8 +286,4 @@ export class Demand {
     want.since ??= { sequence: this.#sequence(), number: this.arrivals };
     for (const tell of want.whenKnown.splice(0)) tell();
   }
-}
-
-function isNeeded({ users, cancelLinger }: Want): boolean {
-  return users > 0 || cancelLinger !== undefined;
 }

@@ -1,7 +1,7 @@
-import type { Arrival } from "./demand.ts";
 import { cursorOf, type Envelope, type Position } from "./envelope.ts";
 import type { Ring } from "./ring.ts";
 import type { GapFrame } from "./server-frame.ts";
+import type { Arrival } from "./want.ts";
 
 /** What this gateway knows of the past. */
 export interface History {

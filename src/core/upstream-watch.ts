@@ -1,6 +1,6 @@
 import type { Audience } from "./audience.ts";
 import type { AudienceBook } from "./audience-book.ts";
-import type { Demand } from "./demand.ts";
+import type { Demand, DemandOptions } from "./demand.ts";
 import { cursorOf, type Position } from "./envelope.ts";
 import { unknownGap } from "./resume.ts";
 import type { ServerFrame, UpstreamState } from "./server-frame.ts";
@@ -16,17 +16,14 @@ export class UpstreamWatch {
   #connected = false;
   #wasConnected = false;
 
-  /**
-   * @param exposed what the endpoint exposes.
-   * @param last the last message that has come.
-   */
+  /** @param last the last message that has come. */
   constructor(
-    exposed: readonly string[],
+    options: Pick<DemandOptions, "subjects">,
     audiences: AudienceBook,
     demand: Demand,
     last: () => Position,
   ) {
-    this.#exposed = exposed;
+    this.#exposed = options.subjects;
     this.#audiences = audiences;
     this.#demand = demand;
     this.#last = last;

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { Arrival } from "../../src/core/demand.ts";
 import type { Envelope } from "../../src/core/envelope.ts";
 import { resumeAfter } from "../../src/core/resume.ts";
 import { Ring } from "../../src/core/ring.ts";
+import type { Arrival } from "../../src/core/want.ts";
 import { countKept, messageOf } from "./messages.ts";
 
 /** A ring that so many messages have passed. */
