@@ -14,7 +14,6 @@ export class UpstreamWatch {
   readonly #demand: Demand;
   readonly #last: () => Position;
   #connected = false;
-  #wasConnected = false;
 
   /** @param last the last message that has come. */
   constructor(
@@ -43,13 +42,12 @@ export class UpstreamWatch {
     if (connected === this.#connected) return;
     this.#connected = connected;
     if (!connected) this.#demand.cutOff();
-    const returned = connected && this.#wasConnected;
-    this.#wasConnected = connected || (this.#wasConnected && status.state !== "idle");
     const cursor = cursorOf(this.#last());
     for (const audience of this.#audiences.all()) {
       audience.tell({ type: "upstream", state: this.state });
-      // What was published meanwhile is gone, and nobody knows how much it was.
-      if (returned && audience.taste.subjects?.length !== 0) {
+      // What was published meanwhile is gone, and nobody knows how much it was: also before the first
+      // time, as NATS may have been there for others.
+      if (connected && audience.taste.subjects?.length !== 0) {
         audience.tell(unknownGap(cursor, cursor, "upstream"));
       }
     }

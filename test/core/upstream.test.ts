@@ -38,13 +38,13 @@ describe("When the source is cut off", () => {
     expect(plain.socket.closedWith).toBeUndefined();
   });
 
-  test("and back for the first time, nothing is missing", () => {
+  test("who subscribed before it was there for the first time is told of a gap", () => {
     const stage = new Stage();
     stage.broadcaster.status({ state: "idle" });
     const actor = stage.joinV1();
     actor.says({ type: "subscribe", id: "1", subjects: ["a"] });
     stage.connect();
-    expect(heard(actor)).toEqual(["connected"]);
+    expect(heard(actor)).toEqual(["connected", "gap"]);
   });
 
   test("saying the same twice changes nothing", () => {
