@@ -37,7 +37,7 @@ export function slowClientPlot(stories: readonly Story[]): string {
         textStyle: { fontSize: 13 },
       })),
     ],
-    legend: { top: 40, left: 16, itemGap: 24, data: [PUBLISHED, HAS, TOLD, WAITS] },
+    legend: { top: 40, left: 16, itemGap: 24, data: [PUBLISHED, HAS, WAITS, TOLD] },
     grid: places.flatMap(({ left, top }) => [
       { left, top, width: GRID.width, height: MESSAGES_HEIGHT },
       { left, top: top + QUEUE.top, width: GRID.width, height: QUEUE.height },
