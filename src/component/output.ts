@@ -1,6 +1,7 @@
 import type { Config } from "../config/config.ts";
 import { componentSchema } from "../config/describe.ts";
 import { parseConfig } from "../config/parse.ts";
+import { streamInputs } from "../config/stream-inputs.ts";
 import type { Cancel, Clock } from "../core/clock.ts";
 import { reasonOf, SpillwayError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
@@ -124,7 +125,8 @@ export class Output implements LifecycleComponent {
   }
 
   inputPorts(): Port<SubjectPortConfig>[] {
-    return subjectPorts(this.#config.subjects, this.#config.requiredSubjects);
+    const { subjects, streams, requiredSubjects } = this.#config;
+    return subjectPorts(subjects, streamInputs(streams), requiredSubjects);
   }
 
   /** The one address that clients connect to: the real one while it runs, else the configured one. */

@@ -1,16 +1,33 @@
+import type { StreamInput } from "../core/source.ts";
 import type { NetworkPortConfig, Port, SubjectPortConfig } from "./contract.ts";
 
-/** One port for each subject. Only a flow's own ports say "required": a subject may have no publisher yet. */
+/**
+ * One port for each subject, and for each of each stream. Only a flow's own ports say "required": a
+ * subject may have no publisher yet.
+ */
 export function subjectPorts(
   subjects: readonly string[],
+  streams: readonly StreamInput[],
   required: readonly string[],
 ): Port<SubjectPortConfig>[] {
-  return subjects.map((subject, index) => ({
+  const plain = subjects.map((subject) => ({
+    type: "nats" as const,
+    subject,
+    description: `NATS subject subscription for ${subject}`,
+  }));
+  const kept = streams.flatMap(({ name, subjects: of }) =>
+    of.map((subject) => ({
+      type: "jetstream" as const,
+      subject,
+      description: `JetStream stream ${name}, subject ${subject}`,
+    })),
+  );
+  return [...plain, ...kept].map(({ type, subject, description }, index) => ({
     name: `nats_input_${index}`,
     direction: "input",
     required: required.includes(subject),
-    description: `NATS subject subscription for ${subject}`,
-    config: { type: "nats", data: { subject } },
+    description,
+    config: { type, data: { subject } },
   }));
 }
 

@@ -68,6 +68,32 @@ export function subjectPattern() {
   return stating(schema, "text", limits);
 }
 
+/** What a stream may be called here: as NATS has it, and so that it can stand in a cursor. */
+const STREAM_NAME = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** A stream's name, which no dot or colon is part of. */
+export function streamName() {
+  return text(STREAM_NAME, "a stream's name: 1 to 64 of A-Z a-z 0-9 _ -");
+}
+
+/** A stream and perhaps, behind a colon, what of it is carried. */
+export function streamInput() {
+  const limits = 'a stream\'s name (of A-Z a-z 0-9 _ -), perhaps with ":" and a NATS subject';
+  const schema = text(/^[A-Za-z0-9_-]{1,64}(?::.*)?$/s, limits).superRefine((input, context) => {
+    const { subject } = readStreamInput(input);
+    const fault = subject === undefined ? undefined : subjectFault(subject, true);
+    if (fault !== undefined) context.addIssue({ code: "custom", message: fault });
+  });
+  return stating(schema, "text", limits);
+}
+
+/** The two parts of a {@linkcode streamInput}. */
+export function readStreamInput(input: string): { name: string; subject: string | undefined } {
+  const colon = input.indexOf(":");
+  if (colon < 0) return { name: input, subject: undefined };
+  return { name: input.slice(0, colon), subject: input.slice(colon + 1) };
+}
+
 /** A header name of NATS ADR-4: printable ASCII without a colon. */
 export function headerName() {
   return text(/^[!-9;-~]+$/, 'a header name: printable ASCII without spaces and ":"');

@@ -1,6 +1,9 @@
 import type { z } from "zod";
+import { exposes } from "../core/subject.ts";
 import { formatDuration } from "./duration.ts";
 import type { Key, keys } from "./keys.ts";
+import { shown } from "./problem.ts";
+import { streamInputs } from "./stream-inputs.ts";
 
 /** All keys with their values checked one by one, durations in milliseconds. */
 export type CheckedKeys = z.output<z.ZodObject<typeof keys>>;
@@ -34,6 +37,20 @@ export function checkAgreement(keys: CheckedKeys, context: z.core.$RefinementCtx
   if (keys.low_water_bytes >= keys.high_water_bytes) {
     const message = `must be less than "high_water_bytes" (${keys.high_water_bytes})`;
     fault("low_water_bytes", ["high_water_bytes"], keys.low_water_bytes, message);
+  }
+  if (keys.subjects.length === 0 && keys.streams.length === 0) {
+    fault("subjects", [], keys.subjects, "must be a list of one or more NATS subjects");
+  }
+  for (const { name, subjects } of streamInputs(keys.streams)) {
+    const twice = keys.subjects.find((one) => subjects.some((other) => exposes(other, one)));
+    if (twice === undefined) continue;
+    const message = `must not carry ${shown(twice)} beside stream ${name}, which has ${subjects.join(", ")}: such a message would come twice`;
+    fault("subjects", ["streams"], keys.subjects, message);
+  }
+  if (keys.streams.length > 0 && (keys.ring_messages === 0 || keys.ring_bytes === 0)) {
+    const key = keys.ring_messages === 0 ? "ring_messages" : "ring_bytes";
+    const message = 'must not be 0 beside "streams": who has caught up goes on from there';
+    fault(key, ["streams"], 0, message);
   }
   if (keys.nats_url.length === 0) {
     for (const key of ONLY_WITH_NATS) {

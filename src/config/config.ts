@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type CheckedKeys, checkAgreement } from "./agreement.ts";
 import { keys } from "./keys.ts";
+import { streamInputs } from "./stream-inputs.ts";
 
 type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
   ? `${Head}${Capitalize<CamelCase<Tail>>}`
@@ -36,6 +37,8 @@ export function fieldName(key: string): string {
 /** Renames checked keys to the code's names. */
 export function toConfig(checked: CheckedKeys, required: readonly string[]): Config {
   const fields = Object.entries(checked).map(([key, value]) => [fieldName(key), value]);
-  const requiredSubjects = checked.subjects.filter((subject) => required.includes(subject));
+  const streams = streamInputs(checked.streams).flatMap(({ subjects }) => subjects);
+  const carried = [...checked.subjects, ...streams];
+  const requiredSubjects = carried.filter((subject) => required.includes(subject));
   return { ...Object.fromEntries(fields), requiredSubjects } as Config;
 }

@@ -65,6 +65,8 @@ function misplaced(flow: Record<string, unknown>, part: string, from?: string): 
   const read = [...own, "nats", "components"];
   const beside = Object.keys(flow).flatMap((key) => {
     if (!own.includes(key)) return misspelt("", key, read);
+    // StreamKit itself has an object of this name there.
+    if (key === "streams" && isObject(flow.streams)) return [];
     return `${quoted(key)} does nothing beside "components"; it belongs into "config" of ${part}`;
   });
   return [...beside, ...natsProblems(flow.nats)].map((text) => ({ text, from }));

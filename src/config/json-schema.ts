@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { factsOf, keys } from "./keys.ts";
+import { factsOf } from "./key-facts.ts";
+import { keys } from "./keys.ts";
 import { portsSchema } from "./ports.ts";
 import { valueFacts } from "./value.ts";
 

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { factsOf, type Key, type KeyFacts, keys } from "./keys.ts";
+import { factsOf, type KeyFacts } from "./key-facts.ts";
+import { type Key, keys } from "./keys.ts";
 import { type ValueFacts, valueFacts } from "./value.ts";
 
 /** All that is known of one key, read from its schema. */

@@ -1,41 +1,16 @@
-import { z } from "zod";
 import {
   headerName,
   hostName,
   instanceName,
   natsUrls,
   portNumber,
+  streamInput,
   subjectPattern,
   urlPath,
   webOrigin,
 } from "./address.ts";
+import { key } from "./key-facts.ts";
 import { anyText, boolean, choice, duration, integer, list } from "./value.ts";
-
-/** What is known of a key beside its schema. */
-export interface KeyFacts {
-  readonly category: "basic" | "advanced";
-  /** One or two sentences; the limits and the default are not repeated in them. */
-  readonly description: string;
-  /** `"value"`: never shown. `"login"`: not shown when it may hold a login (`user:password@` or `?jwt=`). */
-  readonly secret?: "value" | "login";
-}
-
-const facts = z.registry<KeyFacts>();
-
-/** The facts of one of {@linkcode keys}. */
-export function factsOf(schema: z.core.$ZodType): KeyFacts {
-  return facts.get(schema) as KeyFacts;
-}
-
-function key<S extends z.ZodType>(
-  category: KeyFacts["category"],
-  description: string,
-  schema: S,
-  secret?: KeyFacts["secret"],
-): S {
-  facts.add(schema, { category, description, ...(secret && { secret }) });
-  return schema;
-}
 
 // A timer can't be set to less than 1ms, and not to more than 24.8 days: a longer one rings at once.
 const timeout = () => duration("1ms", "24h");
@@ -63,9 +38,12 @@ export const keys = {
   subjects: key(
     "basic",
     "What to carry; * stands for one token, > at the end for one or more.",
-    list(subjectPattern(), "one or more NATS subjects")
-      .min(1, { error: "must be a list of one or more NATS subjects" })
-      .prefault([">"]),
+    list(subjectPattern(), "one or more NATS subjects").prefault([">"]),
+  ),
+  streams: key(
+    "basic",
+    'The JetStream streams to carry, each perhaps with a subject ("ORDERS" or "ORDERS:orders.>"), and key-value buckets as "KV_settings". Where a stream is named, subjects has no default.',
+    list(streamInput(), 'streams: "ORDERS", or "ORDERS:orders.>"').prefault([]),
   ),
   nats_url: key(
     "basic",
@@ -201,6 +179,26 @@ export const keys = {
     "advanced",
     "How many bytes of them are kept; with 0 none.",
     integer(0, 1024 ** 3, "bytes").prefault(8 * 1024 ** 2),
+  ),
+  start_from: key(
+    "advanced",
+    "Where clients begin in streams that don't say it themselves: with what comes next, with all that is kept, or with the latest of all or of each subject.",
+    choice(["new", "all", "last", "last_per_subject"]).prefault("new"),
+  ),
+  max_replay_messages: key(
+    "advanced",
+    "How many messages of a stream a client may go back.",
+    integer(1, 10_000_000_000).prefault(1_000_000),
+  ),
+  max_replay_bytes: key(
+    "advanced",
+    "How many bytes of what a stream has kept a client may be sent for one subscription.",
+    integer(1, 2 ** 40, "bytes").prefault(1024 ** 3),
+  ),
+  max_replay_age: key(
+    "advanced",
+    "How old what a client goes back to may be; without it, as old as the stream keeps.",
+    duration("1s", "87600h").optional(),
   ),
   compression: key(
     "advanced",

@@ -1,7 +1,8 @@
 import type { z } from "zod";
 import type { RuleParams } from "./agreement.ts";
 import { type Config, flatSchema, toConfig } from "./config.ts";
-import { factsOf, type Key, keys } from "./keys.ts";
+import { factsOf } from "./key-facts.ts";
+import { type Key, keys } from "./keys.ts";
 import { configError, issueText, type Problem, separated } from "./problem.ts";
 
 /** One source of a configuration: a file, the environment, or the flags. */
@@ -43,7 +44,9 @@ export function settle(layers: readonly Layer[]): Config {
     overriddenProblems(layer, layers.slice(index + 1)),
   );
   // Not by spreading: a key named "__proto__" must be refused like any other unknown one.
-  const values = Object.fromEntries(layers.flatMap((layer) => Object.entries(layer.values)));
+  const given = Object.fromEntries(layers.flatMap((layer) => Object.entries(layer.values)));
+  // Who names streams wants those, and not all that NATS has beside them.
+  const values = [given.streams ?? []].flat().length === 0 ? given : { subjects: [], ...given };
   const origins = new Map(layers.flatMap((layer) => [...layer.origins]));
   const result = flatSchema.safeParse(values, { reportInput: true });
   const issues = result.error?.issues ?? [];

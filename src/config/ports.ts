@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { hostName, portNumber, subjectPattern, urlPath } from "./address.ts";
-import { anyText, boolean, choice, text } from "./value.ts";
+import { hostName, portNumber, streamName, subjectPattern, urlPath } from "./address.ts";
+import { anyText, boolean, choice, duration, integer, text } from "./value.ts";
 
 /**
  * StreamKit's `ports`, in its two spellings: untyped (`type` and `subject` beside the name) and
@@ -8,8 +8,11 @@ import { anyText, boolean, choice, text } from "./value.ts";
  * `NATSPort` and `NetworkPort`.
  */
 
-const NO_JETSTREAM =
-  'must be "nats": JetStream is not built yet, and replay and acknowledgements would silently be missing; "nats" carries the same subjects live';
+/** Where clients begin that don't say it themselves. StreamKit's ports have no field for a time. */
+const DELIVER_POLICIES = ["new", "all", "last", "last_per_subject"] as const;
+
+const EITHER = 'must have either "subject" or "config"';
+const KINDS = ["nats", "jetstream", "kv"] as const;
 
 /** What an output may be called: all of them are one HTTP listener with a WebSocket on it. */
 const LISTENERS = ["network", "http", "websocket", "websocket-server"] as const;
@@ -29,7 +32,22 @@ function contract() {
 }
 
 function inputKind() {
-  return choice(["nats", "jetstream"], { jetstream: NO_JETSTREAM });
+  return choice(KINDS);
+}
+
+/** Of streams and buckets. What is about acknowledgements changes nothing in at-most-once. */
+function streamFields() {
+  return {
+    stream_name: streamName().optional(),
+    bucket: streamName().optional(),
+    subject: subjectPattern().optional(),
+    subjects: z.array(subjectPattern(), { error: "must be a list of NATS subjects" }).optional(),
+    deliver_policy: choice(DELIVER_POLICIES).optional(),
+    ack_policy: choice(["none", "explicit", "all"]).optional(),
+    ack_wait: duration("1ms", "24h").optional(),
+    max_deliver: integer(-1, 1_000_000).optional(),
+    max_ack_pending: integer(-1, 1_000_000).optional(),
+  };
 }
 
 const common = {
@@ -45,17 +63,21 @@ const inputPort = z
       ...common,
       direction: choice(["input"]).optional(),
       type: inputKind().optional(),
-      subject: subjectPattern().optional(),
+      ...streamFields(),
       config: z
-        .strictObject(
-          { kind: inputKind(), subject: subjectPattern(), interface: contract() },
-          object,
-        )
+        .strictObject({ kind: inputKind(), ...streamFields(), interface: contract() }, object)
+        .superRefine((config, context) => checkFields(config.kind, config, context))
         .optional(),
     },
     object,
   )
-  .refine(...eitherSubjectOrConfig());
+  .superRefine((port, context) => {
+    const { config, type = "nats" } = port;
+    const says = STREAM_FIELDS.some((field) => port[field] !== undefined);
+    if (config !== undefined ? says : type === "nats" && port.subject === undefined) {
+      context.addIssue({ code: "custom", message: EITHER });
+    } else if (config === undefined) checkFields(type, port, context);
+  });
 
 const outputPort = z
   .strictObject(
@@ -113,8 +135,43 @@ function bare(schema: z.core.$ZodType): z.core.$ZodType {
   return schema instanceof z.ZodOptional ? schema.unwrap() : schema;
 }
 
+type StreamFields = z.output<z.ZodObject<ReturnType<typeof streamFields>>>;
+const STREAM_FIELDS = Object.keys(streamFields()) as (keyof StreamFields)[];
+/** What else a port of a stream may say. */
+const OF_STREAMS: readonly (keyof StreamFields)[] = STREAM_FIELDS.filter(
+  (field) => field !== "stream_name" && field !== "bucket",
+);
+
+/** What a port of each kind says of where its messages come from. */
+const SAYS: Readonly<
+  Record<
+    (typeof KINDS)[number],
+    { needs: keyof StreamFields; wants: string; may: readonly (keyof StreamFields)[] }
+  >
+> = {
+  nats: { needs: "subject", wants: "must be a NATS subject", may: [] },
+  jetstream: { needs: "stream_name", wants: "must name a stream", may: OF_STREAMS },
+  kv: { needs: "bucket", wants: "must name a bucket", may: OF_STREAMS },
+};
+
+/** Adds an issue for what a kind of port needs and lacks, and for what another kind has. */
+function checkFields(
+  kind: (typeof KINDS)[number],
+  fields: StreamFields,
+  context: z.core.$RefinementCtx,
+): void {
+  const { needs, wants, may } = SAYS[kind];
+  const fault = (field: keyof StreamFields, message: string) =>
+    context.addIssue({ code: "custom", path: [field], input: fields[field], message });
+  if (fields[needs] === undefined) fault(needs, wants);
+  for (const field of STREAM_FIELDS) {
+    if (fields[field] === undefined || field === needs || may.includes(field)) continue;
+    fault(field, `must not be set in a port of kind "${kind}"`);
+  }
+}
+
 function eitherSubjectOrConfig() {
   const rule = (port: { subject?: unknown; config?: unknown }) =>
     (port.subject === undefined) !== (port.config === undefined);
-  return [rule, { error: 'must have either "subject" or "config"' }] as const;
+  return [rule, { error: EITHER }] as const;
 }

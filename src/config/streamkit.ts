@@ -2,11 +2,13 @@ import type { z } from "zod";
 import { type Layer, layerFrom } from "./layer.ts";
 import { knownPortKeys, LISTENER_URL, type Ports, portsSchema } from "./ports.ts";
 import { issueText, type Problem, separated, shown } from "./problem.ts";
+import { KV_PREFIX, streamInputs } from "./stream-inputs.ts";
 
 /** What StreamKit's code uses when an output says nothing else (`DefaultConstructorConfig`). */
 const STREAMKIT_PORT = 8081;
 const STREAMKIT_SUBJECTS = ["semantic.>"];
 
+type Inputs = NonNullable<Ports["inputs"]>;
 type Values = Readonly<Record<string, unknown>>;
 
 /**
@@ -27,14 +29,27 @@ export function flattenPorts(values: Values, from?: string): Layer {
 
   const { inputs = [] } = result.data;
   const subjects = subjectsOf(inputs);
+  const streams = streamsOf(inputs);
+  const [start_from, ...otherStarts] = startsOf(inputs);
   const listener = listenerOf(result.data);
   const conflicts: string[] = [];
-  if (subjects !== undefined && plain.subjects !== undefined) {
-    conflicts.push('"subjects" must not be set beside "ports.inputs", which says the same');
+  for (const key of ["subjects", "streams"]) {
+    if (subjects === undefined || plain[key] === undefined) continue;
+    conflicts.push(`"${key}" must not be set beside "ports.inputs", which says the same`);
   }
   for (const [key, value] of Object.entries(listener)) {
     if (plain[key] === undefined || plain[key] === value) continue;
     conflicts.push(`"${key}" is ${shown(plain[key])} but "ports.outputs[0]" says ${shown(value)}`);
+  }
+
+  if (otherStarts.length > 0) {
+    const all = [start_from, ...otherStarts].map(shown).join(" and ");
+    conflicts.push(`"ports.inputs" must have one "deliver_policy" but have ${all}`);
+  }
+  if (start_from !== undefined && ![undefined, start_from].includes(plain.start_from as string)) {
+    conflicts.push(
+      `"start_from" is ${shown(plain.start_from)} but "ports.inputs" say ${shown(start_from)}`,
+    );
   }
 
   const hasOutput = (result.data.outputs ?? []).length > 0;
@@ -42,7 +57,10 @@ export function flattenPorts(values: Values, from?: string): Layer {
   const where = (part: string) => (from === undefined ? part : `${part} of ${from}`);
   const parts = [
     layerFrom(defaults, where("ports")),
-    layerFrom(subjects === undefined ? {} : { subjects }, where("ports.inputs")),
+    layerFrom(
+      subjects === undefined ? {} : { subjects, streams, start_from },
+      where("ports.inputs"),
+    ),
     layerFrom(listener, where("ports.outputs[0]")),
     flat,
   ];
@@ -50,14 +68,44 @@ export function flattenPorts(values: Values, from?: string): Layer {
     values: Object.fromEntries(parts.flatMap((part) => Object.entries(part.values))),
     origins: new Map(parts.flatMap((part) => [...part.origins])),
     problems: conflicts.map((text) => ({ text, from })),
-    requiredSubjects: subjectsOf(inputs.filter(({ required }) => required === true)) ?? [],
+    requiredSubjects: patternsOf(inputs.filter(({ required }) => required === true)),
   };
 }
 
 /** `undefined` when the inputs leave it open. */
-function subjectsOf(inputs: NonNullable<Ports["inputs"]>): string[] | undefined {
+function subjectsOf(inputs: Inputs): string[] | undefined {
   if (inputs.length === 0) return undefined;
-  return inputs.flatMap((input) => input.config?.subject ?? input.subject ?? []);
+  return inputs.map(described).flatMap(({ kind, subject }) => (kind === "nats" ? [subject!] : []));
+}
+
+/** What inputs carry, of whatever kind. */
+function patternsOf(inputs: Inputs): string[] {
+  const streams = streamInputs(streamsOf(inputs)).flatMap(({ subjects }) => subjects);
+  return [...(subjectsOf(inputs) ?? []), ...streams];
+}
+
+/** As the key `streams` has them. */
+function streamsOf(inputs: Inputs): string[] {
+  return inputs.map(described).flatMap((input) => {
+    if (input.kind === "nats") return [];
+    const name = input.kind === "kv" ? `${KV_PREFIX}${input.bucket}` : input.stream_name;
+    const subjects = [
+      ...(input.subjects ?? []),
+      ...(input.subject === undefined ? [] : [input.subject]),
+    ];
+    return subjects.length === 0 ? [`${name}`] : subjects.map((subject) => `${name}:${subject}`);
+  });
+}
+
+/** Where clients begin, if inputs say it: one of each. */
+function startsOf(inputs: Inputs): string[] {
+  const starts = inputs.flatMap((input) => described(input).deliver_policy ?? []);
+  return [...new Set(starts)];
+}
+
+/** What an input says where its messages come from, in either spelling. */
+function described({ type = "nats", config, ...untyped }: Inputs[number]) {
+  return config ?? { kind: type, ...untyped };
 }
 
 /** Where the output says to listen: only the parts that it names. */

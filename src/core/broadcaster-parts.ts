@@ -6,16 +6,20 @@ import type { DemandOptions } from "./demand.ts";
 import type { EnvelopeEncoder } from "./envelope.ts";
 import type { Log } from "./log.ts";
 import type { Meter } from "./meter.ts";
+import type { ReplayingOptions } from "./replaying.ts";
 import type { RingBounds } from "./ring.ts";
-import type { MessageSource } from "./source.ts";
+import type { MessageSource, StreamInput } from "./source.ts";
 import type { SubscribingOptions } from "./subscribing.ts";
 
 export interface BroadcasterOptions
   extends ClientLimits,
     ConversationLimits,
     SubscribingOptions,
+    ReplayingOptions,
     DemandOptions,
     RingBounds {
+  /** The streams that messages come from; what they carry is exposed, and not demanded. */
+  readonly streams: readonly StreamInput[];
   /** More clients than this are not let in. */
   readonly maxClients: number;
   /** Messages that arrive within so long of a flush leave with the next one; 0: each turn has its flush. */
@@ -32,7 +36,7 @@ export interface BroadcasterParts {
   readonly log: Log;
   readonly meter: Meter;
   /** Where messages come from; whoever starts it makes this broadcaster its listener. */
-  readonly source: Pick<MessageSource, "subscribe" | "unsubscribe">;
+  readonly source: Pick<MessageSource, "subscribe" | "unsubscribe" | "history">;
   /** What clients are told as the version. */
   readonly version: string;
 }

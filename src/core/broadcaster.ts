@@ -14,24 +14,27 @@ import { IncidentLog } from "./incident-log.ts";
 import type { DisconnectReason, Meter } from "./meter.ts";
 import { Ring } from "./ring.ts";
 import { CLOSE, type ClientSocket, type CloseCause } from "./socket.ts";
-import type { SourceListener, SourceMessage, SourceStatus } from "./source.ts";
+import type { SourceListener, SourceMessage, SourceStatus, StreamTip } from "./source.ts";
+import { StreamDesk } from "./stream-desk.ts";
 import { firstHidden } from "./subject.ts";
 import { Subscribing } from "./subscribing.ts";
 import type { SubscriptionRequest } from "./subscription.ts";
 import { Sweeper } from "./sweeper.ts";
 import { UpstreamWatch } from "./upstream-watch.ts";
+import { welcome } from "./welcome.ts";
 
 /**
  * An audience with more bytes than this pending is flushed at once: one write of so many bytes
  * costs the kernel hardly more than a smaller one, and more would only be memory.
  */
 const FLUSH_BYTES = 128 * 1024;
-
 /**
  * All connections, and the way of each message to them: matched against audiences, encoded once,
  * written once per client and flush.
  */
 export class Broadcaster implements ClientWatcher, SourceListener {
+  /** What streams keep, and where clients may begin there. */
+  readonly streams: StreamDesk;
   readonly #options: BroadcasterOptions;
   readonly #parts: BroadcasterParts;
   readonly #clock: Clock;
@@ -73,13 +76,16 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#governor = new Governor(options.maxTotalQueueBytes, meter);
     this.#ring = new Ring(options);
     this.#audiences = new AudienceBook(parts.fanouts, meter);
-    this.#demand = new Demand(options, clock, parts.source, () => this.#sequence);
+    this.streams = new StreamDesk(options, parts, this.#ring, () => this.#last);
+    const demanded = { ...options, subjects: options.demanded };
+    this.#demand = new Demand(demanded, clock, parts.source, () => this.#sequence);
     this.#upstream = new UpstreamWatch(options, this.#audiences, this.#demand, () => this.#last);
     this.#subscribing = new Subscribing(options, {
       audiences: this.#audiences,
       demand: this.#demand,
       ring: this.#ring,
       meter,
+      ...this.streams,
       connected: () => this.#upstream.isConnected,
       last: () => this.#last,
     });
@@ -149,7 +155,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       client.end(refusal === "closed" ? "going_away" : "overloaded");
       return conversation;
     }
-    this.#welcome(client);
+    client.tell(welcome(this.#options, this.#parts.version, this.#clock, this.#upstream.state));
     if (request !== undefined) this.#subscribing.subscribe(client, request);
     return conversation;
   }
@@ -158,17 +164,18 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   message(message: SourceMessage): void {
     const meter = this.#meter;
     const wallMs = this.#clock.wallMs();
-    const size = message.data.length;
-    meter.messagesReceived++;
-    meter.bytesReceived += size;
-    meter.messageBytes.add(size);
-    meter.lastMessageMs = wallMs;
+    meter.countReceived(message.data.length, wallMs);
     const sequence = ++this.#sequence;
 
+    const { timestampMs = wallMs } = message;
+    const position = this.streams.book.place(message, sequence) ?? {
+      origin: this.#origin,
+      sequence,
+    };
     // One encoding serves all audiences, and a message that nobody wants and nobody keeps has none.
     let envelope: Envelope | undefined;
     const encode = (): Envelope => {
-      envelope ??= this.#encoder.encode(message, { origin: this.#origin, sequence }, wallMs);
+      envelope ??= this.#encoder.encode(message, position, timestampMs);
       return envelope;
     };
     if (this.#ring.keeps) this.#ring.push(encode());
@@ -185,6 +192,11 @@ export class Broadcaster implements ClientWatcher, SourceListener {
 
   status(status: SourceStatus): void {
     this.#upstream.status(status);
+  }
+
+  /** The source follows a stream, from the beginning on or again. */
+  stream(tip: StreamTip): void {
+    this.#upstream.stream(this.streams.book.follow(tip));
   }
 
   /** The source says that a pattern's messages arrive from now on. */
@@ -272,19 +284,6 @@ export class Broadcaster implements ClientWatcher, SourceListener {
 
   get #last(): Position {
     return { origin: this.#origin, sequence: this.#sequence };
-  }
-
-  #welcome(client: Client): void {
-    const { pingIntervalMs, maxFrameBytes, maxSubscriptions } = this.#options;
-    client.tell({
-      type: "welcome",
-      session: crypto.randomUUID(),
-      version: this.#parts.version,
-      server_time: this.#clock.wallMs(),
-      ping_interval_ms: pingIntervalMs,
-      upstream: this.#upstream.state,
-      limits: { max_frame_bytes: maxFrameBytes, max_subscriptions: maxSubscriptions },
-    });
   }
 
   #flushAudience(audience: Audience): void {

@@ -1,5 +1,7 @@
 import { POLICIES, type Policy } from "./policy.ts";
+import { readStart, STARTS } from "./start-point.ts";
 import { subjectFault } from "./subject.ts";
+import type { StartPoint } from "./subscription.ts";
 
 /** What a client may tell the server; everything else in the frame is ignored. */
 export type ClientFrame =
@@ -16,6 +18,7 @@ export type V1Frame =
       readonly policy?: Policy | undefined;
       readonly maxRate?: number | undefined;
       readonly after?: string | undefined;
+      readonly start?: StartPoint | undefined;
     }
   | { readonly type: "unsubscribe"; readonly sub: string }
   | { readonly type: "ping"; readonly id?: string | undefined };
@@ -115,18 +118,21 @@ function readSubscribe(id: string, fields: Record<string, unknown>): ClientFrame
   if (mode !== undefined && mode !== "at-most-once") {
     return fault('"mode" can only be "at-most-once" here', id, "unsupported");
   }
-  const start = readStart(from);
-  if (start === undefined) {
-    return fault('"from" can only be "new" or {"after":"<id>"} here', id, "unsupported");
+  const begin = readFrom(from);
+  if (begin === undefined) {
+    return fault(`"from" is ${STARTS}, or {"after":"<id>"}`, id, "unsupported");
   }
-  return { type: "subscribe", id, subjects, policy, maxRate, ...start };
+  return { type: "subscribe", id, subjects, policy, maxRate, ...begin };
 }
 
 /** Where a subscription begins: `undefined` when that is not served. */
-function readStart(from: unknown): { after?: string } | undefined {
-  if (from === undefined || from === "new") return {};
-  if (typeof from !== "object" || from === null || !("after" in from)) return undefined;
-  return isName(from.after) ? { after: from.after } : undefined;
+function readFrom(from: unknown): { after?: string; start?: StartPoint } | undefined {
+  if (from === undefined) return {};
+  if (typeof from === "object" && from !== null && "after" in from) {
+    return isName(from.after) ? { after: from.after } : undefined;
+  }
+  const start = readStart(from);
+  return start && { start };
 }
 
 function isName(value: unknown): value is string {

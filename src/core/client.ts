@@ -182,7 +182,8 @@ export class Client {
     const { code, reason } = CLOSE[cause];
     if (this.state === "live") this.#membership.part();
     const waiting = [unsent?.first, this.#queue?.oldest, this.subscriptions.oldest];
-    const cursor = this.#membership.cursorBefore(...waiting);
+    const { areApart } = this.subscriptions;
+    const cursor = areApart ? undefined : this.#membership.cursorBefore(...waiting);
     this.#leave(drop ?? "abandoned");
     this.state = "closing";
     this.closingUntilMs = this.#parts.clock.nowMs() + this.#parts.limits.writeTimeoutMs;

@@ -13,10 +13,12 @@ export interface EnvelopeOptions {
 
 /** Where a message stands among all of its origin. */
 export interface Position {
-  /** What counts: a run of this gateway. No origin of another run is equal. */
+  /** What counts: a run of this gateway, or a stream. No origin of another run is equal. */
   readonly origin: string;
   /** Grows with each message of the origin. */
   readonly sequence: number;
+  /** The message's number among all that came to this gateway: `sequence`, but for those of streams; 0: it was read later. */
+  readonly serial?: number | undefined;
   /** How often something had begun to arrive, where it is told apart what came behind the same message. */
   readonly arrivals?: number | undefined;
 }
@@ -26,12 +28,17 @@ export function cursorOf({ origin, sequence, arrivals }: Position): string {
   return `${origin}:${sequence}${arrivals === undefined ? "" : `.${arrivals}`}`;
 }
 
-/** The first of positions of one origin. */
+/** The place of a message among all that came to this gateway. */
+export function serialOf({ serial, sequence }: Position): number {
+  return serial ?? sequence;
+}
+
+/** The one of positions that came first. */
 export function earliest(positions: Iterable<Position | undefined>): Position | undefined {
   let first: Position | undefined;
   for (const position of positions) {
     if (position === undefined) continue;
-    if (first === undefined || position.sequence < first.sequence) first = position;
+    if (first === undefined || serialOf(position) < serialOf(first)) first = position;
   }
   return first;
 }
@@ -40,6 +47,7 @@ export function earliest(positions: Iterable<Position | undefined>): Position | 
 export class Envelope extends TextFrame implements Position {
   readonly origin: string;
   readonly sequence: number;
+  readonly serial: number;
   #subject: string | undefined;
   /** How many earlier messages of its subject it stands for. */
   readonly superseded: number;
@@ -59,6 +67,7 @@ export class Envelope extends TextFrame implements Position {
     super(bytes);
     this.origin = position.origin;
     this.sequence = position.sequence;
+    this.serial = position.serial ?? position.sequence;
     this.#subject = subject;
     this.superseded = superseded;
     this.firstSequence = firstSequence;
@@ -83,13 +92,20 @@ export class Envelope extends TextFrame implements Position {
 
   /** The position of the first message that it stands for. */
   get first(): Position {
-    return { origin: this.origin, sequence: this.firstSequence };
+    const { origin, sequence, serial, firstSequence } = this;
+    return {
+      origin,
+      sequence: firstSequence,
+      serial: Math.max(0, serial - sequence + firstSequence),
+    };
   }
 
   /** The same message, standing for an earlier one of its subject too, and for all that did. */
-  superseding({ superseded, firstSequence }: Envelope): Envelope {
+  superseding({ origin, superseded, firstSequence }: Envelope): Envelope {
     const count = this.superseded + superseded + 1;
-    return new Envelope(this, this.subject, this.bytes, this.payloadAt, count, firstSequence);
+    // A sequence says nothing among those of another origin.
+    const first = origin === this.origin ? firstSequence : this.firstSequence;
+    return new Envelope(this, this.subject, this.bytes, this.payloadAt, count, first);
   }
 
   /** The same message with one more field, which says something of its delivery to one client. */
@@ -158,6 +174,7 @@ export class EnvelopeEncoder {
     writer.decimal(position.sequence);
     this.#writeMiddle(timestampMs, subject);
     if (encoding !== "") writer.text(`,"encoding":"${encoding}"`);
+    if (message.operation !== undefined) writer.text(`,"operation":"${message.operation}"`);
     writer.text(headers);
     const payloadAt = writer.length;
     writer.text(',"payload":');

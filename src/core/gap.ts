@@ -1,41 +1,54 @@
 import { cursorOf, type Envelope, type Position } from "./envelope.ts";
 import type { GapFrame } from "./server-frame.ts";
 
+interface Range {
+  first: number;
+  last: number;
+  count: number;
+}
+
 /**
  * Messages that one client's policy leaves out, counted one by one. What a message had superseded is
  * lost with it, as no later one says so.
  */
 export class Gap {
-  readonly #origin: string;
-  #first: number;
-  #last: number;
-  #count: number;
+  /** By origin: sequences of different ones say nothing to each other. */
+  readonly #ranges = new Map<string, Range>();
+  readonly #serial: number;
 
-  constructor({ origin, sequence, firstSequence, superseded }: Envelope) {
-    this.#origin = origin;
-    this.#first = firstSequence;
-    this.#last = sequence;
-    this.#count = 1 + superseded;
+  constructor({ origin, sequence, serial, firstSequence, superseded }: Envelope) {
+    this.#ranges.set(origin, { first: firstSequence, last: sequence, count: 1 + superseded });
+    // How much earlier the first one came, its sequence tells.
+    this.#serial = Math.max(0, serial - (sequence - firstSequence));
   }
 
   /** Takes in another one that stands behind this one. */
   join(next: Gap): void {
-    this.#first = Math.min(this.#first, next.#first);
-    this.#last = Math.max(this.#last, next.#last);
-    this.#count += next.#count;
+    for (const [origin, { first, last, count }] of next.#ranges) {
+      const range = this.#ranges.get(origin);
+      if (range === undefined) {
+        this.#ranges.set(origin, { first, last, count });
+      } else {
+        range.first = Math.min(range.first, first);
+        range.last = Math.max(range.last, last);
+        range.count += count;
+      }
+    }
   }
 
   get first(): Position {
-    return { origin: this.#origin, sequence: this.#first };
+    const [[origin, { first }]] = [...this.#ranges] as [[string, Range]];
+    return { origin, sequence: first, serial: this.#serial };
   }
 
-  get frame(): GapFrame {
-    return {
+  /** One for each origin. */
+  get frames(): GapFrame[] {
+    return [...this.#ranges].map(([origin, { first, last, count }]) => ({
       type: "gap",
-      from: cursorOf({ origin: this.#origin, sequence: this.#first }),
-      to: cursorOf({ origin: this.#origin, sequence: this.#last }),
-      count: this.#count,
+      from: cursorOf({ origin, sequence: first }),
+      to: cursorOf({ origin, sequence: last }),
+      count,
       reason: "slow",
-    };
+    }));
   }
 }

@@ -1,6 +1,6 @@
 import type { Audience } from "./audience.ts";
 import type { Client } from "./client.ts";
-import type { Envelope, Position } from "./envelope.ts";
+import { type Envelope, type Position, serialOf } from "./envelope.ts";
 import type { Outlet } from "./outlet.ts";
 
 /** A client's place in its audience, among those that keep up or those that have a queue. */
@@ -50,8 +50,9 @@ export class Membership {
   cursorBefore(...waiting: readonly (Position | undefined)[]): Position | undefined {
     let cursor: Position | undefined = this.lastSent;
     for (const position of waiting) {
-      if (position === undefined || (cursor && cursor.sequence < position.sequence)) continue;
-      cursor = { origin: position.origin, sequence: position.sequence - 1 };
+      if (position === undefined || (cursor && serialOf(cursor) < serialOf(position))) continue;
+      const { origin, sequence } = position;
+      cursor = { origin, sequence: sequence - 1, serial: serialOf(position) };
     }
     return cursor;
   }

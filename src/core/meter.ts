@@ -122,6 +122,14 @@ export class Meter {
     64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576,
   ]);
 
+  /** A message came, with so many bytes of data, at this time of the wall clock. */
+  countReceived(bytes: number, wallMs: number): void {
+    this.messagesReceived++;
+    this.bytesReceived += bytes;
+    this.messageBytes.add(bytes);
+    this.lastMessageMs = wallMs;
+  }
+
   countDisconnect(reason: DisconnectReason): void {
     this.disconnections.set(reason, (this.disconnections.get(reason) ?? 0) + 1);
   }

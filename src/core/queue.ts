@@ -134,7 +134,9 @@ export class PrivateQueue {
 
   /** Takes the oldest out: at least one message, and no more than fit into so many bytes. */
   take(maxBytes: number): QueueItem[] {
-    const taken: QueueItem[] = this.#front.map((item) => (item instanceof Gap ? item.frame : item));
+    const taken: QueueItem[] = this.#front.flatMap((item) =>
+      item instanceof Gap ? item.frames : item,
+    );
     this.#front = [];
     let bytes = 0;
     let messages = 0;
@@ -143,7 +145,7 @@ export class PrivateQueue {
       const { content } = entry;
       if (content === undefined) continue;
       if (content instanceof Gap) {
-        taken.push(content.frame);
+        taken.push(...content.frames);
       } else if ("type" in content) {
         taken.push(content);
       } else {

@@ -9,6 +9,79 @@ export interface SourceMessage {
   readonly data: Uint8Array;
   /** Header names as they were sent, each with its values; `undefined` when there are none. */
   readonly headers?: ReadonlyMap<string, readonly string[]> | undefined;
+  /** Where it stands in its stream; `undefined` when none keeps it. */
+  readonly position?: StreamPosition | undefined;
+  /** When it was stored, in Unix milliseconds; `undefined`: it comes from its publisher now. */
+  readonly timestampMs?: number | undefined;
+  /** What became of the key that its subject stands for, where it says no value but this. */
+  readonly operation?: "delete" | "purge" | undefined;
+}
+
+/** The place of a message in a stream that keeps its messages. */
+export interface StreamPosition {
+  /** The stream and its creation: one that was made anew has another one. No colon at its end. */
+  readonly origin: string;
+  /** From 1; grows with each message of the stream, and not by 1 with each of those that come. */
+  readonly sequence: number;
+}
+
+/** A stream that messages come from. */
+export interface StreamInput {
+  readonly name: string;
+  /** What of it is carried: valid patterns. */
+  readonly subjects: readonly string[];
+}
+
+/** How a stream stands when the source begins to follow it, for the first time or again. */
+export interface StreamTip {
+  readonly name: string;
+  /** See {@linkcode StreamPosition}; `undefined`: there is no such stream now. */
+  readonly origin: string | undefined;
+  /** What it captures, where that is known: nothing else comes of it. */
+  readonly captures?: readonly string[] | undefined;
+  /** Each message behind this one that is carried comes. */
+  readonly sequence: number;
+  /** Whether what stood between the last one that came and this one is gone. */
+  readonly lost: boolean;
+  /** Whether some may be gone of what is behind it now, as others came since it was followed last. */
+  readonly sparse?: boolean;
+}
+
+/** Which messages of a stream are asked for. */
+export interface StreamQuery {
+  readonly origin: string;
+  /** What of the stream; valid patterns. */
+  readonly subjects: readonly string[];
+}
+
+/** Some messages that a stream keeps, in its order. */
+export interface StreamPage {
+  /** All of what was asked for up to the last of them; each with its position. */
+  readonly messages: readonly SourceMessage[];
+  /** Whether there were none behind them. */
+  readonly end: boolean;
+  /** The sequence of the stream's first message, wanted or not, after they were read. */
+  readonly first: number;
+  /** Whether others of the stream were deleted between them, which nobody can say more of. */
+  readonly sparse: boolean;
+  /** That of its last one before they were read; 0 before there was one. With `end`, all up to it are here. */
+  readonly last: number;
+}
+
+/** What the streams of a source have kept. Each of its promises fails when the source is cut off. */
+export interface StreamHistory {
+  /** A page of messages behind a sequence; `undefined` when the stream is not there any more. */
+  read(query: StreamQuery, after: number): Promise<StreamPage | undefined>;
+  /**
+   * The latest message of all, or of each subject, page by page; what came while they were read may
+   * follow. The last page is the one with `end`, and has all up to its `last`.
+   */
+  latest(
+    query: StreamQuery,
+    of: "last" | "last_per_subject",
+  ): AsyncGenerator<StreamPage, void, void>;
+  /** The sequence before the first message that was stored at that time or later. */
+  before(origin: string, timeMs: number): Promise<number | undefined>;
 }
 
 /**
@@ -37,6 +110,8 @@ export interface SourceListener {
    * `arrives` when it may.
    */
   refused(pattern: string, reason: string): void;
+  /** From now on the source follows a stream, or there is none. */
+  stream(tip: StreamTip): void;
 }
 
 /** Where messages come from. */
@@ -44,6 +119,10 @@ export interface MessageSource {
   /** What people call it: `"NATS"`. */
   readonly name: string;
   readonly status: SourceStatus;
+  /** What keeps it from delivering something although it is connected, in words for people. */
+  readonly troubles?: readonly string[];
+  /** What its streams have kept; `undefined` for a source without streams. */
+  readonly history?: StreamHistory | undefined;
   /**
    * Starts delivering to the listener and returns at once: a source that cannot be reached yet
    * is `"connecting"`, and goes on trying until it is stopped.

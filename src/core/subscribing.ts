@@ -1,18 +1,22 @@
 import type { AudienceBook } from "./audience-book.ts";
 import type { Client } from "./client.ts";
 import type { Demand } from "./demand.ts";
-import { cursorOf, type Position } from "./envelope.ts";
+import { cursorOf, type Envelope, type Position } from "./envelope.ts";
 import type { Meter } from "./meter.ts";
 import type { Policy } from "./policy.ts";
+import type { Replaying } from "./replaying.ts";
 import { type Resumption, resumeAfter } from "./resume.ts";
 import type { Ring } from "./ring.ts";
-import type { ErrorCode } from "./server-frame.ts";
+import type { ErrorCode, GapFrame } from "./server-frame.ts";
+import type { StreamBook } from "./stream-book.ts";
 import { firstHidden } from "./subject.ts";
-import { Subscription, type SubscriptionRequest } from "./subscription.ts";
+import { type StartPoint, Subscription, type SubscriptionRequest } from "./subscription.ts";
 
 export interface SubscribingOptions {
   /** What the endpoint exposes. */
   readonly subjects: readonly string[];
+  /** Where a subscription begins in streams that doesn't say it. */
+  readonly startFrom: StartPoint;
   /** What a subscription has that asks for nothing else, or for what is not allowed. */
   readonly policy: Policy;
   readonly allowedPolicies: readonly Policy[];
@@ -31,10 +35,14 @@ interface SubscribingParts {
   readonly demand: Demand;
   readonly ring: Ring;
   readonly meter: Meter;
+  readonly book: StreamBook;
+  readonly replaying: Replaying;
   /** Whether the source delivers now. */
   connected(): boolean;
   last(): Position;
 }
+
+const NO_STREAMS: ReadonlyMap<string, number> = new Map();
 
 /** Brings clients' subscriptions into effect: upstream first, then in their audience. */
 export class Subscribing {
@@ -53,18 +61,22 @@ export class Subscribing {
    *
    * @returns why it is refused, or `undefined`.
    */
-  subscribe(client: Client, request: SubscriptionRequest): Refusal | undefined {
+  subscribe(client: Client, asked: SubscriptionRequest): Refusal | undefined {
+    const { after, start = after === undefined ? this.#options.startFrom : undefined } = asked;
+    const request = { ...asked, start };
     const requests = this.#requestsOf(client);
-    const refusal = this.#refusalOf(request, requests);
+    const refusal = this.#refusalOf(asked, requests);
     if (refusal !== undefined) return refusal;
     this.#requests.set(client, [...requests, request]);
     let begun = false;
     const begin = (refusal?: string): void => {
       if (begun || client.isOver || !this.#requestsOf(client).includes(request)) return;
       begun = true;
+      const { replaying } = this.#parts;
       // Who can't be told, and can't ask again, gets what comes once NATS allows it.
-      if (refusal === undefined || !client.dialect.tells) this.#begin(client, request);
-      else this.#giveUp(client, request, refusal);
+      if (refusal !== undefined && client.dialect.tells) this.#giveUp(client, request, refusal);
+      else if (replaying.wants(request)) void this.#replay(client, request);
+      else this.#beginKnown(client, request);
     };
     this.#parts.demand.want(request.subjects, begin);
     // Who is not told when it begins need not wait for it; and without NATS there is nothing to wait for.
@@ -97,9 +109,10 @@ export class Subscribing {
   }
 
   #refusalOf(
-    { id, subjects }: SubscriptionRequest,
+    request: SubscriptionRequest,
     requests: readonly SubscriptionRequest[],
   ): Refusal | undefined {
+    const { id, subjects } = request;
     if (requests.some((request) => request.id === id)) {
       return { code: "duplicate_subscription", message: `there is a subscription "${id}" already` };
     }
@@ -108,8 +121,11 @@ export class Subscribing {
       return { code: "too_many_subscriptions", message: `a client may have ${maxSubscriptions}` };
     }
     const hidden = firstHidden(this.#options.subjects, subjects);
-    if (hidden === undefined) return undefined;
-    return { code: "forbidden", message: `nothing of "${hidden}" is exposed by this endpoint` };
+    if (hidden !== undefined) {
+      return { code: "forbidden", message: `nothing of "${hidden}" is exposed by this endpoint` };
+    }
+    const message = this.#parts.replaying.faultOf(request);
+    return message === undefined ? undefined : { code: "unsupported", message };
   }
 
   /** NATS does not let the gateway have what a client asked for. */
@@ -130,8 +146,18 @@ export class Subscribing {
     this.#parts.demand.release(request.subjects);
   }
 
+  /** Who is told where it begins waits until that is known; what a stream got before is not missed. */
+  #beginKnown(client: Client, request: SubscriptionRequest): void {
+    const { book } = this.#parts;
+    const streams = client.dialect.tells ? book.touchedBy(request.subjects) : [];
+    book.whenKnown(streams, () => {
+      if (!client.isOver && this.#requestsOf(client).includes(request))
+        this.#begin(client, request);
+    });
+  }
+
   #begin(client: Client, request: SubscriptionRequest): void {
-    const { ring, demand, last, meter } = this.#parts;
+    const { ring, demand, last, meter, book, replaying } = this.#parts;
     const now = last();
     const since = demand.completeSince(request.subjects);
     const resumption: Resumption =
@@ -149,26 +175,68 @@ export class Subscribing {
       since?.sequence === resumption.from.sequence
         ? { ...resumption.from, arrivals: demand.arrivals }
         : resumption.from;
-    const { policy: preset, allowedPolicies } = this.#options;
-    const policy = allowedPolicies.find((allowed) => allowed === request.policy) ?? preset;
-    const before = [...client.subscriptions];
-    const subscription = new Subscription(request, policy, from.sequence);
-    // What it gets through another of its subscriptions, it does not get again.
-    const missed = kept.filter(
-      ({ subject, sequence }) =>
-        subscription.wants(subject) &&
-        !before.some((other) => sequence > other.sinceSequence && other.wants(subject)),
-    );
-    client.add(subscription, this.#audienceFor(client, [...before, subscription]));
+    const resumes = request.after !== undefined;
+    const lasts = resumes && gaps.length === 0 ? NO_STREAMS : book.lasts;
+    const subscription = new Subscription(request, this.#policyOf(request), from.sequence, lasts);
+    const missed = this.#join(client, subscription, kept);
     // It waits before anything is told: should that be too much, the last cursor is one before it.
     if (missed.length > 0) client.replay(missed, subscription);
-    const subjects = request.subjects ?? this.#options.subjects;
-    const { id } = request;
-    const subscribed = { id, sub: id, subjects, policy, from: cursorOf(from) };
-    client.tell({ type: "subscribed", ...subscribed }, ...gaps);
-    if (request.after === undefined) return;
+    const cursor = cursorOf(resumes ? from : (replaying.nowOf(request) ?? from));
+    this.#tellSubscribed(client, request, cursor, gaps);
+    if (!resumes) return;
     meter.resumed++;
-    client.note({ type: "caught_up", sub: id });
+    client.note({ type: "caught_up", sub: request.id });
+  }
+
+  /** Begins where streams are to be read from: in effect when that is done. */
+  async #replay(client: Client, request: SubscriptionRequest): Promise<void> {
+    const { replaying, meter, last } = this.#parts;
+    const goesOn = (): boolean => !client.isOver && this.#requestsOf(client).includes(request);
+    const replay = { client, request, policy: this.#policyOf(request), goesOn };
+    meter.resumed++;
+    client.subscriptions.catchingUp++;
+    const begins = (from: string, gaps: readonly GapFrame[]): void =>
+      this.#tellSubscribed(client, request, from, gaps);
+    await replaying.replay(replay, begins, ({ kept, sinceOf }) => {
+      const { policy } = replay;
+      const subscription = new Subscription(request, policy, last().sequence, sinceOf);
+      const missed = this.#join(client, subscription, kept);
+      if (missed.length > 0) client.replay(missed, subscription);
+      client.note({ type: "caught_up", sub: request.id });
+    });
+    client.subscriptions.catchingUp--;
+  }
+
+  #policyOf(request: SubscriptionRequest): Policy {
+    const { policy, allowedPolicies } = this.#options;
+    return allowedPolicies.find((allowed) => allowed === request.policy) ?? policy;
+  }
+
+  /** Takes a subscription into effect. @returns what it has missed of what is kept. */
+  #join(
+    client: Client,
+    subscription: Subscription,
+    kept: readonly Envelope[],
+  ): readonly Envelope[] {
+    const before = [...client.subscriptions];
+    // What it gets through another of its subscriptions, it does not get again.
+    const missed = kept.filter(
+      (envelope) =>
+        subscription.wants(envelope.subject) && !before.some((other) => other.has(envelope)),
+    );
+    client.add(subscription, this.#audienceFor(client, [...before, subscription]));
+    return missed;
+  }
+
+  #tellSubscribed(
+    client: Client,
+    request: SubscriptionRequest,
+    from: string,
+    gaps: readonly GapFrame[],
+  ): void {
+    const { id, subjects = this.#options.subjects } = request;
+    const policy = this.#policyOf(request);
+    client.tell({ type: "subscribed", id, sub: id, subjects, policy, from }, ...gaps);
   }
 
   /** Where a client with these subscriptions belongs. */

@@ -1,3 +1,4 @@
+import type { Envelope } from "./envelope.ts";
 import type { Policy } from "./policy.ts";
 import { subjectMatches } from "./subject.ts";
 
@@ -11,9 +12,26 @@ export interface SubscriptionRequest {
   readonly policy?: Policy | undefined;
   /** Messages per second and subject, the latest of those that come faster; `undefined`: all. */
   readonly maxRate?: number | undefined;
-  /** The cursor behind which to begin; `undefined`: with what comes next. */
+  /** The cursor behind which to begin; `undefined`: as `start` says. */
   readonly after?: string | undefined;
+  /** Where to begin in streams; `undefined`: with what comes next. */
+  readonly start?: StartPoint | undefined;
 }
+
+/**
+ * Where a subscription begins in streams that keep their messages.
+ *
+ * - `"all"`: with the first one that is kept.
+ * - `"last"`, `"last_per_subject"`: with the latest of those that it wants, or of each of their subjects.
+ * - `sequence`, `timeMs` (Unix milliseconds): with that one, or the first one behind it.
+ */
+export type StartPoint =
+  | "new"
+  | "all"
+  | "last"
+  | "last_per_subject"
+  | { readonly sequence: number }
+  | { readonly timeMs: number };
 
 /** One of the subscriptions of a client that is in effect. */
 export class Subscription {
@@ -21,15 +39,30 @@ export class Subscription {
   readonly subjects: readonly string[] | undefined;
   readonly policy: Policy;
   readonly maxRate: number | undefined;
-  /** The client has, or is promised, every message behind this one. */
-  readonly sinceSequence: number;
+  /** The client has, or is promised, every message behind the one with this serial. */
+  readonly sinceSerial: number;
+  /** The same for streams: behind which sequence. */
+  readonly sinceOf: ReadonlyMap<string, number>;
 
-  constructor(request: SubscriptionRequest, policy: Policy, sinceSequence: number) {
+  constructor(
+    request: SubscriptionRequest,
+    policy: Policy,
+    sinceSerial: number,
+    sinceOf: ReadonlyMap<string, number>,
+  ) {
     this.id = request.id;
     this.subjects = request.subjects;
     this.policy = policy;
     this.maxRate = request.maxRate;
-    this.sinceSequence = sinceSequence;
+    this.sinceSerial = sinceSerial;
+    this.sinceOf = sinceOf;
+  }
+
+  /** Whether the client gets a message through this one. */
+  has({ origin, sequence, serial, subject }: Envelope): boolean {
+    const since = this.sinceOf.get(origin);
+    const begun = since === undefined ? serial > this.sinceSerial : sequence > since;
+    return begun && this.wants(subject);
   }
 
   wants(subject: string): boolean {

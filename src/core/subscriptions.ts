@@ -20,6 +20,9 @@ const NONE: readonly Subscription[] = [];
 export class Subscriptions implements Iterable<Subscription> {
   readonly #parts: SubscriptionsParts;
   readonly #release: (envelope: Envelope, policy: Policy) => void;
+  /** How many more are fed from what streams have kept, and then join these. */
+  catchingUp = 0;
+
   /** By what the client calls them, in the order in which they began. */
   #all: readonly Subscription[] = NONE;
   /** Of those that are slowed down; most clients have none, and there may be very many of them. */
@@ -29,6 +32,11 @@ export class Subscriptions implements Iterable<Subscription> {
   constructor(parts: SubscriptionsParts, release: (envelope: Envelope, policy: Policy) => void) {
     this.#parts = parts;
     this.#release = release;
+  }
+
+  /** Whether they are at different places of a stream, so that no cursor is good for all. */
+  get areApart(): boolean {
+    return this.catchingUp > 0 && this.#all.length > 0;
   }
 
   /** Whether some are slowed down. */

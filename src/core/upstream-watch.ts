@@ -1,11 +1,17 @@
 import type { Audience } from "./audience.ts";
 import type { AudienceBook } from "./audience-book.ts";
-import type { Demand, DemandOptions } from "./demand.ts";
+import type { Demand } from "./demand.ts";
 import { cursorOf, type Position } from "./envelope.ts";
 import { unknownGap } from "./resume.ts";
 import type { ServerFrame, UpstreamState } from "./server-frame.ts";
 import type { SourceStatus } from "./source.ts";
+import type { Followed } from "./stream-book.ts";
 import { exposedOf, hasWildcard } from "./subject.ts";
+
+interface WatchOptions {
+  /** What of the exposed subjects no stream keeps. */
+  readonly demanded: readonly string[];
+}
 
 /** Tells the clients how the source stands, and what that means for them. */
 export class UpstreamWatch {
@@ -17,12 +23,12 @@ export class UpstreamWatch {
 
   /** @param last the last message that has come. */
   constructor(
-    options: Pick<DemandOptions, "subjects">,
+    options: WatchOptions,
     audiences: AudienceBook,
     demand: Demand,
     last: () => Position,
   ) {
-    this.#exposed = options.subjects;
+    this.#exposed = options.demanded;
     this.#audiences = audiences;
     this.#demand = demand;
     this.#last = last;
@@ -47,7 +53,7 @@ export class UpstreamWatch {
       audience.tell({ type: "upstream", state: this.state });
       // What was published meanwhile is gone, and nobody knows how much it was: also before the first
       // time, as NATS may have been there for others.
-      if (connected && audience.taste.subjects?.length !== 0) {
+      if (connected && exposedOf(this.#exposed, audience.taste.subjects).length > 0) {
         audience.tell(unknownGap(cursor, cursor, "upstream"));
       }
     }
@@ -73,6 +79,15 @@ export class UpstreamWatch {
     const cursor = cursorOf(this.#last());
     this.#tellWhoHas(this.#demand.returningWith(pattern), unknownGap(cursor, cursor, "upstream"));
     this.#demand.arrives(pattern);
+  }
+
+  /** A stream is followed anew; perhaps something of it will not come. */
+  stream({ gap, subjects: carried }: Followed): void {
+    if (gap === undefined) return;
+    for (const audience of this.#audiences.all()) {
+      const { subjects = carried } = audience.taste;
+      if (exposedOf(carried, subjects).length > 0) audience.tell(gap);
+    }
   }
 
   /** Tells those whose subjects are subscribed to by one of the patterns. */

@@ -4,8 +4,10 @@ import type { Discoverable } from "../component/contract.ts";
 import type { Engine } from "../component/engine.ts";
 import type { Config } from "../config/config.ts";
 import { jsonSchema } from "../config/describe.ts";
+import { streamInputs } from "../config/stream-inputs.ts";
 import { Broadcaster } from "../core/broadcaster.ts";
 import { EnvelopeEncoder } from "../core/envelope.ts";
+import { SpillwayError } from "../core/errors.ts";
 import { Meter } from "../core/meter.ts";
 import type { MessageSource, Publisher, SourceStatus } from "../core/source.ts";
 import { createApp } from "../http/app.ts";
@@ -67,8 +69,10 @@ export class GatewayEngine implements Engine {
     const log = deps.logger ?? libraryLog();
     const eventStreams = new EventStreams();
     const maxTotalQueueBytes = config.maxTotalQueueBytes ?? memoryLimitBytes() / 4;
+    const streams = streamInputs(config.streams);
+    const subjects = [...config.subjects, ...streams.flatMap((stream) => stream.subjects)];
     this.#broadcaster = new Broadcaster(
-      { ...config, maxTotalQueueBytes },
+      { ...config, maxTotalQueueBytes, subjects, demanded: config.subjects, streams },
       {
         log,
         clock: systemClock,
@@ -133,6 +137,7 @@ export class GatewayEngine implements Engine {
         status: (status) => this.#sourceChanged(status),
         arrives: (pattern) => this.#broadcaster.arrives(pattern),
         refused: (pattern, reason) => this.#broadcaster.refused(pattern, reason),
+        stream: (tip) => this.#broadcaster.stream(tip),
       });
     } catch (error) {
       await this.stop(0);
@@ -179,7 +184,12 @@ export async function createEngine(
   const limits = { ...config, maxBodyBytes: config.maxPublishBytes };
   const runtime = await createRuntime(limits, config.sockets, placement);
   const parts = { config, runtime, placement, deps, component };
+  const streams = streamInputs(config.streams);
   if (deps.natsConnection === undefined && config.natsUrls.length === 0) {
+    if (streams.length > 0) {
+      const message = 'Cannot use "streams" without NATS: "nats_url" must say where it is';
+      throw new SpillwayError("invalid", "CONFIG_INVALID", message);
+    }
     const source = new MemorySource();
     const publisher = config.publish === false ? undefined : source;
     return new GatewayEngine({ ...parts, source, publisher });
@@ -194,6 +204,6 @@ export async function createEngine(
         }
       : { connection: deps.natsConnection };
   const log = deps.logger ?? libraryLog();
-  const source = new NatsSource({ log, nats });
+  const source = new NatsSource({ log, nats, streams });
   return new GatewayEngine({ ...parts, source, publisher: undefined });
 }

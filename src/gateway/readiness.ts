@@ -55,6 +55,7 @@ export class Readiness {
       if (status.state === "connecting" && !this.#inGrace()) {
         reasons.push(`${name} is not connected: ${status.reason}`);
       }
+      reasons.push(...(this.#source.troubles ?? []));
       const { refusal, upstream } = this.#broadcaster;
       if (upstream.refusal !== undefined) reasons.push(upstream.refusal);
       if (refusal !== undefined) reasons.push(REFUSALS[refusal]);

@@ -2,12 +2,15 @@ import { z } from "zod";
 import { MAX_ID_LENGTH, MAX_PATTERNS, MAX_RATE } from "../core/client-frame.ts";
 import { nearest } from "../core/nearest.ts";
 import { POLICIES } from "../core/policy.ts";
+import { readStartText } from "../core/start-point.ts";
 import { subjectFault, withoutCovered } from "../core/subject.ts";
 
 /** Parameters of the wire protocol that this version does not serve, and so refuses. */
-const NOT_BUILT = ["from", "session", "durable"] as const;
+const NOT_BUILT = ["session", "durable"] as const;
 
 const RATE = `"max_rate" must be more than 0 and at most ${MAX_RATE} messages per second`;
+
+const START = '"from" must be new, all, last, last_per_subject, seq:<n> or time:<RFC 3339>';
 
 const subjectList = z
   .string('"subjects" may stand once; it takes several, parted by commas')
@@ -39,6 +42,18 @@ export const streamParameters = z.object({
     .max(MAX_ID_LENGTH, '"after" must be the id of a message')
     .optional()
     .meta({ description: "The id of the message behind which to continue." }),
+  from: z
+    .string()
+    .transform((from, context) => {
+      const start = readStartText(from);
+      if (start === undefined) context.addIssue({ code: "custom", message: START });
+      return start;
+    })
+    .optional()
+    .meta({
+      description:
+        "Where to begin in streams: new, all, last, last_per_subject, seq:<n>, or time:<RFC 3339>; by default as configured.",
+    }),
   policy: z
     .enum(POLICIES, `"policy" must be one of ${POLICIES.join(", ")}`)
     .optional()

@@ -48,8 +48,11 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
   const query = zValidator("query", streamQuery, (result, c) => {
     if (!result.success) return problem(c, 400, result.error.issues[0]?.message ?? "bad query");
     const hidden = broadcaster.hiddenOf(result.data.subjects);
-    if (hidden === undefined) return;
-    return problem(c, 403, `Nothing of "${hidden}" is exposed by this endpoint`);
+    if (hidden !== undefined) {
+      return problem(c, 403, `Nothing of "${hidden}" is exposed by this endpoint`);
+    }
+    const fault = broadcaster.streams.replaying.faultOf(requestOf(result.data));
+    if (fault !== undefined) return problem(c, 400, `"from" can't be served: ${fault}`);
   });
   const handshake: MiddlewareHandler = async (c, next) => handshakeFault(c) ?? (await next());
 
@@ -100,8 +103,8 @@ function chosenProtocol(c: Context): string | undefined {
 }
 
 function requestOf(query: z.output<typeof streamQuery>): SubscriptionRequest {
-  const { subjects, policy, max_rate: maxRate, after } = query;
-  return { id: "", subjects, policy, maxRate, after };
+  const { subjects, policy, max_rate: maxRate, after, from: start } = query;
+  return { id: "", subjects, policy, maxRate, after, start };
 }
 
 /** One connection's way into the core. */

@@ -1,5 +1,5 @@
 import type { Log } from "../core/log.ts";
-import type { SourceListener, SourceMessage, SourceStatus } from "../core/source.ts";
+import type { SourceListener, SourceMessage, SourceStatus, StreamTip } from "../core/source.ts";
 
 /** A listener whose errors are logged instead of thrown: nats.js would stop reading its socket. */
 export class GuardedListener implements SourceListener {
@@ -25,6 +25,17 @@ export class GuardedListener implements SourceListener {
       this.#listener.status(status);
     } catch (error) {
       this.#log.error("A status was not taken: {error}", { error });
+    }
+  }
+
+  stream(tip: StreamTip): void {
+    try {
+      this.#listener.stream(tip);
+    } catch (error) {
+      this.#log.error("The way of stream {stream} was not taken: {error}", {
+        stream: tip.name,
+        error,
+      });
     }
   }
 

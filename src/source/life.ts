@@ -3,6 +3,7 @@ import type { Log } from "../core/log.ts";
 import type { SourceListener, SourceStatus } from "../core/source.ts";
 import { type NatsConnection, natsReason, type Status } from "./connect.ts";
 import { GuardedListener } from "./guarded-listener.ts";
+import type { Streams } from "./jetstream/streams.ts";
 import type { Patterns } from "./patterns.ts";
 import { Backoff, pause, unlessAborted } from "./retry.ts";
 import { Standing } from "./standing.ts";
@@ -12,6 +13,8 @@ import { Subscriptions } from "./subscriptions.ts";
 export interface LifeOptions {
   /** What is subscribed to on each connection; changed before `subscribe` and `unsubscribe` say so. */
   readonly patterns: Patterns;
+  /** `undefined` where there are none. */
+  readonly streams: Streams | undefined;
   readonly log: Log;
   readonly listener: SourceListener;
   /** The life before this one, if that is still ending. */
@@ -114,9 +117,10 @@ export class NatsLife {
       settled: () => this.#settle(connection, subscriptions),
     });
     this.#subscriptions = subscriptions;
+    this.#options.streams?.open(connection, this.#listener);
     // The type hides that nats.js' iterator can be ended from outside; it doesn't end by itself.
     const events = connection.status() as AsyncIterable<Status> & { stop(): void };
-    void this.#watch(events, subscriptions);
+    void this.#watch(events, subscriptions, connection);
 
     const closed = await unlessAborted(
       connection.closed().then((error) => ({ error })),
@@ -128,6 +132,7 @@ export class NatsLife {
     }
     subscriptions.close();
     this.#subscriptions = undefined;
+    this.#options.streams?.close();
     if (origin.owned) await unlessAborted(connection.close(), this.#hurrying.signal);
     if (closed === undefined) return;
     const why = closed.error instanceof Error ? natsReason(closed.error) : "no reason given";
@@ -154,17 +159,23 @@ export class NatsLife {
     if (!this.ending) this.#subscriptions?.retry();
   }
 
-  async #watch(events: AsyncIterable<Status>, subscriptions: Subscriptions): Promise<void> {
-    const { log } = this.#options;
+  async #watch(
+    events: AsyncIterable<Status>,
+    subscriptions: Subscriptions,
+    connection: NatsConnection,
+  ): Promise<void> {
+    const { log, streams } = this.#options;
     for await (const event of events) {
       if (this.ending) return;
       const { status } = this;
       switch (String(event.type)) {
         case "reconnect":
           subscriptions.open();
+          streams?.open(connection, this.#listener);
           break;
         case "disconnect":
           subscriptions.close();
+          streams?.close();
           // What was said before says more: an error, or an answer that never came.
           if (status.state === "connected") this.#cut(`lost the connection to ${event.data}`);
           break;

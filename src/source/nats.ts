@@ -1,7 +1,14 @@
 import { SpillwayError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
-import type { MessageSource, SourceListener, SourceStatus } from "../core/source.ts";
+import type {
+  MessageSource,
+  SourceListener,
+  SourceStatus,
+  StreamHistory,
+  StreamInput,
+} from "../core/source.ts";
 import { connectNats, type NatsConnection, type NatsOptions } from "./connect.ts";
+import { Streams } from "./jetstream/streams.ts";
 import { NatsLife } from "./life.ts";
 import { Patterns } from "./patterns.ts";
 import { readServers } from "./servers.ts";
@@ -9,24 +16,37 @@ import { readServers } from "./servers.ts";
 /** What a {@linkcode NatsSource} is made of. */
 export interface NatsSourceOptions {
   readonly log: Log;
+  /** JetStream's streams that are followed, whoever wants their messages. Default: none. */
+  readonly streams?: readonly StreamInput[];
   /** A connection of its own, made at `start`, or one that stays its owner's and is never closed. */
   readonly nats: { readonly options: NatsOptions } | { readonly connection: NatsConnection };
 }
 
 /**
- * Core NATS: at most once, as long as we are connected, and no history. What is subscribed to stays
- * so when it is stopped and started again.
+ * Core NATS: at most once, as long as we are connected, and no history; and streams of JetStream beside
+ * it. What is subscribed to stays so when it is stopped and started again.
  */
 export class NatsSource implements MessageSource {
   readonly name = "NATS";
   readonly #options: NatsSourceOptions;
   readonly #patterns = new Patterns();
+  readonly #streams: Streams | undefined;
   #life: NatsLife | undefined;
 
   /** @throws SpillwayError `NATS_OPTIONS`. */
   constructor(options: NatsSourceOptions) {
     if ("options" in options.nats) readServers(options.nats.options);
     this.#options = options;
+    const { streams = [], log } = options;
+    this.#streams = streams.length === 0 ? undefined : new Streams(streams, log);
+  }
+
+  get history(): StreamHistory | undefined {
+    return this.#streams?.history;
+  }
+
+  get troubles(): readonly string[] {
+    return this.#streams?.troubles ?? [];
   }
 
   get status(): SourceStatus {
@@ -42,6 +62,7 @@ export class NatsSource implements MessageSource {
     const { log, nats } = this.#options;
     this.#life = new NatsLife({
       patterns: this.#patterns,
+      streams: this.#streams,
       log,
       listener,
       after: before?.done,

@@ -100,8 +100,43 @@ describe("StreamKit's ports", () => {
   });
 });
 
-const JETSTREAM =
-  'is "jetstream" but must be "nats": JetStream is not built yet, and replay and acknowledgements would silently be missing; "nats" carries the same subjects live';
+describe("StreamKit's inputs of streams", () => {
+  test.each<[string, unknown[], object]>([
+    [
+      "untyped",
+      [{ name: "in", type: "jetstream", stream_name: "A", subject: "a.>" }],
+      { subjects: [], streams: ["A:a.>"] },
+    ],
+    ["without subjects", [{ type: "jetstream", stream_name: "A" }], { streams: ["A"] }],
+    [
+      "typed, beside plain NATS",
+      [
+        input,
+        {
+          config: {
+            kind: "jetstream",
+            stream_name: "A",
+            subjects: ["a.x", "a.y"],
+            deliver_policy: "all",
+            ack_policy: "explicit",
+            ack_wait: "5s",
+            max_deliver: 5,
+            max_ack_pending: 100,
+          },
+        },
+        { config: { kind: "jetstream", stream_name: "B", subjects: ["b"] } },
+      ],
+      { subjects: ["events.>"], streams: ["A:a.x", "A:a.y", "B:b"], startFrom: "all" },
+    ],
+    [
+      "of key-value buckets",
+      [{ type: "kv", bucket: "settings" }, { config: { kind: "kv", bucket: "b" } }],
+      { subjects: [], streams: ["KV_settings", "KV_b"] },
+    ],
+  ])("%s", (_, inputs, expected) => {
+    expect(parseConfig({ ports: { inputs } })).toMatchObject(expected);
+  });
+});
 
 describe("StreamKit's ports are refused", () => {
   test.each<[string, unknown, string]>([
@@ -126,39 +161,42 @@ describe("StreamKit's ports are refused", () => {
       '"host" is "::1" but "ports.outputs[0]" says "0.0.0.0"',
     ],
     [
-      "with JetStream, untyped",
-      { ports: { inputs: [{ name: "in", type: "jetstream", subject: "a.>", stream_name: "A" }] } },
-      `"ports.inputs[0].type" ${JETSTREAM}`,
+      "with a stream that is not named",
+      { ports: { inputs: [{ type: "jetstream", subject: "a.>" }] } },
+      '"ports.inputs[0].stream_name" is missing but must name a stream',
     ],
     [
-      "with JetStream, typed",
+      "with two places to begin",
       {
         ports: {
           inputs: [
-            input,
-            {
-              config: {
-                kind: "jetstream",
-                stream_name: "A",
-                subjects: ["a"],
-                deliver_policy: "all",
-                ack_wait: "5s",
-              },
-            },
+            { type: "jetstream", stream_name: "A", deliver_policy: "all" },
+            { type: "jetstream", stream_name: "B", deliver_policy: "last" },
           ],
         },
       },
-      `"ports.inputs[1].config.kind" ${JETSTREAM}`,
+      '"ports.inputs" must have one "deliver_policy" but have "all" and "last"',
+    ],
+    [
+      "with a time to begin, for which there is no field",
+      {
+        ports: {
+          inputs: [
+            { config: { kind: "jetstream", stream_name: "A", deliver_policy: "by_start_time" } },
+          ],
+        },
+      },
+      '"ports.inputs[0].config.deliver_policy" is "by_start_time" but must be "new", "all", "last" or "last_per_subject"',
     ],
     [
       "with a misspelt kind",
       { ports: { inputs: [{ config: { kind: "nast", subject: "a" } }] } },
-      '"ports.inputs[0].config.kind" is "nast" but must be "nats" ("jetstream" is not built yet); did you mean "nats"?',
+      '"ports.inputs[0].config.kind" is "nast" but must be "nats", "jetstream" or "kv"; did you mean "nats"?',
     ],
     [
       "with an input that is no subject",
       { ports: { inputs: [{ config: { kind: "kv-watch", bucket: "B" } }] } },
-      '"ports.inputs[0].config.kind" is "kv-watch" but must be "nats" ("jetstream" is not built yet)',
+      '"ports.inputs[0].config.kind" is "kv-watch" but must be "nats", "jetstream" or "kv"',
     ],
     [
       "with an output that is no listener",
@@ -168,7 +206,7 @@ describe("StreamKit's ports are refused", () => {
     [
       "without a kind",
       { ports: { inputs: [{ config: { subject: "a" } }] } },
-      '"ports.inputs[0].config.kind" is missing but must be "nats" ("jetstream" is not built yet)',
+      '"ports.inputs[0].config.kind" is missing but must be "nats", "jetstream" or "kv"',
     ],
     [
       "without a subject",
@@ -193,7 +231,7 @@ describe("StreamKit's ports are refused", () => {
     [
       "with a stream of plain NATS",
       { ports: { inputs: [{ ...input, stream_name: "A" }] } },
-      '"ports.inputs[0].stream_name" is not a known key',
+      '"ports.inputs[0].stream_name" is "A" but must not be set in a port of kind "nats"',
     ],
     [
       "with no subject of any kind",
@@ -238,6 +276,13 @@ describe("StreamKit's ports are refused", () => {
     ],
   ])("%s", (_, raw, problem) => {
     expect(refusalOf(raw)).toBe(`Cannot use configuration: ${problem}`);
+  });
+
+  test("with a subject that comes by itself and from a stream", () => {
+    const inputs = [input, { type: "jetstream", stream_name: "A", subject: "events.x" }];
+    expect(refusalOf({ ports: { inputs } })).toBe(
+      'Cannot use configuration from ports.inputs: "subjects" is a list of 1 but must not carry "events.>" beside stream A, which has events.x: such a message would come twice',
+    );
   });
 
   test("with a port that the URL standard would hide, and told where it is", () => {

@@ -52,6 +52,11 @@ describe("Frame of a client", () => {
       },
     );
     expect(v1({ ...SUBSCRIBE, from: "new", mode: "at-most-once" }).type).toBe("subscribe");
+    expect(v1({ ...SUBSCRIBE, from: "all" })).toMatchObject({ start: "all" });
+    expect(v1({ ...SUBSCRIBE, from: { seq: 7 } })).toMatchObject({ start: { sequence: 7 } });
+    expect(v1({ ...SUBSCRIBE, from: { time: "1970-01-01T00:00:01.5+00:00" } })).toMatchObject({
+      start: { timeMs: 1500 },
+    });
   });
 
   test.each(
@@ -78,13 +83,16 @@ describe("Frame of a client", () => {
         ["malformed", { max_rate: null }],
         ["malformed", { max_rate: MAX_RATE + 1 }],
         ["unsupported", { mode: "at-least-once" }],
-        ["unsupported", { from: "all" }],
+        ["unsupported", { from: "first" }],
         ["unsupported", { from: null }],
         ["unsupported", { from: [] }],
         ["unsupported", { from: {} }],
         ["unsupported", { from: { after: "" } }],
         ["unsupported", { from: { after: 7 } }],
-        ["unsupported", { from: { seq: 7 } }],
+        ["unsupported", { from: { seq: 0 } }],
+        ["unsupported", { from: { seq: "7" } }],
+        ["unsupported", { from: { time: "yesterday" } }],
+        ["unsupported", { from: { time: "2026-13-01T00:00:00Z" } }],
       ] as [string, object][]
     ).map(([code, wrong]) => [code, JSON.stringify(wrong).slice(0, 60), wrong] as const),
   )("is a fault, %s, with %s", (code, _, wrong) => {

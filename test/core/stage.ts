@@ -27,6 +27,12 @@ const OPTIONS: BroadcasterOptions = {
   maxQueueAgeMs: 60_000,
   maxTotalQueueBytes: 1_000_000,
   subjects: [">"],
+  demanded: [">"],
+  streams: [],
+  startFrom: "new",
+  maxReplayMessages: 1_000_000,
+  maxReplayBytes: 1_000_000,
+  maxReplayAgeMs: undefined,
   policy: "disconnect",
   allowedPolicies: ["disconnect", "drop-oldest", "drop-newest", "conflate"],
   maxSubscriptions: 8,
@@ -127,7 +133,7 @@ export class Stage {
   constructor(options: Partial<BroadcasterOptions> = {}) {
     this.encoder = new EnvelopeEncoder({ payloadFormat: "raw", headers: [] });
     this.broadcaster = new Broadcaster(
-      { ...OPTIONS, ...options },
+      { ...OPTIONS, demanded: options.subjects ?? OPTIONS.subjects, ...options },
       {
         clock: this.clock,
         fanouts: { websocket: this.fanout, events: this.fanout },

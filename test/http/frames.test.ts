@@ -148,7 +148,20 @@ describe("Frames of a client", () => {
     fc.double(),
   );
   const from = fc.oneof(
-    fc.constantFrom<unknown>("new", "all", null, [], {}, { seq: 1 }, ["after"], true),
+    fc.constantFrom<unknown>(
+      "new",
+      "all",
+      "first",
+      null,
+      [],
+      {},
+      { seq: 1 },
+      { seq: 0.5 },
+      { time: "2026-01-01T00:00:00Z" },
+      { time: "2026" },
+      ["after"],
+      true,
+    ),
     name.map((after) => ({ after, more: 1 })),
   );
   const mode = fc.constantFrom<unknown>("at-most-once", "at-least-once", null, "");

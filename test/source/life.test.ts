@@ -14,6 +14,7 @@ test("NatsLife makes a new connection when its own is closed for good", async ()
   const opened: NatsConnection[] = [];
   const life = new NatsLife({
     patterns,
+    streams: undefined,
     log: recorder.log,
     listener: recorder,
     after: undefined,

@@ -290,6 +290,7 @@ describe("NatsSource", () => {
     const { source, recorder } = create(["throw"]);
     let told = 0;
     const listener: SourceListener = {
+      stream() {},
       message() {
         told++;
         if (told === 1) throw new Error("broken listener");

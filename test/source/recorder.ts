@@ -1,5 +1,10 @@
 import type { Log } from "../../src/core/log.ts";
-import type { SourceListener, SourceMessage, SourceStatus } from "../../src/core/source.ts";
+import type {
+  SourceListener,
+  SourceMessage,
+  SourceStatus,
+  StreamTip,
+} from "../../src/core/source.ts";
 import { Journal } from "../support/journal.ts";
 
 /** A message with bytes of its own, as a source takes its bytes back after the call. */
@@ -20,6 +25,7 @@ export class Recorder implements SourceListener {
   readonly messages = new Journal<Received>("messages", ({ subject }) => subject);
   readonly arrivals = new Journal<string>("arrivals");
   readonly refusals = new Journal<{ pattern: string; reason: string }>("refusals");
+  readonly tips = new Journal<StreamTip>("tips of streams");
   readonly statuses = new Journal<SourceStatus>("statuses");
   readonly lines = new Journal<LogLine>("log", ({ level, text }) => `${level}: ${text}`);
   readonly log: Log = {
@@ -39,6 +45,10 @@ export class Recorder implements SourceListener {
 
   status(status: SourceStatus): void {
     this.statuses.add(status);
+  }
+
+  stream(tip: StreamTip): void {
+    this.tips.add(tip);
   }
 
   arrives(pattern: string): void {

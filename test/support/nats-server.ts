@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,6 +13,8 @@ export interface NatsServerOptions {
   port?: number;
   /** Whether it also listens on a free port for `ws://`. Default: `true`. */
   websocket?: boolean;
+  /** Whether it keeps streams, across `restart` too. Default: `false`. */
+  jetstream?: boolean;
   /** Whether it also answers HTTP on a free port, about itself. Default: `false`. */
   monitoring?: boolean;
 }
@@ -48,7 +51,8 @@ interface Launched {
 export async function startNatsServer(options: NatsServerOptions = {}): Promise<NatsServer> {
   const websocket = options.websocket ?? true;
   const monitoring = options.monitoring === true ? 'http: "127.0.0.1:-1"' : "";
-  const config = `${monitoring}\n${options.config ?? ""}`;
+  const jetstream = options.jetstream === true ? await jetStreamConfig() : "";
+  const config = `${monitoring}\n${jetstream}\n${options.config ?? ""}`;
   let now = await launch(options.port ?? -1, websocket ? -1 : undefined, config);
   const { port, wsPort } = now;
   return {
@@ -73,6 +77,13 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   };
 }
 
+/** With a folder that goes with this process: streams are to outlive the server's. */
+async function jetStreamConfig(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "spillway-streams-"));
+  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+  return `jetstream { store_dir: ${JSON.stringify(directory)} }`;
+}
+
 async function launch(port: number, wsPort: number | undefined, config: string): Promise<Launched> {
   const directory = await mkdtemp(join(tmpdir(), "spillway-nats-"));
   const file = join(directory, "nats-server.conf");
@@ -81,24 +92,24 @@ async function launch(port: number, wsPort: number | undefined, config: string):
     listeners.push(`websocket { host: "127.0.0.1", port: ${wsPort}, no_tls: true }`);
   }
   await writeFile(file, `${listeners.join("\n")}\n${config}\n`);
-  const process = await startProcess("nats-server", [findNatsServer(), "-c", file], { directory });
-  await process.lines.find(
+  const running = await startProcess("nats-server", [findNatsServer(), "-c", file], { directory });
+  await running.lines.find(
     ({ text }) => text.includes("Server is ready"),
     "line that says that it is ready",
     DEADLINE_MS,
   );
   return {
-    process,
-    port: Number(said(process, /Listening for client connections on .*:(\d+)/)),
-    wsPort: Number(said(process, /Listening for websocket clients on .*:(\d+)/) ?? 0),
-    monitoringPort: Number(said(process, /Starting http monitor on .*:(\d+)/) ?? 0),
-    version: said(process, /Version:\s+(\S+)/) ?? "unknown",
+    process: running,
+    port: Number(said(running, /Listening for client connections on .*:(\d+)/)),
+    wsPort: Number(said(running, /Listening for websocket clients on .*:(\d+)/) ?? 0),
+    monitoringPort: Number(said(running, /Starting http monitor on .*:(\d+)/) ?? 0),
+    version: said(running, /Version:\s+(\S+)/) ?? "unknown",
   };
 }
 
 /** What the first line that matches says in its first group. */
-function said(process: RunningProcess, pattern: RegExp): string | undefined {
-  for (const { text } of process.lines.entries) {
+function said(running: RunningProcess, pattern: RegExp): string | undefined {
+  for (const { text } of running.lines.entries) {
     const match = pattern.exec(text);
     if (match !== null) return match[1];
   }

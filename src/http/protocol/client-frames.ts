@@ -1,5 +1,7 @@
 import { z } from "zod";
 import { MAX_PATTERNS, MAX_RATE } from "../../core/client-frame.ts";
+import { readStart } from "../../core/start-point.ts";
+import type { StartPoint } from "../../core/subscription.ts";
 import { givenName, policy, subjectPattern } from "./fields.ts";
 
 const subscribe = z
@@ -22,11 +24,29 @@ const subscribe = z
       }),
     from: z
       .union([
-        z.literal("new"),
+        z.enum(["new", "all", "last", "last_per_subject"]),
+        z.object({
+          seq: z
+            .int()
+            .positive()
+            .meta({ description: "The first message, by its sequence in the stream." }),
+        }),
+        z.object({
+          time: z
+            .string()
+            .refine((time) => readStart({ time }) !== undefined, "a time as RFC 3339 has it")
+            .meta({
+              format: "date-time",
+              description: "The first message is of this time or later.",
+            }),
+        }),
         z.object({ after: givenName("The id of the message behind which to continue") }),
       ])
       .optional()
-      .meta({ description: 'Where to begin; by default "new", with what comes next.' }),
+      .meta({
+        description:
+          'Where to begin: behind a message, or in streams with all that is kept, the latest one, the latest of each subject, a sequence or a time. By default as configured, and that is "new": with what comes next.',
+      }),
     mode: z
       .literal("at-most-once")
       .optional()
@@ -84,6 +104,13 @@ const ok = z.object({ type: z.literal("ok") }).meta({
   examples: [{ type: "ok" }],
 });
 
+function beginOf(from: z.output<typeof subscribe>["from"]): { after?: string; start?: StartPoint } {
+  if (from === undefined) return {};
+  if (typeof from === "object" && "after" in from) return { after: from.after };
+  const start = readStart(from);
+  return start === undefined ? {} : { start };
+}
+
 /** What a plain client may say, by type. */
 export const PLAIN_CLIENT_FRAMES = { ack, nack, slow, ok } as const;
 
@@ -107,7 +134,7 @@ export const v1ClientFrame = z.union([
     subjects,
     policy,
     maxRate,
-    ...(typeof from === "object" && from),
+    ...beginOf(from),
   })),
   unsubscribe,
   ping,

@@ -6,11 +6,16 @@ export const dataFrame = z
   .object({
     type: z.literal("data"),
     id: cursor("The cursor behind which one can resume"),
-    timestamp: count("When the gateway received the message, in Unix milliseconds."),
+    timestamp: count(
+      "When the gateway received the message, or JetStream stored it, in Unix milliseconds.",
+    ),
     subject: z.string().meta({ description: "The NATS subject that it was published to." }),
     encoding: z.enum(["text", "base64", "empty"]).exactOptional().meta({
       description:
         'What "payload" is where the data is not JSON: "text" a string, "base64" other bytes (RFC 4648, section 4), "empty" null.',
+    }),
+    operation: z.enum(["delete", "purge"]).exactOptional().meta({
+      description: "Of a key-value bucket: the key has no value any more.",
     }),
     headers: z.record(z.string(), z.array(z.string())).exactOptional().meta({
       description:

@@ -18,7 +18,9 @@ import { nats } from "./nats.ts";
 import { policies } from "./policies.ts";
 import { resume } from "./resume.ts";
 import { slowClients } from "./slow-clients.ts";
+import { streamFaults } from "./stream-faults.ts";
 import { streaming } from "./streaming.ts";
+import { streams } from "./streams.ts";
 import { subjects } from "./subjects.ts";
 import { v1 } from "./v1.ts";
 
@@ -48,6 +50,8 @@ export const THEMES: readonly ((target: Target) => void)[] = [
   ...WITH_SOCKETS,
   demand,
   nats,
+  streams,
+  streamFaults,
   access,
   configuration,
 ];

@@ -1,0 +1,268 @@
+import type { Client } from "./client.ts";
+import type { Clock } from "./clock.ts";
+import { cursorOf, type Envelope } from "./envelope.ts";
+import { unknownGap } from "./resume.ts";
+import type { Ring } from "./ring.ts";
+import type { GapFrame } from "./server-frame.ts";
+import type { FollowedStream } from "./stream-book.ts";
+import type { EncodedPage, StreamPages } from "./stream-pages.ts";
+import { exposedOf } from "./subject.ts";
+import type { Subscription } from "./subscription.ts";
+import type { Turns } from "./turns.ts";
+
+/** How much of the past a client may ask for. */
+export interface ReplayBounds {
+  /** No further back than so many messages of a stream, wanted or not. */
+  readonly maxReplayMessages: number;
+  /** No more bytes of envelopes for one subscription. */
+  readonly maxReplayBytes: number;
+  /** `undefined`: as long as they are kept. */
+  readonly maxReplayAgeMs?: number | undefined;
+}
+
+/** How far a subscription has come in one stream. */
+export interface Track {
+  readonly stream: FollowedStream;
+  /** `undefined`: there was no such stream yet. */
+  origin: string | undefined;
+  /** It has, or was told that it will not get, all up to this one. */
+  sequence: number;
+  /** What is not there any more was not asked for either. */
+  open: boolean;
+  /** Whether the client was told that some may be missing in between. */
+  sparse?: boolean;
+}
+
+export interface CatchUpParts {
+  readonly clock: Clock;
+  readonly ring: Ring;
+  readonly pages: StreamPages;
+  readonly turns: Turns;
+}
+
+/** So long until it is seen again whether the source goes on, or what follows the stream has come. */
+const RETRY_MS = 250;
+const WAIT_MS = 20;
+/** So often it is seen whether a client has taken its page. */
+const TAKEN_MS = 1;
+/** What has not come by then, does not: it is of something that is not carried here. */
+const MOST_WAITS = 100;
+
+/** Feeds one subscription with what streams have kept, page by page, until the ring has the rest. */
+export class CatchUp {
+  readonly #client: Client;
+  readonly #subscription: Subscription;
+  readonly #tracks: readonly Track[];
+  readonly #bounds: ReplayBounds;
+  readonly #parts: CatchUpParts;
+  readonly #goesOn: () => boolean;
+  #fedBytes = 0;
+  #waits = 0;
+
+  /** @param goesOn whether the client is there, and still wants it. */
+  constructor(
+    client: Client,
+    subscription: Subscription,
+    tracks: readonly Track[],
+    bounds: ReplayBounds,
+    parts: CatchUpParts,
+    goesOn: () => boolean,
+  ) {
+    this.#client = client;
+    this.#subscription = subscription;
+    this.#tracks = tracks;
+    this.#bounds = bounds;
+    this.#parts = parts;
+    this.#goesOn = goesOn;
+  }
+
+  /**
+   * Resolves when nobody wants it any more, or the ring has all that is behind the tracks.
+   *
+   * @param join called once then: in the same turn, as the ring forgets with each message.
+   */
+  async run(join: () => void): Promise<void> {
+    while (this.#goesOn()) {
+      const behind = this.#tracks.find((track) => !this.#isNear(track));
+      if (behind === undefined) {
+        join();
+        return;
+      }
+      await this.#retrying(() => this.#step(behind));
+    }
+  }
+
+  /** The latest message of all, or of each subject, before whatever follows. */
+  async feedLatest(track: Track, of: "last" | "last_per_subject"): Promise<void> {
+    if (track.stream.origin === undefined) return;
+    const { pages } = this.#parts;
+    // What was sent of an attempt that failed is not sent again.
+    let sent = 0;
+    let messages = 0;
+    await this.#retrying(async () => {
+      const { origin } = track.stream;
+      if (origin === undefined) return;
+      track.origin = origin;
+      for await (const read of pages.history.latest(this.#query(track, origin), of)) {
+        const page = pages.encode(read);
+        const fresh = page.envelopes.filter(({ sequence }) => sequence > sent);
+        messages += fresh.length;
+        const give = await this.#parts.turns.take();
+        await this.#feed(fresh).finally(give);
+        sent = Math.max(sent, fresh.at(-1)?.sequence ?? 0);
+        if (!this.#goesOn()) return;
+        track.sequence = page.end ? Math.max(sent, page.last) : sent;
+        if (messages < this.#bounds.maxReplayMessages && !this.#isTooMuch) continue;
+        if (!page.end) this.#skipTo(track, Math.max(page.last, sent));
+        return;
+      }
+    });
+  }
+
+  /** Leaves out what the operator does not let clients have. */
+  async keepBounds(track: Track): Promise<void> {
+    const { maxReplayMessages, maxReplayAgeMs } = this.#bounds;
+    if (track.origin === undefined || track.origin !== track.stream.origin) return;
+    this.#skipTo(track, track.stream.last - maxReplayMessages);
+    if (maxReplayAgeMs === undefined) return;
+    const oldestMs = this.#parts.clock.wallMs() - maxReplayAgeMs;
+    await this.locate(track, oldestMs, (sequence) => this.#skipTo(track, sequence));
+  }
+
+  /** Finds out where a time is in a stream. */
+  async locate(track: Track, timeMs: number, use: (sequence: number) => void): Promise<void> {
+    await this.#retrying(async () => {
+      const { origin } = track.stream;
+      if (origin === undefined) return;
+      const before = await this.#parts.pages.history.before(origin, timeMs);
+      if (before !== undefined) use(before);
+    });
+  }
+
+  /** Whether the ring, and what comes then, has all that is behind. */
+  #isNear(track: Track): boolean {
+    const { origin, last } = track.stream;
+    if (origin === undefined) {
+      // It is gone, and with it all that was not sent; whatever comes of a successor comes to all.
+      if (track.origin !== undefined) {
+        this.#tell(unknownGap(this.#cursorOf(track), this.#cursorOf(track), "stream_reset"));
+        track.origin = undefined;
+      }
+      return true;
+    }
+    if (origin !== track.origin) {
+      if (track.origin !== undefined) {
+        const from = cursorOf({ origin: track.origin, sequence: track.sequence });
+        this.#tell(unknownGap(from, cursorOf({ origin, sequence: 0 }), "stream_reset"));
+      }
+      // All of its successor is behind whatever it was.
+      track.origin = origin;
+      track.sequence = 0;
+      track.open = true;
+    }
+    const floor = this.#parts.ring.floorOf(origin) ?? 0;
+    if (floor > track.sequence && this.#isTooMuch) this.#skipTo(track, floor);
+    return floor <= track.sequence && track.sequence <= last;
+  }
+
+  async #step(track: Track): Promise<void> {
+    const { turns, pages } = this.#parts;
+    const origin = track.origin!;
+    const give = await turns.take();
+    try {
+      if (!this.#goesOn()) return;
+      const page = await pages.read(this.#query(track, origin), track.sequence);
+      // The source says soon that the stream is gone, or that there is another.
+      if (page === undefined) await this.#pause(WAIT_MS);
+      else await this.#take(track, page);
+    } finally {
+      give();
+    }
+  }
+
+  async #take(track: Track, page: EncodedPage): Promise<void> {
+    const { envelopes, end, first, last } = page;
+    const from = this.#cursorOf(track);
+    const gone = Math.min(first, envelopes[0]?.sequence ?? first) - 1;
+    if (track.open) {
+      track.sequence = Math.max(track.sequence, gone);
+      track.sparse = true;
+    } else this.#skipTo(track, gone);
+    track.open = false;
+    if (page.sparse && track.sparse !== true && track.sequence < last) {
+      track.sparse = true;
+      this.#tell(unknownGap(from, cursorOf({ origin: track.origin!, sequence: last }), "expired"));
+    }
+    await this.#feed(envelopes);
+    track.sequence = envelopes.at(-1)?.sequence ?? track.sequence;
+    if (!end) return;
+    const { last: here } = track.stream;
+    if (envelopes.length === 0 && track.sequence > last) {
+      // There never was such a message.
+      const to = cursorOf({ origin: track.origin!, sequence: here });
+      this.#tell(unknownGap(this.#cursorOf(track), to, "stream_reset"));
+      track.sequence = here;
+    } else if (track.sequence <= here) {
+      track.sequence = Math.max(track.sequence, Math.min(last, here));
+    } else if (++this.#waits > MOST_WAITS) {
+      track.sequence = here;
+    } else {
+      // It has come here, and will come to those who are live.
+      await this.#pause(WAIT_MS);
+    }
+  }
+
+  /** Sends messages, and waits until the client has taken them. */
+  async #feed(envelopes: readonly Envelope[]): Promise<void> {
+    const client = this.#client;
+    const others = [...client.subscriptions];
+    const missed = envelopes.filter((envelope) => !others.some((other) => other.has(envelope)));
+    if (missed.length === 0 || !this.#goesOn()) return;
+    for (const { byteLength } of missed) this.#fedBytes += byteLength;
+    client.replay(missed, this.#subscription);
+    while (this.#goesOn() && client.waits) await this.#pause(TAKEN_MS);
+  }
+
+  /** What it wants up to a sequence, it will not get. */
+  #skipTo(track: Track, sequence: number): void {
+    const count = sequence - track.sequence;
+    if (count <= 0 || track.origin === undefined) return;
+    const { origin } = track;
+    const from = cursorOf({ origin, sequence: track.sequence + 1 });
+    const to = cursorOf({ origin, sequence });
+    track.sequence = sequence;
+    this.#tell({ type: "gap", from, to, count, reason: "expired", exact: false });
+  }
+
+  get #isTooMuch(): boolean {
+    return this.#fedBytes >= this.#bounds.maxReplayBytes;
+  }
+
+  #query({ stream }: Track, origin: string) {
+    return { origin, subjects: exposedOf(stream.subjects, this.#subscription.subjects) };
+  }
+
+  #cursorOf({ origin = "", sequence }: Track): string {
+    return cursorOf({ origin, sequence });
+  }
+
+  #tell(gap: GapFrame): void {
+    if (this.#goesOn()) this.#client.note(gap);
+  }
+
+  /** The source may be cut off at any time; then all that was not taken is asked for once more. */
+  async #retrying(call: () => Promise<void>): Promise<void> {
+    while (this.#goesOn()) {
+      try {
+        await call();
+        return;
+      } catch {
+        await this.#pause(RETRY_MS);
+      }
+    }
+  }
+
+  async #pause(delayMs: number): Promise<void> {
+    await new Promise<void>((resolve) => this.#parts.clock.after(delayMs, resolve));
+  }
+}

@@ -1,0 +1,164 @@
+import { CatchUp, type CatchUpParts, type ReplayBounds, type Track } from "./catch-up.ts";
+import type { Client } from "./client.ts";
+import { cursorOf, type Envelope, type Position } from "./envelope.ts";
+import type { Policy } from "./policy.ts";
+import { unknownGap } from "./resume.ts";
+import type { GapFrame } from "./server-frame.ts";
+import type { FollowedStream, StreamBook } from "./stream-book.ts";
+import { exposedOf } from "./subject.ts";
+import { Subscription, type SubscriptionRequest } from "./subscription.ts";
+
+export interface ReplayingOptions extends ReplayBounds {
+  /** What of the exposed subjects no stream keeps. */
+  readonly demanded: readonly string[];
+}
+
+/** A request that begins in the past of streams. */
+export interface Replay {
+  readonly client: Client;
+  readonly request: SubscriptionRequest;
+  readonly policy: Policy;
+  /** Whether the client is there, and still wants it. */
+  goesOn(): boolean;
+}
+
+/** How a replay ends. */
+export interface Replayed {
+  /** What the ring has of all that is left. */
+  readonly kept: readonly Envelope[];
+  /** By stream, behind which message the client has, or is promised, all. */
+  readonly sinceOf: ReadonlyMap<string, number>;
+}
+
+/** Where requests begin in streams, and how they get from there to what comes now. */
+export class Replaying {
+  readonly #options: ReplayingOptions;
+  readonly #book: StreamBook;
+  readonly #parts: CatchUpParts | undefined;
+  readonly #last: () => Position;
+
+  /**
+   * @param parts `undefined` where no stream keeps anything.
+   * @param last the last message that has come.
+   */
+  constructor(
+    options: ReplayingOptions,
+    book: StreamBook,
+    parts: CatchUpParts | undefined,
+    last: () => Position,
+  ) {
+    this.#options = options;
+    this.#book = book;
+    this.#parts = parts;
+    this.#last = last;
+  }
+
+  /** Whether a request goes back in streams. */
+  wants({ after, start = "new", subjects }: SubscriptionRequest): boolean {
+    if (this.#parts === undefined) return false;
+    const streams = this.#book.touchedBy(subjects);
+    if (after === undefined) return start !== "new" && streams.length > 0;
+    const stream = this.#book.ofCursor(after)?.stream;
+    return stream !== undefined && streams.includes(stream);
+  }
+
+  /** Why a request can't begin where it says, or `undefined`. */
+  faultOf({ after, start = "new", subjects }: SubscriptionRequest): string | undefined {
+    if (after !== undefined || start === "new") return undefined;
+    const { length } = this.#book.touchedBy(subjects);
+    if (length === 0)
+      return "only what a stream keeps can be sent from the past, and none has these";
+    if (length < 2 || typeof start !== "object" || "timeMs" in start) return undefined;
+    return `a sequence is of one stream, and these subjects are of ${length}`;
+  }
+
+  /** Where a request begins that begins now: in a stream, if it wants nothing else. */
+  nowOf({ subjects }: SubscriptionRequest): Position | undefined {
+    const [stream, ...others] = this.#book.touchedBy(subjects);
+    if (stream?.origin === undefined || others.length > 0 || this.#demands(subjects)) {
+      return undefined;
+    }
+    return { origin: stream.origin, sequence: stream.last };
+  }
+
+  /**
+   * Sends what a request has missed until the ring has the rest, or nobody wants it any more.
+   *
+   * @param begins called once, with the cursor where it really begins, and what lies before that.
+   * @param joins called once, if it is still wanted: from then on the client must get what comes.
+   */
+  async replay(
+    replay: Replay,
+    begins: (from: string, gaps: readonly GapFrame[]) => void,
+    joins: (replayed: Replayed) => void,
+  ): Promise<void> {
+    const { client, request, policy, goesOn } = replay;
+    const streams = this.#book.touchedBy(request.subjects);
+    await new Promise<void>((resolve) => this.#book.whenKnown(streams, resolve));
+    const { tracks, gaps } = this.#tracksOf(request, streams);
+    const fed = new Subscription(request, policy, 0, new Map());
+    const catchUp = new CatchUp(client, fed, tracks, this.#options, this.#parts!, goesOn);
+    const { start } = request;
+    if (typeof start === "object" && "timeMs" in start) {
+      for (const track of tracks) {
+        await catchUp.locate(track, start.timeMs, (sequence) => {
+          track.sequence = sequence;
+        });
+      }
+    }
+    const began = positionsOf(tracks);
+    if (goesOn()) begins(this.#fromOf(tracks), gaps);
+    const latest = start === "last" || start === "last_per_subject" ? start : undefined;
+    for (const track of tracks) {
+      if (latest === undefined) await catchUp.keepBounds(track);
+      else await catchUp.feedLatest(track, latest);
+    }
+    await catchUp.run(() => {
+      const kept = this.#parts!.ring.behind(positionsOf(tracks));
+      joins({ kept, sinceOf: new Map([...this.#book.lasts, ...began]) });
+    });
+  }
+
+  #fromOf([first]: readonly Track[]): string {
+    if (first?.origin === undefined) return cursorOf(this.#last());
+    return cursorOf({ origin: first.origin, sequence: first.sequence });
+  }
+
+  /** Where it begins in each stream, and what it asks for that can't be known. */
+  #tracksOf(
+    { after, start, subjects }: SubscriptionRequest,
+    streams: readonly FollowedStream[],
+  ): { tracks: Track[]; gaps: GapFrame[] } {
+    const cursor = after === undefined ? undefined : this.#book.ofCursor(after);
+    const tracks = streams.map((stream): Track => {
+      const { origin, last } = stream;
+      if (cursor?.stream === stream) return { stream, ...cursor.position, open: false };
+      if (cursor === undefined && typeof start === "object" && "sequence" in start) {
+        return { stream, origin, sequence: start.sequence - 1, open: false };
+      }
+      if (start === "all") return { stream, origin, sequence: 0, open: true };
+      return { stream, origin, sequence: last, open: true };
+    });
+    const gaps: GapFrame[] = [];
+    if (after !== undefined && cursor !== undefined) {
+      const now = cursorOf(this.#last());
+      if (cursor.stream.origin === undefined) gaps.push(unknownGap(after, now, "stream_reset"));
+      // A cursor of one stream says nothing of what else there is.
+      if (streams.length > 1 || this.#demands(subjects)) {
+        gaps.push(unknownGap(after, now, "upstream"));
+      }
+    }
+    return { tracks, gaps };
+  }
+
+  /** Whether a subscription wants something that no stream keeps. */
+  #demands(subjects: readonly string[] | undefined): boolean {
+    return exposedOf(this.#options.demanded, subjects).length > 0;
+  }
+}
+
+function positionsOf(tracks: readonly Track[]): ReadonlyMap<string, number> {
+  return new Map(
+    tracks.flatMap(({ origin, sequence }) => (origin === undefined ? [] : [[origin, sequence]])),
+  );
+}

@@ -1,0 +1,134 @@
+import type { SourceMessage, StreamHistory, StreamPage, StreamQuery } from "../../core/source.ts";
+import { Patterns } from "../patterns.ts";
+import { type Batch, readBatch } from "./batch.ts";
+import { readDirectSnapshot } from "./direct-snapshot.ts";
+import { filterOf, nanoseconds, type StreamApi, StreamApiError } from "./stream-api.ts";
+
+/** A page has no more than these. */
+const PAGE_MESSAGES = 512;
+/** A reader that we lost goes after so long. */
+const INACTIVE_MS = 10_000;
+
+/** Reads what streams have kept, by consumers that live as long as one page, or one snapshot. */
+export class ConsumerHistory implements StreamHistory {
+  readonly #api: () => StreamApi;
+
+  /** @param api throws when there is no connection. */
+  constructor(api: () => StreamApi) {
+    this.#api = api;
+  }
+
+  async read(query: StreamQuery, after: number): Promise<StreamPage | undefined> {
+    const api = this.#api();
+    const start = { deliver_policy: "by_start_sequence", opt_start_seq: after + 1 };
+    return await found(async () => {
+      const { origin, last } = await api.stream(nameOf(query.origin));
+      if (origin !== query.origin) return undefined;
+      const batches = batchesOf(api, query, start, PAGE_MESSAGES);
+      for await (const { messages, end } of batches) {
+        if (messages.length === 0 && !end) continue;
+        // What went away until now shows in the first one that is there; what came is of the next page.
+        const { origin: still, first, sparse } = await api.stream(nameOf(query.origin));
+        if (still !== query.origin) return undefined;
+        const reached = messages.at(-1)?.position?.sequence ?? 0;
+        return { messages, end: end || reached >= last, first, last, sparse };
+      }
+      return undefined;
+    });
+  }
+
+  async *latest(
+    query: StreamQuery,
+    of: "last" | "last_per_subject",
+  ): AsyncGenerator<StreamPage, void, void> {
+    const api = this.#api();
+    const stream = nameOf(query.origin);
+    // The snapshot is of this moment: JetStream makes its own a little later, and what is behind comes with the rest.
+    const info = await found(() => api.stream(stream));
+    if (info === undefined || info.origin !== query.origin) return;
+    const direct =
+      of === "last_per_subject" ? await readDirectSnapshot(api, info, stream, query) : undefined;
+    if (direct !== undefined) {
+      yield direct;
+      return;
+    }
+    const { first, last } = info;
+    // That there are others of a subject is the sense of asking for its latest.
+    const sparse = false;
+    for await (const batch of batchesOf(api, query, { deliver_policy: of }, PAGE_MESSAGES)) {
+      const messages = batch.messages.filter(({ position }) => position!.sequence <= last);
+      const end = batch.end || messages.length < batch.messages.length;
+      if (messages.length > 0 || end) yield { messages, end, first, last, sparse };
+      if (end) return;
+    }
+  }
+
+  async before(origin: string, timeMs: number): Promise<number | undefined> {
+    const api = this.#api();
+    const start = {
+      deliver_policy: "by_start_time",
+      opt_start_time: new Date(timeMs).toISOString(),
+    };
+    return await found(async () => {
+      for await (const { messages } of batchesOf(api, { origin, subjects: undefined }, start, 1)) {
+        const sequence = messages[0]?.position?.sequence;
+        if (sequence !== undefined) return sequence - 1;
+      }
+      const info = await api.stream(nameOf(origin));
+      return info.origin === origin ? info.last : undefined;
+    });
+  }
+}
+
+/** What a consumer that begins there has, until it has no more or nobody asks further. */
+async function* batchesOf(
+  api: StreamApi,
+  { origin, subjects }: { origin: string; subjects: readonly string[] | undefined },
+  start: Record<string, unknown>,
+  most: number,
+): AsyncGenerator<Batch, void, void> {
+  const stream = nameOf(origin);
+  const filter = subjects === undefined ? { config: {}, exact: true } : filterOf(subjects, api);
+  // JetStream wants a filter where it looks for the last of each subject.
+  const isPerSubject = start.deliver_policy === "last_per_subject";
+  const needed = isPerSubject && !("filter_subjects" in filter.config);
+  const consumer = await api.createConsumer(stream, {
+    ...(needed && { filter_subject: ">" }),
+    ...filter.config,
+    ...start,
+    inactive_threshold: nanoseconds(INACTIVE_MS),
+  });
+  const patterns = new Patterns();
+  for (const subject of subjects ?? []) patterns.add(subject);
+  let reached = 0;
+  // nats-server 2.9 sends one message again for each that was deleted before it.
+  const isNew = (message: SourceMessage): boolean => {
+    const { sequence } = message.position!;
+    if (sequence <= reached) return false;
+    reached = sequence;
+    return filter.exact || patterns.carry(message.subject);
+  };
+  try {
+    for (;;) {
+      const { messages, end } = await readBatch({ api, stream, consumer, origin }, most);
+      yield { messages: messages.filter(isNew), end };
+      if (end) return;
+    }
+  } finally {
+    api.deleteConsumer(stream, consumer);
+  }
+}
+
+/** `undefined` when the stream is not there. */
+async function found<T>(ask: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await ask();
+  } catch (thrown) {
+    if (thrown instanceof StreamApiError && thrown.isNotFound) return undefined;
+    throw thrown;
+  }
+}
+
+function nameOf(origin: string): string {
+  return origin.slice(0, origin.lastIndexOf(":"));
+}

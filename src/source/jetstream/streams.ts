@@ -1,0 +1,38 @@
+import type { Log } from "../../core/log.ts";
+import type { SourceListener, StreamHistory, StreamInput } from "../../core/source.ts";
+import type { NatsConnection } from "../connect.ts";
+import { FollowedStream } from "./followed-stream.ts";
+import { ConsumerHistory } from "./history.ts";
+import { StreamApi } from "./stream-api.ts";
+
+/** The streams of a source: one consumer for each on each connection, however many clients there are. */
+export class Streams {
+  readonly history: StreamHistory;
+  readonly #followed: readonly FollowedStream[];
+  #api: StreamApi | undefined;
+
+  constructor(inputs: readonly StreamInput[], log: Log) {
+    this.#followed = inputs.map((input) => new FollowedStream(input, log));
+    this.history = new ConsumerHistory(() => {
+      if (this.#api === undefined) throw new Error("there is no connection to NATS");
+      return this.#api;
+    });
+  }
+
+  /** What keeps some of them from being followed although there is a connection. */
+  get troubles(): string[] {
+    if (this.#api === undefined) return [];
+    return this.#followed.flatMap(({ trouble }) => trouble ?? []);
+  }
+
+  /** Follows all of them on a connection, from where they were on the last one. */
+  open(connection: NatsConnection, listener: SourceListener): void {
+    this.#api = new StreamApi(connection);
+    for (const stream of this.#followed) void stream.open(this.#api, listener);
+  }
+
+  close(): void {
+    this.#api = undefined;
+    for (const stream of this.#followed) stream.close();
+  }
+}

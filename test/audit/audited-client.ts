@@ -1,0 +1,149 @@
+import { openV1, type Said, type V1Client } from "../support/v1-client.ts";
+import type { Random } from "./random.ts";
+
+/** What a client got of its stream, in the order in which it came, over all its connections. */
+interface Records {
+  readonly sequences: number[];
+  /** The first and the last sequence of what it was told that it will not get. */
+  readonly gaps: { readonly from: number; readonly to: number; readonly reason: unknown }[];
+}
+
+/** So long until it tries again where nobody let it in. */
+const RETRY_MS = 100;
+/** It asks so often whether the server is there, and goes elsewhere when that says nothing for so long. */
+const PING_MS = 500;
+const SILENCE_MS = 4000;
+
+/** A client that comes back behind the last message that it has, wherever there is a gateway. */
+export class AuditedClient {
+  readonly subjects: readonly string[];
+  readonly records: Records = { sequences: [], gaps: [] };
+  connections = 0;
+  readonly #name: string;
+  readonly #urls: () => readonly string[];
+  readonly #random: Random;
+  #cursor: string | undefined;
+  /** Behind which sequence everything is its own. */
+  #began: number | undefined;
+  #client: V1Client | undefined;
+  #over = false;
+
+  constructor(
+    name: string,
+    subjects: readonly string[],
+    urls: () => readonly string[],
+    random: Random,
+  ) {
+    this.#name = name;
+    this.subjects = subjects;
+    this.#urls = urls;
+    this.#random = random;
+  }
+
+  get last(): number {
+    return Math.max(this.records.sequences.at(-1) ?? 0, this.records.gaps.at(-1)?.to ?? 0);
+  }
+
+  /** What it was told last, for whoever looks for a fault. */
+  get story(): string {
+    const told =
+      this.#client?.said.entries
+        .slice(-6)
+        .map(({ type, id, state, from }) => `${type} ${id ?? state ?? from ?? ""}`) ?? [];
+    return `${this.#name} behind ${this.#cursor}, connection ${this.connections}: ${told.join(", ")}`;
+  }
+
+  /** Connects, and comes back whenever it is cut off, until `stop`. */
+  async run(began: () => void): Promise<void> {
+    const pings = setInterval(() => this.#ping(), PING_MS);
+    while (!this.#over) {
+      try {
+        const client = await openV1(this.#random.of(this.#urls()));
+        this.#client = client;
+        this.connections++;
+        const from = this.#cursor === undefined ? {} : { from: { after: this.#cursor } };
+        client.send({
+          type: "subscribe",
+          id: "1",
+          subjects: this.subjects,
+          policy: "drop-oldest",
+          ...from,
+        });
+        for (;;) {
+          this.#take(await client.said.next("what the server says", SILENCE_MS));
+          if (this.#began !== undefined) began();
+        }
+      } catch {
+        this.cut();
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+    clearInterval(pings);
+  }
+
+  #ping(): void {
+    // The connection may be gone by now.
+    try {
+      this.#client?.send({ type: "ping" });
+    } catch {}
+  }
+
+  stop(): void {
+    this.#over = true;
+    this.cut();
+  }
+
+  /** Its connection breaks without a word. */
+  cut(): void {
+    this.#client?.raw.destroy();
+  }
+
+  /** It does not read for so long. */
+  stall(ms: number): void {
+    const raw = this.#client?.raw;
+    raw?.pause();
+    setTimeout(() => raw?.resume(), ms);
+  }
+
+  /** Accounts for each message that was published: the first faults, or none. */
+  faults(published: ReadonlyMap<number, string>, wants: (subject: string) => boolean): string[] {
+    const faults: string[] = [];
+    const { sequences, gaps } = this.records;
+    for (const [index, sequence] of sequences.entries()) {
+      const before = sequences[index - 1] ?? 0;
+      if (sequence <= before) faults.push(`${this.#name} got ${sequence} behind ${before}`);
+      const subject = published.get(sequence);
+      if (subject !== undefined && !wants(subject)) faults.push(`${this.#name} got ${subject}`);
+    }
+    const got = new Set(sequences);
+    for (const [sequence, subject] of published) {
+      if (sequence <= (this.#began ?? 0) || !wants(subject) || got.has(sequence)) continue;
+      if (gaps.some(({ from, to }) => from <= sequence && sequence <= to)) continue;
+      faults.push(`${this.#name} never heard of ${sequence} (${subject})`);
+    }
+    return faults;
+  }
+
+  #take(said: Said): void {
+    switch (said.type) {
+      case "data":
+        this.records.sequences.push(sequenceOf(said.id));
+        this.#cursor = String(said.id);
+        break;
+      case "subscribed":
+        this.#began ??= sequenceOf(said.from);
+        this.#cursor ??= String(said.from);
+        break;
+      case "gap":
+        this.records.gaps.push({
+          from: sequenceOf(said.from),
+          to: sequenceOf(said.to),
+          reason: said.reason,
+        });
+    }
+  }
+}
+
+function sequenceOf(cursor: unknown): number {
+  return Number(String(cursor).split(":").at(-1));
+}

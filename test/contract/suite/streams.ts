@@ -1,0 +1,337 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { type Gateway, startGateway } from "../../support/gateway-process.ts";
+import { until } from "../../support/journal.ts";
+import type { Target } from "../../support/runtimes.ts";
+import {
+  subscribe,
+  subscribeEvents,
+  subscribeV1,
+  untilReady,
+  useGateway,
+} from "./gateway-stage.ts";
+import { countTo } from "./nats-stage.ts";
+import { numberOf, sequenceOf, useStreams } from "./stream-stage.ts";
+
+/** What JetStream keeps, and how clients get it. */
+export function streams(target: Target): void {
+  describe("Streams", () => {
+    const nats = useStreams();
+    const gateway = useGateway(target, async () => {
+      await nats.create("ORDERS");
+      await nats.create("STOCK");
+      return {
+        config: {
+          nats_url: nats.url,
+          ring_messages: 200,
+          ports: {
+            inputs: [
+              { name: "o", type: "jetstream", stream_name: "ORDERS", subject: "orders.>" },
+              { config: { kind: "jetstream", stream_name: "STOCK", subjects: ["stock.*"] } },
+              { name: "c", type: "nats", subject: "core.>" },
+            ],
+          },
+        },
+      };
+    });
+
+    test("come with JetStream's sequence and time, beside plain NATS", async () => {
+      const client = await subscribeV1(gateway());
+      await client.subscribe("1", ["orders.>", "stock.>", "core.>"]);
+      await nats.fill("orders.a", 1);
+      await client.next("data");
+      await nats.fill("stock.b", 1);
+      await client.next("data");
+      nats.connection.publish("core.c", '{"n":0}');
+      await client.next("data");
+      const [order, stock, core] = client.messages;
+      const info = await nats.manager.streams.info("ORDERS");
+      const message = await nats.manager.streams.getMessage("ORDERS", { seq: info.state.last_seq });
+      expect(order).toMatchObject({ subject: "orders.a", timestamp: message.time.getTime() });
+      expect(order?.id).toMatch(new RegExp(`^ORDERS:[0-9a-z]+:${info.state.last_seq}$`));
+      expect(stock?.id).toMatch(/^STOCK:[0-9a-z]+:1$/);
+      expect(core?.id).toMatch(/^[0-9a-f]{12}:\d+$/);
+    });
+
+    test("go on from the ring behind a cursor", async () => {
+      const client = await subscribeV1(gateway());
+      await client.subscribe("1", ["orders.ring"]);
+      await nats.fill("orders.ring", 20);
+      const { id } = await client.next("data");
+      const again = await subscribeV1(gateway());
+      const { from } = await again.subscribe("1", ["orders.ring"], { from: { after: id } });
+      expect(from).toBe(id as string);
+      await again.next("caught_up");
+      expect(again.messages.map(numberOf)).toEqual(countTo(20).slice(1));
+      expect(again.notices("gap")).toEqual([]);
+    });
+
+    test("go on from the stream where the ring does not reach, without a hole or a duplicate", async () => {
+      const first = await subscribeV1(gateway());
+      await first.subscribe("1", ["orders.back"]);
+      await nats.fill("orders.back", 1);
+      const { id } = await first.next("data");
+      const published = nats.fill("orders.back", 5000, 1);
+      const again = await subscribeV1(gateway());
+      await again.subscribe("1", ["orders.back"], { from: { after: id } });
+      await published;
+      await again.next("caught_up");
+      await nats.fill("orders.back", 10, 5001);
+      await again.until((said) => numberOf(said) === 5010, "last message");
+      expect(again.messages.map(numberOf)).toEqual(countTo(5011).slice(1));
+      expect(again.notices("gap")).toEqual([]);
+      expect(again.notices("caught_up")).toHaveLength(1);
+    });
+
+    test("are resumed by server-sent events and plain clients", async () => {
+      const first = await subscribeV1(gateway());
+      await first.subscribe("1", ["orders.sse"]);
+      await nats.fill("orders.sse", 1000);
+      const { id } = await first.next("data");
+      const headers = { "Last-Event-ID": String(id) };
+      const events = await subscribeEvents(gateway(), "?subjects=orders.sse", headers);
+      const plain = await subscribe(gateway(), `?subjects=orders.sse&after=${id}`);
+      const got = await plain.take(999);
+      expect(got.map(numberOf)).toEqual(countTo(1000).slice(1));
+      const read = await events.take(999);
+      expect(read.map(({ data }) => numberOf(JSON.parse(data)))).toEqual(countTo(1000).slice(1));
+    });
+
+    test("a cursor of one stream says nothing of what else is wanted, which is told", async () => {
+      const first = await subscribeV1(gateway());
+      await first.subscribe("1", ["orders.mix"]);
+      await nats.fill("orders.mix", 2);
+      const { id } = await first.next("data");
+      const again = await subscribeV1(gateway());
+      await again.subscribe("1", ["orders.mix", "core.x"], { from: { after: id } });
+      await again.next("caught_up");
+      expect(again.messages.map(numberOf)).toEqual([1]);
+      expect(again.notices("gap")).toMatchObject([{ reason: "upstream", exact: false }]);
+    });
+
+    test("one message that two subscriptions want comes once, however they begin", async () => {
+      const client = await subscribeV1(gateway());
+      await client.subscribe("live", ["orders.two"]);
+      await nats.fill("orders.two", 600);
+      await client.until((said) => numberOf(said) === 599, "last message");
+      const { id } = client.messages[0]!;
+      await client.subscribe("back", ["orders.>"], { from: { after: id } });
+      await client.next("caught_up");
+      await nats.fill("orders.two", 1, 600);
+      await client.until((said) => numberOf(said) === 600, "new message");
+      expect(client.messages.map(numberOf)).toEqual(countTo(601));
+    });
+
+    for (const [name, from, numbers] of [
+      ["all", "all", [0, 1, 2, 3]],
+      ["last", "last", [3]],
+      ["last_per_subject", "last_per_subject", [2, 3]],
+    ] as const) {
+      test(`begin with ${name} where a client asks for it`, async () => {
+        const root = `orders.${name}`;
+        await nats.fill(`${root}.a`, 1);
+        await nats.fill(`${root}.b`, 1, 1);
+        await nats.fill(`${root}.a`, 1, 2);
+        await nats.fill(`${root}.b`, 1, 3);
+        const client = await subscribeV1(gateway());
+        await client.subscribe("1", [`${root}.>`], { from });
+        await client.next("caught_up");
+        await nats.fill(`${root}.a`, 1, 4);
+        await client.until((said) => numberOf(said) === 4, "new message");
+        expect(client.messages.map(numberOf)).toEqual([...numbers, 4]);
+        const plain = await subscribe(gateway(), `?subjects=${root}.>&from=${from}`);
+        const [first] = await plain.take(1);
+        expect(numberOf(first!)).toBe(name === "all" ? 0 : name === "last" ? 4 : 3);
+        expect(client.notices("gap")).toEqual([]);
+      });
+    }
+
+    test("begin with a sequence or a time", async () => {
+      await nats.fill("orders.seq", 3);
+      const { state } = await nats.manager.streams.info("ORDERS");
+      const second = await nats.manager.streams.getMessage("ORDERS", { seq: state.last_seq - 1 });
+      const bySequence = await subscribeV1(gateway());
+      await bySequence.subscribe("1", ["orders.seq"], { from: { seq: state.last_seq - 1 } });
+      await bySequence.next("caught_up");
+      expect(bySequence.messages.map(numberOf)).toEqual([1, 2]);
+      const byTime = await subscribeV1(gateway());
+      // Messages may be of the same millisecond.
+      const time = new Date(second.time.getTime() - 60_000).toISOString();
+      await byTime.subscribe("1", ["orders.seq"], { from: { time } });
+      await byTime.next("caught_up");
+      expect(byTime.messages.map(numberOf)).toEqual([0, 1, 2]);
+      const plain = await subscribe(gateway(), `?subjects=orders.seq&from=seq:${state.last_seq}`);
+      expect((await plain.take(1)).map(numberOf)).toEqual([2]);
+    });
+
+    test("where none keeps a subject, and where several do, some beginnings are refused", async () => {
+      const client = await subscribeV1(gateway());
+      client.send({ type: "subscribe", id: "1", subjects: ["core.x"], from: "all" });
+      expect(await client.next("error")).toMatchObject({ id: "1", error: { code: "unsupported" } });
+      client.send({ type: "subscribe", id: "2", subjects: [">"], from: { seq: 1 } });
+      expect(await client.next("error")).toMatchObject({ id: "2", error: { code: "unsupported" } });
+      const refused = await gateway().get(`${gateway().path}/sse?subjects=core.x&from=all`);
+      expect(refused.status).toBe(400);
+    });
+
+    test("have one consumer each, however many clients there are", async () => {
+      const client = await subscribeV1(gateway());
+      await client.subscribe("1", ["orders.>"]);
+      const count = await until(
+        "one consumer",
+        () => nats.consumers("ORDERS"),
+        (consumers) => consumers === 1,
+      );
+      expect(count).toBe(1);
+    });
+  });
+
+  describe("A key-value bucket", () => {
+    const nats = useStreams();
+    const gateway = useGateway(target, async () => {
+      await nats.connection.jetstream().views.kv("settings", { history: 5 });
+      const inputs = [{ name: "s", type: "kv", bucket: "settings" }];
+      return { config: { nats_url: nats.url, ports: { inputs } } };
+    });
+
+    test("is its present values, then every change, with what is deleted marked", async () => {
+      const bucket = await nats.connection.jetstream().views.kv("settings");
+      await bucket.put("color", '"red"');
+      await bucket.put("size", "1");
+      await bucket.put("color", '"blue"');
+      await bucket.delete("size");
+      const client = await subscribeV1(gateway());
+      await client.subscribe("1", ["$KV.settings.>"], { from: "last_per_subject" });
+      await client.next("caught_up");
+      await bucket.put("size", "2");
+      await bucket.purge("color");
+      await client.until((said) => said.operation === "purge", "purge");
+      const told = client.messages.map(({ subject, payload, operation }) => [
+        String(subject).split(".").at(-1),
+        payload,
+        operation,
+      ]);
+      expect(told).toEqual([
+        ["color", "blue", undefined],
+        ["size", null, "delete"],
+        ["size", 2, undefined],
+        ["color", null, "purge"],
+      ]);
+    });
+  });
+
+  describe("The latest of each subject, then every change", () => {
+    const nats = useStreams();
+    const gateway = useGateway(target, async () => {
+      await nats.create("STATE", { max_msgs_per_subject: 1 });
+      await nats.create("DIRECT", { allow_direct: true });
+      const streams = ["STATE", "DIRECT"];
+      return { config: { nats_url: nats.url, streams, ring_messages: 100 } };
+    });
+
+    for (const [name, how] of [
+      ["STATE", "by a consumer"],
+      ["DIRECT", "in one answer where the server has batched direct gets (2.11)"],
+    ] as const)
+      test(`while they change all the time, ${how}: no hole, no duplicate, nothing older`, async () => {
+        const root = name.toLowerCase();
+        const subjects = Array.from({ length: 700 }, (_, n) => `${root}.${n}`);
+        await Promise.all(subjects.map((subject) => nats.fill(subject, 1)));
+        let changing = true;
+        const published = (async () => {
+          for (let n = 1; changing; n++) {
+            for (let from = 0; from < subjects.length; from += 50) {
+              await Promise.all(
+                subjects.slice(from, from + 50).map((subject) => nats.fill(subject, 1, n)),
+              );
+            }
+          }
+        })();
+        const client = await subscribeV1(gateway());
+        await client.subscribe("1", [`${root}.>`], { from: "last_per_subject" });
+        await client.next("caught_up");
+        await client.until((said) => numberOf(said) >= 3, "changes");
+        changing = false;
+        await published;
+        const last = await nats.manager.streams.info(name);
+        await client.until(({ id }) => sequenceOf(id) === last.state.last_seq, "last change");
+        const sequences = client.messages.map(({ id }) => sequenceOf(id));
+        expect(sequences).toEqual([...new Set(sequences)].sort((one, other) => one - other));
+        for (const subject of subjects) {
+          const numbers = client.messages
+            .filter((message) => message.subject === subject)
+            .map(numberOf);
+          expect(numbers.at(-1)).toBeGreaterThanOrEqual(1);
+          for (const [index, n] of numbers.entries()) {
+            // A stream that keeps one of each may have lost some before we came to them.
+            if (index > 0 && name === "DIRECT") expect(n).toBe(numbers[index - 1]! + 1);
+            if (index > 0) expect(n).toBeGreaterThan(numbers[index - 1]!);
+          }
+        }
+        // What a stream that keeps one of each has lost before we came to it is told.
+        if (name === "DIRECT") expect(client.notices("gap")).toEqual([]);
+      });
+  });
+
+  describe("What a client may go back to", () => {
+    const nats = useStreams();
+    const gateway = useGateway(target, async () => {
+      await nats.create("BOUND");
+      await nats.fill("bound.x", 1000);
+      return {
+        config: {
+          nats_url: nats.url,
+          streams: ["BOUND"],
+          start_from: "all",
+          max_replay_messages: 300,
+          ring_messages: 50,
+        },
+      };
+    });
+
+    test("is max_replay_messages, and what is further back is a gap", async () => {
+      const client = await subscribeV1(gateway());
+      await client.subscribe("1", ["bound.>"]);
+      await client.next("caught_up");
+      expect(client.messages.map(numberOf)).toEqual(countTo(1000).slice(700));
+      expect(client.notices("gap")).toMatchObject([
+        { reason: "expired", count: 700, exact: false },
+      ]);
+    });
+
+    test("start_from counts for plain clients that say nothing", async () => {
+      const plain = await subscribe(gateway());
+      expect((await plain.take(300)).map(numberOf)).toEqual(countTo(1000).slice(700));
+      const fresh = await subscribe(gateway(), "?from=new");
+      await nats.fill("bound.y", 1);
+      expect((await fresh.take(1)).map(({ subject }) => subject)).toEqual(["bound.y"]);
+    });
+  });
+
+  describe("A stream that is not there yet", () => {
+    const nats = useStreams();
+    let gateway: Gateway;
+    beforeAll(async () => {
+      gateway = await startGateway(target, {
+        config: { nats_url: nats.url, streams: ["LATE"] },
+      });
+    });
+    afterAll(() => gateway?.stop());
+
+    test("is waited for and told of by /readyz, and followed from its first message on", async () => {
+      const ready = async () => {
+        const response = await gateway.get("/readyz");
+        return { status: response.status, body: await response.text() };
+      };
+      const { body } = await until("a reason", ready, ({ body }) => body.includes("LATE"));
+      expect(body).toContain("it does not exist yet");
+      const client = await subscribeV1(gateway);
+      await client.subscribe("1", ["late.>"], { from: "all" });
+      await nats.create("LATE");
+      await nats.fill("late.x", 3);
+      await client.until((said) => numberOf(said) === 2, "last message");
+      expect(client.messages.map(numberOf)).toEqual([0, 1, 2]);
+      expect(client.messages.map(({ id }) => sequenceOf(id))).toEqual([1, 2, 3]);
+      await untilReady(gateway);
+    });
+  });
+}
