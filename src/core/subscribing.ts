@@ -75,8 +75,10 @@ export class Subscribing {
       const { replaying } = this.#parts;
       // Who can't be told, and can't ask again, gets what comes once NATS allows it.
       if (refusal !== undefined && client.dialect.tells) this.#giveUp(client, request, refusal);
-      else if (replaying.wants(request)) void this.#replay(client, request);
-      else this.#beginKnown(client, request);
+      else if (replaying.wants(request)) {
+        // What is broken here must not leave the client waiting, nor end the process: it comes back.
+        this.#replay(client, request).catch(() => client.end("going_away"));
+      } else this.#beginKnown(client, request);
     };
     this.#parts.demand.want(request.subjects, begin);
     // Who is not told when it begins need not wait for it; and without NATS there is nothing to wait for.
