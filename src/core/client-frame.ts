@@ -89,7 +89,7 @@ function readV1Frame(fields: Record<string, unknown>): ClientFrame | FrameFault 
     case "auth":
       return fault(
         '"auth" is for endpoints that want a token; this one does not',
-        undefined,
+        isName(id) ? id : undefined,
         "unsupported",
       );
     default:

@@ -6,6 +6,7 @@ import {
   readClientFrame,
 } from "./client-frame.ts";
 import type { Meter } from "./meter.ts";
+import type { ErrorCode } from "./server-frame.ts";
 import type { Refusal, Subscribing } from "./subscribing.ts";
 
 export interface ConversationLimits {
@@ -64,23 +65,29 @@ export class Conversation {
     }
   }
 
-  #refuse(refusal: Refusal | undefined, id: string): void {
+  #refuse(refusal: Refusal | undefined, id: string | undefined): void {
     if (refusal === undefined) return;
-    const { code, message } = refusal;
-    this.client.tell({ type: "error", id, error: { code, message, retryable: false } });
+    this.#meter.refused[refusal.code]++;
+    this.#tellError(refusal, id);
   }
 
   #complain({ code, message, id }: FrameFault): void {
-    // A request that is understood but not served is an answer, not a fault of the client.
-    if (code === "malformed") {
-      this.#malformedFrames++;
-      if (this.#malformedFrames > this.#limits.maxMalformedFrames) {
-        this.client.end("malformed");
-        return;
-      }
-      this.#meter.countError("malformed_frame", "a client sent a malformed frame");
+    // A request that is understood but not served is no fault of the client.
+    if (code !== "malformed") {
+      this.#refuse({ code, message }, id);
+      return;
     }
+    this.#malformedFrames++;
+    if (this.#malformedFrames > this.#limits.maxMalformedFrames) {
+      this.client.end("malformed");
+      return;
+    }
+    this.#meter.countError("malformed_frame", "a client sent a malformed frame");
+    this.#tellError({ code, message }, id);
+  }
+
+  #tellError(error: { code: ErrorCode; message: string }, id: string | undefined): void {
     const named = id !== undefined && { id };
-    this.client.tell({ type: "error", ...named, error: { code, message, retryable: false } });
+    this.client.tell({ type: "error", ...named, error: { ...error, retryable: false } });
   }
 }

@@ -1,4 +1,5 @@
 import type { ClientFrameType } from "./client-frame.ts";
+import type { RefusalCode } from "./server-frame.ts";
 import type { CloseCause } from "./socket.ts";
 
 /**
@@ -104,6 +105,16 @@ export class Meter {
     subscribe: 0,
     unsubscribe: 0,
     ping: 0,
+  };
+
+  /** Requests that were understood and not served: none of them is an error of the server's. */
+  readonly refused: Record<RefusalCode, number> = {
+    invalid_subject: 0,
+    forbidden: 0,
+    too_many_subscriptions: 0,
+    duplicate_subscription: 0,
+    unknown_subscription: 0,
+    unsupported: 0,
   };
 
   readonly errors = new Map<ErrorKind, number>();

@@ -51,6 +51,9 @@ export type ErrorCode =
   | "unknown_subscription"
   | "unsupported";
 
+/** Why a request was not served, though it was understood. */
+export type RefusalCode = Exclude<ErrorCode, "malformed">;
+
 /** What the server says besides `data`, in the `spillway.v1.json` dialect and as events of SSE. */
 export type ServerFrame =
   | WelcomeFrame

@@ -7,7 +7,7 @@ import type { Policy } from "./policy.ts";
 import type { Replaying } from "./replaying.ts";
 import { type Resumption, resumeAfter } from "./resume.ts";
 import type { Ring } from "./ring.ts";
-import type { ErrorCode, GapFrame } from "./server-frame.ts";
+import type { GapFrame, RefusalCode } from "./server-frame.ts";
 import type { StreamBook } from "./stream-book.ts";
 import { firstHidden } from "./subject.ts";
 import { type StartPoint, Subscription, type SubscriptionRequest } from "./subscription.ts";
@@ -26,7 +26,7 @@ export interface SubscribingOptions {
 
 /** Why a client's request was refused. */
 export interface Refusal {
-  readonly code: ErrorCode;
+  readonly code: RefusalCode;
   readonly message: string;
 }
 
@@ -133,6 +133,7 @@ export class Subscribing {
   /** NATS does not let the gateway have what a client asked for. */
   #giveUp(client: Client, request: SubscriptionRequest, refusal: string): void {
     this.#withdraw(client, request);
+    this.#parts.meter.refused.forbidden++;
     const { id } = request;
     const error = { code: "forbidden", message: `NATS says: ${refusal}`, retryable: true } as const;
     client.tell({ type: "error", id, error });

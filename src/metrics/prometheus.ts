@@ -203,6 +203,12 @@ function registerFamilies(registry: Registry, components: ReadonlySet<Metered>):
     "type",
     (c) => Object.entries(c.meter.clientFrames),
   );
+  labelled(
+    "requests_refused_total",
+    "Requests of clients that were understood and not served, by the code of the answer.",
+    "code",
+    (c) => Object.entries(c.meter.refused),
+  );
   labelled("errors_total", "Errors, by type.", "error_type", (c) => c.meter.errors);
   family("gauge", "server_uptime_seconds", "Seconds since the component started.", (c) =>
     c.uptimeSeconds(),

@@ -38,7 +38,9 @@ describe("Frame of a client", () => {
   });
 
   test("with a token is understood, and not served here", () => {
-    expect(v1({ type: "auth", token: "s3cret" })).toMatchObject({ code: "unsupported" });
+    const frame = { type: "auth", token: "s3cret" };
+    expect(v1({ ...frame, id: "9" })).toMatchObject({ code: "unsupported", id: "9" });
+    expect(v1({ ...frame, id: 9 })).toMatchObject({ code: "unsupported", id: undefined });
   });
 
   test("subscribes to patterns, with what is asked for besides", () => {

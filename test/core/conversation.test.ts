@@ -124,6 +124,7 @@ describe("Request that is not served", () => {
     ["malformed", "9", { type: "subscribe", id: "9" }],
     ["invalid_subject", "9", { type: "subscribe", id: "9", subjects: ["a..b"] }],
     ["unsupported", "9", { type: "subscribe", id: "9", subjects: ["a"], mode: "at-least-once" }],
+    ["unsupported", "9", { type: "auth", id: "9", token: "s3cret" }],
     ["forbidden", "9", { type: "subscribe", id: "9", subjects: ["ours.a", "theirs.>"] }],
     ["duplicate_subscription", "1", { type: "subscribe", id: "1", subjects: ["ours.a"] }],
     ["unknown_subscription", "9", { type: "unsubscribe", sub: "9" }],
@@ -134,6 +135,10 @@ describe("Request that is not served", () => {
     actor.says(frame);
     const error = { code, message: expect.any(String), retryable: false };
     expect(lastOf(actor)).toEqual({ type: "error", ...(id !== undefined && { id }), error });
+    const isFault = code === "malformed";
+    const refused = Object.entries(stage.meter.refused).filter(([, count]) => count > 0);
+    expect(refused).toEqual(isFault ? [] : [[code, 1]]);
+    expect(stage.meter.errors.get("malformed_frame")).toBe(isFault ? 1 : undefined);
     // And what was served still is.
     stage.publish(1, "ours.a");
     stage.clock.advance(10);

@@ -70,6 +70,7 @@ describe("Subscription", () => {
       id: "1",
       error: { code: "forbidden", retryable: true },
     });
+    expect(stage.meter.refused.forbidden).toBe(1);
     stage.source.confirms = true;
     actor.says({ type: "subscribe", id: "1", subjects: ["a"] });
     expect(lastOf(actor)).toMatchObject({ type: "subscribed", id: "1" });

@@ -95,15 +95,22 @@ export function v1(target: Target): void {
       [{ type: "subscribe", id: "e", subjects: ["secret"] }, "forbidden"],
       [{ type: "subscribe", id: "e", subjects: [] }, "malformed"],
       [{ type: "subscribe", id: "e", subjects: ["v1.a"], from: "all" }, "unsupported"],
+      [{ type: "auth", id: "e", token: "s3cret" }, "unsupported"],
       [{ type: "subscribe", id: "taken", subjects: ["v1.a"] }, "duplicate_subscription"],
       [{ type: "unsubscribe", sub: "e" }, "unknown_subscription"],
-    ])("answers %j with %s, and goes on", async (frame, code) => {
+    ])("answers %j with %s, counts it, and goes on", async (frame, code) => {
       const client = await subscribeV1(gateway());
+      const [name, label] =
+        code === "malformed"
+          ? ["errors_total", 'error_type="malformed_frame"']
+          : ["requests_refused_total", `code="${code}"`];
+      const before = await metric(gateway(), `websocket_${name}`, label);
       await client.subscribe("taken", ["v1.b"]);
       client.send(frame);
       const error = await client.next("error");
       expect(error.id).toBe(frame.id ?? frame.sub);
       expect(error.error).toMatchObject({ code });
+      expect(await metric(gateway(), `websocket_${name}`, label)).toBe(before + 1);
       nats.publish("v1.b", "1");
       expect(await client.next("data")).toMatchObject({ payload: 1 });
     });
