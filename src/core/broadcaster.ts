@@ -91,7 +91,6 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     });
     this.#sweeper = new Sweeper(options, clock, meter, {
       open: this.#clients,
-      queued: this.#queued,
       closing: this.#closing,
     });
   }
@@ -221,7 +220,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#hungry.clear();
     for (const client of hungry) {
       client.feed();
-      if (client.waits) this.#sweeper.hurry();
+      this.#sweeper.watch(client);
     }
     this.#governor.relieve(this.#queued);
     this.#meter.broadcastSeconds.add((this.#timer.ends() - startMs) / 1000);

@@ -17,8 +17,6 @@ const SWEEP_INTERVAL_MS = 250;
 export interface ClientGroups {
   /** All that are served. */
   readonly open: ReadonlySet<Client>;
-  /** Those of them that have a queue of their own. */
-  readonly queued: ReadonlySet<Client>;
   /** Those that were ended, and whose peer has not confirmed. */
   readonly closing: ReadonlySet<Client>;
 }
@@ -35,8 +33,11 @@ export class Sweeper {
   #dueMs = 0;
   /** Whether the last tick fed somebody from a queue. */
   #fed = false;
-  /** Whether something waits for room in a socket. */
-  #anyWaits = false;
+  /**
+   * Those for whom something waits for room in their socket. Who only asked for less waits for its own
+   * clock, and there may be very many of those.
+   */
+  readonly #waiting = new Set<Client>();
   /** When set, every client is to go: when it has all that was meant for it, and by then at the latest. */
   #drainUntilMs: number | undefined;
 
@@ -65,6 +66,7 @@ export class Sweeper {
     this.#cancelTick?.();
     this.#cancelTick = undefined;
     this.#drainUntilMs = undefined;
+    this.#waiting.clear();
   }
 
   /** From now on, clients that have got everything are ended; at `untilMs` all are. */
@@ -77,24 +79,26 @@ export class Sweeper {
   /** Looks at the buffers of one audience's live members. */
   sweepAudience(audience: Audience): void {
     audience.sweptAtBytes = audience.writtenBytes;
-    const lagged = this.#meter.clientsLagging;
     const nowMs = this.#clock.nowMs();
     this.#excuseLateness(nowMs);
-    for (const client of audience.live) client.checkLag(nowMs);
-    if (lagged === 0 && this.#meter.clientsLagging > 0) this.hurry();
+    for (const client of audience.live) {
+      client.checkLag(nowMs);
+      this.watch(client);
+    }
   }
 
-  /** Something waits for room in a socket now: the first such client is not left to the next whole sweep. */
-  hurry(): void {
-    if (this.#anyWaits) return;
-    this.#anyWaits = true;
-    if (this.#cancelTick === undefined) return;
+  /** Looks after a client for whom something waits: the first one is not left to the next whole sweep. */
+  watch(client: Client): void {
+    if (!client.waits) return;
+    const isFirst = this.#waiting.size === 0;
+    this.#waiting.add(client);
+    if (!isFirst || this.#cancelTick === undefined) return;
     this.#cancelTick();
     this.#schedule();
   }
 
   #schedule(): void {
-    const hurry = this.#drainUntilMs !== undefined || this.#anyWaits;
+    const hurry = this.#drainUntilMs !== undefined || this.#waiting.size > 0;
     const lagMs = this.#fed ? FED_INTERVAL_MS : LAG_INTERVAL_MS;
     const delayMs = hurry ? lagMs : this.#intervalMs;
     this.#dueMs = this.#clock.nowMs() + delayMs;
@@ -103,29 +107,26 @@ export class Sweeper {
 
   #tick(): void {
     const nowMs = this.#clock.nowMs();
-    const { open, queued, closing } = this.#groups;
+    const { open, closing } = this.#groups;
+    this.#cancelTick = undefined;
     this.#excuseLateness(nowMs);
     const sentBefore = this.#meter.sent;
-    this.#anyWaits = false;
-    for (const client of queued) {
-      // Who only asked for less waits for its own clock, and there may be very many of those.
-      if (!client.waits) continue;
+    for (const client of this.#waiting) {
       client.checkLag(nowMs);
-      if (client.waits) this.#anyWaits = true;
+      if (!client.waits) this.#waiting.delete(client);
     }
     this.#fed = this.#meter.sent !== sentBefore;
     if (nowMs - this.#lastSweepMs >= this.#intervalMs) {
       this.#lastSweepMs = nowMs;
       for (const client of open) {
-        if (!client.waits) client.checkLag(nowMs);
-        if (client.waits) this.#anyWaits = true;
+        if (!this.#waiting.has(client)) client.checkLag(nowMs);
+        this.watch(client);
         client.checkLife(nowMs);
       }
     }
     if (this.#drainUntilMs !== undefined) this.#drain(nowMs, this.#drainUntilMs);
     for (const client of closing) if (nowMs >= client.closingUntilMs) client.socket.terminate();
     if (open.size + closing.size > 0) this.#schedule();
-    else this.#cancelTick = undefined;
   }
 
   /** Before any check: after a standstill, messages may come before the tick that is late. */

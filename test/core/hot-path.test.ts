@@ -114,6 +114,32 @@ describe("A thousand clients of one audience", () => {
   });
 });
 
+test("A thousand slowed-down clients are not looked at each time that one that lags is", () => {
+  const stage = new Stage({ policy: "drop-oldest", maxClients: 2 * CLIENTS });
+  for (let n = 0; n < CLIENTS; n++) {
+    stage.joinWith({ id: "", subjects: [`s.${n}`], maxRate: 1 });
+  }
+  const lagging = stage.join(["a"]);
+  lagging.socket.reads = false;
+  stage.publish("x".repeat(2000));
+  stage.clock.advance(300);
+  stage.publish("waits");
+  expect(lagging.client.state).toBe("queued");
+  const looks = spyOn(lagging.client, "checkLag");
+  const waits = Object.getOwnPropertyDescriptor(Client.prototype, "waits")!;
+  let asked = 0;
+  const counted = function (this: Client): unknown {
+    asked++;
+    return waits.get!.call(this);
+  };
+  Object.defineProperty(Client.prototype, "waits", { ...waits, get: counted });
+  stage.clock.advance(1000);
+  Object.defineProperty(Client.prototype, "waits", waits);
+  expect(looks.mock.calls.length).toBeGreaterThan(80);
+  // All are looked at four times a second.
+  expect(asked).toBeLessThan(10 * CLIENTS);
+});
+
 describe("Ten thousand audiences of one subject each", () => {
   const AUDIENCES = 10_000;
 
