@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { SSE } from "../../src/core/dialect.ts";
+import { SSE, V1 } from "../../src/core/dialect.ts";
 import { lastOf, Stage, typesOf } from "./stage.ts";
 
 describe("Client that came back", () => {
@@ -55,6 +55,30 @@ describe("Client that came back", () => {
       { type: "gap", from: at(2), to: at(3), count: 2, reason: "expired", exact: false },
     ]);
   });
+
+  test.each([
+    [1, 0],
+    [4, 0],
+    [5, 1],
+    [50, 46],
+  ])(
+    "has missed %d, of which the ring has 4, and is told exactly of the other %d",
+    (missed, gone) => {
+      const stage = new Stage({ upstream: "eager", ringMessages: 4, ringBytes: 100_000 });
+      const { cursor: after } = leaver(stage, { has: 1, missed });
+      const at = (sequence: number) => after.replace(/\d+$/, `${sequence}`);
+      const actor = stage.joinWith({ id: "", subjects: undefined, after }, V1);
+      stage.clock.advance(10);
+      expect(actor.socket.notices.filter(({ type }) => type === "gap")).toEqual(
+        gone === 0
+          ? []
+          : [{ type: "gap", from: at(2), to: at(1 + gone), count: gone, reason: "expired" }],
+      );
+      expect(actor.socket.payloads).toHaveLength(missed - gone);
+      expect(stage.meter.gaps).toBe(Math.min(1, gone));
+      stage.expectBalance();
+    },
+  );
 
   test("gets of what it has missed the latest of each subject, where it asks for a rate", () => {
     const stage = new Stage({ ringMessages: 100, ringBytes: 100_000 });

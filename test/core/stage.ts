@@ -132,6 +132,8 @@ export class Stage {
 
   constructor(options: Partial<BroadcasterOptions> = {}) {
     this.encoder = new EnvelopeEncoder({ payloadFormat: "raw", headers: [] });
+    // What is asked for at once is confirmed by `connect`, when there is somebody to hear of it.
+    this.source.connected = false;
     this.broadcaster = new Broadcaster(
       { ...OPTIONS, demanded: options.subjects ?? OPTIONS.subjects, ...options },
       {
