@@ -122,12 +122,12 @@ export const keys = {
   ),
   max_queue_bytes: key(
     "advanced",
-    "The most that is queued for one client; then its policy decides.",
+    "The most that is queued for one client, beside what it has missed and came back for; then its policy decides.",
     integer(1, 1024 ** 3, "bytes").prefault(16 * 1024 ** 2),
   ),
   max_queue_messages: key(
     "advanced",
-    "The most messages that are queued for one client; then its policy decides.",
+    "The most messages that are queued for one client, beside those; then its policy decides.",
     integer(1, 10_000_000).prefault(100_000),
   ),
   max_queue_age: key(
