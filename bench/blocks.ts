@@ -1,5 +1,12 @@
 import { fanOut, flushing, growth, idle, pairs, stalling, start, storm } from "./block-kinds.ts";
-import { batches, compression, governor, subjects } from "./client-blocks.ts";
+import {
+  acknowledging,
+  atLeastOnce,
+  batches,
+  compression,
+  governor,
+  subjects,
+} from "./client-blocks.ts";
 import type { Contender } from "./contenders/contender.ts";
 import { bare, natsListener, socketIo, wsLoop } from "./contenders/controls.ts";
 import { spillway } from "./contenders/spillway.ts";
@@ -35,6 +42,8 @@ export function fullBlocks(reference: Contender | undefined): Block[] {
     stalling(OURS),
     governor([natsListener, ...OURS]),
     subjects(OURS),
+    atLeastOnce(OURS),
+    acknowledging(OURS),
     batches([spillway("node", "node"), ...NATIVE]),
     compression([...OURS, spillway("bun", "native")]),
     idle(pairs([...BARE, ...BARE_NATIVE], [...OURS, ...NATIVE])),
@@ -60,6 +69,7 @@ export function quickBlocks(reference: Contender | undefined): Block[] {
     ]),
     growth([100, MANY], [...c, ...OURS]),
     stalling(OURS),
+    atLeastOnce(OURS),
     // One of them, as it takes long.
     governor([spillway("node", "node")]),
     idle(pairs(BARE, OURS)),

@@ -12,6 +12,7 @@ export const GOVERNED_BYTES = 64 * 1024 * 1024;
 /** The names of blocks in which targets are looked for. */
 export const V1 = "Several messages in a frame";
 export const COMPRESSION = "Compression";
+export const AT_LEAST_ONCE = "At least once";
 export const GOVERNOR = "Two hundred stalled readers";
 
 /** Clients that each want something else. */
@@ -62,6 +63,53 @@ export function compression(contenders: readonly Contender[]): Block {
     name: COMPRESSION,
     about:
       "100,000 deliveries/s of 1 KiB. Ratios are against 100 compressed clients. What is compressed is not looked into, so it has no latency.",
+    cells: perContender(scenarios, contenders),
+    baseline: scenarios[0]!,
+  };
+}
+
+/** Room for what is under way when it is saturated, and for what a loaded machine makes late. */
+const ACKED = {
+  delivery_mode: "at-least-once",
+  ack_timeout: "30s",
+  max_inflight_messages: 100_000,
+  max_inflight_bytes: 64 * 1024 * 1024,
+};
+
+/** Acknowledged delivery beside that which is not. */
+export function atLeastOnce(contenders: readonly Contender[]): Block {
+  const load = [100, 128, undefined] as const;
+  const scenarios = [
+    flow(...load, { name: "at-most-once", v1: true }),
+    flow(...load, {
+      name: "at-least-once, all up to one",
+      v1: true,
+      acks: "last",
+      settings: ACKED,
+    }),
+    flow(...load, { name: "at-least-once, each for itself", acks: "each", settings: ACKED }),
+  ];
+  return {
+    name: AT_LEAST_ONCE,
+    about:
+      "100 clients, 128 B, saturated. Clients of spillway.v1.json acknowledge with each read all that came; plain ones each message for itself, as StreamKit's do. Ratios are against at-most-once.",
+    cells: perContender(scenarios, contenders),
+    baseline: scenarios[0]!,
+  };
+}
+
+/** Very many clients that each acknowledge. */
+export function acknowledging(contenders: readonly Contender[]): Block {
+  const each = { acks: "each", settings: ACKED, ...MEASURED } as const;
+  const scenarios = [
+    flow(1_000, 128, 100, { name: "1,000 clients, at-most-once", ...MEASURED }),
+    flow(1_000, 128, 1_000, { name: "1,000 clients, 1,000 acks/s", subjects: 1_000, ...each }),
+    flow(1_000, 128, 100, { name: "1,000 clients, 100,000 acks/s", ...each }),
+  ];
+  return {
+    name: "A thousand clients that acknowledge",
+    about:
+      "128 B to 1,000 clients, who acknowledge each message for itself: 1,000 messages/s, each for one of them, and 100 for all. Ratios are against 100,000 deliveries/s in at-most-once.",
     cells: perContender(scenarios, contenders),
     baseline: scenarios[0]!,
   };

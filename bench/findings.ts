@@ -102,6 +102,7 @@ function isPlain(scenario: Scenario): scenario is Flow {
   return (
     scenario.kind === "flow" &&
     scenario.stalled === undefined &&
+    scenario.v1 === undefined &&
     scenario.settings === undefined &&
     scenario.measureMs === undefined
   );

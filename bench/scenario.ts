@@ -19,6 +19,8 @@ export interface Flow {
   readonly v1?: boolean;
   /** Whether clients offer permessage-deflate. */
   readonly deflate?: boolean;
+  /** How clients acknowledge what they get; see `Endpoint.acks`. */
+  readonly acks?: "each" | "last";
   /** Of Spillway, beside what it needs. */
   readonly settings?: Readonly<Record<string, unknown>>;
   /** How long is measured, where it is not as long as in the others. */

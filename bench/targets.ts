@@ -1,5 +1,5 @@
 import { GROWTH, IDLE, STALLED } from "./block-kinds.ts";
-import { COMPRESSION, GOVERNED_BYTES, GOVERNOR, V1 } from "./client-blocks.ts";
+import { AT_LEAST_ONCE, COMPRESSION, GOVERNED_BYTES, GOVERNOR, V1 } from "./client-blocks.ts";
 import type { RuntimeName } from "./contenders/contender.ts";
 import { FIGURES } from "./figures.ts";
 import type { Findings } from "./findings.ts";
@@ -115,6 +115,11 @@ export const TARGETS: readonly Target[] = [
     asks: "200 stalled readers: memory beyond that without ÷ max_total_queue_bytes",
     ...atMost(1.2, ratio),
     find: (found, ours) => found.growth(GOVERNOR, ours, "rssBytes", GOVERNED_BYTES),
+  },
+  {
+    asks: "at-least-once ÷ at-most-once, saturated: deliveries/s",
+    ...atLeast(0.5, ratio),
+    find: (found, ours) => found.second(AT_LEAST_ONCE, ours, "deliveriesPerSecond"),
   },
   {
     asks: "compressed, 1,000 clients ÷ 100: CPU per delivery",

@@ -1,5 +1,7 @@
 import { connect, type Socket } from "node:net";
+import { Acknowledger } from "./acknowledger.ts";
 import { type Endpoint, wantedBy } from "./endpoint.ts";
+import { maskedFrame } from "./masked-frame.ts";
 import { EnvelopeReader, NatsReader, SocketIoReader, V1Reader } from "./message-readers.ts";
 import type { Findings, Sampling, StreamReader } from "./stream-reader.ts";
 
@@ -70,10 +72,13 @@ export class Dialer {
         this.#greet(socket, findings, number);
       }
       reader.read(chunk);
+      acknowledger?.after(reader.messages, chunk);
       return true;
     };
     const options = { host: "127.0.0.1", port, noDelay: true };
     const socket = connect({ ...options, onread: { buffer: this.#received, callback } });
+    const { acks, subjects = 1 } = this.#endpoint;
+    const acknowledger = acks && new Acknowledger(socket, acks, subjects);
     socket.on("error", ({ message }) => fault(message));
     socket.on("close", () => fault("the connection was closed"));
     socket.write(this.#request(number));
@@ -125,11 +130,4 @@ export class Dialer {
     // A pong frame need not answer a ping frame (RFC 6455 §5.5.3), and every server takes it for life.
     return dialect === "socket.io" ? maskedFrame(1, "3") : maskedFrame(10, "");
   }
-}
-
-/** A short frame as a client sends it; the mask is 0, which leaves the payload as it is. */
-function maskedFrame(opcode: number, payload: string): Uint8Array {
-  const { length } = payload;
-  const size = length < 126 ? [0x80 | length] : [0x80 | 126, length >> 8, length & 0xff];
-  return Buffer.from([0x80 | opcode, ...size, 0, 0, 0, 0, ...Buffer.from(payload)]);
 }

@@ -18,6 +18,11 @@ export interface Endpoint {
   readonly wildcard?: boolean;
   /** Whether clients offer permessage-deflate. */
   readonly deflate?: boolean;
+  /**
+   * How clients of Spillway acknowledge what they get: each message, or with each read all up to the
+   * last. Default: not at all.
+   */
+  readonly acks?: "each" | "last";
 }
 
 /** The subject of a number, always as long as the others. */

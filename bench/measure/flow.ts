@@ -46,8 +46,9 @@ export async function measureFlow(
 }
 
 /** What clients want and offer. */
-function interests({ subjects, wildcard, deflate }: Flow) {
+function interests({ subjects, wildcard, deflate, acks }: Flow) {
   return {
+    ...(acks !== undefined && { acks }),
     ...(subjects !== undefined && { subjects }),
     ...(wildcard !== undefined && { wildcard }),
     ...(deflate !== undefined && { deflate }),

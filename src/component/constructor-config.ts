@@ -24,7 +24,7 @@ export interface ConstructorConfig<Connection = unknown, MetricsRegistry = unkno
   /** Where NATS is, when no connection is given. Without either, messages come from memory. */
   readonly natsUrls?: readonly string[] | undefined;
   readonly security?: SecurityConfig | undefined;
-  /** `"at-least-once"` is refused as long as it is not built. */
+  /** How messages are delivered, as a file's `delivery_mode`; its other keys are as in a file. */
   readonly deliveryMode: Config["deliveryMode"];
   /** Without effect in at-most-once. */
   readonly ackTimeoutMs: number;

@@ -60,9 +60,17 @@ export function urlPath() {
 
 /** A subject that may have wildcards, as one subscribes to it. */
 export function subjectPattern() {
-  const limits = "a NATS subject";
+  return natsSubject("a NATS subject", true);
+}
+
+/** A subject to publish to. */
+export function literalSubject() {
+  return natsSubject("a NATS subject without wildcards", false);
+}
+
+function natsSubject(limits: string, wildcards: boolean) {
   const schema = z.string({ error: `must be ${limits}` }).superRefine((subject, context) => {
-    const fault = subjectFault(subject, true);
+    const fault = subjectFault(subject, wildcards);
     if (fault !== undefined) context.addIssue({ code: "custom", message: fault });
   });
   return stating(schema, "text", limits);

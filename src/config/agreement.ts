@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { exposes } from "../core/subject.ts";
+import { carries, exposes } from "../core/subject.ts";
 import { formatDuration } from "./duration.ts";
 import type { Key, keys } from "./keys.ts";
 import { shown } from "./problem.ts";
@@ -41,7 +41,8 @@ export function checkAgreement(keys: CheckedKeys, context: z.core.$RefinementCtx
   if (keys.subjects.length === 0 && keys.streams.length === 0) {
     fault("subjects", [], keys.subjects, "must be a list of one or more NATS subjects");
   }
-  for (const { name, subjects } of streamInputs(keys.streams)) {
+  const streams = streamInputs(keys.streams);
+  for (const { name, subjects } of streams) {
     const twice = keys.subjects.find((one) => subjects.some((other) => exposes(other, one)));
     if (twice === undefined) continue;
     const message = `must not carry ${shown(twice)} beside stream ${name}, which has ${subjects.join(", ")}: such a message would come twice`;
@@ -51,6 +52,13 @@ export function checkAgreement(keys: CheckedKeys, context: z.core.$RefinementCtx
     const key = keys.ring_messages === 0 ? "ring_messages" : "ring_bytes";
     const message = 'must not be 0 beside "streams": who has caught up goes on from there';
     fault(key, ["streams"], 0, message);
+  }
+  const { dead_letter_subject: deadLetters } = keys;
+  const carried = [...keys.subjects, ...streams.flatMap(({ subjects }) => subjects)];
+  if (carried.some((pattern) => deadLetters && carries(pattern, deadLetters))) {
+    const message =
+      'must not be one of "subjects" or of a stream\'s: what was given up would be carried again';
+    fault("dead_letter_subject", ["subjects", "streams"], deadLetters, message);
   }
   if (keys.nats_url.length === 0) {
     for (const key of ONLY_WITH_NATS) {

@@ -9,7 +9,7 @@ type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
 
 type FieldName<K extends string> = K extends "nats_url"
   ? "natsUrls"
-  : K extends `${string}_${"timeout" | "interval" | "age" | "linger"}`
+  : K extends `${string}_${"timeout" | "interval" | "age" | "linger" | "backoff" | "ttl"}`
     ? `${CamelCase<K>}Ms`
     : CamelCase<K>;
 
@@ -31,7 +31,7 @@ export const flatSchema = z
 export function fieldName(key: string): string {
   if (key === "nats_url") return "natsUrls";
   const camelCase = key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
-  return /_(?:timeout|interval|age|linger)$/.test(key) ? `${camelCase}Ms` : camelCase;
+  return /_(?:timeout|interval|age|linger|backoff|ttl)$/.test(key) ? `${camelCase}Ms` : camelCase;
 }
 
 /** Renames checked keys to the code's names. */

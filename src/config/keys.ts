@@ -9,11 +9,9 @@ import {
   urlPath,
   webOrigin,
 } from "./address.ts";
+import { deliveryKeys } from "./delivery-keys.ts";
 import { key } from "./key-facts.ts";
-import { anyText, boolean, choice, duration, integer, list } from "./value.ts";
-
-// A timer can't be set to less than 1ms, and not to more than 24.8 days: a longer one rings at once.
-const timeout = () => duration("1ms", "24h");
+import { anyText, boolean, choice, duration, integer, list, timeout } from "./value.ts";
 
 const filePath = () => anyText("the path of a file");
 
@@ -51,19 +49,7 @@ export const keys = {
     natsUrls().prefault([]),
     "login",
   ),
-  delivery_mode: key(
-    "advanced",
-    "Whether a message is sent once, or again until a client acknowledges it.",
-    choice(["at-most-once", "at-least-once"], {
-      "at-least-once":
-        'must be "at-most-once": acknowledged delivery is not built yet, and to run without it would lose messages silently',
-    }).prefault("at-most-once"),
-  ),
-  ack_timeout: key(
-    "advanced",
-    "How long a client may take to acknowledge a message; without effect in at-most-once.",
-    timeout().prefault("5s"),
-  ),
+  ...deliveryKeys,
   write_timeout: key(
     "advanced",
     "A client to which nothing more could be written for so long is disconnected.",

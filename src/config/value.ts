@@ -58,6 +58,11 @@ export function duration(min: string, max: string) {
   return stating(schema, "duration", limits);
 }
 
+/** A duration that a timer can be set to: to more than 24.8 days, and it rings at once. */
+export function timeout() {
+  return duration("1ms", "24h");
+}
+
 export function text(pattern: RegExp, limits: string) {
   const error = `must be ${limits}`;
   return stating(z.string({ error }).regex(pattern, { error, abort: true }), "text", limits);

@@ -38,6 +38,8 @@ export class AudienceBook {
   /** The audience of this taste, made when it is the first client's. */
   of(taste: Taste): Audience {
     const topic = topicOf(taste);
+    // What is pending may be too much for the last of its members, and the audience goes with it.
+    if (taste.acked) this.#audiences.get(topic)?.flush();
     let audience = this.#audiences.get(topic);
     if (audience === undefined) {
       audience = new Audience(topic, taste, this.#fanoutOf(taste.dialect), this.#meter);

@@ -9,15 +9,17 @@ import type { Fanout } from "./socket.ts";
 export interface Taste {
   readonly dialect: Dialect;
   readonly compresses: boolean;
+  /** Whether they acknowledge what they get, each for itself. */
+  readonly acked: boolean;
   /** The subject patterns that they want; `undefined` means everything the endpoint exposes. */
   readonly subjects: readonly string[] | undefined;
 }
 
 /** What an audience is called, and its topic: equal for equal tastes, and for no others. */
-export function topicOf({ dialect, compresses, subjects }: Taste): string {
+export function topicOf({ dialect, compresses, acked, subjects }: Taste): string {
   // No subject holds a space.
   const wanted = subjects === undefined ? "" : ` ${[...new Set(subjects)].sort().join(" ")}`;
-  return `${dialect.name}${compresses ? "+deflate" : ""}${wanted}`;
+  return `${dialect.name}${compresses ? "+deflate" : ""}${acked ? "+ack" : ""}${wanted}`;
 }
 
 /**
@@ -84,7 +86,13 @@ export class Audience {
     const members = this.live.size;
     if (members === 0) return;
     this.lastSent = envelopes.at(-1);
-    const refused = this.#write(this.taste.dialect.pack(envelopes));
+    const frames = this.taste.dialect.pack(envelopes);
+    if (this.taste.acked) {
+      // What became of it must be known for each of them; the same frames are still built once.
+      for (const client of this.live) client.deliver(envelopes, frames, bytes);
+      return;
+    }
+    const refused = this.#write(frames);
     this.#meter.offered += envelopes.length * members;
     this.#meter.sent += envelopes.length * (members - refused);
     this.#meter.bytesSent += bytes * (members - refused);

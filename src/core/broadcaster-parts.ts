@@ -2,13 +2,15 @@ import type { Fanouts } from "./audience-book.ts";
 import type { ClientLimits } from "./client-watcher.ts";
 import type { Clock } from "./clock.ts";
 import type { ConversationLimits } from "./conversation.ts";
+import type { DeliveryOptions } from "./delivery.ts";
 import type { DemandOptions } from "./demand.ts";
 import type { EnvelopeEncoder } from "./envelope.ts";
 import type { Log } from "./log.ts";
 import type { Meter } from "./meter.ts";
 import type { ReplayingOptions } from "./replaying.ts";
 import type { RingBounds } from "./ring.ts";
-import type { MessageSource, StreamInput } from "./source.ts";
+import type { SessionOptions } from "./sessions.ts";
+import type { MessageSource, Publisher, StreamInput } from "./source.ts";
 import type { SubscribingOptions } from "./subscribing.ts";
 
 export interface BroadcasterOptions
@@ -17,6 +19,8 @@ export interface BroadcasterOptions
     SubscribingOptions,
     ReplayingOptions,
     DemandOptions,
+    DeliveryOptions,
+    SessionOptions,
     RingBounds {
   /** The streams that messages come from; what they carry is exposed, and not demanded. */
   readonly streams: readonly StreamInput[];
@@ -26,6 +30,8 @@ export interface BroadcasterOptions
   readonly flushIntervalMs: number;
   /** More than this may not wait for all clients together. */
   readonly maxTotalQueueBytes: number;
+  /** Where messages are published that were given up; `undefined`: nowhere. */
+  readonly deadLetterSubject?: string | undefined;
 }
 
 /** What a {@linkcode Broadcaster} stands on. */
@@ -37,6 +43,10 @@ export interface BroadcasterParts {
   readonly meter: Meter;
   /** Where messages come from; whoever starts it makes this broadcaster its listener. */
   readonly source: Pick<MessageSource, "subscribe" | "unsubscribe" | "history">;
+  /** Takes messages that were given up. */
+  readonly deadLetters?: Publisher | undefined;
+  /** From 0 to 1, for back-offs; by default at random. */
+  readonly random?: (() => number) | undefined;
   /** What clients are told as the version. */
   readonly version: string;
 }

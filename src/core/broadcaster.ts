@@ -12,8 +12,10 @@ import { FlushTimer } from "./flush-timer.ts";
 import { Governor } from "./governor.ts";
 import { IncidentLog } from "./incident-log.ts";
 import type { DisconnectReason, Meter } from "./meter.ts";
+import { Reception } from "./reception.ts";
 import { Ring } from "./ring.ts";
-import { CLOSE, type ClientSocket, type CloseCause } from "./socket.ts";
+import { Roster } from "./roster.ts";
+import type { ClientSocket } from "./socket.ts";
 import type { SourceListener, SourceMessage, SourceStatus, StreamTip } from "./source.ts";
 import { StreamDesk } from "./stream-desk.ts";
 import { firstHidden } from "./subject.ts";
@@ -21,7 +23,6 @@ import { Subscribing } from "./subscribing.ts";
 import type { SubscriptionRequest } from "./subscription.ts";
 import { Sweeper } from "./sweeper.ts";
 import { UpstreamWatch } from "./upstream-watch.ts";
-import { welcome } from "./welcome.ts";
 
 /**
  * An audience with more bytes than this pending is flushed at once: one write of so many bytes
@@ -35,8 +36,9 @@ const FLUSH_BYTES = 128 * 1024;
 export class Broadcaster implements ClientWatcher, SourceListener {
   /** What streams keep, and where clients may begin there. */
   readonly streams: StreamDesk;
+  /** Who is let in, and what is kept for who may come back. */
+  readonly reception: Reception;
   readonly #options: BroadcasterOptions;
-  readonly #parts: BroadcasterParts;
   readonly #clock: Clock;
   readonly #encoder: EnvelopeEncoder;
   readonly #meter: Meter;
@@ -50,24 +52,18 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   readonly #incidents: IncidentLog;
   readonly #timer: FlushTimer;
 
-  readonly #clients = new Set<Client>();
-  readonly #queued = new Set<Client>();
-  readonly #closing = new Set<Client>();
+  readonly #roster = new Roster();
   /** Audiences with messages for the next flush. */
   #pending: Audience[] = [];
-  /** Clients that keep up, and have something in a queue of their own. */
-  readonly #hungry = new Set<Client>();
 
   /** No id of another run is one of this run's: a cursor says where it comes from. */
   readonly #origin = crypto.randomUUID().replaceAll("-", "").slice(0, 12);
   #sequence = 0;
-  #whenEmpty: (() => void)[] = [];
   #open = false;
 
   constructor(options: BroadcasterOptions, parts: BroadcasterParts) {
     const { clock, meter } = parts;
     this.#options = options;
-    this.#parts = parts;
     this.#clock = clock;
     this.#encoder = parts.encoder;
     this.#meter = meter;
@@ -89,10 +85,14 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       connected: () => this.#upstream.isConnected,
       last: () => this.#last,
     });
-    this.#sweeper = new Sweeper(options, clock, meter, {
-      open: this.#clients,
-      closing: this.#closing,
+    this.reception = new Reception(options, {
+      ...parts,
+      audiences: this.#audiences,
+      subscribing: this.#subscribing,
+      upstreamState: () => this.#upstream.state,
+      last: () => this.#last,
     });
+    this.#sweeper = new Sweeper(options, clock, meter, this.#roster);
   }
 
   /** From now on, clients may come in. */
@@ -108,8 +108,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   /** Why no client may come in now, or `undefined` when one may. */
   get refusal(): "closed" | "full" | "overloaded" | undefined {
     if (!this.#open) return "closed";
-    // A connection that is not closed yet still costs what it costs.
-    if (this.#clients.size + this.#closing.size >= this.#options.maxClients) return "full";
+    if (this.#roster.size >= this.#options.maxClients) return "full";
     return this.#governor.overloaded ? "overloaded" : undefined;
   }
 
@@ -133,29 +132,31 @@ export class Broadcaster implements ClientWatcher, SourceListener {
    * that only those that were under way at the same time come here.
    *
    * @param request what it wants from the beginning on; its subjects are exposed.
+   * @param session the name of an earlier connection, or of one to come, to whose messages it comes back.
    */
-  accept(socket: ClientSocket, dialect: Dialect, request?: SubscriptionRequest): Conversation {
+  accept(
+    socket: ClientSocket,
+    dialect: Dialect,
+    request?: SubscriptionRequest,
+    session?: string,
+  ): Conversation {
     const { refusal } = this;
     const { compresses } = socket;
+    const acked = this.reception.acknowledges(dialect);
     // Until it has subscribed it belongs to those that want nothing.
-    const audience = this.#audiences.of({ dialect, compresses, subjects: [] });
+    const audience = this.#audiences.of({ dialect, compresses, acked, subjects: [] });
     const client = new Client(socket, dialect, audience, {
       limits: this.#options,
       meter: this.#meter,
       clock: this.#clock,
       watcher: this,
     });
-    this.#clients.add(client);
-    this.#meter.clientsTotal++;
-    this.#meter.clientsActive++;
+    this.#roster.open.add(client);
+    this.#meter.countConnect();
     this.#sweeper.start();
     const conversation = new Conversation(client, this.#options, this.#meter, this.#subscribing);
-    if (refusal !== undefined) {
-      client.end(refusal === "closed" ? "going_away" : "overloaded");
-      return conversation;
-    }
-    client.tell(welcome(this.#options, this.#parts.version, this.#clock, this.#upstream.state));
-    if (request !== undefined) this.#subscribing.subscribe(client, request);
+    if (refusal === undefined) this.reception.admit(client, request, session);
+    else client.end(refusal === "closed" ? "going_away" : "overloaded");
     return conversation;
   }
 
@@ -178,14 +179,16 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       return envelope;
     };
     if (this.#ring.keeps) this.#ring.push(encode());
-    if (this.#clients.size === 0) return;
+    const parked = this.reception.sessions?.parked.size ?? 0;
+    if (this.#roster.open.size === 0 && parked === 0) return;
     this.#audiences.match(message.subject, (audience) => {
       if (audience.lastSerial === sequence) return;
       audience.lastSerial = sequence;
       if (audience.add(encode())) this.#pending.push(audience);
       if (audience.pendingBytes >= FLUSH_BYTES) this.#flushAudience(audience);
     });
-    this.#governor.relieve(this.#queued);
+    if (parked > 0) this.reception.sessions?.grew(encode().byteLength);
+    this.#relieve();
     if (this.#pending.length > 0) this.#timer.schedule();
   }
 
@@ -216,13 +219,11 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     const pending = this.#pending;
     this.#pending = [];
     for (const audience of pending) this.#flushAudience(audience);
-    const hungry = [...this.#hungry];
-    this.#hungry.clear();
-    for (const client of hungry) {
+    for (const client of this.#roster.takeHungry()) {
       client.feed();
       this.#sweeper.watch(client);
     }
-    this.#governor.relieve(this.#queued);
+    this.#relieve();
     this.#meter.broadcastSeconds.add((this.#timer.ends() - startMs) / 1000);
   }
 
@@ -232,26 +233,31 @@ export class Broadcaster implements ClientWatcher, SourceListener {
    */
   async drain(timeoutMs: number): Promise<void> {
     this.refuse();
+    this.reception.sessions?.stop();
     this.flush();
     this.#sweeper.drainUntil(this.#clock.nowMs() + timeoutMs);
-    if (this.#clients.size + this.#closing.size > 0) {
-      await new Promise<void>((resolve) => this.#whenEmpty.push(resolve));
-    }
+    await this.#roster.empty();
     this.#sweeper.stop();
+    this.reception.stop();
     this.#demand.stop();
     this.#timer.stop();
   }
 
   /** @internal */
   queues(client: Client, queued: boolean): void {
-    if (queued) this.#queued.add(client);
-    else this.#queued.delete(client);
+    this.#roster.queues(client, queued);
   }
 
   /** @internal */
   hungers(client: Client): void {
-    this.#hungry.add(client);
+    this.#roster.hungers(client);
     this.#timer.schedule();
+  }
+
+  /** @internal */
+  parks(client: Client): void {
+    // Nobody can come back to a gateway that goes.
+    if (this.#open) this.reception.sessions?.parks(client);
   }
 
   /** @internal */
@@ -261,28 +267,25 @@ export class Broadcaster implements ClientWatcher, SourceListener {
 
   /** @internal */
   ended(client: Client, reason: DisconnectReason): void {
-    this.#clients.delete(client);
-    this.#hungry.delete(client);
-    if (client.state === "closing") this.#closing.add(client);
-    this.#meter.clientsActive--;
+    this.#roster.ended(client);
     this.#meter.countDisconnect(reason);
-    if (reason in CLOSE && reason !== "going_away") {
-      this.#incidents.cut(reason as CloseCause, client.socket.remoteAddress);
-    }
+    this.#incidents.ended(reason, client.socket.remoteAddress);
+    this.reception.sessions?.forget(client);
     this.#subscribing.forget(client);
     this.#audiences.forget(client.audience);
   }
 
   /** @internal */
   gone(client: Client): void {
-    this.#closing.delete(client);
-    if (this.#clients.size + this.#closing.size > 0) return;
-    this.#sweeper.stop();
-    for (const resolve of this.#whenEmpty.splice(0)) resolve();
+    if (this.#roster.gone(client)) this.#sweeper.stop();
   }
 
   get #last(): Position {
     return { origin: this.#origin, sequence: this.#sequence };
+  }
+
+  #relieve(): void {
+    this.#governor.relieve(this.#roster.queued, this.reception.sessions?.parked.keys());
   }
 
   #flushAudience(audience: Audience): void {

@@ -1,11 +1,13 @@
 import { POLICIES, type Policy } from "./policy.ts";
+import type { DeliveryMode } from "./server-frame.ts";
 import { readStart, STARTS } from "./start-point.ts";
 import { subjectFault } from "./subject.ts";
 import type { StartPoint } from "./subscription.ts";
 
 /** What a client may tell the server; everything else in the frame is ignored. */
 export type ClientFrame =
-  | { readonly type: "ack" | "nack"; readonly id: string }
+  | { readonly type: "ack" | "nack"; readonly ids: readonly string[] }
+  | { readonly type: "ack"; readonly upto: string }
   | { readonly type: "slow" | "ok" }
   | V1Frame;
 
@@ -19,6 +21,7 @@ export type V1Frame =
       readonly maxRate?: number | undefined;
       readonly after?: string | undefined;
       readonly start?: StartPoint | undefined;
+      readonly mode?: DeliveryMode | undefined;
     }
   | { readonly type: "unsubscribe"; readonly sub: string }
   | { readonly type: "ping"; readonly id?: string | undefined };
@@ -57,21 +60,27 @@ export function readClientFrame(
     return fault("a frame is one JSON object");
   }
   const fields = value as Record<string, unknown>;
-  const { type, id } = fields;
+  const { type } = fields;
   switch (type) {
     case "ack":
     case "nack":
-      if (typeof id === "string") return { type, id };
-      if (dialect === "v1" && type === "ack" && typeof fields.upto === "string") {
-        return { type, id: fields.upto };
-      }
-      return fault(`"${type}" needs the "id" of a message`);
+      return readAck(type, fields);
     case "slow":
     case "ok":
       return { type };
     default:
       return dialect === "v1" ? readV1Frame(fields) : fault('"type" is not one of this dialect');
   }
+}
+
+function readAck(
+  type: "ack" | "nack",
+  { id, ids, upto }: Record<string, unknown>,
+): ClientFrame | FrameFault {
+  if (typeof id === "string") return { type, ids: [id] };
+  if (Array.isArray(ids) && ids.every((one) => typeof one === "string")) return { type, ids };
+  if (type === "ack" && typeof upto === "string") return { type, upto };
+  return fault(`"${type}" needs the "id" of a message`);
 }
 
 function readV1Frame(fields: Record<string, unknown>): ClientFrame | FrameFault {
@@ -115,14 +124,14 @@ function readSubscribe(id: string, fields: Record<string, unknown>): ClientFrame
   if (maxRate !== undefined && !isRate(maxRate)) {
     return fault(`"max_rate" is more than 0 and at most ${MAX_RATE} messages per second`, id);
   }
-  if (mode !== undefined && mode !== "at-most-once") {
-    return fault('"mode" can only be "at-most-once" here', id, "unsupported");
+  if (mode !== undefined && mode !== "at-most-once" && mode !== "at-least-once") {
+    return fault('"mode" is "at-most-once" or "at-least-once"', id, "unsupported");
   }
   const begin = readFrom(from);
   if (begin === undefined) {
     return fault(`"from" is ${STARTS}, or {"after":"<id>"}`, id, "unsupported");
   }
-  return { type: "subscribe", id, subjects, policy, maxRate, ...begin };
+  return { type: "subscribe", id, subjects, policy, maxRate, mode, ...begin };
 }
 
 /** Where a subscription begins: `undefined` when that is not served. */

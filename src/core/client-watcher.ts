@@ -31,6 +31,11 @@ export interface ClientWatcher {
   queues(client: Client, queued: boolean): void;
   /** Something waits for a client that keeps up: it is to be fed with the next flush. */
   hungers(client: Client): void;
+  /**
+   * The client's connection is about to be over, and it may come back: what is its own goes to whom
+   * `Client.handOver` gives it, or with the connection.
+   */
+  parks(client: Client): void;
   /** The client is no longer in the audience. */
   left(audience: Audience): void;
   /** The connection is over, by the server's will or the peer's: called once, first. */

@@ -1,5 +1,5 @@
 import { cursorOf, type Position } from "./envelope.ts";
-import type { DropReason, ErrorKind } from "./meter.ts";
+import type { DropReason, ErrorKind, LossReason } from "./meter.ts";
 import type { ServerFrame } from "./server-frame.ts";
 import { CLOSE, type CloseCause } from "./socket.ts";
 
@@ -11,6 +11,12 @@ export const ENDED_AS: Partial<Record<CloseCause, { error: ErrorKind; drop?: Dro
   write_timeout: { error: "write_timeout", drop: "write_timeout" },
   no_pong: { error: "no_pong" },
   overloaded: { error: "overloaded", drop: "overloaded" },
+};
+
+/** Causes after which nobody may come back to what was kept: there is no room for it. */
+export const ENDS_SESSION: Partial<Record<CloseCause, LossReason>> = {
+  slow_consumer: "slow_consumer",
+  overloaded: "overloaded",
 };
 
 /** So soon a client may come back where that helps. */

@@ -35,9 +35,14 @@ export class Conversation {
   receive(data: string | Uint8Array): void {
     const { client } = this;
     if (client.isOver) return;
-    client.heard();
+    const nowMs = client.heard();
     if (isLongerThan(data, this.#limits.maxFrameBytes)) {
       client.end("frame_too_big");
+      return;
+    }
+    // Most frames by far are this one, and reading JSON is dearer than all the rest that an ack costs.
+    if (typeof data === "string" && client.delivery?.ackPlainly(data, nowMs)) {
+      this.#meter.clientFrames.ack++;
       return;
     }
     const frame = readClientFrame(data, client.dialect.name === "v1" ? "v1" : "plain");
@@ -46,10 +51,10 @@ export class Conversation {
       return;
     }
     this.#meter.clientFrames[frame.type]++;
-    this.#answer(frame);
+    this.#answer(frame, nowMs);
   }
 
-  #answer(frame: ClientFrame): void {
+  #answer(frame: ClientFrame, nowMs: number): void {
     switch (frame.type) {
       case "subscribe":
         this.#refuse(this.#subscribing.subscribe(this.client, frame), frame.id);
@@ -60,9 +65,24 @@ export class Conversation {
       case "ping":
         this.client.tell({ type: "pong", ...(frame.id !== undefined && { id: frame.id }) });
         break;
-      // In at-most-once what a client says of messages changes nothing.
-      default:
+      case "ack":
+      case "nack":
+        this.#acknowledge(frame, nowMs);
+        break;
+      case "slow":
+        this.client.slowDown();
+        break;
+      case "ok":
+        this.client.speedUp();
     }
+  }
+
+  /** In at-most-once what a client says of messages changes nothing. */
+  #acknowledge(frame: Extract<ClientFrame, { type: "ack" | "nack" }>, nowMs: number): void {
+    const { delivery } = this.client;
+    if (delivery === undefined) return;
+    if ("upto" in frame) delivery.ackUpTo(frame.upto, nowMs);
+    else for (const id of frame.ids) delivery[frame.type](id, nowMs);
   }
 
   #refuse(refusal: Refusal | undefined, id: string | undefined): void {

@@ -109,13 +109,15 @@ export class Envelope extends TextFrame implements Position {
   }
 
   /** The same message with one more field, which says something of its delivery to one client. */
-  with(field: "superseded", value: number): Envelope {
+  with(field: "superseded" | "redelivery", value: number): Envelope {
     const added = encoder.encode(`,"${field}":${value}`);
     const bytes = new Uint8Array(this.bytes.length + added.length);
     bytes.set(this.bytes.subarray(0, this.payloadAt));
     bytes.set(added, this.payloadAt);
     bytes.set(this.bytes.subarray(this.payloadAt), this.payloadAt + added.length);
-    return new Envelope(this, this.subject, bytes, this.payloadAt + added.length);
+    const payloadAt = this.payloadAt + added.length;
+    const { subject, superseded, firstSequence } = this;
+    return new Envelope(this, subject, bytes, payloadAt, superseded, firstSequence);
   }
 }
 

@@ -1,5 +1,5 @@
 import { cursorOf, type Envelope, type Position } from "./envelope.ts";
-import type { GapFrame } from "./server-frame.ts";
+import type { GapFrame, GapReason } from "./server-frame.ts";
 
 interface Range {
   first: number;
@@ -8,18 +8,22 @@ interface Range {
 }
 
 /**
- * Messages that one client's policy leaves out, counted one by one. What a message had superseded is
+ * Messages that one client will not get, counted one by one. What a message had superseded is
  * lost with it, as no later one says so.
  */
 export class Gap {
   /** By origin: sequences of different ones say nothing to each other. */
   readonly #ranges = new Map<string, Range>();
   readonly #serial: number;
+  readonly #reason: GapReason;
 
-  constructor({ origin, sequence, serial, firstSequence, superseded }: Envelope) {
+  /** @param reason by default, its policy leaves it out. */
+  constructor(envelope: Envelope, reason: GapReason = "slow") {
+    const { origin, sequence, serial, firstSequence, superseded } = envelope;
     this.#ranges.set(origin, { first: firstSequence, last: sequence, count: 1 + superseded });
     // How much earlier the first one came, its sequence tells.
     this.#serial = Math.max(0, serial - (sequence - firstSequence));
+    this.#reason = reason;
   }
 
   /** Takes in another one that stands behind this one. */
@@ -48,7 +52,7 @@ export class Gap {
       from: cursorOf({ origin, sequence: first }),
       to: cursorOf({ origin, sequence: last }),
       count,
-      reason: "slow",
+      reason: this.#reason,
     }));
   }
 }

@@ -23,11 +23,15 @@ export class Governor {
     return this.#pressed;
   }
 
-  /** Disconnects those with the longest queues, where the bound is passed. */
-  relieve(queued: ReadonlySet<Client>): void {
+  /**
+   * Disconnects those with the longest queues, where the bound is passed.
+   *
+   * @param parked those without a connection, whose sessions end as well.
+   */
+  relieve(queued: ReadonlySet<Client>, parked: Iterable<Client> = []): void {
     if (this.#meter.queuedBytes <= this.#maxBytes) return;
     this.#pressed = true;
-    const worst = [...queued].sort((one, other) => other.queuedBytes - one.queuedBytes);
+    const worst = [...queued, ...parked].sort((one, other) => other.queuedBytes - one.queuedBytes);
     for (const client of worst) {
       if (this.#meter.queuedBytes <= RELIEVED * this.#maxBytes) return;
       client.end("overloaded");

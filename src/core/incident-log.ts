@@ -1,5 +1,6 @@
 import type { Clock } from "./clock.ts";
 import type { Log } from "./log.ts";
+import type { DisconnectReason } from "./meter.ts";
 import { CLOSE, type CloseCause } from "./socket.ts";
 
 /** For each cause, one line in so long: many bad clients must not fill the log. */
@@ -16,7 +17,12 @@ export class IncidentLog {
     this.#clock = clock;
   }
 
-  cut(cause: CloseCause, client: string): void {
+  /** A connection is over; that somebody went, or that we stop, is no incident. */
+  ended(reason: DisconnectReason, client: string): void {
+    if (reason in CLOSE && reason !== "going_away") this.#cut(reason as CloseCause, client);
+  }
+
+  #cut(cause: CloseCause, client: string): void {
     const nowMs = this.#clock.nowMs();
     const last = this.#last.get(cause);
     if (last !== undefined && nowMs - last.atMs < QUIET_MS) {

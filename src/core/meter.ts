@@ -7,6 +7,7 @@ import type { CloseCause } from "./socket.ts";
  *
  * - `"slow_consumer"`, `"write_timeout"`, `"overloaded"`: queued for a client that was cut for it.
  * - `"drop_oldest"`, `"drop_newest"`, `"expired"`: left out by its policy, and declared in a gap.
+ * - `"session_lost"`: kept for a session whose client did not come back in time, or that was one too many.
  * - `"abandoned"`: queued when the connection ended.
  */
 export type DropReason =
@@ -16,7 +17,36 @@ export type DropReason =
   | "drop_oldest"
   | "drop_newest"
   | "expired"
+  | "session_lost"
   | "abandoned";
+
+/**
+ * Why a message that was sent and not acknowledged will not be sent again (in at-least-once).
+ *
+ * - `"max_deliver"`: it was sent as often as is configured; declared in a gap.
+ * - `"disconnected"`: the connection of a client without a session ended.
+ * - `"slow_consumer"`, `"overloaded"`: the client was cut for what waited for it, and its session ended.
+ * - `"session_expired"`, `"session_evicted"`: the client did not come back in time, or too many did not.
+ * - `"stopped"`: the gateway stopped.
+ */
+export type LossReason =
+  | "max_deliver"
+  | "disconnected"
+  | "slow_consumer"
+  | "overloaded"
+  | "session_expired"
+  | "session_evicted"
+  | "stopped";
+
+/**
+ * What became of an acknowledgement, or of the lack of one.
+ *
+ * - `"acked"`, `"nacked"`: it was of a message that is waited for.
+ * - `"repeated"`: of one that is not any more, or of one that the client was not sent among others.
+ * - `"unknown"`: of one that was never sent to any client, or not yet to this one.
+ * - `"timed_out"`: none came in time.
+ */
+export type AckResult = "acked" | "nacked" | "repeated" | "unknown" | "timed_out";
 
 /** How a connection ended: the server's cause, or the peer's doing. */
 export type DisconnectReason = CloseCause | "client" | "vanished";
@@ -45,11 +75,12 @@ export class Distribution {
     this.counts = new Array(bounds.length + 1).fill(0);
   }
 
-  add(value: number): void {
+  /** @param times how often the value was seen. */
+  add(value: number, times = 1): void {
     let index = 0;
     while (index < this.bounds.length && value > this.bounds[index]!) index++;
-    this.counts[index]!++;
-    this.sum += value;
+    this.counts[index]! += times;
+    this.sum += value * times;
   }
 }
 
@@ -80,6 +111,7 @@ export class Meter {
     drop_oldest: 0,
     drop_newest: 0,
     expired: 0,
+    session_lost: 0,
     abandoned: 0,
   };
   /** Superseded by a later value of their subject before they were sent. */
@@ -88,6 +120,39 @@ export class Meter {
   gaps = 0;
   /** Clients that came back to where they were, in full or with a gap. */
   resumed = 0;
+
+  /**
+   * Messages whose acknowledgement was or is waited for: each counts once, however often it is sent.
+   * `tracked = acks.acked + inFlight + the sum of lost`, at every moment.
+   */
+  tracked = 0;
+  /** Those that are waited for now (not a counter). */
+  inFlight = 0;
+  readonly lost: Record<LossReason, number> = {
+    max_deliver: 0,
+    disconnected: 0,
+    slow_consumer: 0,
+    overloaded: 0,
+    session_expired: 0,
+    session_evicted: 0,
+    stopped: 0,
+  };
+  readonly acks: Record<AckResult, number> = {
+    acked: 0,
+    nacked: 0,
+    repeated: 0,
+    unknown: 0,
+    timed_out: 0,
+  };
+  /** Messages that were sent again, each time they were. They are not in `sent`. */
+  redelivered = 0;
+  /** Published to the dead-letter subject. */
+  deadLetters = 0;
+  /** Sessions that were begun, and taken up again by a client that came back. */
+  sessionsTotal = 0;
+  sessionsResumed = 0;
+  /** Of those that are kept now, how many have no connection (not a counter). */
+  sessionsParked = 0;
 
   clientsTotal = 0;
   /** Connected now (not a counter). */
@@ -128,6 +193,10 @@ export class Meter {
   readonly broadcastSeconds = new Distribution([
     0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5,
   ]);
+  /** Seconds from when a message was sent last until it was acknowledged. */
+  readonly ackSeconds = new Distribution([
+    0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30,
+  ]);
   /** Bytes of data in each message. */
   readonly messageBytes = new Distribution([
     64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576,
@@ -141,7 +210,13 @@ export class Meter {
     this.lastMessageMs = wallMs;
   }
 
+  countConnect(): void {
+    this.clientsTotal++;
+    this.clientsActive++;
+  }
+
   countDisconnect(reason: DisconnectReason): void {
+    this.clientsActive--;
     this.disconnections.set(reason, (this.disconnections.get(reason) ?? 0) + 1);
   }
 
@@ -153,6 +228,10 @@ export class Meter {
 
   droppedTotal(): number {
     return Object.values(this.dropped).reduce((sum, count) => sum + count, 0);
+  }
+
+  lostTotal(): number {
+    return Object.values(this.lost).reduce((sum, count) => sum + count, 0);
   }
 
   /** What became of every delivery: `offered` is the sum of the others. */

@@ -7,20 +7,18 @@ import type { TextFrame } from "./text-frame.ts";
 export interface Packed {
   readonly frames: readonly TextFrame[];
   /** The messages in them, and their bytes. */
-  readonly messages: number;
+  readonly messages: readonly Envelope[];
   readonly bytes: number;
   readonly gaps: number;
-  readonly last: Envelope | undefined;
 }
 
 /** Puts messages and notices into frames, in their order; notices only for those who are told of them. */
 export function packItems(items: readonly QueueItem[], dialect: Dialect): Packed {
   const frames: TextFrame[] = [];
   let run: Envelope[] = [];
-  let messages = 0;
+  const messages: Envelope[] = [];
   let bytes = 0;
   let gaps = 0;
-  let last: Envelope | undefined;
   const packRun = (): void => {
     if (run.length > 0) frames.push(...dialect.pack(run));
     run = [];
@@ -28,9 +26,8 @@ export function packItems(items: readonly QueueItem[], dialect: Dialect): Packed
   for (const item of items) {
     if (item instanceof Envelope) {
       run.push(item);
-      messages++;
+      messages.push(item);
       bytes += item.byteLength;
-      last = item;
     } else if (dialect.tells) {
       packRun();
       frames.push(dialect.notice(item));
@@ -38,5 +35,5 @@ export function packItems(items: readonly QueueItem[], dialect: Dialect): Packed
     }
   }
   packRun();
-  return { frames, messages, bytes, gaps, last };
+  return { frames, messages, bytes, gaps };
 }

@@ -132,8 +132,8 @@ export class PrivateQueue {
     for (const entry of this.#entries) entry.sinceMs = Math.min(nowMs, entry.sinceMs + pausedMs);
   }
 
-  /** Takes the oldest out: at least one message, and no more than fit into so many bytes. */
-  take(maxBytes: number): QueueItem[] {
+  /** Takes the oldest out: at least one message, and no more than fit into so many bytes, nor than so many. */
+  take(maxBytes: number, maxMessages = Number.POSITIVE_INFINITY): QueueItem[] {
     const taken: QueueItem[] = this.#front.flatMap((item) =>
       item instanceof Gap ? item.frames : item,
     );
@@ -150,6 +150,7 @@ export class PrivateQueue {
         taken.push(content);
       } else {
         if (messages > 0 && bytes + content.byteLength > maxBytes) break;
+        if (messages === maxMessages) break;
         messages++;
         bytes += content.byteLength;
         this.#forget(content, entry);

@@ -9,7 +9,11 @@ export type GapReason =
   /** The cursor is of another run of the gateway, whose messages are not known here. */
   | "stream_reset"
   /** The gateway itself was cut off from NATS, or had not subscribed to them. */
-  | "upstream";
+  | "upstream"
+  /** They were sent as often as is configured, and not acknowledged. */
+  | "max_deliver"
+  /** The client came back with a session that is no more: what it had not acknowledged is gone with it. */
+  | "session_expired";
 
 /** Messages that a client will not get. Nothing is ever lost without one. */
 export interface GapFrame {
@@ -25,7 +29,7 @@ export interface GapFrame {
 
 export interface WelcomeFrame {
   readonly type: "welcome";
-  /** What this connection is called; opaque. */
+  /** What this connection is called; opaque. In at-least-once a client comes back with it. */
   readonly session: string;
   readonly version: string;
   /** Unix milliseconds. */
@@ -37,7 +41,25 @@ export interface WelcomeFrame {
     readonly max_frame_bytes: number;
     readonly max_subscriptions: number;
   };
+  readonly delivery_mode: DeliveryMode;
+  /** Only in at-least-once. */
+  readonly delivery?: {
+    /** What is not acknowledged within so long is sent again. */
+    readonly ack_timeout_ms: number;
+    /** So long after its connection the session is kept. */
+    readonly session_ttl_ms: number;
+    /** Whether the session is an earlier connection's: its subscriptions are in effect. */
+    readonly resumed: boolean;
+  };
 }
+
+/**
+ * What is promised.
+ *
+ * - `"at-most-once"`: a message is sent once, in order.
+ * - `"at-least-once"`: it is sent again until the client acknowledges it, so many times at most.
+ */
+export type DeliveryMode = "at-most-once" | "at-least-once";
 
 export type UpstreamState = "connected" | "disconnected";
 

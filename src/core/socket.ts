@@ -17,6 +17,7 @@ export const CLOSE = {
   going_away: { code: 1001, reason: "going away" },
   frame_too_big: { code: 1009, reason: "frame too big" },
   malformed: { code: 4400, reason: "too many malformed frames" },
+  taken_over: { code: 4409, reason: "session taken over" },
   overloaded: { code: 4503, reason: "overloaded" },
   slow_consumer: { code: 4510, reason: "slow consumer" },
   write_timeout: { code: 4511, reason: "write timeout" },
@@ -38,7 +39,10 @@ export interface ClientSocket {
   readonly remoteAddress: string;
   /** Whether permessage-deflate (RFC 7692) was agreed on. */
   readonly compresses: boolean;
-  /** Writes text frames, all in as few system calls as the runtime can. */
+  /**
+   * Writes text frames, all in as few system calls as the runtime can. The list is never changed
+   * afterwards; to write it to several sockets in turn costs to make it ready only once.
+   */
   write(frames: readonly TextFrame[]): SendResult;
   /** Bytes that were accepted and have not reached the kernel. */
   bufferedBytes(): number;

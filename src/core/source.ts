@@ -142,7 +142,7 @@ export interface MessageSource {
   stop(timeoutMs: number): Promise<void>;
 }
 
-/** A source that a client of the gateway may feed: the in-memory one. */
+/** A source that may be fed: by clients of the gateway, where it is in memory, or with what was given up. */
 export interface Publisher {
   publish(message: SourceMessage): void;
 }

@@ -7,10 +7,11 @@ import type { Policy } from "./policy.ts";
 import type { Replaying } from "./replaying.ts";
 import { type Resumption, resumeAfter } from "./resume.ts";
 import type { Ring } from "./ring.ts";
-import type { GapFrame, RefusalCode } from "./server-frame.ts";
+import type { DeliveryMode, GapFrame, RefusalCode } from "./server-frame.ts";
 import type { StreamBook } from "./stream-book.ts";
 import { firstHidden } from "./subject.ts";
-import { type StartPoint, Subscription, type SubscriptionRequest } from "./subscription.ts";
+import type { StartPoint, SubscriptionRequest } from "./subscription.ts";
+import { Subscription, wantsTheSame } from "./subscription.ts";
 
 export interface SubscribingOptions {
   /** What the endpoint exposes. */
@@ -22,6 +23,7 @@ export interface SubscribingOptions {
   readonly allowedPolicies: readonly Policy[];
   /** How many subscriptions a client may have. */
   readonly maxSubscriptions: number;
+  readonly deliveryMode: DeliveryMode;
 }
 
 /** Why a client's request was refused. */
@@ -102,6 +104,42 @@ export class Subscribing {
     return undefined;
   }
 
+  /**
+   * Moves all that one connection has to another one. What it has asked for and is not in effect, whoever
+   * comes back must ask for again: it is not told that it has it.
+   */
+  move(from: Client, to: Client): void {
+    const requests = this.#requestsOf(from);
+    this.#requests.delete(from);
+    const estate = from.handOver();
+    const held = requests.filter(({ id }) => estate.subscriptions.some((one) => one.id === id));
+    this.#requests.set(to, held);
+    // Its audience is one of those who acknowledge.
+    to.delivery = estate.delivery;
+    to.inherit(estate, this.#audienceFor(to, estate.subscriptions));
+    for (const request of requests) {
+      if (!held.includes(request)) this.#parts.demand.release(request.subjects);
+    }
+  }
+
+  /** Tells a client that came back which of its subscriptions are in effect. */
+  confirm(client: Client): void {
+    for (const request of this.#requestsOf(client)) {
+      const from = this.#parts.replaying.nowOf(request) ?? this.#parts.last();
+      this.#tellSubscribed(client, request, cursorOf(from), []);
+    }
+  }
+
+  /** A plain client came back, and may want something else than before. */
+  renew(client: Client, request: SubscriptionRequest): void {
+    const before = this.#requestsOf(client).find(({ id }) => id === request.id);
+    // What it had is known better here than by a cursor.
+    const asked = { ...request, after: undefined };
+    if (before !== undefined && wantsTheSame(before, asked)) return;
+    if (before !== undefined) this.unsubscribe(client, before.id);
+    this.subscribe(client, asked);
+  }
+
   /** A client is gone, and wants nothing more. */
   forget(client: Client): void {
     for (const { subjects } of this.#requestsOf(client)) {
@@ -114,7 +152,11 @@ export class Subscribing {
     request: SubscriptionRequest,
     requests: readonly SubscriptionRequest[],
   ): Refusal | undefined {
-    const { id, subjects } = request;
+    const { id, subjects, mode } = request;
+    const { deliveryMode } = this.#options;
+    if (mode !== undefined && mode !== deliveryMode) {
+      return { code: "unsupported", message: `this endpoint delivers "${deliveryMode}"` };
+    }
     if (requests.some((request) => request.id === id)) {
       return { code: "duplicate_subscription", message: `there is a subscription "${id}" already` };
     }
@@ -249,6 +291,7 @@ export class Subscribing {
     return this.#parts.audiences.of({
       dialect: client.dialect,
       compresses: client.socket.compresses,
+      acked: client.delivery !== undefined,
       subjects: all ? undefined : subjects,
     });
   }

@@ -1,5 +1,6 @@
 import type { Envelope } from "./envelope.ts";
 import type { Policy } from "./policy.ts";
+import type { DeliveryMode } from "./server-frame.ts";
 import { subjectMatches } from "./subject.ts";
 
 /** What a client asks for. */
@@ -12,6 +13,8 @@ export interface SubscriptionRequest {
   readonly policy?: Policy | undefined;
   /** Messages per second and subject, the latest of those that come faster; `undefined`: all. */
   readonly maxRate?: number | undefined;
+  /** What the client counts on, where it says so. */
+  readonly mode?: DeliveryMode | undefined;
   /** The cursor behind which to begin; `undefined`: as `start` says. */
   readonly after?: string | undefined;
   /** Where to begin in streams; `undefined`: with what comes next. */
@@ -32,6 +35,15 @@ export type StartPoint =
   | "last_per_subject"
   | { readonly sequence: number }
   | { readonly timeMs: number };
+
+/** Whether two requests bring the same messages in the same way, wherever they begin. */
+export function wantsTheSame(one: SubscriptionRequest, other: SubscriptionRequest): boolean {
+  return (
+    one.policy === other.policy &&
+    one.maxRate === other.maxRate &&
+    one.subjects?.join() === other.subjects?.join()
+  );
+}
 
 /** One of the subscriptions of a client that is in effect. */
 export class Subscription {

@@ -89,6 +89,14 @@ export class Subscriptions implements Iterable<Subscription> {
     if (this.#pacers?.size === 0) this.#pacers = undefined;
   }
 
+  /** Takes out what a subscription holds back; from now on it holds nothing back. */
+  release(subscription: Subscription): readonly Envelope[] {
+    const held = this.#pacers?.get(subscription)?.take() ?? [];
+    this.#pacers?.delete(subscription);
+    if (this.#pacers?.size === 0) this.#pacers = undefined;
+    return held;
+  }
+
   /** What of messages that a subscription has missed is due at once, at its rate. */
   paced(missed: readonly Envelope[], subscription: Subscription): readonly Envelope[] {
     return this.#pacers?.get(subscription)?.passLatest(missed) ?? missed;

@@ -89,7 +89,7 @@ export class Sweeper {
 
   /** Looks after a client for whom something waits: the first one is not left to the next whole sweep. */
   watch(client: Client): void {
-    if (!client.waits) return;
+    if (!client.isPressing) return;
     const isFirst = this.#waiting.size === 0;
     this.#waiting.add(client);
     if (!isFirst || this.#cancelTick === undefined) return;
@@ -113,7 +113,7 @@ export class Sweeper {
     const sentBefore = this.#meter.sent;
     for (const client of this.#waiting) {
       client.checkLag(nowMs);
-      if (!client.waits) this.#waiting.delete(client);
+      if (!client.isPressing) this.#waiting.delete(client);
     }
     this.#fed = this.#meter.sent !== sentBefore;
     if (nowMs - this.#lastSweepMs >= this.#intervalMs) {
@@ -142,6 +142,7 @@ export class Sweeper {
   #drain(nowMs: number, untilMs: number): void {
     for (const client of this.#groups.open) {
       client.subscriptions.open();
+      client.speedUp();
       if (nowMs >= untilMs || client.hasAll) client.end("going_away");
     }
     for (const client of this.#groups.closing) {

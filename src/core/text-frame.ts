@@ -7,17 +7,16 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 export class TextFrame {
   /** UTF-8; never changed once it is here. */
   readonly bytes: Uint8Array;
+  /** Of the bytes; a field, as in at-least-once it is asked for once per client and message. */
+  readonly byteLength: number;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
+    this.byteLength = bytes.length;
   }
 
   /** Made anew each time: a frame may wait in queues for long, and its memory is counted as its bytes. */
   get text(): string {
     return decoder.decode(this.bytes);
-  }
-
-  get byteLength(): number {
-    return this.bytes.length;
   }
 }

@@ -52,7 +52,8 @@ export class GatewayEngine implements Engine {
     config: Config;
     runtime: Runtime;
     placement: Placement;
-    source: MessageSource;
+    source: MessageSource & Publisher;
+    /** Where clients may post messages to. */
     publisher: Publisher | undefined;
     deps: EngineDeps;
     /** What is shown as the component that this engine drives. */
@@ -80,6 +81,7 @@ export class GatewayEngine implements Engine {
         fanouts: { websocket: runtime.sockets, events: eventStreams },
         meter: this.meter,
         source: parts.source,
+        deadLetters: parts.source,
         version: VERSION,
       },
     );
@@ -130,6 +132,7 @@ export class GatewayEngine implements Engine {
         uptimeSeconds,
         upstream: () => this.#broadcaster.upstream,
         kept: () => this.#broadcaster.kept,
+        sessionBytes: () => this.#broadcaster.reception.sessions?.bytes ?? 0,
       };
       this.#hideMetrics = this.#registries.map((registry) => showMetrics(registry, metered));
       this.#source.start({

@@ -65,12 +65,16 @@ export function createApp(options: AppOptions, parts: AppParts): Hono {
     for (const target of PUBLISH) app.all(target, (c) => notAllowed(c, "POST"));
   }
   const { path, subjects } = options;
+  const acknowledges = options.deliveryMode === "at-least-once";
   for (const target of PUBLISH) {
     app.post(target, (c) =>
       problem(c, 404, "Publishing is off: messages come from NATS, or publish is false"),
     );
   }
-  app.route("/", consoleRoutes({ path, subjects, publish: parts.publisher !== undefined }));
+  app.route(
+    "/",
+    consoleRoutes({ path, subjects, publish: parts.publisher !== undefined, acknowledges }),
+  );
   for (const path of readable) app.all(path, (c) => notAllowed(c, "GET, HEAD"));
   for (const stream of [path, eventsPath(path)]) app.all(stream, (c) => notAllowed(c, "GET"));
   return app;

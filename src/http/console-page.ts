@@ -9,6 +9,8 @@ export interface ConsoleOptions {
   readonly subjects: readonly string[];
   /** Whether `POST publish/<subject>` takes messages. */
   readonly publish: boolean;
+  /** Whether clients must acknowledge what they get. */
+  readonly acknowledges: boolean;
 }
 
 /**
@@ -18,7 +20,7 @@ export interface ConsoleOptions {
  * @param nonce what the response's Content-Security-Policy lets run; new for each response.
  */
 export function consolePage(options: ConsoleOptions & { readonly nonce: string }): string {
-  const { path, subjects, publish } = options;
+  const { path, subjects, publish, acknowledges } = options;
   const nonce = escapeHtml(options.nonce);
   const hello = escapeHtml(example(subjects, "hello"));
   const demo = JSON.stringify(STATIONS.map((station) => example(subjects, station)));
@@ -31,7 +33,7 @@ export function consolePage(options: ConsoleOptions & { readonly nonce: string }
 <link rel="icon" href="data:image/svg+xml,${encodeURIComponent(wave("#0e7c86"))}">
 <style nonce="${nonce}">${consoleStyle}</style>
 </head>
-<body data-path="${escapeHtml(path)}" data-demo="${escapeHtml(demo)}">
+<body data-path="${escapeHtml(path)}" data-acknowledges="${acknowledges}" data-demo="${escapeHtml(demo)}">
 <header>
   <h1>${wave("currentColor")} Spillway</h1>
   <p id="state" role="status" data-state="connecting">connecting</p>

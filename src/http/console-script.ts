@@ -9,9 +9,11 @@ const MAX_ROWS = 200;
 const DRAW_MS = 100;
 const MAX_BACKOFF_MS = 15000;
 const STEADY_MS = 5000;
+const HEAD = '{"type":"data","id":"';
 
 const byId = (id) => document.getElementById(id);
 const { path } = document.body.dataset;
+const acknowledges = document.body.dataset.acknowledges === "true";
 // With or without a slash at its end, whatever the prefix.
 const base = location.origin + location.pathname.replace(/\/+$/, "");
 const list = byId("list");
@@ -51,7 +53,9 @@ function connect() {
     showState("open", "open");
   };
   mine.onmessage = ({ data }) => {
-    if (mine === socket) receive(data);
+    if (mine !== socket) return;
+    receive(data);
+    if (acknowledges && data.startsWith(HEAD)) mine.send(ackOf(data));
   };
   mine.onclose = ({ code, reason }) => {
     if (mine !== socket) return;
@@ -64,6 +68,11 @@ function connect() {
     const hint = openedAt === 0 && subjects.value ? "; is the filter within what is exposed?" : "";
     showState("closed", how + ", again in " + (wait / 1000).toFixed(1) + " s" + hint);
   };
+}
+
+// The id stands first, and has nothing in it that JSON would escape: no message is parsed for it.
+function ackOf(data) {
+  return '{"type":"ack","id":"' + data.slice(HEAD.length, data.indexOf('"', HEAD.length)) + '"}';
 }
 
 function reconnect() {
@@ -87,7 +96,7 @@ let drawnAt = 0;
 let paused = false;
 
 function receive(data) {
-  if (!data.startsWith('{"type":"data"')) return;
+  if (!data.startsWith(HEAD)) return;
   received += 1;
   waiting += 1;
   pending.push(data);
@@ -189,8 +198,9 @@ function showCode() {
     "const socket = new WebSocket(url);",
     "socket.onmessage = ({ data }) => {",
     "  console.log(JSON.parse(data));",
+    acknowledges && '  socket.send(JSON.stringify({ type: "ack", id: JSON.parse(data).id }));',
     "};",
-  ].join("\n");
+  ].filter(Boolean).join("\n");
 }
 
 byId("filter").onsubmit = (event) => {

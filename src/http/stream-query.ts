@@ -6,7 +6,10 @@ import { readStartText } from "../core/start-point.ts";
 import { subjectFault, withoutCovered } from "../core/subject.ts";
 
 /** Parameters of the wire protocol that this version does not serve, and so refuses. */
-const NOT_BUILT = ["session", "durable"] as const;
+const NOT_BUILT = ["durable"] as const;
+
+/** The name of a session is a secret: whoever knows it gets its messages. */
+const SESSION = /^[A-Za-z0-9_-]{16,128}$/;
 
 const RATE = `"max_rate" must be more than 0 and at most ${MAX_RATE} messages per second`;
 
@@ -68,7 +71,17 @@ export const streamParameters = z.object({
     }),
 });
 
-const BUILT: readonly string[] = Object.keys(streamParameters.shape);
+/** In at-least-once, and on WebSockets only, where messages can be acknowledged. */
+export const sessionParameter = z
+  .string('"session" may stand once')
+  .regex(SESSION, '"session" must be 16 to 128 of A-Z a-z 0-9 _ -')
+  .optional()
+  .meta({
+    description:
+      "In at-least-once: the name under which what is not acknowledged is kept when the connection ends, and to which a client comes back. Its own choice, 16 to 128 of A-Z a-z 0-9 _ -, and nobody else may know it; in spillway.v1.json that of an earlier welcome.",
+  });
+
+const BUILT: readonly string[] = [...Object.keys(streamParameters.shape), "session"];
 const KNOWN: readonly string[] = [...BUILT, ...NOT_BUILT];
 
 /**
@@ -79,6 +92,7 @@ const KNOWN: readonly string[] = [...BUILT, ...NOT_BUILT];
 export const streamQuery = z
   .looseObject({
     ...streamParameters.shape,
+    session: sessionParameter,
     ...Object.fromEntries(
       NOT_BUILT.map((name) => [
         name,

@@ -6,6 +6,7 @@ import { MAX_ID_LENGTH } from "../core/client-frame.ts";
 import type { Conversation } from "../core/conversation.ts";
 import { type Dialect, PLAIN, SSE, V1 } from "../core/dialect.ts";
 import type { Meter } from "../core/meter.ts";
+import type { DeliveryMode } from "../core/server-frame.ts";
 import type { ClientSocket } from "../core/socket.ts";
 import type { SubscriptionRequest } from "../core/subscription.ts";
 import type { EventStreams } from "./event-stream.ts";
@@ -17,6 +18,7 @@ import { streamParameters, streamQuery } from "./stream-query.ts";
 
 export interface StreamOptions extends OriginOptions {
   readonly path: string;
+  readonly deliveryMode: DeliveryMode;
 }
 
 export interface StreamParts {
@@ -68,13 +70,25 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
           `In ${protocol}, "${asked}" is said in "subscribe", not in the query`,
         );
       }
+      const { session } = query;
+      if (session !== undefined && options.deliveryMode !== "at-least-once") {
+        return problem(c, 400, '"session" is of at-least-once; this endpoint is at-most-once');
+      }
       // A client that can subscribe gets nothing until it does.
       const request = protocol === undefined ? requestOf(query) : undefined;
       const dialect = protocol === undefined ? PLAIN : V1;
-      return await sockets.upgrade(c, new Connection(broadcaster, dialect, request), protocol);
+      return await sockets.upgrade(
+        c,
+        new Connection(broadcaster, dialect, request, session),
+        protocol,
+      );
     })
     .get(eventsPath(options.path), counted, onlyGet, welcome, query, (c) => {
-      const { after, ...asked } = requestOf(c.req.valid("query"));
+      const query = c.req.valid("query");
+      if (query.session !== undefined) {
+        return problem(c, 400, '"session" is of WebSockets: events can\'t be acknowledged');
+      }
+      const { after, ...asked } = requestOf(query);
       // A browser that reconnects sends what it saw last, which the query can't know.
       const lastSeen = c.req.header("last-event-id") || after;
       if (lastSeen !== undefined && lastSeen.length > MAX_ID_LENGTH) {
@@ -112,6 +126,7 @@ class Connection implements ConnectionEvents {
   readonly #broadcaster: Broadcaster;
   readonly #dialect: Dialect;
   #request: SubscriptionRequest | undefined;
+  readonly #session: string | undefined;
   #conversation: Conversation | undefined;
   /** Bun tells of a close inside of `accept`, when that closes at once. */
   #early: Parameters<ConnectionEvents["closed"]> | undefined;
@@ -120,14 +135,21 @@ class Connection implements ConnectionEvents {
     broadcaster: Broadcaster,
     dialect: Dialect,
     request: SubscriptionRequest | undefined,
+    session?: string,
   ) {
+    this.#session = session;
     this.#broadcaster = broadcaster;
     this.#dialect = dialect;
     this.#request = request;
   }
 
   open(socket: ClientSocket): void {
-    this.#conversation = this.#broadcaster.accept(socket, this.#dialect, this.#request);
+    this.#conversation = this.#broadcaster.accept(
+      socket,
+      this.#dialect,
+      this.#request,
+      this.#session,
+    );
     this.#request = undefined;
     if (this.#early !== undefined) this.#conversation.client.closed(...this.#early);
   }

@@ -19,6 +19,8 @@ export interface Metered {
   upstream(): { readonly subscriptions: number; readonly pending: number };
   /** What is kept for clients that come back. */
   kept(): { readonly messages: number; readonly bytes: number };
+  /** What is kept for sessions without a connection, in bytes. */
+  sessionBytes(): number;
   /** Seconds since it started. */
   uptimeSeconds(): number;
 }
@@ -185,6 +187,56 @@ function registerFamilies(registry: Registry, components: ReadonlySet<Metered>):
     "Clients that came back with a cursor.",
     (c) => c.meter.resumed,
   );
+  family(
+    "counter",
+    "messages_tracked_total",
+    "Messages that clients must acknowledge, each once. Equals acked + in flight + lost.",
+    (c) => c.meter.tracked,
+  );
+  family(
+    "gauge",
+    "messages_in_flight",
+    "Messages that clients have not acknowledged.",
+    (c) => c.meter.inFlight,
+  );
+  family(
+    "counter",
+    "messages_redelivered_total",
+    "Messages that were sent again, each time.",
+    (c) => c.meter.redelivered,
+  );
+  family(
+    "counter",
+    "dead_letters_total",
+    "Messages that were published to dead_letter_subject.",
+    (c) => c.meter.deadLetters,
+  );
+  family("counter", "sessions_total", "Sessions that were begun.", (c) => c.meter.sessionsTotal);
+  family(
+    "counter",
+    "sessions_resumed_total",
+    "Clients that came back to their session.",
+    (c) => c.meter.sessionsResumed,
+  );
+  family(
+    "gauge",
+    "sessions_parked",
+    "Sessions that are kept without a connection.",
+    (c) => c.meter.sessionsParked,
+  );
+  family("gauge", "session_bytes", "Bytes that are kept for them.", (c) => c.sessionBytes());
+  labelled(
+    "acks_total",
+    "Acknowledgements, by what became of them, and those that did not come in time.",
+    "result",
+    (c) => Object.entries(c.meter.acks),
+  );
+  labelled(
+    "messages_lost_total",
+    "Messages that were sent and not acknowledged, and will not be sent again, by reason.",
+    "reason",
+    (c) => Object.entries(c.meter.lost),
+  );
   labelled(
     "messages_dropped_total",
     "Deliveries that a client will not get, by reason.",
@@ -217,6 +269,11 @@ function registerFamilies(registry: Registry, components: ReadonlySet<Metered>):
     "broadcast_duration_seconds",
     "Time that one flush to all clients took.",
     (meter) => meter.broadcastSeconds,
+  );
+  histogram(
+    "ack_latency_seconds",
+    "Time from when a message was last sent until it was acknowledged.",
+    (meter) => meter.ackSeconds,
   );
   histogram("message_size_bytes", "Size of the messages received.", (meter) => meter.messageBytes);
 }

@@ -6,6 +6,7 @@ import type { TextFrame } from "../core/text-frame.ts";
 import { type ConnectionEvents, HonoListeners, type SocketRuntime } from "../http/sockets.ts";
 import { cannotListen, cannotUpgrade } from "./faults.ts";
 import { framedLength } from "./frame.ts";
+import { LastTexts } from "./last-texts.ts";
 import type { Runtime, SocketLimits } from "./runtime.ts";
 
 /**
@@ -51,6 +52,7 @@ const BACKPRESSURE_LIMIT = 256 * 1024 * 1024;
 export function createBunRuntime(limits: SocketLimits): Runtime {
   // One server may carry several gateways, and topics are the server's.
   const prefix = `spillway:${crypto.randomUUID()}:`;
+  const shared: Shared = { prefix, texts: new LastTexts() };
   // A host may serve one gateway on several: with and without TLS, say.
   const servers = new Set<Server<SocketData>>();
 
@@ -70,7 +72,7 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
 
   const sockets: SocketRuntime = {
     async upgrade(c, events, protocol) {
-      return await upgradeWebSocket(c, new BunListeners(events, prefix, protocol ?? ""));
+      return await upgradeWebSocket(c, new BunListeners(events, shared, protocol ?? ""));
     },
     addressOf: (c) => serverOf(c)?.requestIP?.(c.req.raw)?.address ?? "unknown",
     write(topic, frames) {
@@ -175,11 +177,11 @@ function contextOf(ws: BunWebSocket): WSContext<BunWebSocket> {
 class BunListeners extends HonoListeners<BunWebSocket> {
   /** The one that is chosen; none when empty. */
   readonly protocol: string;
-  readonly #prefix: string;
+  readonly #shared: Shared;
 
-  constructor(events: ConnectionEvents, prefix: string, protocol: string) {
+  constructor(events: ConnectionEvents, shared: Shared, protocol: string) {
     super(events);
-    this.#prefix = prefix;
+    this.#shared = shared;
     this.protocol = protocol;
   }
 
@@ -193,8 +195,15 @@ class BunListeners extends HonoListeners<BunWebSocket> {
 
   protected adopt(raw: BunWebSocket): ClientSocket {
     const Socket = raw.data.hearsPongs === true ? PingedBunSocket : BunSocket;
-    return new Socket(raw, this.#prefix);
+    return new Socket(raw, this.#shared);
   }
+}
+
+/** What the sockets of one runtime have in common. */
+interface Shared {
+  /** What its topics begin with. */
+  readonly prefix: string;
+  readonly texts: LastTexts;
 }
 
 class BunSocket implements ClientSocket {
@@ -202,11 +211,11 @@ class BunSocket implements ClientSocket {
   /** Whether it does is between Bun and its peer: frames are handed over uncompressed. */
   readonly compresses = false;
   protected readonly ws: BunWebSocket;
-  readonly #prefix: string;
+  readonly #shared: Shared;
 
-  constructor(ws: BunWebSocket, prefix: string) {
+  constructor(ws: BunWebSocket, shared: Shared) {
     this.ws = ws;
-    this.#prefix = prefix;
+    this.#shared = shared;
     this.remoteAddress = ws.remoteAddress;
   }
 
@@ -214,7 +223,7 @@ class BunSocket implements ClientSocket {
     const { ws } = this;
     if (ws.readyState !== WebSocket.OPEN) return "refused";
     ws.cork(() => {
-      for (const { text } of frames) ws.sendText(text);
+      for (const text of this.#shared.texts.of(frames)) ws.sendText(text);
     });
     return ws.getBufferedAmount() === 0 ? "sent" : "buffered";
   }
@@ -224,11 +233,11 @@ class BunSocket implements ClientSocket {
   }
 
   join(topic: string): void {
-    this.ws.subscribe(this.#prefix + topic);
+    this.ws.subscribe(this.#shared.prefix + topic);
   }
 
   leave(topic: string): void {
-    if (this.ws.readyState === WebSocket.OPEN) this.ws.unsubscribe(this.#prefix + topic);
+    if (this.ws.readyState === WebSocket.OPEN) this.ws.unsubscribe(this.#shared.prefix + topic);
   }
 
   close(code: number, reason: string): void {

@@ -4,6 +4,7 @@ import type { ClientSocket, SendResult } from "../core/socket.ts";
 import type { TextFrame } from "../core/text-frame.ts";
 import { type ConnectionEvents, HonoListeners, type SocketRuntime } from "../http/sockets.ts";
 import { cannotListen } from "./faults.ts";
+import { LastTexts } from "./last-texts.ts";
 import type { Runtime, SocketLimits } from "./runtime.ts";
 import { Topics } from "./topics.ts";
 
@@ -38,6 +39,7 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
   const { Deno } = globalThis as unknown as { Deno: DenoNamespace };
   const idleTimeout = Math.max(2, Math.ceil(limits.readTimeoutMs / 1000));
   const topics = new Topics<WebSocket>();
+  const lastTexts = new LastTexts();
   let client: unknown;
 
   const sockets: SocketRuntime = {
@@ -57,11 +59,11 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
         };
         return response;
       });
-      return await upgradeWebSocket(c, new DenoListeners(events, addressOf(c), topics));
+      return await upgradeWebSocket(c, new DenoListeners(events, addressOf(c), topics, lastTexts));
     },
     addressOf,
     write(topic, frames) {
-      const texts = textsOf(frames);
+      const texts = lastTexts.of(frames);
       let refused = 0;
       for (const socket of topics.members(topic)) {
         if (sendEach(socket, texts) === "refused") refused++;
@@ -110,15 +112,22 @@ function addressOf(c: Context): string {
 class DenoListeners extends HonoListeners<WebSocket> {
   readonly #address: string;
   readonly #topics: Topics<WebSocket>;
+  readonly #texts: LastTexts;
 
-  constructor(events: ConnectionEvents, address: string, topics: Topics<WebSocket>) {
+  constructor(
+    events: ConnectionEvents,
+    address: string,
+    topics: Topics<WebSocket>,
+    texts: LastTexts,
+  ) {
     super(events);
     this.#address = address;
     this.#topics = topics;
+    this.#texts = texts;
   }
 
   protected adopt(raw: WebSocket): ClientSocket {
-    return new DenoSocket(raw, this.#address, this.#topics);
+    return new DenoSocket(raw, this.#address, this.#topics, this.#texts);
   }
 }
 
@@ -128,15 +137,22 @@ class DenoSocket implements ClientSocket {
   readonly compresses = false;
   readonly #socket: WebSocket;
   readonly #topics: Topics<WebSocket>;
+  readonly #texts: LastTexts;
 
-  constructor(socket: WebSocket, remoteAddress: string, topics: Topics<WebSocket>) {
+  constructor(
+    socket: WebSocket,
+    remoteAddress: string,
+    topics: Topics<WebSocket>,
+    texts: LastTexts,
+  ) {
     this.#socket = socket;
     this.remoteAddress = remoteAddress;
     this.#topics = topics;
+    this.#texts = texts;
   }
 
   write(frames: readonly TextFrame[]): SendResult {
-    return sendEach(this.#socket, textsOf(frames));
+    return sendEach(this.#socket, this.#texts.of(frames));
   }
 
   bufferedBytes(): number {
@@ -157,10 +173,6 @@ class DenoSocket implements ClientSocket {
   }
 
   terminate(): void {}
-}
-
-function textsOf(frames: readonly TextFrame[]): string[] {
-  return frames.map(({ text }) => text);
 }
 
 function sendEach(socket: WebSocket, texts: readonly string[]): SendResult {

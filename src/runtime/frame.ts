@@ -27,15 +27,25 @@ export class FrameBuilder {
   readonly #thresholdBytes: number;
   /** Several audiences may get the same frame: it is compressed once. */
   readonly #compressed = new WeakMap<TextFrame, Uint8Array>();
+  /** What was built last: in at-least-once, each client of an audience is given the same frames. */
+  #frames: readonly TextFrame[] | undefined;
+  #isCompressed = false;
+  #built: Buffer | undefined;
 
   /** @param thresholdBytes shorter frames are not compressed. */
   constructor(thresholdBytes: number) {
     this.#thresholdBytes = thresholdBytes;
   }
 
-  /** Text frames behind one another, in one buffer. */
+  /** Text frames behind one another, in one buffer; the same one for the same list, which must not change. */
   build(frames: readonly TextFrame[], compress: boolean): Buffer {
-    return compress ? this.#buildCompressed(frames) : buildPlain(frames);
+    if (this.#built !== undefined && frames === this.#frames && compress === this.#isCompressed) {
+      return this.#built;
+    }
+    this.#built = compress ? this.#buildCompressed(frames) : buildPlain(frames);
+    this.#frames = frames;
+    this.#isCompressed = compress;
+    return this.#built;
   }
 
   #buildCompressed(frames: readonly TextFrame[]): Buffer {

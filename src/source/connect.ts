@@ -1,5 +1,6 @@
 import type { Authenticator, ConnectionOptions, NatsConnection } from "nats";
 import { SpillwayError } from "../core/errors.ts";
+import type { SourceMessage } from "../core/source.ts";
 import { type NatsServers, readServers } from "./servers.ts";
 import { guardTransport } from "./tcp-guard.ts";
 
@@ -150,6 +151,19 @@ function connectionOptions(
     // Credentials may be mended at the server while we try.
     ignoreAuthErrorAbort: true,
   };
+}
+
+/** Publishes a message on a connection, which keeps it for a while where NATS is away. */
+export async function publishOn(
+  connection: NatsConnection,
+  { subject, data, headers }: SourceMessage,
+): Promise<void> {
+  const client = await import("nats.ws");
+  const named = client.headers();
+  for (const [name, values] of headers ?? []) {
+    for (const value of values) named.append(name, value);
+  }
+  connection.publish(subject, data, { headers: named });
 }
 
 /** Which of the secrets that prove who we are can't: none, unless a file has something else in it. */

@@ -1,7 +1,7 @@
 import { reasonOf } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
-import type { SourceListener, SourceStatus } from "../core/source.ts";
-import { type NatsConnection, natsReason, type Status } from "./connect.ts";
+import type { SourceListener, SourceMessage, SourceStatus } from "../core/source.ts";
+import { type NatsConnection, natsReason, publishOn, type Status } from "./connect.ts";
 import { GuardedListener } from "./guarded-listener.ts";
 import type { Streams } from "./jetstream/streams.ts";
 import type { Patterns } from "./patterns.ts";
@@ -46,6 +46,7 @@ export class NatsLife {
   readonly #retries = new Backoff();
   #retrying = false;
   #subscriptions: Subscriptions | undefined;
+  #connection: NatsConnection | undefined;
 
   /** Returns before anything is called. */
   constructor(options: LifeOptions) {
@@ -69,6 +70,19 @@ export class NatsLife {
 
   unsubscribe(pattern: string): void {
     this.#subscriptions?.unsubscribe(pattern);
+  }
+
+  /** Publishes a message, or says in the log that it could not. */
+  publish(message: SourceMessage): void {
+    const { log } = this.#options;
+    const publishing =
+      this.#connection === undefined
+        ? Promise.reject(new Error("there is no connection to NATS"))
+        : publishOn(this.#connection, message);
+    publishing.catch((thrown: unknown) => {
+      const { subject } = message;
+      log.warn("Cannot publish to {subject}: {reason}", { subject, reason: reasonOf(thrown) });
+    });
   }
 
   /** Ends this life, letting what is under way arrive within the time. */
@@ -118,6 +132,7 @@ export class NatsLife {
     });
     this.#subscriptions = subscriptions;
     this.#options.streams?.open(connection, this.#listener);
+    this.#connection = connection;
     // The type hides that nats.js' iterator can be ended from outside; it doesn't end by itself.
     const events = connection.status() as AsyncIterable<Status> & { stop(): void };
     void this.#watch(events, subscriptions, connection);
@@ -133,6 +148,7 @@ export class NatsLife {
     subscriptions.close();
     this.#subscriptions = undefined;
     this.#options.streams?.close();
+    this.#connection = undefined;
     if (origin.owned) await unlessAborted(connection.close(), this.#hurrying.signal);
     if (closed === undefined) return;
     const why = closed.error instanceof Error ? natsReason(closed.error) : "no reason given";

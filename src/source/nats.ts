@@ -2,7 +2,9 @@ import { SpillwayError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type {
   MessageSource,
+  Publisher,
   SourceListener,
+  SourceMessage,
   SourceStatus,
   StreamHistory,
   StreamInput,
@@ -26,7 +28,7 @@ export interface NatsSourceOptions {
  * Core NATS: at most once, as long as we are connected, and no history; and streams of JetStream beside
  * it. What is subscribed to stays so when it is stopped and started again.
  */
-export class NatsSource implements MessageSource {
+export class NatsSource implements MessageSource, Publisher {
   readonly name = "NATS";
   readonly #options: NatsSourceOptions;
   readonly #patterns = new Patterns();
@@ -80,6 +82,13 @@ export class NatsSource implements MessageSource {
 
   unsubscribe(pattern: string): void {
     if (this.#patterns.delete(pattern)) this.#life?.unsubscribe(pattern);
+  }
+
+  /** Publishes to NATS; what can't be is forgotten, and the log says so. */
+  publish(message: SourceMessage): void {
+    if (this.#life !== undefined) this.#life.publish(message);
+    else
+      this.#options.log.warn("Cannot publish to {subject}: stopped", { subject: message.subject });
   }
 
   async stop(timeoutMs: number): Promise<void> {

@@ -23,7 +23,13 @@ export function hostConsole(prefix: string, options: Partial<ConsoleOptions> = {
   const sockets = new Set<ServerWebSocket<undefined>>();
   const handshakes: string[] = [];
   const posts: { path: string; body: string }[] = [];
-  const routes = consoleRoutes({ path: "/ws", subjects: [">"], publish: true, ...options });
+  const routes = consoleRoutes({
+    path: "/ws",
+    subjects: [">"],
+    publish: true,
+    acknowledges: false,
+    ...options,
+  });
   const app = new Hono({ strict: false }).route(prefix, routes);
   app.post("*", async (c) => {
     const body = await c.req.text();

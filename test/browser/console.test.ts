@@ -1,5 +1,6 @@
 /** The console of the real command, in a real browser. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { untilMetric } from "../contract/suite/metrics.ts";
 import { describeInBrowser } from "../support/browser.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { TARGETS } from "../support/runtimes.ts";
@@ -155,6 +156,18 @@ await describeInBrowser("Configured gateway", (open) => {
     const view = await ConsoleView.open(open, gateway.url);
     expect(await view.page.$("#publish")).toBeNull();
     expect(await view.text("aside")).toContain("nats pub orders.hello");
+    expect(view.complaints).toEqual([]);
+  });
+
+  test("Console of a gateway in at-least-once acknowledges what it shows, and says how", async () => {
+    const config = { delivery_mode: "at-least-once", max_inflight_messages: 1 };
+    gateway = await startGateway(TARGETS.bun, { config });
+    const view = await ConsoleView.open(open, gateway.url);
+    expect(await view.text("#code")).toContain('{ type: "ack", id: JSON.parse(data).id }');
+    await view.page.waitForSelector('#state[data-state="open"]');
+    for (const n of [1, 2, 3]) await post(gateway, "acked.x", `{"n":${n}}`);
+    await view.page.waitForFunction(() => document.querySelector("#total")?.textContent === "3");
+    await untilMetric(gateway, "websocket_messages_in_flight", (count) => count === 0);
     expect(view.complaints).toEqual([]);
   });
 

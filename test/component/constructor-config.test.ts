@@ -95,7 +95,7 @@ describe("ConstructorConfig", () => {
       [{ ackTimeoutMs: 0 }, '"ack_timeout" is "0s"'],
       [{ ackTimeoutMs: -5 }, '"ack_timeout" is "-5ms"'],
       [{ ackTimeoutMs: Number.POSITIVE_INFINITY }, '"ack_timeout" is Infinity'],
-      [{ deliveryMode: "at-least-once" }, "acknowledged delivery is not built yet"],
+      [{ deliveryMode: "exactly-once" }, '"delivery_mode" is "exactly-once"'],
       [{ security: { maxClients: 0 } }, '"max_clients" is 0'],
       [{ security: { allowedOrigin: [] } }, 'did you mean "allowed_origins"?'],
       [{ security: { nats: { user: "me" } } }, 'must not be set without "nats_url"'],

@@ -119,7 +119,6 @@ describe("createOutput", () => {
       ["[]", "it must be a JSON object"],
       [{ prot: 8080 }, '"prot" is not a known key; did you mean "port"?'],
       [{ port: 70_000 }, '"port" is 70000 but must be'],
-      [{ delivery_mode: "at-least-once" }, "acknowledged delivery is not built yet"],
       [{ delivery_mode: "sometimes" }, '"delivery_mode" is "sometimes"'],
     ] as const) {
       const error = thrown(() => maker.createOutput(raw, {}, "feed"));

@@ -159,7 +159,7 @@ describe("Output", () => {
       [{ subjects: ["a..b"] }, '"subjects" is "a..b"'],
       [{ ackTimeoutMs: 0 }, '"ack_timeout" is "0s"'],
       [{ writeTimeoutMs: Number.NaN }, '"write_timeout" is NaN'],
-      [{ deliveryMode: "at-least-once" }, "acknowledged delivery is not built yet"],
+      [{ deliveryMode: "exactly-once" }, '"delivery_mode" is "exactly-once"'],
     ] as const) {
       const error = thrown(() => new Rig(wrong as object).output.initialize());
       expect([error.class, error.code]).toEqual(["invalid", "CONFIG_INVALID"]);

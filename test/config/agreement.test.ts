@@ -17,6 +17,11 @@ describe("Keys that don't agree are refused:", () => {
       '"low_water_bytes" is 262144 but must be less than "high_water_bytes" (1000)',
     ],
     [
+      "dead letters that would come back",
+      { subjects: ["orders", "dead.>"], dead_letter_subject: "dead.orders" },
+      `"dead_letter_subject" is "dead.orders" but must not be one of "subjects" or of a stream's: what was given up would be carried again`,
+    ],
+    [
       "publishing into NATS",
       { ...nats, publish: true },
       '"publish" is true but must not be set beside "nats_url": it publishes into the in-memory source only',

@@ -24,7 +24,7 @@ describe("Key table", () => {
 
   test("has durations under names that say so, and nothing else under such names", () => {
     for (const { key, kind } of table) {
-      expect([key, /_(?:timeout|interval|age|linger)$/.test(key)]).toEqual([
+      expect([key, /_(?:timeout|interval|age|linger|backoff|ttl)$/.test(key)]).toEqual([
         key,
         kind === "duration",
       ]);
@@ -114,7 +114,7 @@ describe("JSON Schema", () => {
   });
 
   test("has only what is accepted among the choices", () => {
-    expect(json.properties.delivery_mode?.enum).toEqual(["at-most-once"]);
+    expect(json.properties.delivery_mode?.enum).toEqual(["at-most-once", "at-least-once"]);
   });
 
   test("has patterns that a JSON Schema validator understands, and that match the defaults", () => {

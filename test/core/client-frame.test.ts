@@ -19,8 +19,8 @@ const SUBSCRIBE = { type: "subscribe", id: "1", subjects: ["a.>"] } as const;
 describe("Frame of a client", () => {
   test("is the same as text and as bytes", () => {
     const text = '{"type":"ack","id":"é"}';
-    expect(readClientFrame(text, "plain")).toEqual({ type: "ack", id: "é" });
-    expect(readClientFrame(encoder.encode(text), "plain")).toEqual({ type: "ack", id: "é" });
+    expect(readClientFrame(text, "plain")).toEqual({ type: "ack", ids: ["é"] });
+    expect(readClientFrame(encoder.encode(text), "plain")).toEqual({ type: "ack", ids: ["é"] });
   });
 
   test("has nothing in it but what is known", () => {
@@ -30,12 +30,28 @@ describe("Frame of a client", () => {
     expect(v1({ type: "ping", id: "x", toString: 1 })).toEqual({ type: "ping", id: "x" });
   });
 
-  test("acknowledges one message, and in v1 all up to one", () => {
-    const upto = '{"type":"ack","upto":"o:7"}';
-    expect(readClientFrame(upto, "v1")).toEqual({ type: "ack", id: "o:7" });
-    expect(readClientFrame(upto, "plain").type).toBe("fault");
-    expect(readClientFrame('{"type":"nack","upto":"o:7"}', "v1").type).toBe("fault");
-  });
+  test.each(["plain", "v1"] as const)(
+    "acknowledges one message, several, or all up to one, in %s",
+    (dialect) => {
+      const read = (frame: unknown) => readClientFrame(JSON.stringify(frame), dialect);
+      expect(read({ type: "ack", id: "o:7" })).toEqual({ type: "ack", ids: ["o:7"] });
+      expect(read({ type: "ack", ids: ["o:7", "o:9"] })).toEqual({
+        type: "ack",
+        ids: ["o:7", "o:9"],
+      });
+      expect(read({ type: "ack", upto: "o:7" })).toEqual({ type: "ack", upto: "o:7" });
+      expect(read({ type: "nack", ids: ["o:7"], payload: { reason: "x" } })).toEqual({
+        type: "nack",
+        ids: ["o:7"],
+      });
+      for (const frame of [
+        { type: "nack", upto: "o:7" },
+        { type: "ack", ids: [7] },
+      ]) {
+        expect(read(frame).type).toBe("fault");
+      }
+    },
+  );
 
   test("with a token is understood, and not served here", () => {
     const frame = { type: "auth", token: "s3cret" };
@@ -84,7 +100,7 @@ describe("Frame of a client", () => {
         ["malformed", { max_rate: "1" }],
         ["malformed", { max_rate: null }],
         ["malformed", { max_rate: MAX_RATE + 1 }],
-        ["unsupported", { mode: "at-least-once" }],
+        ["unsupported", { mode: "exactly-once" }],
         ["unsupported", { from: "first" }],
         ["unsupported", { from: null }],
         ["unsupported", { from: [] }],

@@ -18,6 +18,7 @@ describe("Client of the v1 dialect", () => {
         ping_interval_ms: 30_000,
         upstream: "connected",
         limits: { max_frame_bytes: 1024, max_subscriptions: 8 },
+        delivery_mode: "at-most-once",
       },
     ]);
     expect(stage.meter.offered).toBe(0);

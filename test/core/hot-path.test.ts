@@ -55,6 +55,43 @@ describe("A thousand clients of one audience", () => {
     stage.expectBalance();
   });
 
+  test("who acknowledge cost one write each and one encoding and frame for all, per flush", () => {
+    const stage = new Stage({
+      highWaterBytes: 1_000_000,
+      deliveryMode: "at-least-once",
+      maxInflightMessages: 1000,
+      maxInflightBytes: 1_000_000,
+    });
+    const clients = crowd(stage);
+    stage.clock.advance(10);
+    const encode = spyOn(stage.encoder, "encode");
+    const pack = spyOn(clients[0]!.client.dialect, "pack");
+    const lists = clients.map(({ socket }) => spyOn(socket, "write"));
+    const timersBefore = stage.clock.timers;
+    for (let flush = 0; flush < 10; flush++) {
+      for (let n = 0; n < 20; n++) stage.publish(n);
+      stage.clock.advance(1);
+    }
+    expect(encode).toHaveBeenCalledTimes(200);
+    expect(pack).toHaveBeenCalledTimes(10);
+    // All are given the same ten lists, of which a runtime makes its frames once.
+    for (const list of lists) expect(list).toHaveBeenCalledTimes(10);
+    expect(new Set(lists.flatMap(({ mock }) => mock.calls.map(([frames]) => frames))).size).toBe(
+      10,
+    );
+    // One timer for all deadlines, where there was none.
+    expect(stage.clock.timers).toBe(timersBefore + 1);
+    expect(stage.meter).toMatchObject({ sent: 200 * CLIENTS, inFlight: 200 * CLIENTS });
+    const { id } = clients[0]!.socket.envelopes.at(-1)!;
+    const parse = spyOn(JSON, "parse");
+    for (const { says } of clients) says(`{"type":"ack","id":"${id}"}`);
+    expect(parse).not.toHaveBeenCalled();
+    parse.mockRestore();
+    expect(stage.meter.inFlight).toBe(199 * CLIENTS);
+    pack.mockRestore();
+    stage.expectBalance();
+  });
+
   test("are looked at once for each high-water mark of bytes that was written, and on the clock", () => {
     const stage = new Stage({ highWaterBytes: 1_000_000 });
     const clients = crowd(stage);
@@ -166,7 +203,8 @@ describe("Ten thousand audiences of one subject each", () => {
   test("are found by their subject among those with wildcards, each once", () => {
     const stage = new Stage();
     const book = new AudienceBook({ websocket: stage.fanout, events: stage.fanout }, new Meter());
-    const of = (...subjects: string[]) => book.of({ dialect: V1, compresses: false, subjects });
+    const of = (...subjects: string[]) =>
+      book.of({ dialect: V1, compresses: false, acked: false, subjects });
     for (let n = 0; n < AUDIENCES; n++) of(`s.${n}.x`);
     for (let n = 0; n < 1000; n++) of(`w.${n}.>`, `w.*.${n}`);
     const visited: string[] = [];
@@ -187,6 +225,15 @@ describe("Node's sockets", () => {
     compression: false,
     compressionThresholdBytes: 0,
   };
+
+  test("are given one buffer for the same list of frames, however many they are", () => {
+    const builder = new FrameBuilder(0);
+    const frames = [messageOf(1), messageOf(2)];
+    const built = builder.build(frames, false);
+    expect(builder.build(frames, false)).toBe(built);
+    expect(builder.build([...frames], false)).not.toBe(built);
+    expect(builder.build(frames, true)).not.toEqual(built);
+  });
 
   test("get the frames of a flush in one buffer, which is built once for them all", () => {
     const build = spyOn(FrameBuilder.prototype, "build");

@@ -7,6 +7,7 @@ import { type Dialect, PLAIN, V1 } from "../../src/core/dialect.ts";
 import { EnvelopeEncoder } from "../../src/core/envelope.ts";
 import type { Log } from "../../src/core/log.ts";
 import { Meter } from "../../src/core/meter.ts";
+import type { SourceMessage } from "../../src/core/source.ts";
 import { carries, carriesAll } from "../../src/core/subject.ts";
 import type { SubscriptionRequest } from "../../src/core/subscription.ts";
 import { FakeFanout, FakeSocket, type Said } from "./fake-sockets.ts";
@@ -40,6 +41,15 @@ const OPTIONS: BroadcasterOptions = {
   upstreamLingerMs: 0,
   ringMessages: 0,
   ringBytes: 0,
+  deliveryMode: "at-most-once",
+  ackTimeoutMs: 5000,
+  maxDeliver: 3,
+  redeliveryBackoffMs: 1000,
+  maxInflightMessages: 100,
+  maxInflightBytes: 100_000,
+  sessionTtlMs: 60_000,
+  maxSessions: 100,
+  maxSessionBytes: 1_000_000,
 };
 
 /** A source that confirms what it is asked for at once while it is connected, or when the test says so. */
@@ -119,6 +129,10 @@ export class Stage {
   readonly fanout = new FakeFanout();
   readonly meter = new Meter();
   readonly source = new FakeSource();
+  /** What was published to the dead-letter subject. */
+  readonly deadLetters: SourceMessage[] = [];
+  /** What the next back-offs are shortened by, of a half; 0: not at all. */
+  random = 0;
   /** The warnings that were logged. */
   readonly warnings: Record<string, unknown>[] = [];
   readonly log: Log = {
@@ -143,6 +157,8 @@ export class Stage {
         encoder: this.encoder,
         log: this.log,
         source: this.source,
+        deadLetters: { publish: (message) => void this.deadLetters.push(message) },
+        random: () => this.random,
         version: "0",
       },
     );
@@ -180,9 +196,10 @@ export class Stage {
     request: SubscriptionRequest | undefined,
     dialect: Dialect = PLAIN,
     lingers = false,
+    session?: string,
   ): Actor {
     const socket = new FakeSocket(this.fanout);
-    const conversation: Conversation = this.broadcaster.accept(socket, dialect, request);
+    const conversation: Conversation = this.broadcaster.accept(socket, dialect, request, session);
     const { client } = conversation;
     if (!lingers) {
       socket.onClose = () => client.closed(1005);
@@ -205,6 +222,7 @@ export class Stage {
     const { meter } = this;
     const { offered, sent, queued, conflated, dropped } = meter.ledger();
     expect(offered).toBe(sent + queued + conflated + dropped);
+    expect(meter.tracked).toBe(meter.acks.acked + meter.inFlight + meter.lostTotal());
     const gone = [...meter.disconnections.values()].reduce((sum, count) => sum + count, 0);
     expect(meter.clientsTotal).toBe(gone + meter.clientsActive);
   }

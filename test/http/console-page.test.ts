@@ -4,7 +4,12 @@ import { subjectFault, subjectMatches } from "../../src/core/subject.ts";
 import { type ConsoleOptions, consolePage } from "../../src/http/console-page.ts";
 import { consoleRoutes } from "../../src/http/console-routes.ts";
 
-const OPTIONS: ConsoleOptions = { path: "/ws", subjects: [">"], publish: true };
+const OPTIONS: ConsoleOptions = {
+  path: "/ws",
+  subjects: [">"],
+  publish: true,
+  acknowledges: false,
+};
 
 function pageOf(options: Partial<ConsoleOptions> = {}): string {
   return consolePage({ ...OPTIONS, nonce: "n0nce", ...options });

@@ -1,8 +1,9 @@
+import { z } from "zod";
 import { farewell } from "../../core/close-cause.ts";
 import { CLOSE, type CloseCause } from "../../core/socket.ts";
 import { PROTOCOLS } from "../sockets.ts";
 import { eventsPath } from "../stream.ts";
-import { streamParameters } from "../stream-query.ts";
+import { sessionParameter, streamParameters } from "../stream-query.ts";
 import { DIALECT_MESSAGES, jsonSchemaOf } from "./messages.ts";
 
 export interface AsyncApiOptions {
@@ -53,7 +54,7 @@ export function asyncApi(options: AsyncApiOptions): object {
         title: "Plain WebSocket",
         description: PLAIN_CHANNEL,
         messages: channelMessages("plain"),
-        bindings: webSocket({ query }),
+        bindings: webSocket({ query: jsonSchemaOf(streamParameters.extend(SESSION)) }),
         "x-close-codes": closeCodes(),
       },
       v1: {
@@ -62,7 +63,7 @@ export function asyncApi(options: AsyncApiOptions): object {
         title: `WebSocket with ${PROTOCOLS[0]}`,
         description: V1_CHANNEL,
         messages: channelMessages("v1"),
-        bindings: webSocket({ headers: SUBPROTOCOL }),
+        bindings: webSocket({ headers: SUBPROTOCOL, query: jsonSchemaOf(z.object(SESSION)) }),
         "x-close-codes": closeCodes(),
       },
       sse: {
@@ -96,6 +97,9 @@ function server({ protocol, host, pathname }: URL, scheme: "ws" | "http"): objec
     description: "Where this document was asked for. A proxy may take TLS in front of it.",
   };
 }
+
+/** What a client comes back with, whatever it speaks. */
+const SESSION = { session: sessionParameter };
 
 /** What a client offers in the handshake (RFC 6455 §11.3.4). */
 const SUBPROTOCOL = {

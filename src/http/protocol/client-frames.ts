@@ -47,10 +47,10 @@ const subscribe = z
         description:
           'Where to begin: behind a message, or in streams with all that is kept, the latest one, the latest of each subject, a sequence or a time. By default as configured, and that is "new": with what comes next.',
       }),
-    mode: z
-      .literal("at-most-once")
-      .optional()
-      .meta({ description: "The only one there is, and the default." }),
+    mode: z.enum(["at-most-once", "at-least-once"]).optional().meta({
+      description:
+        'What the client counts on; another one than "welcome" says is refused. Without it, that one.',
+    }),
   })
   .meta({
     description: 'Asks for messages. The answer is "subscribed" or "error".',
@@ -79,28 +79,42 @@ const ping = z
 
 const messageId = z.string().meta({ description: "The id of a message." });
 
+const messageIds = z.array(z.string()).meta({ description: "The ids of messages." });
+
 const ack = z.object({ type: z.literal("ack"), id: messageId }).meta({
-  description: "A message was taken in. Counted, and not answered.",
+  description: "A message was taken in. Not answered; changes nothing in at-most-once.",
   examples: [{ type: "ack", id: "a3f81c09b2d4:42" }],
 });
 
+const ackIds = z.object({ type: z.literal("ack"), ids: messageIds }).meta({
+  description: "Several messages were taken in. Otherwise as with one.",
+  examples: [{ type: "ack", ids: ["a3f81c09b2d4:42", "a3f81c09b2d4:44"] }],
+});
+
 const ackUpto = z.object({ type: z.literal("ack"), upto: messageId }).meta({
-  description: "All messages up to one were taken in. Counted, and not answered.",
+  description: "All messages that were sent up to one were taken in. Otherwise as with one.",
   examples: [{ type: "ack", upto: "a3f81c09b2d4:42" }],
 });
 
 const nack = z.object({ type: z.literal("nack"), id: messageId }).meta({
-  description: "A message was not taken in. Counted, and not answered.",
+  description:
+    "A message could not be taken in, and comes again later. Not answered; changes nothing in at-most-once.",
   examples: [{ type: "nack", id: "a3f81c09b2d4:42" }],
 });
 
+const nackIds = z.object({ type: z.literal("nack"), ids: messageIds }).meta({
+  description: "Several messages could not be taken in. Otherwise as with one.",
+  examples: [{ type: "nack", ids: ["a3f81c09b2d4:42"] }],
+});
+
 const slow = z.object({ type: z.literal("slow") }).meta({
-  description: "The client can't keep up. Counted, and not answered.",
+  description:
+    "The client can't keep up: its rate is halved, and grows again when it does not say so any more. Not answered.",
   examples: [{ type: "slow" }],
 });
 
 const ok = z.object({ type: z.literal("ok") }).meta({
-  description: "The client keeps up again. Counted, and not answered.",
+  description: "The client keeps up again, and gets what waits at once. Not answered.",
   examples: [{ type: "ok" }],
 });
 
@@ -112,32 +126,41 @@ function beginOf(from: z.output<typeof subscribe>["from"]): { after?: string; st
 }
 
 /** What a plain client may say, by type. */
-export const PLAIN_CLIENT_FRAMES = { ack, nack, slow, ok } as const;
-
-/** What a client of `spillway.v1.json` may say: `ack` has two forms. */
-export const V1_CLIENT_FRAMES = {
-  subscribe,
-  unsubscribe,
-  ping,
-  ...PLAIN_CLIENT_FRAMES,
+export const PLAIN_CLIENT_FRAMES = {
+  ack,
+  ack_ids: ackIds,
   ack_upto: ackUpto,
+  nack,
+  nack_ids: nackIds,
+  slow,
+  ok,
 } as const;
 
+/** What a client of `spillway.v1.json` may say. */
+export const V1_CLIENT_FRAMES = { subscribe, unsubscribe, ping, ...PLAIN_CLIENT_FRAMES } as const;
+
 /** Any frame of a plain client, read as the core reads it. */
-export const plainClientFrame = z.union([ack, nack, slow, ok]);
+export const plainClientFrame = z.union([
+  z.union([ack, nack]).transform(({ type, id }) => ({ type, ids: [id] })),
+  ackIds,
+  nackIds,
+  ackUpto,
+  slow,
+  ok,
+]);
 
 /** Any frame of a client of `spillway.v1.json`, read as the core reads it. */
 export const v1ClientFrame = z.union([
-  subscribe.transform(({ type, id, subjects, policy, max_rate: maxRate, from }) => ({
+  subscribe.transform(({ type, id, subjects, policy, max_rate: maxRate, from, mode }) => ({
     type,
     id,
     subjects,
     policy,
     maxRate,
+    mode,
     ...beginOf(from),
   })),
   unsubscribe,
   ping,
   plainClientFrame,
-  ackUpto.transform(({ type, upto }) => ({ type, id: upto })),
 ]);

@@ -25,6 +25,9 @@ export const dataFrame = z
       description:
         "How many earlier values of its subject this one stands for, where it was conflated.",
     }),
+    redelivery: z.int().min(1).exactOptional().meta({
+      description: "How often it was sent to this client before, in at-least-once.",
+    }),
     payload: z.unknown().meta({
       description:
         "The data: JSON byte for byte, but a raw newline between tokens is a space. Integers may be beyond 2^53.",

@@ -13,7 +13,10 @@ const subscriptionName = z.string().meta({
 const welcome = z
   .object({
     type: z.literal("welcome"),
-    session: z.string().meta({ description: "What this connection is called; opaque." }),
+    session: z.string().meta({
+      description:
+        "What this connection is called; opaque. In at-least-once a client comes back to what it has not acknowledged with it, in the query of the handshake: ?session=…",
+    }),
     version: z.string().meta({ description: "The gateway's version." }),
     server_time: count("The gateway's clock, in Unix milliseconds."),
     ping_interval_ms: count("A WebSocket ping comes so often, in milliseconds."),
@@ -24,6 +27,20 @@ const welcome = z
       ),
       max_subscriptions: count("So many subscriptions a client may have at a time."),
     }),
+    delivery_mode: z.enum(["at-most-once", "at-least-once"]).meta({
+      description: "Whether messages are sent once, or again until the client acknowledges them.",
+    }),
+    delivery: z
+      .object({
+        ack_timeout_ms: count("What is not acknowledged within so long is sent again."),
+        session_ttl_ms: count("So long after its connection the session is kept."),
+        resumed: z.boolean().meta({
+          description:
+            "Whether the session is an earlier connection's: its subscriptions are in effect.",
+        }),
+      })
+      .exactOptional()
+      .meta({ description: "Only in at-least-once." }),
   })
   .meta({
     description: "The first frame.",
@@ -36,6 +53,8 @@ const welcome = z
         ping_interval_ms: 30_000,
         upstream: "connected",
         limits: { max_frame_bytes: 65_536, max_subscriptions: 100 },
+        delivery_mode: "at-least-once",
+        delivery: { ack_timeout_ms: 5000, session_ttl_ms: 60_000, resumed: false },
       },
     ],
   });
@@ -76,10 +95,12 @@ const gap = z
     from: cursor("The first of them, or the message before an unknown number"),
     to: cursor("The last of them, or the message behind an unknown number"),
     count: count("How many messages; 0 where that is unknown."),
-    reason: z.enum(["slow", "expired", "stream_reset", "upstream"]).meta({
-      description:
-        '"slow": the client lagged, and its policy left them out; "expired": older than what is kept; "stream_reset": behind a cursor of another run of the gateway; "upstream": the gateway was cut off from NATS, or had not subscribed.',
-    }),
+    reason: z
+      .enum(["slow", "expired", "stream_reset", "upstream", "max_deliver", "session_expired"])
+      .meta({
+        description:
+          '"slow": the client lagged, and its policy left them out; "expired": older than what is kept; "stream_reset": behind a cursor of another run of the gateway; "upstream": the gateway was cut off from NATS, or had not subscribed; "max_deliver": sent as often as is configured, and not acknowledged; "session_expired": what was not acknowledged in a session that is no more.',
+      }),
     exact: z.literal(false).exactOptional().meta({
       description: 'Absent when "count" is exact; else at most so many, and 0 is unknown.',
     }),

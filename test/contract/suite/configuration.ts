@@ -39,9 +39,9 @@ const WRONG: readonly (readonly [what: string, GatewayOptions, says: readonly st
     ["delivery_mode", '"exactly-once"', "at-most-once"],
   ],
   [
-    "at-least-once, which is not built",
-    { config: { delivery_mode: "at-least-once" } },
-    ["delivery_mode", '"at-least-once"', "not built"],
+    "A dead_letter_subject with a wildcard",
+    { config: { dead_letter_subject: "dead.>" } },
+    ["dead_letter_subject", '"dead.>"', "wildcard"],
   ],
   ["A NATS URL of another scheme", { config: { nats_url: "http://x" } }, ["nats_url", "nats://"]],
   [

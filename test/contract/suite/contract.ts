@@ -2,6 +2,7 @@ import { describe, setDefaultTimeout } from "bun:test";
 import type { Target } from "../../support/runtimes.ts";
 import { abuse } from "./abuse.ts";
 import { access } from "./access.ts";
+import { atLeastOnce } from "./at-least-once.ts";
 import { badInput } from "./bad-input.ts";
 import { compression } from "./compression.ts";
 import { configuration } from "./configuration.ts";
@@ -20,6 +21,7 @@ import { resume } from "./resume.ts";
 import { slowClients } from "./slow-clients.ts";
 import { streamFaults } from "./stream-faults.ts";
 import { streaming } from "./streaming.ts";
+import { streamkitClient } from "./streamkit-client.ts";
 import { streams } from "./streams.ts";
 import { subjects } from "./subjects.ts";
 import { v1 } from "./v1.ts";
@@ -33,6 +35,8 @@ export const WITH_SOCKETS: readonly ((target: Target) => void)[] = [
   v1,
   policies,
   resume,
+  atLeastOnce,
+  streamkitClient,
   eventStream,
   compression,
   governor,

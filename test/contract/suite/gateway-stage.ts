@@ -30,6 +30,8 @@ export function useGateway(
     if (gateway === undefined) return;
     for (const leave of connected.get(gateway)?.splice(0) ?? []) leave();
     await untilMetric(gateway, "websocket_clients_active", (active) => active === 0);
+    // What is kept for clients that might come back is given up in the end.
+    await untilMetric(gateway, "websocket_sessions_parked", (parked) => parked === 0);
     await expectSettledLedger(gateway);
   });
   afterAll(async () => {
@@ -84,8 +86,8 @@ export async function subscribeRaw(
 }
 
 /** Like {@linkcode subscribe}, with a client of the dialect `spillway.v1.json`. */
-export async function subscribeV1(gateway: Gateway): Promise<V1Client> {
-  const open = async () => [await openV1(gateway.wsUrl)];
+export async function subscribeV1(gateway: Gateway, query = ""): Promise<V1Client> {
+  const open = async () => [await openV1(gateway.wsUrl + query)];
   return (await takenIn(gateway, open, (client) => client.raw.destroy()))[0]!;
 }
 
@@ -105,7 +107,8 @@ export async function subscribeEvents(
   return (await takenIn(gateway, open, (client) => client.destroy()))[0]!;
 }
 
-async function takenIn<T>(
+/** Like {@linkcode subscribe}, with clients of any kind. */
+export async function takenIn<T>(
   gateway: Gateway,
   open: () => Promise<T[]>,
   leave: (client: T) => unknown,

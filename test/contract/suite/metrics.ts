@@ -20,9 +20,11 @@ export async function metricsOf(gateway: Gateway): Promise<Map<string, number>> 
  * @param label what the series must have besides, as it is written: `error_type="no_pong"`.
  */
 export async function metric(gateway: Gateway, name: string, label = ""): Promise<number> {
-  const series = [...(await metricsOf(gateway))].filter(
-    ([key]) => key.startsWith(`${name}{`) && key.includes(label),
-  );
+  return sumOf(await metricsOf(gateway), name, label);
+}
+
+function sumOf(all: ReadonlyMap<string, number>, name: string, label = ""): number {
+  const series = [...all].filter(([key]) => key.startsWith(`${name}{`) && key.includes(label));
   return series.reduce((sum, [, value]) => sum + value, 0);
 }
 
@@ -45,30 +47,42 @@ interface Ledger {
   readonly dropped: number;
 }
 
-/** Every message that was due to a client was sent, waits, was superseded, or is counted as dropped. */
+/**
+ * Every message that was due to a client was sent, waits, was superseded, or is counted as dropped;
+ * and every one that had to be acknowledged was, still has to be, or is counted as lost.
+ */
 export async function expectBalancedLedger(gateway: Gateway): Promise<void> {
   for (const ledger of [await countedLedger(gateway), await reportedLedger(gateway)]) {
     const { offered, ...ends } = ledger;
     const sum = Object.values(ends).reduce((total, count) => total + count, 0);
     expect({ ...ends, offered }).toEqual({ ...ends, offered: sum });
   }
+  const series = await metricsOf(gateway);
+  const tracked = sumOf(series, "websocket_messages_tracked_total");
+  const acked = sumOf(series, "websocket_acks_total", 'result="acked"');
+  const inFlight = sumOf(series, "websocket_messages_in_flight");
+  const lost = sumOf(series, "websocket_messages_lost_total");
+  expect({ acked, inFlight, lost, tracked }).toEqual({
+    acked,
+    inFlight,
+    lost,
+    tracked: acked + inFlight + lost,
+  });
 }
 
-/** The same without clients: nothing waits for any, and all who ask are told the same. */
+/** The same without clients and sessions: nothing waits for any, and all who ask are told the same. */
 export async function expectSettledLedger(gateway: Gateway): Promise<void> {
   await expectBalancedLedger(gateway);
   const counted = await countedLedger(gateway);
   expect(counted.queued).toBe(0);
+  expect(await metric(gateway, "websocket_messages_in_flight")).toBe(0);
   expect(await metric(gateway, "websocket_queued_bytes")).toBe(0);
   expect(await reportedLedger(gateway)).toEqual(counted);
 }
 
 async function countedLedger(gateway: Gateway): Promise<Ledger> {
   const series = await metricsOf(gateway);
-  const sum = (name: string): number =>
-    [...series]
-      .filter(([key]) => key.startsWith(`${name}{`))
-      .reduce((total, [, value]) => total + value, 0);
+  const sum = (name: string): number => sumOf(series, name);
   return {
     offered: sum("websocket_messages_offered_total"),
     sent: sum("websocket_messages_sent_total"),

@@ -1,0 +1,294 @@
+import type { Audience } from "./audience.ts";
+import type { Client } from "./client.ts";
+import type { ClientParts, ClientState } from "./client-watcher.ts";
+import type { Delivery } from "./delivery.ts";
+import type { Dialect } from "./dialect.ts";
+import type { Envelope, Position } from "./envelope.ts";
+import { Membership } from "./membership.ts";
+import type { DropReason, LossReason, Meter } from "./meter.ts";
+import { Outlet } from "./outlet.ts";
+import { packItems } from "./pack-items.ts";
+import type { Policy } from "./policy.ts";
+import { PrivateQueue, type QueueItem } from "./queue.ts";
+import type { ServerFrame } from "./server-frame.ts";
+import type { ClientSocket, CloseCause } from "./socket.ts";
+import type { Subscription } from "./subscription.ts";
+import { Subscriptions } from "./subscriptions.ts";
+import type { TextFrame } from "./text-frame.ts";
+import type { Throttle } from "./throttle.ts";
+
+/** How messages come to a client: with its audience, or from a queue of its own when it does not keep up. */
+export abstract class Flow {
+  readonly socket: ClientSocket;
+  readonly dialect: Dialect;
+  state: ClientState = "live";
+  readonly subscriptions: Subscriptions;
+  /** What is not acknowledged; only in at-least-once. */
+  delivery: Delivery | undefined;
+  /** What a client names to come back to what is kept for it; without one nothing is. */
+  session: string | undefined;
+
+  protected readonly parts: ClientParts;
+  protected readonly meter: Meter;
+  protected readonly outlet: Outlet;
+  readonly #membership: Membership;
+  /** What waits for it; most clients never have one. */
+  protected queue: PrivateQueue | undefined;
+  protected lagging = false;
+  /** What the socket had buffered when it began to lag. */
+  #laggedAtBytes = 0;
+  /** Since it said that it is slow, until it has recovered. */
+  protected throttle: Throttle | undefined;
+
+  constructor(socket: ClientSocket, dialect: Dialect, audience: Audience, parts: ClientParts) {
+    this.socket = socket;
+    this.dialect = dialect;
+    this.parts = parts;
+    this.meter = parts.meter;
+    this.outlet = new Outlet(socket, parts.clock.nowMs());
+    const take = (envelope: Envelope, policy: Policy): void => this.#take(envelope, policy);
+    this.subscriptions = new Subscriptions(parts, take);
+    this.#membership = new Membership(this.self(), this.outlet, audience);
+    this.#membership.join();
+  }
+
+  /** The whole client, as all others know it. */
+  protected abstract self(): Client;
+
+  abstract tell(...frames: readonly ServerFrame[]): void;
+
+  abstract end(cause: CloseCause, unsent?: Envelope): void;
+
+  abstract closed(code: number): void;
+
+  get audience(): Audience {
+    return this.#membership.audience;
+  }
+
+  get isOver(): boolean {
+    return this.state === "closing" || this.state === "closed";
+  }
+
+  /** Whether it was handed everything that was meant for it. */
+  get hasAll(): boolean {
+    return !this.waits && this.subscriptions.bytes === 0 && (this.delivery?.messages ?? 0) === 0;
+  }
+
+  /** Whether it has not got all that was due. */
+  get waits(): boolean {
+    return this.lagging || this.queue?.isEmpty === false;
+  }
+
+  /** Whether that waits for room in its socket, or for its time, and not for the client to acknowledge. */
+  get isPressing(): boolean {
+    return this.lagging || (this.waits && this.delivery?.roomMessages !== 0);
+  }
+
+  get queuedBytes(): number {
+    return (this.queue?.bytes ?? 0) + this.subscriptions.bytes;
+  }
+
+  /** Takes a subscription into effect; from now on the client belongs to that audience. */
+  add(subscription: Subscription, audience: Audience): void {
+    this.subscriptions.add(subscription);
+    // What was published before belongs before the answer.
+    if (this.state === "live") this.audience.flush();
+    this.moveTo(audience);
+    if (this.subscriptions.anyPaced) this.needQueue();
+  }
+
+  remove(subscription: Subscription, audience: Audience): void {
+    this.moveTo(audience);
+    this.subscriptions.remove(subscription);
+    if (this.state === "queued") this.parts.watcher.hungers(this.self());
+  }
+
+  /** Sends what the client has missed before anything that comes from now on. */
+  replay(missed: readonly Envelope[], subscription: Subscription): void {
+    const queue = this.needQueue();
+    if (queue === undefined) return;
+    this.meter.offered += missed.length;
+    const due = this.subscriptions.paced(missed, subscription);
+    queue.replay(due, subscription.policy, this.parts.clock.nowMs());
+    this.parts.watcher.hungers(this.self());
+  }
+
+  /** Takes a message for later, because the client has a queue. */
+  enqueue(envelope: Envelope): void {
+    this.meter.offered++;
+    this.throttle?.arrives(this.parts.clock.nowMs());
+    this.subscriptions.take(envelope);
+  }
+
+  /** Tells the client something in its place among the messages. */
+  note(frame: ServerFrame): void {
+    if (this.state === "live") this.audience.flush();
+    if (this.queue === undefined) this.tell(frame);
+    else if (this.dialect.tells) this.queue.note(frame);
+    if (this.state === "queued" && !this.lagging) this.parts.watcher.hungers(this.self());
+  }
+
+  /** Looks at what the socket has buffered, and moves the client to where it belongs. */
+  checkLag(nowMs: number): void {
+    if (this.isOver) return;
+    const buffered = this.outlet.bufferedBytes;
+    const { writeTimeoutMs, highWaterBytes } = this.parts.limits;
+    if (this.outlet.stalledMs(nowMs) > writeTimeoutMs) this.end("write_timeout");
+    else if (this.queue?.expire(nowMs) === false) this.end("slow_consumer");
+    else if (!this.lagging && buffered > highWaterBytes) this.fallBehind(buffered);
+    else if (this.state === "queued") this.feed();
+  }
+
+  /** The whole process stood still for so long: what the peer sent or took meanwhile is not seen yet. */
+  excuse(pausedMs: number, nowMs: number): void {
+    this.outlet.excuse(pausedMs, nowMs);
+    this.queue?.excuse(pausedMs, nowMs);
+  }
+
+  /** From the queue to the socket, as much as it takes, and back to the audience when nothing is left. */
+  feed(): void {
+    const queue = this.queue;
+    if (queue === undefined) return;
+    const { lowWaterBytes, highWaterBytes } = this.parts.limits;
+    while (!queue.isEmpty) {
+      const buffered = this.outlet.bufferedBytes;
+      if (buffered > lowWaterBytes) return;
+      const { delivery } = this;
+      const roomMessages = Math.min(
+        delivery?.roomMessages ?? Number.POSITIVE_INFINITY,
+        this.throttle?.allowance(this.parts.clock.nowMs()) ?? Number.POSITIVE_INFINITY,
+      );
+      if (roomMessages === 0) return;
+      const roomBytes = Math.min(highWaterBytes - buffered, delivery?.roomBytes ?? highWaterBytes);
+      if (!this.#send(queue.take(roomBytes, roomMessages))) return;
+    }
+    if (this.lagging) {
+      if (this.outlet.bufferedBytes > lowWaterBytes) return;
+      this.lagging = false;
+      this.meter.clientsLagging--;
+      this.tell({ type: "ok" });
+    }
+    if (this.throttle?.isOver(this.parts.clock.nowMs())) this.throttle = undefined;
+    if (this.throttle !== undefined || this.subscriptions.anyPaced) return;
+    if (this.state === "queued") this.#rejoin();
+  }
+
+  /** Whether it has been told so much without reading it that it must not be told more. */
+  protected get isDeaf(): boolean {
+    const mostBytes = this.#laggedAtBytes + this.parts.limits.highWaterBytes;
+    return this.lagging && this.outlet.bufferedBytes > mostBytes;
+  }
+
+  /** Out of the audience's topic, where it gets what its audience gets. */
+  protected part(): void {
+    if (this.state === "live") this.#membership.part();
+  }
+
+  /** Behind which position to go on, when it ends and one message found no room. */
+  protected cursorBefore(unsent: Envelope | undefined): Position | undefined {
+    this.part();
+    if (this.subscriptions.areApart) return undefined;
+    const waiting = [unsent?.first, this.queue?.oldest, this.subscriptions.oldest];
+    return this.#membership.cursorBefore(...waiting);
+  }
+
+  /** Takes what is pending in its audience, for which in at-least-once it may need a queue, or be cut. */
+  protected takePending(): void {
+    if (this.state === "live" && this.delivery !== undefined) this.audience.flush();
+  }
+
+  /** Out of everything, with what was queued counted as dropped, and what was not acknowledged as lost. */
+  protected leave(drop: DropReason, loss: LossReason = "disconnected"): void {
+    this.delivery?.forget(loss);
+    if (this.state === "live") this.#membership.part();
+    this.audience.queued.delete(this.self());
+    this.subscriptions.clear(drop);
+    this.queue?.clear(drop);
+    if (this.lagging) this.meter.clientsLagging--;
+    if (this.queue !== undefined) this.parts.watcher.queues(this.self(), false);
+    this.lagging = false;
+    this.queue = undefined;
+  }
+
+  #take(envelope: Envelope, policy: Policy): void {
+    if (this.queue?.push(envelope, policy, this.parts.clock.nowMs())) {
+      if (!this.lagging) this.parts.watcher.hungers(this.self());
+      return;
+    }
+    this.meter.dropped.slow_consumer++;
+    this.end("slow_consumer", envelope);
+  }
+
+  /** Hands over what came out of the queue. @returns whether to go on. */
+  #send(items: readonly QueueItem[]): boolean {
+    const { frames, messages, bytes, gaps } = packItems(items, this.dialect);
+    this.#membership.lastSent = messages.at(-1) ?? this.#membership.lastSent;
+    this.meter.gaps += gaps;
+    this.throttle?.sends(messages.length);
+    if (!this.hand(messages, frames, bytes)) {
+      // The peer is closing: its socket takes nothing more, and says so before it is closed.
+      this.closed(1005);
+      return false;
+    }
+    return true;
+  }
+
+  /** @returns `false` when the socket takes nothing any more. */
+  protected hand(
+    envelopes: readonly Envelope[],
+    frames: readonly TextFrame[],
+    bytes: number,
+  ): boolean {
+    const isTaken = this.outlet.write(frames);
+    // What the client may come back for is sent, and not acknowledged.
+    if (!isTaken && this.session === undefined) {
+      this.meter.dropped.abandoned += envelopes.length;
+      return false;
+    }
+    this.delivery?.sends(envelopes);
+    this.meter.sent += envelopes.length;
+    this.meter.bytesSent += bytes;
+    return isTaken;
+  }
+
+  protected fallBehind(bufferedBytes: number): void {
+    if (this.needQueue() === undefined) return;
+    this.lagging = true;
+    this.#laggedAtBytes = bufferedBytes;
+    this.meter.clientsLagging++;
+    this.tell({ type: "slow", buffered_bytes: bufferedBytes });
+  }
+
+  /**
+   * From the audience to a queue, after what was meant for the client there.
+   *
+   * @returns `undefined` when that was too much for the client.
+   */
+  protected needQueue(): PrivateQueue | undefined {
+    this.takePending();
+    if (this.queue !== undefined || this.isOver) return this.queue;
+    this.queue = new PrivateQueue(this.parts.limits, this.meter);
+    this.#membership.part();
+    this.state = "queued";
+    this.audience.queued.add(this.self());
+    this.parts.watcher.queues(this.self(), true);
+    return this.queue;
+  }
+
+  #rejoin(): void {
+    this.queue = undefined;
+    this.audience.queued.delete(this.self());
+    this.state = "live";
+    this.parts.watcher.queues(this.self(), false);
+    this.#membership.join();
+  }
+
+  protected moveTo(audience: Audience): void {
+    const before = this.audience;
+    if (before === audience) return;
+    this.takePending();
+    if (this.isOver) return;
+    this.#membership.moveTo(audience);
+    this.parts.watcher.left(before);
+  }
+}

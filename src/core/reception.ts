@@ -1,0 +1,112 @@
+import { Alarms } from "./alarms.ts";
+import type { AudienceBook } from "./audience-book.ts";
+import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.ts";
+import type { Client } from "./client.ts";
+import type { Dialect } from "./dialect.ts";
+import { cursorOf, type Position } from "./envelope.ts";
+import { unknownGap } from "./resume.ts";
+import type { UpstreamState } from "./server-frame.ts";
+import { Sessions } from "./sessions.ts";
+import type { Subscribing } from "./subscribing.ts";
+import type { SubscriptionRequest } from "./subscription.ts";
+import { welcome } from "./welcome.ts";
+
+interface ReceptionParts extends BroadcasterParts {
+  readonly audiences: AudienceBook;
+  readonly subscribing: Subscribing;
+  upstreamState(): UpstreamState;
+  /** The last message that has come. */
+  last(): Position;
+}
+
+/** Lets clients in, and in at-least-once back in to what is kept for them. */
+export class Reception {
+  /** Only in at-least-once. */
+  readonly sessions: Sessions | undefined;
+  readonly #options: BroadcasterOptions;
+  readonly #parts: ReceptionParts;
+  /** Of all that must be acknowledged, on one timer. */
+  readonly #alarms: Alarms;
+
+  constructor(options: BroadcasterOptions, parts: ReceptionParts) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#alarms = new Alarms(parts.clock);
+    if (options.deliveryMode === "at-least-once") this.sessions = this.#createSessions();
+  }
+
+  /** Whether clients of a dialect acknowledge what they get: who can't answer can't. */
+  acknowledges({ name }: Dialect): boolean {
+    return this.sessions !== undefined && name !== "sse";
+  }
+
+  /**
+   * Lets a client in.
+   *
+   * @param request what it wants from the beginning on.
+   * @param asked the name of the session that it comes back to, or begins.
+   */
+  admit(client: Client, request?: SubscriptionRequest, asked?: string): void {
+    const { subscribing } = this.#parts;
+    if (this.sessions !== undefined && this.acknowledges(client.dialect)) {
+      const before = this.sessions.get(asked);
+      if (before !== undefined) {
+        this.#resume(this.sessions, client, before, request);
+        return;
+      }
+      this.#begin(this.sessions, client, asked);
+    } else {
+      this.#welcome(client, { session: crypto.randomUUID() });
+    }
+    if (request !== undefined) subscribing.subscribe(client, request);
+  }
+
+  /** Lets go of the timer. */
+  stop(): void {
+    this.#alarms.stop();
+  }
+
+  #begin(sessions: Sessions, client: Client, asked: string | undefined): void {
+    const { tells } = client.dialect;
+    // Whoever is told its name may come back by it; a plain client names itself, or does not come back.
+    const session = asked ?? (tells ? crypto.randomUUID() : undefined);
+    this.#welcome(client, { session: session ?? "", resumed: false });
+    sessions.begin(client, session);
+    if (asked === undefined) return;
+    // A client that is told its name did not make this one up.
+    const cursor = cursorOf(this.#parts.last());
+    client.tell(unknownGap(cursor, cursor, "session_expired"));
+  }
+
+  #resume(
+    sessions: Sessions,
+    client: Client,
+    before: Client,
+    request: SubscriptionRequest | undefined,
+  ): void {
+    const { subscribing } = this.#parts;
+    this.#welcome(client, { session: before.session ?? "", resumed: true });
+    sessions.resume(client, before);
+    subscribing.confirm(client);
+    client.delivery?.resume(client);
+    if (request !== undefined) subscribing.renew(client, request);
+  }
+
+  #welcome(client: Client, about: { session: string; resumed?: boolean }): void {
+    const { version, clock, upstreamState } = this.#parts;
+    client.tell(welcome(this.#options, version, clock, upstreamState(), about));
+  }
+
+  #createSessions(): Sessions {
+    const { deadLetters, random = Math.random, clock, meter, audiences, subscribing } = this.#parts;
+    const { deadLetterSubject } = this.#options;
+    const shared = { clock, meter, alarms: this.#alarms };
+    return new Sessions(this.#options, {
+      ...shared,
+      limits: this.#options,
+      audiences,
+      subscribing,
+      delivery: { ...shared, options: this.#options, deadLetters, deadLetterSubject, random },
+    });
+  }
+}

@@ -1,0 +1,220 @@
+import { type Alarm, type Alarms, NOT_SET } from "./alarms.ts";
+import type { Audience } from "./audience.ts";
+import type { AudienceBook } from "./audience-book.ts";
+import { Client } from "./client.ts";
+import type { ClientLimits, ClientWatcher } from "./client-watcher.ts";
+import type { Clock } from "./clock.ts";
+import { Delivery, type DeliveryParts } from "./delivery.ts";
+import type { LossReason, Meter } from "./meter.ts";
+import { ParkedSocket } from "./parked-socket.ts";
+import type { Subscribing } from "./subscribing.ts";
+
+export interface SessionOptions {
+  /** So long after its connection a session is given up. */
+  readonly sessionTtlMs: number;
+  /** More than these are not kept without a connection. */
+  readonly maxSessions: number;
+  /** What waits for them, and what they have not acknowledged, is no more than this together. */
+  readonly maxSessionBytes: number;
+}
+
+interface SessionsParts {
+  readonly limits: ClientLimits;
+  readonly clock: Clock;
+  readonly meter: Meter;
+  readonly alarms: Alarms;
+  readonly audiences: AudienceBook;
+  readonly subscribing: Subscribing;
+  readonly delivery: DeliveryParts;
+}
+
+/**
+ * What clients come back to in at-least-once. While a session has no connection, a client without a
+ * socket stands in its place: it is in its audience, and has a queue whose policy applies.
+ */
+export class Sessions implements ClientWatcher {
+  readonly #options: SessionOptions;
+  readonly #parts: SessionsParts;
+  readonly #byId = new Map<string, Client>();
+  /** Those without a connection, the one that has been so the longest first. */
+  readonly #parked = new Map<Client, Expiry>();
+  /** No more than this is kept for them: an estimate that is corrected when it reaches the bound. */
+  #mostBytes = 0;
+
+  constructor(options: SessionOptions, parts: SessionsParts) {
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  /** Those who wait for their clients. */
+  get parked(): ReadonlyMap<Client, unknown> {
+    return this.#parked;
+  }
+
+  /** What is kept for them. */
+  get bytes(): number {
+    let bytes = 0;
+    for (const client of this.#parked.keys()) bytes += bytesOf(client);
+    return bytes;
+  }
+
+  /** Whose messages are waited for, or kept, under a name. */
+  get(session: string | undefined): Client | undefined {
+    if (session === undefined) return undefined;
+    // What is pending for it may be too much, and end it.
+    this.#byId.get(session)?.audience.flush();
+    return this.#byId.get(session);
+  }
+
+  /** A client begins to be sent what it must acknowledge; under a name it may come back. */
+  begin(client: Client, session: string | undefined): void {
+    client.delivery = new Delivery(this.#parts.delivery, client);
+    if (session === undefined) return;
+    client.session = session;
+    this.#byId.set(session, client);
+    this.#parts.meter.sessionsTotal++;
+  }
+
+  /** A client comes back, to what an earlier connection left or still has. */
+  resume(client: Client, before: Client): void {
+    const { session } = before;
+    const expiry = this.#parked.get(before);
+    this.#unpark(before);
+    this.#parts.subscribing.move(before, client);
+    if (expiry === undefined) {
+      before.end("taken_over");
+    } else {
+      this.#parts.audiences.forget(before.audience);
+      const nowMs = this.#parts.clock.nowMs();
+      // What waits is not too old because nobody was there to take it.
+      client.excuse(nowMs - expiry.sinceMs, nowMs);
+    }
+    client.session = session;
+    if (session !== undefined) this.#byId.set(session, client);
+    this.#parts.meter.sessionsResumed++;
+  }
+
+  /** What is kept may have grown by a message of so many bytes for each. */
+  grew(byteLength: number): void {
+    this.#mostBytes += byteLength * this.#parked.size;
+    this.#keepBounds();
+  }
+
+  /** Nobody comes back any more. */
+  stop(): void {
+    for (const client of [...this.#parked.keys()]) this.#giveUp(client, "stopped");
+  }
+
+  /** A client with a session that is not parked is over. */
+  forget(client: Client): void {
+    const { session } = client;
+    if (session !== undefined && this.#byId.get(session) === client) this.#byId.delete(session);
+  }
+
+  /** Keeps what is a client's own when its connection ends. */
+  parks(client: Client): void {
+    const { session } = client;
+    const { sessionTtlMs, maxSessions } = this.#options;
+    if (session === undefined) return;
+    if (sessionTtlMs === 0 || maxSessions === 0) {
+      this.forget(client);
+      return;
+    }
+    const { clock, meter, limits, audiences, subscribing, alarms } = this.#parts;
+    const { dialect, socket } = client;
+    const audience = audiences.of({ dialect, compresses: false, acked: true, subjects: [] });
+    const parked = new Client(new ParkedSocket(socket.remoteAddress), dialect, audience, {
+      limits,
+      meter,
+      clock,
+      watcher: this,
+    });
+    subscribing.move(client, parked);
+    parked.session = session;
+    this.#byId.set(session, parked);
+    const nowMs = clock.nowMs();
+    const expiry = new Expiry(nowMs, () => this.#giveUp(parked, "session_expired"));
+    this.#parked.set(parked, expiry);
+    meter.sessionsParked++;
+    alarms.set(expiry, nowMs + sessionTtlMs);
+    this.#mostBytes += bytesOf(parked);
+    this.#keepBounds();
+  }
+
+  queues(): void {}
+
+  hungers(): void {}
+
+  left(audience: Audience): void {
+    this.#parts.audiences.forget(audience);
+  }
+
+  /** A parked one's policy has ended it. */
+  ended(client: Client): void {
+    this.#unpark(client);
+    this.#settle(client);
+  }
+
+  gone(): void {}
+
+  #keepBounds(): void {
+    const { maxSessions, maxSessionBytes } = this.#options;
+    while (this.#parked.size > maxSessions) this.#giveUpOldest();
+    if (this.#mostBytes <= maxSessionBytes) return;
+    this.#mostBytes = this.bytes;
+    while (this.#mostBytes > maxSessionBytes && this.#parked.size > 0) {
+      this.#mostBytes -= this.#giveUpOldest();
+    }
+  }
+
+  /** @returns the bytes that were kept for it. */
+  #giveUpOldest(): number {
+    const [oldest] = this.#parked.keys();
+    if (oldest === undefined) return 0;
+    const bytes = bytesOf(oldest);
+    this.#giveUp(oldest, "session_evicted");
+    return bytes;
+  }
+
+  #giveUp(client: Client, reason: LossReason): void {
+    if (!this.#parked.has(client)) return;
+    this.#unpark(client);
+    client.forsake(reason);
+    this.#settle(client);
+  }
+
+  #unpark(client: Client): void {
+    const expiry = this.#parked.get(client);
+    if (expiry === undefined) return;
+    this.#parked.delete(client);
+    this.#parts.alarms.clear(expiry);
+    this.#parts.meter.sessionsParked--;
+  }
+
+  #settle(client: Client): void {
+    this.forget(client);
+    this.#parts.subscribing.forget(client);
+    this.#parts.audiences.forget(client.audience);
+  }
+}
+
+function bytesOf(client: Client): number {
+  return client.queuedBytes + (client.delivery?.bytes ?? 0);
+}
+
+/** Rings when a session has been without a connection for too long. */
+class Expiry implements Alarm {
+  alarmAt = NOT_SET;
+  alarmMs = 0;
+  readonly sinceMs: number;
+  readonly #expire: () => void;
+
+  constructor(sinceMs: number, expire: () => void) {
+    this.sinceMs = sinceMs;
+    this.#expire = expire;
+  }
+
+  ring(): void {
+    this.#expire();
+  }
+}

@@ -1,0 +1,376 @@
+import { PLAIN, V1 } from "../../src/core/dialect.ts";
+import type { Said } from "./fake-sockets.ts";
+import type { Actor, Stage } from "./stage.ts";
+
+/** What the promise of at-least-once is measured by. */
+export interface Terms {
+  readonly ackTimeoutMs: number;
+  readonly maxDeliver: number;
+  readonly redeliveryBackoffMs: number;
+  readonly maxInflightMessages: number;
+  readonly maxQueueMessages: number;
+  readonly sessionTtlMs: number;
+  readonly policy: "disconnect" | "drop-oldest" | "drop-newest";
+}
+
+/** Times are kept with an error of so much. */
+const SLACK_MS = 12;
+/** What the gateway's clock is rounded up to. */
+const GRAIN_MS = 5;
+
+/** A message that was delivered at least once. */
+interface Delivered {
+  times: number;
+  lastMs: number;
+  nackedMs: number | undefined;
+  settled: "acked" | "lost" | undefined;
+}
+
+/** One session from its beginning to its end, as a client with a good memory sees it. */
+export class Life {
+  /** The messages that are due, and those of them that came at least once. */
+  readonly due: number[] = [];
+  readonly delivered = new Map<number, Delivered>();
+  acked = 0;
+  skipped = 0;
+  /** How many were declared lost, because the client was slow, and because they were not acknowledged. */
+  declaredSlow = 0;
+  declaredGivenUp = 0;
+  /** What had not come when it ended. */
+  leftOver = 0;
+  #last = 0;
+
+  get undelivered(): number {
+    return this.due.length - this.delivered.size - this.skipped;
+  }
+
+  get inFlight(): [sequence: number, Delivered][] {
+    return [...this.delivered].filter(([, { settled }]) => settled === undefined);
+  }
+
+  /** A message comes for the first time: what is due before it, and has not come, was left out. */
+  first(sequence: number, nowMs: number): void {
+    if (sequence <= this.#last) throw new Error(`${sequence} comes behind ${this.#last}`);
+    this.skipped += this.due.filter((one) => one > this.#last && one < sequence).length;
+    this.#last = sequence;
+    const delivered = { times: 1, lastMs: nowMs, nackedMs: undefined, settled: undefined };
+    this.delivered.set(sequence, delivered);
+  }
+
+  /** It ends: nothing that is missing will come. */
+  end(): void {
+    this.leftOver = this.undelivered;
+    for (const [, delivered] of this.inFlight) delivered.settled = "lost";
+  }
+}
+
+/**
+ * Somebody who connects, acknowledges or not, goes and comes back: holds all that the gateway does
+ * against what at-least-once promises, knowing nothing of how it is done.
+ */
+export class Customer {
+  readonly lives: Life[] = [];
+  /** The present one. */
+  life: Life | undefined;
+  actor: Actor | undefined;
+  /** Since when it has been there and has read. */
+  attentiveMs = 0;
+  /** When something last changed of what it could have. */
+  #changedMs = 0;
+  /** When its session ends unless it comes back; while it is away. */
+  expiresMs: number | undefined;
+  readonly #stage: Stage;
+  readonly #terms: Terms;
+  readonly dialect: "plain" | "v1";
+  /** By what it comes back. */
+  #session: string | undefined;
+  #origin = "";
+
+  constructor(stage: Stage, terms: Terms, dialect: "plain" | "v1", session: string | undefined) {
+    this.#stage = stage;
+    this.#terms = terms;
+    this.dialect = dialect;
+    this.#session = session;
+  }
+
+  get nowMs(): number {
+    return this.#stage.clock.nowMs();
+  }
+
+  get isHere(): boolean {
+    return this.actor !== undefined && !this.actor.client.isOver;
+  }
+
+  get mayComeBack(): boolean {
+    return this.dialect === "v1" || this.#session !== undefined;
+  }
+
+  /** Connects, to its session where it has one, also where its last connection still stands. */
+  connect(): void {
+    const { meter, clock } = this.#stage;
+    if (!this.mayComeBack) this.vanish();
+    const resumedBefore = meter.sessionsResumed;
+    const before = this.actor;
+    const wasHere = this.isHere;
+    const request = this.dialect === "plain" ? { id: "", subjects: undefined } : undefined;
+    const dialect = this.dialect === "plain" ? PLAIN : V1;
+    const actor = this.#stage.joinWith(request, dialect, false, this.#session);
+    // What was pending may have been too much.
+    const hadLife = this.life !== undefined;
+    this.actor = actor;
+    this.attentiveMs = clock.nowMs();
+    this.expiresMs = undefined;
+    const resumed = meter.sessionsResumed > resumedBefore;
+    if (this.mayComeBack && resumed !== hadLife) {
+      throw new Error(resumed ? "a session that was over was resumed" : "a session was lost");
+    }
+    if (wasHere && resumed && before?.socket.closedWith !== 4409) {
+      throw new Error("the first connection stays");
+    }
+    // What may not come back ends with its connection.
+    if (!resumed) this.#begin(actor, hadLife);
+    // Who comes back gets what it had not acknowledged at once, or not any more.
+    for (const [, delivered] of this.life?.inFlight ?? []) {
+      if (delivered.times >= this.#terms.maxDeliver) this.#givenUp(delivered);
+    }
+    for (const said of actor.socket.said) this.#hear(said);
+    const { accept } = actor.socket;
+    actor.socket.accept = (frames) => {
+      accept.call(actor.socket, frames);
+      for (const { text } of frames) {
+        for (const line of text.split("\n")) this.#hear(JSON.parse(line) as Said);
+      }
+    };
+    actor.socket.onClose = () => {
+      actor.client.closed(1005);
+      if (this.actor === actor) this.#ended(actor.socket.closedWith);
+    };
+    if (this.dialect === "v1" && !resumed) {
+      actor.says({ type: "subscribe", id: "1", subjects: [">"] });
+    }
+  }
+
+  /** The connection breaks. */
+  vanish(): void {
+    if (!this.isHere) return;
+    this.actor?.client.closed(1006);
+    this.#ended(undefined);
+  }
+
+  /** A message was published. @returns whether that was one too many for a session nobody is there for. */
+  publishes(sequence: number): void {
+    const { life } = this;
+    if (life === undefined) return;
+    life.due.push(sequence);
+    this.#changedMs = this.nowMs;
+    const { policy, maxQueueMessages } = this.#terms;
+    const isFull = policy === "disconnect" && life.undelivered > maxQueueMessages;
+    if (!this.isHere && isFull) this.over();
+  }
+
+  ack(choice: number, how: "id" | "ids" | "upto"): void {
+    const { life, actor } = this;
+    if (life === undefined || actor === undefined || !this.isHere) return;
+    const all = [...life.delivered.keys()].sort((one, other) => one - other);
+    const sequence = all[choice % all.length];
+    if (sequence === undefined || life.inFlight.some(([, one]) => this.#isOnTheEdge(one))) return;
+    const id = this.#id(sequence);
+    this.#changedMs = this.nowMs;
+    if (how === "upto") {
+      for (const one of all) if (one <= sequence) this.#settle(life, one);
+      actor.says({ type: "ack", upto: id });
+    } else {
+      this.#settle(life, sequence);
+      actor.says(how === "id" ? { type: "ack", id } : { type: "ack", ids: [id, id, "x:1"] });
+    }
+  }
+
+  nack(choice: number): void {
+    const { life, actor } = this;
+    if (life === undefined || actor === undefined || !this.isHere) return;
+    const [sequence, delivered] = life.inFlight[choice % Math.max(1, life.inFlight.length)] ?? [];
+    if (sequence === undefined || delivered === undefined) return;
+    const overMs = this.nowMs - this.#failedMs(delivered);
+    // What has failed already fails no more; and it is hard to say whether it just has.
+    if (overMs >= 0 && overMs <= SLACK_MS) return;
+    this.#changedMs = this.nowMs;
+    const isFirst = overMs < 0 && delivered.nackedMs === undefined;
+    if (isFirst) delivered.nackedMs = this.nowMs;
+    actor.says({ type: "nack", id: this.#id(sequence) });
+    if (isFirst && delivered.times >= this.#terms.maxDeliver) this.#givenUp(delivered);
+  }
+
+  /** Comes back where there is something to come back to, and reads. */
+  returns(): void {
+    if (this.life !== undefined && !this.isHere) this.connect();
+    if (this.actor === undefined) return;
+    this.actor.socket.reads = true;
+    this.actor.socket.buffered = 0;
+  }
+
+  /** Acknowledges all that comes, until nothing comes any more. */
+  settle(): void {
+    for (let round = 0; this.life !== undefined && round < 100; round++) {
+      if (this.life.inFlight.some(([, one]) => this.#isOnTheEdge(one)))
+        this.#stage.clock.advance(20);
+      for (const [sequence] of this.life?.inFlight ?? []) this.#ackNow(sequence);
+      this.#stage.clock.advance(60);
+      if (this.life?.inFlight.length === 0 && this.life.undelivered === 0) return;
+      // What was left out behind the last message is seen by nobody before the next one comes.
+      if (this.life?.inFlight.length === 0 && this.actor?.client.queuedBytes === 0) return;
+    }
+    if (this.life !== undefined) throw new Error("it does not come to an end");
+  }
+
+  /** Its session is over, with all that was in it. */
+  over(): void {
+    this.life?.end();
+    this.life = undefined;
+    this.expiresMs = undefined;
+  }
+
+  /** Whether everything that must have happened by now has. */
+  check(): void {
+    const { life, nowMs } = this;
+    if (life === undefined) return;
+    const { maxInflightMessages, ackTimeoutMs, policy } = this.#terms;
+    const inFlight = life.inFlight.filter(([, delivered]) => !this.#mayBeGivenUp(delivered));
+    if (inFlight.length > maxInflightMessages) throw new Error("too much is in flight");
+    if (!this.isHere || this.actor?.socket.reads === false) return;
+    const restedMs = nowMs - Math.max(this.attentiveMs, this.#changedMs);
+    if (restedMs > 50 && life.inFlight.length < maxInflightMessages && life.undelivered > 0) {
+      if (policy === "disconnect") throw new Error("it waits for what it could have");
+    }
+    for (const [sequence, { times, lastMs, nackedMs }] of life.inFlight) {
+      const failedMs = nackedMs ?? lastMs + ackTimeoutMs;
+      const byMs = Math.max(this.attentiveMs, failedMs) + this.#backoffMs(times) + 100 + SLACK_MS;
+      if (nowMs > byMs && this.dialect === "v1") {
+        throw new Error(`${sequence} was to come again by ${byMs}, and it is ${nowMs}`);
+      }
+    }
+  }
+
+  #begin(actor: Actor, hadLife: boolean): void {
+    if (hadLife) this.over();
+    this.life = new Life();
+    this.lives.push(this.life);
+    const [welcome, next] = actor.socket.said;
+    if (welcome?.type !== "welcome") return;
+    const wasLost = this.#session !== undefined;
+    if (wasLost && next?.reason !== "session_expired") throw new Error("lost in silence");
+    this.#session = String(welcome.session);
+  }
+
+  #ended(code: number | undefined): void {
+    this.attentiveMs = Number.POSITIVE_INFINITY;
+    if (this.life === undefined) return;
+    if (code === 4510 || code === 1001 || !this.mayComeBack) {
+      this.over();
+      return;
+    }
+    const endMs = this.#stage.clock.nowMs() + this.#terms.sessionTtlMs;
+    this.expiresMs = Math.ceil(endMs / GRAIN_MS) * GRAIN_MS;
+  }
+
+  #ackNow(sequence: number): void {
+    if (this.life === undefined) return;
+    this.#settle(this.life, sequence);
+    this.actor?.says({ type: "ack", id: this.#id(sequence) });
+  }
+
+  #settle(life: Life, sequence: number): void {
+    const delivered = life.delivered.get(sequence);
+    if (delivered === undefined || delivered.settled !== undefined) return;
+    // A plain client is not told what was given up, and acknowledges it in vain.
+    if (this.dialect === "plain" && this.#mayBeGivenUp(delivered)) {
+      delivered.settled = "lost";
+      return;
+    }
+    delivered.settled = "acked";
+    life.acked++;
+  }
+
+  #mayBeGivenUp(delivered: Delivered): boolean {
+    return delivered.times >= this.#terms.maxDeliver && this.nowMs >= this.#failedMs(delivered);
+  }
+
+  /** Whether it is just now that it is given up. */
+  #isOnTheEdge(delivered: Delivered): boolean {
+    const overMs = this.nowMs - this.#failedMs(delivered);
+    return delivered.times >= this.#terms.maxDeliver && overMs >= 0 && overMs <= SLACK_MS;
+  }
+
+  #givenUp(delivered: Delivered): void {
+    if (this.dialect === "plain") delivered.settled ??= "lost";
+  }
+
+  #hear(said: Said): void {
+    const { life } = this;
+    if (said.type === "gap" && life !== undefined) this.#hearGap(life, said);
+    if (said.type !== "data") return;
+    if (life === undefined) throw new Error("something comes behind the end");
+    const [origin = "", digits] = String(said.id).split(":");
+    this.#origin = origin;
+    const sequence = Number(digits);
+    if (!life.due.includes(sequence)) throw new Error(`${sequence} is not due`);
+    const nowMs = this.#stage.clock.nowMs();
+    const before = life.delivered.get(sequence);
+    if (said.redelivery !== before?.times) {
+      throw new Error(`${sequence} came ${before?.times} times, and says ${said.redelivery}`);
+    }
+    if (before === undefined) {
+      life.first(sequence, nowMs);
+      if (this.dialect === "v1" && life.skipped > life.declaredSlow) {
+        throw new Error(`${life.skipped} are left out, and ${life.declaredSlow} declared`);
+      }
+      return;
+    }
+    if (before.settled !== undefined) throw new Error(`${sequence} comes though ${before.settled}`);
+    if (before.times >= this.#terms.maxDeliver) throw new Error(`${sequence} comes too often`);
+    this.#checkTooSoon(sequence, before, nowMs);
+    before.times++;
+    before.lastMs = nowMs;
+    before.nackedMs = undefined;
+  }
+
+  #checkTooSoon(sequence: number, { times, lastMs, nackedMs }: Delivered, nowMs: number): void {
+    const failedMs = nackedMs ?? lastMs + this.#terms.ackTimeoutMs;
+    const soonestMs = failedMs + this.#backoffMs(times) / 2;
+    // Who has just come back gets all at once.
+    if (nowMs < soonestMs - 1 && nowMs !== this.attentiveMs) {
+      throw new Error(`${sequence} comes again at ${nowMs}, before ${soonestMs}`);
+    }
+  }
+
+  #hearGap(life: Life, { reason, from, to, count }: Said): void {
+    if (reason === "slow") life.declaredSlow += Number(count);
+    if (reason !== "max_deliver") return;
+    const [first, last] = [from, to].map((id) => Number(String(id).split(":")[1]));
+    const within = life.inFlight.filter(
+      ([sequence, { times }]) =>
+        sequence >= first! && sequence <= last! && times >= this.#terms.maxDeliver,
+    );
+    this.#changedMs = this.nowMs;
+    if (within.length < Number(count)) throw new Error(`${count} are given up too soon`);
+    life.declaredGivenUp += Number(count);
+    // Which of them: those whose time was up first.
+    within
+      .sort(([, one], [, other]) => this.#failedMs(one) - this.#failedMs(other))
+      .slice(0, Number(count))
+      .forEach(([, delivered]) => {
+        delivered.settled = "lost";
+      });
+  }
+
+  #failedMs({ nackedMs, lastMs }: Delivered): number {
+    return nackedMs ?? lastMs + this.#terms.ackTimeoutMs;
+  }
+
+  #backoffMs(times: number): number {
+    return this.#terms.redeliveryBackoffMs * 2 ** (times - 1);
+  }
+
+  #id(sequence: number): string {
+    return `${this.#origin}:${sequence}`;
+  }
+}
