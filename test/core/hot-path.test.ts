@@ -3,6 +3,7 @@ import { Audience } from "../../src/core/audience.ts";
 import { AudienceBook } from "../../src/core/audience-book.ts";
 import { Client } from "../../src/core/client.ts";
 import { V1 } from "../../src/core/dialect.ts";
+import { Flow } from "../../src/core/flow.ts";
 import { Meter } from "../../src/core/meter.ts";
 import { FrameBuilder } from "../../src/runtime/frame.ts";
 import { createNodeRuntime } from "../../src/runtime/node.ts";
@@ -163,15 +164,15 @@ test("A thousand slowed-down clients are not looked at each time that one that l
   stage.publish("waits");
   expect(lagging.client.state).toBe("queued");
   const looks = spyOn(lagging.client, "checkLag");
-  const waits = Object.getOwnPropertyDescriptor(Client.prototype, "waits")!;
+  const pressing = Object.getOwnPropertyDescriptor(Flow.prototype, "isPressing")!;
   let asked = 0;
   const counted = function (this: Client): unknown {
     asked++;
-    return waits.get!.call(this);
+    return pressing.get!.call(this);
   };
-  Object.defineProperty(Client.prototype, "waits", { ...waits, get: counted });
+  Object.defineProperty(Flow.prototype, "isPressing", { ...pressing, get: counted });
   stage.clock.advance(1000);
-  Object.defineProperty(Client.prototype, "waits", waits);
+  Object.defineProperty(Flow.prototype, "isPressing", pressing);
   expect(looks.mock.calls.length).toBeGreaterThan(80);
   // All are looked at four times a second.
   expect(asked).toBeLessThan(10 * CLIENTS);
