@@ -98,9 +98,10 @@ export function subjects(target: Target): void {
     test("A parameter that is one letter off is refused with the one that was meant, if it may be said", async () => {
       for (const [query, says] of [
         ["subjcts=a.x", '"subjcts" is not a parameter; did you mean "subjects"?'],
+        ["sesion=x", '"sesion" is not a parameter; did you mean "session"?'],
         [
-          "sesion=x",
-          '"sesion" is not a parameter; "session" would be, but is not supported by this version',
+          "durble=x",
+          '"durble" is not a parameter; "durable" would be, but is not supported by this version',
         ],
       ] as const) {
         const response = await fetch(`${gateway().url}/ws/sse?${query}`);
