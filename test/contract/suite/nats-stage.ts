@@ -1,11 +1,7 @@
-import { afterAll, beforeAll } from "bun:test";
-import { connect, type MsgHdrs, type NatsConnection } from "nats";
-import {
-  type NatsServer,
-  type NatsServerOptions,
-  startNatsServer,
-} from "../../support/nats-server.ts";
+import type { MsgHdrs } from "nats";
+import type { NatsServer, NatsServerOptions } from "../../support/nats-server.ts";
 import type { Envelope, Subscriber } from "../../support/subscriber.ts";
+import { useNatsServer } from "./nats-server-stage.ts";
 
 /** How many messages a client that keeps up is behind at most. */
 const BATCH = 50;
@@ -29,38 +25,29 @@ export interface NatsStage {
 
 /** Starts a NATS server before the tests of this `describe` and ends it after them. */
 export function useNats(options: NatsServerOptions = {}): NatsStage {
-  let server: NatsServer | undefined;
-  let publisher: NatsConnection | undefined;
-  beforeAll(async () => {
-    server = await startNatsServer(options);
-    publisher = await connect({ servers: server.url, maxReconnectAttempts: -1 });
-  });
-  afterAll(async () => {
-    await publisher?.close();
-    await server?.stop();
-  });
+  const nats = useNatsServer(options);
   return {
     get server() {
-      return server!;
+      return nats.server;
     },
     get url() {
-      return server!.url;
+      return nats.server.url;
     },
     publish: (subject, data, headers) =>
-      publisher!.publish(subject, data, headers === undefined ? {} : { headers }),
+      nats.connection.publish(subject, data, headers === undefined ? {} : { headers }),
     async flood(subject, count, bytes) {
-      for (let n = 0; n < count; n++) publisher!.publish(subject, numbered(n, bytes));
-      await publisher!.flush();
+      for (let n = 0; n < count; n++) nats.connection.publish(subject, numbered(n, bytes));
+      await nats.connection.flush();
     },
     async floodInStep(client, subject, count, bytes) {
       const got: number[] = [];
       for (let n = 0; n < count; n++) {
-        publisher!.publish(subject, numbered(n, bytes));
+        nats.connection.publish(subject, numbered(n, bytes));
         if (n % BATCH === BATCH - 1) got.push(...numbersOf(await client.take(BATCH)));
       }
       return [...got, ...numbersOf(await client.take(count % BATCH))];
     },
-    flush: () => publisher!.flush(),
+    flush: () => nats.connection.flush(),
   };
 }
 

@@ -1,7 +1,7 @@
-import { afterAll, beforeAll } from "bun:test";
-import { connect, type JetStreamManager, type NatsConnection, type StreamConfig } from "nats";
-import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
+import type { JetStreamManager, NatsConnection, StreamConfig } from "nats";
+import type { NatsServer } from "../../support/nats-server.ts";
 import type { Said } from "../../support/v1-client.ts";
+import { useNatsServer } from "./nats-server-stage.ts";
 
 /** A real NATS server that keeps streams, with a publisher, for the tests of one `describe`. */
 export interface StreamStage {
@@ -19,31 +19,19 @@ export interface StreamStage {
 
 /** Starts a NATS server with JetStream before the tests of this `describe` and ends it after them. */
 export function useStreams(): StreamStage {
-  let server: NatsServer | undefined;
-  let connection: NatsConnection | undefined;
   let manager: JetStreamManager | undefined;
-  beforeAll(async () => {
-    server = await startNatsServer({ jetstream: true });
-    connection = await connect({
-      servers: server.url,
-      maxReconnectAttempts: -1,
-      reconnectTimeWait: 20,
-    });
+  const nats = useNatsServer({ jetstream: true }, async (connection) => {
     manager = await connection.jetstreamManager();
-  });
-  afterAll(async () => {
-    await connection?.close();
-    await server?.stop();
   });
   return {
     get server() {
-      return server!;
+      return nats.server;
     },
     get url() {
-      return server!.url;
+      return nats.server.url;
     },
     get connection() {
-      return connection!;
+      return nats.connection;
     },
     get manager() {
       return manager!;
@@ -52,9 +40,9 @@ export function useStreams(): StreamStage {
       await manager!.streams.add({ name, subjects: [`${name.toLowerCase()}.>`], ...more });
     },
     async fill(subject, count, from = 0) {
-      const stream = connection!.jetstream();
+      const stream = nats.connection.jetstream();
       // Where it was cut off it is there again then.
-      await connection!.flush();
+      await nats.connection.flush();
       // So many at a time are confirmed together.
       for (let n = from; n < from + count; n += 1000) {
         const some = Array.from({ length: Math.min(1000, from + count - n) }, (_, index) =>
