@@ -419,6 +419,19 @@ describe("A session", () => {
     stage.expectBalance();
   });
 
+  test("has no time running against what was sent while nobody is connected", () => {
+    const stage = staged({ maxDeliver: 2 });
+    const before = plain(stage);
+    send(stage, 1);
+    gone(before);
+    stage.clock.advance(50_000);
+    expect(stage.meter.redelivered).toBe(0);
+    expect(stage.meter.acks.timed_out).toBe(0);
+    const after = plain(stage);
+    expect(redeliveries(after)).toEqual([[1, 1]]);
+    stage.expectBalance();
+  });
+
   test("ends when its queue is full, where that is its policy", () => {
     const stage = staged({ maxQueueMessages: 2 });
     const before = plain(stage);
