@@ -1,6 +1,7 @@
 import type { Contender } from "./contenders/contender.ts";
+import { KEPT_STREAM, KEPT_SUBJECT } from "./load/endpoint.ts";
 import type { Block, Cell } from "./plan.ts";
-import { type Crowd, flow, type Scenario, type Start } from "./scenario.ts";
+import { type Crowd, flow, type Replay, type Scenario, type Start } from "./scenario.ts";
 
 const LOADS = [1_000, 10_000, 30_000, 60_000, undefined];
 const MANY = 10_000;
@@ -111,6 +112,27 @@ export function storm(contenders: readonly Contender[]): Block {
     name: "10,000 clients at once",
     about: "All of them connect at the same moment.",
     cells: cross([STORM], contenders),
+  };
+}
+
+/** Clients that all come back at once to a stream. */
+export function returning(contenders: readonly Contender[]): Block {
+  const scenarios = [1, 100, 1_000].map(
+    (clients): Replay => ({
+      kind: "replay",
+      name: `${clients.toLocaleString("en")} come back to 10,000 messages`,
+      clients,
+      messages: 10_000,
+      payloadBytes: 256,
+      v1: true,
+      settings: { streams: [`${KEPT_STREAM}:${KEPT_SUBJECT}`], subjects: ["live.>"] },
+    }),
+  );
+  return {
+    name: "Coming back to a stream",
+    about:
+      "Each client gets 10,000 messages of 256 B that JetStream has kept: of nats-server's listener by a consumer of its own. p50 and p99 are those of ten live clients at 200 messages/s meanwhile; before that their p99 was the other one.",
+    cells: cross(scenarios, contenders),
   };
 }
 

@@ -1,4 +1,14 @@
-import { fanOut, flushing, growth, idle, pairs, stalling, start, storm } from "./block-kinds.ts";
+import {
+  fanOut,
+  flushing,
+  growth,
+  idle,
+  pairs,
+  returning,
+  stalling,
+  start,
+  storm,
+} from "./block-kinds.ts";
 import {
   acknowledging,
   atLeastOnce,
@@ -48,6 +58,7 @@ export function fullBlocks(reference: Contender | undefined): Block[] {
     compression([...OURS, spillway("bun", "native")]),
     idle(pairs([...BARE, ...BARE_NATIVE], [...OURS, ...NATIVE])),
     storm([natsListener, ...OURS]),
+    returning([natsListener, ...OURS]),
     start([natsListener, ...OURS, ...NATIVE]),
   ];
 }

@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { ROOT } from "../test/support/runtimes.ts";
 import type { Installed } from "./installed.ts";
 import type { describeMachine } from "./machine.ts";
+import type { Repeat } from "./repeat.ts";
 import type { Timing } from "./scenario.ts";
 import type { Story } from "./slow-client/story.ts";
 import type { Outcome } from "./summary.ts";
@@ -24,13 +25,16 @@ export interface Results {
   readonly outcomes: readonly Outcome[];
   /** What became of a client that did not read for a while, by policy. */
   readonly slowClient?: readonly Story[] | undefined;
+  /** How it stands to an earlier full run, where it was compared with one. */
+  readonly repeat?: Repeat | undefined;
 }
 
 const FILE = `${ROOT}bench/results.json`;
 const SIGNIFICANT_DIGITS = 4;
 
-export function readResults(): Results {
-  return JSON.parse(readFileSync(FILE, "utf8")) as Results;
+/** @param file by default, those of the last full run. */
+export function readResults(file = FILE): Results {
+  return JSON.parse(readFileSync(file, "utf8")) as Results;
 }
 
 /** One line for each row and comparison, and no more digits than were measured. */

@@ -7,6 +7,10 @@
  * - `--slow-client`: only what becomes of a client that does not read for a while; its part of the
  *   files is written anew.
  * - `--report`: writes the page and the plots anew, from the results that are there.
+ * - `--renew <words>`: blocks whose names have all of the words, three rounds of each; they take their
+ *   place in the files.
+ * - `--compare <file>`: how the results that are there stand to those of an earlier full run, in the
+ *   page as well.
  * - `--profile`: profiles of the saturated scenario, one for each runtime.
  *
  * See `bench/README.md` for what is measured and how.
@@ -18,18 +22,21 @@ import { ROOT } from "../test/support/runtimes.ts";
 import { compileReference } from "./contenders/reference.ts";
 import { Findings } from "./findings.ts";
 import { measureInstalled } from "./installed.ts";
-import { allowManyFiles, describeMachine, findCores } from "./machine.ts";
-import { makePlan } from "./plan.ts";
+import { allowManyFiles, type Cores, describeMachine, findCores } from "./machine.ts";
+import { isMeant, makePlan, type Plan } from "./plan.ts";
 import { writeProfiles } from "./profile/profile.ts";
+import { repeatOf } from "./repeat.ts";
 import { outcomeSection } from "./report/outcome.ts";
 import { resultsPage } from "./report/page.ts";
 import { writePlots } from "./report/plots.ts";
 import { writeReadme } from "./report/readme.ts";
 import { slowClientSection } from "./report/slow-client.ts";
 import { targetTable } from "./report/target-table.ts";
+import { trustSection } from "./report/trust.ts";
 import { type Results, readResults, writeResults } from "./results.ts";
 import { runPlan } from "./rounds.ts";
 import { tellStories } from "./slow-client/story.ts";
+import type { Outcome } from "./summary.ts";
 import { findVersions } from "./versions.ts";
 
 const { values } = parseArgs({
@@ -38,10 +45,13 @@ const { values } = parseArgs({
     only: { type: "string", default: "" },
     "slow-client": { type: "boolean", default: false },
     report: { type: "boolean", default: false },
+    renew: { type: "string", default: "" },
+    compare: { type: "string", default: "" },
     profile: { type: "boolean", default: false },
   },
 });
-if (values.report) writeReport(readResults());
+if (values.compare !== "") compareWith(values.compare);
+else if (values.report) writeReport(readResults());
 else await measureAll();
 
 async function measureAll(): Promise<void> {
@@ -63,6 +73,10 @@ async function measureAll(): Promise<void> {
   const reference = compileReference();
   if (reference.leftOut !== undefined) say(`The C reference is left out: ${reference.leftOut}.`);
   const plan = makePlan(values, reference.contender);
+  if (values.renew !== "") {
+    await renew(plan, cores);
+    return;
+  }
   const beganMs = performance.now();
   const about = {
     date: new Date().toISOString(),
@@ -95,6 +109,29 @@ async function measureAll(): Promise<void> {
   if (!keep) return;
   writeResults(results);
   writeReport(readResults());
+}
+
+/** Measures some blocks anew; all others stay as they are. */
+async function renew(plan: Plan, cores: Cores | undefined): Promise<void> {
+  const blocks = plan.blocks.filter(({ name }) => isMeant(values.renew, name));
+  const renewed = new Date().toISOString();
+  for await (const { outcomes } of runPlan({ ...plan, blocks }, cores)) {
+    const outcome = { ...outcomes.at(-1)!, renewed };
+    say(outcomeSection(outcome));
+    const results = readResults();
+    const isSame = ({ name }: Outcome): boolean => name === outcome.name;
+    const kept = results.outcomes.map((other) => (isSame(other) ? outcome : other));
+    writeResults({ ...results, outcomes: kept.some(isSame) ? kept : [...kept, outcome] });
+  }
+  writeReport(readResults());
+}
+
+function compareWith(file: string): void {
+  const results = readResults();
+  const { repeat: _, ...others } = results;
+  writeResults({ ...others, repeat: repeatOf(readResults(file), results) });
+  writeReport(readResults());
+  say(trustSection(readResults()));
 }
 
 function writeReport(results: Results): void {

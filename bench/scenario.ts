@@ -1,5 +1,5 @@
 /** What is asked of a contender. */
-export type Scenario = Flow | Crowd | Start;
+export type Scenario = Flow | Crowd | Replay | Start;
 
 /** Messages flow to clients for a while. */
 export interface Flow {
@@ -36,6 +36,19 @@ export interface Crowd {
   readonly atOnce: number;
   /** So many messages are then sent to all, one after another. */
   readonly messages: number;
+}
+
+/** Clients come back all at once to what a stream has kept. */
+export interface Replay {
+  readonly kind: "replay";
+  readonly name: string;
+  readonly clients: number;
+  /** So many the stream has. */
+  readonly messages: number;
+  readonly payloadBytes: number;
+  /** Only that dialect of Spillway's is told when all is there. */
+  readonly v1: true;
+  readonly settings: Readonly<Record<string, unknown>>;
 }
 
 /** A process is started and left alone. */

@@ -39,6 +39,8 @@ export interface Outcome {
   readonly scenarios: readonly Scenario[];
   readonly rows: readonly Row[];
   readonly comparisons: readonly Comparison[];
+  /** When it was measured, in UTC, where that was not with the others. */
+  readonly renewed?: string | undefined;
 }
 
 /** A round as it came: one measurement for each cell. */

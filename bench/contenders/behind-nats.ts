@@ -1,9 +1,11 @@
 import { startProcess } from "../../test/support/child-process.ts";
-import { type NatsServer, startNatsServer } from "../../test/support/nats-server.ts";
+import type { NatsServer } from "../../test/support/nats-server.ts";
 import { ROOT } from "../../test/support/runtimes.ts";
 import type { Endpoint } from "../load/endpoint.ts";
 import { type Cores, onCore } from "../machine.ts";
+import type { Scenario } from "../scenario.ts";
 import { type Carrier, lastOf } from "./contender.ts";
+import { startNatsFor } from "./kept-stream.ts";
 
 /** What carries the messages of a NATS server: a part of a {@linkcode Carrier}. */
 export interface Gateway extends Pick<Carrier, "endpoint" | "readyMs" | "lastWords" | "stop"> {
@@ -11,8 +13,11 @@ export interface Gateway extends Pick<Carrier, "endpoint" | "readyMs" | "lastWor
 }
 
 /** A NATS server, and what carries its messages; neither stays when the other does not start. */
-export async function behindNats(start: (nats: NatsServer) => Promise<Gateway>): Promise<Carrier> {
-  const nats = await startNatsServer({ websocket: false });
+export async function behindNats(
+  scenario: Scenario,
+  start: (nats: NatsServer) => Promise<Gateway>,
+): Promise<Carrier> {
+  const nats = await startNatsFor(scenario, { websocket: false });
   try {
     const { pid, stop, ...gateway } = await start(nats);
     return {
@@ -40,8 +45,9 @@ export function programBehindNats(
   command: readonly string[],
   at: Pick<Endpoint, "path" | "dialect">,
   cores: Cores | undefined,
+  scenario: Scenario,
 ): Promise<Carrier> {
-  return behindNats((nats) => startProgram(name, [...command, nats.url], at, cores));
+  return behindNats(scenario, (nats) => startProgram(name, [...command, nats.url], at, cores));
 }
 
 /** See {@linkcode programBehindNats}. */

@@ -1,9 +1,9 @@
-import { startNatsServer } from "../../test/support/nats-server.ts";
 import { ensureNode } from "../../test/support/node-binary.ts";
 import { TARGETS } from "../../test/support/runtimes.ts";
 import { onCore } from "../machine.ts";
 import { programBehindNats } from "./behind-nats.ts";
 import type { Contender, RuntimeName } from "./contender.ts";
+import { startNatsFor } from "./kept-stream.ts";
 
 /** What starts a file on a runtime. */
 const RUN: Readonly<Record<RuntimeName, () => readonly string[]>> = {
@@ -22,7 +22,8 @@ export function bare(runtime: RuntimeName, sockets: "node" | "native"): Contende
     role: "bare",
     runtime,
     sockets,
-    start: (cores) => programBehindNats(name, [...RUN[runtime](), file], at, cores),
+    start: (cores, scenario) =>
+      programBehindNats(name, [...RUN[runtime](), file], at, cores, scenario),
   };
 }
 
@@ -30,9 +31,9 @@ export function bare(runtime: RuntimeName, sockets: "node" | "native"): Contende
 export const natsListener: Contender = {
   name: "nats-server",
   role: "nats",
-  async start(cores) {
+  async start(cores, scenario) {
     const beganMs = performance.now();
-    const nats = await onCore(cores, "gateway", () => startNatsServer());
+    const nats = await onCore(cores, "gateway", () => startNatsFor(scenario));
     return {
       endpoint: { port: nats.wsPort, path: "/", dialect: "nats" },
       natsPort: nats.port,
@@ -48,12 +49,13 @@ export const natsListener: Contender = {
 export const wsLoop: Contender = {
   name: "ws loop",
   role: "peer",
-  start: (cores) =>
+  start: (cores, scenario) =>
     programBehindNats(
       "ws loop",
       [...RUN.node(), "bench/controls/ws-loop.ts"],
       { path: "/", dialect: "envelope" },
       cores,
+      scenario,
     ),
 };
 
@@ -61,11 +63,12 @@ export const wsLoop: Contender = {
 export const socketIo: Contender = {
   name: "Socket.IO",
   role: "peer",
-  start: (cores) =>
+  start: (cores, scenario) =>
     programBehindNats(
       "Socket.IO",
       [...RUN.node(), "bench/controls/socket-io.ts"],
       { path: "/socket.io/?EIO=4&transport=websocket", dialect: "socket.io" },
       cores,
+      scenario,
     ),
 };

@@ -23,7 +23,7 @@ export function spillway(
     runtime,
     sockets,
     start: (cores, scenario) =>
-      behindNats(async (nats) => {
+      behindNats(scenario, async (nats) => {
         const needed = { nats_url: nats.url, subjects: ["bench.>"], max_clients: MAX_CLIENTS };
         const config = { ...needed, log_level: "info", ...settingsOf(scenario) };
         const { gateway, readyMs } = await onCore(cores, "gateway", async () => {

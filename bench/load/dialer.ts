@@ -1,6 +1,6 @@
 import { connect, type Socket } from "node:net";
 import { Acknowledger } from "./acknowledger.ts";
-import { type Endpoint, wantedBy } from "./endpoint.ts";
+import { type Endpoint, KEPT_STREAM, wantedBy } from "./endpoint.ts";
 import { maskedFrame } from "./masked-frame.ts";
 import { EnvelopeReader, NatsReader, SocketIoReader, V1Reader } from "./message-readers.ts";
 import type { Findings, Sampling, StreamReader } from "./stream-reader.ts";
@@ -110,16 +110,18 @@ export class Dialer {
 
   /** Says what a protocol needs to hear before it sends messages. */
   #greet(socket: Socket, { subscribed }: Findings, number: number): void {
-    const { dialect } = this.#endpoint;
+    const { dialect, goesBack } = this.#endpoint;
     const subject = wantedBy(this.#endpoint, number);
     if (dialect === "envelope") subscribed();
     else if (dialect === "v1") {
-      const subscribe = { type: "subscribe", id: "1", subjects: [subject] };
+      const begin = goesBack && { from: "all" };
+      const subscribe = { type: "subscribe", id: "1", subjects: [subject], ...begin };
       socket.write(maskedFrame(1, JSON.stringify(subscribe)));
     } else if (dialect === "socket.io") socket.write(maskedFrame(1, "40"));
     else {
       const about = { verbose: false, pedantic: false, lang: "bench", version: "1" };
-      const greeting = `CONNECT ${JSON.stringify(about)}\r\nSUB ${subject} 1\r\nPING\r\n`;
+      const wish = goesBack ? consumer(number) : `SUB ${subject} 1\r\n`;
+      const greeting = `CONNECT ${JSON.stringify(about)}\r\n${wish}PING\r\n`;
       socket.write(maskedFrame(2, greeting));
     }
   }
@@ -130,4 +132,13 @@ export class Dialer {
     // A pong frame need not answer a ping frame (RFC 6455 §5.5.3), and every server takes it for life.
     return dialect === "socket.io" ? maskedFrame(1, "3") : maskedFrame(10, "");
   }
+}
+
+/** What makes a JetStream consumer of a client's own, which sends it all that the stream has. */
+function consumer(client: number): string {
+  const inbox = `_INBOX.bench.${client}`;
+  const config = { deliver_policy: "all", ack_policy: "none", deliver_subject: inbox };
+  const request = JSON.stringify({ stream_name: KEPT_STREAM, config });
+  const create = `PUB $JS.API.CONSUMER.CREATE.${KEPT_STREAM} _INBOX.nobody ${request.length}`;
+  return `SUB ${inbox} 1\r\n${create}\r\n${request}\r\n`;
 }

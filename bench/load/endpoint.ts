@@ -23,7 +23,13 @@ export interface Endpoint {
    * last. Default: not at all.
    */
   readonly acks?: "each" | "last";
+  /** Whether clients begin with all that {@linkcode KEPT_STREAM} has. */
+  readonly goesBack?: boolean;
 }
+
+/** The stream that clients come back to, and its one subject. */
+export const KEPT_STREAM = "KEPT";
+export const KEPT_SUBJECT = "bench.kept";
 
 /** The subject of a number, always as long as the others. */
 export function subjectOf(subject: string, number: number): string {

@@ -5,6 +5,7 @@ import type { Scenario, Timing } from "../scenario.ts";
 import { measureCrowd } from "./crowd.ts";
 import { flowMs, measureFlow } from "./flow.ts";
 import { failed, type Measurement } from "./measurement.ts";
+import { measureReplay } from "./replay.ts";
 import { measureStart } from "./start.ts";
 
 /** Starts a contender and its load, measures, and ends all of it. What fails is a measurement too. */
@@ -34,7 +35,8 @@ function measureRunning(
   timing: Timing,
 ): Promise<Measurement> {
   if (scenario.kind === "flow") return measureFlow(carrier, scenario, timing);
-  return scenario.kind === "crowd" ? measureCrowd(carrier, scenario) : measureStart(carrier);
+  if (scenario.kind === "crowd") return measureCrowd(carrier, scenario);
+  return scenario.kind === "replay" ? measureReplay(carrier, scenario) : measureStart(carrier);
 }
 
 /** Errors of processes hold their last lines; of these, the first that says what was thrown is enough. */

@@ -7,8 +7,11 @@ import { percent, table, withSpread } from "./table.ts";
 
 /** A block's figures and ratios, as Markdown. */
 export function outcomeSection(outcome: Outcome): string {
-  const { name, about, scenarios, rows, comparisons } = outcome;
+  const { name, about, scenarios, rows, comparisons, renewed } = outcome;
   const parts = [`## ${name}`, about];
+  if (renewed !== undefined) {
+    parts.push(`Measured by itself, ${renewed.slice(0, 16).replace("T", " ")} UTC.`);
+  }
   for (const scenario of scenarios) {
     if (scenarios.length > 1) parts.push(`### ${scenario.name}`);
     const here = rows.filter((row) => row.scenario === scenario.name);

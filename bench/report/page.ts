@@ -8,6 +8,7 @@ import { PLOTS } from "./plots.ts";
 import { SLOW_CLIENT_PLOT, slowClientSection } from "./slow-client.ts";
 import { percent, table, withSpread } from "./table.ts";
 import { targetTable } from "./target-table.ts";
+import { trustSection } from "./trust.ts";
 
 /** The whole of `RESULTS.md`. */
 export function resultsPage(results: Results): string {
@@ -22,6 +23,8 @@ export function resultsPage(results: Results): string {
     targetTable(new Findings(outcomes)),
     growthOfReference(new Findings(outcomes)),
     ...PLOTS.map(({ file, title }) => `![${title}](plots/${file})`),
+    "## How far to trust a ratio",
+    trustSection(results),
     "## What the load client can read",
     ceiling(results),
     "## Native sockets against Node's",

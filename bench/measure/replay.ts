@@ -1,0 +1,40 @@
+import type { Carrier } from "../contenders/contender.ts";
+import { KEPT_SUBJECT } from "../load/endpoint.ts";
+import type { ReturningTask, ReturnsSeen } from "../load/returning.ts";
+import type { Replay } from "../scenario.ts";
+import { startLoad } from "./load-process.ts";
+import { type Measurement, sharesOf } from "./measurement.ts";
+
+const DEADLINE_MS = 90_000;
+
+/** Has clients come back to the stream of a contender that runs, and looks. */
+export async function measureReplay(carrier: Carrier, scenario: Replay): Promise<Measurement> {
+  const { endpoint, pids, natsPort } = carrier;
+  if (natsPort === undefined) throw new Error("a stream needs NATS");
+  const { clients, messages } = scenario;
+  const task: ReturningTask = {
+    ...endpoint,
+    subject: KEPT_SUBJECT,
+    pids,
+    natsPort,
+    clients,
+    messages,
+  };
+  const returning = await startLoad("returning clients", "returning.ts", task);
+  try {
+    const seen = await returning.next<ReturnsSeen>(DEADLINE_MS);
+    const { caughtUpMs, calm, meanwhile, gatewayRssBytes, lost } = seen;
+    return {
+      figures: {
+        caughtUpMs,
+        ...meanwhile,
+        calmP99Us: calm.p99Us,
+        ...(gatewayRssBytes !== undefined && { rssBytes: gatewayRssBytes }),
+      },
+      ...sharesOf(seen),
+      lostClients: lost,
+    };
+  } finally {
+    await returning.stop();
+  }
+}

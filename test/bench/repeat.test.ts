@@ -1,0 +1,65 @@
+import { describe, expect, test } from "bun:test";
+import { repeatOf, statedSpreads } from "../../bench/repeat.ts";
+import type { Results } from "../../bench/results.ts";
+import { type Outcome, spread } from "../../bench/summary.ts";
+
+/** A run of two contenders in each scenario, of which the second one always has 1. */
+function run(ratios: readonly (readonly number[])[]): Results {
+  const outcomes = ratios.map((rounds, index): Outcome => {
+    const place = (contender: string) => ({ scenario: `scenario ${index}`, contender });
+    const row = (contender: string, values: readonly number[]) => ({
+      ...place(contender),
+      figures: { p50Us: spread(values) },
+      rounds: values.map((p50Us) => ({ figures: { p50Us }, cpuShares: {}, failed: undefined })),
+    });
+    return {
+      name: `block ${index}`,
+      about: "",
+      scenarios: [],
+      rows: [
+        row("ours", rounds),
+        row(
+          "control",
+          rounds.map(() => 1),
+        ),
+      ] as never,
+      comparisons: [{ of: place("ours"), to: place("control"), ratios: { p50Us: spread(rounds) } }],
+    };
+  });
+  return { date: "2026-01-01T00:00:00Z", outcomes } as unknown as Results;
+}
+
+describe("The spread of ratios", () => {
+  test("is what 95 % of all rounds lie within, whichever cell they are of", () => {
+    // One of 30 is far away, and two of them are at a distance of 1.25.
+    const calm = Array.from({ length: 9 }, () => [1, 1, 1]);
+    expect(statedSpreads(run([...calm, [2, 2.5, 20]]).outcomes)).toEqual([
+      { figure: "p50Us", rounds: 30, factor: 1.25 },
+    ]);
+  });
+
+  test("can't be told from one round", () => {
+    expect(statedSpreads(run([[2]]).outcomes)).toEqual([]);
+  });
+
+  test("holds for a second run, or the ratios that left it are named", () => {
+    const first = run([
+      [1, 2, 4],
+      [10, 20, 40],
+    ]);
+    const second = run([
+      [1, 3.9, 4],
+      [9, 9, 9],
+    ]);
+    const { date, figures, outliers } = repeatOf(first, second);
+    expect(date).toBe(first.date);
+    expect(figures).toEqual([{ figure: "p50Us", rounds: 6, factor: 2, within: 1, of: 2 }]);
+    expect(outliers).toMatchObject([{ of: { scenario: "scenario 1" }, first: 20, second: 9 }]);
+  });
+
+  test("says nothing of what only one of the runs has", () => {
+    const { figures, outliers } = repeatOf(run([[1, 2, 4]]), run([]));
+    expect(figures).toMatchObject([{ within: 0, of: 0 }]);
+    expect(outliers).toEqual([]);
+  });
+});
