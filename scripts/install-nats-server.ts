@@ -4,6 +4,9 @@ import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const CACHE = fileURLToPath(new URL("../.cache/bin", import.meta.url));
+/** The oldest that we work with; Debian 12 has it. */
+const OLDEST = "v2.9.25";
+const OLDEST_CACHE = fileURLToPath(new URL(`../.cache/bin-${OLDEST}`, import.meta.url));
 const ADVICE =
   "install it (https://docs.nats.io/running-a-nats-service/introduction/installation) so that it " +
   "is on the PATH, or set NATS_SERVER to the path of its binary";
@@ -41,20 +44,39 @@ export async function ensureNatsServer(): Promise<string> {
   throw new Error(`Cannot install nats-server (${tried.join("; ")}): ${ADVICE}`);
 }
 
+/** Where the oldest `nats-server` that we work with is: `NATS_SERVER_OLDEST`, else the one that was installed for tests. */
+export function findOldestNatsServer(): string | undefined {
+  const named = process.env.NATS_SERVER_OLDEST;
+  return [named || join(OLDEST_CACHE, "nats-server")].find(isExecutable);
+}
+
+/** Installs it, where Go is there to do it; tests that want it are left out elsewhere. */
+export function ensureOldestNatsServer(): void {
+  const go = locateGo();
+  if (findOldestNatsServer() === undefined && go !== undefined) {
+    installWithGo(go, OLDEST, OLDEST_CACHE);
+  }
+}
+
 /** What became of an attempt: `"installed"`, or why not. */
 type Outcome = string;
 
 const INSTALLERS: Readonly<Record<string, () => Outcome>> = {
-  go: installWithGo,
+  go: () => {
+    const go = locateGo();
+    return go === undefined ? "not on this machine" : installWithGo(go, "latest", CACHE);
+  },
   "apt-get": installWithApt,
   brew: installWithBrew,
 };
 
-function installWithGo(): Outcome {
-  const go = locate("go", ["/usr/local/go/bin"]);
-  if (go === undefined) return "not on this machine";
-  mkdirSync(CACHE, { recursive: true });
-  return run([go, "install", "github.com/nats-io/nats-server/v2@latest"], { GOBIN: CACHE });
+function locateGo(): string | undefined {
+  return locate("go", ["/usr/local/go/bin"]);
+}
+
+function installWithGo(go: string, version: string, folder: string): Outcome {
+  mkdirSync(folder, { recursive: true });
+  return run([go, "install", `github.com/nats-io/nats-server/v2@${version}`], { GOBIN: folder });
 }
 
 function installWithApt(): Outcome {

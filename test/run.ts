@@ -9,13 +9,14 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { build } from "../scripts/build.ts";
 import { ensureChromium } from "../scripts/install-chromium.ts";
-import { ensureNatsServer } from "../scripts/install-nats-server.ts";
+import { ensureNatsServer, ensureOldestNatsServer } from "../scripts/install-nats-server.ts";
 import { ensureNode } from "./support/node-binary.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const TEST_TIMEOUT_MS = 60_000;
 
 await ensureNatsServer();
+ensureOldestNatsServer();
 await ensureChromium();
 ensureNode("node");
 ensureNode("node22");

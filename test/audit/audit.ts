@@ -1,7 +1,8 @@
-import { connect, type NatsConnection } from "nats";
+import type { NatsConnection } from "nats";
+import { type Cable, layCable } from "../support/cable.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { until } from "../support/journal.ts";
-import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
+import { type NatsCluster, startNatsCluster } from "../support/nats-cluster.ts";
 import type { Target } from "../support/runtimes.ts";
 import { AuditedClient } from "./audited-client.ts";
 import { Random } from "./random.ts";
@@ -30,9 +31,9 @@ const CATCH_UP_MS = 30_000;
 const BATCH = 20;
 
 /**
- * Two gateways and a NATS server with a stream, clients that come back, and faults by the seed's
- * schedule; at the end each message is accounted for, for each client: delivered once and in order,
- * declared in a gap, or not wanted.
+ * Two gateways and a NATS cluster with a stream of three replicas, clients that come back, and faults
+ * by the seed's schedule; at the end each message is accounted for, for each client: delivered once
+ * and in order, declared in a gap, or not wanted.
  *
  * @throws Error that names the seed and the first things that are wrong.
  */
@@ -41,15 +42,13 @@ export async function audit(
   { seed, durationMs }: AuditOptions,
 ): Promise<AuditReport> {
   const random = new Random(seed);
-  const nats = await startNatsServer({ jetstream: true });
-  const connection = await connect({
-    servers: nats.url,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 50,
-  });
-  const manager = await connection.jetstreamManager();
-  await manager.streams.add({ name: "AUDIT", subjects: ["audit.>"] });
-  const config = { nats_url: nats.url, streams: ["AUDIT"], ring_messages: 500 };
+  const nats = await startNatsCluster();
+  const { connection } = nats;
+  await nats.create("AUDIT");
+  // No node tells of the others, so that all of the gateways' connections go through these.
+  const cables = await Promise.all([...nats.nodes.values()].map(({ port }) => layCable(port)));
+  const nats_url = cables.map(({ port }) => `nats://127.0.0.1:${port}`);
+  const config = { nats_url, streams: ["AUDIT"], ring_messages: 500 };
   const gateways = await Promise.all([1, 2].map(() => startGateway(target, { config })));
   const clients = Array.from({ length: CLIENTS }, (_, n) => {
     const subjects = n % 3 === 0 ? ["audit.>"] : [SUBJECTS[n % 3]!];
@@ -61,7 +60,16 @@ export async function audit(
     await Promise.all(running);
     const untilMs = performance.now() + durationMs;
     const publisher = publish(connection, untilMs);
-    const faults = await breakThings({ random, untilMs, clients, gateways, nats, target, config });
+    const faults = await breakThings({
+      random,
+      untilMs,
+      clients,
+      gateways,
+      nats,
+      cables,
+      target,
+      config,
+    });
     const published = await publisher;
     const last = Math.max(...published.keys());
     const lasts = clients.map((client) =>
@@ -99,8 +107,8 @@ export async function audit(
     throw new Error(`The audit of ${target.name} with seed ${seed} failed: ${cause}`, { cause });
   } finally {
     for (const client of clients) client.stop();
-    await connection.close();
     await Promise.all(gateways.map((gateway) => gateway.stop()));
+    await Promise.all(cables.map((cable) => cable.close()));
     await nats.stop();
   }
 }
@@ -140,14 +148,15 @@ interface Breakable {
   readonly untilMs: number;
   readonly clients: readonly AuditedClient[];
   readonly gateways: Gateway[];
-  readonly nats: NatsServer;
+  readonly nats: NatsCluster;
+  readonly cables: readonly Cable[];
   readonly target: Target;
   readonly config: Readonly<Record<string, unknown>>;
 }
 
 /** Breaks one thing after the other, by the seed. @returns how often each. */
 async function breakThings(parts: Breakable): Promise<Record<string, number>> {
-  const { random, untilMs, clients, gateways, nats, target, config } = parts;
+  const { random, untilMs, clients, gateways, nats, cables, target, config } = parts;
   const kill = async (): Promise<void> => {
     const which = random.below(gateways.length);
     const gateway = gateways[which]!;
@@ -157,7 +166,24 @@ async function breakThings(parts: Breakable): Promise<Record<string, number>> {
   };
   const acts: Readonly<Record<string, () => Promise<void> | void>> = {
     "a gateway is killed": kill,
-    "NATS restarts": () => nats.restart(),
+    "a node of NATS is killed": async () => {
+      const name = random.of([...nats.nodes.keys()]);
+      await nats.kill(name);
+      await nats.nodes.get(name)!.restart();
+      // With two away at once there is no cluster any more.
+      await nats.whole("AUDIT");
+    },
+    "NATS is cut off": async () => {
+      for (const cable of cables) cable.cut();
+      await pause(random.below(1500));
+      for (const cable of cables) cable.mend();
+    },
+    "a connection to NATS falls silent": async () => {
+      const cable = random.of(cables);
+      cable.hold();
+      await pause(random.below(1500));
+      cable.mend();
+    },
     "a client is cut": () => random.of(clients).cut(),
     "several clients are cut": () => {
       for (let n = 0; n < 5; n++) random.of(clients).cut();

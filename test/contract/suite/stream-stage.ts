@@ -1,5 +1,5 @@
 import type { JetStreamManager, NatsConnection, StreamConfig } from "nats";
-import type { NatsServer } from "../../support/nats-server.ts";
+import type { NatsServer, NatsServerOptions } from "../../support/nats-server.ts";
 import type { Said } from "../../support/v1-client.ts";
 import { useNatsServer } from "./nats-server-stage.ts";
 
@@ -18,9 +18,9 @@ export interface StreamStage {
 }
 
 /** Starts a NATS server with JetStream before the tests of this `describe` and ends it after them. */
-export function useStreams(): StreamStage {
+export function useStreams(options: NatsServerOptions = {}): StreamStage {
   let manager: JetStreamManager | undefined;
-  const nats = useNatsServer({ jetstream: true }, async (connection) => {
+  const nats = useNatsServer({ ...options, jetstream: true }, async (connection) => {
     manager = await connection.jetstreamManager();
   });
   return {

@@ -270,6 +270,32 @@ export function streams(target: Target): void {
         // What a stream that keeps one of each has lost before we came to it is told.
         if (name === "DIRECT") expect(client.notices("gap")).toEqual([]);
       });
+
+    test("is asked for once where the server has batched direct gets (2.11), and read by a consumer elsewhere", async () => {
+      for (const name of ["one", "two", "three"]) await nats.fill(`direct.few.${name}`, 2);
+      const asked: unknown[] = [];
+      for (const subject of ["$JS.API.DIRECT.GET.DIRECT", "$JS.API.CONSUMER.CREATE.DIRECT"]) {
+        nats.connection.subscribe(subject, {
+          callback: (_, message) => {
+            const request = message.json<{
+              multi_last?: unknown;
+              config?: { deliver_policy: string };
+            }>();
+            if (request.multi_last !== undefined) asked.push("direct");
+            if (request.config?.deliver_policy === "last_per_subject") asked.push("consumer");
+          },
+        });
+      }
+      await nats.connection.flush();
+      const client = await subscribeV1(gateway());
+      await client.subscribe("1", ["direct.few.>"], { from: "last_per_subject" });
+      await client.next("caught_up");
+      await nats.connection.flush();
+      expect(client.messages.map(numberOf)).toEqual([1, 1, 1]);
+      const [major = 0, minor = 0] = nats.server.version.split(".").map(Number);
+      const hasBatches = major > 2 || (major === 2 && minor >= 11);
+      expect(asked).toEqual([hasBatches ? "direct" : "consumer"]);
+    });
   });
 
   describe("What a client may go back to", () => {
@@ -304,6 +330,71 @@ export function streams(target: Target): void {
       const fresh = await subscribe(gateway(), "?from=new");
       await nats.fill("bound.y", 1);
       expect((await fresh.take(1)).map(({ subject }) => subject)).toEqual(["bound.y"]);
+    });
+  });
+
+  describe("How many bytes a client may be sent of what is kept", () => {
+    const nats = useStreams();
+    const gateway = useGateway(target, async () => {
+      await nats.create("BYTES");
+      await nats.fill("bytes.x", 2000);
+      return {
+        config: {
+          nats_url: nats.url,
+          streams: ["BYTES"],
+          max_replay_bytes: 1000,
+          ring_messages: 50,
+        },
+      };
+    });
+
+    test("ends with the page that passes max_replay_bytes, and what lies between that and the ring is a gap", async () => {
+      const client = await subscribeV1(gateway());
+      // So that the ring has something to go on with.
+      await client.subscribe("live", ["bytes.>"]);
+      await nats.fill("bytes.x", 50, 2000);
+      await client.until((said) => numberOf(said) === 2049, "message 2049");
+      const again = await subscribeV1(gateway());
+      await again.subscribe("1", ["bytes.>"], { from: "all" });
+      await again.next("caught_up");
+      const [gap, ...others] = again.notices("gap");
+      expect(gap).toMatchObject({ reason: "expired", exact: false });
+      expect(others).toEqual([]);
+      const count = Number(gap?.count);
+      const read = again.messages.length - 50;
+      expect(read + count).toBe(2000);
+      expect(read).toBeLessThan(1000);
+      expect(again.messages.map(numberOf)).toEqual([
+        ...countTo(read),
+        ...countTo(2050).slice(2000),
+      ]);
+    });
+  });
+
+  describe("How old what a client goes back to may be", () => {
+    const nats = useStreams();
+    const gateway = useGateway(target, async () => {
+      await nats.create("OLD");
+      return { config: { nats_url: nats.url, streams: ["OLD"], max_replay_age: "3s" } };
+    });
+
+    test("is max_replay_age, and what is older is a gap", async () => {
+      await nats.fill("old.x", 10);
+      const { time } = await nats.manager.streams.getMessage("OLD", { seq: 10 });
+      await until(
+        "message that is older than 3 s",
+        async () => {
+          await nats.connection.flush();
+          return Date.now() - time.getTime();
+        },
+        (ageMs) => ageMs > 3000,
+      );
+      await nats.fill("old.x", 5, 10);
+      const client = await subscribeV1(gateway());
+      await client.subscribe("1", ["old.>"], { from: "all" });
+      await client.next("caught_up");
+      expect(client.messages.map(numberOf)).toEqual([10, 11, 12, 13, 14]);
+      expect(client.notices("gap")).toMatchObject([{ reason: "expired", count: 10, exact: false }]);
     });
   });
 

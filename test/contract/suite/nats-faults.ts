@@ -1,0 +1,200 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { type Cable, layCable } from "../../support/cable.ts";
+import { type Gateway, startGateway } from "../../support/gateway-process.ts";
+import { until } from "../../support/journal.ts";
+import { type NatsCluster, startNatsCluster } from "../../support/nats-cluster.ts";
+import type { Target } from "../../support/runtimes.ts";
+import type { V1Client } from "../../support/v1-client.ts";
+import { subscribeV1, untilReady, useGateway } from "./gateway-stage.ts";
+import { countTo } from "./nats-stage.ts";
+import { numberOf, useStreams } from "./stream-stage.ts";
+
+const FAILOVER_MS = 45_000;
+const CUT_MS = 5_000;
+/** More than the kernel keeps for a connection, and NATS beside it. */
+const FLOOD = { count: 4_000, bytes: 10_000 };
+
+/** NATS itself in trouble: a cluster that loses its leaders, a connection that breaks, a gateway that does not read. */
+export function natsFaults(target: Target): void {
+  describe("A stream of three nodes", () => {
+    let cluster: NatsCluster;
+    beforeAll(async () => {
+      cluster = await startNatsCluster();
+      await cluster.create("TRIO");
+    });
+    afterAll(() => cluster?.stop());
+    const gateway = useGateway(target, () => ({
+      config: { nats_url: cluster.urls, streams: ["TRIO"] },
+    }));
+    /** One after the other, each until the stream has it, so that it is there once and in order. */
+    const publish = async (subject: string, count: number): Promise<void> => {
+      const stream = cluster.connection.jetstream();
+      for (let n = 0; n < count; n++) {
+        const msgID = `${subject} ${n}`;
+        await until(
+          `place in the stream for ${msgID}`,
+          () =>
+            stream.publish(subject, `{"n":${n}}`, { msgID, timeout: 1000 }).catch(() => undefined),
+          (ack) => ack !== undefined,
+          FAILOVER_MS,
+        );
+      }
+    };
+    /** Breaks something when the client has a third, and looks at all that it gets. */
+    const through = async (subject: string, trouble: () => Promise<void>): Promise<V1Client> => {
+      const count = 600;
+      const client = await subscribeV1(gateway());
+      await client.subscribe("1", [subject]);
+      const published = publish(subject, count);
+      await client.until((said) => numberOf(said) >= count / 3, "a third");
+      await trouble();
+      await published;
+      await client.until((said) => numberOf(said) === count - 1, "the last one", FAILOVER_MS);
+      expect(client.messages.map(numberOf)).toEqual(countTo(count));
+      expect(client.notices("gap")).toEqual([]);
+      await untilReady(gateway());
+      return client;
+    };
+    const back = async (name: string): Promise<void> => {
+      await cluster.nodes.get(name)!.restart();
+      await cluster.whole("TRIO");
+    };
+
+    test("its leader steps down: clients get every message once and in order", async () => {
+      await through("trio.down", async () => {
+        const { connection } = cluster;
+        await connection.request("$JS.API.STREAM.LEADER.STEPDOWN.TRIO", "", { timeout: 5000 });
+      });
+    }, 120_000);
+
+    test("its leader is killed: clients get every message once and in order", async () => {
+      const leader = await cluster.leaderOf("TRIO");
+      await through("trio.leader", () => cluster.kill(leader));
+      await back(leader);
+    }, 120_000);
+
+    test("the gateway's node is killed: clients stay, are told, and miss nothing", async () => {
+      const url = gateway().logs.findLast(
+        ({ properties }) => properties.event === "source_connected",
+      )!.properties.server;
+      const [name] = [...cluster.nodes].find(([, { port }]) => String(url).endsWith(`:${port}`))!;
+      const client = await through("trio.node", () => cluster.kill(name));
+      expect(client.notices("upstream").map(({ state }) => state)).toEqual([
+        "disconnected",
+        "connected",
+      ]);
+      await back(name);
+    }, 120_000);
+  });
+
+  describe("The connection to NATS", () => {
+    const nats = useStreams();
+    let cable: Cable;
+    let gateway: Gateway;
+    beforeAll(async () => {
+      await nats.create("CABLE");
+      cable = await layCable(nats.server.port);
+      const nats_url = `nats://127.0.0.1:${cable.port}`;
+      gateway = await startGateway(target, { config: { nats_url, streams: ["CABLE"] } });
+      await untilReady(gateway);
+    });
+    afterAll(async () => {
+      await gateway?.stop();
+      await cable?.close();
+    });
+
+    test("is cut for 5 s: /readyz says so, clients stay, and nothing is missing", async () => {
+      const client = await subscribeV1(gateway);
+      await client.subscribe("1", ["cable.>"]);
+      await nats.fill("cable.x", 10);
+      await client.until((said) => numberOf(said) === 9, "message 9");
+      cable.cut();
+      await client.until(
+        ({ type, state }) => type === "upstream" && state === "disconnected",
+        "word of it",
+      );
+      await nats.fill("cable.x", 1000, 10);
+      const cutMs = performance.now();
+      const readiness = async () => (await gateway.get("/readyz")).status;
+      // Not at once: mostly it is back soon.
+      const status = await until(
+        "end of the cut",
+        readiness,
+        () => performance.now() - cutMs > CUT_MS,
+      );
+      expect(status).toBe(503);
+      expect(client.messages).toHaveLength(10);
+      cable.mend();
+      await client.until((said) => numberOf(said) === 1009, "message 1009");
+      await untilReady(gateway);
+      expect(client.messages.map(numberOf)).toEqual(countTo(1010));
+      expect(client.notices("gap")).toEqual([]);
+      expect(client.notices("upstream").map(({ state }) => state)).toEqual([
+        "disconnected",
+        "connected",
+      ]);
+      client.raw.destroy();
+    });
+
+    test("falls silent without an end: the stream is followed anew when it speaks again", async () => {
+      const client = await subscribeV1(gateway);
+      await client.subscribe("1", ["cable.>"]);
+      await nats.fill("cable.y", 10);
+      await client.until((said) => numberOf(said) === 9, "message 9");
+      const before = gateway.logs.length;
+      cable.hold();
+      await nats.fill("cable.y", 100, 10);
+      await until(
+        "word of the silence",
+        async () => {
+          await gateway.get("/livez");
+          return gateway.logs.slice(before).map(({ message }) => message);
+        },
+        (messages) => messages.some((message) => message.includes("silent")),
+      );
+      cable.mend();
+      await client.until((said) => numberOf(said) === 109, "message 109");
+      expect(client.messages.map(numberOf)).toEqual(countTo(110));
+      expect(client.notices("gap")).toEqual([]);
+      client.raw.destroy();
+    });
+  });
+
+  describe("A gateway that does not read", () => {
+    const nats = useStreams({ monitoring: true, config: "max_pending: 2MB" });
+    const gateway = useGateway(target, async () => {
+      await nats.create("KEPT");
+      return { config: { nats_url: nats.url, streams: ["KEPT"], subjects: ["core.>"] } };
+    });
+
+    test("is cut off as a slow consumer: a stream misses nothing, and plain NATS is a gap", async () => {
+      const kept = await subscribeV1(gateway());
+      await kept.subscribe("1", ["kept.>"]);
+      const core = await subscribeV1(gateway());
+      await core.subscribe("1", ["core.x"], { policy: "drop-oldest" });
+      await nats.fill("kept.x", 10);
+      await kept.until((said) => numberOf(said) === 9, "message 9");
+      gateway().signal("SIGSTOP");
+      try {
+        const data = new Uint8Array(FLOOD.bytes).fill(48);
+        for (let n = 0; n < FLOOD.count; n++) nats.connection.publish("core.x", data);
+        await nats.fill("kept.x", 10, 10);
+        await until(
+          "slow consumer",
+          async () =>
+            (await (await fetch(`${nats.server.monitoringUrl}/varz`)).json()) as {
+              slow_consumers: number;
+            },
+          ({ slow_consumers }) => slow_consumers > 0,
+        );
+      } finally {
+        gateway().signal("SIGCONT");
+      }
+      await kept.until((said) => numberOf(said) === 19, "message 19");
+      expect(kept.messages.map(numberOf)).toEqual(countTo(20));
+      expect(kept.notices("gap")).toEqual([]);
+      await core.until(({ type, reason }) => type === "gap" && reason === "upstream", "gap");
+      await untilReady(gateway());
+    });
+  });
+}

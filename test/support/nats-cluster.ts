@@ -1,0 +1,117 @@
+import { createServer } from "node:net";
+import { connect, type NatsConnection } from "nats";
+import { until } from "./journal.ts";
+import { type NatsServer, startNatsServer } from "./nats-server.ts";
+
+const NODES = 3;
+/** So long may they take to agree, and to have what the others have. */
+const TOGETHER_MS = 30_000;
+
+/** Three `nats-server`s on loopback that keep streams together. */
+export interface NatsCluster {
+  /** By their names `n0`, `n1`, `n2`. */
+  readonly nodes: ReadonlyMap<string, NatsServer>;
+  readonly urls: readonly string[];
+  /** A connection of the test's own, which goes to another node when its own is gone. */
+  readonly connection: NatsConnection;
+  /** Makes a stream of three replicas, of which subjects are all below its name in small letters. */
+  create(name: string): Promise<void>;
+  /** The name of the node that leads a stream, once one does. */
+  leaderOf(stream: string): Promise<string>;
+  /** Ends a node without a word. It comes back by its `restart`. */
+  kill(name: string): Promise<void>;
+  /** Waits until all replicas of a stream have all of it. */
+  whole(stream: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the nodes, which may not have agreed yet on who leads them. None tells clients of the others,
+ * so that these go only where they were told to go.
+ */
+export async function startNatsCluster(): Promise<NatsCluster> {
+  const ports = await freePorts(NODES);
+  const routes = ports.map((port) => `"nats://127.0.0.1:${port}"`).join(", ");
+  const started = await Promise.all(
+    ports.map((port, n) =>
+      startNatsServer({
+        jetstream: true,
+        websocket: false,
+        config:
+          `server_name: n${n}\n` +
+          `cluster { name: spillway, listen: "127.0.0.1:${port}", no_advertise: true, routes: [${routes}] }`,
+      }),
+    ),
+  );
+  const nodes = new Map(started.map((node, n) => [`n${n}`, node]));
+  const urls = started.map(({ url }) => url);
+  const connection = await connect({
+    servers: urls,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 20,
+  });
+  const { streams } = await connection.jetstreamManager({ checkAPI: false });
+  // While nobody leads there is no answer, or an error.
+  const info = async (stream: string) =>
+    (await streams.info(stream).catch(() => undefined))?.cluster;
+  const whole = async (stream: string): Promise<void> => {
+    await until(
+      `whole ${stream}`,
+      () => info(stream),
+      (answer) =>
+        answer?.replicas?.length === NODES - 1 &&
+        answer.replicas.every(({ current, offline }) => current && offline !== true),
+      TOGETHER_MS,
+    );
+  };
+  return {
+    nodes,
+    urls,
+    connection,
+    async create(name) {
+      const config = { name, subjects: [`${name.toLowerCase()}.>`], num_replicas: NODES };
+      // Refused until the nodes know each other.
+      await until(
+        `stream ${name}`,
+        () => streams.add(config).catch(() => undefined),
+        (made) => made !== undefined,
+        TOGETHER_MS,
+      );
+      await whole(name);
+    },
+    async leaderOf(stream) {
+      const cluster = await until(
+        `leader of ${stream}`,
+        () => info(stream),
+        (answer) => answer?.leader !== undefined,
+      );
+      return cluster!.leader!;
+    },
+    async kill(name) {
+      const node = nodes.get(name)!;
+      process.kill(node.pid, "SIGKILL");
+      // It has ended when this returns.
+      await node.stop();
+    },
+    whole,
+    async stop() {
+      await connection.close();
+      await Promise.all(started.map((node) => node.stop()));
+    },
+  };
+}
+
+/** Routes have to be known before any node is there. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports = await Promise.all(
+    servers.map(
+      (server) =>
+        new Promise<number>((resolve) => {
+          server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port));
+        }),
+    ),
+  );
+  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
+  return ports;
+}
