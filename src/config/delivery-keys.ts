@@ -49,6 +49,16 @@ export const deliveryKeys = {
     "How many bytes are kept for all sessions without a connection together; then the one that has been longest without is given up.",
     integer(0, 2 ** 40, "bytes").prefault(64 * 1024 ** 2),
   ),
+  max_durables: key(
+    "advanced",
+    "How many durables a stream may have, of all gateways together.",
+    integer(0, 100_000).prefault(1000),
+  ),
+  durable_ttl: key(
+    "advanced",
+    "How long a durable is kept that no client uses; then JetStream forgets it, with what it had acknowledged.",
+    duration("1s", "2160h").prefault("24h"),
+  ),
   dead_letter_subject: key(
     "advanced",
     "Where messages are published that were given up after max_deliver, with headers that say why; not one of subjects. Without it, nowhere.",

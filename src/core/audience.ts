@@ -106,7 +106,7 @@ export class Audience {
     this.flush();
     if (this.live.size > 0) {
       this.#write([dialect.notice(frame)]);
-      if (frame.type === "gap") this.#meter.gaps += this.live.size;
+      if (frame.type === "gap") for (const client of this.live) client.toldOf(frame);
     }
     for (const client of this.queued) client.note(frame);
   }

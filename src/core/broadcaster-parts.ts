@@ -2,7 +2,7 @@ import type { Fanouts } from "./audience-book.ts";
 import type { ClientLimits } from "./client-watcher.ts";
 import type { Clock } from "./clock.ts";
 import type { ConversationLimits } from "./conversation.ts";
-import type { DeliveryOptions } from "./delivery.ts";
+import type { DeliveryOptions } from "./delivery-parts.ts";
 import type { DemandOptions } from "./demand.ts";
 import type { EnvelopeEncoder } from "./envelope.ts";
 import type { Log } from "./log.ts";
@@ -42,7 +42,7 @@ export interface BroadcasterParts {
   readonly log: Log;
   readonly meter: Meter;
   /** Where messages come from; whoever starts it makes this broadcaster its listener. */
-  readonly source: Pick<MessageSource, "subscribe" | "unsubscribe" | "history">;
+  readonly source: Pick<MessageSource, "subscribe" | "unsubscribe" | "history" | "durables">;
   /** Takes messages that were given up. */
   readonly deadLetters?: Publisher | undefined;
   /** From 0 to 1, for back-offs; by default at random. */

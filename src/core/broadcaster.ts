@@ -239,6 +239,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     await this.#roster.empty();
     this.#sweeper.stop();
     this.reception.stop();
+    this.streams.stop();
     this.#demand.stop();
     this.#timer.stop();
   }

@@ -43,8 +43,9 @@ export interface CatchUpParts {
 /** So long until it is seen again whether the source goes on, or what follows the stream has come. */
 const RETRY_MS = 250;
 const WAIT_MS = 20;
-/** So often it is seen whether a client has taken its page. */
+/** So often it is seen whether a client has taken its page; one that takes its time is looked at more rarely. */
 const TAKEN_MS = 1;
+const QUICK_LOOKS = 20;
 /** What has not come by then, does not: it is of something that is not carried here. */
 const MOST_WAITS = 100;
 
@@ -220,7 +221,9 @@ export class CatchUp {
     if (missed.length === 0 || !this.#goesOn()) return;
     for (const { byteLength } of missed) this.#fedBytes += byteLength;
     client.replay(missed, this.#subscription);
-    while (this.#goesOn() && client.waits) await this.#pause(TAKEN_MS);
+    for (let looks = 0; this.#goesOn() && client.waits; looks++) {
+      await this.#pause(looks < QUICK_LOOKS ? TAKEN_MS : WAIT_MS);
+    }
   }
 
   /** What it wants up to a sequence, it will not get. */

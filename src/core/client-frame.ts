@@ -6,7 +6,7 @@ import type { StartPoint } from "./subscription.ts";
 
 /** What a client may tell the server; everything else in the frame is ignored. */
 export type ClientFrame =
-  | { readonly type: "ack" | "nack"; readonly ids: readonly string[] }
+  | { readonly type: "ack" | "nack" | "working"; readonly ids: readonly string[] }
   | { readonly type: "ack"; readonly upto: string }
   | { readonly type: "slow" | "ok" }
   | V1Frame;
@@ -22,6 +22,7 @@ export type V1Frame =
       readonly after?: string | undefined;
       readonly start?: StartPoint | undefined;
       readonly mode?: DeliveryMode | undefined;
+      readonly durable?: string | undefined;
     }
   | { readonly type: "unsubscribe"; readonly sub: string }
   | { readonly type: "ping"; readonly id?: string | undefined };
@@ -42,6 +43,9 @@ export const MAX_ID_LENGTH = 128;
 export const MAX_RATE = 1000;
 /** A subscription may have so many patterns. */
 export const MAX_PATTERNS = 64;
+
+/** What the name of a durable is, in words. */
+export const DURABLE_NAME = "is 1 to 64 of A-Z a-z 0-9 _ -";
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
@@ -64,6 +68,7 @@ export function readClientFrame(
   switch (type) {
     case "ack":
     case "nack":
+    case "working":
       return readAck(type, fields);
     case "slow":
     case "ok":
@@ -74,7 +79,7 @@ export function readClientFrame(
 }
 
 function readAck(
-  type: "ack" | "nack",
+  type: "ack" | "nack" | "working",
   { id, ids, upto }: Record<string, unknown>,
 ): ClientFrame | FrameFault {
   if (typeof id === "string") return { type, ids: [id] };
@@ -107,7 +112,7 @@ function readV1Frame(fields: Record<string, unknown>): ClientFrame | FrameFault 
 }
 
 function readSubscribe(id: string, fields: Record<string, unknown>): ClientFrame | FrameFault {
-  const { subjects, policy, max_rate: maxRate, from, mode } = fields;
+  const { subjects, policy, max_rate: maxRate, from, mode, durable } = fields;
   if (!Array.isArray(subjects) || subjects.length < 1 || subjects.length > MAX_PATTERNS) {
     return fault(`"subjects" is a list of 1 to ${MAX_PATTERNS} subjects`, id);
   }
@@ -127,11 +132,14 @@ function readSubscribe(id: string, fields: Record<string, unknown>): ClientFrame
   if (mode !== undefined && mode !== "at-most-once" && mode !== "at-least-once") {
     return fault('"mode" is "at-most-once" or "at-least-once"', id, "unsupported");
   }
+  if (durable !== undefined && !isDurableName(durable)) {
+    return fault(`"durable" ${DURABLE_NAME}`, id);
+  }
   const begin = readFrom(from);
   if (begin === undefined) {
     return fault(`"from" is ${STARTS}, or {"after":"<id>"}`, id, "unsupported");
   }
-  return { type: "subscribe", id, subjects, policy, maxRate, mode, ...begin };
+  return { type: "subscribe", id, subjects, policy, maxRate, mode, durable, ...begin };
 }
 
 /** Where a subscription begins: `undefined` when that is not served. */
@@ -146,6 +154,10 @@ function readFrom(from: unknown): { after?: string; start?: StartPoint } | undef
 
 function isName(value: unknown): value is string {
   return typeof value === "string" && value.length > 0 && value.length <= MAX_ID_LENGTH;
+}
+
+export function isDurableName(value: unknown): value is string {
+  return typeof value === "string" && /^[A-Za-z0-9_-]{1,64}$/.test(value);
 }
 
 function isPolicy(value: unknown): value is Policy {

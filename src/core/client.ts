@@ -1,7 +1,8 @@
 import type { Audience } from "./audience.ts";
 import type { ClientParts } from "./client-watcher.ts";
 import { ENDED_AS, ENDS_SESSION, farewell } from "./close-cause.ts";
-import type { Delivery, Recipient } from "./delivery.ts";
+import type { Delivery } from "./delivery.ts";
+import type { Recipient } from "./delivery-parts.ts";
 import type { Dialect } from "./dialect.ts";
 import type { Envelope, Position } from "./envelope.ts";
 import type { Estate } from "./estate.ts";
@@ -9,10 +10,12 @@ import { bytesOf, fittingInto } from "./fitting.ts";
 import { Flow } from "./flow.ts";
 import { Liveness } from "./liveness.ts";
 import type { LossReason } from "./meter.ts";
-import type { ServerFrame } from "./server-frame.ts";
+import type { GapFrame, ServerFrame } from "./server-frame.ts";
 import { CLOSE, type ClientSocket, type CloseCause } from "./socket.ts";
 import type { TextFrame } from "./text-frame.ts";
 import { Throttle } from "./throttle.ts";
+
+const CLOSED_FOR_GOOD = 1000;
 
 /** One connection: what it is told and acknowledges, whether it is alive, and how it ends. */
 export class Client extends Flow implements Recipient {
@@ -61,9 +64,14 @@ export class Client extends Flow implements Recipient {
     this.parts.watcher.hungers(this);
   }
 
-  /** Whether its socket has room for what it was sent before. */
+  /** Whether its socket has room for what it was sent before, and the client wants it now. */
   get takes(): boolean {
-    return !this.lagging && this.outlet.bufferedBytes <= this.parts.limits.lowWaterBytes;
+    const mayTake = this.throttle?.allowance(this.parts.clock.nowMs()) !== 0;
+    return mayTake && !this.lagging && this.outlet.bufferedBytes <= this.parts.limits.lowWaterBytes;
+  }
+
+  heardSince(ms: number): boolean {
+    return this.#liveness.heardSince(ms, this.parts.clock.nowMs());
   }
 
   /** Sends messages that were not acknowledged once more, before what waits. */
@@ -79,10 +87,10 @@ export class Client extends Flow implements Recipient {
 
   /** The client says that it can't keep up: it gets half as much, and what is too much waits in its queue. */
   slowDown(): void {
+    const queue = this.needQueue();
     const nowMs = this.parts.clock.nowMs();
-    this.throttle ??= new Throttle(nowMs);
+    this.throttle ??= new Throttle(nowMs, queue?.messages ?? 0);
     this.throttle.complain(nowMs);
-    this.needQueue();
   }
 
   /** It does again. */
@@ -101,7 +109,12 @@ export class Client extends Flow implements Recipient {
       return;
     }
     this.outlet.write(frames.map((frame) => this.dialect.notice(frame)));
-    this.meter.gaps += frames.filter(({ type }) => type === "gap").length;
+    for (const frame of frames) if (frame.type === "gap") this.toldOf(frame);
+  }
+
+  override toldOf(gap: GapFrame, behind?: Envelope): void {
+    this.meter.gaps++;
+    this.delivery?.tells(gap, behind);
   }
 
   /** Sees to it that the client is alive: pings it when that is due, ends it when it is silent. */
@@ -109,8 +122,10 @@ export class Client extends Flow implements Recipient {
     if (!this.#liveness.check(nowMs)) this.end("no_pong");
   }
 
-  override excuse(pausedMs: number, nowMs: number): void {
-    super.excuse(pausedMs, nowMs);
+  /** The whole process stood still for so long: what the peer sent or took meanwhile is not seen yet. */
+  excuse(pausedMs: number, nowMs: number): void {
+    this.outlet.excuse(pausedMs, nowMs);
+    this.queue?.excuse(pausedMs, nowMs);
     this.#liveness.excuse(pausedMs, nowMs);
     const latestMs = nowMs + this.parts.limits.writeTimeoutMs;
     this.closingUntilMs = Math.min(latestMs, this.closingUntilMs + pausedMs);
@@ -195,7 +210,8 @@ export class Client extends Flow implements Recipient {
     const before = this.state;
     if (before === "closed") return;
     if (before !== "closing") {
-      if (this.session !== undefined) this.parts.watcher.parks(this);
+      // Who says that it is done does not come back (RFC 6455 §7.4.1).
+      if (this.session !== undefined && code !== CLOSED_FOR_GOOD) this.parts.watcher.parks(this);
       this.leave("abandoned");
     }
     this.state = "closed";

@@ -6,8 +6,9 @@ import {
   readClientFrame,
 } from "./client-frame.ts";
 import type { Meter } from "./meter.ts";
+import type { Refusal } from "./refusal.ts";
 import type { ErrorCode } from "./server-frame.ts";
-import type { Refusal, Subscribing } from "./subscribing.ts";
+import type { Subscribing } from "./subscribing.ts";
 
 export interface ConversationLimits {
   /** A longer frame from a client closes its connection with 1009. */
@@ -41,7 +42,8 @@ export class Conversation {
       return;
     }
     // Most frames by far are this one, and reading JSON is dearer than all the rest that an ack costs.
-    if (typeof data === "string" && client.delivery?.ackPlainly(data, nowMs)) {
+    const isShort = typeof data === "string" && client.durables.length === 0;
+    if (isShort && client.delivery?.ackPlainly(data, nowMs)) {
       this.#meter.clientFrames.ack++;
       return;
     }
@@ -67,6 +69,7 @@ export class Conversation {
         break;
       case "ack":
       case "nack":
+      case "working":
         this.#acknowledge(frame, nowMs);
         break;
       case "slow":
@@ -78,11 +81,22 @@ export class Conversation {
   }
 
   /** In at-most-once what a client says of messages changes nothing. */
-  #acknowledge(frame: Extract<ClientFrame, { type: "ack" | "nack" }>, nowMs: number): void {
-    const { delivery } = this.client;
+  #acknowledge(
+    frame: Extract<ClientFrame, { type: "ack" | "nack" | "working" }>,
+    nowMs: number,
+  ): void {
+    const { delivery, durables } = this.client;
     if (delivery === undefined) return;
-    if ("upto" in frame) delivery.ackUpTo(frame.upto, nowMs);
-    else for (const id of frame.ids) delivery[frame.type](id, nowMs);
+    if ("upto" in frame) {
+      const { upto } = frame;
+      const settled = durables.filter((durable) => durable.ackUpTo(upto, nowMs));
+      if (settled.length === 0) delivery.ackUpTo(upto, nowMs);
+      return;
+    }
+    const { type, ids } = frame;
+    for (const id of ids) {
+      if (!durables.some((durable) => durable.settle(id, type, nowMs))) delivery[type](id, nowMs);
+    }
   }
 
   #refuse(refusal: Refusal | undefined, id: string | undefined): void {

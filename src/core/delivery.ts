@@ -1,54 +1,16 @@
 import { AckBook } from "./ack-book.ts";
 import { STANDING } from "./ack-standing.ts";
 import type { AckWindow } from "./ack-window.ts";
-import { type Alarm, type Alarms, NOT_SET } from "./alarms.ts";
-import type { Clock } from "./clock.ts";
+import { type Alarm, NOT_SET } from "./alarms.ts";
+import { backoffMs } from "./backoff.ts";
 import { deadLetterOf } from "./dead-letter.ts";
+import type { DeliveryParts, Recipient } from "./delivery-parts.ts";
 import type { Envelope } from "./envelope.ts";
 import { GivenUp } from "./given-up.ts";
 import type { LossReason, Meter } from "./meter.ts";
-import type { ServerFrame } from "./server-frame.ts";
-import type { Publisher } from "./source.ts";
+import type { GapFrame } from "./server-frame.ts";
+import { UnheardGaps } from "./unheard-gaps.ts";
 
-/** What is promised in at-least-once. */
-export interface DeliveryOptions {
-  /** What is not acknowledged within so long is sent again. */
-  readonly ackTimeoutMs: number;
-  /** What was sent so often is given up instead. */
-  readonly maxDeliver: number;
-  /** How long to wait before the second time that a message is sent; then twice as long each time. */
-  readonly redeliveryBackoffMs: number;
-  /** More than this is not sent before some of it is acknowledged; a single message may be larger. */
-  readonly maxInflightMessages: number;
-  readonly maxInflightBytes: number;
-}
-
-/** What all deliveries stand on. */
-export interface DeliveryParts {
-  readonly options: DeliveryOptions;
-  readonly clock: Clock;
-  readonly meter: Meter;
-  readonly alarms: Alarms;
-  /** Where messages go that are given up. */
-  readonly deadLetters: Publisher | undefined;
-  readonly deadLetterSubject: string | undefined;
-  /** From 0 to 1. */
-  random(): number;
-}
-
-/** The connection that messages go to. */
-export interface Recipient {
-  /** Whether its socket has room. */
-  readonly takes: boolean;
-  /** Sends messages that it was sent before. */
-  resend(envelopes: readonly Envelope[]): void;
-  tell(...frames: readonly ServerFrame[]): void;
-  /** More may be sent than a moment ago. */
-  hasRoom(): void;
-}
-
-/** The back-off grows no further than to this, or to the first one. */
-const MOST_BACKOFF_MS = 30_000;
 /** A socket without room is asked again after so long. */
 const CONGESTED_MS = 100;
 /** An alarm that is later than this means that the process stood still: acks may be there, and unread. */
@@ -64,6 +26,9 @@ export class Delivery implements Alarm {
   readonly #parts: DeliveryParts;
   readonly #meter: Meter;
   readonly #book = new AckBook();
+  #gaps = new UnheardGaps();
+  /** Of the last message that was sent for the first time. */
+  #lastSerial = 0;
   /** Absent while there is no connection. */
   #recipient: Recipient | undefined;
 
@@ -97,9 +62,15 @@ export class Delivery implements Alarm {
   sends(envelopes: readonly Envelope[]): void {
     const dueMs = this.#parts.clock.nowMs() + this.#parts.options.ackTimeoutMs;
     const added = this.#book.add(envelopes, dueMs);
+    this.#lastSerial = envelopes.at(-1)?.serial ?? this.#lastSerial;
     this.#meter.tracked += added;
     this.#meter.inFlight += added;
     this.#alarmBy(dueMs);
+  }
+
+  /** The client is told of a gap, behind a message, or behind all that it was sent. */
+  tells(gap: GapFrame, behind?: Envelope): void {
+    this.#gaps.add(gap, behind?.serial ?? this.#lastSerial);
   }
 
   /**
@@ -120,6 +91,7 @@ export class Delivery implements Alarm {
   ackUpTo(id: string, nowMs: number): void {
     this.#find(id, (window, sequence) => {
       const before = window.messages;
+      this.#hears(window, window.find(sequence));
       if (sequence <= window.newest) {
         window.removeUpTo(sequence, (count, standing, dueMs) => {
           this.#acknowledged(count, standing, dueMs, nowMs);
@@ -147,18 +119,33 @@ export class Delivery implements Alarm {
     });
   }
 
+  /** The client is at it, and has the whole time anew. */
+  working(id: string, nowMs: number): void {
+    this.#find(id, (window, sequence) => {
+      const at = window.find(sequence);
+      const waits = at >= 0 && window.standingAt(at) === STANDING.sent;
+      if (waits) window.wait(at, STANDING.sent, nowMs + this.#parts.options.ackTimeoutMs);
+      else this.#ignore(window, sequence);
+    });
+  }
+
   /** The connection is gone; the client may come back. */
   park(): void {
     this.#recipient = undefined;
     this.#parts.alarms.clear(this);
   }
 
-  /** The client is back: it gets what it has not acknowledged, in order. */
+  /** The client is back: it gets what it has not acknowledged, in order, and the gaps that it may not have heard of. */
   resume(recipient: Recipient): void {
     this.#recipient = recipient;
     const nowMs = this.#parts.clock.nowMs();
     this.#book.rewind(nowMs);
-    this.#redeliver(nowMs, true);
+    const gaps = this.#gaps;
+    this.#gaps = new UnheardGaps();
+    for (const gap of gaps.all) recipient.tell(gap);
+    // They stand where they stood: who acknowledges what was sent behind them then has heard of them now.
+    this.#gaps = gaps;
+    this.#redeliver(nowMs, true, Number.POSITIVE_INFINITY);
   }
 
   /** The client does not come back: nobody waits for its acknowledgements. */
@@ -191,19 +178,25 @@ export class Delivery implements Alarm {
       this.#ignore(window, sequence);
       return;
     }
+    this.#hears(window, at);
     this.#acknowledged(1, window.standingAt(at), window.dueAt(at), nowMs);
     window.remove(at);
     this.#recipient?.hasRoom();
   }
 
+  /** Who acknowledges what was sent behind a gap, has heard of that. */
+  #hears(window: AckWindow, at: number): void {
+    if (at >= 0) this.#gaps.acknowledged(window.envelopeAt(at).serial);
+  }
+
   /** Sends again what is due, gives up what was sent often enough, and waits for what is next. */
-  #redeliver(nowMs: number, takes: boolean): void {
+  #redeliver(nowMs: number, takes: boolean, maxDeliver = this.#parts.options.maxDeliver): void {
     const again: Envelope[] = [];
     const givenUp = new GivenUp();
     const before = this.messages;
     let nextMs = Number.POSITIVE_INFINITY;
     for (const window of this.#book.windows) {
-      this.#redeliverOf(window, nowMs, takes, again, givenUp);
+      this.#redeliverOf(window, nowMs, takes, maxDeliver, again, givenUp);
       nextMs = Math.min(nextMs, window.nextDueMs());
     }
     this.#book.shrink();
@@ -223,13 +216,20 @@ export class Delivery implements Alarm {
     window: AckWindow,
     nowMs: number,
     takes: boolean,
+    maxDeliver: number,
     again: Envelope[],
     givenUp: GivenUp,
   ): void {
-    const { ackTimeoutMs, maxDeliver } = this.#parts.options;
+    const { ackTimeoutMs } = this.#parts.options;
     for (let at = window.head; at < window.end; at++) {
       if (window.standingAt(at) === STANDING.gone || window.dueAt(at) > nowMs) continue;
       if (window.standingAt(at) === STANDING.sent) {
+        const isLast = window.deliveriesAt(at) >= maxDeliver;
+        // Nobody gives a message up whom it may never have reached: the connection may be dead, and not known to be.
+        if (isLast && !this.#recipient?.heardSince(window.dueAt(at) - ackTimeoutMs)) {
+          window.wait(at, STANDING.sent, nowMs + CONGESTED_MS);
+          continue;
+        }
         this.#meter.acks.timed_out++;
         this.#fail(window, at, STANDING.late, nowMs, givenUp);
       } else if (window.deliveriesAt(at) >= maxDeliver) {
@@ -268,15 +268,8 @@ export class Delivery implements Alarm {
   #fail(window: AckWindow, at: number, standing: number, nowMs: number, givenUp: GivenUp): void {
     const { maxDeliver, redeliveryBackoffMs: firstMs } = this.#parts.options;
     const deliveries = window.deliveriesAt(at);
-    window.wait(at, standing, nowMs);
-    if (deliveries >= maxDeliver) {
-      this.#giveUp(window, at, givenUp);
-      return;
-    }
-    const mostMs = Math.max(firstMs, MOST_BACKOFF_MS);
-    const backoffMs = Math.min(mostMs, firstMs * 2 ** (deliveries - 1));
-    // Up to half is taken off, so that what failed together does not come back together.
-    window.wait(at, standing, nowMs + backoffMs * (1 - this.#parts.random() / 2));
+    window.wait(at, standing, nowMs + backoffMs(firstMs, deliveries, this.#parts.random()));
+    if (deliveries >= maxDeliver) this.#giveUp(window, at, givenUp);
   }
 
   #giveUp(window: AckWindow, at: number, givenUp: GivenUp): void {

@@ -3,6 +3,7 @@ import type { Client } from "./client.ts";
 import type { ClientParts, ClientState } from "./client-watcher.ts";
 import type { Delivery } from "./delivery.ts";
 import type { Dialect } from "./dialect.ts";
+import type { Durable } from "./durable.ts";
 import type { Envelope, Position } from "./envelope.ts";
 import { Membership } from "./membership.ts";
 import type { DropReason, LossReason, Meter } from "./meter.ts";
@@ -10,7 +11,7 @@ import { Outlet } from "./outlet.ts";
 import { packItems } from "./pack-items.ts";
 import type { Policy } from "./policy.ts";
 import { PrivateQueue, type QueueItem } from "./queue.ts";
-import type { ServerFrame } from "./server-frame.ts";
+import type { GapFrame, ServerFrame } from "./server-frame.ts";
 import type { ClientSocket, CloseCause } from "./socket.ts";
 import type { Subscription } from "./subscription.ts";
 import { Subscriptions } from "./subscriptions.ts";
@@ -25,6 +26,8 @@ export abstract class Flow {
   readonly subscriptions: Subscriptions;
   /** What is not acknowledged; only in at-least-once. */
   delivery: Delivery | undefined;
+  /** Those that it uses; most use none. */
+  durables: readonly Durable[] = [];
   /** What a client names to come back to what is kept for it; without one nothing is. */
   session: string | undefined;
 
@@ -57,6 +60,9 @@ export abstract class Flow {
 
   abstract tell(...frames: readonly ServerFrame[]): void;
 
+  /** It is told of a gap, behind a message, or behind all that it was sent. */
+  abstract toldOf(gap: GapFrame, behind?: Envelope): void;
+
   abstract end(cause: CloseCause, unsent?: Envelope): void;
 
   abstract closed(code: number): void;
@@ -71,7 +77,8 @@ export abstract class Flow {
 
   /** Whether it was handed everything that was meant for it. */
   get hasAll(): boolean {
-    return !this.waits && this.subscriptions.bytes === 0 && (this.delivery?.messages ?? 0) === 0;
+    const owed = this.subscriptions.bytes + (this.delivery?.messages ?? 0);
+    return !this.waits && owed === 0 && this.durables.every(({ messages }) => messages === 0);
   }
 
   /** Whether it has not got all that was due. */
@@ -139,12 +146,6 @@ export abstract class Flow {
     else if (this.state === "queued") this.feed();
   }
 
-  /** The whole process stood still for so long: what the peer sent or took meanwhile is not seen yet. */
-  excuse(pausedMs: number, nowMs: number): void {
-    this.outlet.excuse(pausedMs, nowMs);
-    this.queue?.excuse(pausedMs, nowMs);
-  }
-
   /** From the queue to the socket, as much as it takes, and back to the audience when nothing is left. */
   feed(): void {
     const queue = this.queue;
@@ -200,14 +201,14 @@ export abstract class Flow {
   /** Out of everything, with what was queued counted as dropped, and what was not acknowledged as lost. */
   protected leave(drop: DropReason, loss: LossReason = "disconnected"): void {
     this.delivery?.forget(loss);
+    for (const durable of this.durables) durable.release();
     if (this.state === "live") this.#membership.part();
     this.audience.queued.delete(this.self());
     this.subscriptions.clear(drop);
     this.queue?.clear(drop);
     if (this.lagging) this.meter.clientsLagging--;
     if (this.queue !== undefined) this.parts.watcher.queues(this.self(), false);
-    this.lagging = false;
-    this.queue = undefined;
+    [this.lagging, this.queue] = [false, undefined];
   }
 
   #take(envelope: Envelope, policy: Policy): void {
@@ -223,7 +224,7 @@ export abstract class Flow {
   #send(items: readonly QueueItem[]): boolean {
     const { frames, messages, bytes, gaps } = packItems(items, this.dialect);
     this.#membership.lastSent = messages.at(-1) ?? this.#membership.lastSent;
-    this.meter.gaps += gaps;
+    for (const { gap, behind } of gaps) this.toldOf(gap, behind);
     this.throttle?.sends(messages.length);
     if (!this.hand(messages, frames, bytes)) {
       // The peer is closing: its socket takes nothing more, and says so before it is closed.

@@ -25,6 +25,17 @@ export class Liveness {
     this.#lastHeardMs = nowMs;
   }
 
+  /** Whether the peer was heard after a time, or never can be; one that may be asked is asked. */
+  heardSince(ms: number, nowMs: number): boolean {
+    const { ping, mute } = this.#socket;
+    if (ping === undefined || mute || this.#lastHeardMs > ms) return true;
+    if (this.#lastPingMs <= ms) {
+      this.#lastPingMs = nowMs;
+      this.#socket.ping?.();
+    }
+    return this.#lastHeardMs > ms;
+  }
+
   /** See `Client.excuse`. */
   excuse(pausedMs: number, nowMs: number): void {
     this.#lastHeardMs = Math.min(nowMs, this.#lastHeardMs + pausedMs);

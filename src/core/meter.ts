@@ -123,11 +123,13 @@ export class Meter {
 
   /**
    * Messages whose acknowledgement was or is waited for: each counts once, however often it is sent.
-   * `tracked = acks.acked + inFlight + the sum of lost`, at every moment.
+   * `tracked = acks.acked + inFlight + returned + the sum of lost`, at every moment.
    */
   tracked = 0;
   /** Those that are waited for now (not a counter). */
   inFlight = 0;
+  /** Given back to the durable that they came from, as their client is gone: they come again. */
+  returned = 0;
   readonly lost: Record<LossReason, number> = {
     max_deliver: 0,
     disconnected: 0,
@@ -165,6 +167,7 @@ export class Meter {
   readonly clientFrames: Record<ClientFrameType, number> = {
     ack: 0,
     nack: 0,
+    working: 0,
     slow: 0,
     ok: 0,
     subscribe: 0,
@@ -179,6 +182,7 @@ export class Meter {
     too_many_subscriptions: 0,
     duplicate_subscription: 0,
     unknown_subscription: 0,
+    too_many_durables: 0,
     unsupported: 0,
   };
 

@@ -1,6 +1,7 @@
 import type { Dialect } from "./dialect.ts";
 import { Envelope } from "./envelope.ts";
 import type { QueueItem } from "./queue.ts";
+import type { GapFrame } from "./server-frame.ts";
 import type { TextFrame } from "./text-frame.ts";
 
 /** What came out of a queue, ready for a socket. */
@@ -9,7 +10,8 @@ export interface Packed {
   /** The messages in them, and their bytes. */
   readonly messages: readonly Envelope[];
   readonly bytes: number;
-  readonly gaps: number;
+  /** The gaps in them, each with the message before it. */
+  readonly gaps: readonly { readonly gap: GapFrame; readonly behind: Envelope | undefined }[];
 }
 
 /** Puts messages and notices into frames, in their order; notices only for those who are told of them. */
@@ -18,7 +20,7 @@ export function packItems(items: readonly QueueItem[], dialect: Dialect): Packed
   let run: Envelope[] = [];
   const messages: Envelope[] = [];
   let bytes = 0;
-  let gaps = 0;
+  const gaps: { gap: GapFrame; behind: Envelope | undefined }[] = [];
   const packRun = (): void => {
     if (run.length > 0) frames.push(...dialect.pack(run));
     run = [];
@@ -31,7 +33,7 @@ export function packItems(items: readonly QueueItem[], dialect: Dialect): Packed
     } else if (dialect.tells) {
       packRun();
       frames.push(dialect.notice(item));
-      if (item.type === "gap") gaps++;
+      if (item.type === "gap") gaps.push({ gap: item, behind: messages.at(-1) });
     }
   }
   packRun();

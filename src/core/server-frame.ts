@@ -71,6 +71,7 @@ export type ErrorCode =
   | "too_many_subscriptions"
   | "duplicate_subscription"
   | "unknown_subscription"
+  | "too_many_durables"
   | "unsupported";
 
 /** Why a request was not served, though it was understood. */
@@ -90,6 +91,8 @@ export type ServerFrame =
       readonly policy: Policy;
       /** Every message of the subscription behind this cursor comes, or a `gap` says that it does not. */
       readonly from: string;
+      /** The durable that it uses, where it uses one. */
+      readonly durable?: string;
     }
   | { readonly type: "unsubscribed"; readonly sub: string }
   /** What was kept for a client that came back has been sent: live from here. */

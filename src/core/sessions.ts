@@ -4,7 +4,8 @@ import type { AudienceBook } from "./audience-book.ts";
 import { Client } from "./client.ts";
 import type { ClientLimits, ClientWatcher } from "./client-watcher.ts";
 import type { Clock } from "./clock.ts";
-import { Delivery, type DeliveryParts } from "./delivery.ts";
+import { Delivery } from "./delivery.ts";
+import type { DeliveryParts } from "./delivery-parts.ts";
 import type { LossReason, Meter } from "./meter.ts";
 import { ParkedSocket } from "./parked-socket.ts";
 import type { Subscribing } from "./subscribing.ts";
@@ -28,6 +29,9 @@ interface SessionsParts {
   readonly delivery: DeliveryParts;
 }
 
+/** Past the bound, so much of it may stay. */
+const EVICTED_TO = 0.9;
+
 /**
  * What clients come back to in at-least-once. While a session has no connection, a client without a
  * socket stands in its place: it is in its audience, and has a queue whose policy applies.
@@ -38,6 +42,8 @@ export class Sessions implements ClientWatcher {
   readonly #byId = new Map<string, Client>();
   /** Those without a connection, the one that has been so the longest first. */
   readonly #parked = new Map<Client, Expiry>();
+  /** What they have not acknowledged. */
+  #inFlightBytes = 0;
   /** No more than this is kept for them: an estimate that is corrected when it reaches the bound. */
   #mostBytes = 0;
 
@@ -97,7 +103,9 @@ export class Sessions implements ClientWatcher {
   /** What is kept may have grown by a message of so many bytes for each. */
   grew(byteLength: number): void {
     this.#mostBytes += byteLength * this.#parked.size;
-    this.#keepBounds();
+    // All that waits for anybody, and what these have not acknowledged, is more than what is kept for them.
+    const { queuedBytes } = this.#parts.meter;
+    if (queuedBytes + this.#inFlightBytes > this.#options.maxSessionBytes) this.#keepBounds();
   }
 
   /** Nobody comes back any more. */
@@ -133,7 +141,9 @@ export class Sessions implements ClientWatcher {
     parked.session = session;
     this.#byId.set(session, parked);
     const nowMs = clock.nowMs();
-    const expiry = new Expiry(nowMs, () => this.#giveUp(parked, "session_expired"));
+    const inFlightBytes = parked.delivery?.bytes ?? 0;
+    this.#inFlightBytes += inFlightBytes;
+    const expiry = new Expiry(nowMs, inFlightBytes, () => this.#giveUp(parked, "session_expired"));
     this.#parked.set(parked, expiry);
     meter.sessionsParked++;
     alarms.set(expiry, nowMs + sessionTtlMs);
@@ -162,7 +172,9 @@ export class Sessions implements ClientWatcher {
     while (this.#parked.size > maxSessions) this.#giveUpOldest();
     if (this.#mostBytes <= maxSessionBytes) return;
     this.#mostBytes = this.bytes;
-    while (this.#mostBytes > maxSessionBytes && this.#parked.size > 0) {
+    if (this.#mostBytes <= maxSessionBytes) return;
+    // By some more than needed, so that not each message is looked after in this way.
+    while (this.#mostBytes > maxSessionBytes * EVICTED_TO && this.#parked.size > 0) {
       this.#mostBytes -= this.#giveUpOldest();
     }
   }
@@ -187,6 +199,7 @@ export class Sessions implements ClientWatcher {
     const expiry = this.#parked.get(client);
     if (expiry === undefined) return;
     this.#parked.delete(client);
+    this.#inFlightBytes -= expiry.inFlightBytes;
     this.#parts.alarms.clear(expiry);
     this.#parts.meter.sessionsParked--;
   }
@@ -207,10 +220,12 @@ class Expiry implements Alarm {
   alarmAt = NOT_SET;
   alarmMs = 0;
   readonly sinceMs: number;
+  readonly inFlightBytes: number;
   readonly #expire: () => void;
 
-  constructor(sinceMs: number, expire: () => void) {
+  constructor(sinceMs: number, inFlightBytes: number, expire: () => void) {
     this.sinceMs = sinceMs;
+    this.inFlightBytes = inFlightBytes;
     this.#expire = expire;
   }
 

@@ -18,6 +18,7 @@ export const CLOSE = {
   frame_too_big: { code: 1009, reason: "frame too big" },
   malformed: { code: 4400, reason: "too many malformed frames" },
   taken_over: { code: 4409, reason: "session taken over" },
+  conflict: { code: 4409, reason: "durable has other subjects" },
   overloaded: { code: 4503, reason: "overloaded" },
   slow_consumer: { code: 4510, reason: "slow consumer" },
   write_timeout: { code: 4511, reason: "write timeout" },

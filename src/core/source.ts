@@ -1,3 +1,5 @@
+import type { StartPoint } from "./subscription.ts";
+
 /**
  * One message as a source hands it over. The bytes are the source's own: they may be read during
  * the call and must not be kept or changed.
@@ -84,6 +86,77 @@ export interface StreamHistory {
   before(origin: string, timeMs: number): Promise<number | undefined>;
 }
 
+/** Which messages a durable gets, and where it begins when there is none of its name yet. */
+export interface DurableQuery {
+  /** Its name among the durables of the stream. */
+  readonly name: string;
+  readonly stream: string;
+  /** What of the stream; valid patterns. */
+  readonly subjects: readonly string[];
+  readonly start: StartPoint;
+}
+
+/** A message that waits at its durable until it is settled. */
+export interface DurableMessage extends SourceMessage {
+  readonly position: StreamPosition;
+  /** How often it was handed over, this time included, by whichever gateway. */
+  readonly deliveries: number;
+  /** What it is settled by; each delivery has its own, and all stay good. */
+  readonly receipt: string;
+}
+
+/**
+ * What becomes of a message of a durable.
+ *
+ * - `"ack"`: it is done with.
+ * - `"nack"`: it comes again.
+ * - `"working"`: it is being done, and gets its whole time anew.
+ * - `"term"`: it is given up, and does not come again.
+ */
+export type Settlement = "ack" | "nack" | "working" | "term";
+
+/** How a durable stands when it begins to deliver, for the first time or again. */
+export interface DurableTip {
+  readonly origin: string;
+  /** Each message behind this one that it wants and that is not settled comes. */
+  readonly sequence: number;
+  /** The oldest that the stream keeps. */
+  readonly first: number;
+  /** Whether there was no such durable before. */
+  readonly isNew: boolean;
+}
+
+/** Who uses a durable. All methods return at once and never throw. */
+export interface DurableListener {
+  /** How many bytes of messages may come now; below 1: none. */
+  readonly roomBytes: number;
+  /** The sequence up to which all that came is settled; `undefined` when nothing came. */
+  readonly behind: number | undefined;
+  begins(tip: DurableTip): void;
+  message(message: DurableMessage): void;
+  /** Somebody else uses the name from now on, here or at another gateway. */
+  taken(): void;
+  /** It can't be had, and is not tried again: there are too many, or it is of other subjects. */
+  refused(code: "too_many_durables" | "unsupported", reason: string): void;
+}
+
+/** A durable that is used. */
+export interface DurableUse {
+  /** Says what became of a message, now or as soon as the source is connected; a nack after so long. */
+  settle(receipt: string, as: Settlement, delayMs?: number): void;
+  /** There is room again. */
+  resume(): void;
+  /** Lets it go; what is settled until then arrives. What is not comes to whoever uses it next. */
+  release(): void;
+}
+
+/** Consumers that the source's server keeps by name, with what each has settled. */
+export interface Durables {
+  /** How many are used. */
+  readonly used: number;
+  use(query: DurableQuery, listener: DurableListener): DurableUse;
+}
+
 /**
  * How a source stands.
  *
@@ -123,6 +196,8 @@ export interface MessageSource {
   readonly troubles?: readonly string[];
   /** What its streams have kept; `undefined` for a source without streams. */
   readonly history?: StreamHistory | undefined;
+  /** `undefined` for a source without streams. */
+  readonly durables?: Durables | undefined;
   /**
    * Starts delivering to the listener and returns at once: a source that cannot be reached yet
    * is `"connecting"`, and goes on trying until it is stopped.
@@ -136,8 +211,12 @@ export interface MessageSource {
   /** No longer delivers what only this pattern matches. */
   unsubscribe(pattern: string): void;
   /**
-   * Unsubscribes, delivers what is already under way, and lets go of every timer and socket.
-   * Ends by itself within `timeoutMs`. May be called twice, and before `start`.
+   * Unsubscribes, and delivers what is already under way; what is published or settled still arrives.
+   * Ends by itself within `timeoutMs`; then only `stop` is left.
+   */
+  quiet(timeoutMs: number): Promise<void>;
+  /**
+   * Does the same, unless that is done, and lets go of every timer and socket. Ends by itself within `timeoutMs`. May be called twice, and before `start`.
    */
   stop(timeoutMs: number): Promise<void>;
 }

@@ -1,4 +1,6 @@
+import { Alarms } from "./alarms.ts";
 import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.ts";
+import { DurableDesk } from "./durable-desk.ts";
 import type { Position } from "./envelope.ts";
 import { Replaying } from "./replaying.ts";
 import type { Ring } from "./ring.ts";
@@ -13,14 +15,18 @@ const MOST_READERS = 32;
 export class StreamDesk {
   readonly book: StreamBook;
   readonly replaying: Replaying;
+  readonly durables: DurableDesk;
+  readonly #alarms: Alarms;
 
   /** @param last the last message that has come. */
   constructor(
     options: BroadcasterOptions,
-    { source, encoder, clock }: BroadcasterParts,
+    parts: BroadcasterParts,
     ring: Ring,
     last: () => Position,
   ) {
+    const { source, encoder, clock, meter, deadLetters, random = Math.random } = parts;
+    const { deadLetterSubject } = options;
     this.book = new StreamBook(options.streams, ring);
     const catchUp = source.history && {
       clock,
@@ -29,5 +35,23 @@ export class StreamDesk {
       turns: new Turns(clock, MOST_READERS),
     };
     this.replaying = new Replaying(options, this.book, catchUp, last);
+    this.#alarms = new Alarms(clock);
+    this.durables = new DurableDesk(options, {
+      options,
+      clock,
+      meter,
+      encoder,
+      alarms: this.#alarms,
+      deadLetters,
+      deadLetterSubject,
+      random,
+      book: this.book,
+      durables: source.durables,
+    });
+  }
+
+  /** Lets go of the timer. */
+  stop(): void {
+    this.#alarms.stop();
   }
 }

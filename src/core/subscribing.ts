@@ -1,13 +1,15 @@
 import type { AudienceBook } from "./audience-book.ts";
 import type { Client } from "./client.ts";
 import type { Demand } from "./demand.ts";
+import type { DurableDesk } from "./durable-desk.ts";
 import { cursorOf, type Envelope, type Position } from "./envelope.ts";
 import type { Meter } from "./meter.ts";
 import type { Policy } from "./policy.ts";
+import type { Refusal } from "./refusal.ts";
 import type { Replaying } from "./replaying.ts";
 import { type Resumption, resumeAfter } from "./resume.ts";
 import type { Ring } from "./ring.ts";
-import type { DeliveryMode, GapFrame, RefusalCode } from "./server-frame.ts";
+import type { DeliveryMode, GapFrame } from "./server-frame.ts";
 import type { StreamBook } from "./stream-book.ts";
 import { firstHidden } from "./subject.ts";
 import type { StartPoint, SubscriptionRequest } from "./subscription.ts";
@@ -26,12 +28,6 @@ export interface SubscribingOptions {
   readonly deliveryMode: DeliveryMode;
 }
 
-/** Why a client's request was refused. */
-export interface Refusal {
-  readonly code: RefusalCode;
-  readonly message: string;
-}
-
 interface SubscribingParts {
   readonly audiences: AudienceBook;
   readonly demand: Demand;
@@ -39,6 +35,7 @@ interface SubscribingParts {
   readonly meter: Meter;
   readonly book: StreamBook;
   readonly replaying: Replaying;
+  readonly durables: DurableDesk;
   /** Whether the source delivers now. */
   connected(): boolean;
   last(): Position;
@@ -67,8 +64,10 @@ export class Subscribing {
     const { after, start = after === undefined ? this.#options.startFrom : undefined } = asked;
     const request = { ...asked, start };
     const requests = this.#requestsOf(client);
-    const refusal = this.#refusalOf(asked, requests);
+    const titles = client.durables.map(({ title }) => title);
+    const refusal = this.#refusalOf(asked, [...requests, ...titles]);
     if (refusal !== undefined) return refusal;
+    if (asked.durable !== undefined) return this.#parts.durables.use(client, asked);
     this.#requests.set(client, [...requests, request]);
     let begun = false;
     const begin = (refusal?: string): void => {
@@ -92,6 +91,7 @@ export class Subscribing {
   unsubscribe(client: Client, id: string): Refusal | undefined {
     const request = this.#requestsOf(client).find((request) => request.id === id);
     if (request === undefined) {
+      if (this.#parts.durables.leave(client, id)) return undefined;
       return { code: "unknown_subscription", message: `there is no subscription "${id}"` };
     }
     this.#withdraw(client, request);
@@ -133,8 +133,8 @@ export class Subscribing {
   /** A plain client came back, and may want something else than before. */
   renew(client: Client, request: SubscriptionRequest): void {
     const before = this.#requestsOf(client).find(({ id }) => id === request.id);
-    // What it had is known better here than by a cursor.
-    const asked = { ...request, after: undefined };
+    // What it had is known better here than by a cursor, unless it was not in effect yet.
+    const asked = before === undefined ? request : { ...request, after: undefined };
     if (before !== undefined && wantsTheSame(before, asked)) return;
     if (before !== undefined) this.unsubscribe(client, before.id);
     this.subscribe(client, asked);
@@ -150,7 +150,7 @@ export class Subscribing {
 
   #refusalOf(
     request: SubscriptionRequest,
-    requests: readonly SubscriptionRequest[],
+    requests: readonly { readonly id: string }[],
   ): Refusal | undefined {
     const { id, subjects, mode } = request;
     const { deliveryMode } = this.#options;

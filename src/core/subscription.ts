@@ -15,6 +15,8 @@ export interface SubscriptionRequest {
   readonly maxRate?: number | undefined;
   /** What the client counts on, where it says so. */
   readonly mode?: DeliveryMode | undefined;
+  /** The durable that it uses; `undefined`: none. */
+  readonly durable?: string | undefined;
   /** The cursor behind which to begin; `undefined`: as `start` says. */
   readonly after?: string | undefined;
   /** Where to begin in streams; `undefined`: with what comes next. */

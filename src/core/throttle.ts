@@ -1,4 +1,4 @@
-/** From the first message that comes after a complaint, nothing is sent for so long: it is seen how much comes. */
+/** From the first message that waits or comes after a complaint, nothing is sent for so long: it is seen how much comes. */
 const MEASURE_MS = 250;
 /** Complaints that come within so long of one another are one: what is under way is not slower yet. */
 const HALVING_MS = 1000;
@@ -10,7 +10,8 @@ const BURST_MS = 100;
 /** Halves a client's rate each time that it says that it is slow, and lets it recover by itself. */
 export class Throttle {
   #measuringUntilMs = Number.POSITIVE_INFINITY;
-  /** Messages that came since the first complaint. */
+  /** Messages that waited at the first complaint, and those that came since. */
+  readonly #waiting: number;
   #arrived = 0;
   /** Messages per second; unknown while it is measured what comes. */
   #rate = 0;
@@ -20,14 +21,18 @@ export class Throttle {
   #complainedMs: number;
   #doubledMs = 0;
 
-  constructor(nowMs: number) {
+  /** @param waiting how many messages wait for the client: they are taken for what comes in a second. */
+  constructor(nowMs: number, waiting = 0) {
+    this.#waiting = waiting;
+    if (waiting > 0) this.#measuringUntilMs = nowMs + MEASURE_MS;
     this.#halvedMs = nowMs;
     this.#complainedMs = nowMs;
   }
 
   /** A message came for the client. */
   arrives(nowMs: number): void {
-    if (this.#arrived++ === 0) this.#measuringUntilMs = nowMs + MEASURE_MS;
+    if (this.#arrived++ > 0) return;
+    this.#measuringUntilMs = Math.min(this.#measuringUntilMs, nowMs + MEASURE_MS);
   }
 
   /** The client says that it is slow. */
@@ -43,7 +48,7 @@ export class Throttle {
     if (nowMs < this.#measuringUntilMs) return 0;
     if (this.#rate === 0) {
       const elapsedMs = nowMs - this.#measuringUntilMs + MEASURE_MS;
-      this.#rate = Math.max(1, (this.#arrived * 1000) / elapsedMs / 2);
+      this.#rate = Math.max(1, (this.#waiting + (this.#arrived * 1000) / elapsedMs) / 2);
       this.#allowedAtMs = nowMs;
       this.#allowed = 1;
     }

@@ -32,6 +32,9 @@ export type EngineDeps = OutputDeps<NatsConnection, MetricsRegistry>;
 /** Whether it opens the configured port, or is mounted into a host's own server. */
 export type Placement = "listens" | "mounted";
 
+/** So long NATS may take for what clients said last, when all other time is over. */
+const LAST_WORDS_MS = 250;
+
 /** A gateway put together: source, core, HTTP app and, where it has one, its own listener. */
 export class GatewayEngine implements Engine {
   readonly meter: Meter;
@@ -133,6 +136,7 @@ export class GatewayEngine implements Engine {
         upstream: () => this.#broadcaster.upstream,
         kept: () => this.#broadcaster.kept,
         sessionBytes: () => this.#broadcaster.reception.sessions?.bytes ?? 0,
+        durables: () => this.#broadcaster.streams.durables.used,
       };
       this.#hideMetrics = this.#registries.map((registry) => showMetrics(registry, metered));
       this.#source.start({
@@ -155,8 +159,9 @@ export class GatewayEngine implements Engine {
     this.#broadcaster.refuse();
     this.#readiness.stopped();
     // A NATS that does not answer must not take the clients' time for their last messages.
-    await this.#source.stop(left() / 2);
+    await this.#source.quiet(left() / 2);
     await this.#broadcaster.drain(left());
+    await this.#source.stop(Math.max(left(), LAST_WORDS_MS));
     await this.#listener?.stop();
     this.#listener = undefined;
     for (const hide of this.#hideMetrics.splice(0)) hide();
@@ -207,6 +212,6 @@ export async function createEngine(
         }
       : { connection: deps.natsConnection };
   const log = deps.logger ?? libraryLog();
-  const source = new NatsSource({ log, nats, streams });
+  const source = new NatsSource({ log, nats, streams, durables: config });
   return new GatewayEngine({ ...parts, source, publisher: undefined });
 }

@@ -1,12 +1,15 @@
 import { z } from "zod";
-import { MAX_ID_LENGTH, MAX_PATTERNS, MAX_RATE } from "../core/client-frame.ts";
+import {
+  DURABLE_NAME,
+  isDurableName,
+  MAX_ID_LENGTH,
+  MAX_PATTERNS,
+  MAX_RATE,
+} from "../core/client-frame.ts";
 import { nearest } from "../core/nearest.ts";
 import { POLICIES } from "../core/policy.ts";
 import { readStartText } from "../core/start-point.ts";
 import { subjectFault, withoutCovered } from "../core/subject.ts";
-
-/** Parameters of the wire protocol that this version does not serve, and so refuses. */
-const NOT_BUILT = ["durable"] as const;
 
 /** The name of a session is a secret: whoever knows it gets its messages. */
 const SESSION = /^[A-Za-z0-9_-]{16,128}$/;
@@ -81,33 +84,33 @@ export const sessionParameter = z
       "In at-least-once: the name under which what is not acknowledged is kept when the connection ends, and to which a client comes back. Its own choice, 16 to 128 of A-Z a-z 0-9 _ -, and nobody else may know it; in spillway.v1.json that of an earlier welcome.",
   });
 
-const BUILT: readonly string[] = [...Object.keys(streamParameters.shape), "session"];
-const KNOWN: readonly string[] = [...BUILT, ...NOT_BUILT];
+/** The same: what comes is kept by JetStream, and not by the gateway. */
+export const durableParameter = z
+  .string('"durable" may stand once')
+  .refine(isDurableName, `"durable" ${DURABLE_NAME}`)
+  .optional()
+  .meta({
+    description:
+      "In at-least-once: the name of a durable of one stream, which goes on behind what was acknowledged under it, at whatever gateway. 1 to 64 of A-Z a-z 0-9 _ -.",
+  });
+
+const KNOWN: readonly string[] = [...Object.keys(streamParameters.shape), "session", "durable"];
 
 /**
- * What a plain client, or one of server-sent events, says in the query. Parameters that ask for a promise which is not kept yet
- * are refused, never ignored, and so are those that are one letter off: who writes `subject` for `subjects` would get all of
- * them. Others are left to whoever put them there.
+ * What a plain client, or one of server-sent events, says in the query. Parameters that are one letter off are refused: who
+ * writes `subject` for `subjects` would get all of them. Others are left to whoever put them there.
  */
 export const streamQuery = z
   .looseObject({
     ...streamParameters.shape,
     session: sessionParameter,
-    ...Object.fromEntries(
-      NOT_BUILT.map((name) => [
-        name,
-        z.undefined(`"${name}" is not supported by this version`).optional(),
-      ]),
-    ),
+    durable: durableParameter,
   })
   .superRefine((query, context) => {
     for (const name of Object.keys(query)) {
       const near = KNOWN.includes(name) ? undefined : nearest(name, KNOWN, 1);
       if (near === undefined) continue;
-      const hint = BUILT.includes(near)
-        ? `did you mean "${near}"?`
-        : `"${near}" would be, but is not supported by this version`;
-      const message = `"${name}" is not a parameter; ${hint}`;
+      const message = `"${name}" is not a parameter; did you mean "${near}"?`;
       context.addIssue({ code: "custom", message });
     }
   });

@@ -53,8 +53,12 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
     if (hidden !== undefined) {
       return problem(c, 403, `Nothing of "${hidden}" is exposed by this endpoint`);
     }
-    const fault = broadcaster.streams.replaying.faultOf(requestOf(result.data));
+    const { replaying, durables } = broadcaster.streams;
+    const request = requestOf(result.data);
+    const fault = replaying.faultOf(request);
     if (fault !== undefined) return problem(c, 400, `"from" can't be served: ${fault}`);
+    const conflict = durables.faultOf(request);
+    if (conflict !== undefined) return problem(c, 400, `"durable" can't be served: ${conflict}`);
   });
   const handshake: MiddlewareHandler = async (c, next) => handshakeFault(c) ?? (await next());
 
@@ -62,7 +66,8 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
     .get(options.path, counted, handshake, welcome, query, async (c) => {
       const protocol = chosenProtocol(c);
       const query = c.req.valid("query");
-      const [asked] = Object.keys(streamParameters.shape).filter((name) => name in query);
+      const said = [...Object.keys(streamParameters.shape), "durable"];
+      const asked = said.find((name) => name in query);
       if (protocol !== undefined && asked !== undefined) {
         return problem(
           c,
@@ -85,8 +90,9 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
     })
     .get(eventsPath(options.path), counted, onlyGet, welcome, query, (c) => {
       const query = c.req.valid("query");
-      if (query.session !== undefined) {
-        return problem(c, 400, '"session" is of WebSockets: events can\'t be acknowledged');
+      const acked = query.session !== undefined ? "session" : "durable";
+      if (query[acked] !== undefined) {
+        return problem(c, 400, `"${acked}" is of WebSockets: events can't be acknowledged`);
       }
       const { after, ...asked } = requestOf(query);
       // A browser that reconnects sends what it saw last, which the query can't know.
@@ -117,8 +123,8 @@ function chosenProtocol(c: Context): string | undefined {
 }
 
 function requestOf(query: z.output<typeof streamQuery>): SubscriptionRequest {
-  const { subjects, policy, max_rate: maxRate, after, from: start } = query;
-  return { id: "", subjects, policy, maxRate, after, start };
+  const { subjects, policy, max_rate: maxRate, after, from: start, durable } = query;
+  return { id: "", subjects, policy, maxRate, after, start, durable };
 }
 
 /** One connection's way into the core. */

@@ -21,6 +21,8 @@ export interface Metered {
   kept(): { readonly messages: number; readonly bytes: number };
   /** What is kept for sessions without a connection, in bytes. */
   sessionBytes(): number;
+  /** How many durables are used. */
+  durables(): number;
   /** Seconds since it started. */
   uptimeSeconds(): number;
 }
@@ -190,7 +192,7 @@ function registerFamilies(registry: Registry, components: ReadonlySet<Metered>):
   family(
     "counter",
     "messages_tracked_total",
-    "Messages that clients must acknowledge, each once. Equals acked + in flight + lost.",
+    "Messages that clients must acknowledge, each once. Equals acked + in flight + returned + lost.",
     (c) => c.meter.tracked,
   );
   family(
@@ -211,6 +213,13 @@ function registerFamilies(registry: Registry, components: ReadonlySet<Metered>):
     "Messages that were published to dead_letter_subject.",
     (c) => c.meter.deadLetters,
   );
+  family(
+    "counter",
+    "messages_returned_total",
+    "Messages that went back to their durable, as their client was gone.",
+    (c) => c.meter.returned,
+  );
+  family("gauge", "durables", "Durables that are used.", (c) => c.durables());
   family("counter", "sessions_total", "Sessions that were begun.", (c) => c.meter.sessionsTotal);
   family(
     "counter",

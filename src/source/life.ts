@@ -41,8 +41,12 @@ export class NatsLife {
   readonly #options: LifeOptions;
   readonly #listener: SourceListener;
   readonly #standing: Standing;
+  /** Given when nothing more is to come; behind it the connection stays until it is to stop. */
+  readonly #quieting = new AbortController();
   readonly #stopping = new AbortController();
-  readonly #hurrying = new AbortController();
+  /** No more time for what is under way, and for the connection's end. */
+  readonly #hurrying = { quiet: new AbortController(), stop: new AbortController() };
+  readonly #quieted = Promise.withResolvers<void>();
   readonly #retries = new Backoff();
   #retrying = false;
   #subscriptions: Subscriptions | undefined;
@@ -61,7 +65,7 @@ export class NatsLife {
   }
 
   get ending(): boolean {
-    return this.#stopping.signal.aborted;
+    return this.#quieting.signal.aborted;
   }
 
   subscribe(pattern: string): void {
@@ -85,10 +89,21 @@ export class NatsLife {
     });
   }
 
+  /** Lets what is under way arrive within the time, and nothing more; the connection stays. */
+  async quiet(timeoutMs: number): Promise<void> {
+    this.#quieting.abort();
+    const timer = setTimeout(() => this.#hurrying.quiet.abort(), timeoutMs);
+    await Promise.race([this.#quieted.promise, this.done]);
+    clearTimeout(timer);
+  }
+
   /** Ends this life, letting what is under way arrive within the time. */
   async end(timeoutMs: number): Promise<void> {
+    this.#quieting.abort();
     this.#stopping.abort();
-    const timer = setTimeout(() => this.#hurrying.abort(), timeoutMs);
+    const timer = setTimeout(() => {
+      for (const hurrying of Object.values(this.#hurrying)) hurrying.abort();
+    }, timeoutMs);
     await this.done;
     clearTimeout(timer);
   }
@@ -104,7 +119,7 @@ export class NatsLife {
       } catch (thrown) {
         this.#cut(reasonOf(thrown));
       }
-      await pause(this.#retries.next(), this.#stopping.signal);
+      await pause(this.#retries.next(), this.#quieting.signal);
     }
     this.#standing.become({ state: "idle" });
   }
@@ -113,7 +128,7 @@ export class NatsLife {
   async #open(): Promise<NatsConnection | undefined> {
     const { owned, open } = this.#options.connection;
     const opening = open();
-    const connection = await unlessAborted(opening, this.#stopping.signal);
+    const connection = await unlessAborted(opening, this.#quieting.signal);
     if (connection === undefined && owned) {
       // It can't be called back; it is closed as soon as it is there.
       opening.then((late) => late.close()).catch(() => {});
@@ -137,19 +152,26 @@ export class NatsLife {
     const events = connection.status() as AsyncIterable<Status> & { stop(): void };
     void this.#watch(events, subscriptions, connection);
 
-    const closed = await unlessAborted(
-      connection.closed().then((error) => ({ error })),
-      this.#stopping.signal,
-    );
+    const closing = connection.closed().then((error) => ({ error }));
+    let closed = await unlessAborted(closing, this.#quieting.signal);
+    if (closed === undefined) {
+      if (this.status.state === "connected") {
+        await unlessAborted(subscriptions.drain(), this.#hurrying.quiet.signal);
+      }
+      this.#options.streams?.quiet();
+      this.#quieted.resolve();
+      closed = await unlessAborted(closing, this.#stopping.signal);
+    }
     events.stop();
     if (closed === undefined && this.status.state === "connected") {
-      await unlessAborted(subscriptions.drain(), this.#hurrying.signal);
+      // What was published and settled last is to arrive before the connection goes.
+      await unlessAborted(connection.flush(), this.#hurrying.stop.signal);
     }
     subscriptions.close();
     this.#subscriptions = undefined;
     this.#options.streams?.close();
     this.#connection = undefined;
-    if (origin.owned) await unlessAborted(connection.close(), this.#hurrying.signal);
+    if (origin.owned) await unlessAborted(connection.close(), this.#hurrying.stop.signal);
     if (closed === undefined) return;
     const why = closed.error instanceof Error ? natsReason(closed.error) : "no reason given";
     this.#cut(`the connection to NATS was closed: ${why}`);
@@ -182,10 +204,11 @@ export class NatsLife {
   ): Promise<void> {
     const { log, streams } = this.#options;
     for await (const event of events) {
-      if (this.ending) return;
+      if (this.#stopping.signal.aborted) return;
       const { status } = this;
       switch (String(event.type)) {
         case "reconnect":
+          if (this.ending) break;
           subscriptions.open();
           streams?.open(connection, this.#listener);
           break;
@@ -216,6 +239,6 @@ export class NatsLife {
   }
 
   #cut(reason: string): void {
-    if (!this.ending) this.#standing.become({ state: "connecting", reason });
+    if (!this.#stopping.signal.aborted) this.#standing.become({ state: "connecting", reason });
   }
 }

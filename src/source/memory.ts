@@ -17,6 +17,7 @@ export class MemorySource implements MessageSource, Publisher {
   readonly name = "the embedded source";
   readonly #patterns = new Patterns();
   #listener: SourceListener | undefined;
+  #isQuiet = false;
 
   get status(): SourceStatus {
     return this.#listener === undefined
@@ -29,6 +30,7 @@ export class MemorySource implements MessageSource, Publisher {
       throw new SpillwayError("invalid", "SOURCE_STARTED", "Cannot start a source that is started");
     }
     this.#listener = listener;
+    this.#isQuiet = false;
     listener.status(this.status);
     for (const pattern of [...this.#patterns]) listener.arrives(pattern);
   }
@@ -42,7 +44,12 @@ export class MemorySource implements MessageSource, Publisher {
     this.#patterns.delete(pattern);
   }
 
-  /** Stops at once: nothing is ever under way. */
+  /** Nothing is ever under way. */
+  async quiet(_timeoutMs: number): Promise<void> {
+    this.#isQuiet = true;
+  }
+
+  /** Stops at once. */
   async stop(_timeoutMs: number): Promise<void> {
     const listener = this.#listener;
     this.#listener = undefined;
@@ -64,6 +71,7 @@ export class MemorySource implements MessageSource, Publisher {
         `Cannot publish to ${JSON.stringify(message.subject)} as a subject ${fault}`,
       );
     }
+    if (this.#isQuiet) return;
     if (this.#patterns.carry(message.subject)) this.#listener?.message(message);
   }
 }

@@ -1,6 +1,7 @@
 import { SpillwayError } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type {
+  Durables,
   MessageSource,
   Publisher,
   SourceListener,
@@ -10,6 +11,7 @@ import type {
   StreamInput,
 } from "../core/source.ts";
 import { connectNats, type NatsConnection, type NatsOptions } from "./connect.ts";
+import type { DurableBounds } from "./jetstream/durable-link.ts";
 import { Streams } from "./jetstream/streams.ts";
 import { NatsLife } from "./life.ts";
 import { Patterns } from "./patterns.ts";
@@ -20,6 +22,8 @@ export interface NatsSourceOptions {
   readonly log: Log;
   /** JetStream's streams that are followed, whoever wants their messages. Default: none. */
   readonly streams?: readonly StreamInput[];
+  /** What clients' durables of those streams may have. Default: there are none. */
+  readonly durables?: DurableBounds | undefined;
   /** A connection of its own, made at `start`, or one that stays its owner's and is never closed. */
   readonly nats: { readonly options: NatsOptions } | { readonly connection: NatsConnection };
 }
@@ -39,12 +43,16 @@ export class NatsSource implements MessageSource, Publisher {
   constructor(options: NatsSourceOptions) {
     if ("options" in options.nats) readServers(options.nats.options);
     this.#options = options;
-    const { streams = [], log } = options;
-    this.#streams = streams.length === 0 ? undefined : new Streams(streams, log);
+    const { streams = [], durables, log } = options;
+    this.#streams = streams.length === 0 ? undefined : new Streams(streams, durables, log);
   }
 
   get history(): StreamHistory | undefined {
     return this.#streams?.history;
+  }
+
+  get durables(): Durables | undefined {
+    return this.#streams?.durables;
   }
 
   get troubles(): readonly string[] {
@@ -89,6 +97,10 @@ export class NatsSource implements MessageSource, Publisher {
     if (this.#life !== undefined) this.#life.publish(message);
     else
       this.#options.log.warn("Cannot publish to {subject}: stopped", { subject: message.subject });
+  }
+
+  async quiet(timeoutMs: number): Promise<void> {
+    await this.#life?.quiet(timeoutMs);
   }
 
   async stop(timeoutMs: number): Promise<void> {

@@ -25,6 +25,8 @@ describe("Configuration", () => {
       sessionTtlMs: 60_000,
       maxSessions: 10_000,
       maxSessionBytes: 67_108_864,
+      maxDurables: 1000,
+      durableTtlMs: 86_400_000,
       writeTimeoutMs: 5000,
       readTimeoutMs: 60_000,
       pingIntervalMs: 30_000,

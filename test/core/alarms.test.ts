@@ -67,7 +67,7 @@ describe("Alarms", () => {
     );
   });
 
-  test("may be set anew while they ring, and cleared by one another", () => {
+  test("may be set anew while they ring, and keep nobody waiting by it", () => {
     const clock = new ManualClock();
     const alarms = new Alarms(clock);
     const again = new Bell();

@@ -133,6 +133,21 @@ describe("A message in at-least-once", () => {
     expect(stage.deadLetters[0]?.headers?.get("Spillway-Last-Failure")).toEqual(["nack"]);
   });
 
+  test("is not sent again while its client says in time that it works on it", () => {
+    const stage = staged({ redeliveryBackoffMs: 0 });
+    const actor = subscribed(stage);
+    send(stage, 1);
+    for (let n = 0; n < 3; n++) {
+      stage.clock.advance(4000);
+      actor.says({ type: "working", id: idOf(actor, 1) });
+    }
+    expect(actor.socket.payloads).toEqual([1]);
+    actor.says({ type: "working", ids: ["nothing:1"] });
+    expect(stage.meter.acks.unknown).toBe(1);
+    stage.clock.advance(5010);
+    expect(redeliveries(actor)).toEqual([[1, 1]]);
+  });
+
   test("is not sent again into a socket that has no room", () => {
     const stage = staged();
     const actor = stage.join();
@@ -157,6 +172,66 @@ describe("A message in at-least-once", () => {
     ack(actor, 1);
     stage.clock.advance(30_000);
     expect(redeliveries(actor)).toEqual([]);
+  });
+});
+
+describe("A connection that is dead, and not known to be", () => {
+  test("loses nothing: what may never have reached its client is not given up", () => {
+    const stage = staged({ maxDeliver: 2 });
+    const before = subscribed(stage);
+    stage.clock.advance(100);
+    before.socket.onPing = undefined;
+    send(stage, 1);
+    stage.clock.advance(45_000);
+    expect(before.client.isOver).toBe(false);
+    expect(stage.meter.lost.max_deliver).toBe(0);
+    stage.clock.advance(20_000);
+    expect(before.socket.closedWith).toBe(4513);
+    const after = subscribed(stage, String(before.socket.said[0]?.session));
+    expect(after.socket.payloads).toEqual([1]);
+    stage.expectBalance();
+  });
+
+  test("is asked for a sign of life before a message is given up", () => {
+    const stage = staged({ maxDeliver: 1, redeliveryBackoffMs: 0 });
+    const actor = subscribed(stage);
+    stage.clock.advance(100);
+    actor.socket.onPing = undefined;
+    send(stage, 1);
+    const { pings } = actor.socket;
+    stage.clock.advance(6000);
+    expect([actor.socket.pings - pings, stage.meter.lost.max_deliver]).toEqual([1, 0]);
+    actor.client.heard();
+    stage.clock.advance(200);
+    expect(stage.meter.lost.max_deliver).toBe(1);
+    expect(lastOf(actor)).toMatchObject({ type: "gap", reason: "max_deliver" });
+  });
+
+  test("may have lost a gap, which is told again until something behind it is acknowledged", () => {
+    const stage = staged({ maxInflightMessages: 1, maxQueueMessages: 2, policy: "drop-oldest" });
+    const first = subscribed(stage);
+    const session = String(first.socket.said[0]?.session);
+    send(stage, 1, 2, 3, 4, 5);
+    first.socket.peerCloses = true;
+    ack(first, 1);
+    stage.clock.advance(5);
+    const second = subscribed(stage, session);
+    stage.clock.advance(5);
+    gone(second);
+    const third = subscribed(stage, session);
+    stage.clock.advance(5);
+    ack(third, 4);
+    stage.clock.advance(5);
+    gone(third);
+    const fourth = subscribed(stage, session);
+    const gap = { type: "gap", reason: "slow", count: 2 };
+    for (const actor of [second, third]) {
+      const told = actor.socket.notices.filter(({ type }) => type === "gap");
+      expect(told).toMatchObject([gap]);
+      expect(actor.socket.payloads[0]).toBe(4);
+    }
+    expect(fourth.socket.notices.filter(({ type }) => type === "gap")).toEqual([]);
+    stage.expectBalance();
   });
 });
 
@@ -419,6 +494,30 @@ describe("A session", () => {
     stage.expectBalance();
   });
 
+  test("does not lose a message by coming back too often", () => {
+    const stage = staged({ maxDeliver: 2 });
+    let actor = plain(stage);
+    send(stage, 1);
+    for (let n = 1; n <= 5; n++) {
+      gone(actor);
+      actor = plain(stage);
+      expect(redeliveries(actor)).toEqual([[1, n]]);
+    }
+    stage.clock.advance(6000);
+    expect(stage.meter.lost.max_deliver).toBe(1);
+    stage.expectBalance();
+  });
+
+  test("ends when its client says that it is done", () => {
+    const stage = staged();
+    const actor = subscribed(stage);
+    send(stage, 1);
+    actor.client.closed(1000);
+    expect(stage.meter.sessionsParked).toBe(0);
+    expect(stage.meter.lost.disconnected).toBe(1);
+    stage.expectBalance();
+  });
+
   test("has no time running against what was sent while nobody is connected", () => {
     const stage = staged({ maxDeliver: 2 });
     const before = plain(stage);
@@ -457,7 +556,7 @@ describe("A session", () => {
     expect(many.meter.dropped.session_lost).toBe(1);
     many.expectBalance();
 
-    const much = staged({ maxSessionBytes: 2000 });
+    const much = staged({ maxSessionBytes: 2200 });
     for (const n of [1, 2, 3]) gone(plain(much, `${SESSION}${n}`));
     send(much, "x".repeat(400));
     expect(much.meter.sessionsParked).toBe(3);

@@ -26,6 +26,9 @@ interface Delivered {
   settled: "acked" | "lost" | undefined;
 }
 
+/** How often anybody has left. */
+let leavings = 0;
+
 /** One session from its beginning to its end, as a client with a good memory sees it. */
 export class Life {
   /** The messages that are due, and those of them that came at least once. */
@@ -33,6 +36,8 @@ export class Life {
   readonly delivered = new Map<number, Delivered>();
   acked = 0;
   skipped = 0;
+  /** All gaps that it was told. */
+  readonly gaps = new Set<string>();
   /** How many were declared lost, because the client was slow, and because they were not acknowledged. */
   declaredSlow = 0;
   declaredGivenUp = 0;
@@ -77,6 +82,8 @@ export class Customer {
   attentiveMs = 0;
   /** When something last changed of what it could have. */
   #changedMs = 0;
+  /** Grows with each customer that leaves: who left before whom. */
+  left = 0;
   /** When its session ends unless it comes back; while it is away. */
   expiresMs: number | undefined;
   readonly #stage: Stage;
@@ -129,10 +136,6 @@ export class Customer {
     }
     // What may not come back ends with its connection.
     if (!resumed) this.#begin(actor, hadLife);
-    // Who comes back gets what it had not acknowledged at once, or not any more.
-    for (const [, delivered] of this.life?.inFlight ?? []) {
-      if (delivered.times >= this.#terms.maxDeliver) this.#givenUp(delivered);
-    }
     for (const said of actor.socket.said) this.#hear(said);
     const { accept } = actor.socket;
     actor.socket.accept = (frames) => {
@@ -157,7 +160,7 @@ export class Customer {
     this.#ended(undefined);
   }
 
-  /** A message was published. @returns whether that was one too many for a session nobody is there for. */
+  /** A message was published. */
   publishes(sequence: number): void {
     const { life } = this;
     if (life === undefined) return;
@@ -268,6 +271,7 @@ export class Customer {
       this.over();
       return;
     }
+    this.left = ++leavings;
     const endMs = this.#stage.clock.nowMs() + this.#terms.sessionTtlMs;
     this.expiresMs = Math.ceil(endMs / GRAIN_MS) * GRAIN_MS;
   }
@@ -326,7 +330,10 @@ export class Customer {
       return;
     }
     if (before.settled !== undefined) throw new Error(`${sequence} comes though ${before.settled}`);
-    if (before.times >= this.#terms.maxDeliver) throw new Error(`${sequence} comes too often`);
+    // Whoever has just come back gets what it had not acknowledged, however often it came.
+    if (before.times >= this.#terms.maxDeliver && nowMs !== this.attentiveMs) {
+      throw new Error(`${sequence} comes too often`);
+    }
     this.#checkTooSoon(sequence, before, nowMs);
     before.times++;
     before.lastMs = nowMs;
@@ -343,6 +350,10 @@ export class Customer {
   }
 
   #hearGap(life: Life, { reason, from, to, count }: Said): void {
+    // Who comes back is told again of what it may not have heard.
+    const known = `${reason} ${from} ${to}`;
+    if (life.gaps.has(known)) return;
+    life.gaps.add(known);
     if (reason === "slow") life.declaredSlow += Number(count);
     if (reason !== "max_deliver") return;
     const [first, last] = [from, to].map((id) => Number(String(id).split(":")[1]));

@@ -75,7 +75,13 @@ export class FakeSocket implements ClientSocket {
     this.#fanout.leave(topic, this);
   }
 
-  readonly ping = (): void => void this.pings++;
+  /** Called inside `ping`, where the peer answers at once. */
+  onPing: (() => void) | undefined;
+
+  readonly ping = (): void => {
+    this.pings++;
+    this.onPing?.();
+  };
 
   close(code: number): void {
     this.closedWith ??= code;

@@ -29,6 +29,21 @@ const PLENTY: Partial<BroadcasterOptions> = {
 };
 
 describe("A client that says that it is slow", () => {
+  test("gets what waits for it, though nothing more comes", () => {
+    const stage = new Stage({ deliveryMode: "at-least-once", maxInflightMessages: 2 });
+    const actor = stage.join();
+    for (let n = 1; n <= 5; n++) stage.publish(n);
+    stage.clock.advance(5);
+    actor.says({ type: "slow" });
+    for (let n = 0; n < 10; n++) {
+      actor.says({ type: "ack", upto: actor.socket.envelopes.at(-1)?.id });
+      stage.clock.advance(1000);
+    }
+    expect(actor.socket.payloads).toEqual([1, 2, 3, 4, 5]);
+    expect(actor.client.state).toBe("live");
+    stage.expectBalance();
+  });
+
   test.each(["at-most-once", "at-least-once"] as const)(
     "gets half as much, half of that when it says so again, and all of it again by itself, in %s",
     (deliveryMode) => {

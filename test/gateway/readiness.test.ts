@@ -15,6 +15,7 @@ function readiness() {
     start() {},
     subscribe() {},
     unsubscribe() {},
+    async quiet() {},
     async stop() {},
   };
   const judge = new Readiness(stage.clock, source, stage.broadcaster);

@@ -222,6 +222,33 @@ describe("NatsSource", () => {
     expect(recorder.messages.entries.length).toBe(5_000);
   });
 
+  test("that is to be quiet delivers what NATS had sent, nothing more, and still publishes", async () => {
+    const { source, recorder } = await started(["quiet.in"]);
+    for (let number = 0; number < 1_000; number++) publisher.publish("quiet.in");
+    await publisher.flush();
+    await source.quiet(5_000);
+    expect(recorder.messages.entries.length).toBe(1_000);
+    publisher.publish("quiet.in");
+    const heard = publisher.subscribe("quiet.out", { max: 1 });
+    await publisher.flush();
+    source.publish({ subject: "quiet.out", data: bytes("1") });
+    await source.stop(5_000);
+    for await (const message of heard) expect(message.string()).toBe("1");
+    expect(recorder.messages.entries.length).toBe(1_000);
+    expect(recorder.states).toEqual(["connecting", "connected", "idle"]);
+  });
+
+  test("is quiet at once while NATS is away", async () => {
+    const away = await startNatsServer();
+    await away.stop();
+    const { source, recorder } = create(["x"], [away.url]);
+    source.start(recorder);
+    await recorder.until("connecting", ({ reason }) => reason.startsWith("Cannot connect"));
+    await within(source.quiet(10_000), "end of quiet", 500);
+    await within(source.stop(10_000), "end of stop", 500);
+    expect(recorder.states.at(-1)).toBe("idle");
+  });
+
   test("closes its connection when it is stopped", async () => {
     const gate = await startGate(server.port);
     gate.open();

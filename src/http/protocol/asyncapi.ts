@@ -3,7 +3,7 @@ import { farewell } from "../../core/close-cause.ts";
 import { CLOSE, type CloseCause } from "../../core/socket.ts";
 import { PROTOCOLS } from "../sockets.ts";
 import { eventsPath } from "../stream.ts";
-import { sessionParameter, streamParameters } from "../stream-query.ts";
+import { durableParameter, sessionParameter, streamParameters } from "../stream-query.ts";
 import { DIALECT_MESSAGES, jsonSchemaOf } from "./messages.ts";
 
 export interface AsyncApiOptions {
@@ -54,7 +54,9 @@ export function asyncApi(options: AsyncApiOptions): object {
         title: "Plain WebSocket",
         description: PLAIN_CHANNEL,
         messages: channelMessages("plain"),
-        bindings: webSocket({ query: jsonSchemaOf(streamParameters.extend(SESSION)) }),
+        bindings: webSocket({
+          query: jsonSchemaOf(streamParameters.extend({ ...SESSION, durable: durableParameter })),
+        }),
         "x-close-codes": closeCodes(),
       },
       v1: {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { MAX_PATTERNS, MAX_RATE } from "../../core/client-frame.ts";
+import { DURABLE_NAME, isDurableName, MAX_PATTERNS, MAX_RATE } from "../../core/client-frame.ts";
 import { readStart } from "../../core/start-point.ts";
 import type { StartPoint } from "../../core/subscription.ts";
 import { givenName, policy, subjectPattern } from "./fields.ts";
@@ -50,6 +50,10 @@ const subscribe = z
     mode: z.enum(["at-most-once", "at-least-once"]).optional().meta({
       description:
         'What the client counts on; another one than "welcome" says is refused. Without it, that one.',
+    }),
+    durable: z.string().refine(isDurableName, `"durable" ${DURABLE_NAME}`).optional().meta({
+      description:
+        "In at-least-once: the name of a durable of one stream, which goes on behind what was acknowledged under it, at whatever gateway. 1 to 64 of A-Z a-z 0-9 _ -.",
     }),
   })
   .meta({
@@ -107,6 +111,16 @@ const nackIds = z.object({ type: z.literal("nack"), ids: messageIds }).meta({
   examples: [{ type: "nack", ids: ["a3f81c09b2d4:42"] }],
 });
 
+const working = z.object({ type: z.literal("working"), id: messageId }).meta({
+  description: "A message is being taken in, and has the whole time anew. Otherwise as with nack.",
+  examples: [{ type: "working", id: "a3f81c09b2d4:42" }],
+});
+
+const workingIds = z.object({ type: z.literal("working"), ids: messageIds }).meta({
+  description: "Several messages are being taken in. Otherwise as with one.",
+  examples: [{ type: "working", ids: ["a3f81c09b2d4:42"] }],
+});
+
 const slow = z.object({ type: z.literal("slow") }).meta({
   description:
     "The client can't keep up: its rate is halved, and grows again when it does not say so any more. Not answered.",
@@ -132,6 +146,8 @@ export const PLAIN_CLIENT_FRAMES = {
   ack_upto: ackUpto,
   nack,
   nack_ids: nackIds,
+  working,
+  working_ids: workingIds,
   slow,
   ok,
 } as const;
@@ -141,9 +157,10 @@ export const V1_CLIENT_FRAMES = { subscribe, unsubscribe, ping, ...PLAIN_CLIENT_
 
 /** Any frame of a plain client, read as the core reads it. */
 export const plainClientFrame = z.union([
-  z.union([ack, nack]).transform(({ type, id }) => ({ type, ids: [id] })),
+  z.union([ack, nack, working]).transform(({ type, id }) => ({ type, ids: [id] })),
   ackIds,
   nackIds,
+  workingIds,
   ackUpto,
   slow,
   ok,
@@ -151,13 +168,14 @@ export const plainClientFrame = z.union([
 
 /** Any frame of a client of `spillway.v1.json`, read as the core reads it. */
 export const v1ClientFrame = z.union([
-  subscribe.transform(({ type, id, subjects, policy, max_rate: maxRate, from, mode }) => ({
+  subscribe.transform(({ type, id, subjects, policy, max_rate: maxRate, from, mode, durable }) => ({
     type,
     id,
     subjects,
     policy,
     maxRate,
     mode,
+    durable,
     ...beginOf(from),
   })),
   unsubscribe,

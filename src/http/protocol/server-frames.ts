@@ -69,6 +69,7 @@ const subscribed = z
     subjects: z.array(z.string()).meta({ description: "What is subscribed to." }),
     policy: policy("The one in effect: the gateway may not allow the one that was asked for."),
     from: cursor("Every message behind this cursor comes, or a gap says that it does not"),
+    durable: z.string().exactOptional().meta({ description: "The durable that it uses." }),
   })
   .meta({
     description: "A subscription is in effect.",
@@ -159,6 +160,7 @@ const error = z
           "too_many_subscriptions",
           "duplicate_subscription",
           "unknown_subscription",
+          "too_many_durables",
           "unsupported",
         ])
         .meta({ description: "For programs." }),

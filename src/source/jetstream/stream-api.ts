@@ -15,6 +15,13 @@ export interface StreamInfo {
   readonly captures: readonly string[] | undefined;
 }
 
+/** What we read of a consumer's description. */
+export interface ConsumerInfo {
+  readonly config: Readonly<Record<string, unknown>>;
+  /** All up to this sequence of the stream is acknowledged, or not of this consumer. */
+  readonly ackFloor: number;
+}
+
 /** An error that JetStream answered with. */
 export class StreamApiError extends Error {
   readonly code: number;
@@ -82,6 +89,36 @@ export class StreamApi {
     return name;
   }
 
+  /** Makes a consumer that is kept under a name, or changes the one that there is. */
+  async createDurable(
+    stream: string,
+    name: string,
+    config: Record<string, unknown>,
+  ): Promise<ConsumerInfo> {
+    const subject = `CONSUMER.DURABLE.CREATE.${stream}.${name}`;
+    return infoOf(await this.#request(subject, { stream_name: stream, config }));
+  }
+
+  /** The consumer of a name, if there is one. */
+  async consumer(stream: string, name: string): Promise<ConsumerInfo | undefined> {
+    try {
+      return infoOf(await this.#request(`CONSUMER.INFO.${stream}.${name}`));
+    } catch (thrown) {
+      if (thrown instanceof StreamApiError && thrown.isNotFound) return undefined;
+      throw thrown;
+    }
+  }
+
+  /** What all its consumers are called. */
+  async consumerNames(stream: string): Promise<string[]> {
+    const names: string[] = [];
+    for (;;) {
+      const page = await this.#request(`CONSUMER.NAMES.${stream}`, { offset: names.length });
+      names.push(...(page.consumers ?? []));
+      if (names.length >= page.total || !page.consumers?.length) return names;
+    }
+  }
+
   /** Lets a consumer go; one that is gone already is no error. */
   deleteConsumer(stream: string, name: string): void {
     if (this.connection.isClosed()) return;
@@ -106,6 +143,11 @@ export class StreamApi {
     if (value.error === undefined) return value;
     throw new StreamApiError(value.error.code, value.error.description ?? "no reason given");
   }
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: as above
+function infoOf({ config, ack_floor }: any): ConsumerInfo {
+  return { config, ackFloor: ack_floor?.stream_seq ?? 0 };
 }
 
 /** What a consumer is to filter by itself, and whether it then sends what is not wanted as well. */

@@ -1,4 +1,4 @@
-import type { StreamPosition } from "../../core/source.ts";
+import type { DurableMessage, StreamPosition } from "../../core/source.ts";
 import type { Msg } from "../connect.ts";
 import { NatsMessage } from "../nats-message.ts";
 
@@ -11,6 +11,8 @@ export interface Delivery {
   readonly timestampMs: number;
   /** How many more the consumer has. */
   readonly pending: number;
+  /** How often it was delivered, this time included. */
+  readonly deliveries: number;
 }
 
 /**
@@ -28,6 +30,7 @@ export function readDelivery(reply: string | undefined): Delivery | undefined {
     // Nanoseconds are more than a number holds.
     timestampMs: Number(tokens[first + 2]?.slice(0, -6)),
     pending: Number(tokens[first + 3]),
+    deliveries: Number(tokens[first - 1]),
   };
 }
 
@@ -61,5 +64,17 @@ export class StreamMessage extends NatsMessage {
     if (this.data.length > 0 || !this.subject.startsWith("$KV.")) return undefined;
     const headers = this.#msg.headers;
     return OPERATIONS[headers?.get("KV-Operation") || headers?.get("Nats-Marker-Reason") || ""];
+  }
+}
+
+/** One of a consumer that waits for it to be settled. */
+export class UnsettledMessage extends StreamMessage implements DurableMessage {
+  readonly deliveries: number;
+  readonly receipt: string;
+
+  constructor(msg: Msg, origin: string, delivery: Delivery) {
+    super(msg.subject, msg, origin, delivery);
+    this.deliveries = delivery.deliveries;
+    this.receipt = msg.reply as string;
   }
 }

@@ -1,6 +1,8 @@
 import type { Log } from "../../core/log.ts";
 import type { SourceListener, StreamHistory, StreamInput } from "../../core/source.ts";
 import type { NatsConnection } from "../connect.ts";
+import { DurableConsumers } from "./durable-consumers.ts";
+import type { DurableBounds } from "./durable-link.ts";
 import { FollowedStream } from "./followed-stream.ts";
 import { ConsumerHistory } from "./history.ts";
 import { StreamApi } from "./stream-api.ts";
@@ -8,10 +10,13 @@ import { StreamApi } from "./stream-api.ts";
 /** The streams of a source: one consumer for each on each connection, however many clients there are. */
 export class Streams {
   readonly history: StreamHistory;
+  /** `undefined`: there are none. */
+  readonly durables: DurableConsumers | undefined;
   readonly #followed: readonly FollowedStream[];
   #api: StreamApi | undefined;
 
-  constructor(inputs: readonly StreamInput[], log: Log) {
+  constructor(inputs: readonly StreamInput[], bounds: DurableBounds | undefined, log: Log) {
+    this.durables = bounds && new DurableConsumers(bounds, log);
     this.#followed = inputs.map((input) => new FollowedStream(input, log));
     this.history = new ConsumerHistory(() => {
       if (this.#api === undefined) throw new Error("there is no connection to NATS");
@@ -29,10 +34,19 @@ export class Streams {
   open(connection: NatsConnection, listener: SourceListener): void {
     this.#api = new StreamApi(connection);
     for (const stream of this.#followed) void stream.open(this.#api, listener);
+    this.durables?.open(this.#api);
+  }
+
+  /** Nothing more comes; what is settled still arrives. */
+  quiet(): void {
+    this.#api = undefined;
+    for (const stream of this.#followed) stream.close();
+    this.durables?.quiet();
   }
 
   close(): void {
     this.#api = undefined;
     for (const stream of this.#followed) stream.close();
+    this.durables?.close();
   }
 }

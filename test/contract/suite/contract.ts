@@ -7,6 +7,7 @@ import { badInput } from "./bad-input.ts";
 import { compression } from "./compression.ts";
 import { configuration } from "./configuration.ts";
 import { demand } from "./demand.ts";
+import { durable } from "./durable.ts";
 import { envelope } from "./envelope.ts";
 import { eventStream } from "./event-stream.ts";
 import { fuzz } from "./fuzz.ts";
@@ -56,6 +57,7 @@ export const THEMES: readonly ((target: Target) => void)[] = [
   nats,
   streams,
   streamFaults,
+  durable,
   access,
   configuration,
 ];

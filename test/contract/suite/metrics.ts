@@ -62,12 +62,9 @@ export async function expectBalancedLedger(gateway: Gateway): Promise<void> {
   const acked = sumOf(series, "websocket_acks_total", 'result="acked"');
   const inFlight = sumOf(series, "websocket_messages_in_flight");
   const lost = sumOf(series, "websocket_messages_lost_total");
-  expect({ acked, inFlight, lost, tracked }).toEqual({
-    acked,
-    inFlight,
-    lost,
-    tracked: acked + inFlight + lost,
-  });
+  const returned = sumOf(series, "websocket_messages_returned_total");
+  const ends = { acked, inFlight, lost, returned };
+  expect({ ...ends, tracked }).toEqual({ ...ends, tracked: acked + inFlight + lost + returned });
 }
 
 /** The same without clients and sessions: nothing waits for any, and all who ask are told the same. */

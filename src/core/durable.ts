@@ -1,0 +1,271 @@
+import { sequenceOf, UNKNOWN_ID } from "./ack-id.ts";
+import { type Alarm, NOT_SET } from "./alarms.ts";
+import { backoffMs } from "./backoff.ts";
+import type { Client } from "./client.ts";
+import { type DeadLetterReason, deadLetterOf } from "./dead-letter.ts";
+import type { DeliveryParts } from "./delivery-parts.ts";
+import { cursorOf, type Envelope, type EnvelopeEncoder } from "./envelope.ts";
+import { Gap } from "./gap.ts";
+import type { Policy } from "./policy.ts";
+import { unknownGap } from "./resume.ts";
+import type { GapFrame } from "./server-frame.ts";
+import type {
+  DurableListener,
+  DurableMessage,
+  DurableTip,
+  DurableUse,
+  Settlement,
+} from "./source.ts";
+
+export interface DurableParts extends DeliveryParts {
+  readonly encoder: EnvelopeEncoder;
+}
+
+/** What a client calls its durable, and what the durable has. */
+export interface DurableTitle {
+  /** That of the subscription. */
+  readonly id: string;
+  readonly name: string;
+  readonly subjects: readonly string[];
+  /** That of the endpoint: here it decides nothing, as what is too much waits in the stream. */
+  readonly policy: Policy;
+}
+
+/** A message that the client was sent and has not settled. */
+interface Unsettled {
+  readonly envelope: Envelope;
+  readonly receipt: string;
+  readonly deliveries: number;
+  readonly sentMs: number;
+  /** Whether its time is over: it comes again, and nothing waits for it. */
+  isLate: boolean;
+}
+
+/**
+ * A client's use of a durable: hands its messages to the client, and what the client says of them to
+ * the durable, which knows when they are to come again. Nothing of it is kept here but what the
+ * client has and has not settled.
+ */
+export class Durable implements DurableListener, Alarm {
+  alarmAt = NOT_SET;
+  alarmMs = 0;
+  readonly title: DurableTitle;
+  readonly #client: Client;
+  readonly #parts: DurableParts;
+  #use: DurableUse | undefined;
+  #origin: string | undefined;
+  /** By sequence, those that were sent last at the end. */
+  readonly #unsettled = new Map<number, Unsettled>();
+  /** Of those that are not late. */
+  #bytes = 0;
+  #newest = 0;
+  /** To be written together. */
+  #due: Envelope[] = [];
+
+  constructor(title: DurableTitle, client: Client, parts: DurableParts) {
+    this.title = title;
+    this.#client = client;
+    this.#parts = parts;
+  }
+
+  /** @param use where messages are settled. */
+  begin(use: DurableUse): void {
+    this.#use = use;
+  }
+
+  /** How many the client has and has not settled. */
+  get messages(): number {
+    return this.#unsettled.size;
+  }
+
+  get roomBytes(): number {
+    return this.#parts.options.maxInflightBytes - this.#bytes;
+  }
+
+  get behind(): number | undefined {
+    if (this.#newest === 0) return undefined;
+    let behind = this.#newest;
+    for (const sequence of this.#unsettled.keys()) behind = Math.min(behind, sequence - 1);
+    return behind;
+  }
+
+  begins({ origin, sequence, first, isNew }: DurableTip): void {
+    const before = this.#origin;
+    const from = cursorOf({ origin, sequence });
+    const gaps: GapFrame[] = [];
+    if (before !== undefined && before !== origin) {
+      gaps.push(
+        unknownGap(cursorOf({ origin: before, sequence: this.#newest }), from, "stream_reset"),
+      );
+      this.#giveBack();
+      this.#newest = 0;
+    } else if (!isNew && first > sequence + 1) {
+      // Of what is gone, nobody knows how much it wanted.
+      const to = cursorOf({ origin, sequence: first - 1 });
+      gaps.push(unknownGap(cursorOf({ origin, sequence: sequence + 1 }), to, "expired"));
+    }
+    this.#origin = origin;
+    const { id, name, subjects, policy } = this.title;
+    const subscribed = { type: "subscribed", id, sub: id, subjects, policy, from } as const;
+    if (before === undefined) this.#client.tell({ ...subscribed, durable: name }, ...gaps);
+    else for (const gap of gaps) this.#client.tell(gap);
+  }
+
+  message(message: DurableMessage): void {
+    const { clock, meter, encoder, options } = this.#parts;
+    const { position, deliveries, receipt } = message;
+    const wallMs = clock.wallMs();
+    meter.countReceived(message.data.length, wallMs);
+    const written = encoder.encode(message, position, message.timestampMs ?? wallMs);
+    const { sequence } = position;
+    const before = this.#remove(sequence);
+    if (before === undefined) {
+      meter.offered++;
+      meter.sent++;
+      meter.bytesSent += written.byteLength;
+      meter.tracked++;
+      meter.inFlight++;
+    }
+    const sentMs = clock.nowMs();
+    const unsettled = { envelope: written, receipt, deliveries, sentMs, isLate: false };
+    this.#newest = Math.max(this.#newest, sequence);
+    // Who has just come has it once, and who may not have got it again.
+    const isTooOften = deliveries > options.maxDeliver && before !== undefined;
+    if (isTooOften && this.#client.heardSince(before.sentMs)) {
+      this.#giveUp(unsettled, "ack_timeout");
+      return;
+    }
+    if (before !== undefined) meter.redelivered++;
+    this.#unsettled.set(sequence, unsettled);
+    this.#bytes += written.byteLength;
+    if (this.alarmAt === NOT_SET) this.#parts.alarms.set(this, sentMs + options.ackTimeoutMs);
+    const again = deliveries - 1;
+    this.#send(again > 0 ? written.with("redelivery", again) : written);
+  }
+
+  taken(): void {
+    this.#client.end("taken_over");
+  }
+
+  refused(code: "too_many_durables" | "unsupported", message: string): void {
+    const { meter } = this.#parts;
+    meter.refused[code]++;
+    const client = this.#client;
+    client.durables = client.durables.filter((other) => other !== this);
+    if (!client.dialect.tells) client.end(code === "unsupported" ? "conflict" : "overloaded");
+    const error = { code, message, retryable: code === "too_many_durables" } as const;
+    client.tell({ type: "error", id: this.title.id, error });
+  }
+
+  /** What the client says of one message. @returns `false` when it has no such message of this durable. */
+  settle(id: string, as: Exclude<Settlement, "term">, nowMs: number): boolean {
+    const sequence = this.#origin === undefined ? UNKNOWN_ID : sequenceOf(id, this.#origin);
+    const unsettled = this.#unsettled.get(sequence);
+    if (unsettled === undefined) return false;
+    if (as === "ack") this.#ack(sequence, nowMs);
+    else if (as === "nack") this.#nack(sequence, unsettled);
+    else {
+      this.#use?.settle(unsettled.receipt, "working");
+      this.#remove(sequence);
+      this.#unsettled.set(sequence, { ...unsettled, sentMs: nowMs, isLate: false });
+      this.#bytes += unsettled.envelope.byteLength;
+    }
+    return true;
+  }
+
+  /** The client is done with all up to a message. @returns whether there were any of this durable. */
+  ackUpTo(id: string, nowMs: number): boolean {
+    const last = this.#origin === undefined ? UNKNOWN_ID : sequenceOf(id, this.#origin);
+    const settled = [...this.#unsettled.keys()].filter((sequence) => sequence <= last);
+    for (const sequence of settled) this.#ack(sequence, nowMs);
+    return settled.length > 0;
+  }
+
+  /** The client is gone, or wants it no more: what it has not settled goes to whoever comes next, at once. */
+  release(): void {
+    this.#parts.alarms.clear(this);
+    // First nothing more is asked for: what is given back must not come here once more.
+    this.#use?.release();
+    this.#giveBack();
+  }
+
+  /** What is not settled by now comes again, and takes no room until then. */
+  ring(nowMs: number): void {
+    const { ackTimeoutMs } = this.#parts.options;
+    for (const unsettled of this.#unsettled.values()) {
+      if (unsettled.isLate) continue;
+      const dueMs = unsettled.sentMs + ackTimeoutMs;
+      if (dueMs > nowMs) {
+        this.#parts.alarms.set(this, dueMs);
+        break;
+      }
+      unsettled.isLate = true;
+      this.#bytes -= unsettled.envelope.byteLength;
+      this.#parts.meter.acks.timed_out++;
+    }
+    this.#use?.resume();
+  }
+
+  /** All that comes in one turn is one write. */
+  #send(envelope: Envelope): void {
+    if (this.#due.push(envelope) > 1) return;
+    queueMicrotask(() => this.#client.resend(this.#due.splice(0)));
+  }
+
+  #ack(sequence: number, nowMs: number): void {
+    const { receipt, sentMs } = this.#remove(sequence)!;
+    const { meter } = this.#parts;
+    meter.acks.acked++;
+    meter.inFlight--;
+    meter.ackSeconds.add(Math.max(0, nowMs - sentMs) / 1000);
+    this.#use?.settle(receipt, "ack");
+    this.#use?.resume();
+  }
+
+  #nack(sequence: number, unsettled: Unsettled): void {
+    const { meter, options, random } = this.#parts;
+    const { deliveries, receipt, isLate } = unsettled;
+    meter.acks.nacked++;
+    if (deliveries >= options.maxDeliver) {
+      this.#remove(sequence);
+      this.#giveUp(unsettled, "nack");
+    } else {
+      this.#use?.settle(
+        receipt,
+        "nack",
+        backoffMs(options.redeliveryBackoffMs, deliveries, random()),
+      );
+      if (!isLate) this.#bytes -= unsettled.envelope.byteLength;
+      unsettled.isLate = true;
+    }
+    this.#use?.resume();
+  }
+
+  #giveUp({ envelope, receipt, deliveries }: Unsettled, failure: DeadLetterReason): void {
+    const { meter, deadLetters, deadLetterSubject, options } = this.#parts;
+    this.#use?.settle(receipt, "term");
+    meter.inFlight--;
+    meter.lost.max_deliver++;
+    this.#client.tell(...new Gap(envelope, "max_deliver").frames);
+    if (deadLetterSubject === undefined) return;
+    const times = Math.min(deliveries, options.maxDeliver);
+    deadLetters?.publish(deadLetterOf(envelope, deadLetterSubject, failure, times));
+    meter.deadLetters++;
+  }
+
+  #giveBack(): void {
+    const { meter } = this.#parts;
+    const sequences = [...this.#unsettled.keys()].sort((one, other) => one - other);
+    for (const sequence of sequences) this.#use?.settle(this.#remove(sequence)!.receipt, "nack");
+    meter.inFlight -= sequences.length;
+    meter.returned += sequences.length;
+  }
+
+  #remove(sequence: number): Unsettled | undefined {
+    const unsettled = this.#unsettled.get(sequence);
+    if (unsettled === undefined) return undefined;
+    this.#unsettled.delete(sequence);
+    if (!unsettled.isLate) this.#bytes -= unsettled.envelope.byteLength;
+    return unsettled;
+  }
+}

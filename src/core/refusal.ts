@@ -1,0 +1,7 @@
+import type { RefusalCode } from "./server-frame.ts";
+
+/** Why a client's request was refused. */
+export interface Refusal {
+  readonly code: RefusalCode;
+  readonly message: string;
+}

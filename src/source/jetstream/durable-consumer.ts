@@ -1,0 +1,91 @@
+import type { DurableQuery, DurableTip } from "../../core/source.ts";
+import type { StartPoint } from "../../core/subscription.ts";
+import { filterOf, nanoseconds, type StreamApi } from "./stream-api.ts";
+
+export interface DurableBounds {
+  /** What is not settled within so long comes again. */
+  readonly ackTimeoutMs: number;
+  /** More are not under way to one client. */
+  readonly maxInflightMessages: number;
+  readonly maxInflightBytes: number;
+  /** A durable that nobody used for so long is no more. */
+  readonly durableTtlMs: number;
+  /** A stream has no more of them, of all gateways; those that begin in the same moment may be more. */
+  readonly maxDurables: number;
+}
+
+/** A consumer that is there, and where it stands. */
+interface Found {
+  readonly tip: DurableTip;
+  readonly consumer: string;
+  /** Whether it has only what is wanted. */
+  readonly exact: boolean;
+}
+
+interface Refused {
+  readonly refused: "too_many_durables" | "unsupported";
+  readonly reason: string;
+}
+
+/** Other consumers of the stream are not ours to hand out. */
+const PREFIX = "spillway_";
+
+/** Finds a durable's consumer, or makes it. */
+export async function ensureDurable(
+  api: StreamApi,
+  { name, stream, subjects, start }: DurableQuery,
+  bounds: DurableBounds,
+  behind: { readonly origin: string | undefined; readonly sequence: number | undefined },
+): Promise<Found | Refused> {
+  const { origin, first } = await api.stream(stream);
+  const consumer = `${PREFIX}${name}`;
+  const title = subjects.toSorted().join(" ");
+  const terms = {
+    ack_wait: nanoseconds(bounds.ackTimeoutMs),
+    max_ack_pending: bounds.maxInflightMessages,
+    inactive_threshold: nanoseconds(bounds.durableTtlMs),
+  };
+  const old = await api.consumer(stream, consumer);
+  if (old !== undefined) {
+    // What it filters depends on the server's version as well: what it is of is written down.
+    if (old.config.description !== title) {
+      return { refused: "unsupported", reason: `durable "${name}" is of other subjects` };
+    }
+    await api.createDurable(stream, consumer, { ...old.config, ...terms });
+    const tip = { origin, sequence: old.ackFloor, first, isNew: false };
+    return { tip, consumer, exact: false };
+  }
+  const { maxDurables } = bounds;
+  const names = await api.consumerNames(stream);
+  if (names.filter((other) => other.startsWith(PREFIX)).length >= maxDurables) {
+    return { refused: "too_many_durables", reason: `a stream may have ${maxDurables} durables` };
+  }
+  // One that was deleted while it was used goes on where it was.
+  const again = behind.origin === origin && behind.sequence !== undefined;
+  const begin: StartPoint = again ? { sequence: behind.sequence + 1 } : start;
+  const filter = filterOf(subjects, api);
+  const needed = begin === "last_per_subject" && !("filter_subjects" in filter.config);
+  const { ackFloor } = await api.createDurable(stream, consumer, {
+    durable_name: consumer,
+    description: title,
+    ack_policy: "explicit",
+    replay_policy: "instant",
+    // Counted by us, who can tell the client; JetStream would leave the message out in silence.
+    max_deliver: -1,
+    ...(needed && { filter_subject: ">" }),
+    ...filter.config,
+    ...policyOf(begin),
+    ...terms,
+  });
+  const tip = { origin, sequence: ackFloor, first, isNew: true };
+  return { tip, consumer, exact: filter.exact };
+}
+
+function policyOf(start: StartPoint): Record<string, unknown> {
+  if (typeof start === "string") return { deliver_policy: start };
+  if ("sequence" in start) {
+    return { deliver_policy: "by_start_sequence", opt_start_seq: start.sequence };
+  }
+  const time = new Date(start.timeMs).toISOString();
+  return { deliver_policy: "by_start_time", opt_start_time: time };
+}

@@ -1,0 +1,62 @@
+import type { DurableQuery } from "../../core/source.ts";
+import type { Msg, NatsConnection } from "../connect.ts";
+
+/** So long whoever has it may take to give it back; longer, and it is as if there were nobody. */
+const TIMEOUT_MS = 1_000;
+const decoder = new TextDecoder();
+
+/** The right to use a durable, on one connection. */
+export interface Tenure {
+  end(): void;
+}
+
+/**
+ * Who uses a durable, among all the gateways at one NATS: the client that asked for it last. They agree on
+ * a subject of their own, `_SPILLWAY.durable.<stream>.<name>`, which nobody's wildcard carries:
+ *
+ * - `take <id>`: whoever has it ends its use, and then answers.
+ * - `ask <id>`: whoever has it answers. One that was cut off from NATS must not take it from its successor.
+ * - `has <id>`: of two that took it in the same moment the one with the greater id keeps it.
+ */
+export class Tenancy {
+  readonly #subject: string;
+  readonly #id = crypto.randomUUID();
+  readonly #taken: () => void;
+  #had = false;
+
+  /** @param taken called when somebody else has it from now on. */
+  constructor({ stream, name }: DurableQuery, taken: () => void) {
+    this.#subject = `_SPILLWAY.durable.${stream}.${name}`;
+    this.#taken = taken;
+  }
+
+  /** Takes it, or goes on with it on another connection. @returns `undefined` when somebody else has it. */
+  async begin(connection: NatsConnection): Promise<Tenure | undefined> {
+    const verb = this.#had ? "ask" : "take";
+    const isUsed = await connection
+      .request(this.#subject, `${verb} ${this.#id}`, { timeout: TIMEOUT_MS })
+      .then(
+        () => true,
+        () => false,
+      );
+    if (this.#had && isUsed) {
+      this.#taken();
+      return undefined;
+    }
+    this.#had = true;
+    const subscription = connection.subscribe(this.#subject, {
+      callback: (error, msg) => {
+        if (error === null) this.#hear(connection, msg);
+      },
+    });
+    connection.publish(this.#subject, `has ${this.#id}`);
+    return { end: () => subscription.unsubscribe() };
+  }
+
+  #hear(connection: NatsConnection, { data, reply }: Msg): void {
+    const [verb, id = ""] = decoder.decode(data).split(" ");
+    if (id === this.#id) return;
+    if (verb === "take" || (verb === "has" && id > this.#id)) this.#taken();
+    if (reply) connection.publish(reply);
+  }
+}
