@@ -90,7 +90,8 @@ export class Conversation {
     if ("upto" in frame) {
       const { upto } = frame;
       const settled = durables.filter((durable) => durable.ackUpTo(upto, nowMs));
-      if (settled.length === 0) delivery.ackUpTo(upto, nowMs);
+      // The same stream's messages may have come through another subscription, too.
+      if (settled.length === 0 || delivery.messages > 0) delivery.ackUpTo(upto, nowMs);
       return;
     }
     const { type, ids } = frame;

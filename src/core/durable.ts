@@ -21,6 +21,9 @@ export interface DurableParts extends DeliveryParts {
   readonly encoder: EnvelopeEncoder;
 }
 
+/** A client that takes nothing now is asked again after so long. */
+const CONGESTED_MS = 100;
+
 /** What a client calls its durable, and what the durable has. */
 export interface DurableTitle {
   /** That of the subscription. */
@@ -79,7 +82,7 @@ export class Durable implements DurableListener, Alarm {
   }
 
   get roomBytes(): number {
-    return this.#parts.options.maxInflightBytes - this.#bytes;
+    return this.#client.takes ? this.#parts.options.maxInflightBytes - this.#bytes : 0;
   }
 
   get behind(): number | undefined {
@@ -129,16 +132,15 @@ export class Durable implements DurableListener, Alarm {
     const sentMs = clock.nowMs();
     const unsettled = { envelope: written, receipt, deliveries, sentMs, isLate: false };
     this.#newest = Math.max(this.#newest, sequence);
-    // Who has just come has it once, and who may not have got it again.
-    const isTooOften = deliveries > options.maxDeliver && before !== undefined;
-    if (isTooOften && this.#client.heardSince(before.sentMs)) {
-      this.#giveUp(unsettled, "ack_timeout");
+    // Who has just come has it once, however often others had.
+    if (before !== undefined && deliveries > options.maxDeliver) {
+      if (this.#client.heardSince(before.sentMs)) this.#giveUp(unsettled, "ack_timeout");
+      else this.#putOff({ ...before, receipt });
       return;
     }
     if (before !== undefined) meter.redelivered++;
     this.#unsettled.set(sequence, unsettled);
     this.#bytes += written.byteLength;
-    if (this.alarmAt === NOT_SET) this.#parts.alarms.set(this, sentMs + options.ackTimeoutMs);
     const again = deliveries - 1;
     this.#send(again > 0 ? written.with("redelivery", again) : written);
   }
@@ -169,6 +171,7 @@ export class Durable implements DurableListener, Alarm {
       this.#remove(sequence);
       this.#unsettled.set(sequence, { ...unsettled, sentMs: nowMs, isLate: false });
       this.#bytes += unsettled.envelope.byteLength;
+      this.#wait(nowMs);
     }
     return true;
   }
@@ -191,25 +194,39 @@ export class Durable implements DurableListener, Alarm {
 
   /** What is not settled by now comes again, and takes no room until then. */
   ring(nowMs: number): void {
-    const { ackTimeoutMs } = this.#parts.options;
     for (const unsettled of this.#unsettled.values()) {
       if (unsettled.isLate) continue;
-      const dueMs = unsettled.sentMs + ackTimeoutMs;
-      if (dueMs > nowMs) {
-        this.#parts.alarms.set(this, dueMs);
-        break;
-      }
+      if (unsettled.sentMs + this.#parts.options.ackTimeoutMs > nowMs) break;
       unsettled.isLate = true;
       this.#bytes -= unsettled.envelope.byteLength;
       this.#parts.meter.acks.timed_out++;
     }
+    this.#wait(nowMs);
     this.#use?.resume();
+  }
+
+  /** Until the next one is late, or the client may take more again. */
+  #wait(nowMs: number): void {
+    const { alarms, options } = this.#parts;
+    if (!this.#client.takes) {
+      alarms.set(this, nowMs + CONGESTED_MS);
+      return;
+    }
+    if (this.alarmAt !== NOT_SET) return;
+    for (const { isLate, sentMs } of this.#unsettled.values()) {
+      if (isLate) continue;
+      alarms.set(this, sentMs + options.ackTimeoutMs);
+      return;
+    }
   }
 
   /** All that comes in one turn is one write. */
   #send(envelope: Envelope): void {
     if (this.#due.push(envelope) > 1) return;
-    queueMicrotask(() => this.#client.resend(this.#due.splice(0)));
+    queueMicrotask(() => {
+      this.#client.resend(this.#due.splice(0));
+      this.#wait(this.#parts.clock.nowMs());
+    });
   }
 
   #ack(sequence: number, nowMs: number): void {
@@ -239,6 +256,12 @@ export class Durable implements DurableListener, Alarm {
       unsettled.isLate = true;
     }
     this.#use?.resume();
+  }
+
+  /** Whether it ever reached the client is not known yet. */
+  #putOff(unsettled: Unsettled): void {
+    this.#unsettled.set(unsettled.envelope.sequence, { ...unsettled, isLate: true });
+    this.#use?.settle(unsettled.receipt, "nack", CONGESTED_MS);
   }
 
   #giveUp({ envelope, receipt, deliveries }: Unsettled, failure: DeadLetterReason): void {

@@ -43,6 +43,7 @@ export function wantsTheSame(one: SubscriptionRequest, other: SubscriptionReques
   return (
     one.policy === other.policy &&
     one.maxRate === other.maxRate &&
+    one.durable === other.durable &&
     one.subjects?.join() === other.subjects?.join()
   );
 }

@@ -167,11 +167,15 @@ describe("A durable", () => {
     await bench.delivers(1, 3);
     bench.stage.clock.advance(1000);
     await bench.delivers(1, 4);
-    expect(bench.settled).toEqual([]);
-    bench.stage.clock.advance(1000);
-    bench.says("slow", {});
     await bench.delivers(1, 5);
-    expect(bench.settled).toEqual([["1#5", "term"]]);
+    expect(bench.settled).toEqual([
+      ["1#4", "nack", 100],
+      ["1#5", "nack", 100],
+    ]);
+    expect(bench.actor.socket.payloads).toEqual([1]);
+    bench.says("ping", {});
+    await bench.delivers(1, 6);
+    expect(bench.settled.at(-1)).toEqual(["1#6", "term"]);
   });
 
   test("what is late takes no room, and counts as not acknowledged until it comes again", async () => {
@@ -201,6 +205,32 @@ describe("A durable", () => {
     expect(bench.stage.meter.acks.timed_out).toBe(0);
     bench.stage.clock.advance(200);
     expect(bench.stage.meter.acks.timed_out).toBe(1);
+  });
+
+  test("nothing more is asked for while its client takes nothing, and it is asked again", async () => {
+    const bench = new Bench();
+    bench.actor.socket.reads = false;
+    for (let sequence = 1; sequence <= 3; sequence++) await bench.delivers(sequence);
+    expect(bench.durable.roomBytes).toBe(0);
+    const { resumed } = bench;
+    bench.stage.clock.advance(110);
+    expect(bench.resumed).toBeGreaterThan(resumed);
+    bench.actor.socket.reads = true;
+    bench.actor.socket.buffered = 0;
+    bench.stage.clock.advance(110);
+    expect(bench.durable.roomBytes).toBeGreaterThan(0);
+  });
+
+  test("what is being worked on anew takes room until it is late again", async () => {
+    const bench = new Bench();
+    await bench.delivers(1);
+    bench.stage.clock.advance(1010);
+    bench.says("working", { id: id(1) });
+    expect(bench.durable.roomBytes).toBeLessThan(400);
+    const { resumed } = bench;
+    bench.stage.clock.advance(1010);
+    expect(bench.durable.roomBytes).toBe(400);
+    expect(bench.resumed).toBe(resumed + 1);
   });
 
   test("gives back what is not settled, in order, when its client is gone", async () => {

@@ -99,10 +99,7 @@ export function subjects(target: Target): void {
       for (const [query, says] of [
         ["subjcts=a.x", '"subjcts" is not a parameter; did you mean "subjects"?'],
         ["sesion=x", '"sesion" is not a parameter; did you mean "session"?'],
-        [
-          "durble=x",
-          '"durble" is not a parameter; "durable" would be, but is not supported by this version',
-        ],
+        ["durble=x", '"durble" is not a parameter; did you mean "durable"?'],
       ] as const) {
         const response = await fetch(`${gateway().url}/ws/sse?${query}`);
         const type = response.headers.get("content-type");
