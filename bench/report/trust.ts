@@ -15,6 +15,7 @@ export function trustSection({ outcomes, repeat }: Results): string {
 }
 
 function repeated({ date, figures, outliers }: Repeat): string[] {
+  const all = figures.reduce((sum, { of }) => sum + of, 0);
   const rows = figures.map((one) => [
     FIGURES[one.figure].title,
     times(one),
@@ -27,7 +28,7 @@ function repeated({ date, figures, outliers }: Repeat): string[] {
     second.toFixed(2),
   ]);
   return [
-    `An earlier full run on the same machine (${when} UTC) stated its spread in the same way. Of this run's medians there lie within it:`,
+    `An earlier full run on the same machine (${when} UTC) stated its spread in the same way. Of this run's ratios, ${all - outliers.length} of ${all} lie within it; chance alone leaves one in twenty outside.`,
     table(["ratios of", "stated within × or ÷", "within"], rows),
     ...(found.length === 0 ? [] : ["Outside:", table(["", "earlier", "now"], found)]),
   ];

@@ -1,11 +1,16 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Latencies } from "../../bench/load/latency.ts";
-import { EnvelopeReader, NatsReader, SocketIoReader } from "../../bench/load/message-readers.ts";
+import {
+  EnvelopeReader,
+  NatsReader,
+  SocketIoReader,
+  V1Reader,
+} from "../../bench/load/message-readers.ts";
 import { WallClock } from "../../bench/load/wall-clock.ts";
 
 const clock = new WallClock();
-const READERS = { EnvelopeReader, NatsReader, SocketIoReader };
+const READERS = { EnvelopeReader, NatsReader, SocketIoReader, V1Reader };
 
 /** An unmasked frame (RFC 6455 §5.2). */
 function frame(opcode: number, text: string): Buffer {
@@ -56,6 +61,15 @@ const STREAMS = {
       frame(1, `42["data",${payload(20)}]`),
       frame(1, "2"),
       frame(1, `42["data",${payload(300)}]`),
+    ],
+    found: ["subscribed", "ping"],
+  },
+  V1Reader: {
+    stream: [
+      frame(1, '{"type":"welcome"}'),
+      frame(1, '{"type":"subscribed"}'),
+      frame(9, ""),
+      frame(1, `${payload(20)}\n${payload(300)}`),
     ],
     found: ["subscribed", "ping"],
   },

@@ -29,6 +29,24 @@ function run(ratios: readonly (readonly number[])[]): Results {
   return { date: "2026-01-01T00:00:00Z", outcomes } as unknown as Results;
 }
 
+/** Three rounds of each of many cells, some much noisier than others, and always the same (mulberry32). */
+function noisyRun(seed: number): Results {
+  let state = seed;
+  const uniform = (): number => {
+    state = (state + 0x6d2b79f5) | 0;
+    let bits = Math.imul(state ^ (state >>> 15), 1 | state);
+    bits ^= bits + Math.imul(bits ^ (bits >>> 7), 61 | bits);
+    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
+  };
+  const normal = (): number =>
+    Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+  const cells = Array.from({ length: 2000 }, (_, cell) => {
+    const deviation = 0.05 * 2 ** (cell % 4);
+    return Array.from({ length: 3 }, () => Math.exp(deviation * normal()));
+  });
+  return run(cells);
+}
+
 describe("The spread of ratios", () => {
   test("is what 95 % of all rounds lie within, whichever cell they are of", () => {
     // One of 30 is far away, and two of them are at a distance of 1.25.
@@ -40,6 +58,13 @@ describe("The spread of ratios", () => {
 
   test("can't be told from one round", () => {
     expect(statedSpreads(run([[2]]).outcomes)).toEqual([]);
+  });
+
+  test("leaves one in twenty of a second run's medians outside when nothing but chance differs", () => {
+    const [compared] = repeatOf(noisyRun(1), noisyRun(2)).figures;
+    const within = compared!.within / compared!.of;
+    expect(within).toBeGreaterThan(0.93);
+    expect(within).toBeLessThan(0.97);
   });
 
   test("holds for a second run, or the ratios that left it are named", () => {
