@@ -22,8 +22,9 @@ export interface Outlier {
 
 /** What a second full run said of the ratios of a first one. */
 export interface Repeat {
-  /** When the first one began, in UTC. */
+  /** When each began, in UTC. */
   readonly date: string;
+  readonly secondDate: string;
   readonly figures: readonly (StatedSpread & { readonly within: number; readonly of: number })[];
   readonly outliers: readonly Outlier[];
 }
@@ -61,7 +62,7 @@ export function repeatOf(first: Results, second: Results): Repeat {
     outliers.push(...outside);
     return { ...stated, within: pairs.length - outside.length, of: pairs.length };
   });
-  return { date: first.date, figures: compared, outliers };
+  return { date: first.date, secondDate: second.date, figures: compared, outliers };
 }
 
 const figures = Object.keys(FIGURES) as Figure[];

@@ -9,8 +9,8 @@
  * - `--report`: writes the page and the plots anew, from the results that are there.
  * - `--renew <words>`: blocks whose names have all of the words, three rounds of each; they take their
  *   place in the files.
- * - `--compare <file>`: how the results that are there stand to those of an earlier full run, in the
- *   page as well.
+ * - `--compare <file>`: how the results that are there stand to those of another full run, in the page
+ *   as well.
  * - `--profile`: profiles of the saturated scenario, one for each runtime.
  *
  * See `bench/README.md` for what is measured and how.
@@ -129,7 +129,10 @@ async function renew(plan: Plan, cores: Cores | undefined): Promise<void> {
 function compareWith(file: string): void {
   const results = readResults();
   const { repeat: _, ...others } = results;
-  writeResults({ ...others, repeat: repeatOf(readResults(file), results) });
+  const [first, second] = [others, readResults(file)].toSorted((one, other) =>
+    one.date.localeCompare(other.date),
+  ) as [Results, Results];
+  writeResults({ ...others, repeat: repeatOf(first, second) });
   writeReport(readResults());
   say(trustSection(readResults()));
 }

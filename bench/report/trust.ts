@@ -14,23 +14,23 @@ export function trustSection({ outcomes, repeat }: Results): string {
   return [about, spread, ...(repeat === undefined ? [] : repeated(repeat))].join("\n\n");
 }
 
-function repeated({ date, figures, outliers }: Repeat): string[] {
+function repeated({ date, secondDate, figures, outliers }: Repeat): string[] {
   const all = figures.reduce((sum, { of }) => sum + of, 0);
   const rows = figures.map((one) => [
     FIGURES[one.figure].title,
     times(one),
     `${one.within} of ${one.of}`,
   ]);
-  const when = date.slice(0, 16).replace("T", " ");
+  const when = (iso: string): string => iso.slice(0, 16).replace("T", " ");
   const found = outliers.map(({ of, to, figure, first, second }) => [
     `${FIGURES[figure].title}: ${of.contender}, ${of.scenario} ÷ ${to.contender}, ${to.scenario}`,
     first.toFixed(2),
     second.toFixed(2),
   ]);
   return [
-    `An earlier full run on the same machine (${when} UTC) stated its spread in the same way. Of this run's ratios, ${all - outliers.length} of ${all} lie within it; chance alone leaves one in twenty outside.`,
+    `Of two full runs on the same machine, the earlier one (${when(date)} UTC) states this of itself, and of the ratios of the later one (${when(secondDate)} UTC) ${all - outliers.length} of ${all} lie within it. Chance alone leaves one in twenty outside.`,
     table(["ratios of", "stated within × or ÷", "within"], rows),
-    ...(found.length === 0 ? [] : ["Outside:", table(["", "earlier", "now"], found)]),
+    ...(found.length === 0 ? [] : ["Outside:", table(["", "earlier", "later"], found)]),
   ];
 }
 

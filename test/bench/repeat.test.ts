@@ -76,8 +76,8 @@ describe("The spread of ratios", () => {
       [1, 3.9, 4],
       [9, 9, 9],
     ]);
-    const { date, figures, outliers } = repeatOf(first, second);
-    expect(date).toBe(first.date);
+    const { date, secondDate, figures, outliers } = repeatOf(first, second);
+    expect([date, secondDate]).toEqual([first.date, second.date]);
     expect(figures).toEqual([{ figure: "p50Us", rounds: 6, factor: 2, within: 1, of: 2 }]);
     expect(outliers).toMatchObject([{ of: { scenario: "scenario 1" }, first: 20, second: 9 }]);
   });
