@@ -184,7 +184,7 @@ export const keys = {
   max_replay_age: key(
     "advanced",
     "How old what a client goes back to may be; without it, as old as the stream keeps.",
-    duration("1s", "87600h").optional(),
+    duration("1s", "2400h").optional(),
   ),
   compression: key(
     "advanced",

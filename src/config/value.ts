@@ -43,7 +43,7 @@ export function boolean() {
 export function duration(min: string, max: string) {
   const limits = `a duration from "${min}" to "${max}"`;
   const error = `must be ${limits}`;
-  const [least, most] = [parseDuration(min) ?? Number.NaN, parseDuration(max) ?? Number.NaN];
+  const [least, most] = [boundOf(min), boundOf(max)];
   const schema = z
     .string({ error })
     .regex(DURATION, { error, abort: true })
@@ -56,6 +56,13 @@ export function duration(min: string, max: string) {
     )
     .transform((text) => parseDuration(text) ?? Number.NaN);
   return stating(schema, "duration", limits);
+}
+
+function boundOf(text: string): number {
+  const milliseconds = parseDuration(text);
+  // More than 104 days are more nanoseconds than a number holds.
+  if (milliseconds === undefined) throw new RangeError(`${text} is no duration that can be read`);
+  return milliseconds;
 }
 
 /** A duration that a timer can be set to: to more than 24.8 days, and it rings at once. */
