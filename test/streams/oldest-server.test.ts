@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, describe } from "bun:test";
 import { findOldestNatsServer } from "../../scripts/install-nats-server.ts";
 import { contract } from "../contract/suite/contract.ts";
-import { durable } from "../contract/suite/durable.ts";
 import { streamFaults } from "../contract/suite/stream-faults.ts";
 import { streams } from "../contract/suite/streams.ts";
 import { TARGETS } from "../support/runtimes.ts";
@@ -23,5 +22,5 @@ describe.skipIf(oldest === undefined)(name, () => {
     else process.env.NATS_SERVER = usual;
   });
 
-  contract(TARGETS.bun, [streams, streamFaults, durable]);
+  contract(TARGETS.bun, [streams, streamFaults]);
 });

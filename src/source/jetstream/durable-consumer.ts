@@ -51,7 +51,8 @@ export async function ensureDurable(
     if (old.config.description !== title) {
       return { refused: "unsupported", reason: `durable "${name}" is of other subjects` };
     }
-    await api.createDurable(stream, consumer, { ...old.config, ...terms });
+    const differs = Object.entries(terms).some(([term, value]) => old.config[term] !== value);
+    if (differs) await api.createDurable(stream, consumer, { ...old.config, ...terms });
     const tip = { origin, sequence: old.ackFloor, first, isNew: false };
     return { tip, consumer, exact: false };
   }
