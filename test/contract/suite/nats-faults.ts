@@ -164,7 +164,7 @@ export function natsFaults(target: Target): void {
     const nats = useStreams({ monitoring: true, config: "max_pending: 2MB" });
     const gateway = useGateway(target, async () => {
       await nats.create("KEPT");
-      return { config: { nats_url: nats.url, streams: ["KEPT"], subjects: ["core.>"] } };
+      return { config: { nats_url: nats.url, streams: ["KEPT:kept.>"], subjects: ["core.>"] } };
     });
 
     test("is cut off as a slow consumer: a stream misses nothing, and plain NATS is a gap", async () => {
