@@ -10,6 +10,8 @@ const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /** Read at a time from one socket. It stays in the core's cache, and nothing is allocated per read. */
 const RECEIVE_BYTES = 64 * 1024;
+/** JetStream asks for one where there is flow control. */
+const IDLE_HEARTBEAT_NS = 30e9;
 
 /** A client of the load: a WebSocket over raw TCP that counts what it gets. */
 export interface LoadClient {
@@ -51,6 +53,7 @@ export class Dialer {
     };
     const findings: Findings = {
       ping: () => void socket.write(this.#pong()),
+      wantsAnswer: (subject) => void socket.write(maskedFrame(2, `PUB ${subject} 0\r\n\r\n`)),
       subscribed: () => resolve({ reader, stall: () => socket.pause() }),
       fault,
     };
@@ -119,7 +122,13 @@ export class Dialer {
       socket.write(maskedFrame(1, JSON.stringify(subscribe)));
     } else if (dialect === "socket.io") socket.write(maskedFrame(1, "40"));
     else {
-      const about = { verbose: false, pedantic: false, lang: "bench", version: "1" };
+      const about = {
+        verbose: false,
+        pedantic: false,
+        headers: true,
+        lang: "bench",
+        version: "1",
+      };
       const wish = goesBack ? consumer(number) : `SUB ${subject} 1\r\n`;
       const greeting = `CONNECT ${JSON.stringify(about)}\r\n${wish}PING\r\n`;
       socket.write(maskedFrame(2, greeting));
@@ -137,7 +146,13 @@ export class Dialer {
 /** What makes a JetStream consumer of a client's own, which sends it all that the stream has. */
 function consumer(client: number): string {
   const inbox = `_INBOX.bench.${client}`;
-  const config = { deliver_policy: "all", ack_policy: "none", deliver_subject: inbox };
+  const config = {
+    deliver_policy: "all",
+    ack_policy: "none",
+    deliver_subject: inbox,
+    flow_control: true,
+    idle_heartbeat: IDLE_HEARTBEAT_NS,
+  };
   const request = JSON.stringify({ stream_name: KEPT_STREAM, config });
   const create = `PUB $JS.API.CONSUMER.CREATE.${KEPT_STREAM} _INBOX.nobody ${request.length}`;
   return `SUB ${inbox} 1\r\n${create}\r\n${request}\r\n`;

@@ -5,9 +5,12 @@ const NEWLINE = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 /** The first two letters of NATS' lines. */
 const MSG = 0x4d53;
+const HMSG = 0x484d;
 const PING = 0x5049;
 const PONG = 0x504f;
 const ERROR = 0x2d45;
+/** Where JetStream wants an answer before a push consumer goes on. */
+const FLOW_CONTROL = /\$JS\.FC\.\S+/;
 
 /** One text frame is one message: Spillway's plain dialect, and the controls. */
 export class EnvelopeReader extends StreamReader {
@@ -69,6 +72,8 @@ export class NatsReader extends StreamReader {
   #lineLength = 0;
   #firstLetters = 0;
   #lastNumber = 0;
+  /** Of a message with headers, of which only those of flow control come. */
+  #headLine = "";
 
   protected frame(): void {}
 
@@ -96,6 +101,7 @@ export class NatsReader extends StreamReader {
       if (digit >= 0 && digit <= 9) lastNumber = lastNumber * 10 + digit;
       else if (byte !== CARRIAGE_RETURN) lastNumber = 0;
     }
+    if (firstLetters === HMSG) this.#headLine += chunk.toString("latin1", start, at);
     const whole = at < end;
     this.#lineLength = whole ? 0 : lineLength;
     this.#firstLetters = whole ? 0 : firstLetters;
@@ -111,6 +117,11 @@ export class NatsReader extends StreamReader {
       this.#messageLeft = length + 2;
       const whole = start + length <= end;
       this.count(chunk, start, whole ? start + length : Number.POSITIVE_INFINITY);
+    } else if (firstLetters === HMSG) {
+      this.#messageLeft = length + 2;
+      const reply = FLOW_CONTROL.exec(this.#headLine)?.[0];
+      this.#headLine = "";
+      if (reply !== undefined) this.findings.wantsAnswer(reply);
     } else if (firstLetters === PING) this.findings.ping();
     else if (firstLetters === PONG) this.findings.subscribed();
     else if (firstLetters === ERROR) this.findings.fault("an error of NATS");

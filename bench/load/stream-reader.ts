@@ -7,6 +7,8 @@ export interface Findings {
   ping(): void;
   /** The server will send every message that is published from now on. */
   subscribed(): void;
+  /** JetStream goes on when something is published there. */
+  wantsAnswer(subject: string): void;
   /** A close frame, or an error of the protocol inside. */
   fault(what: string): void;
 }

@@ -25,6 +25,7 @@ function read(name: keyof typeof READERS, stream: Buffer, ends: readonly number[
   const findings = {
     ping: () => void found.push("ping"),
     subscribed: () => void found.push("subscribed"),
+    wantsAnswer: (subject: string) => void found.push(subject),
     fault: (what: string) => void found.push(what),
   };
   const sampling = { every: 1, clock, latencies: new Latencies() };
@@ -50,9 +51,10 @@ const STREAMS = {
   NatsReader: {
     stream: [
       frame(2, "INFO {}\r\nPONG\r\nMSG bench.load 1 5\r\nhel"),
-      frame(2, "lo\r\nMSG bench.load 1 2\r\nok\r\nPING\r\n-ERR 'no'\r\n"),
+      frame(2, "lo\r\nHMSG _INBOX.a 1 $JS.FC.KEPT.b.c 12 12\r\nNATS/1.0\r\n\r\n\r\n"),
+      frame(2, "MSG bench.load 1 2\r\nok\r\nPING\r\n-ERR 'no'\r\n"),
     ],
-    found: ["subscribed", "ping", "an error of NATS"],
+    found: ["subscribed", "$JS.FC.KEPT.b.c", "ping", "an error of NATS"],
   },
   SocketIoReader: {
     stream: [
