@@ -1,4 +1,4 @@
-import { cursorOf, type Envelope, type Position } from "./envelope.ts";
+import { cursorOf, type Envelope, type Position, serialOf } from "./envelope.ts";
 import type { GapFrame, GapReason } from "./server-frame.ts";
 
 interface Range {
@@ -14,20 +14,21 @@ interface Range {
 export class Gap {
   /** By origin: sequences of different ones say nothing to each other. */
   readonly #ranges = new Map<string, Range>();
-  readonly #serial: number;
+  /** The position of the one that came first. */
+  #first: Position;
   readonly #reason: GapReason;
 
   /** @param reason by default, its policy leaves it out. */
   constructor(envelope: Envelope, reason: GapReason = "slow") {
-    const { origin, sequence, serial, firstSequence, superseded } = envelope;
+    const { origin, sequence, firstSequence, superseded } = envelope;
     this.#ranges.set(origin, { first: firstSequence, last: sequence, count: 1 + superseded });
-    // How much earlier the first one came, its sequence tells.
-    this.#serial = Math.max(0, serial - (sequence - firstSequence));
+    this.#first = envelope.first;
     this.#reason = reason;
   }
 
-  /** Takes in another one that stands behind this one. */
+  /** Takes in another one that stands behind this one; what it had superseded may have come before. */
   join(next: Gap): void {
+    if (serialOf(next.#first) < serialOf(this.#first)) this.#first = next.#first;
     for (const [origin, { first, last, count }] of next.#ranges) {
       const range = this.#ranges.get(origin);
       if (range === undefined) {
@@ -41,8 +42,7 @@ export class Gap {
   }
 
   get first(): Position {
-    const [[origin, { first }]] = [...this.#ranges] as [[string, Range]];
-    return { origin, sequence: first, serial: this.#serial };
+    return this.#first;
   }
 
   /** One for each origin. */

@@ -125,7 +125,7 @@ describe("Whatever happens", () => {
         for (const step of [...cast, ...wishes, ...steps]) world.do(step);
         await world.end();
       }),
-      { numRuns: Number(process.env.RUNS ?? 1000) },
+      { numRuns: Number(process.env.RUNS ?? 5000) },
     );
   }, 60_000);
 });

@@ -133,6 +133,28 @@ describe("Client that does not keep up", () => {
     expect(lastOf(actor)).toMatchObject({ type: "disconnect", cursor: id });
   });
 
+  test("is told to continue before what was superseded and then left out, though that stood behind what came later", () => {
+    const stage = new Stage({
+      flushIntervalMs: 0,
+      highWaterBytes: 400,
+      lowWaterBytes: 50,
+      maxQueueAgeMs: 100,
+    });
+    const actor = stage.joinV1();
+    actor.says({ type: "subscribe", id: "1", subjects: ["c.*", "a"], policy: "conflate" });
+    actor.says({ type: "subscribe", id: "2", subjects: [">"], max_rate: 5 });
+    stage.publish("x", "c.x");
+    stage.publish("x", "a");
+    actor.socket.reads = false;
+    stage.publish("x".repeat(300), "c.y");
+    stage.publish("x", "b");
+    stage.publish("x", "c.x");
+    stage.clock.advance(250);
+    expect(actor.socket.envelopes.map(({ subject }) => subject)).toEqual(["a"]);
+    const { cursor } = lastOf(actor) as { cursor?: string };
+    expect(cursor).toEndWith(":0");
+  });
+
   test("is told to continue before all that a slower subscription releases, though the first was too much", () => {
     const stage = new Stage({ maxQueueMessages: 1 });
     const actor = stage.joinV1();
