@@ -30,7 +30,7 @@ export function helpText(version: string): string {
     ]),
   ];
   return `${[
-    `Spillway ${version} carries NATS subjects to WebSocket clients.`,
+    `Spillway ${version} carries NATS subjects and JetStream streams to WebSocket and SSE clients.`,
     "",
     "Usage: spillway [flags]",
     "",

@@ -42,8 +42,13 @@ export class Conversation {
       return;
     }
     // Most frames by far are this one, and reading JSON is dearer than all the rest that an ack costs.
-    const isShort = typeof data === "string" && client.durables.length === 0;
-    if (isShort && client.delivery?.ackPlainly(data, nowMs)) {
+    const { delivery, durables } = client;
+    if (
+      typeof data === "string" &&
+      // A durable has the same ids for messages of its own.
+      durables.length === 0 &&
+      delivery?.ackPlainly(data, nowMs)
+    ) {
       this.#meter.clientFrames.ack++;
       return;
     }

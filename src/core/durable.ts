@@ -242,6 +242,11 @@ export class Durable implements DurableListener, Alarm {
   #nack(sequence: number, unsettled: Unsettled): void {
     const { meter, options, random } = this.#parts;
     const { deliveries, receipt, isLate } = unsettled;
+    // It comes again anyhow, as it was refused already, or its time is over.
+    if (isLate) {
+      meter.acks.repeated++;
+      return;
+    }
     meter.acks.nacked++;
     if (deliveries >= options.maxDeliver) {
       this.#remove(sequence);
@@ -252,7 +257,7 @@ export class Durable implements DurableListener, Alarm {
         "nack",
         backoffMs(options.redeliveryBackoffMs, deliveries, random()),
       );
-      if (!isLate) this.#bytes -= unsettled.envelope.byteLength;
+      this.#bytes -= unsettled.envelope.byteLength;
       unsettled.isLate = true;
     }
     this.#use?.resume();

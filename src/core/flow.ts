@@ -208,16 +208,20 @@ export abstract class Flow {
     this.queue?.clear(drop);
     if (this.lagging) this.meter.clientsLagging--;
     if (this.queue !== undefined) this.parts.watcher.queues(this.self(), false);
-    [this.lagging, this.queue] = [false, undefined];
+    this.lagging = false;
+    this.queue = undefined;
   }
 
   #take(envelope: Envelope, policy: Policy): void {
-    if (this.queue?.push(envelope, policy, this.parts.clock.nowMs())) {
-      if (!this.lagging) this.parts.watcher.hungers(this.self());
+    const { queue, parts } = this;
+    const unsent =
+      queue === undefined ? envelope : queue.push(envelope, policy, parts.clock.nowMs());
+    if (unsent === undefined) {
+      if (!this.lagging) parts.watcher.hungers(this.self());
       return;
     }
     this.meter.dropped.slow_consumer++;
-    this.end("slow_consumer", envelope);
+    this.end("slow_consumer", unsent);
   }
 
   /** Hands over what came out of the queue. @returns whether to go on. */

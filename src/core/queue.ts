@@ -74,9 +74,10 @@ export class PrivateQueue {
   /**
    * Takes a message in and does what its policy says where there is no room.
    *
-   * @returns `false` when the client must be disconnected; then the message is not in.
+   * @returns the message when it is not in, and the client must be disconnected; it then stands for all
+   * that it superseded.
    */
-  push(envelope: Envelope, policy: Policy, nowMs: number): boolean {
+  push(envelope: Envelope, policy: Policy, nowMs: number): Envelope | undefined {
     let content = envelope;
     let turnMs = nowMs;
     if (policy === "conflate") {
@@ -90,14 +91,14 @@ export class PrivateQueue {
     while (!this.#hasRoomFor(content)) {
       if (policy === "drop-newest") {
         this.#leaveOutNewest(content);
-        return true;
+        return undefined;
       }
-      if (policy === "disconnect" || !this.#leaveOutOldest("drop_oldest")) return false;
+      if (policy === "disconnect" || !this.#leaveOutOldest("drop_oldest")) return content;
     }
     const entry = { content, policy, sinceMs: nowMs, turnMs };
     this.#add(entry, content);
     if (policy === "conflate") this.#latest.set(content.subject, entry);
-    return true;
+    return undefined;
   }
 
   /** Takes in what a client that came back has missed: that much was kept for it anyhow. */

@@ -274,6 +274,16 @@ describe("An acknowledgement", () => {
     expect(redeliveries(actor)).toEqual([]);
   });
 
+  test("of what was late already is not timed", () => {
+    const stage = staged({ redeliveryBackoffMs: 60_000 });
+    const actor = subscribed(stage);
+    send(stage, 1);
+    stage.clock.advance(5010);
+    ack(actor, 1);
+    expect(stage.meter.acks).toMatchObject({ acked: 1, timed_out: 1 });
+    expect(stage.meter.ackSeconds.counts.every((count) => count === 0)).toBe(true);
+  });
+
   test("is timed from when the message was last sent", () => {
     const stage = staged();
     const actor = stage.join();
@@ -516,6 +526,45 @@ describe("A session", () => {
     expect(stage.meter.sessionsParked).toBe(0);
     expect(stage.meter.lost.disconnected).toBe(1);
     stage.expectBalance();
+  });
+
+  test("is ended when too much waits for all clients together", () => {
+    const stage = staged({ maxTotalQueueBytes: 3000, policy: "drop-oldest" });
+    gone(plain(stage));
+    send(stage, ..."abcd".split("").map((letter) => letter.repeat(900)));
+    expect(stage.meter.sessionsParked).toBe(0);
+    expect(stage.meter.dropped.overloaded).toBe(4);
+    expect(stage.meter.queuedBytes).toBe(0);
+    stage.expectBalance();
+  });
+
+  test("is as slow as its client said, when that comes back", () => {
+    const stage = staged({
+      maxQueueMessages: 1000,
+      maxQueueBytes: 1_000_000,
+      highWaterBytes: 100_000,
+    });
+    const before = plain(stage);
+    for (let n = 0; n < 100; n++) {
+      stage.publish(n);
+      stage.clock.advance(10);
+      ack(before, n);
+    }
+    before.says({ type: "slow" });
+    for (let n = 100; n < 150; n++) {
+      stage.publish(n);
+      stage.clock.advance(10);
+    }
+    gone(before);
+    const after = plain(stage);
+    const { length } = after.socket.payloads;
+    for (let n = 150; n < 250; n++) {
+      stage.publish(n);
+      stage.clock.advance(10);
+    }
+    // Half of a hundred in a second, and what was saved of the rate.
+    expect(after.socket.payloads.length - length).toBeLessThan(70);
+    expect(after.socket.payloads.length - length).toBeGreaterThan(30);
   });
 
   test("has no time running against what was sent while nobody is connected", () => {

@@ -148,6 +148,18 @@ describe("A durable", () => {
     expect([lost.max_deliver, redelivered]).toEqual([1, 2]);
   });
 
+  test("one that is refused twice, or too late, is refused once", async () => {
+    const bench = new Bench();
+    await bench.delivers(1);
+    await bench.delivers(2);
+    bench.says("nack", { ids: [id(1), id(1)] });
+    bench.stage.clock.advance(1010);
+    bench.says("nack", { id: id(2) });
+    expect(bench.settled).toEqual([["1#1", "nack", 100]]);
+    expect(bench.stage.meter.acks).toMatchObject({ nacked: 1, repeated: 2, timed_out: 1 });
+    expect(bench.durable.roomBytes).toBe(400);
+  });
+
   test("one that came as often as it may, to whomever, is handed to who comes next once more", async () => {
     const bench = new Bench();
     await bench.delivers(1, 4);

@@ -155,6 +155,21 @@ describe("Client that does not keep up", () => {
     expect(cursor).toEndWith(":0");
   });
 
+  test("is told to continue before what the message superseded that was too much", () => {
+    const stage = new Stage({ maxQueueBytes: 300 });
+    const actor = stage.joinV1();
+    actor.says({ type: "subscribe", id: "1", subjects: ["c"], policy: "conflate" });
+    actor.says({ type: "subscribe", id: "2", subjects: [">"] });
+    actor.says({ type: "subscribe", id: "3", subjects: [">"], max_rate: 5 });
+    stage.publish("x", "c");
+    stage.publish("x", "a");
+    stage.publish(KILOBYTE, "c");
+    expect(lastOf(actor)).toMatchObject({ code: 4510 });
+    const { cursor } = lastOf(actor) as { cursor?: string };
+    expect(cursor).toEndWith(":0");
+    stage.expectBalance();
+  });
+
   test("is told to continue before all that a slower subscription releases, though the first was too much", () => {
     const stage = new Stage({ maxQueueMessages: 1 });
     const actor = stage.joinV1();

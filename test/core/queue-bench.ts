@@ -20,7 +20,7 @@ export class QueueBench {
   }
 
   push(envelope: Envelope, policy: Policy): boolean {
-    return this.queue.push(envelope, policy, this.nowMs);
+    return this.queue.push(envelope, policy, this.nowMs) === undefined;
   }
 
   pushAll(envelopes: readonly Envelope[], policy: Policy): boolean[] {
