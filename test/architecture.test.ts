@@ -38,7 +38,6 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 };
 
 const RUNTIMES = ["runtime/bun.ts", "runtime/deno.ts", "runtime/node.ts"];
-const MAX_LINES = 300;
 const EMPTY_NAMES = ["utils", "util", "helpers", "common", "types", "index", "misc"];
 
 interface Import {
@@ -98,13 +97,6 @@ describe("Imports", () => {
 });
 
 describe("Files", () => {
-  test(`No source file has more than ${MAX_LINES} lines`, () => {
-    const long = files
-      .map((file) => ({ file, lines: read(file).split("\n").length - 1 }))
-      .filter(({ lines }) => lines > MAX_LINES);
-    expect(long).toEqual([]);
-  });
-
   test("Each file is named for what it knows", () => {
     const everywhere = ["src", "test", "bench", "scripts", "examples"]
       .flatMap((folder) => sourceFiles(join(ROOT, folder)).map((file) => join(folder, file)))
