@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 import { readFile } from "node:fs/promises";
 import process from "node:process";
+import { plainReason } from "./component/fault.ts";
 import type { Config } from "./config/config.ts";
 import { helpText } from "./config/describe.ts";
 import { type Loaded, loadConfig } from "./config/load.ts";
-import { reasonOf, SpillwayError } from "./core/errors.ts";
+import { SpillwayError } from "./core/errors.ts";
 import type { Log } from "./core/log.ts";
 import { assembleOutput } from "./gateway/output.ts";
 import { VERSION } from "./gateway/version.ts";
@@ -26,10 +27,9 @@ const EXIT = { clean: 0, configuration: 1, forced: 2 } as const;
 try {
   await main();
 } catch (error) {
-  const { cause } = error as { cause?: unknown };
-  // Where it was found says nothing to whoever has to mend a configuration.
-  const isConfiguration = cause instanceof SpillwayError && cause.code === "CONFIG_INVALID";
-  process.stderr.write(`${reasonOf(isConfiguration ? cause : error)}\n`);
+  // A program's own errors say what can't be done; any other is a defect of it.
+  const isDefect = !(error instanceof SpillwayError) || error.class === "fatal";
+  process.stderr.write(`${isDefect ? "Cannot start: " : ""}${plainReason(error)}\n`);
   process.exit(EXIT.configuration);
 }
 
@@ -70,7 +70,7 @@ async function serve(config: Config): Promise<void> {
         process.exit(EXIT.clean);
       },
       (error) => {
-        log.error("Cannot stop: {reason}", { event: "stop_failed", reason: reasonOf(error) });
+        log.error("Cannot stop: {reason}", { event: "stop_failed", reason: plainReason(error) });
         process.exit(EXIT.forced);
       },
     );

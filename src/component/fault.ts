@@ -27,3 +27,10 @@ export function refusal(
 ): SpillwayError {
   return new SpillwayError("invalid", code, `${where}: ${action} failed: ${reason}`);
 }
+
+const PREFIX = /^[A-Z]\w*\.\w+: [^:]+ failed: /;
+
+/** What went wrong, without `Component.method: action failed:`, for people who run a command. */
+export function plainReason(error: unknown): string {
+  return reasonOf(error).replace(PREFIX, "");
+}

@@ -4,9 +4,10 @@ import { createWSMessageEvent, defineWebSocketHelper, WSContext, type WSEvents }
 import type { ClientSocket, SendResult } from "../core/socket.ts";
 import type { TextFrame } from "../core/text-frame.ts";
 import { type ConnectionEvents, HonoListeners, type SocketRuntime } from "../http/sockets.ts";
-import { cannotListen, cannotUpgrade } from "./faults.ts";
+import { cannotUpgrade } from "./faults.ts";
 import { framedLength } from "./frame.ts";
 import { LastTexts } from "./last-texts.ts";
+import { cannotListen } from "./listen-fault.ts";
 import type { Runtime, SocketLimits } from "./runtime.ts";
 
 /**
@@ -104,7 +105,7 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
           maxRequestBodySize: limits.maxBodyBytes * 2,
         });
       } catch (cause) {
-        throw cannotListen(host, port, cause);
+        throw await cannotListen(host, port, cause);
       }
       return {
         port: own.port ?? port,

@@ -3,8 +3,8 @@ import { defineWebSocketHelper } from "hono/ws";
 import type { ClientSocket, SendResult } from "../core/socket.ts";
 import type { TextFrame } from "../core/text-frame.ts";
 import { type ConnectionEvents, HonoListeners, type SocketRuntime } from "../http/sockets.ts";
-import { cannotListen } from "./faults.ts";
 import { LastTexts } from "./last-texts.ts";
+import { cannotListen } from "./listen-fault.ts";
 import type { Runtime, SocketLimits } from "./runtime.ts";
 import { Topics } from "./topics.ts";
 
@@ -93,7 +93,7 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
           },
         };
       } catch (cause) {
-        throw cannotListen(host, port, cause);
+        throw await cannotListen(host, port, cause);
       }
     },
     dialWebSocket(url, { ca, cert, key }) {

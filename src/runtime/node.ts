@@ -6,9 +6,10 @@ import type { RawData, WebSocketServer as RawServer, WebSocket as RawWebSocket }
 import type { ClientSocket, SendResult } from "../core/socket.ts";
 import type { TextFrame } from "../core/text-frame.ts";
 import { type ConnectionEvents, PROTOCOLS, type SocketRuntime } from "../http/sockets.ts";
-import { cannotListen, cannotUpgrade } from "./faults.ts";
+import { cannotUpgrade } from "./faults.ts";
 import { FrameBuilder } from "./frame.ts";
 import { mendInflate } from "./inflate.ts";
+import { cannotListen } from "./listen-fault.ts";
 import type { Listener, ListenOptions, Runtime, SocketLimits } from "./runtime.ts";
 import { Topics } from "./topics.ts";
 import { WebSocket, WebSocketServer } from "./ws.ts";
@@ -212,7 +213,7 @@ function listen({ host, port, fetch }: ListenOptions, sockets: RawServer): Promi
         ...ONLY_WEBSOCKET,
       },
     }) as Server;
-    const refuse = (cause: Error): void => reject(cannotListen(host, port, cause));
+    const refuse = (cause: Error): void => void cannotListen(host, port, cause).then(reject);
     server.once("error", refuse);
     tidyUpgrades(server);
     server.listen({ host, port, backlog: BACKLOG }, () => {

@@ -16,6 +16,21 @@ const OUTER = Object.values(networkInterfaces())
   .flat()
   .find((face) => face?.family === "IPv4" && !face.internal)?.address;
 
+/** Reserved names and documentation addresses (RFC 2606, 5737 and 3849): nobody has them. */
+const UNUSABLE_HOSTS: readonly (readonly [what: string, host: string, says: string])[] = [
+  ["An unknown host", "nobody.invalid", ': the host name "nobody.invalid" is unknown'],
+  [
+    "Another machine's IPv4 address",
+    "203.0.113.9",
+    ": 203.0.113.9 is not an address of this machine",
+  ],
+  [
+    "Another machine's IPv6 address",
+    "2001:db8::9",
+    ": 2001:db8::9 is not an address of this machine",
+  ],
+];
+
 const UNBOUNDED = { max_queue_bytes: 1024 ** 3, max_queue_messages: 1_000_000 };
 
 const CLEAN = { code: 0, signal: null };
@@ -143,10 +158,26 @@ export function lifecycle(target: Target): void {
       const { code, stdout, stderr } = await runToExit(target, { args: ["--port", `${port}`] });
       expect(code).toBe(1);
       expect(stderr + stdout).toContain(`${port}`);
-      expect(stderr + stdout).toMatch(/in use/i);
+      expect(stderr).toMatch(/^Cannot listen on 127\.0\.0\.1:\d+: the port is in use$/m);
       expect(stderr + stdout).not.toContain('"listening"');
       taken.close();
     });
+
+    for (const [what, host, says] of UNUSABLE_HOSTS) {
+      test(`${what}: it says so, whatever the port, and ends`, async () => {
+        const taken = createServer().listen(0, "127.0.0.1");
+        await new Promise((resolve) => taken.once("listening", resolve));
+        const { port } = taken.address() as { port: number };
+        for (const tried of ["0", `${port}`]) {
+          const args = ["--host", host, "--port", tried];
+          const { code, stderr } = await runToExit(target, { args });
+          expect(code).toBe(1);
+          expect(stderr).toMatch(/^Cannot listen on /m);
+          expect(stderr).toContain(says);
+        }
+        taken.close();
+      });
+    }
 
     test.skipIf(OUTER === undefined)("Nobody outside of this machine can connect", async () => {
       const gateway = await startGateway(target);
