@@ -33,6 +33,7 @@ const TYPES = {
   text: "string",
   duration: "string",
   integer: "int",
+  size: "int",
   boolean: "bool",
   choice: "enum",
   list: "array",
@@ -53,13 +54,9 @@ export function componentSchema(): ConfigSchema {
     },
   };
   for (const { key, kind, category } of keyTable()) {
-    const {
-      description = "",
-      default: preset,
-      enum: words,
-      minimum,
-      maximum,
-    }: JsonProperty = json[key] ?? {};
+    const { description = "", default: preset, enum: words, ...property } = json[key] ?? {};
+    // A size may also be a text, which StreamKit's forms have no type for.
+    const { minimum, maximum }: JsonProperty = property.anyOf?.[0] ?? property;
     properties[key] = {
       type: TYPES[kind],
       description,

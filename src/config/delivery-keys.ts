@@ -1,6 +1,6 @@
 import { literalSubject } from "./address.ts";
 import { key } from "./key-facts.ts";
-import { choice, duration, integer, timeout } from "./value.ts";
+import { choice, duration, integer, size, timeout } from "./value.ts";
 
 /** The keys that say what is promised of messages; all but the first count in at-least-once alone. */
 export const deliveryKeys = {
@@ -32,7 +32,7 @@ export const deliveryKeys = {
   max_inflight_bytes: key(
     "advanced",
     "How many bytes of messages a client may have and not have acknowledged; more wait in its queue.",
-    integer(1, 1024 ** 3, "bytes").prefault(4 * 1024 ** 2),
+    size(1, 1024 ** 3).prefault(4 * 1024 ** 2),
   ),
   session_ttl: key(
     "advanced",
@@ -47,7 +47,7 @@ export const deliveryKeys = {
   max_session_bytes: key(
     "advanced",
     "How many bytes are kept for all sessions without a connection together; then the one that has been longest without is given up.",
-    integer(0, 2 ** 40, "bytes").prefault(64 * 1024 ** 2),
+    size(0, 2 ** 40).prefault(64 * 1024 ** 2),
   ),
   max_durables: key(
     "advanced",

@@ -1,4 +1,4 @@
-import { keyTable } from "./key-table.ts";
+import { keyTable, shownDefault } from "./key-table.ts";
 
 // Every description of the configuration, for whoever shows it.
 export { type ConfigSchema, componentSchema } from "./component-schema.ts";
@@ -7,9 +7,10 @@ export { jsonSchema } from "./json-schema.ts";
 
 /** The README's table of keys. */
 export function markdownTable(): string {
-  const rows = keyTable().map(({ key, default: preset, limits, description }) => {
-    const shown = preset === undefined ? "" : `\`${JSON.stringify(preset)}\``;
-    return [`\`${key}\``, shown, limits, description];
+  const rows = keyTable().map((entry) => {
+    const preset = shownDefault(entry);
+    const shown = preset === undefined ? "" : `\`${preset}\``;
+    return [`\`${entry.key}\``, shown, entry.limits, entry.description];
   });
   return [["Key", "Default", "Must be", "What it does"], ["---", "---", "---", "---"], ...rows]
     .map((cells) => `| ${cells.map(escaped).join(" | ")} |\n`)

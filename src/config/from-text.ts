@@ -7,7 +7,7 @@ import { keyTable } from "./key-table.ts";
  */
 export function valueFromText(key: string, text: string): unknown {
   const kind = keyTable().find((entry) => entry.key === key)?.kind;
-  if (kind === "integer" && /^[+-]?\d+$/.test(text)) return Number(text);
+  if ((kind === "integer" || kind === "size") && /^[+-]?\d+$/.test(text)) return Number(text);
   if (kind === "boolean" && /^(?:true|false)$/.test(text)) return text === "true";
   if (kind === "list") return text.split(",").map((item) => item.trim());
   return text;

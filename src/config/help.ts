@@ -1,6 +1,6 @@
 import { ALIASES, CONFIG_VARIABLE, variableOf } from "./environment.ts";
 import { FLAGS } from "./flags.ts";
-import { type KeyEntry, keyTable } from "./key-table.ts";
+import { type KeyEntry, keyTable, shownDefault } from "./key-table.ts";
 
 const WIDTH = 96;
 
@@ -53,8 +53,10 @@ export function helpText(version: string): string {
   ].join("\n")}\n`;
 }
 
-function keyLines({ key, default: preset, description, limits }: KeyEntry): string[] {
-  const title = preset === undefined ? key : `${key} = ${JSON.stringify(preset)}`;
+function keyLines(keyEntry: KeyEntry): string[] {
+  const { key, description, limits } = keyEntry;
+  const preset = shownDefault(keyEntry);
+  const title = preset === undefined ? key : `${key} = ${preset}`;
   return entry(title, `${description} Must be ${limits}.`);
 }
 

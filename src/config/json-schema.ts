@@ -11,6 +11,8 @@ export interface JsonProperty {
   readonly enum?: readonly string[];
   readonly minimum?: number;
   readonly maximum?: number;
+  /** Of a size: as a number, and as a text. */
+  readonly anyOf?: readonly JsonProperty[];
 }
 
 /** The shape of a configuration file: every key, and StreamKit's `ports`. */

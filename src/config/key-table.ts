@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { factsOf, type KeyFacts } from "./key-facts.ts";
 import { type Key, keys } from "./keys.ts";
+import { formatSize } from "./size.ts";
 import { type ValueFacts, valueFacts } from "./value.ts";
 
 /** All that is known of one key, read from its schema. */
@@ -19,4 +20,11 @@ export function keyTable(): KeyEntry[] {
     const preset = schema instanceof z.ZodPrefault ? schema.def.defaultValue : undefined;
     return { key: key as Key, ...factsOf(schema), kind, limits, default: preset };
   });
+}
+
+/** A key's default as one writes it in a file, `undefined` when it has none: `"5s"`, `"64KiB"`. */
+export function shownDefault({ kind, default: preset }: KeyEntry): string | undefined {
+  return JSON.stringify(
+    kind === "size" && preset !== undefined ? formatSize(Number(preset)) : preset,
+  );
 }

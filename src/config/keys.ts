@@ -11,7 +11,7 @@ import {
 } from "./address.ts";
 import { deliveryKeys } from "./delivery-keys.ts";
 import { key } from "./key-facts.ts";
-import { anyText, boolean, choice, duration, integer, list, timeout } from "./value.ts";
+import { anyText, boolean, choice, duration, integer, list, size, timeout } from "./value.ts";
 
 const filePath = () => anyText("the path of a file");
 
@@ -88,7 +88,7 @@ export const keys = {
   max_frame_bytes: key(
     "advanced",
     "The largest frame that is taken from a client.",
-    integer(1024, 16 * 1024 ** 2, "bytes").prefault(64 * 1024),
+    size(1024, 16 * 1024 ** 2).prefault(64 * 1024),
   ),
   max_malformed_frames: key(
     "advanced",
@@ -99,17 +99,17 @@ export const keys = {
     "advanced",
     "A client with more unsent bytes than this lags: it leaves the fast path and gets a queue.",
     // Bun drops in silence at 256 MiB: the mark, a sweep's worth and a message must fit below it.
-    integer(1, 64 * 1024 ** 2, "bytes").prefault(1024 ** 2),
+    size(1, 64 * 1024 ** 2).prefault(1024 ** 2),
   ),
   low_water_bytes: key(
     "advanced",
     "A lagging client with fewer unsent bytes than this comes back; must be less than high_water_bytes.",
-    integer(0, 64 * 1024 ** 2, "bytes").prefault(256 * 1024),
+    size(0, 64 * 1024 ** 2).prefault(256 * 1024),
   ),
   max_queue_bytes: key(
     "advanced",
     "The most that is queued for one client, beside what it has missed and came back for; then its policy decides.",
-    integer(1, 1024 ** 3, "bytes").prefault(16 * 1024 ** 2),
+    size(1, 1024 ** 3).prefault(16 * 1024 ** 2),
   ),
   max_queue_messages: key(
     "advanced",
@@ -124,7 +124,7 @@ export const keys = {
   max_total_queue_bytes: key(
     "advanced",
     "The most that is queued for all clients together; then those with the longest queues are disconnected. Without it, a quarter of the memory that the container or the machine has.",
-    integer(1, 2 ** 40, "bytes").optional(),
+    size(1, 2 ** 40).optional(),
   ),
   policy: key(
     "advanced",
@@ -164,7 +164,7 @@ export const keys = {
   ring_bytes: key(
     "advanced",
     "How many bytes of them are kept; with 0 none.",
-    integer(0, 1024 ** 3, "bytes").prefault(8 * 1024 ** 2),
+    size(0, 1024 ** 3).prefault(8 * 1024 ** 2),
   ),
   start_from: key(
     "advanced",
@@ -179,7 +179,7 @@ export const keys = {
   max_replay_bytes: key(
     "advanced",
     "How many bytes of what a stream has kept a client may be sent for one subscription.",
-    integer(1, 2 ** 40, "bytes").prefault(1024 ** 3),
+    size(1, 2 ** 40).prefault(1024 ** 3),
   ),
   max_replay_age: key(
     "advanced",
@@ -194,7 +194,7 @@ export const keys = {
   compression_threshold_bytes: key(
     "advanced",
     "Frames that are shorter are not compressed.",
-    integer(0, 16 * 1024 ** 2, "bytes").prefault(1024),
+    size(0, 16 * 1024 ** 2).prefault(1024),
   ),
   payload_format: key(
     "advanced",
@@ -219,7 +219,7 @@ export const keys = {
   max_publish_bytes: key(
     "advanced",
     "The largest message that POST /publish/<subject> takes.",
-    integer(1, 64 * 1024 ** 2, "bytes").prefault(1024 ** 2),
+    size(1, 64 * 1024 ** 2).prefault(1024 ** 2),
   ),
   nats_user: key("advanced", "The user to log in to NATS as.", anyText().optional()),
   nats_password: key("advanced", "The password of nats_user.", anyText().optional(), "value"),

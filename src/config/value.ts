@@ -1,10 +1,11 @@
 import { z } from "zod";
 import { nearest } from "../core/nearest.ts";
 import { DURATION, parseDuration } from "./duration.ts";
+import { formatSize, parseSize, SIZE } from "./size.ts";
 
 /** What a value is, and its limits in words: the same words in errors, `--help` and the README. */
 export interface ValueFacts {
-  readonly kind: "text" | "integer" | "boolean" | "duration" | "choice" | "list";
+  readonly kind: "text" | "integer" | "size" | "boolean" | "duration" | "choice" | "list";
   /** Completes the sentence "It must be …". */
   readonly limits: string;
   /** Choices that are known but not built yet, each with the reason why it is refused. */
@@ -28,10 +29,25 @@ export function stating<S extends z.ZodType>(
   return schema;
 }
 
-export function integer(min: number, max: number, unit = "") {
-  const limits = `an integer from ${min} to ${max}${unit && ` ${unit}`}`;
+export function integer(min: number, max: number) {
+  const limits = `an integer from ${min} to ${max}`;
   const error = `must be ${limits}`;
   return stating(z.int({ error }).min(min, { error }).max(max, { error }), "integer", limits);
+}
+
+/** Bytes, as a number or as a text with a unit ({@linkcode parseSize}). Both bounds are allowed themselves. */
+export function size(min: number, max: number) {
+  const limits = `a size from "${formatSize(min)}" to "${formatSize(max)}"`;
+  const error = `must be ${limits}: a number of bytes, or a text like "64KiB" or "64kB"`;
+  const isWithin = (bytes: number | undefined) =>
+    bytes !== undefined && bytes >= min && bytes <= max;
+  const written = z
+    .string({ error })
+    .regex(SIZE, { error, abort: true })
+    .refine((text) => isWithin(parseSize(text)), { error })
+    .transform((text) => parseSize(text) ?? Number.NaN);
+  const counted = z.int({ error }).min(min, { error }).max(max, { error });
+  return stating(z.union([counted, written], { error }), "size", limits);
 }
 
 export function boolean() {

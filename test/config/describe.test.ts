@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { componentSchema, helpText, jsonSchema, markdownTable } from "../../src/config/describe.ts";
 import { variableOf } from "../../src/config/environment.ts";
 import { FLAGS } from "../../src/config/flags.ts";
-import { keyTable } from "../../src/config/key-table.ts";
+import { keyTable, shownDefault } from "../../src/config/key-table.ts";
 import { keys } from "../../src/config/keys.ts";
 import { loadedConfig } from "./refusal.ts";
 
@@ -45,7 +45,7 @@ describe("Help", () => {
   });
 
   test.each(table)("says name, default, description and limits of $key", (entry) => {
-    const preset = entry.default === undefined ? "" : ` = ${JSON.stringify(entry.default)}`;
+    const preset = entry.default === undefined ? "" : ` = ${shownDefault(entry)}`;
     expect(text).toContain(`\n  ${entry.key}${preset}\n`);
     expect(text.replace(/\s+/g, " ")).toContain(`${entry.description} Must be ${entry.limits}.`);
   });
@@ -79,9 +79,10 @@ describe("Markdown table", () => {
     for (const line of lines) expect(line.split(/(?<!\\)\|/)).toHaveLength(6);
   });
 
-  test.each(table)("says name and default of $key", ({ key, default: preset }) => {
-    const cell = preset === undefined ? "" : `\`${JSON.stringify(preset)}\``;
-    expect(lines.some((line) => line.startsWith(`| \`${key}\` | ${cell} | `))).toBe(true);
+  test.each(table)("says name and default of $key", (entry) => {
+    const preset = shownDefault(entry);
+    const cell = preset === undefined ? "" : `\`${preset}\``;
+    expect(lines.some((line) => line.startsWith(`| \`${entry.key}\` | ${cell} | `))).toBe(true);
   });
 });
 
@@ -108,6 +109,10 @@ describe("JSON Schema", () => {
       subjects: { type: "array" },
       write_timeout: { type: "string" },
       publish: { type: "boolean" },
+      max_frame_bytes: {
+        default: 65_536,
+        anyOf: [{ type: "integer", minimum: 1024, maximum: 16_777_216 }, { type: "string" }],
+      },
       log_level: { enum: ["debug", "info", "warn", "error"] },
       nats_password: { writeOnly: true },
     });
@@ -157,6 +162,12 @@ describe("StreamKit's ConfigSchema", () => {
       type: "enum",
       enum: ["raw", "annotated"],
       default: "raw",
+    });
+    expect(properties.max_frame_bytes).toMatchObject({
+      type: "int",
+      default: 65_536,
+      minimum: 1024,
+      maximum: 16_777_216,
     });
     for (const { key, default: preset } of table) expect(properties[key]?.default).toEqual(preset);
   });

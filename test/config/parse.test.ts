@@ -192,7 +192,7 @@ describe("Configuration is refused", () => {
     [{ max_clients: 0 }, '"max_clients" is 0 but must be an integer from 1 to 1000000'],
     [
       { max_frame_bytes: 1 },
-      '"max_frame_bytes" is 1 but must be an integer from 1024 to 16777216 bytes',
+      '"max_frame_bytes" is 1 but must be a size from "1KiB" to "16MiB": a number of bytes, or a text like "64KiB" or "64kB"',
     ],
     [{ publish: "yes" }, '"publish" is "yes" but must be true or false'],
     [
