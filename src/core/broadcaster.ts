@@ -179,6 +179,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       return envelope;
     };
     if (this.#ring.keeps) this.#ring.push(encode());
+    else this.#ring.skip(position);
     const parked = this.reception.sessions?.parked.size ?? 0;
     if (this.#roster.open.size === 0 && parked === 0) return;
     this.#audiences.match(message.subject, (audience) => {

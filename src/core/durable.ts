@@ -82,7 +82,10 @@ export class Durable implements DurableListener, Alarm {
   }
 
   get roomBytes(): number {
-    return this.#client.takes ? this.#parts.options.maxInflightBytes - this.#bytes : 0;
+    if (this.#client.takes) return this.#parts.options.maxInflightBytes - this.#bytes;
+    // Nothing the client does may tell when it takes more: it is asked, and the source is told.
+    this.#wait(this.#parts.clock.nowMs());
+    return 0;
   }
 
   get behind(): number | undefined {

@@ -115,6 +115,7 @@ export abstract class Flow {
     const queue = this.needQueue();
     if (queue === undefined) return;
     this.meter.offered += missed.length;
+    this.throttle?.waits(this.parts.clock.nowMs(), missed.length);
     const due = this.subscriptions.paced(missed, subscription);
     queue.replay(due, subscription.policy, this.parts.clock.nowMs());
     this.parts.watcher.hungers(this.self());
@@ -159,9 +160,11 @@ export abstract class Flow {
         delivery?.roomMessages ?? Number.POSITIVE_INFINITY,
         this.throttle?.allowance(this.parts.clock.nowMs()) ?? Number.POSITIVE_INFINITY,
       );
-      if (roomMessages === 0) return;
       const roomBytes = Math.min(highWaterBytes - buffered, delivery?.roomBytes ?? highWaterBytes);
-      if (!this.#send(queue.take(roomBytes, roomMessages))) return;
+      // Gaps and notices that stand before the next message need no room.
+      const items = queue.take(roomBytes, roomMessages);
+      if (items.length === 0 && !queue.isEmpty) return;
+      if (!this.#send(items)) return;
     }
     if (this.lagging) {
       if (this.outlet.bufferedBytes > lowWaterBytes) return;

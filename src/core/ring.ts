@@ -1,4 +1,4 @@
-import { Envelope } from "./envelope.ts";
+import { Envelope, type Position } from "./envelope.ts";
 
 export interface RingBounds {
   /** 0 keeps nothing, and nobody can come back to where they were. */
@@ -71,6 +71,11 @@ export class Ring {
     this.#bytes += bytes.length;
     const { ringMessages, ringBytes } = this.#bounds;
     while (this.messages > ringMessages || this.#bytes > ringBytes) this.#dropOldest();
+  }
+
+  /** A message comes that is not kept: of a followed stream, only what is behind it may be here. */
+  skip({ origin, sequence }: Position): void {
+    if (this.#floors.has(origin)) this.#floors.set(origin, sequence);
   }
 
   /** Begins to follow a stream: all that comes of it from now on stands behind that sequence. */

@@ -1,4 +1,4 @@
-/** From the first message that waits or comes after a complaint, nothing is sent for so long: it is seen how much comes. */
+/** After the first complaint, from when something waits, hold messages for this long to measure the arrival rate. */
 const MEASURE_MS = 250;
 /** Complaints that come within so long of one another are one: what is under way is not slower yet. */
 const HALVING_MS = 1000;
@@ -10,8 +10,8 @@ const BURST_MS = 100;
 /** Halves a client's rate each time that it says that it is slow, and lets it recover by itself. */
 export class Throttle {
   #measuringUntilMs = Number.POSITIVE_INFINITY;
-  /** Messages that waited at the first complaint, and those that came since. */
-  readonly #waiting: number;
+  /** Messages that waited at the first complaint or were replayed since, and those that came since. */
+  #waiting: number;
   #arrived = 0;
   /** Messages per second; unknown while it is measured what comes. */
   #rate = 0;
@@ -24,15 +24,20 @@ export class Throttle {
   /** @param waiting how many messages wait for the client: they are taken for what comes in a second. */
   constructor(nowMs: number, waiting = 0) {
     this.#waiting = waiting;
-    if (waiting > 0) this.#measuringUntilMs = nowMs + MEASURE_MS;
+    if (waiting > 0) this.#measure(nowMs);
     this.#halvedMs = nowMs;
     this.#complainedMs = nowMs;
   }
 
   /** A message came for the client. */
   arrives(nowMs: number): void {
-    if (this.#arrived++ > 0) return;
-    this.#measuringUntilMs = Math.min(this.#measuringUntilMs, nowMs + MEASURE_MS);
+    if (this.#arrived++ === 0) this.#measure(nowMs);
+  }
+
+  /** Messages of the past wait for the client, too: like those that waited at the first complaint. */
+  waits(nowMs: number, messages: number): void {
+    this.#waiting += messages;
+    this.#measure(nowMs);
   }
 
   /** The client says that it is slow. */
@@ -45,6 +50,8 @@ export class Throttle {
 
   /** How many messages may be sent now. */
   allowance(nowMs: number): number {
+    // Whoever asks has something to send: no state may hold that back for ever.
+    this.#measure(nowMs);
     if (nowMs < this.#measuringUntilMs) return 0;
     if (this.#rate === 0) {
       const elapsedMs = nowMs - this.#measuringUntilMs + MEASURE_MS;
@@ -67,6 +74,11 @@ export class Throttle {
   /** Whether a client for which nothing waits needs it no more. */
   isOver(nowMs: number): boolean {
     return nowMs - this.#complainedMs >= QUIET_MS;
+  }
+
+  /** Begins to measure, unless that has begun. */
+  #measure(nowMs: number): void {
+    this.#measuringUntilMs = Math.min(this.#measuringUntilMs, nowMs + MEASURE_MS);
   }
 
   #recover(nowMs: number): void {

@@ -233,6 +233,16 @@ describe("A durable", () => {
     expect(bench.durable.roomBytes).toBeGreaterThan(0);
   });
 
+  test("is asked again by itself when its client takes nothing at the time, whatever is settled", async () => {
+    const bench = new Bench();
+    bench.says("slow", {});
+    expect(bench.durable.roomBytes).toBe(0);
+    const { resumed } = bench;
+    bench.stage.clock.advance(400);
+    expect(bench.resumed).toBeGreaterThan(resumed);
+    expect(bench.durable.roomBytes).toBe(400);
+  });
+
   test("what is being worked on anew takes room until it is late again", async () => {
     const bench = new Bench();
     await bench.delivers(1);

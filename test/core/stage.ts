@@ -7,7 +7,7 @@ import { type Dialect, PLAIN, V1 } from "../../src/core/dialect.ts";
 import { EnvelopeEncoder } from "../../src/core/envelope.ts";
 import type { Log } from "../../src/core/log.ts";
 import { Meter } from "../../src/core/meter.ts";
-import type { SourceMessage } from "../../src/core/source.ts";
+import type { SourceMessage, StreamHistory } from "../../src/core/source.ts";
 import { carries, carriesAll } from "../../src/core/subject.ts";
 import type { SubscriptionRequest } from "../../src/core/subscription.ts";
 import { FakeFanout, FakeSocket, type Said } from "./fake-sockets.ts";
@@ -62,8 +62,14 @@ export class FakeSource {
   calls = 0;
   confirms = true;
   connected = true;
+  /** What its streams have kept; `undefined`: it has none. */
+  readonly history: StreamHistory | undefined;
   arrives: (pattern: string) => void = () => {};
   refused: (pattern: string, reason: string) => void = () => {};
+
+  constructor(history?: StreamHistory) {
+    this.history = history;
+  }
 
   subscribe(pattern: string): void {
     if (this.patterns.has(pattern)) throw new Error(`${pattern} is subscribed to already`);
@@ -128,7 +134,7 @@ export class Stage {
   readonly clock = new ManualClock();
   readonly fanout = new FakeFanout();
   readonly meter = new Meter();
-  readonly source = new FakeSource();
+  readonly source: FakeSource;
   /** What was published to the dead-letter subject. */
   readonly deadLetters: SourceMessage[] = [];
   /** What the next back-offs are shortened by, of a half; 0: not at all. */
@@ -144,7 +150,8 @@ export class Stage {
   readonly broadcaster: Broadcaster;
   readonly encoder: EnvelopeEncoder;
 
-  constructor(options: Partial<BroadcasterOptions> = {}) {
+  constructor(options: Partial<BroadcasterOptions> = {}, history?: StreamHistory) {
+    this.source = new FakeSource(history);
     this.encoder = new EnvelopeEncoder({ payloadFormat: "raw", headers: [] });
     // What is asked for at once is confirmed by `connect`, when there is somebody to hear of it.
     this.source.connected = false;

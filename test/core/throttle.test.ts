@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { BroadcasterOptions } from "../../src/core/broadcaster-parts.ts";
-import { type Actor, Stage } from "./stage.ts";
+import { type Actor, lastOf, Stage, typesOf } from "./stage.ts";
 
 /** Publishes so many messages a second for a while. @returns how many the client got meanwhile. */
 function pass(
@@ -95,6 +95,37 @@ describe("A client that says that it is slow", () => {
     expect(actor.socket.payloads.at(-1)).toBe(799);
     expect(stage.meter.conflated).toBeGreaterThan(300);
     stage.expectBalance();
+  });
+
+  test("gets what it has missed, though nothing waited when it said so and nothing more comes", () => {
+    const stage = new Stage({ ...PLENTY, ringMessages: 100, ringBytes: 100_000 });
+    const keeper = stage.join(["a"]);
+    for (let n = 0; n <= 20; n++) stage.publish(n);
+    stage.clock.advance(10);
+    const actor = stage.joinV1();
+    actor.says({ type: "slow" });
+    const after = keeper.socket.envelopes[0]?.id;
+    actor.says({ type: "subscribe", id: "1", subjects: ["a"], from: { after } });
+    stage.clock.advance(1250);
+    // Half of what waited, in the second after it was measured.
+    expect(actor.socket.payloads.length).toBeGreaterThan(5);
+    expect(actor.socket.payloads.length).toBeLessThan(15);
+    stage.clock.advance(5000);
+    expect(actor.socket.payloads).toHaveLength(20);
+    expect(lastOf(actor)).toMatchObject({ type: "caught_up" });
+    expect(actor.client.state).toBe("live");
+    stage.expectBalance();
+  });
+
+  test("is told of a gap while nothing comes", () => {
+    const stage = new Stage(PLENTY);
+    const actor = stage.joinV1();
+    actor.says({ type: "subscribe", id: "1", subjects: ["a"] });
+    actor.says({ type: "slow" });
+    stage.disconnect();
+    stage.connect();
+    stage.clock.advance(10);
+    expect(typesOf(actor).slice(2)).toEqual(["upstream", "upstream", "gap"]);
   });
 
   test("is not held up where little comes", () => {
