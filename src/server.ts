@@ -24,6 +24,9 @@ const PASSED_ON_MS = 500;
  */
 const EXIT = { clean: 0, configuration: 1, forced: 2 } as const;
 
+/** The oldest Node that the service supports. Bun and Deno report a newer version of Node. */
+const OLDEST_NODE = 22;
+
 try {
   await main();
 } catch (error) {
@@ -34,6 +37,12 @@ try {
 }
 
 async function main(): Promise<void> {
+  const { node } = process.versions;
+  if (Number.parseInt(node, 10) < OLDEST_NODE) {
+    throw new Error(
+      `Spillway needs Node ${OLDEST_NODE} or newer, Bun or Deno, and this is Node ${node}; install one of them and start it again`,
+    );
+  }
   const loaded: Loaded = await loadConfig({
     argv: process.argv.slice(2),
     env: process.env,

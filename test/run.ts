@@ -7,7 +7,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { build } from "../scripts/build.ts";
+import { build } from "../scripts/build.js";
 import { ensureChromium } from "../scripts/install-chromium.ts";
 import { ensureNatsServer, ensureOldestNatsServer } from "../scripts/install-nats-server.ts";
 import { ensureNode } from "./support/node-binary.ts";

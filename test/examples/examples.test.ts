@@ -17,10 +17,10 @@ afterAll(async () => {
 });
 
 describe.each([
-  ["bun", "bun.ts"],
-  ["deno", "deno.ts"],
-  ["node22", "node.ts"],
-  ["node", "node.ts"],
+  ["bun", "bun.js"],
+  ["deno", "deno.js"],
+  ["node22", "node.js"],
+  ["node", "node.js"],
 ] as const)("Example on %s", (name, file) => {
   test("carries NATS inside a host's own app, which keeps its own page", async () => {
     const command = TARGETS[name]

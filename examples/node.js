@@ -1,8 +1,9 @@
-// Spillway inside your own Node server. Try it: `node examples/node.ts` (22.18 or newer)
+// Spillway inside your own Node server (22 or newer). Try it: `node examples/node.js`
+// In a clone, "spillway" is the build that `npm install` made; `npm run build` renews it.
 import process from "node:process";
 import { serve } from "@hono/node-server";
 import { Hono } from "hono";
-import { createGateway } from "../src/mod.ts"; // in your project: "spillway"
+import { createGateway } from "spillway";
 
 const gateway = await createGateway({
   subjects: ["orders.>"],

@@ -1,6 +1,6 @@
-// Spillway inside your own Bun server. Try it: `bun run examples/bun.ts`
+// Spillway inside your own Bun server. Try it: `bun run examples/bun.js`
 import { Hono } from "hono";
-import { createGateway } from "../src/mod.ts"; // in your project: "spillway"
+import { createGateway } from "spillway";
 
 const gateway = await createGateway({
   subjects: ["orders.>"],

@@ -1,14 +1,8 @@
-// Spillway inside your own Deno server. Try it: `deno run --allow-net --allow-env --allow-read examples/deno.ts`
+// Spillway inside your own Deno server.
+// Try it: `deno run --allow-net --allow-env --allow-read examples/deno.js`
 import process from "node:process";
 import { Hono } from "hono";
-import { createGateway } from "../src/mod.ts"; // in your project: "npm:spillway"
-
-declare const Deno: {
-  serve(
-    options: { port: number; hostname: string; onListen(address: { port: number }): void },
-    handler: (request: Request, info: object) => Response | Promise<Response>,
-  ): { shutdown(): Promise<void> };
-};
+import { createGateway } from "spillway"; // in your project: "npm:spillway"
 
 const gateway = await createGateway({
   subjects: ["orders.>"],
