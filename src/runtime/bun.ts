@@ -8,6 +8,7 @@ import { cannotUpgrade } from "./faults.ts";
 import { framedLength } from "./frame.ts";
 import { LastTexts } from "./last-texts.ts";
 import { cannotListen } from "./listen-fault.ts";
+import { chooseOffer } from "./permessage-deflate.ts";
 import type { Runtime, SocketLimits } from "./runtime.ts";
 
 /**
@@ -63,6 +64,7 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
       throw cannotUpgrade("Bun", "the server as the second argument of fetch");
     }
     servers.add(found);
+    if (limits.compression) negotiate(c.req.raw.headers);
     const upgraded = found.upgrade(c.req.raw, {
       data: new Upgraded(events, c.req.url),
       // Left to itself, Bun accepts the first subprotocol that the client offers.
@@ -117,6 +119,17 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
     },
     dialWebSocket: (url, tls) => new WebSocket(url, { tls } as Bun.WebSocketOptions as never),
   };
+}
+
+const EXTENSIONS = "Sec-WebSocket-Extensions";
+
+/** Leaves of what a client offers the one that is kept; Bun reads it there when it upgrades. */
+function negotiate(headers: Headers): void {
+  const offers = headers.get(EXTENSIONS);
+  if (offers === null) return;
+  const chosen = chooseOffer(offers);
+  if (chosen === undefined) headers.delete(EXTENSIONS);
+  else headers.set(EXTENSIONS, chosen);
 }
 
 /** What a host's `fetch` passes on: the server, or the server by name. */

@@ -10,6 +10,7 @@ import { cannotUpgrade } from "./faults.ts";
 import { FrameBuilder } from "./frame.ts";
 import { mendInflate } from "./inflate.ts";
 import { cannotListen } from "./listen-fault.ts";
+import { chooseOffer } from "./permessage-deflate.ts";
 import type { Listener, ListenOptions, Runtime, SocketLimits } from "./runtime.ts";
 import { Topics } from "./topics.ts";
 import { WebSocket, WebSocketServer } from "./ws.ts";
@@ -128,8 +129,22 @@ function onError(this: RawWebSocket, error: NodeJS.ErrnoException): void {
   (this as HeardWebSocket)[EVENTS].closed(1009, "frame_too_big");
 }
 
+const EXTENSIONS = "sec-websocket-extensions";
+
+/** ws refuses a handshake for an offer that it doesn't know, and agrees to windows that we don't keep. */
+class NegotiatingServer extends WebSocketServer {
+  override handleUpgrade(...args: Parameters<RawServer["handleUpgrade"]>): void {
+    const { headers } = args[0];
+    const offers = headers[EXTENSIONS];
+    const chosen = offers === undefined ? undefined : chooseOffer(offers);
+    if (chosen === undefined) delete headers[EXTENSIONS];
+    else headers[EXTENSIONS] = chosen;
+    super.handleUpgrade(...args);
+  }
+}
+
 function createSocketServer(limits: SocketLimits): RawServer {
-  return new WebSocketServer({
+  return new NegotiatingServer({
     noServer: true,
     clientTracking: false,
     // Without context takeover, one compressed frame fits every socket (RFC 7692 §7.1.1).

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { deflateRawSync } from "node:zlib";
+import { startProcess } from "../../support/child-process.ts";
 import type { Gateway } from "../../support/gateway-process.ts";
+import { ensureNode } from "../../support/node-binary.ts";
 import {
   deflated,
   type Frame,
@@ -9,8 +11,8 @@ import {
   type RawWebSocket,
   textOf,
 } from "../../support/raw-websocket.ts";
-import type { Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeRaw, useGateway } from "./gateway-stage.ts";
+import { ROOT, type Target } from "../../support/runtimes.ts";
+import { subscribe, subscribeRaw, takenIn, useGateway } from "./gateway-stage.ts";
 import { expectBalancedLedger } from "./metrics.ts";
 import { countTo, type NatsStage, numbersOf, useNats } from "./nats-stage.ts";
 
@@ -22,6 +24,20 @@ const OFFER = {
 const BROWSERS_OFFER = {
   "Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits",
 };
+/** What clients may offer, and whether it is something that is kept. */
+const OFFERS: readonly (readonly [offers: string, agreed: boolean])[] = [
+  ["permessage-deflate; server_max_window_bits=9", false],
+  ["permessage-deflate; server_max_window_bits=15", true],
+  ["permessage-deflate; server_max_window_bits=9, permessage-deflate", true],
+  ["permessage-deflate; client_max_window_bits=8; server_no_context_takeover", true],
+  ["permessage-deflate; foo", false],
+  ["permessage-deflate; foo=1, permessage-deflate; client_max_window_bits", true],
+  ["permessage-deflate; client_max_window_bits; client_max_window_bits=10", false],
+  ["permessage-deflate; server_max_window_bits", false],
+  ["permessage-deflate; client_max_window_bits=99", false],
+  ["x-webkit-deflate-frame, permessage-deflate", true],
+  ["permessage-deflate;; ==", false],
+];
 const V1 = { "Sec-WebSocket-Protocol": "spillway.v1.json" };
 
 /** The package ws inflates ten frames at a time, all connections together: a place that is lost is lost for ever. */
@@ -113,6 +129,40 @@ export function compression(target: Target): void {
         const texts = await client.takeTexts(20);
         expect(texts).toEqual(await takeTexts(plain, 20));
         for (const frame of textFrames(client)) expectCompressed(frame);
+      });
+    }
+
+    for (const [offers, agreed] of OFFERS) {
+      test(`The offer "${offers}" is ${agreed ? "taken" : "declined"}, and never refused`, async () => {
+        const headers = { "Sec-WebSocket-Extensions": offers };
+        const client = await subscribeRaw(gateway(), { headers });
+        const answer = client.response.headers.get("sec-websocket-extensions") ?? "";
+        // Deno's own sockets decline them all.
+        expect(answer.startsWith("permessage-deflate")).toBe(agreed && gap === undefined);
+        expect(answer).not.toMatch(/client_max_window_bits|foo|window_bits=(?!15)/);
+        await nats.flood("z.long", 2, 3000);
+        await client.takeTexts(2);
+        for (const frame of textFrames(client)) {
+          expect(frame.compressed).toBe(agreed && gap === undefined);
+        }
+      });
+    }
+
+    for (const bits of [8, 9, 12, 15]) {
+      test(`The package ws, which offers windows of ${bits} bits, reads what it is sent`, async () => {
+        const command = [ensureNode("node"), `${ROOT}test/support/ws-reader.ts`];
+        const open = async () => {
+          const client = await startProcess("ws", [...command, gateway().wsUrl, `${bits}`]);
+          expect((await client.lines.next("line")).text).toBe("open");
+          return [client];
+        };
+        const [client] = await takenIn(gateway(), open, (one) => one.signal("SIGKILL"));
+        // What repeats is farther away than the smaller windows reach.
+        const far = Array.from({ length: 3000 }, (_, n) => (n * n * 31) % 9973).join(",");
+        nats.publish("z.far", JSON.stringify(far + far));
+        const { text } = await client!.lines.next("message");
+        expect(text).toStartWith("{");
+        expect(JSON.parse(text)).toMatchObject({ payload: far + far });
       });
     }
 
