@@ -219,6 +219,9 @@ export class NatsLife {
           if (status.state === "connected") this.#cut(`lost the connection to ${event.data}`);
           break;
         case "staleConnection":
+          // What still comes of it would come before word of the gap.
+          subscriptions.close();
+          streams?.close();
           this.#cut(`${status.state === "connected" ? status.to : "NATS"} stopped answering pings`);
           break;
         case "error":

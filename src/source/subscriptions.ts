@@ -1,5 +1,5 @@
 import type { Log } from "../core/log.ts";
-import type { SourceListener } from "../core/source.ts";
+import type { SourceListener, SourceMessage } from "../core/source.ts";
 import { isReserved } from "../core/subject.ts";
 import type { Msg, NatsConnection, Subscription } from "./connect.ts";
 import { NatsMessage } from "./nats-message.ts";
@@ -24,6 +24,10 @@ interface Held {
   leaving: boolean;
 }
 
+/** So much of what comes before NATS has confirmed is held back. More than that counts as missed. */
+const MOST_EARLY_MESSAGES = 10_000;
+const MOST_EARLY_BYTES = 4 * 1024 * 1024;
+
 const WILDCARD = /(^|\.)[*>](\.|$)/;
 
 /**
@@ -45,6 +49,10 @@ const WILDCARD = /(^|\.)[*>](\.|$)/;
  * A server may notice only minutes later that it lost us, and its old connection would get a share
  * of the group's messages as long. So each new connection has a new group.
  *
+ * Messages follow a subscription before NATS has confirmed it, and those who missed some must hear of
+ * that first. So all that comes on a new connection is held back until NATS has confirmed what it was asked
+ * for. Later, the first message of a pattern confirms it.
+ *
  * NATS refuses a subscription by an error that comes later, and nats.js then forgets it. Here it is
  * remembered and can be tried again. A permission for one group alone (`"orders.> workers"`) does not
  * fit ours, which are named `spillway-` and a UUID.
@@ -60,6 +68,9 @@ export class Subscriptions {
   #group: string | undefined;
   /** The group that a round trip is under way for. */
   #confirming: string | undefined;
+  /** What came on a new connection before NATS has confirmed its subscriptions; `undefined`: it has. */
+  #early: SourceMessage[] | undefined;
+  #earlyBytes = 0;
 
   /** Subscribes to all patterns there are. */
   constructor(connection: NatsConnection, options: SubscriptionsOptions) {
@@ -127,6 +138,8 @@ export class Subscriptions {
   /** Begins anew on a connection that is there again, refused patterns included. */
   open(): void {
     this.close();
+    this.#early = [];
+    this.#earlyBytes = 0;
     this.#group = `spillway-${crypto.randomUUID()}`;
     for (const pattern of this.#options.patterns) this.subscribe(pattern);
     void this.#confirm();
@@ -144,13 +157,40 @@ export class Subscriptions {
     for (const held of this.#held.values()) drop(held);
     this.#held.clear();
     this.#asked.clear();
+    this.#early = undefined;
   }
 
   #take(held: Held, msg: Msg): void {
     const { subject } = msg;
     const unsure = held.leaving || isReserved(subject);
     if (unsure && !this.#options.patterns.carry(subject)) return;
-    this.#options.listener.message(new NatsMessage(subject, msg));
+    const message = new NatsMessage(subject, msg);
+    if (this.#early !== undefined) {
+      this.#hold(message, this.#early);
+      return;
+    }
+    if (this.#asked.size > 0 && this.#asked.has(held)) {
+      this.#refusals.lift(held.pattern);
+      this.#arrives(held);
+    }
+    this.#options.listener.message(message);
+  }
+
+  #hold(message: SourceMessage, early: SourceMessage[]): void {
+    this.#earlyBytes += message.data.length;
+    if (early.push(message) <= MOST_EARLY_MESSAGES && this.#earlyBytes <= MOST_EARLY_BYTES) return;
+    early.length = 0;
+    this.#earlyBytes = 0;
+  }
+
+  #releaseEarly(): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const message of early) this.#options.listener.message(message);
+  }
+
+  #arrives(held: Held): void {
+    if (this.#asked.delete(held)) this.#options.listener.arrives(held.pattern);
   }
 
   #refuse({ pattern, subscription }: Held, error: Error): void {
@@ -182,9 +222,8 @@ export class Subscriptions {
         const there = asked.filter((held) => this.#asked.has(held));
         for (const { pattern } of there) this.#refusals.lift(pattern);
         this.#options.settled();
-        for (const held of there) {
-          if (this.#asked.delete(held)) this.#options.listener.arrives(held.pattern);
-        }
+        for (const held of there) this.#arrives(held);
+        this.#releaseEarly();
       } while (this.#asked.size > 0);
     } catch {
       // Cut off again; nats.js' "reconnect" event leads to `open`.

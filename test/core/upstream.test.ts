@@ -77,6 +77,27 @@ describe("When the source is cut off", () => {
   });
 });
 
+test("What is held back by max_rate comes before a gap, and is not superseded by what follows it", () => {
+  const stage = new Stage();
+  const actor = stage.joinV1();
+  actor.says({ type: "subscribe", id: "1", subjects: ["a"], max_rate: 1 });
+  stage.publish(1);
+  stage.clock.advance(10);
+  for (const n of [2, 3]) stage.publish(n);
+  stage.clock.advance(10);
+  stage.disconnect();
+  stage.connect();
+  stage.publish(4);
+  stage.clock.advance(3000);
+  expect(actor.socket.payloads).toEqual([1, 3, 4]);
+  const types = actor.socket.said.map(({ type }) => type);
+  expect(types.lastIndexOf("gap")).toBeGreaterThan(
+    types.indexOf("data", types.indexOf("data") + 1),
+  );
+  expect(types.lastIndexOf("gap")).toBeLessThan(types.lastIndexOf("data"));
+  stage.expectBalance();
+});
+
 describe("When the source may no longer have a pattern", () => {
   const told = ({ socket }: { socket: { notices: readonly Said[] } }): [string, unknown][] =>
     socket.notices

@@ -8,6 +8,11 @@ export interface Cable {
   cut(): void;
   /** Nothing comes through any more in either direction, and nobody is told. */
   hold(): void;
+  /**
+   * From now on, the first ping behind a subscription does not reach the other end, nor does what follows
+   * it: what was subscribed to comes, and is not confirmed before `mend`.
+   */
+  holdConfirmations(): void;
   /** New connections come through, and what was held goes on. */
   mend(): void;
   close(): Promise<void>;
@@ -15,12 +20,30 @@ export interface Cable {
 
 export async function layCable(to: number): Promise<Cable> {
   let state: "whole" | "cut" | "held" = "whole";
+  let holdsConfirmations = false;
   const ends = new Set<Socket>();
-  const add = (end: Socket, other: Socket): void => {
+  /** What is kept from going on, by the end that it was for. */
+  const held = new Map<Socket, Buffer[]>();
+  /** How much of what a client says may go on. */
+  const sieve = () => {
+    let subscribed = false;
+    return (data: Buffer): number => {
+      const text = data.toString("latin1");
+      const from = subscribed ? 0 : text.search(/^SUB /m);
+      if (from < 0 || !holdsConfirmations) return data.length;
+      subscribed = true;
+      const ping = /^PING\r\n/m.exec(text.slice(from));
+      return ping === null ? data.length : from + ping.index;
+    };
+  };
+  const add = (end: Socket, other: Socket, passes = (data: Buffer) => data.length): void => {
     ends.add(end);
     if (state === "held") end.pause();
-    end.on("data", (data) => {
-      if (!other.write(data)) end.pause();
+    end.on("data", (data: Buffer) => {
+      const kept = held.get(other);
+      const length = kept === undefined ? passes(data) : 0;
+      if (length < data.length) held.set(other, [...(kept ?? []), data.subarray(length)]);
+      if (!other.write(data.subarray(0, length))) end.pause();
     });
     other.on("drain", () => {
       if (state === "whole") end.resume();
@@ -28,6 +51,7 @@ export async function layCable(to: number): Promise<Cable> {
     end.on("error", () => {});
     end.once("close", () => {
       ends.delete(end);
+      held.delete(end);
       other.destroy();
     });
   };
@@ -37,7 +61,7 @@ export async function layCable(to: number): Promise<Cable> {
       return;
     }
     const far = dial(to, "127.0.0.1");
-    add(near, far);
+    add(near, far, sieve());
     add(far, near);
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
@@ -51,8 +75,14 @@ export async function layCable(to: number): Promise<Cable> {
       state = "held";
       for (const end of ends) end.pause();
     },
+    holdConfirmations() {
+      holdsConfirmations = true;
+    },
     mend() {
       state = "whole";
+      holdsConfirmations = false;
+      for (const [end, kept] of held) for (const data of kept) end.write(data);
+      held.clear();
       for (const end of ends) end.resume();
     },
     async close() {

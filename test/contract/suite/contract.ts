@@ -18,6 +18,7 @@ import { keepalive } from "./keepalive.ts";
 import { lifecycle } from "./lifecycle.ts";
 import { nats } from "./nats.ts";
 import { policies } from "./policies.ts";
+import { reconnect } from "./reconnect.ts";
 import { resume } from "./resume.ts";
 import { slowClients } from "./slow-clients.ts";
 import { streamFaults } from "./stream-faults.ts";
@@ -55,6 +56,7 @@ export const THEMES: readonly ((target: Target) => void)[] = [
   ...WITH_SOCKETS,
   demand,
   nats,
+  reconnect,
   streams,
   streamFaults,
   durable,
