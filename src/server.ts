@@ -9,7 +9,7 @@ import { SpillwayError } from "./core/errors.ts";
 import type { Log } from "./core/log.ts";
 import { assembleOutput } from "./gateway/output.ts";
 import { VERSION } from "./gateway/version.ts";
-import { isLoopback } from "./http/origin.ts";
+import { isLoopback } from "./http/host.ts";
 import { configureLog } from "./log/logtape.ts";
 
 /** npm and shells pass a signal on that came to the whole group anyhow: so soon, another means no more. */

@@ -35,6 +35,7 @@ export interface SecurityConfig {
   /** Where to listen; the default is loopback. */
   readonly host?: string | undefined;
   readonly allowedOrigins?: readonly string[] | undefined;
+  readonly allowedHosts?: readonly string[] | undefined;
   readonly maxClients?: number | undefined;
   /** Only with `natsUrls`; one way to log in. */
   readonly nats?: NatsSecurity | undefined;

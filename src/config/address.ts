@@ -108,20 +108,38 @@ export function headerName() {
 }
 
 /**
- * A web origin as a browser sends it in `Origin` (RFC 6454, section 7), or `"*"` for any. Written
- * as browsers write it: in lower case, without the port that the scheme implies.
+ * A web origin as a browser sends it in `Origin` (RFC 6454, section 7), `"null"` as it sends it for
+ * a page from a file or in a sandbox, or `"*"` for any. Written as browsers write it: in lower case,
+ * without the port that the scheme implies.
  */
 export function webOrigin() {
-  const limits = '"*" or an origin like "https://app.example.com", without a path';
-  const pattern = /^(?:\*|[A-Za-z][A-Za-z0-9+.-]*:\/\/[^\s/?#@,]+)$/;
+  const limits = '"*", "null" or an origin like "https://app.example.com", without a path';
+  const pattern = /^(?:\*|null|[A-Za-z][A-Za-z0-9+.-]*:\/\/[^\s/?#@,]+)$/;
   const schema = text(pattern, limits)
-    .refine((origin) => origin === "*" || URL.canParse(origin), { error: `must be ${limits}` })
+    .refine((origin) => !origin.includes(":") || URL.canParse(origin), {
+      error: `must be ${limits}`,
+    })
     .transform((origin) => {
-      if (origin === "*") return origin;
+      if (!origin.includes(":")) return origin;
       // For schemes that the URL standard doesn't know (app://, capacitor://) it says "null".
       const known = new URL(origin).origin;
       return known === "null" ? origin.toLowerCase() : known;
     });
+  return stating(schema, "text", limits);
+}
+
+/**
+ * A name in `Host`, without a port, or `"*"` for any. Written as in a URL: in lower case, an IPv6
+ * address shortened and in brackets.
+ */
+export function webHost() {
+  const limits = '"*" or a host name like "app.example.com", without a port';
+  const pattern = /^(?:\*|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]*\]?|[^\s/?#@\\,:[\]*]+)$/;
+  const urlOf = (host: string): string =>
+    `http://${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}`;
+  const schema = text(pattern, limits)
+    .refine((host) => host === "*" || URL.canParse(urlOf(host)), { error: `must be ${limits}` })
+    .transform((host) => (host === "*" ? host : new URL(urlOf(host)).hostname.replace(/\.$/, "")));
   return stating(schema, "text", limits);
 }
 

@@ -7,6 +7,7 @@ import {
   streamInput,
   subjectPattern,
   urlPath,
+  webHost,
   webOrigin,
 } from "./address.ts";
 import { deliveryKeys } from "./delivery-keys.ts";
@@ -208,8 +209,13 @@ export const keys = {
   ),
   allowed_origins: key(
     "advanced",
-    "The origins whose web pages may connect, beside the gateway's own; programs that send no Origin may.",
-    list(webOrigin(), 'origins like "https://app.example.com", or "*"').prefault([]),
+    'The origins whose web pages may connect and read, beside the gateway\'s own; "null" is that of files, and of sandboxed frames of any site. Programs that send no Origin may.',
+    list(webOrigin(), 'origins like "https://app.example.com", "null", or "*"').prefault([]),
+  ),
+  allowed_hosts: key(
+    "advanced",
+    "The names that requests may be for (Host), beside localhost, host and those of allowed_origins. On a loopback address others are refused; elsewhere they are where this list isn't empty.",
+    list(webHost(), 'host names like "app.example.com", or "*"').prefault([]),
   ),
   publish: key(
     "advanced",

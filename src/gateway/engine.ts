@@ -8,11 +8,12 @@ import { streamInputs } from "../config/stream-inputs.ts";
 import { Broadcaster } from "../core/broadcaster.ts";
 import { EnvelopeEncoder } from "../core/envelope.ts";
 import { SpillwayError } from "../core/errors.ts";
+import type { Log } from "../core/log.ts";
 import { Meter } from "../core/meter.ts";
 import type { MessageSource, Publisher, SourceStatus } from "../core/source.ts";
 import { createApp } from "../http/app.ts";
 import { EventStreams } from "../http/event-stream.ts";
-import { isLoopback } from "../http/origin.ts";
+import { isLoopback } from "../http/host.ts";
 import { libraryLog } from "../log/logtape.ts";
 import { createRegistry, type MetricsRegistry, showMetrics } from "../metrics/prometheus.ts";
 import { systemClock } from "../runtime/clock.ts";
@@ -44,6 +45,8 @@ export class GatewayEngine implements Engine {
   readonly #runtime: Runtime;
   readonly #placement: Placement;
   readonly #source: MessageSource;
+  readonly #publisher: Publisher | undefined;
+  readonly #log: Log;
   readonly #broadcaster: Broadcaster;
   readonly #readiness: Readiness;
   readonly #registries: readonly MetricsRegistry[];
@@ -71,6 +74,8 @@ export class GatewayEngine implements Engine {
     const own = createRegistry();
     this.#registries = deps.metricsRegistry === undefined ? [own] : [own, deps.metricsRegistry];
     const log = deps.logger ?? libraryLog();
+    this.#log = log;
+    this.#publisher = parts.publisher;
     const eventStreams = new EventStreams();
     const maxTotalQueueBytes = config.maxTotalQueueBytes ?? memoryLimitBytes() / 4;
     const streams = streamInputs(config.streams);
@@ -89,10 +94,13 @@ export class GatewayEngine implements Engine {
       },
     );
     this.#readiness = new Readiness(systemClock, parts.source, this.#broadcaster);
-    const loopback = parts.placement === "listens" && isLoopback(config.host);
+    const mounted = parts.placement === "mounted";
     this.app = createApp(
-      { ...config, loopback },
+      { ...config, mounted },
       {
+        clock: systemClock,
+        listening: () =>
+          mounted ? undefined : (this.#listener ?? { address: config.host, port: config.port }),
         broadcaster: this.#broadcaster,
         meter: this.meter,
         sockets: runtime.sockets,
@@ -125,6 +133,7 @@ export class GatewayEngine implements Engine {
     try {
       if (this.#placement === "listens") {
         this.#listener = await this.#runtime.listen({ host, port, fetch: this.app.fetch as never });
+        this.#warnIfOpen(this.#listener);
       }
       const uptimeSeconds = (): number => (systemClock.nowMs() - startedMs) / 1000;
       const sourceConnected = (): boolean => this.#source.status.state === "connected";
@@ -165,6 +174,15 @@ export class GatewayEngine implements Engine {
     await this.#listener?.stop();
     this.#listener = undefined;
     for (const hide of this.#hideMetrics.splice(0)) hide();
+  }
+
+  /** Nobody should find out from strangers' messages that publishing is open to them. */
+  #warnIfOpen({ address, port }: Listener): void {
+    if (this.#publisher === undefined || isLoopback(address)) return;
+    this.#log.warn(
+      'Whoever reaches {host} on port {port} can publish messages to all clients, by POST {path}: set "publish": false, or "host": "127.0.0.1", unless that is meant',
+      { event: "publish_open", host: this.#config.host, port, path: "/publish/<subject>" },
+    );
   }
 
   #sourceChanged(status: SourceStatus): void {

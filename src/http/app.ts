@@ -1,25 +1,32 @@
 import { Hono } from "hono";
 import { reasonOf, SpillwayError } from "../core/errors.ts";
-import type { Log } from "../core/log.ts";
 import type { Publisher } from "../core/source.ts";
 import { consoleRoutes } from "./console-routes.ts";
+import { Guard, type GuardOptions, type GuardParts } from "./guard.ts";
 import { problem } from "./problem.ts";
 import { protocolRoutes } from "./protocol/routes.ts";
 import { publishRoutes } from "./publish.ts";
 import { type StatusReport, statusRoutes } from "./status.ts";
-import { eventsPath, type StreamOptions, type StreamParts, streamRoutes } from "./stream.ts";
+import {
+  countRefused,
+  eventsPath,
+  type StreamOptions,
+  type StreamParts,
+  streamRoutes,
+} from "./stream.ts";
 
-export interface AppOptions extends StreamOptions {
+export interface AppOptions extends StreamOptions, Omit<GuardOptions, "eventsPath"> {
   /** What clients may have. */
   readonly subjects: readonly string[];
   readonly maxPublishBytes: number;
+  /** Whether it is part of a host's own app, whose other paths are none of ours. */
+  readonly mounted: boolean;
 }
 
-export interface AppParts extends StreamParts {
+export interface AppParts extends StreamParts, GuardParts {
   readonly report: StatusReport;
   /** Takes what is posted; absent where posting is off. */
   readonly publisher: Publisher | undefined;
-  readonly log: Log;
 }
 
 /** With a subject, and where somebody forgot it. */
@@ -44,6 +51,17 @@ export function createApp(options: AppOptions, parts: AppParts): Hono {
   });
   app.notFound((c) => problem(c, 404, `Nothing is served at ${c.req.path}`));
 
+  const routes = gatewayRoutes(options, parts);
+  const events = eventsPath(options.path);
+  for (const stream of [options.path, events]) app.get(stream, countRefused(parts.meter));
+  const guard = new Guard({ ...options, eventsPath: events }, parts).handler;
+  const guarded = options.mounted ? new Set(routes.routes.map(({ path }) => path)) : ["*"];
+  for (const path of guarded) app.use(path, guard);
+  return app.route("/", routes);
+}
+
+function gatewayRoutes(options: AppOptions, parts: AppParts): Hono {
+  const app = new Hono();
   app.route("/", streamRoutes(options, parts));
   app.route("/", statusRoutes(parts.report));
   app.route("/", protocolRoutes(options, parts.report));

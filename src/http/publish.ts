@@ -1,13 +1,12 @@
 import { zValidator } from "@hono/zod-validator";
-import { Hono, type MiddlewareHandler } from "hono";
+import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { z } from "zod";
 import type { Publisher } from "../core/source.ts";
 import { carries, subjectFault } from "../core/subject.ts";
-import { isAllowedOrigin, type OriginOptions, originRefusal } from "./origin.ts";
 import { problem } from "./problem.ts";
 
-export interface PublishOptions extends OriginOptions {
+export interface PublishOptions {
   /** What the gateway carries: publishing anything else would vanish in silence. */
   readonly subjects: readonly string[];
   readonly maxBytes: number;
@@ -24,17 +23,10 @@ const subjectParameter = z.object({
 
 /** `POST /publish/<subject>`: the body, byte for byte, becomes a message of the in-memory source. */
 export function publishRoutes(options: PublishOptions, publisher: Publisher): Hono {
-  const fromAllowedOrigin: MiddlewareHandler = async (c, next) => {
-    if (!isAllowedOrigin(c, options)) return originRefusal(c);
-    return await next();
-  };
   const app = new Hono();
-  app.post("/publish/", fromAllowedOrigin, (c) =>
-    problem(c, 400, `subject "" ${subjectFault("", false)}`),
-  );
+  app.post("/publish/", (c) => problem(c, 400, `subject "" ${subjectFault("", false)}`));
   return app.post(
     "/publish/:subject",
-    fromAllowedOrigin,
     zValidator("param", subjectParameter, (result, c) => {
       if (!result.success) return problem(c, 400, result.error.issues[0]?.message ?? "bad subject");
     }),

@@ -11,12 +11,11 @@ import type { ClientSocket } from "../core/socket.ts";
 import type { SubscriptionRequest } from "../core/subscription.ts";
 import type { EventStreams } from "./event-stream.ts";
 import { handshakeFault } from "./handshake.ts";
-import { isAllowedOrigin, type OriginOptions, originRefusal } from "./origin.ts";
 import { problem } from "./problem.ts";
 import { type ConnectionEvents, PROTOCOLS, type SocketRuntime } from "./sockets.ts";
 import { streamParameters, streamQuery } from "./stream-query.ts";
 
-export interface StreamOptions extends OriginOptions {
+export interface StreamOptions {
   readonly path: string;
   readonly deliveryMode: DeliveryMode;
 }
@@ -33,15 +32,9 @@ const RETRY_AFTER_SECONDS = "5";
 
 /** The endpoints of the stream: WebSocket, and server-sent events below it. */
 export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
-  const { broadcaster, meter, sockets, eventStreams } = parts;
+  const { broadcaster, sockets, eventStreams } = parts;
 
-  const counted: MiddlewareHandler = async (c, next) => {
-    await next();
-    if (c.res.status >= 400)
-      meter.countError("handshake", `handshake refused with ${c.res.status}`);
-  };
   const welcome: MiddlewareHandler = async (c, next) => {
-    if (!isAllowedOrigin(c, options)) return originRefusal(c);
     if (broadcaster.refusal === undefined) return await next();
     const overloaded = broadcaster.refusal === "overloaded";
     const detail = overloaded ? "Too much waits for slow clients" : "No more clients can be served";
@@ -63,7 +56,7 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
   const handshake: MiddlewareHandler = async (c, next) => handshakeFault(c) ?? (await next());
 
   return new Hono()
-    .get(options.path, counted, handshake, welcome, query, async (c) => {
+    .get(options.path, handshake, welcome, query, async (c) => {
       const protocol = chosenProtocol(c);
       const query = c.req.valid("query");
       const said = [...Object.keys(streamParameters.shape), "durable"];
@@ -88,7 +81,7 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
         protocol,
       );
     })
-    .get(eventsPath(options.path), counted, onlyGet, welcome, query, (c) => {
+    .get(eventsPath(options.path), onlyGet, welcome, query, (c) => {
       const query = c.req.valid("query");
       const acked = query.session !== undefined ? "session" : "durable";
       if (query[acked] !== undefined) {
@@ -103,6 +96,15 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
       const request = { ...asked, after: lastSeen };
       return eventStreams.open(c, new Connection(broadcaster, SSE, request), sockets);
     });
+}
+
+/** Counts the clients that were not let in, for whatever reason; stands before all else. */
+export function countRefused(meter: Meter): MiddlewareHandler {
+  return async (c, next) => {
+    await next();
+    if (c.res.status < 400) return;
+    meter.countError("handshake", `handshake refused with ${c.res.status}`);
+  };
 }
 
 /** Where the server-sent events are. */

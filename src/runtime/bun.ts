@@ -111,6 +111,8 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
       }
       return {
         port: own.port ?? port,
+        // The types don't know it.
+        address: (own as { address?: { address: string } }).address?.address ?? host,
         async stop() {
           servers.delete(own);
           await own.stop(true);

@@ -17,7 +17,7 @@ interface DenoNamespace {
   serve(
     options: { hostname: string; port: number; onListen: () => void; signal: AbortSignal },
     handler: (request: Request, info: unknown) => Response | Promise<Response>,
-  ): { addr: { port: number }; finished: Promise<void> };
+  ): { addr: { hostname: string; port: number }; finished: Promise<void> };
   createHttpClient(options: {
     caCerts: string[];
     cert: string | undefined;
@@ -87,6 +87,7 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
         );
         return {
           port: server.addr.port,
+          address: server.addr.hostname,
           async stop() {
             ending.abort();
             await server.finished;

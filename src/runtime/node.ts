@@ -233,8 +233,8 @@ function listen({ host, port, fetch }: ListenOptions, sockets: RawServer): Promi
     tidyUpgrades(server);
     server.listen({ host, port, backlog: BACKLOG }, () => {
       server.off("error", refuse);
-      const address = server.address() as AddressInfo;
-      resolve({ port: address.port, stop: () => stop(server) });
+      const { address, port } = server.address() as AddressInfo;
+      resolve({ address, port, stop: () => stop(server) });
     });
   });
 }

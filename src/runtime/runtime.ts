@@ -12,6 +12,8 @@ export interface ListenOptions {
 export interface Listener {
   /** The port that was taken. */
   readonly port: number;
+  /** The IP address, also where the host was given by name. */
+  readonly address: string;
   /** Ends all that is left of its connections, and frees the port. May be called twice. */
   stop(): Promise<void>;
 }

@@ -57,6 +57,7 @@ describe("Path that clients would make another of", () => {
 describe("Web origin", () => {
   test.each([
     ["*", "*"],
+    ["null", "null"],
     ["https://app.example.com", "https://app.example.com"],
     ["HTTPS://App.Example.COM:443", "https://app.example.com"],
     ["http://localhost:5173", "http://localhost:5173"],
@@ -72,11 +73,40 @@ describe("Web origin", () => {
     "https://u@a",
     "https://a b",
     "https://a:x",
-    "null",
+    "NULL",
     "",
   ])("can't be %j", (origin) => {
     expect(refusalOf({ allowed_origins: [origin] })).toBe(
-      `Cannot use configuration: "allowed_origins" is "${origin}" but must be "*" or an origin like "https://app.example.com", without a path`,
+      `Cannot use configuration: "allowed_origins" is "${origin}" but must be "*", "null" or an origin like "https://app.example.com", without a path`,
+    );
+  });
+});
+
+describe("Web host", () => {
+  test.each([
+    ["*", "*"],
+    ["App.Example.COM", "app.example.com"],
+    ["app.example.com.", "app.example.com"],
+    ["bücher.example", "xn--bcher-kva.example"],
+    ["192.0.2.7", "192.0.2.7"],
+    ["2001:db8:0::7", "[2001:db8::7]"],
+    ["[::1]", "[::1]"],
+  ])("%s is in a URL %s", (given, named) => {
+    expect(parseConfig({ allowed_hosts: [given] }).allowedHosts).toEqual([named]);
+  });
+
+  test.each([
+    "app.example.com:8080",
+    "https://app.example.com",
+    "app.example.com/",
+    "*.example.com",
+    "a@b",
+    "a b",
+    "[::1]:80",
+    "",
+  ])("can't be %j", (host) => {
+    expect(refusalOf({ allowed_hosts: [host] })).toBe(
+      `Cannot use configuration: "allowed_hosts" is "${host}" but must be "*" or a host name like "app.example.com", without a port`,
     );
   });
 });

@@ -10,6 +10,8 @@ const ARGUMENTS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  // As when somebody makes a name of theirs point to this machine.
+  "--host-resolver-rules=MAP *.example 127.0.0.1",
 ];
 
 /** A page, and what it complained about: errors of its script and violations of its policy. */

@@ -58,7 +58,9 @@ export function abuse(target: Target): void {
       const response = await requestUpgrade(gateway().wsUrl, { headers: { Connection: spaces } });
       expect(response.status).toBe(426);
       const big = "a".repeat(100_000);
-      const line = await firstLine(`GET /livez HTTP/1.1\r\nHost: x\r\nX-Big: ${big}\r\n\r\n`);
+      const line = await firstLine(
+        `GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Big: ${big}\r\n\r\n`,
+      );
       expect(line).toMatch(/^HTTP\/1\.1 4(00|31) /);
     });
 
@@ -105,9 +107,9 @@ export function abuse(target: Target): void {
       });
       const body = "x".repeat(2001);
       socket.write(
-        `POST /publish/a.b HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+        `POST /publish/a.b HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
       );
-      socket.write("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
+      socket.write("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
       await within(done, () => `end of the connection; came instead: ${answers}`);
       socket.destroy();
       const gap = target.gaps.closes;
@@ -118,7 +120,8 @@ export function abuse(target: Target): void {
     });
 
     test("A wish for HTTP/2 is left unheeded or refused, and answered at once", async () => {
-      const head = "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+      const head =
+        "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
       expect(await firstLine(head)).toMatch(/^HTTP\/1\.1 (200|426) /);
     });
 
@@ -138,7 +141,7 @@ export function abuse(target: Target): void {
       const socket = connectTcp({ host: "127.0.0.1", port: other.port, allowHalfOpen: true });
       socket.on("error", () => {}).once("data", () => resolve());
       socket.write(
-        "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 7\r\n\r\n",
+        "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 7\r\n\r\n",
       );
       await within(answered, "refusal");
       other.signal("SIGTERM");

@@ -4,6 +4,7 @@ import { abuse } from "./abuse.ts";
 import { access } from "./access.ts";
 import { atLeastOnce } from "./at-least-once.ts";
 import { badInput } from "./bad-input.ts";
+import { browsers } from "./browsers.ts";
 import { compression } from "./compression.ts";
 import { configuration } from "./configuration.ts";
 import { demand } from "./demand.ts";
@@ -45,6 +46,7 @@ export const WITH_SOCKETS: readonly ((target: Target) => void)[] = [
   badInput,
   fuzz,
   abuse,
+  browsers,
   keepalive,
   handshake,
   http,

@@ -1,0 +1,237 @@
+import type { Context, MiddlewareHandler } from "hono";
+import type { Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import { hostnameOf, isAddress, isLoopback, readAuthority } from "./host.ts";
+import { isOwnOrigin, printableOrigin } from "./origin.ts";
+import { problem } from "./problem.ts";
+
+export interface GuardOptions {
+  /** Origins like `https://app.example.com`, `null`, or `*` for all. */
+  readonly allowedOrigins: readonly string[];
+  /** Names like `app.example.com`, or `*` for all. */
+  readonly allowedHosts: readonly string[];
+  /** Where the gateway listens, as it is configured: always a right name for it. */
+  readonly host: string;
+  /** Where the server-sent events are, seen from where the gateway is mounted. */
+  readonly eventsPath: string;
+}
+
+/** Where our own server listens. */
+export interface ListenAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface GuardParts {
+  readonly log: Log;
+  readonly clock: Clock;
+  /** `undefined` in a host's own server, whose address is unknown. */
+  readonly listening: () => ListenAddress | undefined;
+}
+
+/** Minimum time between two log lines about the same kind of refusal. */
+const QUIET_MS = 10_000;
+
+/** One answer for all paths: the request that follows gets 404 or 405 where it deserves it. */
+const PREFLIGHT = {
+  "Access-Control-Allow-Methods": "GET, HEAD, POST",
+  // Chromium's own limit. The request that follows is checked again.
+  "Access-Control-Max-Age": "7200",
+};
+
+/**
+ * Refuses requests that a browser makes for a page which has no business here. Nothing else protects
+ * a server on a user's machine or network from the pages that this user visits. Programs send
+ * neither `Origin` nor `Sec-Fetch-Site`, and are not meant.
+ *
+ * - **`Host`**: a page can make its own name point to this machine (DNS rebinding). Its browser then
+ *   takes the gateway for the page's own server and sends no `Origin`, but `Host` has that name.
+ * - **`Origin`** (RFC 6454 §7): only pages of the gateway's own origin and of `allowed_origins` are
+ *   served. The latter can read the answers (CORS), including refusals.
+ * - **`Sec-Fetch-Site`** (https://www.w3.org/TR/fetch-metadata/): requests for images, scripts and
+ *   frames of other sites have no `Origin`. A link that a user follows is served.
+ */
+export class Guard {
+  readonly #options: GuardOptions;
+  readonly #parts: GuardParts;
+  readonly #hosts: ReadonlySet<string>;
+  readonly #anyOrigin: boolean;
+  readonly #anyHost: boolean;
+  readonly #lastSaid = new Map<string, { atMs: number; unsaid: number }>();
+
+  constructor(options: GuardOptions, parts: GuardParts) {
+    this.#options = options;
+    this.#parts = parts;
+    const { allowedOrigins, allowedHosts, host } = options;
+    this.#anyOrigin = allowedOrigins.includes("*");
+    // The name protects from pages, and every page may connect.
+    this.#anyHost = this.#anyOrigin || allowedHosts.includes("*");
+    const origins = allowedOrigins.filter((origin) => URL.canParse(origin));
+    this.#hosts = new Set([
+      hostnameOf(host),
+      ...allowedHosts,
+      ...origins.map((origin) => new URL(origin).hostname),
+    ]);
+  }
+
+  /** Goes before all routes. */
+  get handler(): MiddlewareHandler {
+    return async (c, next) => {
+      // Every answer depends on it. Set before `next`, because the 101 of some runtimes can't be changed.
+      c.header("Vary", "Origin");
+      const refusal = this.#hostRefusal(c);
+      if (refusal !== undefined) return refusal;
+      const origin = c.req.header("origin");
+      if (origin !== undefined && this.#isListed(origin)) {
+        c.header("Access-Control-Allow-Origin", origin);
+        c.header("Access-Control-Expose-Headers", "Retry-After");
+        if (isPreflight(c)) return preflight(c);
+        return await next();
+      }
+      const foreign = this.#originRefusal(c, origin);
+      return foreign ?? (await next());
+    };
+  }
+
+  #isListed(origin: string): boolean {
+    return this.#anyOrigin || this.#options.allowedOrigins.includes(origin);
+  }
+
+  #hostRefusal(c: Context): Response | undefined {
+    if (this.#anyHost) return undefined;
+    const header = c.req.header("host");
+    const { url } = c.req;
+    // An absolute request target goes before Host (RFC 9112 §3.2.2), and HTTP/2 has no Host at all.
+    const target = URL.canParse(url) ? new URL(url).host : undefined;
+    const wrong = [header, target].find((host) => host !== undefined && !this.#isOwnHost(host));
+    if (wrong === undefined) return undefined;
+    const name = readAuthority(wrong)?.name;
+    const shown = name !== undefined && /^[\w.:[\]-]{1,255}$/.test(name) ? name : undefined;
+    this.#say(
+      "host",
+      "Refused a request for {host}, which is not a name of this gateway; if it is one, add it to allowed_hosts: {setting}",
+      {
+        event: "host_refused",
+        host: shown ?? "a Host that can't be read",
+        setting: this.#setting("allowed_hosts", this.#options.allowedHosts, shown ?? "<name>"),
+      },
+    );
+    const detail =
+      shown === undefined
+        ? "The Host header must be the name of this gateway"
+        : `${shown} is not a name of this gateway: if it is one, add it to allowed_hosts`;
+    return problem(c, 403, detail);
+  }
+
+  #isOwnHost(host: string): boolean {
+    const name = readAuthority(host)?.name;
+    const listening = this.#parts.listening();
+    const local = listening !== undefined && isLoopback(listening.address);
+    // A gateway on the network can't know by itself what its clients call it.
+    if (!local && this.#options.allowedHosts.length === 0) return true;
+    if (name === undefined) return false;
+    // Health probes use the address, and DNS rebinding takes a name.
+    return isLoopback(name) || this.#hosts.has(name) || (!local && isAddress(name));
+  }
+
+  #originRefusal(c: Context, origin: string | undefined): Response | undefined {
+    const site = c.req.header("sec-fetch-site");
+    const foreign = site !== undefined && site !== "same-origin" && site !== "none";
+    if (origin === undefined) {
+      if (!foreign || this.#anyOrigin) return undefined;
+      return this.#isNavigation(c) ? undefined : this.#foreign(c);
+    }
+    const host = c.req.header("host") ?? (URL.canParse(c.req.url) ? new URL(c.req.url).host : "");
+    // The browser knows the page's port and the gateway's, also if `Host` has none.
+    const port = foreign ? undefined : this.#parts.listening()?.port;
+    if (isOwnOrigin(origin, host, port)) return undefined;
+    return this.#foreignOrigin(c, origin);
+  }
+
+  #foreignOrigin(c: Context, origin: string): Response {
+    const shown = printableOrigin(origin);
+    const setting = this.#setting(
+      "allowed_origins",
+      this.#options.allowedOrigins,
+      shown ?? "<origin>",
+    );
+    const properties = { event: "origin_refused", origin: shown ?? "an origin that can't be read" };
+    if (origin === "null") {
+      this.#say(
+        "null",
+        "Refused a page without an origin: a file, or a sandboxed frame of any site. If such pages may connect, add null to allowed_origins: {setting}",
+        { ...properties, setting },
+      );
+      return problem(
+        c,
+        403,
+        "Pages from files and sandboxes (Origin: null) may not connect: serve the page over HTTP, or add null to allowed_origins",
+      );
+    }
+    this.#say(
+      "origin",
+      "Refused a page of {origin}; if it may connect, add it to allowed_origins: {setting}",
+      { ...properties, setting },
+    );
+    return problem(
+      c,
+      403,
+      `Pages from ${shown ?? "there"} may not connect: add the origin to allowed_origins`,
+    );
+  }
+
+  #foreign(c: Context): Response {
+    this.#say(
+      "site",
+      "Refused what a page of another site loads without saying its origin (an image, a script, a frame); EventSource, WebSocket and fetch say it, and allowed_origins lets them in",
+      { event: "site_refused" },
+    );
+    return problem(
+      c,
+      403,
+      "Pages of other sites may use this only with an Origin (EventSource, WebSocket, fetch) that is in allowed_origins",
+    );
+  }
+
+  /** Whether a user follows a link: the page with the link can't read the answer. */
+  #isNavigation(c: Context): boolean {
+    return (
+      (c.req.method === "GET" || c.req.method === "HEAD") &&
+      c.req.header("sec-fetch-mode") === "navigate" &&
+      c.req.header("sec-fetch-dest") === "document" &&
+      // A tab would wait there for ever, and count as a client.
+      !c.req.path.endsWith(this.#options.eventsPath)
+    );
+  }
+
+  /** A variable for the environment, with what is allowed already. */
+  #setting(key: string, present: readonly string[], another: string): string {
+    return `SPILLWAY_${key.toUpperCase()}=${[...present, another].join(",")}`;
+  }
+
+  #say(kind: string, message: string, properties: Record<string, unknown>): void {
+    const nowMs = this.#parts.clock.nowMs();
+    const last = this.#lastSaid.get(kind);
+    if (last !== undefined && nowMs - last.atMs < QUIET_MS) {
+      last.unsaid++;
+      return;
+    }
+    this.#lastSaid.set(kind, { atMs: nowMs, unsaid: 0 });
+    const others = last?.unsaid ?? 0;
+    this.#parts.log.warn(message, { ...properties, others });
+  }
+}
+
+function isPreflight(c: Context): boolean {
+  return c.req.method === "OPTIONS" && c.req.header("access-control-request-method") !== undefined;
+}
+
+/** Answers a preflight (https://fetch.spec.whatwg.org/#cors-preflight-fetch). */
+function preflight(c: Context): Response {
+  const headers = c.req.header("access-control-request-headers");
+  return c.body(null, 204, {
+    ...PREFLIGHT,
+    // The gateway gives no header a meaning that a page must not use.
+    ...(headers !== undefined && { "Access-Control-Allow-Headers": headers }),
+  });
+}
