@@ -2,11 +2,13 @@
 import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { plainReason } from "./component/fault.ts";
+import { listenerUrl } from "./config/address.ts";
 import type { Config } from "./config/config.ts";
-import { helpText } from "./config/describe.ts";
-import { type Loaded, loadConfig } from "./config/load.ts";
+import { checkReport, helpText } from "./config/describe.ts";
+import { type Loaded, type LoadedConfig, loadConfig } from "./config/load.ts";
 import { SpillwayError } from "./core/errors.ts";
 import type { Log } from "./core/log.ts";
+import { natsFileProblems } from "./gateway/nats-options.ts";
 import { assembleOutput } from "./gateway/output.ts";
 import { VERSION } from "./gateway/version.ts";
 import { isLoopback } from "./http/host.ts";
@@ -18,7 +20,7 @@ const PASSED_ON_MS = 500;
 /**
  * How the command ends.
  *
- * - 0: stopped as it was told to, or `--help` and `--version`.
+ * - 0: stopped as it was told to; or `--help`, `--version`, and a configuration that `--check` found right.
  * - 1: the configuration is wrong, or the port cannot be had.
  * - 2: another signal came before the stop was over.
  */
@@ -43,17 +45,20 @@ async function main(): Promise<void> {
       `Spillway needs Node ${OLDEST_NODE} or newer, Bun or Deno, and this is Node ${node}; install one of them and start it again`,
     );
   }
+  const readTextFile = (path: string): Promise<string> => readFile(path, "utf8");
   const loaded: Loaded = await loadConfig({
     argv: process.argv.slice(2),
     env: process.env,
-    readTextFile: (path) => readFile(path, "utf8"),
+    readTextFile,
+    checkFiles: (config) => natsFileProblems(config, readTextFile),
   });
   if (loaded.kind === "help") process.stdout.write(helpText(VERSION));
   else if (loaded.kind === "version") process.stdout.write(`${VERSION}\n`);
-  else await serve(loaded.config);
+  else if (loaded.kind === "check") process.stdout.write(checkReport(loaded));
+  else await serve(loaded);
 }
 
-async function serve(config: Config): Promise<void> {
+async function serve({ config, notices }: LoadedConfig): Promise<void> {
   const terminal = process.stdout.isTTY === true;
   // Whoever read the log is gone: no reason to leave the clients.
   process.stdout.on("error", () => {});
@@ -62,6 +67,7 @@ async function serve(config: Config): Promise<void> {
     format: config.logFormat === "auto" ? (terminal ? "pretty" : "json") : config.logFormat,
     write: (text) => void process.stdout.write(text),
   });
+  for (const notice of notices) log.warn("{notice}", { event: "configuration_notice", notice });
   const output = assembleOutput(config, { logger: log });
   output.initialize();
   let stoppingSinceMs: number | undefined;
@@ -94,7 +100,7 @@ async function serve(config: Config): Promise<void> {
 /** Says where clients connect, and what a newcomer may wonder about. */
 function announce(config: Config, port: number, log: Log): void {
   const { host, path } = config;
-  const url = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const url = listenerUrl(host, port);
   if (config.natsUrls.length === 0) {
     log.warn(
       "No NATS is configured: messages come from the page at {url} and from {publish}; NATS_URL carries your own",

@@ -1,5 +1,5 @@
 import type { Config } from "../config/config.ts";
-import { defaultConfig, parseConfig } from "../config/parse.ts";
+import { defaultConfig, parseComponentConfig } from "../config/parse.ts";
 import type { Log } from "../core/log.ts";
 import { fileShape } from "./file-shape.ts";
 
@@ -71,7 +71,7 @@ export function configOf(constructorConfig: ConstructorConfig): Config {
     `nats${field.charAt(0).toUpperCase()}${field.slice(1)}`,
     value,
   ]);
-  return parseConfig(
+  return parseComponentConfig(
     fileShape({
       ...access,
       ...Object.fromEntries(login),

@@ -2,7 +2,7 @@ import type { Config } from "../config/config.ts";
 import { componentSchema } from "../config/describe.ts";
 import { parseJson } from "../config/json-text.ts";
 import { keyTable } from "../config/key-table.ts";
-import { parseConfig } from "../config/parse.ts";
+import { parseComponentConfig } from "../config/parse.ts";
 import { configError } from "../config/problem.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
@@ -86,7 +86,7 @@ export function createOutputWith<Connection, MetricsRegistry>(
     rawConfig,
     deps,
     instanceName,
-  ) => assembleOutput(parseConfig(named(parsed(rawConfig), instanceName)), deps);
+  ) => assembleOutput(parseComponentConfig(named(parsed(rawConfig), instanceName)), deps);
 
   return {
     assembleOutput,

@@ -31,16 +31,24 @@ export function hostName() {
   return stating(schema, "text", limits);
 }
 
-/** StreamKit's range (ports below 1024 belong to the system), and 0 for tests. */
+/** The lowest port of StreamKit's component: those below belong to the system. */
+export const LOWEST_COMPONENT_PORT = 1024;
+
+/** The ports that are allowed, in words. */
+export function portLimits(lowest: number): string {
+  return `0 (any free port) or an integer from ${lowest} to 65535`;
+}
+
+/** Any port; whether this process may have one below 1024 is for the system to say. */
 export function portNumber() {
-  const limits = "0 (any free port) or an integer from 1024 to 65535";
+  const limits = portLimits(1);
   const error = `must be ${limits}`;
-  const schema = z
-    .int({ error })
-    .min(0, { error })
-    .max(65535, { error })
-    .refine((port) => port <= 0 || port >= 1024, { error });
-  return stating(schema, "integer", limits);
+  return stating(z.int({ error }).min(0, { error }).max(65535, { error }), "integer", limits);
+}
+
+/** The URL of a listener; an IPv6 address stands in brackets. */
+export function listenerUrl(host: string, port: number): string {
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /** The path of the WebSocket, of characters that mean themselves in a URL and to a router. */

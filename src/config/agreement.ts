@@ -8,9 +8,15 @@ import { streamInputs } from "./stream-inputs.ts";
 /** All keys with their values checked one by one, durations in milliseconds. */
 export type CheckedKeys = z.output<z.ZodObject<typeof keys>>;
 
-/** The other keys that a rule is about, so that an error can say where they came from too. */
-export interface RuleParams {
+/** A rule between several keys that is broken. */
+export interface Fault {
+  /** The key whose value is told, and what it is. */
+  readonly key: Key;
+  readonly input: unknown;
+  /** The other keys that the rule is about. */
   readonly beside: readonly Key[];
+  /** Completes the sentence `"key" is … but …`. */
+  readonly rule: string;
 }
 
 const LOGINS = ["nats_user", "nats_token", "nats_nkey_file", "nats_creds_file"] as const;
@@ -22,11 +28,11 @@ const ONLY_WITH_NATS = [
   "nats_tls_key_file",
 ] as const;
 
-/** Adds an issue for each rule between several keys that is broken. */
-export function checkAgreement(keys: CheckedKeys, context: z.core.$RefinementCtx): void {
-  const fault = (key: Key, beside: readonly Key[], input: unknown, message: string) => {
-    const params: RuleParams = { beside };
-    context.addIssue({ code: "custom", path: [key], input, message, params: { ...params } });
+/** All rules between several keys that are broken. */
+export function agreementFaults(keys: CheckedKeys): Fault[] {
+  const faults: Fault[] = [];
+  const fault = (key: Key, beside: readonly Key[], input: unknown, rule: string) => {
+    faults.push({ key, beside, input, rule });
   };
 
   if (keys.ping_interval >= keys.read_timeout) {
@@ -39,7 +45,7 @@ export function checkAgreement(keys: CheckedKeys, context: z.core.$RefinementCtx
     fault("low_water_bytes", ["high_water_bytes"], keys.low_water_bytes, message);
   }
   if (keys.subjects.length === 0 && keys.streams.length === 0) {
-    fault("subjects", [], keys.subjects, "must be a list of one or more NATS subjects");
+    fault("subjects", ["streams"], keys.subjects, "must be a list of one or more NATS subjects");
   }
   const streams = streamInputs(keys.streams);
   for (const { name, subjects } of streams) {
@@ -48,8 +54,8 @@ export function checkAgreement(keys: CheckedKeys, context: z.core.$RefinementCtx
     const message = `must not carry ${shown(twice)} beside stream ${name}, which has ${subjects.join(", ")}: such a message would come twice`;
     fault("subjects", ["streams"], keys.subjects, message);
   }
-  if (keys.streams.length > 0 && (keys.ring_messages === 0 || keys.ring_bytes === 0)) {
-    const key = keys.ring_messages === 0 ? "ring_messages" : "ring_bytes";
+  for (const key of ["ring_messages", "ring_bytes"] as const) {
+    if (keys.streams.length === 0 || keys[key] > 0) continue;
     const message = 'must not be 0 beside "streams": who has caught up goes on from there';
     fault(key, ["streams"], 0, message);
   }
@@ -62,9 +68,10 @@ export function checkAgreement(keys: CheckedKeys, context: z.core.$RefinementCtx
   }
   if (keys.nats_url.length === 0) {
     for (const key of ONLY_WITH_NATS) {
-      if (keys[key] !== undefined) fault(key, [], keys[key], 'must not be set without "nats_url"');
+      if (keys[key] === undefined) continue;
+      fault(key, ["nats_url"], keys[key], 'must not be set without "nats_url"');
     }
-    return;
+    return faults;
   }
   if (keys.publish === true) {
     const message =
@@ -77,14 +84,15 @@ export function checkAgreement(keys: CheckedKeys, context: z.core.$RefinementCtx
     fault(other, login ? [login] : [], keys[other], message);
   }
   if (keys.nats_password !== undefined && keys.nats_user === undefined) {
-    fault("nats_password", [], undefined, 'must not be set without "nats_user"');
+    fault("nats_password", ["nats_user"], undefined, 'must not be set without "nats_user"');
   }
   for (const [one, other] of [
     ["nats_tls_cert_file", "nats_tls_key_file"],
     ["nats_tls_key_file", "nats_tls_cert_file"],
   ] as const) {
     if (keys[one] !== undefined && keys[other] === undefined) {
-      fault(one, [], keys[one], `must not be set without "${other}"`);
+      fault(one, [other], keys[one], `must not be set without "${other}"`);
     }
   }
+  return faults;
 }

@@ -1,3 +1,4 @@
+import { LOWEST_COMPONENT_PORT, portLimits } from "./address.ts";
 import { type JsonProperty, jsonProperties } from "./json-schema.ts";
 import { keyTable } from "./key-table.ts";
 import { knownPortKeys } from "./ports.ts";
@@ -42,6 +43,9 @@ const TYPES = {
 /** As in StreamKit, where a port leads to can be edited, and what it is cannot. */
 const EDITABLE = ["subject", "config"];
 
+/** Words of our own limits that are narrower in StreamKit. */
+const [OUR_PORTS, ITS_PORTS] = [portLimits(1), portLimits(LOWEST_COMPONENT_PORT)];
+
 /** The configuration in StreamKit's shape. Nothing is required: every key has a default. */
 export function componentSchema(): ConfigSchema {
   const json = jsonProperties();
@@ -59,7 +63,7 @@ export function componentSchema(): ConfigSchema {
     const { minimum, maximum }: JsonProperty = property.anyOf?.[0] ?? property;
     properties[key] = {
       type: TYPES[kind],
-      description,
+      description: description.replace(OUR_PORTS, ITS_PORTS),
       category,
       ...(preset !== undefined && { default: preset }),
       ...(words !== undefined && { enum: words }),

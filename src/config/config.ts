@@ -1,6 +1,4 @@
-import { z } from "zod";
-import { type CheckedKeys, checkAgreement } from "./agreement.ts";
-import { keys } from "./keys.ts";
+import type { CheckedKeys } from "./agreement.ts";
 import { streamInputs } from "./stream-inputs.ts";
 
 type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
@@ -21,11 +19,6 @@ export type Config = { [K in keyof CheckedKeys as FieldName<K>]: CheckedKeys[K] 
   /** Those of `subjects` that StreamKit's input ports call required: no key says so. */
   readonly requiredSubjects: readonly string[];
 };
-
-/** A configuration file without `ports`: one flat object. */
-export const flatSchema = z
-  .strictObject(keys, { error: "must be an object" })
-  .superRefine(checkAgreement);
 
 /** What a key of the file is called in {@linkcode Config}. */
 export function fieldName(key: string): string {

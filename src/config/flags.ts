@@ -1,7 +1,7 @@
 import { nearest } from "../core/nearest.ts";
-import { variableOf } from "./environment.ts";
 import { valueFromText } from "./from-text.ts";
-import { type Key, keys } from "./keys.ts";
+import { type KeyEntry, keyTable } from "./key-table.ts";
+import type { Key } from "./keys.ts";
 import type { Layer } from "./layer.ts";
 import { type Problem, quoted, unknownName } from "./problem.ts";
 
@@ -12,80 +12,127 @@ export interface Flag {
   readonly value?: string;
   /** The key that it sets. */
   readonly key?: Key;
-  /** Whether it may be given several times, for a list. Otherwise the last one counts. */
-  readonly repeats?: boolean;
+  /** Whether each value is one element of a list, commas included. */
+  readonly isElement?: boolean;
   readonly about: string;
 }
 
-export const FLAGS: readonly Flag[] = [
-  { name: "--config", value: "file", about: "Reads a JSON file: our keys, or StreamKit's." },
-  { name: "--port", value: "port", key: "port", about: "Sets port." },
-  { name: "--host", value: "host", key: "host", about: "Sets host." },
-  { name: "--path", value: "path", key: "path", about: "Sets path." },
+/** The flags that stand for no key, and short ones. */
+export const OWN_FLAGS: readonly Flag[] = [
+  {
+    name: "--config",
+    value: "file",
+    about: "Reads a file of JSON or JSONC: our keys, or StreamKit's.",
+  },
   {
     name: "--subject",
     value: "subject",
     key: "subjects",
-    repeats: true,
-    about: "Sets subjects; give it once for each.",
+    isElement: true,
+    about: "Adds one of subjects.",
   },
-  {
-    name: "--nats",
-    value: "url",
-    key: "nats_url",
-    repeats: true,
-    about: "Sets nats_url; give it once for each, or part them by commas.",
-  },
-  { name: "--log-level", value: "level", key: "log_level", about: "Sets log_level." },
+  { name: "--nats", value: "url", key: "nats_url", about: "Sets nats_url." },
+  { name: "--check", about: "Checks the configuration, shows what it comes to, and ends." },
   { name: "--help", about: "Prints this and ends; so does -h." },
   { name: "--version", about: "Prints the version and ends." },
 ];
 
+const PLACEHOLDERS: Readonly<Record<KeyEntry["kind"], string>> = {
+  text: "text",
+  integer: "number",
+  size: "size",
+  duration: "duration",
+  boolean: "true|false",
+  choice: "word",
+  list: "a,b,…",
+};
+
+/** The flag of a key: `--write-timeout <duration>`. */
+export function flagOf({ key, kind }: Pick<KeyEntry, "key" | "kind">): Flag {
+  const name = `--${key.replaceAll("_", "-")}`;
+  return { name, value: PLACEHOLDERS[kind], key, about: `Sets ${key}.` };
+}
+
 /** What a command line asks for. */
 export type Command =
-  | { readonly kind: "run"; readonly file: string | undefined; readonly layer: Layer }
-  | { readonly kind: "help" | "version" };
+  | { readonly kind: "help" }
+  | { readonly kind: "version" }
+  | { readonly kind: "run" | "check"; readonly file: string | undefined; readonly layer: Layer };
 
 /** Reads a command line without the names of the runtime and the script: `["--port", "9000"]`. */
 export function readFlags(argv: readonly string[]): Command {
+  const flags = allFlags();
   const values: Record<string, unknown> = {};
   const origins = new Map<string, string>();
   const problems: Problem[] = [];
   let file: string | undefined;
+  let kind: "run" | "check" = "run";
 
-  for (const { name, text } of argumentsOf(argv)) {
-    const flag = FLAGS.find((candidate) => candidate.name === name);
-    if (flag !== undefined && flag.value === undefined && text === undefined) {
+  for (const { name, text } of argumentsOf(argv, flags)) {
+    const flag = flags.get(name);
+    const fault = faultOf(name, flag, text, flags);
+    if (fault !== undefined) {
+      problems.push({ ...fault, from: "the command line" });
+    } else if (flag?.key !== undefined) {
+      values[flag.key] = joined(flag.key, flag, text ?? "", values[flag.key]);
+      origins.set(flag.key, name);
+    } else if (name === "--config") {
+      file = text;
+    } else if (name === "--check") {
+      kind = "check";
+    } else {
       return { kind: name === "--version" ? "version" : "help" };
     }
-    const fault = faultOf(name, flag, text);
-    if (fault !== undefined) {
-      problems.push({ text: fault, from: "the command line" });
-    } else if (flag?.key === undefined) {
-      file = text;
-    } else if (flag.repeats) {
-      const before = (values[flag.key] as unknown[] | undefined) ?? [];
-      values[flag.key] = [...before, text];
-      origins.set(flag.key, name);
-    } else {
-      values[flag.key] = valueFromText(flag.key, text ?? "");
-      origins.set(flag.key, name);
-    }
   }
-  return { kind: "run", file, layer: { values, origins, problems } };
+  return { kind, file, layer: { values, origins, problems } };
 }
 
-/** Parts `--port=9000` and `--port 9000` alike into a name and a text. */
-function* argumentsOf(argv: readonly string[]): Generator<{ name: string; text?: string }> {
+/** By name, which the switches of booleans are too: `--no-compression`. */
+function allFlags(): Map<string, Flag> {
+  const flags = [...OWN_FLAGS, ...keyTable().map(flagOf)];
+  return new Map(flags.map((flag) => [flag.name, flag]));
+}
+
+/** A flag that is given again adds to a list, and otherwise replaces what it said. */
+function joined(key: Key, flag: Flag, text: string, before: unknown): unknown {
+  const value = flag.isElement ? [text] : valueFromText(key, text);
+  return Array.isArray(value) && Array.isArray(before) ? [...before, ...value] : value;
+}
+
+interface Argument {
+  readonly name: string;
+  readonly text?: string;
+}
+
+/**
+ * Parts `--port=9000` and `--port 9000` alike into a name and a text. A switch may stand alone, and
+ * behind `--no-`.
+ */
+function* argumentsOf(
+  argv: readonly string[],
+  flags: ReadonlyMap<string, Flag>,
+): Generator<Argument> {
   for (let index = 0; index < argv.length; index++) {
     const given = argv[index] ?? "";
     const [, assigned, text] = given.match(/^(-[^=]*)=(.*)$/s) ?? [];
     const name = assigned ?? (given === "-h" ? "--help" : given);
     const next = argv[index + 1];
-    const isBare = FLAGS.some((flag) => flag.name === name && flag.value === undefined);
+    const flag = flags.get(name);
+    const denied = flags.get(name.replace(/^--no-/, "--"));
     if (text !== undefined) {
       yield { name, text };
-    } else if (isBare || !name.startsWith("-") || next === undefined || /^-[-A-Za-z]/.test(next)) {
+    } else if (denied !== undefined && denied !== flag && isSwitch(denied)) {
+      yield { name: denied.name, text: "false" };
+    } else if (isSwitch(flag)) {
+      const isSaid = next === "true" || next === "false";
+      yield { name, text: isSaid ? next : "true" };
+      if (isSaid) index++;
+    } else if (
+      (flag !== undefined && flag.value === undefined) ||
+      !name.startsWith("-") ||
+      next === undefined ||
+      /^-[-A-Za-z]/.test(next)
+    ) {
       // What looks like the next flag is no value; a value that begins so is given after "=".
       yield { name };
     } else {
@@ -95,20 +142,26 @@ function* argumentsOf(argv: readonly string[]): Generator<{ name: string; text?:
   }
 }
 
-function faultOf(name: string, flag: Flag | undefined, text?: string): string | undefined {
-  if (flag === undefined) return unknownFlag(name);
-  if (flag.value === undefined) return `${quoted(name)} takes no value`;
-  return text ? undefined : `${quoted(name)} needs a value`;
+function isSwitch(flag: Flag | undefined): boolean {
+  return flag?.value === PLACEHOLDERS.boolean;
 }
 
-function unknownFlag(name: string): string {
-  const word = name.replace(/^-+/, "");
-  const near = nearest(
-    word,
-    FLAGS.map((flag) => flag.name.slice(2)),
-  );
-  const text = unknownName("flag", name, near && `--${near}`);
-  const key = word.replaceAll("-", "_");
-  if (near !== undefined || !Object.hasOwn(keys, key)) return text;
-  return `${text}; set ${variableOf(key)}, or ${quoted(key)} in a file`;
+function faultOf(
+  name: string,
+  flag: Flag | undefined,
+  text: string | undefined,
+  flags: ReadonlyMap<string, Flag>,
+): Problem | undefined {
+  if (flag === undefined) {
+    const near = nearest(
+      name.replace(/^-+/, ""),
+      [...flags.keys()].map((one) => one.slice(2)),
+    );
+    const meant = near && `--${near}`;
+    return { text: unknownName("flag", name, meant), key: meant && flags.get(meant)?.key };
+  }
+  if (flag.value === undefined) {
+    return text === undefined ? undefined : { text: `${quoted(name)} takes no value` };
+  }
+  return text ? undefined : { text: `${quoted(name)} needs a value`, key: flag.key };
 }

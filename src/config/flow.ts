@@ -1,8 +1,8 @@
 import { nearest } from "../core/nearest.ts";
-import { keys } from "./keys.ts";
+import { FILE_KEYS, keys } from "./keys.ts";
 import { brokenLayer, type Layer } from "./layer.ts";
 import { type Problem, quoted, unknownName } from "./problem.ts";
-import { flattenPorts } from "./streamkit.ts";
+import { plainLayer } from "./streamkit.ts";
 
 /**
  * A file's content as a layer: a configuration of our own, one with StreamKit's `ports`, or a whole
@@ -15,7 +15,7 @@ export function fileLayer(content: unknown, from?: string): Layer {
   if (!isObject(content)) return brokenLayer({ text: "it must be a JSON object", from });
   return Object.hasOwn(content, "components")
     ? flowLayer(content, from)
-    : flattenPorts(content, from);
+    : plainLayer(content, from);
 }
 
 /** What an entry of a flow may have. */
@@ -51,7 +51,7 @@ function flowLayer(flow: Record<string, unknown>, from: string | undefined): Lay
   const { instance, config, entry } = chosen;
   const part = `component ${names([chosen])}`;
   const where = from === undefined ? part : `${part} of ${from}`;
-  const layer = flattenPorts({ name: instance, ...natsOf(flow.nats), ...config }, where);
+  const layer = plainLayer({ name: instance, ...natsOf(flow.nats), ...config }, where);
   const problems = [...misplaced(flow, part, from), ...unknownIn(entry, where)];
   return { ...layer, problems: [...problems, ...layer.problems] };
 }
@@ -61,7 +61,7 @@ function flowLayer(flow: Record<string, unknown>, from: string | undefined): Lay
  * only refused there when it is one of ours, or one letter off a key that is read.
  */
 function misplaced(flow: Record<string, unknown>, part: string, from?: string): Problem[] {
-  const own = [...Object.keys(keys), "ports"];
+  const own: string[] = [...Object.keys(keys), ...FILE_KEYS].filter((key) => key !== "$schema");
   const read = [...own, "nats", "components"];
   const beside = Object.keys(flow).flatMap((key) => {
     if (!own.includes(key)) return misspelt("", key, read);

@@ -1,5 +1,5 @@
 import { ALIASES, CONFIG_VARIABLE, variableOf } from "./environment.ts";
-import { FLAGS } from "./flags.ts";
+import { flagOf, OWN_FLAGS } from "./flags.ts";
 import { type KeyEntry, keyTable, shownDefault } from "./key-table.ts";
 
 const WIDTH = 96;
@@ -14,6 +14,10 @@ const EXAMPLES = [
     "SPILLWAY_NATS_TOKEN=s3cret spillway --config spillway.json --host 0.0.0.0",
     "Reads a file, and takes a secret from the environment.",
   ],
+  [
+    "spillway --config spillway.json --check",
+    "Says what is wrong with a configuration, or what it comes to, and opens nothing.",
+  ],
 ] as const;
 
 /** What `--help` prints: the flags, the variables and every key, no line wider than 96 columns. */
@@ -22,7 +26,7 @@ export function helpText(version: string): string {
   const basic = keys.filter((entry) => entry.category === "basic");
   const advanced = keys.filter((entry) => entry.category === "advanced");
   const variables = [
-    [variableOf("<key>"), "Any key below; lists are parted by commas, and empty is unset."],
+    [variableOf("<key>"), "Any key below. Empty is unset."],
     [CONFIG_VARIABLE, "The file to read, like --config."],
     ...Object.entries(ALIASES).map(([alias, key]) => [
       alias,
@@ -36,28 +40,31 @@ export function helpText(version: string): string {
     "",
     ...EXAMPLES.flatMap(([command, about]) => entry(command, about)),
     "",
-    "Flags beat the environment, which beats the file, which beats the defaults.",
-    "A wrong value is refused even where a right one beats it.",
-    "",
     "Flags:",
-    ...FLAGS.map(({ name, value, about }) => row(value ? `${name} <${value}>` : name, about)),
+    ...OWN_FLAGS.map(({ name, value, about }) => row(value ? `${name} <${value}>` : name, about)),
+    row("--<key> <value>", "Sets any key below."),
     "",
     "Environment:",
     ...variables.map(([name = "", about = ""]) => row(name, about)),
     "",
-    "Keys of a file, with their defaults. Basic:",
+    ...wrapped(NOTES, WIDTH),
+    "",
+    "Basic keys:",
     ...basic.flatMap(keyLines),
     "",
-    "Advanced:",
+    "Advanced keys:",
     ...advanced.flatMap(keyLines),
   ].join("\n")}\n`;
 }
 
+const NOTES = `A key is a flag (--write-timeout 5s), a variable (SPILLWAY_WRITE_TIMEOUT=5s) and a name in the file ("write_timeout": "5s"). Flags beat the environment, which beats the file, which beats the defaults; a wrong value is refused even where a right one beats it. Lists are parted by commas or written as JSON, and a flag of a list may be repeated. Switches need no value (--compression, --no-compression). Sizes are bytes or have a unit: kB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of 1024. Other users of the machine can read flags: give secrets in the environment or in files.`;
+
 function keyLines(keyEntry: KeyEntry): string[] {
-  const { key, description, limits } = keyEntry;
+  const { name, value } = flagOf(keyEntry);
   const preset = shownDefault(keyEntry);
-  const title = preset === undefined ? key : `${key} = ${preset}`;
-  return entry(title, `${description} Must be ${limits}.`);
+  const unless = preset === undefined ? "" : ` Default: ${preset}.`;
+  const { description, limits } = keyEntry;
+  return entry(`${name} <${value}>`, `${description} Must be ${limits}.${unless}`);
 }
 
 function row(title: string, about: string): string {

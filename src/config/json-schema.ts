@@ -15,9 +15,11 @@ export interface JsonProperty {
   readonly anyOf?: readonly JsonProperty[];
 }
 
-/** The shape of a configuration file: every key, and StreamKit's `ports`. */
+/** The shape of a configuration file: every key, StreamKit's `ports` and `passthrough`, and `$schema`. */
 const fileSchema = z.strictObject({
+  $schema: z.string().optional(),
   ports: portsSchema.optional(),
+  passthrough: z.boolean().optional(),
   ...keys,
 });
 
@@ -45,6 +47,11 @@ export function jsonSchema(): Record<string, unknown> {
       ...(secret === "value" && { writeOnly: true }),
     };
   }
+  properties.$schema = { description: "This schema, for editors.", ...properties.$schema };
+  properties.passthrough = {
+    description: 'StreamKit\'s way to say payload_format: true is "raw", and false "annotated".',
+    ...properties.passthrough,
+  };
   properties.ports = {
     description:
       "StreamKit's way to say subjects (inputs) and host, port and path (one output, with port 8081 and semantic.> when it says nothing else).",

@@ -17,7 +17,7 @@ import { anyText, boolean, choice, duration, integer, list, size, timeout } from
 const filePath = () => anyText("the path of a file");
 
 /**
- * Every key of a configuration file but `ports`, in the order in which errors are reported: the
+ * Every key of a configuration file but {@linkcode FILE_KEYS}, in the order in which errors are reported: the
  * one source of names, types, limits, defaults and descriptions. Names that StreamKit has too are
  * its own; `fieldName` says what each is called in code.
  */
@@ -268,3 +268,6 @@ export const keys = {
 };
 
 export type Key = keyof typeof keys;
+
+/** What a file may say beside these keys: what editors read, and StreamKit's own. */
+export const FILE_KEYS = ["$schema", "ports", "passthrough"] as const;

@@ -1,9 +1,9 @@
 import type { z } from "zod";
-import type { RuleParams } from "./agreement.ts";
-import { type Config, flatSchema, toConfig } from "./config.ts";
+import { nearest } from "../core/nearest.ts";
+import { agreementFaults, type CheckedKeys, type Fault } from "./agreement.ts";
 import { factsOf } from "./key-facts.ts";
-import { type Key, keys } from "./keys.ts";
-import { configError, issueText, type Problem, separated } from "./problem.ts";
+import { FILE_KEYS, type Key, keys } from "./keys.ts";
+import { issueText, type Problem, shown, unknownName } from "./problem.ts";
 
 /** One source of a configuration: a file, the environment, or the flags. */
 export interface Layer {
@@ -15,10 +15,25 @@ export interface Layer {
   readonly problems: readonly Problem[];
   /** The subjects that StreamKit's input ports call required. */
   readonly requiredSubjects?: readonly string[];
+  /** Whether a part of it could not be read, so that it may say more than its values. */
+  readonly isIncomplete?: boolean;
+}
+
+/** What layers say together. */
+export interface Resolved {
+  /** Every key with its value; that of a wrong key is its default. */
+  readonly checked: CheckedKeys;
+  /** By key: where its value came from; a default came from nowhere. */
+  readonly origins: ReadonlyMap<string, string>;
+  readonly requiredSubjects: readonly string[];
+  /** Everything that is wrong. */
+  readonly problems: readonly Problem[];
+  /** Whether a rule about these keys can be checked: none of them is wrong, and all that was said is known. */
+  isKnown(...keys: readonly Key[]): boolean;
 }
 
 /** What a file may say: our keys, StreamKit's ports, or a whole flow. */
-const KNOWN = [...Object.keys(keys), "ports", "components"];
+const KNOWN = [...Object.keys(keys), ...FILE_KEYS, "components"];
 
 /** A layer whose values all came from the same place; a key that is undefined is not there. */
 export function layerFrom(values: Readonly<Record<string, unknown>>, from?: string): Layer {
@@ -29,31 +44,70 @@ export function layerFrom(values: Readonly<Record<string, unknown>>, from?: stri
 
 /** A layer that says nothing but what is wrong. */
 export function brokenLayer(problem: Problem): Layer {
-  return { values: {}, origins: new Map(), problems: [problem] };
+  return { values: {}, origins: new Map(), problems: [problem], isIncomplete: true };
+}
+
+/** Lays layers over each other, the last on top. */
+export function stacked(layers: readonly Layer[]): Layer {
+  return {
+    // Not by spreading: a key named "__proto__" must be refused like any other unknown one.
+    values: Object.fromEntries(layers.flatMap((layer) => Object.entries(layer.values))),
+    origins: new Map(layers.flatMap((layer) => [...layer.origins])),
+    problems: layers.flatMap((layer) => layer.problems),
+    requiredSubjects: layers.flatMap((layer) => layer.requiredSubjects ?? []),
+    isIncomplete: layers.some((layer) => layer.isIncomplete),
+  };
 }
 
 /**
- * Lays layers over each other, the last on top, and checks the whole. What another layer overrides
- * must be right too: it would come into force on the day when that one is gone.
- *
- * @throws {SpillwayError} `CONFIG_INVALID` (invalid): the first problem, and how many there are.
+ * Lays layers over each other, and checks each key and all of them together. What another layer
+ * overrides must be right too: it would come into force on the day when that one is gone.
  */
-export function settle(layers: readonly Layer[]): Config {
-  const told = layers.flatMap((layer) => layer.problems);
+export function resolve(layers: readonly Layer[]): Resolved {
+  const { values: given, origins, problems: told, ...all } = stacked(layers);
+  // Who names streams wants those, and not all that NATS has beside them.
+  const values = [given.streams ?? []].flat().length === 0 ? given : { subjects: [], ...given };
   const overridden = layers.flatMap((layer, index) =>
     overriddenProblems(layer, layers.slice(index + 1)),
   );
-  // Not by spreading: a key named "__proto__" must be refused like any other unknown one.
-  const given = Object.fromEntries(layers.flatMap((layer) => Object.entries(layer.values)));
-  // Who names streams wants those, and not all that NATS has beside them.
-  const values = [given.streams ?? []].flat().length === 0 ? given : { subjects: [], ...given };
-  const origins = new Map(layers.flatMap((layer) => [...layer.origins]));
-  const result = flatSchema.safeParse(values, { reportInput: true });
-  const issues = result.error?.issues ?? [];
-  const problems = [...told, ...overridden, ...problemsOf(issues, { values, origins })];
-  if (!result.success || problems.length > 0) throw configError(problems);
-  const required = layers.flatMap((layer) => layer.requiredSubjects ?? []);
-  return toConfig(result.data, required);
+  const { checked, problems: own } = checkKeys({ values, origins });
+  const unknown = unknownKeys({ values, origins });
+  const wrong = new Set([...told, ...own, ...unknown].map(({ key }) => key));
+  const isKnown = (...keys: readonly Key[]): boolean =>
+    !all.isIncomplete && !keys.some((key) => wrong.has(key));
+  const disagreeing = agreementFaults(checked)
+    .filter(({ key, beside }) => isKnown(key, ...beside))
+    .map((fault) => faultProblem(fault, { values, origins }));
+  return {
+    checked,
+    origins,
+    requiredSubjects: all.requiredSubjects ?? [],
+    problems: [...told, ...overridden, ...own, ...unknown, ...disagreeing],
+    isKnown,
+  };
+}
+
+type Given = Pick<Layer, "values" | "origins">;
+
+/** Each key by itself. */
+function checkKeys(given: Given): { checked: CheckedKeys; problems: Problem[] } {
+  const problems: Problem[] = [];
+  const checked = Object.entries(keys).map(([key, schema]) => {
+    const result = schema.safeParse(given.values[key], { reportInput: true });
+    if (result.success) return [key, result.data];
+    problems.push(...problemsOf(key as Key, result.error.issues, given));
+    return [key, schema.parse(undefined)];
+  });
+  return { checked: Object.fromEntries(checked) as CheckedKeys, problems };
+}
+
+function unknownKeys({ values, origins }: Given): Problem[] {
+  return Object.keys(values)
+    .filter((name) => !Object.hasOwn(keys, name))
+    .map((name) => {
+      const near = nearest(name, KNOWN);
+      return { text: unknownName("key", name, near), from: origins.get(name), key: near };
+    });
 }
 
 function overriddenProblems(layer: Layer, above: readonly Layer[]): Problem[] {
@@ -61,40 +115,36 @@ function overriddenProblems(layer: Layer, above: readonly Layer[]): Problem[] {
     if (!Object.hasOwn(keys, key)) return [];
     if (!above.some(({ values }) => Object.hasOwn(values, key))) return [];
     const result = keys[key as Key].safeParse(value, { reportInput: true });
-    const issues = result.error?.issues ?? [];
-    return problemsOf(
-      issues.map((issue) => ({ ...issue, path: [key, ...issue.path] })),
-      layer,
-    );
+    return problemsOf(key as Key, result.error?.issues ?? [], layer);
   });
 }
 
 function problemsOf(
+  key: Key,
   issues: readonly z.core.$ZodIssue[],
-  { values, origins }: Pick<Layer, "values" | "origins">,
+  { values, origins }: Given,
 ): Problem[] {
-  return issues.flatMap(separated).map((issue) => {
-    const { path } = issue;
+  return issues.map((issue) => {
     // A lone value needs no index, nor does a text that was taken apart at its commas.
-    const isLone = path.length > 1 && [values[String(path[0])]].flat().length === 1;
-    const text = issueText(isLone ? { ...issue, path: path.slice(0, 1) } : issue, {
-      knownKeys: () => KNOWN,
-      isSecret: ([key]) => isSecret(key as Key, values),
-    });
-    return { text, from: origin(issue, origins) };
+    const isLone = [values[key]].flat().length === 1;
+    const path = isLone ? [key] : [key, ...issue.path];
+    const text = issueText(
+      { ...issue, path },
+      { knownKeys: () => KNOWN, isSecret: () => isSecret(key, values) },
+    );
+    return { text, from: origins.get(key), key };
   });
 }
 
-/** Where all that an issue is about came from; defaults come from nowhere. */
-function origin(issue: z.core.$ZodIssue, origins: ReadonlyMap<string, string>): string | undefined {
-  const { beside = [] } = ((issue.code === "custom" && issue.params) || {}) as Partial<RuleParams>;
-  const names = issue.code === "unrecognized_keys" ? issue.keys : [issue.path[0], ...beside];
-  const from = names.map((name) => origins.get(String(name))).filter((text) => text !== undefined);
-  return from.length === 0 ? undefined : [...new Set(from)].join(" and ");
+function faultProblem({ key, beside, input, rule }: Fault, { values, origins }: Given): Problem {
+  const is = isSecret(key, values) ? "" : `is ${shown(input)} but `;
+  const from = [key, ...beside].map((name) => origins.get(name));
+  const named = [...new Set(from.filter((name) => name !== undefined))];
+  return { text: `"${key}" ${is}${rule}`, from: named.join(" and ") || undefined, key };
 }
 
 function isSecret(key: Key, values: Readonly<Record<string, unknown>>): boolean {
-  const secret = Object.hasOwn(keys, key) ? factsOf(keys[key]).secret : undefined;
+  const { secret } = factsOf(keys[key]);
   if (secret !== "login") return secret === "value";
   // A login in one of several URLs may have been torn apart at a comma: then none of them is shown.
   return [values[key]].flat().some((url) => typeof url === "string" && /[@?]/.test(url));

@@ -1,24 +1,37 @@
 import { reasonOf } from "../core/errors.ts";
-import type { Config } from "./config.ts";
-import { type Environment, readEnvironment } from "./environment.ts";
+import { type Config, toConfig } from "./config.ts";
+import { type Environment, type Lookalike, readEnvironment } from "./environment.ts";
 import { readFlags } from "./flags.ts";
 import { fileLayer } from "./flow.ts";
 import { parseJson } from "./json-text.ts";
-import { brokenLayer, type Layer, settle } from "./layer.ts";
+import { brokenLayer, type Layer, type Resolved, resolve } from "./layer.ts";
+import { configError, type Problem, shown, unknownName } from "./problem.ts";
+import { type Setting, settingsOf } from "./settings.ts";
 
 /** Where a configuration may come from; nothing of it is taken from the runtime itself. */
 export interface ConfigSources {
   /** The command line, without the names of the runtime and the script. */
   readonly argv: readonly string[];
-  /** The environment. Only `SPILLWAY_…`, `NATS_URL` and `PORT` are read. */
+  /** The environment. Only `SPILLWAY_…`, `NATS_URL` and `PORT` are read, and what looks like them. */
   readonly env: Environment;
   /** Reads a file; called at most once, for `--config` or `SPILLWAY_CONFIG`. */
   readTextFile(path: string): Promise<string>;
+  /** What is wrong with the files that the configuration names, in which wrong keys have their defaults. */
+  checkFiles?(config: Config): Promise<readonly Problem[]>;
+}
+
+/** A configuration that can be used. */
+export interface LoadedConfig {
+  readonly config: Config;
+  /** Each key with where its value came from. */
+  readonly settings: readonly Setting[];
+  /** What is not wrong, but probably not meant: a sentence each. */
+  readonly notices: readonly string[];
 }
 
 /** What the command was asked to do. */
 export type Loaded =
-  | { readonly kind: "run"; readonly config: Config }
+  | ({ readonly kind: "run" | "check" } & LoadedConfig)
   | { readonly kind: "help" }
   | { readonly kind: "version" };
 
@@ -26,16 +39,30 @@ export type Loaded =
  * Reads the whole configuration: flags beat the environment, which beats the file, which beats the
  * defaults. A file's `ports` are turned into plain keys first, so that they can be overridden.
  *
- * @throws {SpillwayError} `CONFIG_INVALID` (invalid), one line that names the first thing that is
- * wrong, its value, its rule, where it came from, and how many more there are.
+ * @throws {SpillwayError} `CONFIG_INVALID` (invalid): everything that is wrong, a line each, with its
+ * key, its value, its rule, and where it came from.
  */
 export async function loadConfig(sources: ConfigSources): Promise<Loaded> {
   const command = readFlags(sources.argv);
-  if (command.kind !== "run") return command;
+  if (command.kind === "help" || command.kind === "version") return command;
   const environment = readEnvironment(sources.env);
   const path = command.file ?? environment.file;
   const file = path === undefined ? [] : [await readFile(path, sources)];
-  return { kind: "run", config: settle([...file, environment, command.layer]) };
+  const layers = [...file, environment, command.layer];
+  const unsaid = environment.lookalikes.filter(
+    ({ key }) => !layers.some(({ values }) => Object.hasOwn(values, key)),
+  );
+  const resolved = resolve([...layers, misspeltLayer(unsaid)]);
+  const config = toConfig(resolved.checked, resolved.requiredSubjects);
+  const files = (await sources.checkFiles?.(config)) ?? [];
+  const problems = [
+    ...resolved.problems,
+    ...withoutNats(resolved),
+    ...files.map((problem) => ({ from: resolved.origins.get(problem.key ?? ""), ...problem })),
+  ];
+  if (problems.length > 0) throw configError(problems);
+  const notices = noticesOf(resolved, unsaid, path);
+  return { kind: command.kind, config, settings: settingsOf(resolved), notices };
 }
 
 async function readFile(path: string, sources: ConfigSources): Promise<Layer> {
@@ -52,4 +79,41 @@ async function readFile(path: string, sources: ConfigSources): Promise<Layer> {
   const json = parseJson(text);
   if ("fault" in json) return brokenLayer({ text: json.fault, from: path });
   return fileLayer(json.value, path);
+}
+
+/**
+ * A variable of somebody else may look like ours, so it is wrong only where nothing says the key; and
+ * to listen on another port than somebody may have meant is no reason not to start.
+ */
+function misspeltLayer(lookalikes: readonly Lookalike[]): Layer {
+  const problems = lookalikes
+    .filter(({ key }) => key === "nats_url")
+    .map(({ name, alias, key }): Problem => {
+      return { text: unknownName("variable", name, alias), from: "the environment", key };
+    });
+  return { values: {}, origins: new Map(), problems };
+}
+
+/** A library may be given a connection to NATS; the command may not. */
+function withoutNats({ checked, origins, isKnown }: Resolved): Problem[] {
+  if (checked.streams.length === 0 || checked.nats_url.length > 0) return [];
+  if (!isKnown("streams", "nats_url")) return [];
+  const text = `"streams" is ${shown(checked.streams)} but needs NATS: "nats_url" must say where it is`;
+  return [{ text, from: origins.get("streams"), key: "streams" }];
+}
+
+function noticesOf(
+  { checked, origins }: Resolved,
+  unsaid: readonly Lookalike[],
+  path: string | undefined,
+): string[] {
+  const notices = unsaid.map(({ name, alias }) => unknownName("variable", name, alias));
+  const namesSubjects = origins.get("subjects")?.startsWith("ports.inputs") ?? false;
+  if (checked.nats_url.length === 0 && namesSubjects) {
+    const subjects = checked.subjects.join(", ");
+    notices.push(
+      `${path} names NATS subjects (${subjects}), but nothing says where NATS is, so that messages come from an in-memory source: set NATS_URL, --nats or "nats_url"`,
+    );
+  }
+  return notices;
 }

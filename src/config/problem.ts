@@ -8,6 +8,8 @@ export interface Problem {
   readonly text: string;
   /** Where it came from: a file, a variable, a flag. */
   readonly from?: string | undefined;
+  /** The key that it is about, or that an unknown one was probably meant to be. */
+  readonly key?: string | undefined;
   readonly cause?: unknown;
 }
 
@@ -15,17 +17,34 @@ export interface Problem {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const BREAKS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g;
 
+/** So many problems are told: a list of thousands may be wrong in each of its elements. */
+const MOST_TOLD = 50;
+
 /**
- * The error for a configuration that can't be used, in one line:
- * `Cannot use configuration from --port: "port" is 70000 but must be … (and 2 more)`.
+ * The error for a configuration that can't be used. One problem is told in one line, and several in
+ * one line each:
+ *
+ * ```text
+ * Cannot use configuration from --port: "port" is 70000 but must be …
+ *
+ * Cannot use configuration, as 2 things are wrong:
+ * - spillway.json: "prot" is not a known key; did you mean "port"?
+ * - SPILLWAY_PATH: "path" is "ws" but must be …
+ * ```
  */
 export function configError(problems: readonly Problem[]): SpillwayError {
   const [first = { text: "it is invalid" }, ...others]: readonly Problem[] = problems;
-  const from = first.from === undefined ? "" : ` from ${first.from}`;
-  const more = others.length === 0 ? "" : ` (and ${others.length} more)`;
-  const options = first.cause === undefined ? undefined : { cause: first.cause };
-  const message = `Cannot use configuration${from}: ${first.text}${more}`;
-  return new SpillwayError("invalid", "CONFIG_INVALID", message.replace(BREAKS, " "), options);
+  const line = ({ from, text }: Problem): string =>
+    `${from === undefined ? "" : `${from}: `}${text}`.replace(BREAKS, " ");
+  const alone = `Cannot use configuration${first.from === undefined ? ": " : " from "}${line(first)}`;
+  const all = [
+    `Cannot use configuration, as ${problems.length} things are wrong:`,
+    ...problems.slice(0, MOST_TOLD).map((problem) => `- ${line(problem)}`),
+    ...(problems.length > MOST_TOLD ? [`… and ${problems.length - MOST_TOLD} more`] : []),
+  ].join("\n");
+  const cause = problems.find((problem) => problem.cause !== undefined)?.cause;
+  const options = cause === undefined ? undefined : { cause };
+  return new SpillwayError("invalid", "CONFIG_INVALID", others.length === 0 ? alone : all, options);
 }
 
 /** Says that a name is unknown, and which known one is near: a key, a flag or a variable. */

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { type Layer, layerFrom } from "./layer.ts";
+import { type Layer, layerFrom, stacked } from "./layer.ts";
 import { knownPortKeys, LISTENER_URL, type Ports, portsSchema } from "./ports.ts";
 import { issueText, type Problem, separated, shown } from "./problem.ts";
 import { KV_PREFIX, streamInputs } from "./stream-inputs.ts";
@@ -12,64 +12,98 @@ type Inputs = NonNullable<Ports["inputs"]>;
 type Values = Readonly<Record<string, unknown>>;
 
 /**
- * Turns StreamKit's `ports` into the plain keys `subjects`, `host`, `port` and `path`:
+ * A file's outermost level as a layer of plain keys: `ports` say `subjects`, `streams`, `start_from`, `host`,
+ * `port` and `path`, `passthrough` says `payload_format`, and `$schema` is for editors.
+ *
+ * @param from what the configuration came from, for errors: a file path, perhaps.
+ */
+export function plainLayer(values: Values, from?: string): Layer {
+  const { $schema, passthrough, ports, ...plain } = values;
+  const schema =
+    $schema === undefined || typeof $schema === "string"
+      ? []
+      : [brokenBy(`"$schema" is ${shown($schema)} but must be a text`, from)];
+  return stacked([
+    ...schema,
+    passthroughLayer(passthrough, plain, from),
+    portsLayer(ports, plain, from),
+    layerFrom(plain, from),
+  ]);
+}
+
+/** Of StreamKit, whether payloads are carried as they are. */
+function passthroughLayer(passthrough: unknown, plain: Values, from?: string): Layer {
+  if (passthrough === undefined) return layerFrom({});
+  if (typeof passthrough !== "boolean") {
+    return brokenBy(`"passthrough" is ${shown(passthrough)} but must be true or false`, from);
+  }
+  const { payload_format } = plain;
+  const said = passthrough ? "raw" : "annotated";
+  if (payload_format !== undefined && payload_format !== said) {
+    const rule = `"passthrough" is ${passthrough}, which is "${said}"`;
+    return brokenBy(`"payload_format" is ${shown(payload_format)} but ${rule}`, from);
+  }
+  return layerFrom({ payload_format: said }, partOf("passthrough", from));
+}
+
+/** What is wrong with a key that is told by no value. */
+function brokenBy(text: string, from: string | undefined): Layer {
+  return { ...layerFrom({}), problems: [{ text, from }] };
+}
+
+function partOf(part: string, from: string | undefined): string {
+  return from === undefined ? part : `${part} of ${from}`;
+}
+
+/**
+ * What StreamKit's `ports` say:
  *
  * - inputs alone (StreamKit's documentation) say the subjects; all else keeps our defaults;
  * - an output (StreamKit's code) says where to listen: port 8081 when it names none, and then
  *   `semantic.>` is carried when there are no inputs.
- *
- * @param from what the configuration came from, for errors: a file path, perhaps.
  */
-export function flattenPorts(values: Values, from?: string): Layer {
-  const { ports, ...plain } = values;
-  const flat = layerFrom(plain, from);
-  if (ports === undefined) return flat;
+function portsLayer(ports: unknown, plain: Values, from: string | undefined): Layer {
+  if (ports === undefined) return layerFrom({});
   const result = portsSchema.safeParse(ports, { reportInput: true });
-  if (!result.success) return { ...flat, problems: portProblems(result.error.issues, from) };
+  if (!result.success) {
+    const problems = portProblems(result.error.issues, from);
+    return { ...layerFrom({}), problems, isIncomplete: true };
+  }
 
   const { inputs = [] } = result.data;
   const subjects = subjectsOf(inputs);
   const streams = streamsOf(inputs);
   const [start_from, ...otherStarts] = startsOf(inputs);
   const listener = listenerOf(result.data);
-  const conflicts: string[] = [];
+  const problems: Problem[] = [];
+  const conflict = (key: string, text: string) => problems.push({ key, text, from });
   for (const key of ["subjects", "streams"]) {
     if (subjects === undefined || plain[key] === undefined) continue;
-    conflicts.push(`"${key}" must not be set beside "ports.inputs", which says the same`);
+    conflict(key, `"${key}" must not be set beside "ports.inputs", which says the same`);
   }
   for (const [key, value] of Object.entries(listener)) {
     if (plain[key] === undefined || plain[key] === value) continue;
-    conflicts.push(`"${key}" is ${shown(plain[key])} but "ports.outputs[0]" says ${shown(value)}`);
+    conflict(key, `"${key}" is ${shown(plain[key])} but "ports.outputs[0]" says ${shown(value)}`);
   }
-
   if (otherStarts.length > 0) {
     const all = [start_from, ...otherStarts].map(shown).join(" and ");
-    conflicts.push(`"ports.inputs" must have one "deliver_policy" but have ${all}`);
+    conflict("start_from", `"ports.inputs" must have one "deliver_policy" but have ${all}`);
   }
   if (start_from !== undefined && ![undefined, start_from].includes(plain.start_from as string)) {
-    conflicts.push(
-      `"start_from" is ${shown(plain.start_from)} but "ports.inputs" say ${shown(start_from)}`,
-    );
+    const is = shown(plain.start_from);
+    conflict("start_from", `"start_from" is ${is} but "ports.inputs" say ${shown(start_from)}`);
   }
 
   const hasOutput = (result.data.outputs ?? []).length > 0;
   const defaults = hasOutput ? { port: STREAMKIT_PORT, subjects: STREAMKIT_SUBJECTS } : {};
-  const where = (part: string) => (from === undefined ? part : `${part} of ${from}`);
+  const said = subjects === undefined ? {} : { subjects, streams, start_from };
   const parts = [
-    layerFrom(defaults, where("ports")),
-    layerFrom(
-      subjects === undefined ? {} : { subjects, streams, start_from },
-      where("ports.inputs"),
-    ),
-    layerFrom(listener, where("ports.outputs[0]")),
-    flat,
+    layerFrom(defaults, partOf("ports", from)),
+    layerFrom(said, partOf("ports.inputs", from)),
+    layerFrom(listener, partOf("ports.outputs[0]", from)),
   ];
-  return {
-    values: Object.fromEntries(parts.flatMap((part) => Object.entries(part.values))),
-    origins: new Map(parts.flatMap((part) => [...part.origins])),
-    problems: conflicts.map((text) => ({ text, from })),
-    requiredSubjects: patternsOf(inputs.filter(({ required }) => required === true)),
-  };
+  const requiredSubjects = patternsOf(inputs.filter(({ required }) => required === true));
+  return { ...stacked(parts), problems, requiredSubjects };
 }
 
 /** `undefined` when the inputs leave it open. */

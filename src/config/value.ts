@@ -58,7 +58,10 @@ export function boolean() {
 /** A Go duration in the file, milliseconds in the code. Both bounds are allowed themselves. */
 export function duration(min: string, max: string) {
   const limits = `a duration from "${min}" to "${max}"`;
-  const error = `must be ${limits}`;
+  const error = ({ input }: { readonly input?: unknown }): string => {
+    const isBare = /^\d+(?:\.\d+)?$/.test(String(input)) && Number(input) > 0;
+    return `must be ${limits}${isBare ? `; it needs a unit, like "${input}s" or "${input}ms"` : ""}`;
+  };
   const [least, most] = [boundOf(min), boundOf(max)];
   const schema = z
     .string({ error })

@@ -1,6 +1,6 @@
 import type { Config } from "../config/config.ts";
-import { configError } from "../config/problem.ts";
-import { reasonOf, type SpillwayError } from "../core/errors.ts";
+import { configError, type Problem } from "../config/problem.ts";
+import { reasonOf } from "../core/errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type NatsOptions, uselessSecret } from "../source/connect.ts";
 
@@ -18,6 +18,15 @@ type FileKey = keyof typeof WANTED;
 const CERTIFICATE = /-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/;
 const PRIVATE_KEY = /-----BEGIN [A-Z ]*PRIVATE KEY-----/;
 
+/** The contents of the files that a configuration names. */
+interface Contents {
+  readonly nkeySeed: string | undefined;
+  readonly creds: string | undefined;
+  readonly ca: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+}
+
 /**
  * How to reach NATS, with the contents of the files that the configuration names.
  *
@@ -29,31 +38,9 @@ export async function readNatsOptions(
   dialWebSocket: Runtime["dialWebSocket"],
   readTextFile: (path: string) => Promise<string>,
 ): Promise<NatsOptions> {
-  const read = async (field: FileKey): Promise<string | undefined> => {
-    const path = config[field];
-    if (path === undefined) return undefined;
-    try {
-      return await readTextFile(path);
-    } catch (cause) {
-      throw unusable(path, field, `name a file that can be read: ${reasonOf(cause)}`, cause);
-    }
-  };
-  const [nkeySeed, creds, ca, cert, key] = await Promise.all([
-    read("natsNkeyFile"),
-    read("natsCredsFile"),
-    read("natsTlsCaFile"),
-    read("natsTlsCertFile"),
-    read("natsTlsKeyFile"),
-  ]);
-  const refuse = (field: FileKey): never => {
-    throw unusable(config[field], field, WANTED[field]);
-  };
-  const useless = await uselessSecret({ nkeySeed, creds });
-  if (useless !== undefined) refuse(useless === "creds" ? "natsCredsFile" : "natsNkeyFile");
-  // Some runtimes would leave out what they can't read, and trust whom they trust anyhow.
-  if (ca !== undefined && !CERTIFICATE.test(ca)) refuse("natsTlsCaFile");
-  if (cert !== undefined && !CERTIFICATE.test(cert)) refuse("natsTlsCertFile");
-  if (key !== undefined && !PRIVATE_KEY.test(key)) refuse("natsTlsKeyFile");
+  const { contents, problems } = await readFiles(config, readTextFile);
+  if (problems.length > 0) throw configError(problems);
+  const { nkeySeed, creds, ca, cert, key } = contents;
   const tls = ca !== undefined || cert !== undefined || key !== undefined;
   return {
     servers: config.natsUrls,
@@ -68,12 +55,56 @@ export async function readNatsOptions(
   };
 }
 
+/** What is wrong with the files that a configuration names for NATS. */
+export async function natsFileProblems(
+  config: Config,
+  readTextFile: (path: string) => Promise<string>,
+): Promise<Problem[]> {
+  return (await readFiles(config, readTextFile)).problems;
+}
+
+async function readFiles(
+  config: Config,
+  readTextFile: (path: string) => Promise<string>,
+): Promise<{ contents: Contents; problems: Problem[] }> {
+  const problems: Problem[] = [];
+  const read = async (field: FileKey): Promise<string | undefined> => {
+    const path = config[field];
+    if (path === undefined) return undefined;
+    try {
+      return await readTextFile(path);
+    } catch (cause) {
+      problems.push(
+        unusable(path, field, `name a file that can be read: ${reasonOf(cause)}`, cause),
+      );
+      return undefined;
+    }
+  };
+  const [nkeySeed, creds, ca, cert, key] = await Promise.all([
+    read("natsNkeyFile"),
+    read("natsCredsFile"),
+    read("natsTlsCaFile"),
+    read("natsTlsCertFile"),
+    read("natsTlsKeyFile"),
+  ]);
+  const refuse = (field: FileKey): void => {
+    problems.push(unusable(config[field], field, WANTED[field]));
+  };
+  const useless = await uselessSecret({ nkeySeed, creds });
+  if (useless !== undefined) refuse(useless === "creds" ? "natsCredsFile" : "natsNkeyFile");
+  // Some runtimes would leave out what they can't read, and trust whom they trust anyhow.
+  if (ca !== undefined && !CERTIFICATE.test(ca)) refuse("natsTlsCaFile");
+  if (cert !== undefined && !CERTIFICATE.test(cert)) refuse("natsTlsCertFile");
+  if (key !== undefined && !PRIVATE_KEY.test(key)) refuse("natsTlsKeyFile");
+  return { contents: { nkeySeed, creds, ca, cert, key }, problems };
+}
+
 function unusable(
   path: string | undefined,
   field: FileKey,
   must: string,
   cause?: unknown,
-): SpillwayError {
+): Problem {
   const key = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  return configError([{ text: `"${key}" is ${JSON.stringify(path)} but must ${must}`, cause }]);
+  return { text: `"${key}" is ${JSON.stringify(path)} but must ${must}`, key, cause };
 }

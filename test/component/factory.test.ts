@@ -120,6 +120,9 @@ describe("createOutput", () => {
       [{ prot: 8080 }, '"prot" is not a known key; did you mean "port"?'],
       [{ port: 70_000 }, '"port" is 70000 but must be'],
       [{ delivery_mode: "sometimes" }, '"delivery_mode" is "sometimes"'],
+      // The gateway itself may have them; StreamKit promises 1024 to 65535.
+      [{ port: 80 }, '"port" is 80 but must be 0 (any free port) or an integer from 1024 to 65535'],
+      [{ ports: { outputs: [{ subject: "http://0.0.0.0:1023/ws" }] } }, '"port" is 1023 but'],
     ] as const) {
       const error = thrown(() => maker.createOutput(raw, {}, "feed"));
       expect([error.class, error.code]).toEqual(["invalid", "CONFIG_INVALID"]);

@@ -153,7 +153,7 @@ describe("Output", () => {
 
   test("does not initialize with a configuration that no file may have", () => {
     for (const [wrong, says] of [
-      [{ port: 80 }, '"port" is 80'],
+      [{ port: 70_000 }, '"port" is 70000'],
       [{ path: "ws" }, '"path" is "ws"'],
       [{ subjects: [] }, '"subjects" is an empty list'],
       [{ subjects: ["a..b"] }, '"subjects" is "a..b"'],

@@ -32,11 +32,6 @@ describe("Keys that don't agree are refused:", () => {
       '"nats_user" is "u" but must not be set without "nats_url"',
     ],
     [
-      "several NATS keys without NATS",
-      { nats_password: "p", nats_user: "u", nats_tls_ca_file: "ca" },
-      '"nats_user" is "u" but must not be set without "nats_url" (and 2 more)',
-    ],
-    [
       "a password without a user",
       { ...nats, nats_password: "p" },
       '"nats_password" must not be set without "nats_user"',
@@ -47,9 +42,9 @@ describe("Keys that don't agree are refused:", () => {
       '"nats_token" must not be set beside "nats_user": there is one way to log in',
     ],
     [
-      "three ways to log in",
-      { ...nats, nats_creds_file: "c", nats_nkey_file: "k", nats_token: "t" },
-      '"nats_nkey_file" is "k" but must not be set beside "nats_token": there is one way to log in (and 1 more)',
+      "two other ways to log in",
+      { ...nats, nats_nkey_file: "k", nats_token: "t" },
+      '"nats_nkey_file" is "k" but must not be set beside "nats_token": there is one way to log in',
     ],
     [
       "a certificate without its key",
@@ -70,8 +65,56 @@ describe("Keys that don't agree are refused:", () => {
     expect(refusalOf(raw)).toBe(`Cannot use configuration: ${problem}`);
   });
 
+  test("all at once, beside keys that are wrong by themselves", () => {
+    const raw = {
+      prot: 9000,
+      path: "ws",
+      ping_interval: "60s",
+      nats_password: "p",
+      nats_user: "u",
+      nats_tls_ca_file: "ca",
+      streams: ["A"],
+      subjects: ["a"],
+      ring_messages: 0,
+      ring_bytes: 0,
+    };
+    const without = 'must not be set without "nats_url"';
+    const ring = 'is 0 but must not be 0 beside "streams": who has caught up goes on from there';
+    expect(refusalOf(raw).split("\n").slice(1).map(leading)).toEqual(
+      [
+        '- "path" is "ws" but must be a path that begins with',
+        '- "prot" is not a known key; did you mean "port"?',
+        '- "ping_interval" is "1m" but must be shorter than',
+        '- "subjects" is a list of 1 but must not carry "a"',
+        `- "ring_messages" ${ring}`,
+        `- "ring_bytes" ${ring}`,
+        `- "nats_user" is "u" but ${without}`,
+        `- "nats_password" ${without}`,
+        `- "nats_tls_ca_file" is "ca" but ${without}`,
+      ].map(leading),
+    );
+  });
+
+  test.each<[string, object, string]>([
+    ["is wrong", { ping_interval: "70s", read_timeout: "80" }, '"read_timeout" is "80"'],
+    [
+      "is misspelt",
+      { ping_interval: "70s", read_timout: "80s" },
+      '"read_timout" is not a known key',
+    ],
+    ["is no URL", { nats_url: "localhost", nats_user: "u" }, '"nats_url" is "localhost"'],
+  ])("but not where a key that it is about %s, as nobody knows what it says", (_, raw, says) => {
+    expect(refusalOf(raw)).toStartWith(`Cannot use configuration: ${says}`);
+    expect(refusalOf(raw).split("\n")).toHaveLength(1);
+  });
+
   test("but not publish: false with NATS, nor publish: true without", () => {
     expect(parseConfig({ ...nats, publish: false }).publish).toBe(false);
     expect(parseConfig({ publish: true }).publish).toBe(true);
   });
 });
+
+/** The beginning of a line, for lists of many. */
+function leading(line: string): string {
+  return line.slice(0, 50);
+}

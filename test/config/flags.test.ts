@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { load, loadedConfig, loadRefusalOf } from "./refusal.ts";
+import { checkReport } from "../../src/config/check-report.ts";
+import { keyTable } from "../../src/config/key-table.ts";
+import { load, loadedConfig, loadRefusalOf, several } from "./refusal.ts";
 
 describe("Flags", () => {
   test("take their value as the next word or after an equals sign", async () => {
@@ -47,28 +49,34 @@ describe("Flags", () => {
     [["--prot", "9000"], 'the command line: "--prot" is not a known flag; did you mean "--port"?'],
     [["--prot=9000"], 'the command line: "--prot" is not a known flag; did you mean "--port"?'],
     [
-      ["--subjects", "a"],
-      'the command line: "--subjects" is not a known flag; did you mean "--subject"?',
+      ["--write_timeout", "5s"],
+      'the command line: "--write_timeout" is not a known flag; did you mean "--write-timeout"?',
     ],
     [
-      ["--write-timeout", "5s"],
-      'the command line: "--write-timeout" is not a known flag; set SPILLWAY_WRITE_TIMEOUT, or "write_timeout" in a file',
+      ["--write-timeout", "5"],
+      '--write-timeout: "write_timeout" is "5" but must be a duration from "1ms" to "24h"; it needs a unit, like "5s" or "5ms"',
     ],
+    [["--compression=yes"], '--compression: "compression" is "yes" but must be true or false'],
+    [
+      ["--no-compression=true"],
+      'the command line: "--no-compression" is not a known flag; did you mean "--compression"?',
+    ],
+    [["--no-port"], 'the command line: "--no-port" is not a known flag'],
+    [["--check=yes"], 'the command line: "--check" takes no value'],
     [["-p", "9000"], 'the command line: "-p" is not a known flag'],
     [["serve"], 'the command line: "serve" is not a known flag'],
     [["--"], 'the command line: "--" is not a known flag'],
     [["--port"], 'the command line: "--port" needs a value'],
     [["--port="], 'the command line: "--port" needs a value'],
     [["--host", "--port", "9000"], 'the command line: "--host" needs a value'],
-    [["--config", "-h2"], 'the command line: "--config" needs a value (and 1 more)'],
     [["--help=yes"], 'the command line: "--help" takes no value'],
     [
       ["--port", "-1"],
-      '--port: "port" is -1 but must be 0 (any free port) or an integer from 1024 to 65535',
+      '--port: "port" is -1 but must be 0 (any free port) or an integer from 1 to 65535',
     ],
     [
       ["--port", "http"],
-      '--port: "port" is "http" but must be 0 (any free port) or an integer from 1024 to 65535',
+      '--port: "port" is "http" but must be 0 (any free port) or an integer from 1 to 65535',
     ],
     [["--subject", "a..b"], '--subject: "subjects" is "a..b" but must not contain an empty token'],
     [
@@ -77,5 +85,90 @@ describe("Flags", () => {
     ],
   ])("%j are refused", async (argv, problem) => {
     expect(await loadRefusalOf({ argv })).toBe(`Cannot use configuration from ${problem}`);
+  });
+
+  test("are refused together", async () => {
+    expect(await loadRefusalOf({ argv: ["--config", "-h2", "--port", "x"] })).toBe(
+      several(
+        'the command line: "--config" needs a value',
+        'the command line: "-h2" is not a known flag',
+        '--port: "port" is "x" but must be 0 (any free port) or an integer from 1 to 65535',
+      ),
+    );
+  });
+
+  test("are there for every key", async () => {
+    for (const { key, default: preset } of keyTable()) {
+      if (preset === undefined || key === "nats_url") continue;
+      const text = Array.isArray(preset) ? JSON.stringify(preset) : String(preset);
+      const argv = [`--${key.replaceAll("_", "-")}=${text}`];
+      expect(await loadedConfig({ argv })).toEqual(await loadedConfig({}));
+    }
+  });
+
+  test("of lists are parted by commas, may be repeated, and go together with the short one", async () => {
+    const argv = [
+      "--subjects",
+      "a,b",
+      "--subject",
+      "c,d",
+      "--subjects=e",
+      "--nats-url",
+      "nats://a",
+    ];
+    expect(await loadedConfig({ argv })).toMatchObject({
+      subjects: ["a", "b", "c,d", "e"],
+      natsUrls: ["nats://a"],
+    });
+  });
+
+  test.each<[string[], boolean]>([
+    [["--compression"], true],
+    [["--compression", "--port", "9000"], true],
+    [["--compression", "true"], true],
+    [["--compression", "false"], false],
+    [["--compression=false"], false],
+    [["--no-compression"], false],
+    [["--compression", "--no-compression"], false],
+  ])("%j switch compression", async (argv, compression) => {
+    expect((await loadedConfig({ argv })).compression).toBe(compression);
+  });
+});
+
+describe("--check", () => {
+  test("asks for a check, in any place", async () => {
+    const argv = ["--port", "9000", "--check", "--path", "/a"];
+    expect(await load({ argv })).toMatchObject({
+      kind: "check",
+      config: { port: 9000, path: "/a" },
+    });
+  });
+
+  test("says what a configuration comes to, where from, and no secret", async () => {
+    const loaded = await load({
+      argv: ["--check", "--config", "f.json", "--write-timeout", "1500ms"],
+      env: { NATS_URL: "nats://me:hunter2@a,nats://b?jwt=hunter2", SPILLWAY_NATS_TOKEN: "hunter2" },
+      files: { "f.json": { subjects: ["orders.>"], ring_bytes: 4096 } },
+    });
+    if (loaded.kind !== "check") throw new Error(`This asks for ${loaded.kind}`);
+    const report = checkReport(loaded);
+    expect(report).not.toContain("hunter2");
+    expect(report).toMatch(/^The configuration is valid\./);
+    expect(report).toContain("ws://127.0.0.1:8080/ws, and get orders.> from NATS.");
+    const rows = report.split("\n").map((line) => line.trim().replace(/ {2,}/g, " "));
+    for (const row of [
+      'subjects = ["orders.>"] # f.json',
+      'ring_bytes = "4KiB" # f.json',
+      'nats_url = ["nats://***@a","nats://b?***"] # NATS_URL',
+      'nats_token = "***" # SPILLWAY_NATS_TOKEN',
+      'write_timeout = "1.5s" # --write-timeout',
+      "port = 8080",
+    ]) {
+      expect(rows).toContain(row);
+    }
+  });
+
+  test("is refused as a start is", async () => {
+    expect(await loadRefusalOf({ argv: ["--check", "--port", "x"] })).toContain('"port" is "x"');
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { defaultConfig, parseConfig } from "../../src/config/parse.ts";
-import { refusalOf } from "./refusal.ts";
+import { refusalOf, several } from "./refusal.ts";
 
 describe("Configuration", () => {
   test("of nothing has the documented defaults", () => {
@@ -142,27 +142,43 @@ describe("Configuration", () => {
     expect(Object.values(config)).toContain("x");
   });
 
+  test.each([1, 80, 443, 1023, 65_535])("may have the port %d, if the system allows it", (port) => {
+    expect(parseConfig({ port }).port).toBe(port);
+  });
+
+  test("may name its schema, in a flow too", () => {
+    const $schema = "http://localhost:8080/schema.json";
+    expect(parseConfig({ $schema, path: "/a" }).path).toBe("/a");
+    const config = { $schema, path: "/b" };
+    const components = { a: { type: "output", name: "websocket", enabled: true, config } };
+    expect(parseConfig({ $schema, components }).path).toBe("/b");
+  });
+
   test("may have a login in a NATS URL", () => {
     expect(parseConfig({ nats_url: "nats://u:p@a:4222" }).natsUrls).toEqual(["nats://u:p@a:4222"]);
   });
 });
 
-const PORT = "0 (any free port) or an integer from 1024 to 65535";
+const PORT = "0 (any free port) or an integer from 1 to 65535";
 const PATH =
   'a path that begins with "/", like "/live/ws", of letters, digits and - . _ ~, other than the gateway\'s own (/ /livez /readyz /healthz /metrics /schema.json /asyncapi.json /publish)';
+const TOTAL = 'a size from "1B" to "1TiB": a number of bytes, or a text like "64KiB" or "64kB"';
 const TIMEOUT = 'a duration from "1ms" to "24h"';
 
 describe("Configuration is refused", () => {
   test.each<[unknown, string]>([
     [{ prot: 9000 }, '"prot" is not a known key; did you mean "port"?'],
     [{ writeTimeout: "5s" }, '"writeTimeout" is not a known key; did you mean "write_timeout"?'],
-    [{ passthrough: true }, '"passthrough" is not a known key'],
+    [{ pass_through: true }, '"pass_through" is not a known key; did you mean "passthrough"?'],
+    [{ $shcema: "x" }, '"$shcema" is not a known key; did you mean "$schema"?'],
+    [{ $schema: 5 }, '"$schema" is 5 but must be a text'],
     [JSON.parse('{"__proto__":{"port":9000}}'), '"__proto__" is not a known key'],
     [{ constructor: 1 }, '"constructor" is not a known key'],
     [{ "a\nb": 1 }, '"a\\nb" is not a known key'],
-    [{ x: 1, y: 2 }, '"x" is not a known key (and 1 more)'],
     [{ port: 70_000 }, `"port" is 70000 but must be ${PORT}`],
-    [{ port: 80 }, `"port" is 80 but must be ${PORT}`],
+    [{ port: 65_536 }, `"port" is 65536 but must be ${PORT}`],
+    [{ port: Number.NaN }, `"port" is NaN but must be ${PORT}`],
+    [{ port: true }, `"port" is true but must be ${PORT}`],
     [{ port: -1 }, `"port" is -1 but must be ${PORT}`],
     [{ port: 8080.5 }, `"port" is 8080.5 but must be ${PORT}`],
     [{ port: "8080" }, `"port" is "8080" but must be ${PORT}`],
@@ -187,8 +203,28 @@ describe("Configuration is refused", () => {
     [{ ack_timeout: "0s" }, `"ack_timeout" is "0s" but must be ${TIMEOUT}`],
     [{ write_timeout: "0" }, `"write_timeout" is "0" but must be ${TIMEOUT}`],
     [{ read_timeout: "-5s" }, `"read_timeout" is "-5s" but must be ${TIMEOUT}`],
-    [{ stop_timeout: 5 }, `"stop_timeout" is 5 but must be ${TIMEOUT}`],
-    [{ ping_interval: "5" }, `"ping_interval" is "5" but must be ${TIMEOUT}`],
+    [
+      { stop_timeout: 5 },
+      `"stop_timeout" is 5 but must be ${TIMEOUT}; it needs a unit, like "5s" or "5ms"`,
+    ],
+    [
+      { ping_interval: "1.5" },
+      `"ping_interval" is "1.5" but must be ${TIMEOUT}; it needs a unit, like "1.5s" or "1.5ms"`,
+    ],
+    [{ ping_interval: null }, `"ping_interval" is null but must be ${TIMEOUT}`],
+    [{ ping_interval: "" }, `"ping_interval" is "" but must be ${TIMEOUT}`],
+    [{ ping_interval: ["5s"] }, `"ping_interval" is a list of 1 but must be ${TIMEOUT}`],
+    [{ max_total_queue_bytes: "" }, `"max_total_queue_bytes" is "" but must be ${TOTAL}`],
+    [{ max_clients: "many" }, '"max_clients" is "many" but must be an integer from 1 to 1000000'],
+    [{ compression: 1 }, '"compression" is 1 but must be true or false'],
+    [{ compression: "true" }, '"compression" is "true" but must be true or false'],
+    [{ publish: null }, '"publish" is null but must be true or false'],
+    [{ subjects: null }, '"subjects" is null but must be a list of one or more NATS subjects'],
+    [{ subjects: {} }, '"subjects" is an object but must be a list of one or more NATS subjects'],
+    [{ subjects: ["a", 5] }, '"subjects[1]" is 5 but must be a NATS subject'],
+    [{ nats_token: "" }, '"nats_token" must be a text that is not empty'],
+    [{ nats_user: 5 }, '"nats_user" is 5 but must be a text that is not empty'],
+    [{ log_level: null }, '"log_level" is null but must be "debug", "info", "warn" or "error"'],
     [{ ack_timeout: "25d" }, `"ack_timeout" is "25d" but must be ${TIMEOUT}`],
     [{ ack_timeout: "600h" }, `"ack_timeout" is "600h" but must be ${TIMEOUT}`],
     [{ flush_interval: "2s" }, '"flush_interval" is "2s" but must be a duration from "0s" to "1s"'],
@@ -219,12 +255,28 @@ describe("Configuration is refused", () => {
       { log_level: "wran" },
       '"log_level" is "wran" but must be "debug", "info", "warn" or "error"; did you mean "warn"?',
     ],
-    [
-      { port: 1, name: "", nope: 1 },
-      '"name" is "" but must be 1 to 64 of A-Z a-z 0-9 _ . - (and 2 more)',
-    ],
   ])("with %j", (raw, problem) => {
     expect(refusalOf(raw)).toBe(`Cannot use configuration: ${problem}`);
+  });
+
+  test("with everything that is wrong, a line each", () => {
+    expect(refusalOf({ nope: 1, "a\nb": 1, port: -1, name: "", subjects: ["", "a", ">."] })).toBe(
+      several(
+        '"name" is "" but must be 1 to 64 of A-Z a-z 0-9 _ . -',
+        `"port" is -1 but must be ${PORT}`,
+        '"subjects[0]" is "" but must not be empty',
+        '"subjects[2]" is ">." but may have ">" only as its last token',
+        '"nope" is not a known key',
+        '"a\\nb" is not a known key',
+      ),
+    );
+  });
+
+  test("with no more lines than one reads", () => {
+    const lines = refusalOf({ subjects: Array.from({ length: 5000 }, () => "") });
+    expect(lines.split("\n")).toHaveLength(52);
+    expect(lines).toStartWith("Cannot use configuration, as 5000 things are wrong:\n- ");
+    expect(lines).toEndWith("\n… and 4950 more");
   });
 
   test.each([[[]], [null], ["x"], [5], [undefined]])("when it is %j", (raw) => {

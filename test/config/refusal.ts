@@ -3,7 +3,7 @@ import { loadConfig } from "../../src/config/load.ts";
 import { parseConfig } from "../../src/config/parse.ts";
 import { SpillwayError } from "../../src/core/errors.ts";
 
-/** The one line with which a configuration is refused. */
+/** The text with which a configuration is refused. */
 export function refusalOf(raw: unknown): string {
   try {
     parseConfig(raw);
@@ -11,6 +11,12 @@ export function refusalOf(raw: unknown): string {
     return messageOf(error);
   }
   throw new Error(`This was accepted: ${JSON.stringify(raw)}`);
+}
+
+/** The text with which a configuration is refused for several reasons. */
+export function several(...problems: readonly string[]): string {
+  const lines = problems.map((problem) => `\n- ${problem}`).join("");
+  return `Cannot use configuration, as ${problems.length} things are wrong:${lines}`;
 }
 
 export interface Sources {
@@ -49,6 +55,10 @@ function messageOf(error: unknown): string {
   expect(error).toBeInstanceOf(SpillwayError);
   const { code, class: errorClass, message } = error as SpillwayError;
   expect({ code, errorClass }).toEqual({ code: "CONFIG_INVALID", errorClass: "invalid" });
-  expect(message.split(/[\n\r\u2028\u2029]/)).toHaveLength(1);
+  const [first = "", ...others] = message.split(/[\n\r\u2028\u2029]/);
+  if (others.length > 0) {
+    expect(first).toMatch(/^Cannot use configuration, as \d+ things are wrong:$/);
+    for (const line of others) expect(line).toMatch(/^(?:- |… and \d+ more$)/);
+  }
   return message;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { parseConfig } from "../../src/config/parse.ts";
-import { refusalOf } from "./refusal.ts";
+import { loadedConfig, refusalOf, several } from "./refusal.ts";
 
 const input = { name: "stream", type: "nats", subject: "events.>", required: true };
 const output = { name: "server", type: "network", subject: "http://0.0.0.0:9001/live" };
@@ -65,6 +65,7 @@ describe("StreamKit's ports", () => {
     ["http://0.0.0.0:9001", { host: "0.0.0.0", port: 9001, path: "/ws" }],
     ["http://0.0.0.0:9001/", { host: "0.0.0.0", port: 9001, path: "/ws" }],
     ["http://0.0.0.0/live", { host: "0.0.0.0", port: 8081, path: "/live" }],
+    ["http://0.0.0.0:80/ws", { host: "0.0.0.0", port: 80, path: "/ws" }],
     ["ws://localhost", { host: "localhost", port: 8081, path: "/ws" }],
     ["http://[::1]:9001/ws", { host: "::1", port: 9001, path: "/ws" }],
     ["http://:9001/ws", { host: "127.0.0.1", port: 9001, path: "/ws" }],
@@ -266,13 +267,8 @@ describe("StreamKit's ports are refused", () => {
     ],
     [
       "with a typed port out of range",
-      { ports: { outputs: [{ config: { kind: "network", port: 80 } }] } },
-      '"ports.outputs[0].config.port" is 80 but must be 0 (any free port) or an integer from 1024 to 65535',
-    ],
-    [
-      "together with other mistakes",
-      { ports: { inputs: 5 }, prot: 1, port: 2 },
-      '"ports.inputs" is 5 but must be a list of ports (and 2 more)',
+      { ports: { outputs: [{ config: { kind: "network", port: 65_536 } }] } },
+      '"ports.outputs[0].config.port" is 65536 but must be 0 (any free port) or an integer from 1 to 65535',
     ],
   ])("%s", (_, raw, problem) => {
     expect(refusalOf(raw)).toBe(`Cannot use configuration: ${problem}`);
@@ -285,9 +281,54 @@ describe("StreamKit's ports are refused", () => {
     );
   });
 
-  test("with a port that the URL standard would hide, and told where it is", () => {
-    expect(refusalOf({ ports: { outputs: [{ subject: "http://0.0.0.0:80/ws" }] } })).toBe(
-      'Cannot use configuration from ports.outputs[0]: "port" is 80 but must be 0 (any free port) or an integer from 1024 to 65535',
+  test("together with other mistakes", () => {
+    expect(refusalOf({ ports: { inputs: 5 }, prot: 1, port: -2 })).toBe(
+      several(
+        '"ports.inputs" is 5 but must be a list of ports',
+        '"port" is -2 but must be 0 (any free port) or an integer from 1 to 65535',
+        '"prot" is not a known key; did you mean "port"?',
+      ),
     );
+  });
+
+  test("with a port that is too great, and told where it is", () => {
+    expect(refusalOf({ ports: { outputs: [{ subject: "http://0.0.0.0:65536/ws" }] } })).toBe(
+      'Cannot use configuration from ports.outputs[0]: "port" is 65536 but must be 0 (any free port) or an integer from 1 to 65535',
+    );
+  });
+});
+
+describe("StreamKit's passthrough", () => {
+  test.each<[object, string]>([
+    [{}, "raw"],
+    [{ passthrough: true }, "raw"],
+    [{ passthrough: true, payload_format: "raw" }, "raw"],
+    [{ passthrough: false }, "annotated"],
+    [{ passthrough: false, payload_format: "annotated" }, "annotated"],
+    [{ passthrough: false, ports: { inputs: [input] } }, "annotated"],
+  ])("%j is the payload_format of the same effect", (raw, format) => {
+    expect(parseConfig(raw).payloadFormat).toBe(format as never);
+  });
+
+  test("is overridden like any key", async () => {
+    const argv = ["--config", "f", "--payload-format", "raw"];
+    const files = { f: { passthrough: false } };
+    expect((await loadedConfig({ argv, files })).payloadFormat).toBe("raw");
+    expect((await loadedConfig({ argv: argv.slice(0, 2), files })).payloadFormat).toBe("annotated");
+  });
+
+  test.each<[object, string]>([
+    [
+      { passthrough: false, payload_format: "raw" },
+      '"payload_format" is "raw" but "passthrough" is false, which is "annotated"',
+    ],
+    [
+      { passthrough: true, payload_format: "annotated" },
+      '"payload_format" is "annotated" but "passthrough" is true, which is "raw"',
+    ],
+    [{ passthrough: "true" }, '"passthrough" is "true" but must be true or false'],
+    [{ passthrough: null }, '"passthrough" is null but must be true or false'],
+  ])("%j is refused", (raw, problem) => {
+    expect(refusalOf(raw)).toBe(`Cannot use configuration: ${problem}`);
   });
 });

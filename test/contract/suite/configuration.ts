@@ -12,7 +12,7 @@ import type { Target } from "../../support/runtimes.ts";
 const WRONG: readonly (readonly [what: string, GatewayOptions, says: readonly string[]])[] = [
   ["An unknown key", { config: { write_timeuot: "5s" } }, ["write_timeuot", '"write_timeout"']],
   ["A port above 65535", { config: { port: 70000 } }, ["port", "70000", "65535"]],
-  ["A port of the system", { config: { port: 80 } }, ["port", "80", "1024"]],
+  ["A port that is a text", { config: { port: "80" } }, ["port", '"80"', "integer"]],
   ["A path without a slash", { config: { path: "ws" } }, ["path", '"ws"', '"/"']],
   ["A path of its own", { config: { path: "/metrics" } }, ["path", '"/metrics"']],
   [
@@ -59,6 +59,17 @@ const WRONG: readonly (readonly [what: string, GatewayOptions, says: readonly st
     { config: { nats_url: "tls://127.0.0.1", nats_tls_ca_file: "package.json" } },
     ["nats_tls_ca_file", "package.json", "PEM"],
   ],
+  [
+    "A size with a unit that is unknown",
+    { config: { max_queue_bytes: "16M" } },
+    ["max_queue_bytes", '"16M"', '"64KiB"'],
+  ],
+  [
+    "A passthrough that contradicts payload_format",
+    { config: { passthrough: false, payload_format: "raw" } },
+    ["payload_format", "passthrough", "annotated"],
+  ],
+  ["Streams without NATS", { config: { streams: ["ORDERS"] } }, ["streams", "nats_url"]],
   ["A file that is no JSON", { config: "{port: 1" }, ["spillway.json", "JSON"]],
   ["A file that is missing", { args: ["--config", "/nonexistent.json"] }, ["/nonexistent.json"]],
   [
@@ -71,6 +82,7 @@ const WRONG: readonly (readonly [what: string, GatewayOptions, says: readonly st
     { env: { SPILLWAY_MAX_CLIENT: "5" } },
     ["SPILLWAY_MAX_CLIENT", "SPILLWAY_MAX_CLIENTS"],
   ],
+  ["A misspelt NATS_URL", { env: { NATS_URl: "nats://127.0.0.1" } }, ['"NATS_URl"', '"NATS_URL"']],
   ["An unknown flag", { args: ["--prot", "8080"] }, ["--prot", "--port"]],
   ["A flag with a wrong value", { args: ["--path", "ws"] }, ["--path", '"ws"']],
 ];
@@ -86,6 +98,74 @@ export function configuration(target: Target): void {
       for (const part of says) expect(lines[0]).toContain(part);
       // It was said before the port was tried, which is in use.
       expect(run.stderr + run.stdout).not.toContain(String(port));
+    });
+
+    test("Everything that is wrong is told at once, a line each", async () => {
+      const { run } = await runWithPortTaken(target, {
+        config: { ports: { inputs: [{ type: "nast" }] }, path: "ws", max_clients: 0, nope: 1 },
+        env: {
+          SPILLWAY_PROT: "1",
+          SPILLWAY_PING_INTERVAL: "5",
+          NATS_URL: "nats://127.0.0.1",
+          SPILLWAY_NATS_CREDS_FILE: "package.json",
+        },
+        args: ["--write-timeout", "soon"],
+      });
+      const says = [
+        '"ports.inputs[0].type"',
+        "SPILLWAY_PROT",
+        '"path"',
+        '"nats_creds_file"',
+        '"write_timeout"',
+        '"ping_interval"',
+        '"max_clients"',
+        '"nope"',
+      ];
+      const lines = run.stderr.trimEnd().split("\n");
+      expect(run.code).toBe(1);
+      expect(lines).toHaveLength(1 + says.length);
+      for (const part of says) expect(lines.filter((line) => line.includes(part))).toHaveLength(1);
+    });
+
+    test("--check says what is right, and opens nothing", async () => {
+      const config = `{
+        "$schema": "http://localhost:8080/schema.json",
+        // What a newer StreamKit writes.
+        "passthrough": true,
+        "max_queue_bytes": "16MB",
+      }`;
+      const { run, port } = await runWithPortTaken(target, {
+        config,
+        env: { NATS_URL: "nats://me:hunter2@127.0.0.1:1" },
+        args: ["--check", "--path", "/checked"],
+      });
+      expect(run).toMatchObject({ code: 0, signal: null, stderr: "" });
+      for (const part of [`ws://127.0.0.1:${port}/checked`, "16MB", "--path", "NATS_URL"]) {
+        expect(run.stdout).toContain(part);
+      }
+      expect(run.stdout).not.toContain("hunter2");
+    });
+
+    test("--check says what is wrong, and takes a port of the system", async () => {
+      const wrong = await runToExit(target, { args: ["--check", "--port", "x", "--path", "y"] });
+      expect(wrong).toMatchObject({ code: 1, stdout: "" });
+      expect(wrong.stderr.trimEnd().split("\n")).toHaveLength(3);
+      const right = await runToExit(target, { args: ["--check"], env: { PORT: "80" } });
+      expect(right).toMatchObject({ code: 0, stderr: "" });
+      expect(right.stdout).toContain("ws://127.0.0.1:80/ws");
+    });
+
+    test("A file that names NATS subjects and no NATS is used, with a warning", async () => {
+      const inputs = [{ name: "stream", type: "nats", subject: "events.>", required: true }];
+      const gateway = await startGateway(target, { config: { ports: { inputs } } });
+      const { level, properties } = await gateway.waitForLog(
+        (line) => line.properties.event === "configuration_notice",
+      );
+      expect(level).toBe("WARN");
+      for (const part of ["spillway.json", "events.>", "in-memory", "NATS_URL"]) {
+        expect(String(properties.notice)).toContain(part);
+      }
+      await gateway.stop();
     });
 
     test("Flags beat the environment, that beats the file, and that the defaults", async () => {
@@ -146,9 +226,19 @@ export function configuration(target: Target): void {
       const { code, stdout, stderr } = await runToExit(target, { args: ["--help"] });
       expect(code).toBe(0);
       expect(stderr).toBe("");
-      const flags = ["--config", "--port", "--host", "--path", "--subject", "--nats", "--version"];
+      const flags = [
+        "--config",
+        "--port",
+        "--host",
+        "--path",
+        "--subject",
+        "--nats",
+        "--check",
+        "--version",
+      ];
       for (const flag of flags) expect(stdout).toContain(flag);
       expect(stdout).toContain("write_timeout");
+      expect(stdout).toContain("--max-queue-bytes <size>");
     });
 
     test("--version says the package's version and ends with 0", async () => {
@@ -171,7 +261,10 @@ async function runWithPortTaken(
   const withPort =
     typeof config === "object" && config.port === undefined
       ? { ...options, config: { ...config, port } }
-      : { ...options, env: { ...options.env, ...(config === undefined && { PORT: `${port}` }) } };
+      : {
+          ...options,
+          env: { ...options.env, ...(typeof config !== "object" && { PORT: `${port}` }) },
+        };
   const run = await runToExit(target, withPort);
   taken.close();
   return { run, port };

@@ -1,0 +1,42 @@
+import { formatDuration } from "./duration.ts";
+import { factsOf } from "./key-facts.ts";
+import { keyTable } from "./key-table.ts";
+import { type Key, keys } from "./keys.ts";
+import type { Resolved } from "./layer.ts";
+import { formatSize } from "./size.ts";
+
+/** A key and what it comes to. */
+export interface Setting {
+  readonly key: Key;
+  /** As a file would say it, without secrets; `undefined` when it is not set. */
+  readonly value: string | undefined;
+  /** Where the value came from; `undefined` for a default. */
+  readonly from: string | undefined;
+}
+
+/** Every key with its value, for people to read. */
+export function settingsOf({ checked, origins }: Resolved): Setting[] {
+  return keyTable().map(({ key, kind }) => {
+    const value = checked[key];
+    const { secret } = factsOf(keys[key]);
+    if (value === undefined) return { key, value, from: origins.get(key) };
+    const shown =
+      kind === "duration"
+        ? formatDuration(Number(value))
+        : kind === "size"
+          ? formatSize(Number(value))
+          : secret === "value"
+            ? HIDDEN
+            : secret === "login"
+              ? [value].flat().map((url) => withoutLogin(String(url)))
+              : value;
+    return { key, value: JSON.stringify(shown), from: origins.get(key) };
+  });
+}
+
+const HIDDEN = "***";
+
+/** A URL without its user, password and query, which may be a login (`?jwt=`). */
+function withoutLogin(url: string): string {
+  return url.replace(/\/\/[^/]*@/, `//${HIDDEN}@`).replace(/\?.*$/s, `?${HIDDEN}`);
+}
