@@ -208,8 +208,8 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   }
 
   /** The source may not subscribe to a pattern. */
-  refused(pattern: string, reason: string): void {
-    if (this.#upstream.refused(pattern, reason)) {
+  refused(pattern: string, reason: string, isFinal = false): void {
+    if (this.#upstream.refused(pattern, { reason, isFinal })) {
       this.#meter.countError("upstream_refused", `NATS refuses ${pattern}: ${reason}`);
     }
   }

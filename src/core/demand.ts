@@ -2,7 +2,7 @@ import type { Clock } from "./clock.ts";
 import type { MessageSource } from "./source.ts";
 import { carriesAll, exposedOf, hasWildcard } from "./subject.ts";
 import { SubjectTrie } from "./subject-trie.ts";
-import { type Arrival, isNeeded, type Want, wantOf } from "./want.ts";
+import { type Arrival, isNeeded, type UpstreamRefusal, type Want, wantOf } from "./want.ts";
 
 export interface DemandOptions {
   /** What the endpoint exposes. */
@@ -70,7 +70,7 @@ export class Demand {
    */
   want(
     subjects: readonly string[] | undefined,
-    whenKnown: (refusal?: string) => void = () => {},
+    whenKnown: (refusal?: UpstreamRefusal) => void = () => {},
   ): void {
     const wants = this.#exposed(subjects).map((pattern) => this.#use(pattern));
     this.#await(wants, whenKnown);
@@ -129,11 +129,11 @@ export class Demand {
    *
    * @returns whether that is news.
    */
-  refused(pattern: string, reason: string): boolean {
+  refused(pattern: string, refusal: UpstreamRefusal): boolean {
     const want = this.#wants.get(pattern);
     if (want === undefined) return false;
     const isNews = want.refusal === undefined;
-    want.refusal = reason;
+    want.refusal = refusal;
     want.confirmed = false;
     want.since = undefined;
     this.#missed.add(want);
@@ -147,7 +147,9 @@ export class Demand {
   get refusal(): string | undefined {
     for (const pattern of this.#options.subjects) {
       const refusal = this.#wants.get(pattern)?.refusal;
-      if (refusal !== undefined) return `NATS refuses a subscription to ${pattern}: ${refusal}`;
+      if (refusal !== undefined) {
+        return `NATS refuses a subscription to ${pattern}: ${refusal.reason}`;
+      }
     }
     return undefined;
   }
@@ -174,7 +176,7 @@ export class Demand {
   }
 
   /** One after the other: what has arrived may be cut off while another one is waited for. */
-  #await(wants: readonly Want[], whenKnown: (refusal?: string) => void): void {
+  #await(wants: readonly Want[], whenKnown: (refusal?: UpstreamRefusal) => void): void {
     const refused = wants.find(({ refusal }) => refusal !== undefined);
     const missing = wants.find(({ since }) => since === undefined);
     if (refused !== undefined) whenKnown(refused.refusal);

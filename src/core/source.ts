@@ -181,8 +181,10 @@ export interface SourceListener {
   /**
    * The source may not subscribe to the pattern, and says why. It goes on trying, and tells with
    * `arrives` when it may.
+   *
+   * @param isFinal whether it does not try again, as the pattern itself is not possible.
    */
-  refused(pattern: string, reason: string): void;
+  refused(pattern: string, reason: string, isFinal?: boolean): void;
   /** From now on the source follows a stream, or there is none. */
   stream(tip: StreamTip): void;
 }

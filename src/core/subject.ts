@@ -8,8 +8,16 @@
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const UNSAFE = /[\u0000-\u0020\u007f]/;
 
-/** nats-server takes no protocol line that is longer (its `max_control_line`, by default). */
-const MAX_LENGTH = 4096;
+const HALF_PAIR = /\p{Surrogate}/u;
+
+/**
+ * The longest subject, in bytes of UTF-8. nats-server ends a connection that sends a longer line than
+ * its `max_control_line`, by default 4,096 bytes; 1 KiB of that is left for all else on the line: a
+ * queue group, a reply subject, names of streams and consumers.
+ */
+export const MAX_SUBJECT_BYTES = 3072;
+/** The most tokens of a subject. NATS advises against more than 16. */
+export const MAX_TOKENS = 64;
 
 /**
  * Why a text is no subject, or `undefined` when it is one.
@@ -18,15 +26,32 @@ const MAX_LENGTH = 4096;
  */
 export function subjectFault(subject: string, wildcards: boolean): string | undefined {
   if (subject === "") return "must not be empty";
-  if (subject.length > MAX_LENGTH) return `must not be longer than ${MAX_LENGTH} characters`;
+  if (subject.length > MAX_SUBJECT_BYTES || utf8Length(subject) > MAX_SUBJECT_BYTES) {
+    return `must not be longer than ${MAX_SUBJECT_BYTES} bytes in UTF-8`;
+  }
   if (UNSAFE.test(subject)) return "must not contain white space or control characters";
+  // Half a surrogate pair has no UTF-8: NATS would get another subject.
+  if (HALF_PAIR.test(subject)) return "must not contain half a surrogate pair";
   const tokens = subject.split(".");
+  if (tokens.length > MAX_TOKENS) return `must not have more than ${MAX_TOKENS} tokens`;
   for (const [index, token] of tokens.entries()) {
     if (token === "") return "must not contain an empty token";
     if (token === ">" && index < tokens.length - 1) return 'may have ">" only as its last token';
     if (!wildcards && (token === ">" || token === "*")) return "must not contain a wildcard";
   }
   return undefined;
+}
+
+/** How many bytes a text has in UTF-8, counted without encoding it. */
+export function utf8Length(text: string): number {
+  let bytes = text.length;
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index);
+    if (unit < 0x80) continue;
+    // A surrogate pair, of two units, has four bytes.
+    bytes += unit < 0x800 || (unit >= 0xd800 && unit < 0xe000) ? 1 : 2;
+  }
+  return bytes;
 }
 
 /** Whether a pattern stands for more than one subject. */

@@ -14,6 +14,8 @@ import type { StreamBook } from "./stream-book.ts";
 import { firstHidden } from "./subject.ts";
 import type { StartPoint, SubscriptionRequest } from "./subscription.ts";
 import { Subscription, wantsTheSame } from "./subscription.ts";
+import { errorOf } from "./upstream-watch.ts";
+import type { UpstreamRefusal } from "./want.ts";
 
 export interface SubscribingOptions {
   /** What the endpoint exposes. */
@@ -70,7 +72,7 @@ export class Subscribing {
     if (asked.durable !== undefined) return this.#parts.durables.use(client, asked);
     this.#requests.set(client, [...requests, request]);
     let begun = false;
-    const begin = (refusal?: string): void => {
+    const begin = (refusal?: UpstreamRefusal): void => {
       if (begun || client.isOver || !this.#requestsOf(client).includes(request)) return;
       begun = true;
       const { replaying } = this.#parts;
@@ -173,11 +175,11 @@ export class Subscribing {
   }
 
   /** NATS does not let the gateway have what a client asked for. */
-  #giveUp(client: Client, request: SubscriptionRequest, refusal: string): void {
+  #giveUp(client: Client, request: SubscriptionRequest, refusal: UpstreamRefusal): void {
     this.#withdraw(client, request);
-    this.#parts.meter.refused.forbidden++;
     const { id } = request;
-    const error = { code: "forbidden", message: `NATS says: ${refusal}`, retryable: true } as const;
+    const error = errorOf(refusal, "NATS says");
+    this.#parts.meter.refused[error.code]++;
     client.tell({ type: "error", id, error });
   }
 

@@ -7,6 +7,16 @@ import type { ServerFrame, UpstreamState } from "./server-frame.ts";
 import type { SourceStatus } from "./source.ts";
 import type { Followed } from "./stream-book.ts";
 import { exposedOf, hasWildcard } from "./subject.ts";
+import type { UpstreamRefusal } from "./want.ts";
+
+/** What a client is told that asked for a pattern which the source does not subscribe to. */
+export function errorOf({ reason, isFinal }: UpstreamRefusal, about: string) {
+  return {
+    code: isFinal ? ("invalid_subject" as const) : ("forbidden" as const),
+    message: `${about}: ${reason}`,
+    retryable: !isFinal,
+  };
+}
 
 interface WatchOptions {
   /** What of the exposed subjects no stream keeps. */
@@ -65,10 +75,9 @@ export class UpstreamWatch {
    *
    * @returns whether that is news.
    */
-  refused(pattern: string, reason: string): boolean {
-    if (!this.#demand.refused(pattern, reason)) return false;
-    const message = `NATS does not send what you subscribed to: ${reason}`;
-    const error = { code: "forbidden", message, retryable: true } as const;
+  refused(pattern: string, refusal: UpstreamRefusal): boolean {
+    if (!this.#demand.refused(pattern, refusal)) return false;
+    const error = errorOf(refusal, "NATS does not send what you subscribed to");
     this.#tellWhoHas([pattern], { type: "error", error });
     return true;
   }

@@ -8,6 +8,14 @@ export interface Arrival {
   readonly number: number;
 }
 
+/** Why the source does not subscribe to a pattern. */
+export interface UpstreamRefusal {
+  /** In words for people. */
+  readonly reason: string;
+  /** Whether the pattern itself is not possible, so that it is not tried again. */
+  readonly isFinal: boolean;
+}
+
 /** A pattern that somebody wants, or wanted a moment ago. */
 export interface Want {
   readonly pattern: string;
@@ -20,7 +28,7 @@ export interface Want {
   since: Arrival | undefined;
   cancelLinger: Cancel | undefined;
   /** Why the source may not subscribe to it. */
-  refusal: string | undefined;
+  refusal: UpstreamRefusal | undefined;
   /** Told once, when it arrives or the source says that it may not. */
   whenKnown: (() => void)[];
 }

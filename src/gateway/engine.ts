@@ -152,7 +152,7 @@ export class GatewayEngine implements Engine {
         message: (message) => this.#broadcaster.message(message),
         status: (status) => this.#sourceChanged(status),
         arrives: (pattern) => this.#broadcaster.arrives(pattern),
-        refused: (pattern, reason) => this.#broadcaster.refused(pattern, reason),
+        refused: (pattern, reason, isFinal) => this.#broadcaster.refused(pattern, reason, isFinal),
         stream: (tip) => this.#broadcaster.stream(tip),
       });
     } catch (error) {

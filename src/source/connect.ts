@@ -153,6 +153,37 @@ function connectionOptions(
   };
 }
 
+/** What is touched of nats.js's connection; none of it is public, so its version is pinned. */
+interface Inner {
+  readonly protocol?: { processError?(text: Uint8Array): void };
+}
+
+/**
+ * Hears each error of the server in its own words, before whatever follows it on the connection:
+ * the status events of nats.js come later, and hold no more than a code.
+ *
+ * @returns ends it; `undefined` where a host's connection is of a client that is made otherwise.
+ */
+export function hearErrors(
+  connection: NatsConnection,
+  hear: (text: string) => void,
+): (() => void) | undefined {
+  const { protocol } = connection as Inner;
+  const process = protocol?.processError;
+  if (protocol === undefined || typeof process !== "function") return undefined;
+  const decoder = new TextDecoder();
+  let isOver = false;
+  protocol.processError = (text) => {
+    if (!isOver) hear(spelled(decoder.decode(text)));
+    process.call(protocol, text);
+  };
+  const ours = protocol.processError;
+  return () => {
+    isOver = true;
+    if (protocol.processError === ours) protocol.processError = process;
+  };
+}
+
 /** Publishes a message on a connection, which keeps it for a while where NATS is away. */
 export async function publishOn(
   connection: NatsConnection,

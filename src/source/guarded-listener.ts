@@ -47,9 +47,9 @@ export class GuardedListener implements SourceListener {
     }
   }
 
-  refused(pattern: string, reason: string): void {
+  refused(pattern: string, reason: string, isFinal?: boolean): void {
     try {
-      this.#listener.refused(pattern, reason);
+      this.#listener.refused(pattern, reason, isFinal);
     } catch (error) {
       this.#log.error("The refusal of {pattern} was not taken: {error}", { pattern, error });
     }

@@ -1,18 +1,20 @@
 import { reasonOf } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { SourceListener, SourceMessage, SourceStatus } from "../core/source.ts";
-import { type NatsConnection, natsReason, publishOn, type Status } from "./connect.ts";
+import { hearErrors, type NatsConnection, natsReason, publishOn, type Status } from "./connect.ts";
 import { GuardedListener } from "./guarded-listener.ts";
 import type { Streams } from "./jetstream/streams.ts";
 import type { Patterns } from "./patterns.ts";
 import { Backoff, pause, unlessAborted } from "./retry.ts";
 import { Standing } from "./standing.ts";
-import { Subscriptions } from "./subscriptions.ts";
+import { isRefusal, Subscriptions } from "./subscriptions.ts";
+import type { Unsendable } from "./unsendable.ts";
 
 /** What one life of a source needs. */
 export interface LifeOptions {
   /** What is subscribed to on each connection; changed before `subscribe` and `unsubscribe` say so. */
   readonly patterns: Patterns;
+  readonly unsendable: Unsendable;
   /** `undefined` where there are none. */
   readonly streams: Streams | undefined;
   readonly log: Log;
@@ -49,6 +51,10 @@ export class NatsLife {
   readonly #quieted = Promise.withResolvers<void>();
   readonly #retries = new Backoff();
   #retrying = false;
+  /** Whether errors of NATS are heard as it says them. */
+  #hears = false;
+  /** The last of them since all was well. */
+  #heard: string | undefined;
   #subscriptions: Subscriptions | undefined;
   #connection: NatsConnection | undefined;
 
@@ -138,9 +144,10 @@ export class NatsLife {
 
   /** Delivers messages until the connection is closed for good, or the stop comes. */
   async #carry(connection: NatsConnection): Promise<void> {
-    const { patterns, log, connection: origin } = this.#options;
+    const { patterns, unsendable, log, connection: origin } = this.#options;
     const subscriptions: Subscriptions = new Subscriptions(connection, {
       patterns,
+      unsendable,
       log,
       listener: this.#listener,
       settled: () => this.#settle(connection, subscriptions),
@@ -151,6 +158,8 @@ export class NatsLife {
     // The type hides that nats.js' iterator can be ended from outside; it doesn't end by itself.
     const events = connection.status() as AsyncIterable<Status> & { stop(): void };
     void this.#watch(events, subscriptions, connection);
+    const unhear = hearErrors(connection, (reason) => this.#hear(reason, subscriptions));
+    this.#hears = unhear !== undefined;
 
     const closing = connection.closed().then((error) => ({ error }));
     let closed = await unlessAborted(closing, this.#quieting.signal);
@@ -163,6 +172,7 @@ export class NatsLife {
       closed = await unlessAborted(closing, this.#stopping.signal);
     }
     events.stop();
+    unhear?.();
     if (closed === undefined && this.status.state === "connected") {
       // What was published and settled last is to arrive before the connection goes.
       await unlessAborted(connection.flush(), this.#hurrying.stop.signal);
@@ -184,9 +194,18 @@ export class NatsLife {
    */
   #settle(connection: NatsConnection, subscriptions: Subscriptions): void {
     if (this.ending) return;
+    this.#heard = undefined;
     this.#standing.become({ state: "connected", to: connection.getServer() });
     if (subscriptions.refusesSome) void this.#retry();
     else this.#retries.reset();
+  }
+
+  /** NATS says that something is wrong. What is refused by name, or for want of room, is logged as such. */
+  #hear(reason: string, subscriptions: Subscriptions): void {
+    subscriptions.complained(reason);
+    if (isRefusal(reason) || this.status.state !== "connected") return;
+    if (this.#heard !== reason) this.#options.log.warn("NATS says: {error}", { error: reason });
+    this.#heard = reason;
   }
 
   async #retry(): Promise<void> {
@@ -216,7 +235,10 @@ export class NatsLife {
           subscriptions.close();
           streams?.close();
           // What was said before says more: an error, or an answer that never came.
-          if (status.state === "connected") this.#cut(`lost the connection to ${event.data}`);
+          if (status.state === "connected") {
+            const why = this.#heard === undefined ? "" : `: ${this.#heard}`;
+            this.#cut(`lost the connection to ${event.data}${why}`);
+          }
           break;
         case "staleConnection":
           // What still comes of it would come before word of the gap.
@@ -230,7 +252,9 @@ export class NatsLife {
             if (operation === "subscription") subscriptions.recheck(subject);
           } else if (status.state === "connecting") {
             this.#cut(natsReason(event.data));
-          } else log.warn("NATS says: {error}", { error: natsReason(event.data) });
+          } else if (!this.#hears) {
+            log.warn("NATS says: {error}", { error: natsReason(event.data) });
+          }
           break;
         case "ldm":
           // It will end our connection when it likes, and nats.js then goes to another server

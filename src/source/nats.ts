@@ -16,6 +16,7 @@ import { Streams } from "./jetstream/streams.ts";
 import { NatsLife } from "./life.ts";
 import { Patterns } from "./patterns.ts";
 import { readServers } from "./servers.ts";
+import { Unsendable } from "./unsendable.ts";
 
 /** What a {@linkcode NatsSource} is made of. */
 export interface NatsSourceOptions {
@@ -36,6 +37,7 @@ export class NatsSource implements MessageSource, Publisher {
   readonly name = "NATS";
   readonly #options: NatsSourceOptions;
   readonly #patterns = new Patterns();
+  readonly #unsendable = new Unsendable();
   readonly #streams: Streams | undefined;
   #life: NatsLife | undefined;
 
@@ -72,6 +74,7 @@ export class NatsSource implements MessageSource, Publisher {
     const { log, nats } = this.#options;
     this.#life = new NatsLife({
       patterns: this.#patterns,
+      unsendable: this.#unsendable,
       streams: this.#streams,
       log,
       listener,

@@ -33,6 +33,10 @@ export class Patterns implements Iterable<string> {
     return this.#all.delete(pattern);
   }
 
+  has(pattern: string): boolean {
+    return this.#all.has(pattern);
+  }
+
   /** Whether a subject is carried for one of them, in as many steps as it has tokens. */
   carry(subject: string): boolean {
     const reserved = isReserved(subject);

@@ -1,43 +1,61 @@
-import { reasonOf } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 
-/** The patterns that NATS does not let us subscribe to. What is news is logged. */
+/** So many lines are logged in a minute, as there may be very many patterns. */
+const LOGGED = 20;
+const MINUTE_MS = 60_000;
+
+/** The patterns that NATS does not let us subscribe to, and will be asked for again. What is news is logged. */
 export class Refusals {
   readonly #patterns = new Set<string>();
   readonly #log: Log;
+  #logged = 0;
+  #sinceMs = 0;
 
   constructor(log: Log) {
     this.#log = log;
   }
 
-  get patterns(): string[] {
-    return [...this.#patterns];
+  get size(): number {
+    return this.#patterns.size;
   }
 
-  /** @returns why, in words for people. */
-  add(pattern: string, error: Error): string {
-    // The queue group is our own affair.
-    const reason = reasonOf(error)
-      .replaceAll("'", "")
-      .replace(/ using queue ".*/, "");
-    if (!this.#patterns.has(pattern)) {
-      this.#log.warn("NATS refuses to let us subscribe to {pattern}: {reason}", {
-        pattern,
-        reason,
-      });
+  /** Those that were refused the longest ago. */
+  first(count: number): string[] {
+    const first: string[] = [];
+    for (const pattern of this.#patterns) {
+      if (first.push(pattern) >= count) break;
     }
+    return first;
+  }
+
+  add(pattern: string, reason: string): void {
+    const isNews = !this.#patterns.delete(pattern);
     this.#patterns.add(pattern);
-    return reason;
+    if (!isNews || !this.#mayLog()) return;
+    this.#log.warn("NATS refuses to let us subscribe to {pattern}: {reason}", { pattern, reason });
   }
 
   /** NATS lets us subscribe to a pattern, which is news where it did not before. */
   lift(pattern: string): void {
-    if (!this.delete(pattern)) return;
+    if (!this.delete(pattern) || !this.#mayLog()) return;
     this.#log.info("NATS lets us subscribe to {pattern} again", { pattern });
   }
 
   /** Nobody wants the pattern any more; says whether it was refused. */
   delete(pattern: string): boolean {
     return this.#patterns.delete(pattern);
+  }
+
+  #mayLog(): boolean {
+    const nowMs = Date.now();
+    if (nowMs - this.#sinceMs > MINUTE_MS) {
+      this.#sinceMs = nowMs;
+      this.#logged = 0;
+    }
+    this.#logged++;
+    if (this.#logged === LOGGED + 1) {
+      this.#log.warn("More patterns are refused, or no longer: this is not logged for a minute");
+    }
+    return this.#logged <= LOGGED;
   }
 }

@@ -1,3 +1,4 @@
+import { reasonOf } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { SourceListener, SourceMessage } from "../core/source.ts";
 import { isReserved } from "../core/subject.ts";
@@ -5,11 +6,14 @@ import type { Msg, NatsConnection, Subscription } from "./connect.ts";
 import { NatsMessage } from "./nats-message.ts";
 import type { Patterns } from "./patterns.ts";
 import { Refusals } from "./refusals.ts";
+import type { Unsendable } from "./unsendable.ts";
 
 /** What the {@linkcode Subscriptions} of a source need. */
 export interface SubscriptionsOptions {
   /** The source's own, changed before we are told of it. */
   readonly patterns: Patterns;
+  /** The source's own, for all of its connections. */
+  readonly unsendable: Unsendable;
   readonly log: Log;
   /** Must not throw: nats.js would stop reading its socket. */
   readonly listener: SourceListener;
@@ -29,6 +33,22 @@ const MOST_EARLY_MESSAGES = 10_000;
 const MOST_EARLY_BYTES = 4 * 1024 * 1024;
 
 const WILDCARD = /(^|\.)[*>](\.|$)/;
+
+/** NATS takes no more subscriptions of this connection or account. */
+const FULL = /maximum subscriptions exceeded/i;
+/** Errors that name a subject, and are told of it. */
+const NAMED = /permissions violation/i;
+
+/** Whether an error of NATS is about subscriptions that it does not take. */
+export function isRefusal(error: string): boolean {
+  return NAMED.test(error) || FULL.test(error);
+}
+
+/** What is said of a pattern until it is known whether NATS takes it. */
+const SUSPECT = "NATS ended the gateway's connection, perhaps for this subject";
+
+/** So many refused patterns are asked for again at a time. */
+const RETRIED = 1_000;
 
 /**
  * The subscriptions of one source on one connection, one for each pattern.
@@ -56,6 +76,11 @@ const WILDCARD = /(^|\.)[*>](\.|$)/;
  * NATS refuses a subscription by an error that comes later, and nats.js then forgets it. Here it is
  * remembered and can be tried again. A permission for one group alone (`"orders.> workers"`) does not
  * fit ours, which are named `spillway-` and a UUID.
+ *
+ * Some errors don't name what they are about (`maximum subscriptions exceeded`), and some end the
+ * connection. Then all that NATS had not confirmed is in doubt: it is asked for again, half of it at a
+ * time, until those are found that NATS does not take. What makes NATS end the connection is not sent
+ * again.
  */
 export class Subscriptions {
   readonly #connection: NatsConnection;
@@ -64,6 +89,18 @@ export class Subscriptions {
   readonly #held = new Map<string, Held>();
   /** Those held that NATS has not confirmed. */
   readonly #asked = new Set<Held>();
+  /** Patterns of which NATS may not take some: they are asked for `#atOnce` at a time. */
+  readonly #doubtful = new Set<string>();
+  #atOnce = 1;
+  /** Patterns of which one may be why NATS ended the connection; asked for in the same way, after all others. */
+  #suspects: readonly string[] = [];
+  #suspectsAtOnce = 1;
+  /** Those that the listener was told of as refused, on this connection. */
+  readonly #told = new Set<string>();
+  /** Whether NATS took no more when it was last asked. */
+  #isFull = false;
+  /** The last error that named no subject, since NATS confirmed something. */
+  #complaint: string | undefined;
   /** All are members of it. `undefined`: closed. */
   #group: string | undefined;
   /** The group that a round trip is under way for. */
@@ -82,47 +119,42 @@ export class Subscriptions {
 
   /** Whether NATS refuses some of what is wanted. */
   get refusesSome(): boolean {
-    return this.#refusals.patterns.length > 0;
+    return this.#refusals.size > 0;
   }
 
   subscribe(pattern: string): void {
     const group = this.#group;
     if (group === undefined || this.#connection.isClosed() || this.#connection.isDraining()) return;
-    const held: Held = {
-      pattern,
-      subscription: this.#connection.subscribe(pattern, {
-        queue: group,
-        callback: (error, msg) => {
-          if (group !== this.#group) return;
-          if (error === null) this.#take(held, msg);
-          else this.#refuse(held, error);
-        },
-      }),
-      leaving: false,
-    };
-    this.#held.set(pattern, held);
-    this.#asked.add(held);
+    const { unsendable, listener } = this.#options;
+    const reason = unsendable.reasonOf(pattern, group);
+    if (reason !== undefined) {
+      listener.refused(pattern, reason, true);
+      return;
+    }
+    if (this.#suspects.includes(pattern)) {
+      listener.refused(pattern, SUSPECT);
+      return;
+    }
+    if (this.#doubtful.size > 0) this.#doubtful.add(pattern);
+    else this.#ask(pattern, group);
     void this.#confirm();
   }
 
   unsubscribe(pattern: string): void {
     if (this.#refusals.delete(pattern)) void this.#confirm();
-    const held = this.#held.get(pattern);
-    if (held === undefined) return;
-    this.#held.delete(pattern);
-    this.#asked.delete(held);
-    held.leaving = true;
-    // Each drain is a ping of its own: nothing for thousands of subjects that no other pattern matches.
-    if (WILDCARD.test(pattern) || this.#options.patterns.carry(pattern)) {
-      held.subscription.drain().catch(() => {});
-    } else drop(held);
+    this.#doubtful.delete(pattern);
+    this.#told.delete(pattern);
+    this.#leave(pattern);
   }
 
-  /** Subscribes once more to what was refused. */
+  /** Subscribes once more to what was refused, or to some of it if that is very much. */
   retry(): void {
-    for (const pattern of this.#refusals.patterns) {
-      if (!this.#held.has(pattern)) this.subscribe(pattern);
+    if (this.#doubtful.size > 0) return;
+    this.#atOnce = this.#isFull ? 1 : RETRIED;
+    for (const pattern of this.#refusals.first(RETRIED)) {
+      if (!this.#held.has(pattern)) this.#doubtful.add(pattern);
     }
+    void this.#confirm();
   }
 
   /**
@@ -135,12 +167,18 @@ export class Subscriptions {
     this.subscribe(pattern);
   }
 
+  /** NATS has sent an error, before all that it sends after it. */
+  complained(reason: string): void {
+    if (!NAMED.test(reason)) this.#complaint = reason;
+  }
+
   /** Begins anew on a connection that is there again, refused patterns included. */
   open(): void {
     this.close();
     this.#early = [];
     this.#earlyBytes = 0;
     this.#group = `spillway-${crypto.randomUUID()}`;
+    this.#told.clear();
     for (const pattern of this.#options.patterns) this.subscribe(pattern);
     void this.#confirm();
   }
@@ -148,16 +186,28 @@ export class Subscriptions {
   /** Unsubscribes, and waits for the messages that NATS had sent before it knew. */
   async drain(): Promise<void> {
     this.#asked.clear();
+    this.#doubtful.clear();
+    this.#suspects = [];
     await Promise.allSettled([...this.#held.values()].map((held) => held.subscription.drain()));
   }
 
   /** Unsubscribes, and delivers nothing more before `open`. */
   close(): void {
+    if (this.#group !== undefined) {
+      const asked = [...this.#asked].map(({ pattern }) => pattern);
+      const suspects = this.#options.unsendable.cut(this.#complaint, asked, this.#group);
+      // Those that were not asked for this time are still to be tried.
+      const known = new Set(asked);
+      this.#suspects = [...suspects, ...this.#suspects.filter((pattern) => !known.has(pattern))];
+      this.#suspectsAtOnce = half(suspects.length || this.#suspects.length);
+    }
     this.#group = undefined;
+    this.#complaint = undefined;
     for (const held of this.#held.values()) drop(held);
     this.#held.clear();
     this.#asked.clear();
     this.#early = undefined;
+    this.#doubtful.clear();
   }
 
   #take(held: Held, msg: Msg): void {
@@ -169,10 +219,7 @@ export class Subscriptions {
       this.#hold(message, this.#early);
       return;
     }
-    if (this.#asked.size > 0 && this.#asked.has(held)) {
-      this.#refusals.lift(held.pattern);
-      this.#arrives(held);
-    }
+    if (this.#asked.size > 0) this.#arrives(held);
     this.#options.listener.message(message);
   }
 
@@ -190,18 +237,63 @@ export class Subscriptions {
   }
 
   #arrives(held: Held): void {
-    if (this.#asked.delete(held)) this.#options.listener.arrives(held.pattern);
+    if (!this.#asked.delete(held)) return;
+    this.#doubtful.delete(held.pattern);
+    this.#told.delete(held.pattern);
+    this.#refusals.lift(held.pattern);
+    this.#options.listener.arrives(held.pattern);
   }
 
-  #refuse({ pattern, subscription }: Held, error: Error): void {
+  #ask(pattern: string, group: string): void {
+    const held: Held = {
+      pattern,
+      subscription: this.#connection.subscribe(pattern, {
+        queue: group,
+        callback: (error, msg) => {
+          if (group !== this.#group) return;
+          if (error === null) this.#take(held, msg);
+          else this.#refuseHeld(held, error);
+        },
+      }),
+      leaving: false,
+    };
+    this.#held.set(pattern, held);
+    this.#asked.add(held);
+  }
+
+  /** Takes back what NATS was asked for. */
+  #leave(pattern: string): void {
+    const held = this.#held.get(pattern);
+    if (held === undefined) return;
+    this.#held.delete(pattern);
+    this.#asked.delete(held);
+    held.leaving = true;
+    // Each drain is a ping of its own: nothing for thousands of subjects that no other pattern matches.
+    if (WILDCARD.test(pattern) || this.#options.patterns.carry(pattern)) {
+      held.subscription.drain().catch(() => {});
+    } else drop(held);
+  }
+
+  #refuseHeld({ pattern, subscription }: Held, error: Error): void {
     // nats.js may tell a subscription that is leaving what was meant for its successor.
     const held = this.#held.get(pattern);
     if (held === undefined) return;
     this.#held.delete(pattern);
     this.#asked.delete(held);
     if (held.subscription !== subscription) drop(held);
-    this.#options.listener.refused(pattern, this.#refusals.add(pattern, error));
+    // The queue group is our own affair.
+    const reason = reasonOf(error)
+      .replaceAll("'", "")
+      .replace(/ using queue ".*/, "");
+    this.#refuse(pattern, reason);
     void this.#confirm();
+  }
+
+  #refuse(pattern: string, reason: string): void {
+    this.#doubtful.delete(pattern);
+    this.#refusals.add(pattern, reason);
+    this.#told.add(pattern);
+    this.#options.listener.refused(pattern, reason);
   }
 
   /**
@@ -216,21 +308,86 @@ export class Subscriptions {
       do {
         // All that is asked for in one turn of the event loop shares one round trip.
         await Promise.resolve();
+        this.#askDoubtful(group);
         const asked = [...this.#asked];
         await this.#connection.rtt();
         if (group !== this.#group) return;
+        const complaint = this.#complaint;
+        this.#complaint = undefined;
         const there = asked.filter((held) => this.#asked.has(held));
-        for (const { pattern } of there) this.#refusals.lift(pattern);
-        this.#options.settled();
-        for (const held of there) this.#arrives(held);
-        this.#releaseEarly();
-      } while (this.#asked.size > 0);
+        if (complaint === undefined || there.length === 0) this.#confirmed(there, group);
+        else this.#doubt(there, complaint);
+      } while (this.#asked.size + this.#doubtful.size + this.#suspects.length > 0);
     } catch {
       // Cut off again; nats.js' "reconnect" event leads to `open`.
     } finally {
       if (group === this.#confirming) this.#confirming = undefined;
     }
   }
+
+  /** Asks for some of what is in doubt, once NATS has answered for all else. */
+  #askDoubtful(group: string): void {
+    if (this.#asked.size > 0) return;
+    const isSuspect = this.#doubtful.size === 0;
+    let left = isSuspect ? this.#suspectsAtOnce : this.#atOnce;
+    for (const pattern of isSuspect ? this.#suspects : this.#doubtful) {
+      if (left-- <= 0) break;
+      if (!isSuspect || this.#options.patterns.has(pattern)) this.#ask(pattern, group);
+    }
+  }
+
+  /** NATS has taken all of these. */
+  #confirmed(there: readonly Held[], group: string): void {
+    let wasDoubtful = false;
+    for (const { pattern } of there) {
+      this.#options.unsendable.taken(pattern, group);
+      if (this.#doubtful.delete(pattern)) wasDoubtful = true;
+    }
+    if (wasDoubtful) this.#isFull = false;
+    this.#atOnce = half(this.#doubtful.size);
+    if (this.#suspects.length > 0) this.#clear();
+    // As long as some are in doubt, it is not known whether all comes that came before.
+    const isSettled = this.#doubtful.size === 0;
+    if (isSettled) this.#options.settled();
+    for (const held of there) this.#arrives(held);
+    if (isSettled) this.#releaseEarly();
+  }
+
+  /** Those that NATS has taken, or that nobody wants any more, are no suspects. */
+  #clear(): void {
+    const { patterns } = this.#options;
+    this.#suspects = this.#suspects.filter(
+      (pattern) => patterns.has(pattern) && !this.#held.has(pattern),
+    );
+    this.#suspectsAtOnce = half(this.#suspects.length);
+  }
+
+  /** NATS has not taken some of these, and did not say which. */
+  #doubt(there: readonly Held[], complaint: string): void {
+    for (const { pattern } of there) this.#leave(pattern);
+    if (there.length > 1) {
+      for (const { pattern } of there) this.#doubtful.add(pattern);
+      this.#atOnce = half(there.length);
+      return;
+    }
+    this.#refuse(there[0]!.pattern, complaint);
+    if (FULL.test(complaint)) {
+      this.#isFull = true;
+      // What one finds no room for, the others don't find either.
+      for (const pattern of [...this.#doubtful]) {
+        if (this.#told.has(pattern)) this.#doubtful.delete(pattern);
+        else this.#refuse(pattern, complaint);
+      }
+    }
+    this.#atOnce = half(this.#doubtful.size);
+    if (this.#doubtful.size > 0) return;
+    this.#options.settled();
+    this.#releaseEarly();
+  }
+}
+
+function half(count: number): number {
+  return Math.max(1, Math.ceil(count / 2));
 }
 
 function drop({ subscription }: Held): void {

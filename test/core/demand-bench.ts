@@ -1,6 +1,10 @@
 import { Demand, type DemandOptions } from "../../src/core/demand.ts";
+import type { UpstreamRefusal } from "../../src/core/want.ts";
 import { ManualClock } from "./manual-clock.ts";
 import { FakeSource } from "./stage.ts";
+
+/** What a source may say. */
+export const NO: UpstreamRefusal = { reason: "no", isFinal: false };
 
 /** A demand with everything around it fake. */
 export class DemandBench {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { carriesAll, exposes, subjectCovers, subjectMatches } from "../../src/core/subject.ts";
-import { DemandBench } from "./demand-bench.ts";
+import { DemandBench, NO } from "./demand-bench.ts";
 
 describe("Demand, whatever is wanted and released", () => {
   const token = fc.constantFrom("a", "b", "*");
@@ -54,7 +54,7 @@ describe("Demand, whatever is wanted and released", () => {
               if (next !== undefined && step.does === "confirm one") bench.source.confirm(next);
               if (next !== undefined && step.does === "refuse one") {
                 refused.add(next);
-                bench.demand.refused(next, "no");
+                bench.demand.refused(next, NO);
               }
             } else if (step.does === "cut") {
               bench.source.confirmed.clear();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { DemandBench } from "./demand-bench.ts";
+import { DemandBench, NO } from "./demand-bench.ts";
 
 describe("Demand", () => {
   test("subscribes to each pattern once, and to none that nobody wants any more", () => {
@@ -122,8 +122,8 @@ describe("Demand for what a wider pattern covers", () => {
     const bench = new DemandBench();
     bench.source.confirms = false;
     const [wide, narrow] = [bench.want("a.>"), bench.want("a.b")];
-    bench.demand.refused("a.>", "no");
-    expect([wide.known, narrow.known]).toEqual(["no", undefined]);
+    bench.demand.refused("a.>", NO);
+    expect([wide.known, narrow.known]).toEqual([NO, undefined]);
     expect(bench.patterns).toEqual(["a.>", "a.b"]);
     bench.source.confirm("a.b");
     expect(narrow.known).toBe(true);
@@ -211,8 +211,8 @@ describe("Demand is complete", () => {
     const bench = new DemandBench();
     bench.source.confirms = false;
     expect(bench.want("a").known).toBeUndefined();
-    bench.demand.refused("a", "no");
-    expect(bench.want("a").known).toBe("no");
+    bench.demand.refused("a", NO);
+    expect(bench.want("a").known).toEqual(NO);
     expect(bench.demand.completeSince(["a"])).toBeUndefined();
     expect(bench.demand.pending).toBe(0);
     bench.source.confirm("a");
@@ -225,7 +225,7 @@ describe("Demand is complete", () => {
     bench.want("a.b");
     bench.demand.arrives("a.b");
     bench.demand.arrives("c");
-    bench.demand.refused("c", "no");
+    bench.demand.refused("c", NO);
     expect(bench.patterns).toEqual(["a.>", "b"]);
   });
 });

@@ -6,6 +6,7 @@ import {
   subjectFault,
   subjectMatches,
   subjectsIntersect,
+  utf8Length,
   withoutCovered,
 } from "../../src/core/subject.ts";
 import { SubjectTrie } from "../../src/core/subject-trie.ts";
@@ -42,6 +43,30 @@ describe("Subject", () => {
     "pattern %j is not",
     (text) => expect(subjectFault(text, true)).toBeString(),
   );
+
+  test.each([
+    ["x".repeat(3072), undefined],
+    ["x".repeat(3073), "must not be longer than 3072 bytes in UTF-8"],
+    ["€".repeat(1024), undefined],
+    ["€".repeat(1025), "must not be longer than 3072 bytes in UTF-8"],
+    ["😀".repeat(768), undefined],
+    ["😀".repeat(769), "must not be longer than 3072 bytes in UTF-8"],
+    [Array(64).fill("a").join("."), undefined],
+    [Array(65).fill("a").join("."), "must not have more than 64 tokens"],
+    ["a.\ud800", "must not contain half a surrogate pair"],
+    ["\udc00b", "must not contain half a surrogate pair"],
+  ] as const)("is bounded as NATS bounds its lines: %#", (text, fault) => {
+    expect(subjectFault(text, true)).toBe(fault as string);
+    expect(subjectFault(text, false)).toBe(fault as string);
+  });
+
+  test("has as many bytes as its UTF-8", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (text) => {
+        expect(utf8Length(text)).toBe(new TextEncoder().encode(text).length);
+      }),
+    );
+  });
 
   test("that is published to has no wildcards, but may have their characters inside a token", () => {
     expect(subjectFault("a.*", false)).toBe("must not contain a wildcard");

@@ -3,6 +3,7 @@ import { connect } from "nats";
 import { connectNats, type NatsConnection } from "../../src/source/connect.ts";
 import { NatsLife } from "../../src/source/life.ts";
 import { Patterns } from "../../src/source/patterns.ts";
+import { Unsendable } from "../../src/source/unsendable.ts";
 import { startNatsServer } from "../support/nats-server.ts";
 import { Recorder } from "./recorder.ts";
 
@@ -14,6 +15,7 @@ test("NatsLife makes a new connection when its own is closed for good", async ()
   const opened: NatsConnection[] = [];
   const life = new NatsLife({
     patterns,
+    unsendable: new Unsendable(),
     streams: undefined,
     log: recorder.log,
     listener: recorder,

@@ -24,7 +24,7 @@ export interface LogLine {
 export class Recorder implements SourceListener {
   readonly messages = new Journal<Received>("messages", ({ subject }) => subject);
   readonly arrivals = new Journal<string>("arrivals");
-  readonly refusals = new Journal<{ pattern: string; reason: string }>("refusals");
+  readonly refusals = new Journal<{ pattern: string; reason: string; isFinal?: true }>("refusals");
   readonly tips = new Journal<StreamTip>("tips of streams");
   readonly statuses = new Journal<SourceStatus>("statuses");
   readonly lines = new Journal<LogLine>("log", ({ level, text }) => `${level}: ${text}`);
@@ -55,8 +55,8 @@ export class Recorder implements SourceListener {
     this.arrivals.add(pattern);
   }
 
-  refused(pattern: string, reason: string): void {
-    this.refusals.add({ pattern, reason });
+  refused(pattern: string, reason: string, isFinal = false): void {
+    this.refusals.add({ pattern, reason, ...(isFinal && { isFinal }) });
   }
 
   get subjects(): string[] {

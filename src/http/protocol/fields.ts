@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { MAX_ID_LENGTH } from "../../core/client-frame.ts";
 import { POLICIES } from "../../core/policy.ts";
+import { MAX_SUBJECT_BYTES, MAX_TOKENS, subjectFault } from "../../core/subject.ts";
 
 /**
  * Tokens of anything but white space and control characters, parted by dots; a whole `>` is the last.
@@ -8,8 +9,7 @@ import { POLICIES } from "../../core/policy.ts";
  */
 const SUBJECT =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what a subject must not have
-  /^(?!>\.)[^\u0000-\u0020\u007f.]+(?:\.(?!>\.)[^\u0000-\u0020\u007f.]+)*$/;
-const MAX_SUBJECT_LENGTH = 4096;
+  /^(?!>\.)[^\u0000-\u0020\u007f.]+(?:\.(?!>\.)[^\u0000-\u0020\u007f.]+){0,63}$/;
 
 /** A text that a client makes up, and is told again. */
 export function givenName(description: string) {
@@ -22,10 +22,16 @@ export function givenName(description: string) {
 
 /** A subject that may have wildcards. */
 export function subjectPattern() {
-  return z.string().max(MAX_SUBJECT_LENGTH).regex(SUBJECT).meta({
-    description:
-      'A NATS subject; a whole "*" stands for one token, a whole ">" at the end for one or more.',
-  });
+  // Bytes, and halves of surrogate pairs, are beyond JSON Schema.
+  const isSubject = (text: string): boolean => subjectFault(text, true) === undefined;
+  return z
+    .string()
+    .max(MAX_SUBJECT_BYTES)
+    .regex(SUBJECT)
+    .refine(isSubject)
+    .meta({
+      description: `A NATS subject of at most ${MAX_SUBJECT_BYTES} bytes in UTF-8 and ${MAX_TOKENS} tokens; a whole "*" stands for one token, a whole ">" at the end for one or more.`,
+    });
 }
 
 /** The place of a message among all. */

@@ -18,6 +18,7 @@ import { http } from "./http.ts";
 import { keepalive } from "./keepalive.ts";
 import { lifecycle } from "./lifecycle.ts";
 import { nats } from "./nats.ts";
+import { natsLimits } from "./nats-limits.ts";
 import { policies } from "./policies.ts";
 import { reconnect } from "./reconnect.ts";
 import { resume } from "./resume.ts";
@@ -59,6 +60,7 @@ export const THEMES: readonly ((target: Target) => void)[] = [
   demand,
   nats,
   reconnect,
+  natsLimits,
   streams,
   streamFaults,
   durable,

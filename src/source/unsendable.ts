@@ -1,0 +1,67 @@
+import { utf8Length } from "../core/subject.ts";
+
+/** What stands on a line beside the pattern and the queue group: `SUB`, a number, spaces. */
+const BESIDE_BYTES = 24;
+/** So many patterns are remembered, the last ones. */
+const REMEMBERED = 1_000;
+
+/** What nats-server says before it ends the connection of whoever sent it too long a line. */
+const TOO_LONG = /maximum control line exceeded/i;
+/** What it says before it ends a connection for something else that it was sent. */
+const OUR_FAULT = /parser error|unknown protocol|invalid subject/i;
+
+/**
+ * The patterns that are not sent to NATS, as it ends our connection for them.
+ *
+ * A server does not say its `max_control_line`; it ends the connection of whoever sends more. Our
+ * patterns fit into what it takes by default. One that is configured to take less teaches us: from then
+ * on no line is sent that is longer than any that it took and than half of the one that it did not
+ * take. So it ends our connection a few times at most, whatever clients ask for.
+ */
+export class Unsendable {
+  #longestTaken = 0;
+  #longest = Number.POSITIVE_INFINITY;
+  readonly #patterns = new Set<string>();
+
+  /** Why a pattern is not sent, in words for who wants it, or `undefined`. */
+  reasonOf(pattern: string, group: string): string | undefined {
+    if (this.#patterns.has(pattern)) return "NATS ends the gateway's connection for this subject";
+    if (lineBytes(pattern, group) <= this.#longest) return undefined;
+    const most = this.#longest - lineBytes("", group);
+    return `this NATS server takes no subject of more than ${Math.max(0, most)} bytes`;
+  }
+
+  /** NATS has taken a pattern. */
+  taken(pattern: string, group: string): void {
+    this.#longestTaken = Math.max(this.#longestTaken, lineBytes(pattern, group));
+  }
+
+  /**
+   * NATS has ended the connection.
+   *
+   * @param asked the patterns that it had not confirmed.
+   * @returns those of them that may be why, and are to be tried again apart from all others.
+   */
+  cut(reason: string | undefined, asked: readonly string[], group: string): readonly string[] {
+    if (reason === undefined || asked.length === 0) return [];
+    if (TOO_LONG.test(reason)) {
+      const longest = Math.max(...asked.map((pattern) => lineBytes(pattern, group)));
+      if (longest > this.#longestTaken) {
+        this.#longest = Math.max(this.#longestTaken, Math.floor(longest / 2));
+      }
+      return [];
+    }
+    if (!OUR_FAULT.test(reason)) return [];
+    if (asked.length > 1) return asked;
+    this.#patterns.add(asked[0]!);
+    for (const oldest of this.#patterns) {
+      if (this.#patterns.size <= REMEMBERED) break;
+      this.#patterns.delete(oldest);
+    }
+    return [];
+  }
+}
+
+function lineBytes(pattern: string, group: string): number {
+  return utf8Length(pattern) + group.length + BESIDE_BYTES;
+}
