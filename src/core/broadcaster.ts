@@ -13,9 +13,10 @@ import { Governor } from "./governor.ts";
 import { IncidentLog } from "./incident-log.ts";
 import type { DisconnectReason, Meter } from "./meter.ts";
 import { Reception } from "./reception.ts";
+import { ReturnTimes } from "./return-times.ts";
 import { Ring } from "./ring.ts";
 import { Roster } from "./roster.ts";
-import type { ClientSocket } from "./socket.ts";
+import type { ClientSocket, CloseCause } from "./socket.ts";
 import type { SourceListener, SourceMessage, SourceStatus, StreamTip } from "./source.ts";
 import { StreamDesk } from "./stream-desk.ts";
 import { firstHidden } from "./subject.ts";
@@ -51,6 +52,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   readonly #audiences: AudienceBook;
   readonly #incidents: IncidentLog;
   readonly #timer: FlushTimer;
+  readonly #returns: ReturnTimes;
 
   readonly #roster = new Roster();
   /** Audiences with messages for the next flush. */
@@ -68,6 +70,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#encoder = parts.encoder;
     this.#meter = meter;
     this.#incidents = new IncidentLog(parts.log, clock);
+    this.#returns = new ReturnTimes(clock, parts.random ?? Math.random);
     this.#timer = new FlushTimer(clock, options.flushIntervalMs, () => this.flush());
     this.#governor = new Governor(options.maxTotalQueueBytes, meter);
     this.#ring = new Ring(options);
@@ -110,6 +113,16 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     if (!this.#open) return "closed";
     if (this.#roster.size >= this.#options.maxClients) return "full";
     return this.#governor.overloaded ? "overloaded" : undefined;
+  }
+
+  /** In how many milliseconds a client that is refused now may come again. */
+  get refusedForMs(): number {
+    return this.#returns.afterMs("refused", this.#roster.size);
+  }
+
+  /** In how many milliseconds a client that is taken in now may come back when its connection is lost. */
+  get returnsAfterMs(): number {
+    return this.#returns.among(this.#roster.open.size + 1);
   }
 
   /** The first of these patterns of which nothing is exposed. */
@@ -254,6 +267,13 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   hungers(client: Client): void {
     this.#roster.hungers(client);
     this.#timer.schedule();
+  }
+
+  /** @internal */
+  retryAfterMs(cause: CloseCause): number {
+    // When the gateway stops, everybody must come back, and those that are ended first know of the others.
+    const others = cause === "going_away" ? this.#roster.open.size : 0;
+    return this.#returns.afterMs(cause, others);
   }
 
   /** @internal */

@@ -4,6 +4,7 @@ import type { Clock } from "./clock.ts";
 import type { LivenessLimits } from "./liveness.ts";
 import type { DisconnectReason, Meter } from "./meter.ts";
 import type { QueueBounds } from "./policy.ts";
+import type { CloseCause } from "./socket.ts";
 
 /** The bounds that every client lives within. */
 export interface ClientLimits extends QueueBounds, LivenessLimits {
@@ -36,6 +37,8 @@ export interface ClientWatcher {
    * `Client.handOver` gives it, or with the connection.
    */
   parks(client: Client): void;
+  /** In how many milliseconds a client that is ended for this cause is to come back. */
+  retryAfterMs(cause: CloseCause): number;
   /** The client is no longer in the audience. */
   left(audience: Audience): void;
   /** The connection is over, by the server's will or the peer's: called once, first. */

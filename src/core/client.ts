@@ -102,13 +102,27 @@ export class Client extends Flow implements Recipient {
 
   /** Tells the client something at once, before all that waits: all of it or nothing. */
   override tell(...frames: readonly ServerFrame[]): void {
+    this.#tell(frames);
+  }
+
+  /**
+   * Tells the client that a subscription is in effect, and what of it will not come.
+   *
+   * @param cursor where a client goes on that loses its connection before its first message; `undefined`:
+   * it begins anew as it did.
+   */
+  tellSubscribed(subscribed: ServerFrame, gaps: readonly GapFrame[], cursor?: string): void {
+    this.#tell([subscribed, ...gaps], cursor);
+  }
+
+  #tell(frames: readonly ServerFrame[], cursor?: string): void {
     if (this.isOver || !this.dialect.tells) return;
     // Whoever asks without reading the answers must not fill the memory with them.
     if (this.isDeaf) {
       this.end("slow_consumer");
       return;
     }
-    this.outlet.write(frames.map((frame) => this.dialect.notice(frame)));
+    this.outlet.write(frames.map((frame) => this.dialect.notice(frame, cursor)));
     for (const frame of frames) if (frame.type === "gap") this.toldOf(frame);
   }
 
@@ -230,6 +244,7 @@ export class Client extends Flow implements Recipient {
   /** What a client that is told things is told before its connection is closed. */
   #lastWords(cause: CloseCause, cursor: Position | undefined): readonly TextFrame[] {
     if (!this.dialect.tells || cause === "write_timeout") return [];
-    return [this.dialect.notice(farewell(cause, cursor))];
+    const retryAfterMs = (): number => this.parts.watcher.retryAfterMs(cause);
+    return [this.dialect.notice(farewell(cause, cursor, retryAfterMs))];
   }
 }

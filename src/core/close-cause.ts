@@ -1,5 +1,6 @@
 import { cursorOf, type Position } from "./envelope.ts";
 import type { DropReason, ErrorKind, LossReason } from "./meter.ts";
+import { SOONEST_RETURN_MS } from "./return-times.ts";
 import type { ServerFrame } from "./server-frame.ts";
 import { CLOSE, type CloseCause } from "./socket.ts";
 
@@ -19,20 +20,29 @@ export const ENDS_SESSION: Partial<Record<CloseCause, LossReason>> = {
   overloaded: "overloaded",
 };
 
-/** So soon a client may come back where that helps. */
-const RETRY_AFTER_MS = 1000;
+/** Whether a client that is ended for a cause is to come back. 44xx and 1009: the same again would end the same. */
+function mayComeBack(code: number): boolean {
+  return code >= 4500 || code === CLOSE.going_away.code;
+}
 
-/** What a client is told before its connection is closed, and behind which position to go on. */
-export function farewell(cause: CloseCause, cursor: Position | undefined): ServerFrame {
+/**
+ * What a client is told before its connection is closed, and behind which position to go on.
+ *
+ * @param retryAfterMs asked where the client is to come back.
+ */
+export function farewell(
+  cause: CloseCause,
+  cursor: Position | undefined,
+  retryAfterMs: () => number = () => SOONEST_RETURN_MS,
+): ServerFrame {
   const { code, reason } = CLOSE[cause];
-  // 44xx and 1009: the same again would end the same.
-  const reconnect = code >= 4500 || code === CLOSE.going_away.code;
+  const reconnect = mayComeBack(code);
   return {
     type: "disconnect",
     code,
     reason,
     reconnect,
-    ...(reconnect && { retry_after_ms: RETRY_AFTER_MS }),
+    ...(reconnect && { retry_after_ms: retryAfterMs() }),
     ...(cursor !== undefined && { cursor: cursorOf(cursor) }),
   };
 }

@@ -9,7 +9,8 @@ export interface Dialect {
   readonly tells: boolean;
   /** The frames that carry these messages, in order. */
   pack(envelopes: readonly Envelope[]): readonly TextFrame[];
-  notice(frame: ServerFrame): TextFrame;
+  /** @param cursor where a client that loses its connection now goes on; only where that is not said in the frame. */
+  notice(frame: ServerFrame, cursor?: string): TextFrame;
 }
 
 /** A frame of several envelopes is no longer than this, unless one envelope is. */
@@ -42,15 +43,32 @@ export const V1: Dialect = {
 
 /**
  * Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): messages are
- * events without a name whose `id` is the cursor, notices are events named by their type.
+ * events without a name whose `id` is the cursor, notices are events named by their type. Those
+ * that say where to go on have that as their `id`: an `EventSource` that is cut then goes on there.
  */
 export const SSE: Dialect = {
   name: "sse",
   tells: true,
   pack: (envelopes) => [joinEvents(envelopes)],
-  notice: (frame) =>
-    new TextFrame(encoder.encode(`event: ${frame.type}\ndata: ${JSON.stringify(frame)}\n\n`)),
+  notice: (frame, cursor = cursorIn(frame)) => {
+    const id = cursor === undefined ? "" : `id: ${cursor}\n`;
+    const retry =
+      frame.type === "disconnect" && frame.retry_after_ms !== undefined
+        ? `retry: ${frame.retry_after_ms}\n`
+        : "";
+    const event = `event: ${frame.type}\ndata: ${JSON.stringify(frame)}\n\n`;
+    return new TextFrame(encoder.encode(retry + id + event));
+  },
 };
+
+/** Behind which cursor a client misses nothing that it was not told of, where a notice says it. */
+function cursorIn(frame: ServerFrame): string | undefined {
+  if (frame.type === "disconnect") return frame.cursor;
+  if (frame.type !== "gap") return undefined;
+  // The end of a gap of unknown size may lie before messages that come, or be of something else.
+  const { reason, count, to } = frame;
+  return reason !== "upstream" && (count > 0 || reason === "stream_reset") ? to : undefined;
+}
 
 function joinLines(envelopes: readonly Envelope[]): TextFrame[] {
   const frames: TextFrame[] = [];

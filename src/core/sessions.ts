@@ -155,6 +155,11 @@ export class Sessions implements ClientWatcher {
 
   hungers(): void {}
 
+  /** Nobody is there to be told. */
+  retryAfterMs(): number {
+    return 0;
+  }
+
   left(audience: Audience): void {
     this.#parts.audiences.forget(audience);
   }

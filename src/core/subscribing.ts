@@ -229,7 +229,7 @@ export class Subscribing {
     // It waits before anything is told: should that be too much, the last cursor is one before it.
     if (missed.length > 0) client.replay(missed, subscription);
     const cursor = cursorOf(resumes ? from : (replaying.nowOf(request) ?? from));
-    this.#tellSubscribed(client, request, cursor, gaps);
+    this.#tellSubscribed(client, request, cursor, gaps, resumes ? undefined : cursor);
     if (!resumes) return;
     meter.resumed++;
     client.note({ type: "caught_up", sub: request.id });
@@ -280,10 +280,12 @@ export class Subscribing {
     request: SubscriptionRequest,
     from: string,
     gaps: readonly GapFrame[],
+    cursor?: string,
   ): void {
     const { id, subjects = this.#options.subjects } = request;
     const policy = this.#policyOf(request);
-    client.tell({ type: "subscribed", id, sub: id, subjects, policy, from }, ...gaps);
+    const subscribed = { type: "subscribed", id, sub: id, subjects, policy, from } as const;
+    client.tellSubscribed(subscribed, gaps, cursor);
   }
 
   /** Where a client with these subscriptions belongs. */

@@ -32,10 +32,18 @@ function concat(frames: readonly TextFrame[]): Uint8Array {
 export class EventStreams implements Fanout {
   readonly #topics = new Map<string, Set<EventStream>>();
 
-  /** Answers a request with a stream of events. */
-  open(c: Context, events: ConnectionEvents, sockets: SocketRuntime): Response {
+  /**
+   * Answers a request with a stream of events.
+   *
+   * @param retryMs so long an `EventSource` waits before it connects again, whatever ended its connection; without it,
+   * as long as it likes.
+   */
+  open(c: Context, events: ConnectionEvents, sockets: SocketRuntime, retryMs?: number): Response {
     const drop = sockets.drop && (() => sockets.drop?.(c));
     const stream = new EventStream(sockets.addressOf(c), this.#topics, events, drop);
+    if (retryMs !== undefined) {
+      stream.writeBytes(new TextEncoder().encode(`retry: ${retryMs}\n\n`));
+    }
     events.open(stream);
     return c.body(stream.body, 200, HEADERS);
   }

@@ -27,8 +27,8 @@ export interface StreamParts {
   readonly eventStreams: EventStreams;
 }
 
-/** After so many seconds a client that found no room may come again. */
-const RETRY_AFTER_SECONDS = "5";
+/** A client that found no room waits for so much longer than one that was cut. */
+const NO_ROOM_MS = 4000;
 
 /** The endpoints of the stream: WebSocket, and server-sent events below it. */
 export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
@@ -38,7 +38,8 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
     if (broadcaster.refusal === undefined) return await next();
     const overloaded = broadcaster.refusal === "overloaded";
     const detail = overloaded ? "Too much waits for slow clients" : "No more clients can be served";
-    return problem(c, 503, `${detail} now`, { "Retry-After": RETRY_AFTER_SECONDS });
+    const seconds = Math.ceil((NO_ROOM_MS + broadcaster.refusedForMs) / 1000);
+    return problem(c, 503, `${detail} now`, { "Retry-After": `${seconds}` });
   };
   const query = zValidator("query", streamQuery, (result, c) => {
     if (!result.success) return problem(c, 400, result.error.issues[0]?.message ?? "bad query");
@@ -94,7 +95,8 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
         return problem(c, 400, '"Last-Event-ID" must be the id of a message');
       }
       const request = { ...asked, after: lastSeen };
-      return eventStreams.open(c, new Connection(broadcaster, SSE, request), sockets);
+      const connection = new Connection(broadcaster, SSE, request);
+      return eventStreams.open(c, connection, sockets, broadcaster.returnsAfterMs);
     });
 }
 

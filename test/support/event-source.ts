@@ -18,6 +18,8 @@ export class EventParser {
   readonly #onEvent: (event: ServerEvent) => void;
   readonly #onComment: (comment: string) => void;
   readonly #decoder = new TextDecoder();
+  /** How long it was told to wait before it connects again, last; `undefined`: as it likes. */
+  retryMs: number | undefined;
   #unread = "";
   #type = "";
   #id = "";
@@ -50,6 +52,7 @@ export class EventParser {
     if (field === "event") this.#type = value;
     else if (field === "data") this.#data.push(value);
     else if (field === "id" && !value.includes("\0")) this.#id = value;
+    else if (field === "retry" && /^\d+$/.test(value)) this.retryMs = Number(value);
   }
 
   #dispatch(): void {
@@ -92,6 +95,10 @@ export class EventReader {
 
   get status(): number {
     return this.#status;
+  }
+
+  get retryMs(): number | undefined {
+    return this.#parser.retryMs;
   }
 
   /** By their names in lower case. */

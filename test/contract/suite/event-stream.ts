@@ -105,6 +105,42 @@ export function eventStream(target: Target): void {
       ).toEqual([...countTo(20).slice(1), "caught_up", 0]);
     });
 
+    test("Cut before its first message, it goes on where it was subscribed", async () => {
+      const query = "?subjects=sse.cut";
+      const pace = await subscribe(gateway(), query);
+      const first = await subscribeEvents(gateway(), query);
+      const { id, data } = await first.next("subscribed");
+      expect(id).toBe(JSON.parse(data).from);
+      first.destroy();
+      await nats.floodInStep(pace, "sse.cut", 5, 100);
+      const again = await subscribeEvents(gateway(), query, { "Last-Event-ID": id });
+      expect((await again.take(5)).map(numberOf)).toEqual(countTo(5));
+    });
+
+    test("A notice without a place to go on leaves the last id as it was", async () => {
+      const headers = { "Last-Event-ID": "0123456789ab:7" };
+      const reader = await subscribeEvents(gateway(), "", headers);
+      // What was before the gap is of another gateway: who is cut now must not ask for it again.
+      expect((await reader.next("subscribed")).id).toBe("");
+      const { id, data } = await reader.next("gap");
+      expect(id).toBe(JSON.parse(data).to);
+      expect((await reader.next("caught_up")).id).toBe(id);
+    });
+
+    test("Each reader is told how long to wait before it connects again, not all the same", async () => {
+      const readers = await Promise.all(
+        Array.from({ length: 20 }, () => subscribeEvents(gateway(), "?subjects=sse.retry")),
+      );
+      const waits: number[] = [];
+      for (const reader of readers) {
+        await reader.next("subscribed");
+        waits.push(reader.retryMs ?? 0);
+      }
+      expect(Math.min(...waits)).toBeGreaterThanOrEqual(1000);
+      expect(Math.max(...waits)).toBeLessThan(5000);
+      expect(new Set(waits).size).toBeGreaterThan(5);
+    });
+
     test("A cursor of another gateway is a gap of unknown size", async () => {
       const headers = { "Last-Event-ID": "0123456789ab:7" };
       const reader = await subscribeEvents(gateway(), "", headers);
@@ -193,8 +229,17 @@ export function eventStream(target: Target): void {
       const reader = await subscribeEvents(gateway);
       await nats.flood("sse.last", 10, 100);
       const messages = await reader.take(10);
+      const others = await Promise.all(
+        Array.from({ length: 20 }, () => subscribeEvents(gateway, "?subjects=sse.other")),
+      );
       gateway.signal("SIGTERM");
-      const { data } = await reader.next("disconnect");
+      const { data, id } = await reader.next("disconnect");
+      expect(id).toBe(messages.at(-1)!.id);
+      expect(reader.retryMs).toBe(JSON.parse(data).retry_after_ms);
+      const waits = await Promise.all(
+        others.map(async (other) => JSON.parse((await other.next("disconnect")).data)),
+      );
+      expect(new Set(waits.map((said) => said.retry_after_ms)).size).toBeGreaterThan(5);
       expect(JSON.parse(data)).toMatchObject({
         code: 1001,
         reconnect: true,

@@ -96,6 +96,26 @@ export function streams(target: Target): void {
       expect(read.map(({ data }) => numberOf(JSON.parse(data)))).toEqual(countTo(1000).slice(1));
     });
 
+    test("events begin anew where they are cut before their first message, unless they began with what comes", async () => {
+      await nats.fill("orders.anew", 3);
+      for (const from of ["all", "last", "last_per_subject", "seq:1"]) {
+        const events = await subscribeEvents(gateway(), `?subjects=orders.anew&from=${from}`);
+        // Behind "from" there is no snapshot, and no gap of what was gone before it was asked for.
+        expect([from, (await events.next("subscribed")).id]).toEqual([from, ""]);
+        const [first] = await events.take(1);
+        expect(numberOf(JSON.parse(first!.data))).toBe(from.startsWith("last") ? 2 : 0);
+      }
+      const events = await subscribeEvents(gateway(), "?subjects=orders.anew");
+      const { id } = await events.next("subscribed");
+      expect(id).toStartWith("ORDERS:");
+      events.destroy();
+      await nats.fill("orders.anew", 2, 3);
+      const again = await subscribeEvents(gateway(), "?subjects=orders.anew", {
+        "Last-Event-ID": id,
+      });
+      expect((await again.take(2)).map(({ data }) => numberOf(JSON.parse(data)))).toEqual([3, 4]);
+    });
+
     test("a cursor of one stream says nothing of what else is wanted, which is told", async () => {
       const first = await subscribeV1(gateway());
       await first.subscribe("1", ["orders.mix"]);

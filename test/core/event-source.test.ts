@@ -1,0 +1,145 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { SSE } from "../../src/core/dialect.ts";
+import type { Policy } from "../../src/core/policy.ts";
+import { type ReadEvent, readEventStream } from "./event-source.ts";
+import { type Actor, Stage } from "./stage.ts";
+
+interface Told {
+  readonly type: string;
+  readonly id?: string;
+  readonly from?: string;
+  readonly to?: string;
+  readonly superseded?: number;
+}
+
+/** An `EventSource`: what it is cut from, it asks for behind the last id that it has read. */
+class Source {
+  lastEventId = "";
+  readonly numbers = new Set<number>();
+  /** Whether it has heard of a gap of unknown size. */
+  unsure = false;
+  /** Behind which message it began. */
+  since: number | undefined;
+  actor: Actor;
+  readonly #stage: Stage;
+  readonly #policy: Policy;
+  readonly #maxRate: number | undefined;
+
+  constructor(stage: Stage, policy: Policy, maxRate: number | undefined) {
+    this.#stage = stage;
+    this.#policy = policy;
+    this.#maxRate = maxRate;
+    this.actor = this.connect();
+  }
+
+  connect(): Actor {
+    const after = this.lastEventId || undefined;
+    const request = {
+      id: "",
+      subjects: ["a"],
+      policy: this.#policy,
+      maxRate: this.#maxRate,
+      after,
+    };
+    this.actor = this.#stage.joinWith(request, SSE);
+    return this.actor;
+  }
+
+  /** The connection ends when so much of what was written has come. */
+  cut(share: number): void {
+    const text = this.actor.socket.received.map((frame) => frame.text).join("");
+    this.read(text.slice(0, Math.floor(text.length * share)));
+    this.actor.client.closed(1006);
+  }
+
+  read(text: string): void {
+    for (const event of readEventStream(text)) this.#hear(event);
+  }
+
+  #hear({ data, lastEventId }: ReadEvent): void {
+    this.lastEventId = lastEventId || this.lastEventId;
+    const told = JSON.parse(data) as Told;
+    if (told.type === "subscribed") this.since ??= numberOf(told.from);
+    if (told.type === "data") {
+      const last = numberOf(told.id);
+      for (let n = last - (told.superseded ?? 0); n <= last; n++) this.numbers.add(n);
+    }
+    if (told.type !== "gap") return;
+    this.unsure ||= told.from === told.to;
+    for (let n = numberOf(told.from); n <= numberOf(told.to); n++) this.numbers.add(n);
+  }
+}
+
+function numberOf(cursor = ""): number {
+  return Math.floor(Number(cursor.split(":").at(-1)));
+}
+
+describe("An EventSource", () => {
+  test("that is cut anywhere, and comes back, has all since it was subscribed, or was told", () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom<Policy>("drop-oldest", "drop-newest", "disconnect", "conflate"),
+        fc.constantFrom(undefined, undefined, 5),
+        fc.constantFrom(3, 1000),
+        fc.array(
+          fc.oneof(
+            fc.record({
+              does: fc.constant("publish" as const),
+              times: fc.integer({ min: 1, max: 9 }),
+            }),
+            fc.record({ does: fc.constant("pass" as const), ms: fc.constantFrom(1, 20, 300) }),
+            fc.record({
+              does: fc.constant("cut" as const),
+              share: fc.double({ min: 0, max: 1, noNaN: true }),
+            }),
+            fc.record({
+              does: fc.constantFrom("stop reading" as const, "read" as const, "lose" as const),
+            }),
+          ),
+          { minLength: 2, maxLength: 20 },
+        ),
+        (policy, maxRate, ringMessages, steps) => {
+          const options = { ringMessages, ringBytes: 1_000_000, maxQueueMessages: 4 };
+          const stage = new Stage({ ...options, highWaterBytes: 300, upstreamLingerMs: 1e9 });
+          // It keeps the subject subscribed to, so that nothing but what the test does is missed.
+          stage.join(["a"]);
+          const source = new Source(stage, policy, maxRate);
+          for (const step of steps) {
+            if (step.does === "publish")
+              for (let n = 0; n < step.times; n++) stage.publish("x".repeat(80));
+            if (step.does === "pass") stage.clock.advance(step.ms);
+            if (step.does === "stop reading") source.actor.socket.reads = false;
+            if (step.does === "read") {
+              source.actor.socket.reads = true;
+              source.actor.socket.buffered = 0;
+            }
+            if (step.does === "lose") {
+              stage.disconnect();
+              stage.connect();
+            }
+            if (step.does !== "cut" && !source.actor.client.isOver) continue;
+            source.cut("share" in step ? step.share : 1);
+            source.connect();
+          }
+          // In the end it reads everything, and comes back as often as it is sent away.
+          for (let n = 0; n < 40; n++) {
+            source.actor.socket.reads = true;
+            source.actor.socket.buffered = 0;
+            stage.clock.advance(300);
+            source.cut(1);
+            source.connect();
+          }
+          if (source.unsure || source.since === undefined) return;
+          const published = stage.meter.messagesReceived;
+          const missing: number[] = [];
+          for (let n = source.since + 1; n <= published; n++) {
+            if (!source.numbers.has(n)) missing.push(n);
+          }
+          expect(missing).toEqual([]);
+        },
+      ),
+      { numRuns: 600 },
+    );
+  });
+});
