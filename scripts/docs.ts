@@ -1,19 +1,57 @@
-/** `npm run docs`: writes what the README derives from the schema. A test holds the README to it. */
+/** `npm run docs`: writes what the README derives from the code. A test holds the README to it. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { markdownTable } from "../src/config/describe.ts";
+import { Distribution, Meter } from "../src/core/meter.ts";
+import { FAMILIES, type Family } from "../src/metrics/families.ts";
+import { PROCESS_FAMILIES } from "../src/metrics/process.ts";
 
 export const README: string = fileURLToPath(new URL("../README.md", import.meta.url));
 
-const KEYS = /(<!-- keys: [^>]*-->\n)[\s\S]*?(<!-- \/keys -->)/;
+const PLACES = {
+  keys: markdownTable,
+  metrics: metricsTable,
+} as const;
 
-/** The README with the table of keys as the schema has it. */
-export function withKeys(readme: string): string {
-  if (!KEYS.test(readme)) throw new Error("README.md has no place for the table of keys");
-  return readme.replace(
-    KEYS,
-    (_, begin: string, end: string) => `${begin}\n${markdownTable()}\n${end}`,
-  );
+/** The README with its tables as the code has them. */
+export function withTables(readme: string): string {
+  return Object.entries(PLACES).reduce((text, [name, table]) => {
+    const place = new RegExp(`(<!-- ${name}: [^>]*-->\\n)[\\s\\S]*?(<!-- /${name} -->)`);
+    if (!place.test(text)) throw new Error(`README.md has no place for the table of ${name}`);
+    return text.replace(place, (_, begin: string, end: string) => `${begin}\n${table()}\n${end}`);
+  }, readme);
 }
 
-if (import.meta.main) writeFileSync(README, withKeys(readFileSync(README, "utf8")));
+/** Every metric with its kind and its labels; a label whose values are a list in the code is told with them. */
+function metricsTable(): string {
+  const rows = [...FAMILIES, ...PROCESS_FAMILIES].map((family) => {
+    const { name, kind, help } = family;
+    const labels = "labels" in family ? family.labels : [];
+    const braces = labels.length === 0 ? "" : `{${labels.join(",")}}`;
+    return `| \`${name}${braces}\` | ${kind} | ${help}${"labels" in family ? valuesOf(family) : ""} |\n`;
+  });
+  return ["| Name | Kind | What it says |\n", "| --- | --- | --- |\n", ...rows].join("");
+}
+
+function valuesOf(family: Exclude<Family, { kind: "histogram" }>): string {
+  const [label, ...others] = family.labels;
+  if (label === undefined || others.length > 0) return "";
+  const values = [...family.read(NEW)].map(([[value]]) => `\`${value}\``);
+  return values.length === 0 ? "" : ` ${label}: ${values.join(", ")}.`;
+}
+
+/** A component to which nothing has happened. */
+const NEW: Parameters<Exclude<Family, { kind: "histogram" }>["read"]>[0] = {
+  name: "",
+  meter: new Meter(),
+  build: { version: "", runtime: "", runtimeVersion: "" },
+  sourceConnected: () => false,
+  upstream: () => ({ subscriptions: 0, pending: 0 }),
+  kept: () => ({ messages: 0, bytes: 0 }),
+  sessionBytes: () => 0,
+  durables: () => 0,
+  uptimeSeconds: () => 0,
+  loopLag: () => new Distribution([]),
+};
+
+if (import.meta.main) writeFileSync(README, withTables(readFileSync(README, "utf8")));

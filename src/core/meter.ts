@@ -1,6 +1,6 @@
 import type { ClientFrameType } from "./client-frame.ts";
 import type { RefusalCode } from "./server-frame.ts";
-import type { CloseCause } from "./socket.ts";
+import { CLOSE, type CloseCause } from "./socket.ts";
 
 /**
  * Why a message that was accepted for a client will not reach it.
@@ -52,16 +52,19 @@ export type AckResult = "acked" | "nacked" | "repeated" | "unknown" | "timed_out
 export type DisconnectReason = CloseCause | "client" | "vanished";
 
 /** What went wrong, by kind. None of these stops the server. */
-export type ErrorKind =
-  | "malformed_frame"
-  | "frame_too_big"
-  | "slow_consumer"
-  | "write_timeout"
-  | "no_pong"
-  | "source"
-  | "handshake"
-  | "overloaded"
-  | "upstream_refused";
+export const ERROR_KINDS = [
+  "malformed_frame",
+  "frame_too_big",
+  "slow_consumer",
+  "write_timeout",
+  "no_pong",
+  "source",
+  "handshake",
+  "overloaded",
+  "upstream_refused",
+] as const;
+
+export type ErrorKind = (typeof ERROR_KINDS)[number];
 
 /** Values sorted into buckets, as a Prometheus histogram has them. */
 export class Distribution {
@@ -161,7 +164,11 @@ export class Meter {
   clientsActive = 0;
   /** Connected now, and in a private queue because they lag (not a counter). */
   clientsLagging = 0;
-  readonly disconnections = new Map<DisconnectReason, number>();
+  readonly disconnections = new Map<DisconnectReason, number>(
+    [...(Object.keys(CLOSE) as CloseCause[]), "client" as const, "vanished" as const].map(
+      (reason) => [reason, 0],
+    ),
+  );
 
   /** Frames from clients that were understood, by `type`. */
   readonly clientFrames: Record<ClientFrameType, number> = {
@@ -186,7 +193,7 @@ export class Meter {
     unsupported: 0,
   };
 
-  readonly errors = new Map<ErrorKind, number>();
+  readonly errors = new Map<ErrorKind, number>(ERROR_KINDS.map((kind) => [kind, 0]));
   errorsTotal = 0;
   lastError: string | undefined;
 

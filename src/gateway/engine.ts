@@ -15,6 +15,7 @@ import { createApp } from "../http/app.ts";
 import { EventStreams } from "../http/event-stream.ts";
 import { isLoopback } from "../http/host.ts";
 import { libraryLog } from "../log/logtape.ts";
+import { showProcess } from "../metrics/process.ts";
 import { createRegistry, type MetricsRegistry, showMetrics } from "../metrics/prometheus.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { createRuntime } from "../runtime/detect.ts";
@@ -22,8 +23,10 @@ import type { Listener, Runtime } from "../runtime/runtime.ts";
 import type { NatsConnection } from "../source/connect.ts";
 import { MemorySource } from "../source/memory.ts";
 import { NatsSource } from "../source/nats.ts";
+import { LoopLag } from "./loop-lag.ts";
 import { memoryLimitBytes } from "./memory-limit.ts";
 import { readNatsOptions } from "./nats-options.ts";
+import { processFacts, runtimeVersion } from "./process-facts.ts";
 import { Readiness } from "./readiness.ts";
 import { VERSION } from "./version.ts";
 
@@ -50,6 +53,7 @@ export class GatewayEngine implements Engine {
   readonly #broadcaster: Broadcaster;
   readonly #readiness: Readiness;
   readonly #registries: readonly MetricsRegistry[];
+  readonly #loopLag = new LoopLag(systemClock);
   #listener: Listener | undefined;
   #sourceBegan = false;
   #hideMetrics: (() => void)[] = [];
@@ -72,6 +76,8 @@ export class GatewayEngine implements Engine {
     this.#source = parts.source;
     this.meter = new Meter();
     const own = createRegistry();
+    // A host's registry has the process' figures, if the host wants them there.
+    showProcess(own, processFacts());
     this.#registries = deps.metricsRegistry === undefined ? [own] : [own, deps.metricsRegistry];
     const log = deps.logger ?? libraryLog();
     this.#log = log;
@@ -137,9 +143,12 @@ export class GatewayEngine implements Engine {
       }
       const uptimeSeconds = (): number => (systemClock.nowMs() - startedMs) / 1000;
       const sourceConnected = (): boolean => this.#source.status.state === "connected";
+      const { runtime, version } = runtimeVersion();
       const metered = {
         name,
         meter: this.meter,
+        build: { version: VERSION, runtime, runtimeVersion: version },
+        loopLag: () => this.#loopLag.seconds,
         sourceConnected,
         uptimeSeconds,
         upstream: () => this.#broadcaster.upstream,
@@ -148,6 +157,7 @@ export class GatewayEngine implements Engine {
         durables: () => this.#broadcaster.streams.durables.used,
       };
       this.#hideMetrics = this.#registries.map((registry) => showMetrics(registry, metered));
+      this.#loopLag.start();
       this.#source.start({
         message: (message) => this.#broadcaster.message(message),
         status: (status) => this.#sourceChanged(status),
@@ -173,6 +183,7 @@ export class GatewayEngine implements Engine {
     await this.#source.stop(Math.max(left(), LAST_WORDS_MS));
     await this.#listener?.stop();
     this.#listener = undefined;
+    this.#loopLag.stop();
     for (const hide of this.#hideMetrics.splice(0)) hide();
   }
 

@@ -1,6 +1,6 @@
 import { Gauge, type Registry } from "prom-client";
 import type { Distribution } from "../core/meter.ts";
-import type { Metered } from "./prometheus.ts";
+import type { Metered } from "./families.ts";
 
 interface Options {
   readonly name: string;

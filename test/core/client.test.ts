@@ -359,7 +359,9 @@ describe("Frames from a client", () => {
     client.closed(1006);
     says("x");
     expect(socket.closedWith).toBe(1001);
-    expect([...stage.meter.disconnections]).toEqual([["going_away", 1]]);
+    expect([...stage.meter.disconnections].filter(([, count]) => count > 0)).toEqual([
+      ["going_away", 1],
+    ]);
     expect(stage.meter.errorsTotal).toBe(0);
     stage.expectBalance();
   });

@@ -18,6 +18,7 @@ export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
  * - `closes`: the connection of an answer with `Connection: close` stays, and serves on.
  * - `unreadClose`: a client that is cut may find its connection dropped before it has read what
  *   lay before the close. Only now and then, so that it can be asserted one way only.
+ * - `descriptors`: how many file descriptors are open is not known.
  * - `garbage`: what is no longer needed may take half as much memory as all that waits. Asserted one
  *   way only too, as it comes and goes.
  */
@@ -29,6 +30,7 @@ export type Gap =
   | "compression"
   | "closes"
   | "unreadClose"
+  | "descriptors"
   | "garbage";
 
 /** One way to run the service. */
@@ -52,6 +54,10 @@ const NODE_ENV = { NODE_COMPILE_CACHE: `${ROOT}.cache/node-compile` };
 
 const NODE_GAPS = {
   refusalBody: "@hono/node-server writes the status and headers of a refused upgrade only",
+};
+
+const DENO_GAPS = {
+  descriptors: "Deno opens nothing below /proc without --allow-all",
 };
 
 const BUN_GAPS = {
@@ -80,7 +86,7 @@ export const TARGETS: Readonly<Record<Target["name"], Target>> = {
   deno: {
     name: "deno",
     runtime: "deno",
-    gaps: NODE_GAPS,
+    gaps: { ...NODE_GAPS, ...DENO_GAPS },
     env: {},
     // The very command of `deno task start`, so that the permissions are those that users get, but
     // without the parent: a test that has to kill it must not kill the parent alone.
@@ -90,6 +96,7 @@ export const TARGETS: Readonly<Record<Target["name"], Target>> = {
     name: "deno-native",
     runtime: "deno",
     gaps: {
+      ...DENO_GAPS,
       ownPings: "Deno's WebSocket has no ping of ours, only its own idleTimeout in seconds",
       protocolErrorCodes: "Deno drops the TCP connection when it cannot read a frame",
       compression: "Deno's WebSocket knows no permessage-deflate on the server's side",

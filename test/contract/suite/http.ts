@@ -1,4 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import { Meter } from "../../../src/core/meter.ts";
+import { VERSION } from "../../../src/gateway/version.ts";
+import { FAMILIES } from "../../../src/metrics/families.ts";
+import { startGateway } from "../../support/gateway-process.ts";
+import { until } from "../../support/journal.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { subscribe, subscribeRaw, useGateway } from "./gateway-stage.ts";
 import { metric, metricsOf, untilMetric } from "./metrics.ts";
@@ -168,6 +173,54 @@ export function http(target: Target): void {
       expect(text).toContain("\n# TYPE websocket_client_disconnections_total counter");
       expect(text).toContain("\n# TYPE websocket_broadcast_duration_seconds histogram");
       expect(text).toContain("\n# TYPE websocket_message_size_bytes histogram");
+    });
+
+    test("/metrics has every metric from the start, with every value of its label at 0", async () => {
+      const fresh = await startGateway(target, { config: { name: "fresh" } });
+      const series = await metricsOf(fresh);
+      const expected = FAMILIES.flatMap((family) => {
+        if (family.kind === "histogram") return [`${family.name}_count{component="fresh"}`];
+        if (family.kind === "gauge" || family.labels.length === 0) return [];
+        const [label = ""] = family.labels;
+        const values = [...family.read({ meter: new Meter() } as never)];
+        expect(values.length).toBeGreaterThan(1);
+        return values.map(([[value]]) => `${family.name}{component="fresh",${label}="${value}"}`);
+      });
+      const isLag = (name: string) => name.includes("event_loop_lag");
+      expect(expected.filter((name) => !isLag(name) && series.get(name) !== 0)).toEqual([]);
+      expect(expected).toContain('websocket_errors_total{component="fresh",error_type="no_pong"}');
+      expect(expected).toContain(
+        'websocket_client_disconnections_total{component="fresh",disconnect_reason="vanished"}',
+      );
+      await fresh.stop();
+    });
+
+    test("/metrics says what runs, and what the process takes", async () => {
+      const series = await metricsOf(gateway());
+      const of = (name: string) => series.get(name) ?? Number.NaN;
+      const info = [...series.keys()].find((name) => name.startsWith("websocket_build_info"));
+      expect(info).toMatch(
+        new RegExp(
+          `component="dashboard",version="${VERSION}",runtime="${target.runtime}",runtime_version="v?\\d+\\.`,
+        ),
+      );
+      expect(of("process_resident_memory_bytes")).toBeGreaterThan(10e6);
+      expect(of("process_heap_bytes")).toBeGreaterThan(1e5);
+      expect(of("process_cpu_seconds_total")).toBeGreaterThan(0);
+      expect(of("process_start_time_seconds")).toBeWithin(
+        Date.now() / 1000 - 3600,
+        Date.now() / 1000,
+      );
+      // No series at all where it is not known: 0 would be a lie.
+      const known = target.gaps.descriptors === undefined;
+      for (const name of ["process_open_fds", "process_max_fds"]) {
+        expect([name, series.has(name)]).toEqual([name, known]);
+        if (known) expect(of(name)).toBeGreaterThan(3);
+      }
+      const lag = 'websocket_event_loop_lag_seconds_count{component="dashboard"}';
+      await until("a measure of the event loop", metricsOf.bind(null, gateway()), (now) => {
+        return (now.get(lag) ?? 0) > (series.get(lag) ?? 0);
+      });
     });
 
     test("/metrics counts what happened", async () => {

@@ -1,0 +1,52 @@
+import { readdir, readFile, stat } from "node:fs/promises";
+import process from "node:process";
+import type { ProcessFacts } from "../metrics/process.ts";
+
+/** Descriptors are counted at most once in so long, however many ask for metrics. */
+const FRESH_MS = 1000;
+
+type Descriptors = Awaited<ReturnType<ProcessFacts["descriptors"]>>;
+
+/** What this process says of itself, on each runtime as far as that goes. */
+export function processFacts(): ProcessFacts {
+  let counted: { atMs: number; descriptors: Promise<Descriptors> } | undefined;
+  return {
+    cpuSeconds: () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1e6;
+    },
+    residentBytes: () => process.memoryUsage().rss,
+    heapBytes: () => process.memoryUsage().heapUsed,
+    startedSeconds: (performance.timeOrigin || Date.now() - process.uptime() * 1000) / 1000,
+    descriptors: () => {
+      const nowMs = performance.now();
+      if (counted === undefined || nowMs - counted.atMs >= FRESH_MS) {
+        counted = { atMs: nowMs, descriptors: countDescriptors() };
+      }
+      return counted.descriptors;
+    },
+  };
+}
+
+async function countDescriptors(): Promise<Descriptors> {
+  const [open, limits] = await Promise.all([
+    countOpen().catch(() => undefined),
+    readFile("/proc/self/limits", "utf8").catch(() => ""),
+  ]);
+  const [, most] = /^Max open files\s+(\d+)/m.exec(limits) ?? [];
+  return { open, most: most === undefined ? undefined : Number(most) };
+}
+
+/** Since Linux 6.2 the folder's size is their number; before, it is 0, and each is read. */
+async function countOpen(): Promise<number> {
+  const { size } = await stat("/proc/self/fd");
+  return size > 0 ? size : (await readdir("/proc/self/fd")).length;
+}
+
+/** The name and the version of the runtime, as it calls itself. */
+export function runtimeVersion(): { runtime: string; version: string } {
+  const { bun, deno, node } = process.versions;
+  if (bun !== undefined) return { runtime: "bun", version: bun };
+  if (deno !== undefined) return { runtime: "deno", version: deno };
+  return { runtime: "node", version: node };
+}

@@ -1,0 +1,86 @@
+import { Counter, Gauge, type Registry } from "prom-client";
+
+/** What the process can say of itself; `undefined` where the runtime may not or can not. */
+export interface ProcessFacts {
+  cpuSeconds(): number;
+  residentBytes(): number;
+  heapBytes(): number;
+  /** When the process began: seconds since 1970. */
+  readonly startedSeconds: number;
+  /** File descriptors: those that are open, and the limit. */
+  descriptors(): Promise<{ readonly open: number | undefined; readonly most: number | undefined }>;
+}
+
+interface ProcessFamily {
+  readonly kind: "counter" | "gauge";
+  readonly name: string;
+  readonly help: string;
+  readonly read: (facts: ProcessFacts) => Promise<number | undefined> | number | undefined;
+}
+
+/** Names are those of Prometheus' own clients. */
+export const PROCESS_FAMILIES: readonly ProcessFamily[] = [
+  {
+    kind: "counter",
+    name: "process_cpu_seconds_total",
+    help: "CPU time of the process, user and system.",
+    read: (facts) => facts.cpuSeconds(),
+  },
+  {
+    kind: "gauge",
+    name: "process_resident_memory_bytes",
+    help: "Memory of the process that is in RAM.",
+    read: (facts) => facts.residentBytes(),
+  },
+  {
+    kind: "gauge",
+    name: "process_heap_bytes",
+    help: "JavaScript heap in use; buffers are not in it.",
+    read: (facts) => facts.heapBytes(),
+  },
+  {
+    kind: "gauge",
+    name: "process_start_time_seconds",
+    help: "When the process began, in seconds since 1970.",
+    read: (facts) => facts.startedSeconds,
+  },
+  {
+    kind: "gauge",
+    name: "process_open_fds",
+    help: "Open file descriptors. On Linux; on Deno only with --allow-all.",
+    read: async (facts) => (await facts.descriptors()).open,
+  },
+  {
+    kind: "gauge",
+    name: "process_max_fds",
+    help: "The limit of open file descriptors. On Linux; on Deno only with --allow-all.",
+    read: async (facts) => (await facts.descriptors()).most,
+  },
+];
+
+/** Shows the process' figures on a registry. What can't be known has no series. */
+export function showProcess(registry: Registry, facts: ProcessFacts): void {
+  for (const { kind, name, help, read } of PROCESS_FAMILIES) {
+    const options = { name, help, registers: [registry] };
+    if (kind === "counter") {
+      new Counter({
+        ...options,
+        async collect() {
+          const figure = await read(facts);
+          this.reset();
+          if (figure === undefined) this.remove();
+          else this.inc(figure);
+        },
+      });
+    } else {
+      new Gauge({
+        ...options,
+        async collect() {
+          const figure = await read(facts);
+          if (figure === undefined) this.remove();
+          else this.set(figure);
+        },
+      });
+    }
+  }
+}
