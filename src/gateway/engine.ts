@@ -102,7 +102,7 @@ export class GatewayEngine implements Engine {
     this.#readiness = new Readiness(systemClock, parts.source, this.#broadcaster);
     const mounted = parts.placement === "mounted";
     this.app = createApp(
-      { ...config, mounted },
+      { ...config, subjects, mounted },
       {
         clock: systemClock,
         listening: () =>

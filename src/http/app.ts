@@ -19,6 +19,7 @@ export interface AppOptions extends StreamOptions, Omit<GuardOptions, "eventsPat
   /** What clients may have. */
   readonly subjects: readonly string[];
   readonly maxPublishBytes: number;
+  readonly startFrom: string;
   /** Whether it is part of a host's own app, whose other paths are none of ours. */
   readonly mounted: boolean;
 }
@@ -82,7 +83,7 @@ function gatewayRoutes(options: AppOptions, parts: AppParts): Hono {
     app.route("/", publish);
     for (const target of PUBLISH) app.all(target, (c) => notAllowed(c, "POST"));
   }
-  const { path, subjects } = options;
+  const { path, subjects, startFrom } = options;
   const acknowledges = options.deliveryMode === "at-least-once";
   for (const target of PUBLISH) {
     app.post(target, (c) =>
@@ -91,7 +92,13 @@ function gatewayRoutes(options: AppOptions, parts: AppParts): Hono {
   }
   app.route(
     "/",
-    consoleRoutes({ path, subjects, publish: parts.publisher !== undefined, acknowledges }),
+    consoleRoutes({
+      path,
+      subjects,
+      publish: parts.publisher !== undefined,
+      acknowledges,
+      startFrom,
+    }),
   );
   for (const path of readable) app.all(path, (c) => notAllowed(c, "GET, HEAD"));
   for (const stream of [path, eventsPath(path)]) app.all(stream, (c) => notAllowed(c, "GET"));

@@ -11,6 +11,8 @@ export interface ConsoleOptions {
   readonly publish: boolean;
   /** Whether clients must acknowledge what they get. */
   readonly acknowledges: boolean;
+  /** Where a subscription begins that doesn't say it. */
+  readonly startFrom: string;
 }
 
 /**
@@ -20,7 +22,7 @@ export interface ConsoleOptions {
  * @param nonce what the response's Content-Security-Policy lets run; new for each response.
  */
 export function consolePage(options: ConsoleOptions & { readonly nonce: string }): string {
-  const { path, subjects, publish, acknowledges } = options;
+  const { path, subjects, publish, acknowledges, startFrom } = options;
   const nonce = escapeHtml(options.nonce);
   const hello = escapeHtml(example(subjects, "hello"));
   const demo = JSON.stringify(STATIONS.map((station) => example(subjects, station)));
@@ -33,7 +35,7 @@ export function consolePage(options: ConsoleOptions & { readonly nonce: string }
 <link rel="icon" href="data:image/svg+xml,${encodeURIComponent(wave("#0e7c86"))}">
 <style nonce="${nonce}">${consoleStyle}</style>
 </head>
-<body data-path="${escapeHtml(path)}" data-acknowledges="${acknowledges}" data-demo="${escapeHtml(demo)}">
+<body data-path="${escapeHtml(path)}" data-acknowledges="${acknowledges}" data-start="${escapeHtml(startFrom)}" data-subjects="${escapeHtml(JSON.stringify(subjects))}" data-demo="${escapeHtml(demo)}">
 <header>
   <h1>${wave("currentColor")} Spillway</h1>
   <p id="state" role="status" data-state="connecting">connecting</p>
@@ -41,11 +43,14 @@ export function consolePage(options: ConsoleOptions & { readonly nonce: string }
   <dl>
     <div><dt>messages/s</dt><dd id="rate">0</dd></div>
     <div><dt>total</dt><dd id="total">0</dd></div>
+    <div hidden><dt>missed</dt><dd id="missed">0</dd></div>
   </dl>
   <svg id="history" viewBox="0 0 59 20" preserveAspectRatio="none" aria-hidden="true">
     <polyline points="0,20 59,20" vector-effect="non-scaling-stroke"/>
   </svg>
 </header>
+<p id="upstream" role="status" hidden></p>
+<p id="problem" role="alert" hidden></p>
 <main>
   <section id="messages" aria-labelledby="messages-title">
     <h2 id="messages-title" class="unseen">Messages</h2>

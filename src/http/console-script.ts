@@ -1,7 +1,7 @@
 /**
- * The console's script. What comes from outside goes into the page as text, never as HTML.
- * Messages wait, as they came, for the next drawing; of many the newest alone are read at all,
- * so that a page stays at ease with more messages than anybody could see.
+ * The console's script, a client of `spillway.v1.json`. What comes from outside goes into the page as
+ * text, never as HTML. Messages wait, as they came, for the next drawing. Of many, only the newest
+ * are parsed, so that the page stays responsive with more messages than anybody could read.
  */
 export const consoleScript = String.raw`
 "use strict";
@@ -9,11 +9,13 @@ const MAX_ROWS = 200;
 const DRAW_MS = 100;
 const MAX_BACKOFF_MS = 15000;
 const STEADY_MS = 5000;
+const MAX_PATTERNS = 64;
 const HEAD = '{"type":"data","id":"';
 
 const byId = (id) => document.getElementById(id);
-const { path } = document.body.dataset;
+const { path, start } = document.body.dataset;
 const acknowledges = document.body.dataset.acknowledges === "true";
+const exposed = JSON.parse(document.body.dataset.subjects);
 // With or without a slash at its end, whatever the prefix.
 const base = location.origin + location.pathname.replace(/\/+$/, "");
 const list = byId("list");
@@ -31,9 +33,18 @@ function make(tag, className, text) {
 let socket;
 let retry;
 let failures = 0;
+// The cursor behind which to continue after a reconnect; undefined before anything came.
+let cursor;
+// In at-least-once: what a reconnect comes back to.
+let session;
 
+function wantedSubjects() {
+  return subjects.value.split(",").map((one) => one.trim()).filter(Boolean);
+}
+
+// As a plain client writes it, which is what the page shows.
 function streamUrl() {
-  const wanted = subjects.value.replaceAll(/\s/g, "");
+  const wanted = wantedSubjects().join(",");
   // These stand in a query as they are, and are easier to read.
   const query = encodeURIComponent(wanted).replaceAll("%2C", ",").replaceAll("%3E", ">");
   return base.replace(/^http/, "ws") + path + (wanted && "?subjects=" + query);
@@ -41,38 +52,100 @@ function streamUrl() {
 
 function connect() {
   clearTimeout(retry);
-  const previous = socket;
-  const mine = new WebSocket(streamUrl());
+  // With 1000, the gateway forgets its session.
+  socket?.close(1000);
+  const url = base.replace(/^http/, "ws") + path + (session ? "?session=" + session : "");
+  const mine = new WebSocket(url, "spillway.v1.json");
   let openedAt = 0;
+  let goodbye;
+  // In bytes; each character of a cursor is one.
+  let maxFrame = 1024;
   socket = mine;
-  previous?.close();
   showState("connecting", "connecting");
   mine.onopen = () => {
     if (mine !== socket) return;
     openedAt = Date.now();
-    showState("open", "open");
+    showState("connecting", "subscribing");
   };
   mine.onmessage = ({ data }) => {
     if (mine !== socket) return;
-    receive(data);
-    if (acknowledges && data.startsWith(HEAD)) mine.send(ackOf(data));
+    const ids = [];
+    for (const line of data.split("\n")) {
+      if (line.startsWith(HEAD)) ids.push(receive(line));
+      else hear(JSON.parse(line), line);
+    }
+    if (ids.length > 0) cursor = ids.at(-1);
+    if (acknowledges) for (const frame of ackFrames(ids, maxFrame)) mine.send(frame);
   };
+  function hear(frame, line) {
+    if (frame.type === "welcome") {
+      maxFrame = frame.limits.max_frame_bytes;
+      showUpstream(frame.upstream);
+      if (frame.delivery) session = frame.session;
+      // The subscriptions of a session are in effect already, and "subscribed" says so.
+      if (!frame.delivery?.resumed) for (const request of requests()) mine.send(request);
+    } else if (frame.type === "subscribed") {
+      // What begins with the latest values must begin with them again until one has come.
+      if (start === "new" || start === "all") cursor ??= frame.from;
+      showProblem("");
+      showState("open", "open");
+    } else if (frame.type === "upstream") {
+      showUpstream(frame.state);
+    } else if (frame.type === "gap") {
+      miss(frame, line);
+    } else if (frame.type === "error") {
+      showProblem("Refused: " + frame.error.message);
+      if (byId("state").dataset.state !== "open") showState("open", "open, but nothing is subscribed to");
+    } else if (frame.type === "disconnect") {
+      goodbye = frame;
+      cursor = frame.cursor ?? cursor;
+    }
+  }
   mine.onclose = ({ code, reason }) => {
     if (mine !== socket) return;
     const how = "closed with " + code + (reason && " (" + reason + ")");
+    // Nothing is known of NATS now.
+    showUpstream("connected");
     // 44xx: it would end like this again.
-    if (code >= 4400 && code < 4500) return showState("closed", how);
+    if (goodbye?.reconnect === false || (code >= 4400 && code < 4500)) return showState("closed", how);
     failures = openedAt > 0 && Date.now() - openedAt > STEADY_MS ? 0 : failures + 1;
-    const wait = Math.random() * Math.min(MAX_BACKOFF_MS, 250 * 2 ** failures);
+    const backoff = Math.random() * Math.min(MAX_BACKOFF_MS, 250 * 2 ** failures);
+    const wait = Math.max(backoff, goodbye?.retry_after_ms ?? 0);
     retry = setTimeout(connect, wait);
-    const hint = openedAt === 0 && subjects.value ? "; is the filter within what is exposed?" : "";
-    showState("closed", how + ", again in " + (wait / 1000).toFixed(1) + " s" + hint);
+    showState("closed", how + ", again in " + (wait / 1000).toFixed(1) + " s");
   };
 }
 
-// The id stands first, and has nothing in it that JSON would escape: no message is parsed for it.
-function ackOf(data) {
-  return '{"type":"ack","id":"' + data.slice(HEAD.length, data.indexOf('"', HEAD.length)) + '"}';
+// Oldest out: a page in the background is told how many it missed, and stays connected.
+function requests() {
+  const wanted = wantedSubjects();
+  const all = wanted.length > 0 ? wanted : exposed;
+  const from = cursor && { after: cursor };
+  const frames = [];
+  for (let at = 0; at < all.length; at += MAX_PATTERNS) {
+    const patterns = all.slice(at, at + MAX_PATTERNS);
+    const id = String(frames.length + 1);
+    frames.push(JSON.stringify({ type: "subscribe", id, subjects: patterns, policy: "drop-oldest", from }));
+  }
+  return frames;
+}
+
+// Several in one frame, as the number of frames a second is bounded.
+function ackFrames(ids, maxFrame) {
+  const frames = [];
+  let part = [];
+  let length = 32;
+  for (const id of ids) {
+    if (part.length > 0 && length + id.length + 3 > maxFrame) {
+      frames.push(part);
+      part = [];
+      length = 32;
+    }
+    part.push(id);
+    length += id.length + 3;
+  }
+  if (part.length > 0) frames.push(part);
+  return frames.map((ids) => JSON.stringify({ type: "ack", ids }));
 }
 
 function reconnect() {
@@ -86,6 +159,20 @@ function showState(state, text) {
   byId("reconnect").hidden = state !== "closed";
 }
 
+function showUpstream(state) {
+  const away = state === "disconnected";
+  if (byId("upstream").hidden !== away) return;
+  byId("upstream").hidden = !away;
+  byId("upstream").textContent = away
+    ? "NATS is away since " + clock.format(Date.now()).slice(0, 8) + ": no new messages until it is back"
+    : "";
+}
+
+function showProblem(text) {
+  byId("problem").hidden = text === "";
+  byId("problem").textContent = text;
+}
+
 // --- Messages
 
 const pending = [];
@@ -95,14 +182,55 @@ let frame = 0;
 let drawnAt = 0;
 let paused = false;
 
-function receive(data) {
-  if (!data.startsWith(HEAD)) return;
+// Takes a message and returns its id, which stands first and has nothing in it that JSON would
+// escape: no message is parsed for it.
+function receive(line) {
   received += 1;
   waiting += 1;
-  pending.push(data);
+  keep(line);
+  return line.slice(HEAD.length, line.indexOf('"', HEAD.length));
+}
+
+function keep(line) {
+  pending.push(line);
   if (pending.length >= 2 * MAX_ROWS) pending.splice(0, MAX_ROWS);
   drawSoon();
 }
+
+// --- Missed messages
+
+let missed = 0;
+// Whether there are gaps whose number nobody knows.
+let missedMore = false;
+
+const REASONS = {
+  slow: "this page was too slow",
+  expired: "they are no longer kept",
+  stream_reset: "the gateway or the stream began anew",
+  upstream: "the gateway was cut off from NATS, or had not subscribed",
+  max_deliver: "they were sent too often without an acknowledgement",
+  session_expired: "the session has ended",
+};
+
+function miss(gap, line) {
+  if (gap.exact === false) missedMore = true;
+  else missed += gap.count;
+  const number = missed.toLocaleString("en");
+  byId("missed").textContent = !missedMore ? number : missed > 0 ? number + " or more" : "some";
+  byId("missed").parentElement.hidden = false;
+  keep(line);
+}
+
+function gapRow({ count, exact, reason }) {
+  const number = count.toLocaleString("en");
+  const what =
+    exact !== false ? number + (count === 1 ? " message" : " messages") + " missed"
+    : count > 0 ? "Up to " + number + " messages missed"
+    : "Messages may be missing here";
+  return make("li", "gap", what + ": " + (REASONS[reason] ?? reason));
+}
+
+// --- Drawing
 
 function drawSoon() {
   frame ||= requestAnimationFrame(draw);
@@ -133,6 +261,7 @@ const asWritten = (key, value, context) =>
   typeof value === "number" && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value;
 
 function row(data) {
+  if (!data.startsWith(HEAD)) return gapRow(JSON.parse(data));
   const { id, timestamp, subject, encoding } = JSON.parse(data);
   const payload = JSON.parse(data, asWritten).payload;
   const isText = encoding === "text" || encoding === "base64";
@@ -211,6 +340,9 @@ byId("filter").onsubmit = (event) => {
   history.replaceState(null, "", page);
   clear();
   showCode();
+  showProblem("");
+  // Other subjects begin anew.
+  cursor = session = undefined;
   reconnect();
 };
 byId("pause").onclick = () => {

@@ -32,6 +32,8 @@ dd { font-size: 1.15rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 #state::before { content: ""; flex: none; width: .6rem; height: .6rem; border-radius: 50%; background: var(--faint); }
 #state[data-state=open]::before { background: var(--good); }
 #state[data-state=closed]::before { background: var(--bad); }
+#upstream, #problem { padding: .5rem .9rem; border: 1px solid var(--bad); border-radius: .7rem; background: var(--card); color: var(--bad); }
+#missed { color: var(--bad); }
 #history { flex: 1; min-width: 6rem; height: 1.8rem; fill: none; stroke: var(--water); stroke-width: 1.5; }
 main { display: flex; flex-direction: column; gap: .9rem; flex: 1; min-height: 0; }
 section { padding: .9rem; background: var(--card); border: 1px solid var(--line); border-radius: .7rem; }
@@ -54,6 +56,7 @@ button.on, button.on:hover { border-color: var(--water); background: var(--water
 #list:empty { display: none; }
 #empty, #held { padding: .7rem .9rem; color: var(--faint); }
 #held { padding-block: .35rem; border-bottom: 1px solid var(--line); color: var(--water); font-size: .85rem; }
+.gap { padding: .35rem .9rem; color: var(--bad); background: var(--well); overflow-wrap: anywhere; }
 li + li { border-top: 1px solid var(--line); }
 summary {
   display: grid; grid-template-columns: auto 1fr auto; gap: .1rem .8rem; align-items: baseline;

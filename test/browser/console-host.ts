@@ -3,12 +3,25 @@ import { Hono } from "hono";
 import type { ConsoleOptions } from "../../src/http/console-page.ts";
 import { consoleRoutes } from "../../src/http/console-routes.ts";
 
-/** The console in somebody's app, with a test in the gateway's place. */
+/** What the console asks for. */
+export interface Subscribe {
+  readonly type: "subscribe";
+  readonly id: string;
+  readonly subjects: readonly string[];
+  readonly policy?: string;
+  readonly from?: { readonly after: string };
+}
+
+/** The console in somebody's app, with a test in the place of a gateway that speaks `spillway.v1.json`. */
 export interface ConsoleHost {
   /** Of the server, without a slash at its end. */
   readonly url: string;
   /** The addresses of all WebSockets so far, from the path on. */
   readonly handshakes: readonly string[];
+  /** What was subscribed to so far; each is answered at once. */
+  readonly subscribes: readonly Subscribe[];
+  /** What else was said by clients so far. */
+  readonly said: readonly { readonly type: string }[];
   /** What was posted so far. */
   readonly posts: readonly { readonly path: string; readonly body: string }[];
   /** Sends texts to every client. */
@@ -19,15 +32,21 @@ export interface ConsoleHost {
 }
 
 /** Mounts the console at `prefix`, with and without a slash at its end. */
-export function hostConsole(prefix: string, options: Partial<ConsoleOptions> = {}): ConsoleHost {
+export function hostConsole(
+  prefix: string,
+  options: Partial<ConsoleOptions> & { readonly welcome?: object } = {},
+): ConsoleHost {
   const sockets = new Set<ServerWebSocket<undefined>>();
   const handshakes: string[] = [];
+  const subscribes: Subscribe[] = [];
+  const said: { type: string }[] = [];
   const posts: { path: string; body: string }[] = [];
   const routes = consoleRoutes({
     path: "/ws",
     subjects: [">"],
     publish: true,
     acknowledges: false,
+    startFrom: "new",
     ...options,
   });
   const app = new Hono({ strict: false }).route(prefix, routes);
@@ -42,17 +61,33 @@ export function hostConsole(prefix: string, options: Partial<ConsoleOptions> = {
     fetch(request, server) {
       if (!request.headers.has("upgrade")) return app.fetch(request);
       handshakes.push(request.url.slice(request.url.indexOf("/", "http://".length)));
-      return server.upgrade(request) ? undefined : new Response(null, { status: 400 });
+      const headers = { "Sec-WebSocket-Protocol": "spillway.v1.json" };
+      return server.upgrade(request, { headers }) ? undefined : new Response(null, { status: 400 });
     },
     websocket: {
-      open: (socket) => void sockets.add(socket),
+      open(socket) {
+        sockets.add(socket);
+        socket.send(notice({ ...WELCOME, ...options.welcome }));
+      },
       close: (socket) => void sockets.delete(socket),
-      message() {},
+      message(socket, text) {
+        const frame = JSON.parse(String(text));
+        if (frame.type !== "subscribe") {
+          said.push(frame);
+          return;
+        }
+        subscribes.push(frame);
+        const { id, subjects, policy } = frame;
+        const from = "run:0";
+        socket.send(notice({ type: "subscribed", id, sub: id, subjects, policy, from }));
+      },
     },
   });
   return {
     url: `http://127.0.0.1:${server.port}`,
     handshakes,
+    subscribes,
+    said,
     posts,
     send(...texts) {
       for (const socket of sockets) for (const text of texts) socket.send(text);
@@ -62,6 +97,24 @@ export function hostConsole(prefix: string, options: Partial<ConsoleOptions> = {
     },
     stop: () => server.stop(true),
   };
+}
+
+const WELCOME = {
+  type: "welcome",
+  session: "a-session-of-this-host",
+  version: "0.0.0",
+  server_time: 1_732_300_000_000,
+  ping_interval_ms: 30_000,
+  upstream: "connected",
+  limits: { max_frame_bytes: 65_536, max_subscriptions: 64 },
+  delivery_mode: "at-most-once",
+};
+
+/** Something else than a message, as the gateway says it. */
+export function notice(
+  frame: { readonly type: string } & Readonly<Record<string, unknown>>,
+): string {
+  return JSON.stringify(frame);
 }
 
 let messages = 0;

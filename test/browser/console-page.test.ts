@@ -1,7 +1,7 @@
 /** The console in a real browser, mounted in somebody's app, with the test in the gateway's place. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { describeInBrowser, eventually } from "../support/browser.ts";
-import { type ConsoleHost, envelope, hostConsole } from "./console-host.ts";
+import { type ConsoleHost, envelope, hostConsole, notice } from "./console-host.ts";
 import { ConsoleView } from "./console-view.ts";
 
 const PREFIX = "/tools/live";
@@ -19,7 +19,11 @@ await describeInBrowser("Mounted console", (open) => {
     test(`Console at ${address} connects and publishes beside itself`, async () => {
       const view = await ConsoleView.open(open, host.url + address);
       const query = address.includes("?") ? "?subjects=a.>" : "";
-      expect(host.handshakes.map(decodeURIComponent)).toEqual([`${PREFIX}/ws${query}`]);
+      expect(host.handshakes).toEqual([`${PREFIX}/ws`]);
+      const subjects = address.includes("?") ? ["a.>"] : [">"];
+      expect(host.subscribes).toEqual([
+        { type: "subscribe", id: "1", subjects, policy: "drop-oldest" },
+      ]);
       expect(await view.text("#code")).toContain(
         `"${host.url.replace("http", "ws")}${PREFIX}/ws${query}"`,
       );
@@ -80,6 +84,167 @@ await describeInBrowser("Mounted console", (open) => {
     host.send('{"type":"slow","payload":{}}', envelope("a", 1));
     await view.untilText("#total", "1");
     expect(await view.rows()).toHaveLength(1);
+  });
+
+  test("Console reads several messages of one frame", async () => {
+    const view = await ConsoleView.open(open, host.url + PREFIX);
+    host.send([envelope("a", 1), envelope("b", 2), envelope("c", 3)].join("\n"));
+    const rows = await view.untilRows((rows) => rows.length === 3, "three rows");
+    expect(rows.map(({ subject }) => subject)).toEqual(["c", "b", "a"]);
+  });
+
+  test("Console says that NATS is away, until it is back", async () => {
+    const view = await ConsoleView.open(open, host.url + PREFIX);
+    expect(await view.shown("#upstream")).toBe("");
+    host.send(notice({ type: "upstream", state: "disconnected" }));
+    await view.untilShown("#upstream", /^NATS is away since \d\d:\d\d:\d\d: no new messages/);
+    host.send(notice({ type: "upstream", state: "connected" }));
+    await view.untilShown("#upstream", "");
+    expect(await view.text("#state")).toBe("open");
+  });
+
+  test("Console says that NATS is away when it was before the page came", async () => {
+    await host.stop();
+    host = hostConsole(PREFIX, { welcome: { upstream: "disconnected" } });
+    const view = await ConsoleView.open(open, host.url + PREFIX);
+    await view.untilShown("#upstream", /^NATS is away/);
+    host.close(4503);
+    await view.untilShown("#upstream", "");
+  });
+
+  test("Console shows each gap in its place, and how many messages were missed", async () => {
+    const view = await ConsoleView.open(open, host.url + PREFIX);
+    expect(await view.shown("#missed")).toBe("");
+    const gap = { type: "gap", from: "run:2", to: "run:8" };
+    host.send(
+      envelope("before", 1),
+      notice({ ...gap, count: 7, reason: "slow" }),
+      envelope("between", 2),
+      notice({ ...gap, count: 1, reason: "max_deliver" }),
+      notice({ ...gap, count: 0, exact: false, reason: "upstream" }),
+      notice({ ...gap, count: 1200, exact: false, reason: "expired" }),
+      notice({ ...gap, count: 2, reason: "<b>what comes next</b>" }),
+    );
+    await view.untilText("#missed", "10 or more");
+    await view.untilRows((rows) => rows.length === 2, "both messages");
+    expect(
+      await view.page.$$eval("#list > li", (rows) => rows.map((row) => row.textContent)),
+    ).toEqual([
+      "2 messages missed: <b>what comes next</b>",
+      "Up to 1,200 messages missed: they are no longer kept",
+      "Messages may be missing here: the gateway was cut off from NATS, or had not subscribed",
+      "1 message missed: they were sent too often without an acknowledgement",
+      expect.stringContaining("between"),
+      "7 messages missed: this page was too slow",
+      expect.stringContaining("before"),
+    ]);
+    await view.untilText("#total", "2");
+    expect(view.complaints).toEqual([]);
+  });
+
+  test("Console goes on behind the last message when it comes back", async () => {
+    const view = await ConsoleView.open(open, host.url + PREFIX);
+    host.close(4503);
+    await view.untilState("open");
+    const last = envelope("a", 1);
+    host.send(last);
+    await view.untilText("#total", "1");
+    host.close(4503);
+    await view.untilState("open");
+    host.send(
+      notice({ type: "disconnect", code: 4510, reason: "x", reconnect: true, cursor: "run:3" }),
+    );
+    host.close(4510);
+    await view.untilState("open");
+    await view.filter("b.>");
+    await eventually(
+      async () => host.subscribes.length,
+      (count) => count === 5,
+      "subscribe",
+    );
+    const { id } = JSON.parse(last) as { id: string };
+    expect(host.subscribes.map(({ subjects, from }) => [subjects, from?.after])).toEqual([
+      [[">"], undefined],
+      [[">"], "run:0"],
+      [[">"], id],
+      [[">"], "run:3"],
+      [["b.>"], undefined],
+    ]);
+  });
+
+  test("Console begins with the latest values again where it has had none", async () => {
+    await host.stop();
+    host = hostConsole(PREFIX, { startFrom: "last_per_subject" });
+    const view = await ConsoleView.open(open, host.url + PREFIX);
+    host.close(4503);
+    await view.untilState("open");
+    expect(host.subscribes.map(({ from }) => from)).toEqual([undefined, undefined]);
+  });
+
+  test("Console comes back as late as it was told, and not where it was told not to", async () => {
+    const view = await ConsoleView.open(open, host.url + PREFIX);
+    const goodbye = { type: "disconnect", code: 4503, reason: "overloaded" };
+    host.send(notice({ ...goodbye, reconnect: true, retry_after_ms: 86_400_000 }));
+    host.close(4503);
+    await view.untilState("closed with 4503, again in 86400.0 s");
+    await view.page.click("#reconnect");
+    await view.untilState("open");
+    host.send(notice({ ...goodbye, reconnect: false }));
+    host.close(4503);
+    await view.untilState("closed with 4503");
+  });
+
+  test("Console says why it was refused what it asked for", async () => {
+    const view = await ConsoleView.open(open, host.url + PREFIX);
+    const error = { code: "forbidden", message: 'nothing of "x" is exposed', retryable: false };
+    host.send(notice({ type: "error", id: "1", error }));
+    await view.untilShown("#problem", 'Refused: nothing of "x" is exposed');
+    await view.filter("y.>");
+    await view.untilShown("#problem", "");
+  });
+
+  test("Console acknowledges what came together in frames that the gateway takes, and comes back to its session", async () => {
+    await host.stop();
+    const delivery = { ack_timeout_ms: 5000, session_ttl_ms: 60_000, resumed: false };
+    const limits = { max_frame_bytes: 1024, max_subscriptions: 1 };
+    host = hostConsole(PREFIX, { acknowledges: true, welcome: { delivery, limits } });
+    const view = await ConsoleView.open(open, host.url + PREFIX);
+    const batch = Array.from({ length: 1000 }, (_, n) => envelope("a", n));
+    host.send(batch.join("\n"));
+    await view.untilText("#total", "1,000");
+    const acks = await eventually(
+      async () => host.said as readonly { type: string; ids: string[] }[],
+      (said) => said.flatMap(({ ids }) => ids).length >= 1000,
+      "acknowledgements",
+    );
+    expect(acks.flatMap(({ ids }) => ids)).toEqual(batch.map((one) => JSON.parse(one).id));
+    for (const ack of acks) expect(JSON.stringify(ack).length).toBeLessThanOrEqual(1024);
+    expect(acks.length).toBeLessThan(50);
+    delivery.resumed = true;
+    host.close(4503);
+    await eventually(
+      async () => host.handshakes.length,
+      (count) => count === 2,
+      "second handshake",
+    );
+    host.send(notice({ type: "subscribed", id: "1", sub: "1", subjects: [">"], from: "run:0" }));
+    await view.untilState("open");
+    expect(host.handshakes[1]).toBe(`${PREFIX}/ws?session=a-session-of-this-host`);
+    expect(host.subscribes).toHaveLength(1);
+  });
+
+  test("Console asks for more than 64 patterns in several subscriptions", async () => {
+    await host.stop();
+    const subjects = Array.from({ length: 130 }, (_, n) => `s.${n}.>`);
+    host = hostConsole(PREFIX, { subjects });
+    await ConsoleView.open(open, host.url + PREFIX);
+    await eventually(
+      async () => host.subscribes.length,
+      (count) => count === 3,
+      "three subscribes",
+    );
+    expect(host.subscribes.flatMap((one) => one.subjects)).toEqual(subjects);
+    expect(new Set(host.subscribes.map(({ id }) => id)).size).toBe(3);
   });
 
   test("Console holds messages back while it is paused", async () => {

@@ -35,6 +35,19 @@ export class ConsoleView {
     return await this.page.$eval(selector, (element) => (element as HTMLInputElement).value);
   }
 
+  /** What an element says, and nothing where it isn't visible. */
+  async shown(selector: string): Promise<string> {
+    return await this.page.$eval(selector, (element) =>
+      element.checkVisibility() ? (element.textContent ?? "") : "",
+    );
+  }
+
+  async untilShown(selector: string, text: string | RegExp): Promise<string> {
+    const fits = (now: string): boolean =>
+      typeof text === "string" ? now === text : text.test(now);
+    return await eventually(() => this.shown(selector), fits, `${text} in ${selector}`);
+  }
+
   async untilText(selector: string, text: string | RegExp): Promise<string> {
     const fits = (now: string): boolean =>
       typeof text === "string" ? now === text : text.test(now);

@@ -1,8 +1,10 @@
 /** The console of the real command, in a real browser. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { connect } from "nats";
 import { untilMetric } from "../contract/suite/metrics.ts";
 import { describeInBrowser } from "../support/browser.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
+import { startNatsServer } from "../support/nats-server.ts";
 import { TARGETS } from "../support/runtimes.ts";
 import { ConsoleView, type Row } from "./console-view.ts";
 
@@ -138,6 +140,9 @@ await describeInBrowser("Embedded gateway", (open) => {
     await view.untilState(/^closed with 100[16].* again in/);
     gateway = await startGateway(TARGETS.bun, { args: ["--port", port] });
     await view.untilState("open");
+    // What its predecessor had, the new one can't know.
+    await view.untilText("#missed", "some");
+    await view.untilText("#list", /the gateway or the stream began anew/);
     await post(gateway, "after.restart", "1");
     await view.untilRows(newest("after.restart"), "message of the new server");
   });
@@ -168,7 +173,74 @@ await describeInBrowser("Configured gateway", (open) => {
     for (const n of [1, 2, 3]) await post(gateway, "acked.x", `{"n":${n}}`);
     await view.page.waitForFunction(() => document.querySelector("#total")?.textContent === "3");
     await untilMetric(gateway, "websocket_messages_in_flight", (count) => count === 0);
+    // With another filter, nothing is left of the session.
+    await view.filter("acked.>");
+    await view.untilState("open");
+    await untilMetric(gateway, "websocket_clients_active", (count) => count === 1);
+    await untilMetric(gateway, "websocket_sessions_parked", (count) => count === 0);
     expect(view.complaints).toEqual([]);
+  });
+
+  test("Console says that NATS is away, and that messages may be missing once it is back", async () => {
+    const nats = await startNatsServer();
+    try {
+      const config = { nats_url: nats.url, subjects: ["orders.>"] };
+      gateway = await startGateway(TARGETS.bun, { config });
+      const view = await ConsoleView.open(open, gateway.url);
+      expect(await view.shown("#upstream")).toBe("");
+      await nats.stop();
+      await view.untilShown("#upstream", /^NATS is away since /);
+      expect(await view.text("#state")).toBe("open");
+      const { page: late } = await open(gateway.url);
+      await late.waitForSelector("#upstream:not([hidden])");
+
+      await nats.restart();
+      await view.untilShown("#upstream", "");
+      await late.waitForSelector('#state[data-state="open"]');
+      await view.untilText("#missed", "some");
+      await view.untilText(
+        "#list",
+        /^Messages may be missing here: the gateway was cut off from NATS/,
+      );
+      const publisher = await connect({ servers: nats.url });
+      publisher.publish("orders.new", '{"n":1}');
+      await publisher.drain();
+      await view.untilRows(newest("orders.new"), "message after the return");
+      expect(view.complaints).toEqual([]);
+    } finally {
+      await nats.stop();
+    }
+  });
+
+  test("Console shows all that is exposed, a key-value bucket of NATS' own subjects too", async () => {
+    const nats = await startNatsServer({ jetstream: true });
+    try {
+      const publisher = await connect({ servers: nats.url });
+      const bucket = await publisher.jetstream().views.kv("settings");
+      const config = { nats_url: nats.url, subjects: ["orders.>"], streams: ["KV_settings"] };
+      gateway = await startGateway(TARGETS.bun, { config });
+      const view = await ConsoleView.open(open, gateway.url);
+      await bucket.put("colour", '"blue"');
+      await view.untilRows(newest("$KV.settings.colour"), "value of the bucket");
+      publisher.publish("orders.new", '{"n":1}');
+      await view.untilRows(newest("orders.new"), "message of core NATS");
+      await publisher.close();
+    } finally {
+      await nats.stop();
+    }
+  });
+
+  test("Console says why a filter brings nothing, and connects with a right one", async () => {
+    gateway = await startGateway(TARGETS.bun, { config: { subjects: ["orders.>"] } });
+    const view = await ConsoleView.open(open, gateway.url);
+    await view.filter("payments.>");
+    await view.untilShown("#problem", /^Refused: .*payments\.>/);
+    await view.untilState("open, but nothing is subscribed to");
+    await view.filter("orders.eu");
+    await view.untilState("open");
+    expect(await view.shown("#problem")).toBe("");
+    await post(gateway, "orders.eu", "1");
+    await view.untilRows(newest("orders.eu"), "message of the filter");
   });
 
   test("Page of another origin, in five lines, receives messages", async () => {

@@ -9,6 +9,7 @@ const OPTIONS: ConsoleOptions = {
   subjects: [">"],
   publish: true,
   acknowledges: false,
+  startFrom: "new",
 };
 
 function pageOf(options: Partial<ConsoleOptions> = {}): string {
