@@ -232,11 +232,15 @@ export async function createEngine(
     return new GatewayEngine({ ...parts, source, publisher });
   }
   const { readFile } = await import("node:fs/promises");
+  const { readFileSync } = await import("node:fs");
   const nats =
     deps.natsConnection === undefined
       ? {
-          options: await readNatsOptions(config, runtime.dialWebSocket, (path) =>
-            readFile(path, "utf8"),
+          options: await readNatsOptions(
+            config,
+            runtime.dialWebSocket,
+            (path) => readFile(path, "utf8"),
+            (path) => readFileSync(path, "utf8"),
           ),
         }
       : { connection: deps.natsConnection };

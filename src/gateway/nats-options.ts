@@ -2,7 +2,12 @@ import type { Config } from "../config/config.ts";
 import { configError, type Problem } from "../config/problem.ts";
 import { reasonOf } from "../core/errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { type NatsOptions, uselessSecret } from "../source/connect.ts";
+import {
+  type NatsOptions,
+  type NatsSecretFiles,
+  type NatsSecrets,
+  uselessSecret,
+} from "../source/connect.ts";
 
 /** The keys that name files, and what must be in them. */
 const WANTED = {
@@ -14,6 +19,9 @@ const WANTED = {
 } as const;
 
 type FileKey = keyof typeof WANTED;
+
+const FILE_KEYS = Object.keys(WANTED) as FileKey[];
+const FILE_OF_SECRET = { nkeySeed: "natsNkeyFile", creds: "natsCredsFile" } as const;
 
 const CERTIFICATE = /-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/;
 const PRIVATE_KEY = /-----BEGIN [A-Z ]*PRIVATE KEY-----/;
@@ -30,6 +38,7 @@ interface Contents {
 /**
  * How to reach NATS, with the contents of the files that the configuration names.
  *
+ * @param readNow reads a file again, at each connect; without it the contents stay as they are.
  * @throws SpillwayError `"CONFIG_INVALID"` when a file cannot be read, or holds something else: before
  * anything opens.
  */
@@ -37,22 +46,54 @@ export async function readNatsOptions(
   config: Config,
   dialWebSocket: Runtime["dialWebSocket"],
   readTextFile: (path: string) => Promise<string>,
+  readNow?: (path: string) => string,
 ): Promise<NatsOptions> {
   const { contents, problems } = await readFiles(config, readTextFile);
   if (problems.length > 0) throw configError(problems);
-  const { nkeySeed, creds, ca, cert, key } = contents;
-  const tls = ca !== undefined || cert !== undefined || key !== undefined;
+  const namesFiles = FILE_KEYS.some((field) => config[field] !== undefined);
   return {
     servers: config.natsUrls,
     name: config.name,
     user: config.natsUser,
     password: config.natsPassword,
     token: config.natsToken,
-    nkeySeed,
-    creds,
-    ...(tls && { tls: { ca, cert, key } }),
+    ...secretsOf(contents),
+    ...(readNow !== undefined && namesFiles && { files: secretFiles(config, readNow) }),
     dialWebSocket,
   };
+}
+
+/** The files as they are now, each time that they are read. */
+function secretFiles(config: Config, readNow: (path: string) => string): NatsSecretFiles {
+  const fail = (problem: Problem): Error => new Error(problem.text, { cause: problem.cause });
+  const read = (field: FileKey): string | undefined => {
+    const path = config[field];
+    try {
+      return path === undefined ? undefined : readNow(path);
+    } catch (cause) {
+      throw fail(unreadable(config, field, cause));
+    }
+  };
+  return {
+    read() {
+      const contents = {
+        nkeySeed: read("natsNkeyFile"),
+        creds: read("natsCredsFile"),
+        ca: read("natsTlsCaFile"),
+        cert: read("natsTlsCertFile"),
+        key: read("natsTlsKeyFile"),
+      };
+      const [useless] = uselessPems(contents);
+      if (useless !== undefined) throw fail(holdsElse(config, useless));
+      return secretsOf(contents);
+    },
+    unusable: (which) => fail(holdsElse(config, FILE_OF_SECRET[which])),
+  };
+}
+
+function secretsOf({ nkeySeed, creds, ca, cert, key }: Contents): NatsSecrets {
+  const tls = ca !== undefined || cert !== undefined || key !== undefined;
+  return { nkeySeed, creds, ...(tls && { tls: { ca, cert, key } }) };
 }
 
 /** What is wrong with the files that a configuration names for NATS. */
@@ -74,9 +115,7 @@ async function readFiles(
     try {
       return await readTextFile(path);
     } catch (cause) {
-      problems.push(
-        unusable(path, field, `name a file that can be read: ${reasonOf(cause)}`, cause),
-      );
+      problems.push(unreadable(config, field, cause));
       return undefined;
     }
   };
@@ -87,16 +126,28 @@ async function readFiles(
     read("natsTlsCertFile"),
     read("natsTlsKeyFile"),
   ]);
-  const refuse = (field: FileKey): void => {
-    problems.push(unusable(config[field], field, WANTED[field]));
-  };
+  const contents = { nkeySeed, creds, ca, cert, key };
   const useless = await uselessSecret({ nkeySeed, creds });
-  if (useless !== undefined) refuse(useless === "creds" ? "natsCredsFile" : "natsNkeyFile");
-  // Some runtimes would leave out what they can't read, and trust whom they trust anyhow.
-  if (ca !== undefined && !CERTIFICATE.test(ca)) refuse("natsTlsCaFile");
-  if (cert !== undefined && !CERTIFICATE.test(cert)) refuse("natsTlsCertFile");
-  if (key !== undefined && !PRIVATE_KEY.test(key)) refuse("natsTlsKeyFile");
-  return { contents: { nkeySeed, creds, ca, cert, key }, problems };
+  if (useless !== undefined) problems.push(holdsElse(config, FILE_OF_SECRET[useless]));
+  for (const field of uselessPems(contents)) problems.push(holdsElse(config, field));
+  return { contents, problems };
+}
+
+/** Some runtimes would leave out what they can't read, and trust whom they trust anyhow. */
+function uselessPems({ ca, cert, key }: Contents): FileKey[] {
+  const useless: FileKey[] = [];
+  if (ca !== undefined && !CERTIFICATE.test(ca)) useless.push("natsTlsCaFile");
+  if (cert !== undefined && !CERTIFICATE.test(cert)) useless.push("natsTlsCertFile");
+  if (key !== undefined && !PRIVATE_KEY.test(key)) useless.push("natsTlsKeyFile");
+  return useless;
+}
+
+function unreadable(config: Config, field: FileKey, cause: unknown): Problem {
+  return unusable(config[field], field, `name a file that can be read: ${reasonOf(cause)}`, cause);
+}
+
+function holdsElse(config: Config, field: FileKey): Problem {
+  return unusable(config[field], field, WANTED[field]);
 }
 
 function unusable(

@@ -1,5 +1,5 @@
-import type { Authenticator, ConnectionOptions, NatsConnection } from "nats";
-import { SpillwayError } from "../core/errors.ts";
+import type { Auth, Authenticator, ConnectionOptions, NatsConnection, TlsOptions } from "nats";
+import { reasonOf, SpillwayError } from "../core/errors.ts";
 import type { SourceMessage } from "../core/source.ts";
 import { type NatsServers, readServers } from "./servers.ts";
 import { guardTransport } from "./tcp-guard.ts";
@@ -15,8 +15,30 @@ export interface NatsTls {
   readonly key?: string | undefined;
 }
 
+/** What proves who we are: the contents of files that may be replaced while we run. */
+export interface NatsSecrets {
+  /** The seed of an NKey, beginning with `SU`. */
+  readonly nkeySeed?: string | undefined;
+  /** A credentials file: a user JWT and its NKey seed. */
+  readonly creds?: string | undefined;
+  /** Wanted by `tls://` even when empty; with `nats://` it makes TLS compulsory. */
+  readonly tls?: NatsTls | undefined;
+}
+
+/** Where {@linkcode NatsSecrets} come from. */
+export interface NatsSecretFiles {
+  /**
+   * Reads them anew: before each connect and reconnect, as the old ones may have expired.
+   *
+   * @throws an error for people when one can't be read, or holds something else.
+   */
+  read(): NatsSecrets;
+  /** The error for a file that holds something else. */
+  unusable(which: "nkeySeed" | "creds"): Error;
+}
+
 /** Where NATS is and who we are. Files are read by the caller: all of these are contents. */
-export interface NatsOptions {
+export interface NatsOptions extends NatsSecrets {
   /**
    * `nats://`, `tls://`, `ws://` or `wss://`, at least one and all of one transport; the others of
    * the cluster are learnt from the first that answers. Without a scheme: `nats://`.
@@ -29,12 +51,8 @@ export interface NatsOptions {
   readonly user?: string | undefined;
   readonly password?: string | undefined;
   readonly token?: string | undefined;
-  /** The seed of an NKey, beginning with `SU`. */
-  readonly nkeySeed?: string | undefined;
-  /** A credentials file: a user JWT and its NKey seed. */
-  readonly creds?: string | undefined;
-  /** Wanted by `tls://` even when empty; with `nats://` it makes TLS compulsory. */
-  readonly tls?: NatsTls | undefined;
+  /** What stands in the files now; without it, the secrets stay as they are. */
+  readonly files?: NatsSecretFiles | undefined;
   /**
    * Opens the socket of `wss://`: each runtime takes certificates in its own way and web standards in
    * none, and Node's global `WebSocket` does not say why a server's was refused. Default: the global
@@ -58,6 +76,9 @@ const PINGS_UNANSWERED = 2;
 const RECONNECT_WAIT_MS = 500;
 const RECONNECT_JITTER_MS = 1_000;
 
+/** What is read for one attempt to connect is good for as long: several of its parts belong together. */
+const SECRETS_GOOD_MS = 100;
+
 /**
  * Connects once: every server is tried, and the promise fails when none lets us in. A connection
  * that was made comes back by itself for ever, whatever the reason it was lost for.
@@ -65,14 +86,22 @@ const RECONNECT_JITTER_MS = 1_000;
  * The NATS client is loaded when it is needed: the one for TCP wants Node's modules, the one for
  * WebSockets runs where those don't exist.
  *
+ * @param stumbles told why a later reconnect can't even be tried, as a file can't be read.
  * @throws SpillwayError `NATS_OPTIONS` (invalid), `NATS_DENIED` or `NATS_UNREACHABLE` (transient).
  */
-export async function connectNats(options: NatsOptions): Promise<NatsConnection> {
+export async function connectNats(
+  options: NatsOptions,
+  stumbles: (reason: string) => void = () => {},
+): Promise<NatsConnection> {
   const servers = readServers(options);
   try {
+    const client = servers.transport === "tcp" ? await import("nats") : await import("nats.ws");
+    const secrets = secretsOf(options, client as Client, stumbles);
+    // Said before anything is dialled; nats.js would not notice at first, and be closed later.
+    secrets();
     return servers.transport === "tcp"
-      ? await connectTcp(options, servers)
-      : await connectWebSocket(options, servers);
+      ? await connectTcp(options, servers, client as Client, secrets)
+      : await connectWebSocket(options, servers, client as Client, secrets);
   } catch (thrown) {
     throw new SpillwayError(
       "transient",
@@ -83,20 +112,24 @@ export async function connectNats(options: NatsOptions): Promise<NatsConnection>
   }
 }
 
-async function connectTcp(options: NatsOptions, servers: NatsServers): Promise<NatsConnection> {
-  const client = await import("nats");
+async function connectTcp(
+  options: NatsOptions,
+  servers: NatsServers,
+  client: Client,
+  secrets: () => NatsSecrets,
+): Promise<NatsConnection> {
   const { NodeTransport } = await import("nats/lib/src/node_transport.js");
   guardTransport(NodeTransport);
-  const { ca, cert, key } = options.tls ?? {};
-  const tls = {
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    // Whom a certificate must name when we dial an IP address: Node and Deno take "localhost".
-    host: servers.host,
-  };
+  // nats.js asks for each of these whenever it begins TLS.
+  const part = (name: "ca" | "cert" | "key") => ({
+    enumerable: true,
+    get: () => secrets().tls?.[name],
+  });
+  const parts = { ca: part("ca"), cert: part("cert"), key: part("key") };
+  // Whom a certificate must name when we dial an IP address: Node and Deno take "localhost".
+  const tls = Object.defineProperties({ host: servers.host }, parts) as TlsOptions;
   return await client.connect({
-    ...connectionOptions(options, servers, client),
+    ...connectionOptions(options, servers, client, secrets),
     ...(servers.tls ? { tls } : {}),
   });
 }
@@ -104,15 +137,16 @@ async function connectTcp(options: NatsOptions, servers: NatsServers): Promise<N
 async function connectWebSocket(
   options: NatsOptions,
   servers: NatsServers,
+  client: Client,
+  secrets: () => NatsSecrets,
 ): Promise<NatsConnection> {
-  const client = await import("nats.ws");
   let socket: WebSocket | undefined;
   const dial = (url: string): WebSocket =>
     options.dialWebSocket !== undefined && url.startsWith("wss:")
-      ? options.dialWebSocket(url, options.tls ?? {})
+      ? options.dialWebSocket(url, secrets().tls ?? {})
       : new WebSocket(url);
   const connection = client.connect({
-    ...connectionOptions(options, servers, client),
+    ...connectionOptions(options, servers, client, secrets),
     // Of nats.ws alone (`WsConnectionOptions`, which it does not export).
     wsFactory: async (url: string) => {
       socket = dial(url);
@@ -132,14 +166,17 @@ async function connectWebSocket(
 function connectionOptions(
   options: NatsOptions,
   servers: NatsServers,
-  client: Authenticators,
+  client: Client,
+  secrets: () => NatsSecrets,
 ): ConnectionOptions {
   const { user, password, token } = servers.credentials ?? options;
-  const authenticator = authenticatorsOf(options, client);
+  const authenticator = (nonce?: string): Auth =>
+    Object.assign({}, ...authenticatorsOf(secrets(), client).map((sign) => sign(nonce)));
+  const signs = options.nkeySeed !== undefined || options.creds !== undefined;
   return {
     servers: [...servers.targets],
     name: options.name,
-    ...(authenticator.length > 0 ? { authenticator } : {}),
+    ...(signs ? { authenticator } : {}),
     ...(user === undefined ? {} : { user }),
     ...(password === undefined ? {} : { pass: password }),
     ...(token === undefined ? {} : { token }),
@@ -201,9 +238,17 @@ export async function publishOn(
 export async function uselessSecret({
   nkeySeed,
   creds,
-}: Pick<NatsOptions, "nkeySeed" | "creds">): Promise<"nkeySeed" | "creds" | undefined> {
+}: NatsSecrets): Promise<"nkeySeed" | "creds" | undefined> {
   if (nkeySeed === undefined && creds === undefined) return undefined;
-  const client = await import("nats.ws");
+  // Loaded only where it is needed.
+  return uselessOf({ nkeySeed, creds }, await import("nats.ws"));
+}
+
+function uselessOf(
+  { nkeySeed, creds }: NatsSecrets,
+  client: Authenticators,
+): "nkeySeed" | "creds" | undefined {
+  if (nkeySeed === undefined && creds === undefined) return undefined;
   const canSign = (authenticators: readonly Authenticator[]): boolean => {
     try {
       for (const sign of authenticators) sign("nonce");
@@ -218,10 +263,38 @@ export async function uselessSecret({
   return canSign(authenticatorsOf({ creds }, client)) ? undefined : "creds";
 }
 
+/** The secrets as they are now, when it is called. Throws where a file can't be used. */
+function secretsOf(
+  options: NatsOptions,
+  client: Authenticators,
+  stumbles: (reason: string) => void,
+): () => NatsSecrets {
+  const { files } = options;
+  if (files === undefined) return () => options;
+  let secrets: NatsSecrets = {};
+  let readMs = Number.NEGATIVE_INFINITY;
+  return () => {
+    if (performance.now() - readMs < SECRETS_GOOD_MS) return secrets;
+    try {
+      const read = files.read();
+      const useless = uselessOf(read, client);
+      if (useless !== undefined) throw files.unusable(useless);
+      secrets = read;
+      readMs = performance.now();
+      return read;
+    } catch (thrown) {
+      stumbles(reasonOf(thrown));
+      throw thrown;
+    }
+  };
+}
+
+/** What is used of a NATS client; both are built from the same source. */
+type Client = Pick<typeof import("nats"), "connect"> & Authenticators;
 type Authenticators = Pick<typeof import("nats"), "credsAuthenticator" | "nkeyAuthenticator">;
 
 function authenticatorsOf(
-  { nkeySeed, creds }: Pick<NatsOptions, "nkeySeed" | "creds">,
+  { nkeySeed, creds }: NatsSecrets,
   client: Authenticators,
 ): Authenticator[] {
   const encoder = new TextEncoder();

@@ -24,7 +24,8 @@ export interface LifeOptions {
   readonly connection: {
     /** Whether the connection is ours to close. */
     readonly owned: boolean;
-    open(): Promise<NatsConnection>;
+    /** @param stumbles told why a later reconnect can't be tried. */
+    open(stumbles: (reason: string) => void): Promise<NatsConnection>;
   };
 }
 
@@ -133,7 +134,9 @@ export class NatsLife {
   /** A connection, or `undefined` when the stop came first. */
   async #open(): Promise<NatsConnection | undefined> {
     const { owned, open } = this.#options.connection;
-    const opening = open();
+    const opening = open((reason) => {
+      if (this.status.state === "connecting") this.#cut(reason);
+    });
     const connection = await unlessAborted(opening, this.#quieting.signal);
     if (connection === undefined && owned) {
       // It can't be called back; it is closed as soon as it is there.

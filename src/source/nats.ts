@@ -82,7 +82,7 @@ export class NatsSource implements MessageSource, Publisher {
       connection:
         "connection" in nats
           ? { owned: false, open: async () => nats.connection }
-          : { owned: true, open: () => connectNats(nats.options) },
+          : { owned: true, open: (stumbles) => connectNats(nats.options, stumbles) },
     });
   }
 

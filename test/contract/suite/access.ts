@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { connect as connectNats, credsAuthenticator, nkeys } from "nats";
 import { createCertificates, createOperator } from "../../source/credentials.ts";
-import { startGateway } from "../../support/gateway-process.ts";
+import { type Gateway, startGateway } from "../../support/gateway-process.ts";
 import { until } from "../../support/journal.ts";
 import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
 import type { Target } from "../../support/runtimes.ts";
@@ -86,6 +86,46 @@ export function access(target: Target): void {
       }
     });
 
+    /** Says that the gateway is not ready, and has the reason in its log. */
+    const expectReason = async (gateway: Gateway, reason: RegExp): Promise<void> => {
+      const ask = async () => (await gateway.get("/readyz")).text();
+      await until(`reason that is ${reason}`, ask, (text) => reason.test(text));
+      await gateway.waitForLog(({ message }) => reason.test(message));
+    };
+
+    for (const transport of ["nats", "ws"] as const) {
+      test(`Credentials that are replaced are read again at the next connect, over ${transport}://`, async () => {
+        const before = createOperator();
+        const after = createOperator();
+        const accounts = await write(`${transport}.conf`, before.config);
+        const nats_creds_file = await write(`${transport}.creds`, before.creds);
+        const server = await serve({
+          config: `include "../${basename(directory)}/${basename(accounts)}"`,
+        });
+        const nats_url = transport === "nats" ? server.url : server.wsUrl;
+        const config = { nats_url, nats_creds_file, subjects: ["any.>"] };
+        const gateway = await startGateway(target, { config });
+        await untilReady(gateway);
+        const client = await subscribe(gateway, "?subjects=any.x");
+
+        await writeFile(accounts, after.config);
+        await rm(nats_creds_file);
+        await server.restart();
+        await expectReason(gateway, /nats_creds_file.*can be read.*ENOENT|No such file/s);
+        await writeFile(nats_creds_file, "half of it");
+        await expectReason(gateway, /nats_creds_file.*must hold credentials/s);
+        await writeFile(nats_creds_file, after.creds);
+        await untilReady(gateway);
+        const authenticator = credsAuthenticator(new TextEncoder().encode(after.creds));
+        const publisher = await connectNats({ servers: server.url, authenticator });
+        publisher.publish("any.x", "1");
+        expect((await client.next()).subject).toBe("any.x");
+        await publisher.close();
+        await client.close();
+        expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+      });
+    }
+
     test("A permission that is revoked: clients, /metrics, /healthz and /readyz say so, and of a gap when it is granted again", async () => {
       const users = join(directory, "users.conf");
       const permit = (allow: string) =>
@@ -154,6 +194,45 @@ export function access(target: Target): void {
         const tls = { ca: pki.ca.cert, cert, key };
         const publisher = { servers: `127.0.0.1:${server.port}`, tls };
         for (const nats_url of urls()) await expectCarried({ nats_url, ...files }, publisher);
+      });
+
+      test("Certificates that are replaced are read again at the next connect, over tls:// and wss://", async () => {
+        const rotated = await mkdtemp(join(tmpdir(), "spillway-rotated-"));
+        const other = createCertificates(rotated);
+        const conf = join(directory, "rotated.conf");
+        const tlsOf = ({ ca, server }: typeof pki) =>
+          `tls { cert_file: "${server.certFile}", key_file: "${server.keyFile}", ca_file: "${ca.certFile}", verify: true }`;
+        const configOf = (of: typeof pki, ports: [number, number]) =>
+          `${tlsOf(of)}\nwebsocket { host: "127.0.0.1", port: ${ports[1]}, ${tlsOf(of)} }`;
+        await writeFile(conf, configOf(pki, [-1, -1]));
+        const rotating = await serve({
+          websocket: false,
+          config: `include "../${basename(directory)}/rotated.conf"`,
+        });
+        const { port, wsPort } = rotating;
+        for (const nats_url of [`tls://127.0.0.1:${port}`, `wss://127.0.0.1:${wsPort}`]) {
+          const ours = nats_url.startsWith("tls") ? [pki, other] : [other, pki];
+          const files: Record<string, string> = {};
+          const place = async (of: typeof pki) => {
+            files.nats_tls_ca_file = await write("rotated-ca.pem", of.ca.cert);
+            files.nats_tls_cert_file = await write("rotated.pem", of.client.cert);
+            files.nats_tls_key_file = await write("rotated.key", of.client.key);
+          };
+          await place(ours[0]!);
+          const gateway = await startGateway(target, { config: { nats_url, ...files } });
+          await untilReady(gateway);
+          await writeFile(conf, configOf(ours[1]!, [port, wsPort]));
+          await rotating.restart();
+          await until(
+            "word of it",
+            async () => (await gateway.get("/readyz")).status,
+            (status) => status === 503,
+          );
+          await place(ours[1]!);
+          await untilReady(gateway);
+          await gateway.stop();
+        }
+        await rm(rotated, { recursive: true });
       });
 
       test("A certificate that nobody vouches for is a reason in /readyz, over tls:// and wss://", async () => {
