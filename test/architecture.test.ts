@@ -109,6 +109,15 @@ describe("Files", () => {
     expect(wrong).toEqual([]);
   });
 
+  test("The NATS client gets callbacks from one place only, which guards them", () => {
+    const sources = files.filter((file) => folderOf(file) === "source");
+    const calls = sources.filter((file) => /\bcallback:/.test(codeOf(file)));
+    expect(calls).toEqual(["source/listen.ts"]);
+    // Its own requests, and its headers, throw where a message breaks the rules.
+    const throwing = sources.filter((file) => /\.request\(|msg\.headers\b/.test(codeOf(file)));
+    expect(throwing).toEqual([]);
+  });
+
   test("Module scope holds constants, functions and classes; only server.ts acts", () => {
     // The formatter indents all but what stands at module scope.
     const declaration =

@@ -1,5 +1,6 @@
 import type { Cancel, Clock } from "../core/clock.ts";
 import type { ErrorKind, Meter } from "../core/meter.ts";
+import { SOURCE_FAULTS } from "../core/source.ts";
 import type { FlowMetrics } from "./contract.ts";
 
 /** Rates are those of about so long: of one sample interval more, at most. */
@@ -9,7 +10,7 @@ const SAMPLE_INTERVAL_MS = 1000;
 const NEVER = "0001-01-01T00:00:00Z";
 
 /** Errors that no client has part in. */
-const NOT_OF_CLIENTS: readonly ErrorKind[] = ["source"];
+const NOT_OF_CLIENTS: readonly ErrorKind[] = ["source", ...SOURCE_FAULTS];
 
 /** What had been counted at a moment. */
 interface Sample {

@@ -17,7 +17,13 @@ import { ReturnTimes } from "./return-times.ts";
 import { Ring } from "./ring.ts";
 import { Roster } from "./roster.ts";
 import type { ClientSocket, CloseCause } from "./socket.ts";
-import type { SourceListener, SourceMessage, SourceStatus, StreamTip } from "./source.ts";
+import type {
+  SourceFault,
+  SourceListener,
+  SourceMessage,
+  SourceStatus,
+  StreamTip,
+} from "./source.ts";
 import { StreamDesk } from "./stream-desk.ts";
 import { firstHidden } from "./subject.ts";
 import { Subscribing } from "./subscribing.ts";
@@ -225,6 +231,17 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     if (this.#upstream.refused(pattern, { reason, isFinal })) {
       this.#meter.countError("upstream_refused", `NATS refuses ${pattern}: ${reason}`);
     }
+  }
+
+  /** The source may not follow a stream: whoever waits for it has an answer, whoever has it is told. */
+  streamRefused(name: string, reason: string): void {
+    this.#upstream.streamRefused(this.streams.book.refuse(name, reason), reason);
+    this.fault("stream_refused", `stream ${name} is not followed: ${reason}`);
+  }
+
+  fault(kind: SourceFault, detail: string): void {
+    this.#meter.countError(kind, detail);
+    this.#incidents.fault(kind, detail);
   }
 
   /** Writes all that waits for a flush. */

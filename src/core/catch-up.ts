@@ -1,6 +1,7 @@
 import type { Client } from "./client.ts";
 import type { Clock } from "./clock.ts";
 import { cursorOf, type Envelope } from "./envelope.ts";
+import { SpillwayError } from "./errors.ts";
 import { unknownGap } from "./resume.ts";
 import type { Ring } from "./ring.ts";
 import type { GapFrame } from "./server-frame.ts";
@@ -59,6 +60,8 @@ export class CatchUp {
   readonly #goesOn: () => boolean;
   #fedBytes = 0;
   #waits = 0;
+  /** What was to be told before the client knows that it begins; `undefined`: it does. */
+  #early: GapFrame[] | undefined = [];
 
   /** @param goesOn whether the client is there, and still wants it. */
   constructor(
@@ -77,6 +80,13 @@ export class CatchUp {
     this.#goesOn = goesOn;
   }
 
+  /** The client is told now that it begins. @returns what it will not get of what lies before. */
+  begin(): readonly GapFrame[] {
+    const gaps = this.#early ?? [];
+    this.#early = undefined;
+    return gaps;
+  }
+
   /**
    * Resolves when nobody wants it any more, or the ring has all that is behind the tracks.
    *
@@ -89,7 +99,7 @@ export class CatchUp {
         join();
         return;
       }
-      await this.#retrying(() => this.#step(behind));
+      await this.#retrying(behind, () => this.#step(behind));
     }
   }
 
@@ -100,7 +110,7 @@ export class CatchUp {
     // What was sent of an attempt that failed is not sent again.
     let sent = 0;
     let messages = 0;
-    await this.#retrying(async () => {
+    await this.#retrying(track, async () => {
       const { origin } = track.stream;
       if (origin === undefined) return;
       track.origin = origin;
@@ -132,7 +142,7 @@ export class CatchUp {
 
   /** Finds out where a time is in a stream. */
   async locate(track: Track, timeMs: number, use: (sequence: number) => void): Promise<void> {
-    await this.#retrying(async () => {
+    await this.#retrying(track, async () => {
       const { origin } = track.stream;
       if (origin === undefined) return;
       const before = await this.#parts.pages.history.before(origin, timeMs);
@@ -250,19 +260,43 @@ export class CatchUp {
   }
 
   #tell(gap: GapFrame): void {
-    if (this.#goesOn()) this.#client.note(gap);
+    if (this.#early !== undefined) this.#early.push(gap);
+    else if (this.#goesOn()) this.#client.note(gap);
   }
 
-  /** The source may be cut off at any time; then all that was not taken is asked for once more. */
-  async #retrying(call: () => Promise<void>): Promise<void> {
+  /**
+   * The source may be cut off at any time; then all that was not taken is asked for once more. What it is
+   * refused for good is a gap.
+   */
+  async #retrying(track: Track, call: () => Promise<void>): Promise<void> {
     while (this.#goesOn()) {
       try {
         await call();
         return;
-      } catch {
+      } catch (thrown) {
+        if (thrown instanceof SpillwayError && thrown.class !== "transient") {
+          this.#giveUp(track);
+          return;
+        }
         await this.#pause(RETRY_MS);
       }
     }
+  }
+
+  /** Of what the stream has until now, nothing more can be had: what comes from now on can. */
+  #giveUp(track: Track): void {
+    const { origin, last } = track.stream;
+    // Where the stream is gone, or another one, that is told elsewhere.
+    if (origin === undefined || (track.origin !== undefined && track.origin !== origin)) return;
+    this.#tell(
+      unknownGap(
+        this.#cursorOf({ ...track, origin }),
+        cursorOf({ origin, sequence: last }),
+        "upstream",
+      ),
+    );
+    track.origin = origin;
+    track.sequence = last;
   }
 
   async #pause(delayMs: number): Promise<void> {

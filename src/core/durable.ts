@@ -12,6 +12,7 @@ import type { GapFrame } from "./server-frame.ts";
 import type {
   DurableListener,
   DurableMessage,
+  DurableRefusal,
   DurableTip,
   DurableUse,
   Settlement,
@@ -152,13 +153,15 @@ export class Durable implements DurableListener, Alarm {
     this.#client.end("taken_over");
   }
 
-  refused(code: "too_many_durables" | "unsupported", message: string): void {
-    const { meter } = this.#parts;
+  refused(code: DurableRefusal, message: string): void {
+    const { meter, alarms } = this.#parts;
     meter.refused[code]++;
+    alarms.clear(this);
+    this.#giveBack();
     const client = this.#client;
     client.durables = client.durables.filter((other) => other !== this);
     if (!client.dialect.tells) client.end(code === "unsupported" ? "conflict" : "overloaded");
-    const error = { code, message, retryable: code === "too_many_durables" } as const;
+    const error = { code, message, retryable: code !== "unsupported" } as const;
     client.tell({ type: "error", id: this.title.id, error });
   }
 

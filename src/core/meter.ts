@@ -1,6 +1,7 @@
 import type { ClientFrameType } from "./client-frame.ts";
 import type { RefusalCode } from "./server-frame.ts";
 import { CLOSE, type CloseCause } from "./socket.ts";
+import { SOURCE_FAULTS } from "./source.ts";
 
 /**
  * Why a message that was accepted for a client will not reach it.
@@ -62,6 +63,7 @@ export const ERROR_KINDS = [
   "handshake",
   "overloaded",
   "upstream_refused",
+  ...SOURCE_FAULTS,
 ] as const;
 
 export type ErrorKind = (typeof ERROR_KINDS)[number];
@@ -190,6 +192,7 @@ export class Meter {
     duplicate_subscription: 0,
     unknown_subscription: 0,
     too_many_durables: 0,
+    unavailable: 0,
     unsupported: 0,
   };
 

@@ -56,10 +56,21 @@ export class Replaying {
   /** Whether a request goes back in streams. */
   wants({ after, start = "new", subjects }: SubscriptionRequest): boolean {
     if (this.#parts === undefined) return false;
+    if (after === undefined) return start !== "new" && this.#book.touchedBy(subjects).length > 0;
+    return this.#ofCursor(after, subjects) !== undefined;
+  }
+
+  /**
+   * Why what a request wants does not come, or not all of it, and whether nothing of it does; `undefined`
+   * where all may come.
+   */
+  refusalOf({ subjects }: SubscriptionRequest): { reason: string; isWhole: boolean } | undefined {
     const streams = this.#book.touchedBy(subjects);
-    if (after === undefined) return start !== "new" && streams.length > 0;
-    const stream = this.#book.ofCursor(after)?.stream;
-    return stream !== undefined && streams.includes(stream);
+    const reason = streams.find(({ refusal }) => refusal !== undefined)?.refusal;
+    if (reason === undefined) return undefined;
+    const isWhole =
+      !this.#demands(subjects) && streams.every(({ refusal }) => refusal !== undefined);
+    return { reason, isWhole };
   }
 
   /** Why a request can't begin where it says, or `undefined`. */
@@ -93,7 +104,7 @@ export class Replaying {
     joins: (replayed: Replayed) => void,
   ): Promise<void> {
     const { client, request, policy, goesOn } = replay;
-    const streams = this.#book.touchedBy(request.subjects);
+    const streams = this.#streamsOf(request);
     await new Promise<void>((resolve) => this.#book.whenKnown(streams, resolve));
     const { tracks, gaps } = this.#tracksOf(request, streams);
     const fed = new Subscription(request, policy, 0, new Map());
@@ -107,7 +118,8 @@ export class Replaying {
       }
     }
     const began = positionsOf(tracks);
-    if (goesOn()) begins(this.#fromOf(tracks), gaps);
+    const from = this.#fromOf(tracks);
+    if (goesOn()) begins(from, [...gaps, ...catchUp.begin()]);
     const latest = start === "last" || start === "last_per_subject" ? start : undefined;
     for (const track of tracks) {
       if (latest === undefined) await catchUp.keepBounds(track);
@@ -117,6 +129,20 @@ export class Replaying {
       const kept = this.#parts!.ring.behind(positionsOf(tracks));
       joins({ kept, sinceOf: new Map([...this.#book.lasts, ...began]) });
     });
+  }
+
+  /** The streams of which it wants something: a cursor proves that there is something of its own. */
+  #streamsOf({ after, subjects }: SubscriptionRequest): readonly FollowedStream[] {
+    const streams = this.#book.touchedBy(subjects);
+    const own = after === undefined ? undefined : this.#ofCursor(after, subjects)?.stream;
+    return own === undefined || streams.includes(own) ? streams : [own, ...streams];
+  }
+
+  /** The stream of a cursor, where it carries some of these subjects. */
+  #ofCursor(cursor: string, subjects: readonly string[] | undefined) {
+    const found = this.#book.ofCursor(cursor);
+    if (found === undefined) return undefined;
+    return exposedOf(found.stream.subjects, subjects).length > 0 ? found : undefined;
   }
 
   #fromOf([first]: readonly Track[]): string {

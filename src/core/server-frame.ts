@@ -72,6 +72,7 @@ export type ErrorCode =
   | "duplicate_subscription"
   | "unknown_subscription"
   | "too_many_durables"
+  | "unavailable"
   | "unsupported";
 
 /** Why a request was not served, though it was understood. */

@@ -47,6 +47,8 @@ export interface StreamTip {
   readonly lost: boolean;
   /** Whether some may be gone of what is behind it now, as others came since it was followed last. */
   readonly sparse?: boolean;
+  /** `false`: it is there, and whether its messages come is not known yet. */
+  readonly isFollowed?: boolean;
 }
 
 /** Which messages of a stream are asked for. */
@@ -126,6 +128,8 @@ export interface DurableTip {
   readonly isNew: boolean;
 }
 
+export type DurableRefusal = "too_many_durables" | "unsupported" | "unavailable";
+
 /** Who uses a durable. All methods return at once and never throw. */
 export interface DurableListener {
   /** How many bytes of messages may come now; below 1: none. */
@@ -136,8 +140,11 @@ export interface DurableListener {
   message(message: DurableMessage): void;
   /** Somebody else uses the name from now on, here or at another gateway. */
   taken(): void;
-  /** It can't be had, and is not tried again: there are too many, or it is of other subjects. */
-  refused(code: "too_many_durables" | "unsupported", reason: string): void;
+  /**
+   * It can't be had, or no longer, and is not tried again: there are too many, it is of other subjects, or
+   * the source's server refuses it.
+   */
+  refused(code: DurableRefusal, reason: string): void;
 }
 
 /** A durable that is used. */
@@ -187,7 +194,31 @@ export interface SourceListener {
   refused(pattern: string, reason: string, isFinal?: boolean): void;
   /** From now on the source follows a stream, or there is none. */
   stream(tip: StreamTip): void;
+  /**
+   * The source may not follow a stream, and says why. It goes on trying, and tells with `stream` when
+   * it may.
+   */
+  streamRefused(name: string, reason: string): void;
+  /** Something went wrong that is nobody's answer; the source goes on. */
+  fault(kind: SourceFault, detail: string): void;
 }
+
+/**
+ * What a source counts besides messages.
+ *
+ * - `"unreadable_headers"`: the headers of a message break the rules, and count as none.
+ * - `"source_fault"`: an error of ours, where one would have stopped the source.
+ * - `"stream_refused"`: what a stream keeps can't be had, until an operator changes something.
+ * - `"publish_refused"`: a message that we published was not taken.
+ */
+export const SOURCE_FAULTS = [
+  "unreadable_headers",
+  "source_fault",
+  "stream_refused",
+  "publish_refused",
+] as const;
+
+export type SourceFault = (typeof SOURCE_FAULTS)[number];
 
 /** Where messages come from. */
 export interface MessageSource {

@@ -13,6 +13,8 @@ export interface FollowedStream extends StreamInput {
   readonly last: number;
   /** Whether the source has said how it stands. */
   readonly known: boolean;
+  /** Why the source may not follow it; `undefined` where it may. */
+  readonly refusal: string | undefined;
 }
 
 /** What a stream's new beginning means for those who got its messages until now. */
@@ -27,6 +29,7 @@ interface Entry extends FollowedStream {
   origin: string | undefined;
   last: number;
   known: boolean;
+  refusal: string | undefined;
   captures: readonly string[] | undefined;
   /** What its origin is, or was before it went away. */
   was: string | undefined;
@@ -48,21 +51,31 @@ export class StreamBook {
       origin: undefined,
       last: 0,
       known: false,
+      refusal: undefined,
       captures: undefined,
       was: undefined,
       whenKnown: [],
     }));
   }
 
-  /** Those of which a subscription to these subjects wants something. */
+  /**
+   * Those of which a subscription to these subjects wants something.
+   *
+   * What a stream captures tells apart those that carry everything. It is not all that a stream holds: its
+   * subjects may have been others.
+   */
   touchedBy(subjects: readonly string[] | undefined): readonly FollowedStream[] {
     if (this.#entries.length === 0) return this.#entries;
-    return this.#entries.filter(({ subjects: carried, captures }) => {
+    const touched = this.#entries.filter(
+      ({ subjects: carried }) => exposedOf(carried, subjects).length > 0,
+    );
+    const capturing = touched.filter(({ subjects: carried, captures }) => {
+      if (captures === undefined) return true;
       const wanted = exposedOf(carried, subjects);
-      return captures === undefined
-        ? wanted.length > 0
-        : wanted.some((one) => captures.some((other) => subjectsIntersect(one, other)));
+      return wanted.some((one) => captures.some((other) => subjectsIntersect(one, other)));
     });
+    // What none captures now, any of them may have captured before.
+    return capturing.length > 0 ? capturing : touched;
   }
 
   get(origin: string): FollowedStream | undefined {
@@ -123,11 +136,27 @@ export class StreamBook {
       entry.captures = tip.captures;
     }
     entry.origin = origin;
-    entry.known = true;
     this.#lasts = undefined;
-    for (const call of entry.whenKnown.splice(0)) call();
+    if (tip.isFollowed !== false) {
+      entry.refusal = undefined;
+      tellKnown(entry);
+    }
     return { gap, subjects: entry.subjects };
   }
+
+  /** The source may not follow a stream. @returns what it carries. */
+  refuse(name: string, reason: string): readonly string[] {
+    const entry = this.#entries.find((one) => one.name === name);
+    if (entry === undefined) return [];
+    entry.refusal = reason;
+    tellKnown(entry);
+    return entry.subjects;
+  }
+}
+
+function tellKnown(entry: Entry): void {
+  entry.known = true;
+  for (const call of entry.whenKnown.splice(0)) call();
 }
 
 function gapBefore(

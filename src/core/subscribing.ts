@@ -198,9 +198,27 @@ export class Subscribing {
     const { book } = this.#parts;
     const streams = client.dialect.tells ? book.touchedBy(request.subjects) : [];
     book.whenKnown(streams, () => {
-      if (!client.isOver && this.#requestsOf(client).includes(request))
-        this.#begin(client, request);
+      if (client.isOver || !this.#requestsOf(client).includes(request)) return;
+      if (!this.#isRefused(client, request)) this.#begin(client, request);
     });
+  }
+
+  /** Tells a client what the source may not follow. @returns whether nothing is left of what it asked for. */
+  #isRefused(client: Client, request: SubscriptionRequest): boolean {
+    const refusal = client.dialect.tells ? this.#parts.replaying.refusalOf(request) : undefined;
+    if (refusal === undefined) return false;
+    const { reason, isWhole } = refusal;
+    if (isWhole) {
+      this.#withdraw(client, request);
+      this.#parts.meter.refused.unavailable++;
+    }
+    const error = {
+      code: "unavailable",
+      message: `NATS says: ${reason}`,
+      retryable: true,
+    } as const;
+    client.tell({ type: "error", id: request.id, error });
+    return isWhole;
   }
 
   #begin(client: Client, request: SubscriptionRequest): void {
@@ -239,6 +257,9 @@ export class Subscribing {
   async #replay(client: Client, request: SubscriptionRequest): Promise<void> {
     const { replaying, meter, last } = this.#parts;
     const goesOn = (): boolean => !client.isOver && this.#requestsOf(client).includes(request);
+    const { book } = this.#parts;
+    await new Promise<void>((resolve) => book.whenKnown(book.touchedBy(request.subjects), resolve));
+    if (!goesOn() || this.#isRefused(client, request)) return;
     const replay = { client, request, policy: this.#policyOf(request), goesOn };
     meter.resumed++;
     client.subscriptions.catchingUp++;

@@ -99,6 +99,16 @@ export class UpstreamWatch {
     }
   }
 
+  /** A stream is not followed, or no longer: what comes of it waits there. */
+  streamRefused(carried: readonly string[], reason: string): void {
+    const message = `NATS does not send what you subscribed to: ${reason}`;
+    const error = { code: "unavailable", message, retryable: true } as const;
+    for (const audience of this.#audiences.all()) {
+      const { subjects = carried } = audience.taste;
+      if (exposedOf(carried, subjects).length > 0) audience.tell({ type: "error", error });
+    }
+  }
+
   /** Tells those whose subjects are subscribed to by one of the patterns. */
   #tellWhoHas(patterns: readonly string[], frame: ServerFrame): void {
     const told = new Set<Audience>();

@@ -164,6 +164,8 @@ export class GatewayEngine implements Engine {
         arrives: (pattern) => this.#broadcaster.arrives(pattern),
         refused: (pattern, reason, isFinal) => this.#broadcaster.refused(pattern, reason, isFinal),
         stream: (tip) => this.#broadcaster.stream(tip),
+        streamRefused: (name, reason) => this.#broadcaster.streamRefused(name, reason),
+        fault: (kind, detail) => this.#broadcaster.fault(kind, detail),
       });
     } catch (error) {
       await this.stop(0);

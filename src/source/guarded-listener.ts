@@ -1,7 +1,14 @@
+import { reasonOf } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
-import type { SourceListener, SourceMessage, SourceStatus, StreamTip } from "../core/source.ts";
+import type {
+  SourceFault,
+  SourceListener,
+  SourceMessage,
+  SourceStatus,
+  StreamTip,
+} from "../core/source.ts";
 
-/** A listener whose errors are logged instead of thrown: nats.js would stop reading its socket. */
+/** A listener whose errors are counted instead of thrown: nats.js would stop reading its socket. */
 export class GuardedListener implements SourceListener {
   readonly #listener: SourceListener;
   readonly #log: Log;
@@ -15,43 +22,49 @@ export class GuardedListener implements SourceListener {
     try {
       this.#listener.message(message);
     } catch (error) {
-      const { subject } = message;
-      this.#log.error("A message on {subject} was not taken: {error}", { subject, error });
+      this.#failed(`a message on ${message.subject}`, error);
     }
   }
 
   status(status: SourceStatus): void {
-    try {
-      this.#listener.status(status);
-    } catch (error) {
-      this.#log.error("A status was not taken: {error}", { error });
-    }
+    this.#guard("a status", () => this.#listener.status(status));
   }
 
   stream(tip: StreamTip): void {
-    try {
-      this.#listener.stream(tip);
-    } catch (error) {
-      this.#log.error("The way of stream {stream} was not taken: {error}", {
-        stream: tip.name,
-        error,
-      });
-    }
+    this.#guard(`the way of stream ${tip.name}`, () => this.#listener.stream(tip));
+  }
+
+  streamRefused(name: string, reason: string): void {
+    this.#guard(`the refusal of stream ${name}`, () => this.#listener.streamRefused(name, reason));
   }
 
   arrives(pattern: string): void {
-    try {
-      this.#listener.arrives(pattern);
-    } catch (error) {
-      this.#log.error("The arrival of {pattern} was not taken: {error}", { pattern, error });
-    }
+    this.#guard(`the arrival of ${pattern}`, () => this.#listener.arrives(pattern));
   }
 
   refused(pattern: string, reason: string, isFinal?: boolean): void {
+    this.#guard(`the refusal of ${pattern}`, () =>
+      this.#listener.refused(pattern, reason, isFinal),
+    );
+  }
+
+  fault(kind: SourceFault, detail: string): void {
     try {
-      this.#listener.refused(pattern, reason, isFinal);
+      this.#listener.fault(kind, detail);
     } catch (error) {
-      this.#log.error("The refusal of {pattern} was not taken: {error}", { pattern, error });
+      this.#log.error("A fault was not taken: {error}", { error });
     }
+  }
+
+  #guard(what: string, call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.#failed(what, error);
+    }
+  }
+
+  #failed(what: string, error: unknown): void {
+    this.fault("source_fault", `${what} was not taken: ${reasonOf(error)}`);
   }
 }

@@ -161,7 +161,13 @@ export class NatsLife {
     // The type hides that nats.js' iterator can be ended from outside; it doesn't end by itself.
     const events = connection.status() as AsyncIterable<Status> & { stop(): void };
     void this.#watch(events, subscriptions, connection);
-    const unhear = hearErrors(connection, (reason) => this.#hear(reason, subscriptions));
+    const unhear = hearErrors(connection, (reason) => {
+      try {
+        this.#hear(reason, subscriptions);
+      } catch (thrown) {
+        this.#listener.fault("source_fault", reasonOf(thrown));
+      }
+    });
     this.#hears = unhear !== undefined;
 
     const closing = connection.closed().then((error) => ({ error }));
@@ -224,48 +230,67 @@ export class NatsLife {
     subscriptions: Subscriptions,
     connection: NatsConnection,
   ): Promise<void> {
-    const { log, streams } = this.#options;
     for await (const event of events) {
       if (this.#stopping.signal.aborted) return;
-      const { status } = this;
-      switch (String(event.type)) {
-        case "reconnect":
-          if (this.ending) break;
-          subscriptions.open();
-          streams?.open(connection, this.#listener);
-          break;
-        case "disconnect":
-          subscriptions.close();
-          streams?.close();
-          // What was said before says more: an error, or an answer that never came.
-          if (status.state === "connected") {
-            const why = this.#heard === undefined ? "" : `: ${this.#heard}`;
-            this.#cut(`lost the connection to ${event.data}${why}`);
-          }
-          break;
-        case "staleConnection":
-          // What still comes of it would come before word of the gap.
-          subscriptions.close();
-          streams?.close();
-          this.#cut(`${status.state === "connected" ? status.to : "NATS"} stopped answering pings`);
-          break;
-        case "error":
-          if (event.permissionContext !== undefined) {
-            const { operation, subject } = event.permissionContext;
-            if (operation === "subscription") subscriptions.recheck(subject);
-          } else if (status.state === "connecting") {
-            this.#cut(natsReason(event.data));
-          } else if (!this.#hears) {
-            log.warn("NATS says: {error}", { error: natsReason(event.data) });
-          }
-          break;
-        case "ldm":
-          // It will end our connection when it likes, and nats.js then goes to another server
-          // (https://docs.nats.io/running-a-nats-service/nats_admin/lame_duck_mode).
-          log.info("NATS server {server} is in lame duck mode", { server: event.data });
-          break;
+      try {
+        this.#heed(event, subscriptions, connection);
+      } catch (thrown) {
+        // Nothing that NATS says may end this.
+        this.#listener.fault("source_fault", reasonOf(thrown));
       }
     }
+  }
+
+  #heed(event: Status, subscriptions: Subscriptions, connection: NatsConnection): void {
+    const { log, streams } = this.#options;
+    const { status } = this;
+    switch (String(event.type)) {
+      case "reconnect":
+        if (this.ending) break;
+        subscriptions.open();
+        streams?.open(connection, this.#listener);
+        break;
+      case "disconnect":
+        subscriptions.close();
+        streams?.close();
+        // What was said before says more: an error, or an answer that never came.
+        if (status.state === "connected") {
+          const why = this.#heard === undefined ? "" : `: ${this.#heard}`;
+          this.#cut(`lost the connection to ${event.data}${why}`);
+        }
+        break;
+      case "staleConnection":
+        // What still comes of it would come before word of the gap.
+        subscriptions.close();
+        streams?.close();
+        this.#cut(`${status.state === "connected" ? status.to : "NATS"} stopped answering pings`);
+        break;
+      case "error":
+        if (event.permissionContext !== undefined) {
+          const { operation, subject } = event.permissionContext;
+          if (operation === "subscription") subscriptions.recheck(subject);
+          else this.#denied(subject);
+        } else if (status.state === "connecting") {
+          this.#cut(natsReason(event.data));
+        } else if (!this.#hears) {
+          log.warn("NATS says: {error}", { error: natsReason(event.data) });
+        }
+        break;
+      case "ldm":
+        // It will end our connection when it likes, and nats.js then goes to another server
+        // (https://docs.nats.io/running-a-nats-service/nats_admin/lame_duck_mode).
+        log.info("NATS server {server} is in lame duck mode", { server: event.data });
+        break;
+    }
+  }
+
+  /** NATS does not let us publish to a subject: whoever waits for an answer has none to come. */
+  #denied(subject: string): void {
+    this.#options.streams?.denied(subject);
+    // What we ask JetStream and other gateways is for them to count.
+    if (/^(\$JS|_SPILLWAY)\./.test(subject)) return;
+    const detail = `NATS does not let the gateway publish to ${subject}`;
+    this.#listener.fault("publish_refused", detail);
   }
 
   #cut(reason: string): void {

@@ -3,6 +3,7 @@ import type { Log } from "../core/log.ts";
 import type { SourceListener, SourceMessage } from "../core/source.ts";
 import { isReserved } from "../core/subject.ts";
 import type { Msg, NatsConnection, Subscription } from "./connect.ts";
+import { listen } from "./listen.ts";
 import { NatsMessage } from "./nats-message.ts";
 import type { Patterns } from "./patterns.ts";
 import { Refusals } from "./refusals.ts";
@@ -103,6 +104,8 @@ export class Subscriptions {
   #complaint: string | undefined;
   /** All are members of it. `undefined`: closed. */
   #group: string | undefined;
+  readonly #unreadable = (detail: string): void =>
+    this.#options.listener.fault("unreadable_headers", detail);
   /** The group that a round trip is under way for. */
   #confirming: string | undefined;
   /** What came on a new connection before NATS has confirmed its subscriptions; `undefined`: it has. */
@@ -214,7 +217,7 @@ export class Subscriptions {
     const { subject } = msg;
     const unsure = held.leaving || isReserved(subject);
     if (unsure && !this.#options.patterns.carry(subject)) return;
-    const message = new NatsMessage(subject, msg);
+    const message = new NatsMessage(subject, msg, this.#unreadable);
     if (this.#early !== undefined) {
       this.#hold(message, this.#early);
       return;
@@ -247,14 +250,20 @@ export class Subscriptions {
   #ask(pattern: string, group: string): void {
     const held: Held = {
       pattern,
-      subscription: this.#connection.subscribe(pattern, {
-        queue: group,
-        callback: (error, msg) => {
-          if (group !== this.#group) return;
-          if (error === null) this.#take(held, msg);
-          else this.#refuseHeld(held, error);
+      subscription: listen(
+        this.#connection,
+        pattern,
+        {
+          queue: group,
+          message: (msg) => {
+            if (group === this.#group) this.#take(held, msg);
+          },
+          failed: (error) => {
+            if (group === this.#group) this.#refuseHeld(held, error);
+          },
         },
-      }),
+        (thrown) => this.#options.listener.fault("source_fault", reasonOf(thrown)),
+      ),
       leaving: false,
     };
     this.#held.set(pattern, held);

@@ -9,6 +9,7 @@ import { connectNats } from "../../src/source/connect.ts";
 import { NatsSource } from "../../src/source/nats.ts";
 import { within } from "../support/journal.ts";
 import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
+import { publishWithHeaders } from "../support/raw-nats.ts";
 import { Recorder } from "./recorder.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -313,7 +314,7 @@ describe("NatsSource", () => {
     await lame.stop();
   });
 
-  test("survives a listener that throws, and logs it", async () => {
+  test("survives a listener that throws, and counts it", async () => {
     const { source, recorder } = create(["throw"]);
     let told = 0;
     const listener: SourceListener = {
@@ -331,24 +332,27 @@ describe("NatsSource", () => {
         throw new Error("broken arrival");
       },
       refused() {},
+      streamRefused() {},
+      fault: (kind, detail) => recorder.fault(kind, detail),
     };
     source.start(listener);
     await recorder.until("connected");
     publisher.publish("throw");
     publisher.publish("throw");
     await recorder.messages.next();
-    const errors = recorder.lines.entries.filter(({ level }) => level === "error");
-    expect(errors.map(({ text }) => text)).toEqual([
-      "A status was not taken: Error: broken status",
-      "A status was not taken: Error: broken status",
-      "The arrival of throw was not taken: Error: broken arrival",
-      "A message on throw was not taken: Error: broken listener",
-    ]);
+    expect(recorder.faults.entries).toEqual(
+      [
+        "a status was not taken: broken status",
+        "a status was not taken: broken status",
+        "the arrival of throw was not taken: broken arrival",
+        "a message on throw was not taken: broken listener",
+      ].map((detail) => ({ kind: "source_fault", detail })),
+    );
   });
 
   test("delivers messages whose headers are against the rules, without headers", async () => {
     const { recorder } = await started(["malformed"]);
-    await publishRaw(server.port, "HPUB malformed 24 26\r\nNATS/1.0\r\nbad key: 1\r\n\r\nhi\r\n");
+    await publishWithHeaders(server.port, "malformed", ["NATS/1.0", "bad key: 1"], "hi");
     const { data, headers } = await recorder.messages.next();
     expect(new TextDecoder().decode(data)).toBe("hi");
     expect(headers).toBeUndefined();
@@ -521,23 +525,4 @@ async function startGate(port: number): Promise<{
     open: opened.resolve,
     closed: closed.promise,
   };
-}
-
-/** Publishes what no client would: protocol lines as they are. */
-async function publishRaw(port: number, lines: string): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const socket = await Bun.connect({
-    hostname: "127.0.0.1",
-    port,
-    socket: {
-      data: (_, data) => {
-        const text = new TextDecoder().decode(data);
-        if (text.includes("PONG")) resolve();
-        if (text.includes("-ERR")) reject(new Error(text));
-      },
-    },
-  });
-  socket.write(`CONNECT {"verbose":false,"headers":true}\r\n${lines}PING\r\n`);
-  await promise;
-  socket.end();
 }

@@ -59,6 +59,8 @@ async function start(
     arrives: (pattern) => said.add(`arrives ${pattern}`),
     refused: (pattern) => said.add(`refused ${pattern}`),
     stream() {},
+    streamRefused() {},
+    fault() {},
   });
   return said;
 }

@@ -1,5 +1,6 @@
 import type { Log } from "../../src/core/log.ts";
 import type {
+  SourceFault,
   SourceListener,
   SourceMessage,
   SourceStatus,
@@ -25,6 +26,8 @@ export class Recorder implements SourceListener {
   readonly messages = new Journal<Received>("messages", ({ subject }) => subject);
   readonly arrivals = new Journal<string>("arrivals");
   readonly refusals = new Journal<{ pattern: string; reason: string; isFinal?: true }>("refusals");
+  readonly faults = new Journal<{ kind: SourceFault; detail: string }>("faults");
+  readonly streamRefusals = new Journal<{ name: string; reason: string }>("refused streams");
   readonly tips = new Journal<StreamTip>("tips of streams");
   readonly statuses = new Journal<SourceStatus>("statuses");
   readonly lines = new Journal<LogLine>("log", ({ level, text }) => `${level}: ${text}`);
@@ -57,6 +60,14 @@ export class Recorder implements SourceListener {
 
   refused(pattern: string, reason: string, isFinal = false): void {
     this.refusals.add({ pattern, reason, ...(isFinal && { isFinal }) });
+  }
+
+  streamRefused(name: string, reason: string): void {
+    this.streamRefusals.add({ name, reason });
+  }
+
+  fault(kind: SourceFault, detail: string): void {
+    this.faults.add({ kind, detail });
   }
 
   get subjects(): string[] {

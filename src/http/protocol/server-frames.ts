@@ -161,6 +161,7 @@ const error = z
           "duplicate_subscription",
           "unknown_subscription",
           "too_many_durables",
+          "unavailable",
           "unsupported",
         ])
         .meta({ description: "For programs." }),

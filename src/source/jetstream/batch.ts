@@ -1,5 +1,5 @@
 import type { SourceMessage } from "../../core/source.ts";
-import type { Msg } from "../connect.ts";
+import type { Answer } from "../requests.ts";
 import type { StreamApi } from "./stream-api.ts";
 import { readDelivery, StreamMessage } from "./stream-message.ts";
 
@@ -38,33 +38,29 @@ async function pull(
   const { promise, resolve, reject } = Promise.withResolvers<Batch & { tooLong: boolean }>();
   const done = (end: boolean, tooLong = false): void => resolve({ messages, end, tooLong });
   let pending = 1;
-  const inbox = `_INBOX.${crypto.randomUUID().replaceAll("-", "")}`;
-  const take = (msg: Msg): void => {
+  const take = ({ msg, headers: { code, description } }: Answer): void => {
     const delivery = readDelivery(msg.reply);
     if (delivery !== undefined) {
       pending = delivery.pending;
-      messages.push(new StreamMessage(msg.subject, msg, origin, delivery));
+      const { unreadable } = api.requests.faults;
+      messages.push(new StreamMessage(msg.subject, msg, origin, delivery, unreadable));
       if (messages.length === request.batch || pending === 0) done(pending === 0);
       return;
     }
-    const code = msg.headers?.code;
     if (code === 404 || code === 408) done(true);
     // "Message Size Exceeds MaxBytes": the next one does not fit any more.
-    else if (code === 409 && /size|bytes/i.test(msg.headers?.description ?? "")) {
-      done(false, messages.length === 0);
-    } else if (code !== undefined && code >= 400) reject(new Error(msg.headers?.description));
+    else if (code === 409 && /size|bytes/i.test(description)) done(false, messages.length === 0);
+    else if (code >= 400) reject(new Error(description));
   };
-  const subscription = api.connection.subscribe(inbox, {
-    callback: (error, msg) => (error === null ? take(msg) : reject(error)),
+  const close = api.requests.open(api.nextSubject(stream, consumer), JSON.stringify(request), {
+    answer: take,
+    failed: reject,
   });
   const timer = setTimeout(() => reject(new Error("JetStream does not answer")), TIMEOUT_MS);
   try {
-    api.connection.publish(api.nextSubject(stream, consumer), JSON.stringify(request), {
-      reply: inbox,
-    });
     return await promise;
   } finally {
     clearTimeout(timer);
-    subscription.unsubscribe();
+    close();
   }
 }

@@ -1,7 +1,7 @@
 import type { StreamPage, StreamQuery } from "../../core/source.ts";
 import { withoutCovered } from "../../core/subject.ts";
-import type { Msg } from "../connect.ts";
 import { Patterns } from "../patterns.ts";
+import type { Answer } from "../requests.ts";
 import type { StreamApi, StreamInfo } from "./stream-api.ts";
 import { StreamMessage } from "./stream-message.ts";
 
@@ -28,43 +28,42 @@ export async function readDirectSnapshot(
   for (const subject of subjects) patterns.add(subject);
   const messages: StreamMessage[] = [];
   const { promise, resolve } = Promise.withResolvers<StreamPage | undefined>();
-  const take = (msg: Msg): void => {
-    const { headers } = msg;
-    if (headers === undefined || headers.code >= 400) {
+  const take = ({ msg, headers }: Answer): void => {
+    // The server writes its own headers behind those that were published, which may have the same names, or
+    // a status. Only what was published has a subject.
+    const subject = headers.last("Nats-Subject");
+    if (subject === undefined) {
+      const last = Number(headers.last("Nats-UpTo-Sequence"));
+      const isWhole = headers.code === 204 && headers.last("Nats-Num-Pending") === "0";
+      const isGood = isWhole && Number.isSafeInteger(last) && last > 0;
+      resolve(isGood ? { messages, end: true, first: info.first, last, sparse: false } : undefined);
+      return;
+    }
+    const sequence = Number(headers.last("Nats-Sequence"));
+    const timestampMs = Date.parse(headers.last("Nats-Time-Stamp") ?? "");
+    // What the server writes behind headers that can't be read can't be read either.
+    if (!Number.isSafeInteger(sequence) || sequence < 1 || Number.isNaN(timestampMs)) {
       resolve(undefined);
       return;
     }
-    if (headers.code === 204) {
-      const whole = headers.get("Nats-Num-Pending") === "0";
-      const last = Number(headers.get("Nats-UpTo-Sequence"));
-      resolve(
-        whole && last > 0
-          ? { messages, end: true, first: info.first, last, sparse: false }
-          : undefined,
-      );
-      return;
-    }
-    const subject = headers.get("Nats-Subject");
     if (!patterns.carry(subject)) return;
-    const sequence = Number(headers.get("Nats-Sequence"));
-    const timestampMs = Date.parse(headers.get("Nats-Time-Stamp"));
-    messages.push(new StreamMessage(subject, msg, origin, { sequence, timestampMs }));
+    const place = { sequence, timestampMs };
+    messages.push(new StreamMessage(subject, msg, origin, place, api.requests.faults.unreadable));
   };
-  const inbox = `_INBOX.${crypto.randomUUID().replaceAll("-", "")}`;
-  const subscription = api.connection.subscribe(inbox, {
-    callback: (error, msg) => (error === null ? take(msg) : resolve(undefined)),
+  const request = {
+    multi_last: withoutCovered(subjects),
+    batch: MOST_SUBJECTS,
+    max_bytes: MOST_BYTES,
+  };
+  const close = api.requests.open(api.directSubject(stream), JSON.stringify(request), {
+    answer: take,
+    failed: () => resolve(undefined),
   });
   const timer = setTimeout(() => resolve(undefined), TIMEOUT_MS);
   try {
-    const request = {
-      multi_last: withoutCovered(subjects),
-      batch: MOST_SUBJECTS,
-      max_bytes: MOST_BYTES,
-    };
-    api.connection.publish(api.directSubject(stream), JSON.stringify(request), { reply: inbox });
     return await promise;
   } finally {
     clearTimeout(timer);
-    subscription.unsubscribe();
+    close();
   }
 }

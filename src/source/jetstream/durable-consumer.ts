@@ -66,7 +66,7 @@ export async function ensureDurable(
   const begin: StartPoint = again ? { sequence: behind.sequence + 1 } : start;
   const filter = filterOf(subjects, api);
   const needed = begin === "last_per_subject" && !("filter_subjects" in filter.config);
-  const { ackFloor } = await api.createDurable(stream, consumer, {
+  const { ackFloor, filters } = await api.createDurable(stream, consumer, {
     durable_name: consumer,
     description: title,
     ack_policy: "explicit",
@@ -79,7 +79,7 @@ export async function ensureDurable(
     ...terms,
   });
   const tip = { origin, sequence: ackFloor, first, isNew: true };
-  return { tip, consumer, exact: filter.exact };
+  return { tip, consumer, exact: filter.exact && filters };
 }
 
 function policyOf(start: StartPoint): Record<string, unknown> {

@@ -39,7 +39,7 @@ export class DurableConsumers implements Durables {
   /** Goes on with all of them on a connection; what was settled meanwhile arrives first. */
   open(api: StreamApi): void {
     this.#api = api;
-    for (const [receipt, body] of this.#unsent.splice(0)) api.connection.publish(receipt, body);
+    for (const [receipt, body] of this.#unsent.splice(0)) this.#send(receipt, body);
     for (const link of this.#links) void link.open(api);
   }
 
@@ -55,7 +55,14 @@ export class DurableConsumers implements Durables {
   }
 
   #send(receipt: string, body: string): void {
-    if (this.#api !== undefined) this.#api.connection.publish(receipt, body);
-    else if (this.#unsent.length < MOST_UNSENT) this.#unsent.push([receipt, body]);
+    try {
+      if (this.#api !== undefined) {
+        this.#api.connection.publish(receipt, body);
+        return;
+      }
+    } catch {
+      // The connection is closed, and nobody has told us yet.
+    }
+    if (this.#unsent.length < MOST_UNSENT) this.#unsent.push([receipt, body]);
   }
 }

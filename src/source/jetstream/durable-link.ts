@@ -3,6 +3,7 @@ import type { DurableListener, DurableQuery, DurableUse, Settlement } from "../.
 import { natsReason } from "../connect.ts";
 import { Patterns } from "../patterns.ts";
 import { Backoff, pause, unlessAborted } from "../retry.ts";
+import { Patience } from "./api-error.ts";
 import { type DurableBounds, ensureDurable } from "./durable-consumer.ts";
 import { Pull } from "./pull.ts";
 import { nanoseconds, type StreamApi } from "./stream-api.ts";
@@ -79,24 +80,33 @@ export class DurableLink implements DurableUse {
     this.#stopping = new AbortController();
     const { signal } = this.#stopping;
     const retries = new Backoff();
+    const patience = new Patience();
     let trouble: string | undefined;
     const { name, stream } = this.#query;
     while (!signal.aborted && !this.#isReleased) {
       try {
         const reason = await this.#serve(api, signal, () => {
           retries.reset();
+          patience.reset();
           trouble = undefined;
         });
         if (signal.aborted) return;
+        if (reason !== undefined && patience.isOver(reason)) throw reason;
         this.#log.info("Asking for durable {name} of {stream} anew: {reason}", {
           name,
           stream,
-          reason,
+          reason: reason?.message,
         });
       } catch (thrown) {
         if (signal.aborted) return;
         const reason = natsReason(thrown);
         const about = { name, stream, reason };
+        if (patience.isOver(thrown)) {
+          this.release();
+          this.#listener.refused("unavailable", `NATS says: ${reason}`);
+          api.requests.faults.refused(`durable ${name} of ${stream} can't be used: ${reason}`);
+          return;
+        }
         if (reason !== trouble)
           this.#log.warn("Cannot use durable {name} of {stream}: {reason}", about);
         trouble = reason;
@@ -112,11 +122,7 @@ export class DurableLink implements DurableUse {
   }
 
   /** @returns why it can't go on. */
-  async #serve(
-    api: StreamApi,
-    signal: AbortSignal,
-    works: () => void,
-  ): Promise<string | undefined> {
+  async #serve(api: StreamApi, signal: AbortSignal, works: () => void): Promise<Error | undefined> {
     const listener = this.#listener;
     const behind = { origin: this.#origin, sequence: listener.behind };
     const found = await ensureDurable(api, this.#query, this.#bounds, behind);
@@ -127,7 +133,7 @@ export class DurableLink implements DurableUse {
       return;
     }
     const { tip, consumer, exact } = found;
-    const tenancy = await this.#tenancy.begin(api.connection);
+    const tenancy = await this.#tenancy.begin(api.requests);
     if (signal.aborted) tenancy?.end();
     if (signal.aborted) return;
     // Whoever took it while we were away has it.
@@ -135,7 +141,8 @@ export class DurableLink implements DurableUse {
     this.#origin = tip.origin;
     listener.begins(tip);
 
-    const { promise: broken, resolve: give } = Promise.withResolvers<string>();
+    const { promise: broken, resolve: give } = Promise.withResolvers<Error>();
+    const { unreadable } = api.requests.faults;
     this.#pull = new Pull({
       api,
       stream: this.#query.stream,
@@ -143,15 +150,15 @@ export class DurableLink implements DurableUse {
       bounds: this.#bounds,
       roomBytes: () => listener.roomBytes,
       take: (msg, delivery) => {
-        const message = new UnsettledMessage(msg, tip.origin, delivery);
+        const message = new UnsettledMessage(msg, tip.origin, delivery, unreadable);
         if (exact || this.#patterns.carry(message.subject)) listener.message(message);
         else this.settle(message.receipt, "ack");
       },
+      heard: works,
       broken: give,
     });
     try {
       this.#pull.ask();
-      works();
       return await unlessAborted(broken, signal);
     } finally {
       if (!signal.aborted) this.#hangUp();

@@ -1,10 +1,20 @@
 import { reasonOf } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { SourceListener, StreamInput } from "../../core/source.ts";
-import { type Msg, type NatsConnection, natsReason } from "../connect.ts";
+import { subjectsIntersect } from "../../core/subject.ts";
+import { type Msg, natsReason } from "../connect.ts";
+import { newInbox } from "../listen.ts";
 import { Patterns } from "../patterns.ts";
+import type { Requests } from "../requests.ts";
 import { Backoff, pause, unlessAborted } from "../retry.ts";
-import { filterOf, nanoseconds, type StreamApi, StreamApiError } from "./stream-api.ts";
+import { Patience } from "./api-error.ts";
+import {
+  filterOf,
+  nanoseconds,
+  type StreamApi,
+  StreamApiError,
+  type StreamInfo,
+} from "./stream-api.ts";
 import { readDelivery, StreamMessage } from "./stream-message.ts";
 
 /** JetStream says so often that the consumer is there, when it has no messages. */
@@ -13,6 +23,12 @@ const HEARTBEAT_MS = 1_000;
 const SILENCE_MS = 3 * HEARTBEAT_MS;
 /** A consumer that lost us goes after so long. */
 const INACTIVE_MS = 30_000;
+/** How often the stream is looked at, as an operator may edit it at any time. */
+const LOOK_MS = 10_000;
+/** What a stream of more subjects holds is not counted: it takes the server too long. */
+const MOST_COUNTED = 100_000;
+/** Where JetStream wants to be told that messages were taken. */
+const FLOW_CONTROL = "$JS.FC.";
 
 /**
  * The live end of one stream: a consumer that sends in order, made anew behind the last message that
@@ -28,7 +44,13 @@ export class FollowedStream {
   #last = 0;
   /** Whether it was ever looked for: what is made later is followed from its first message on. */
   #looked = false;
+  /** What keeps it from being followed, and which of the subjects that are configured nothing of it fits. */
   #trouble: string | undefined;
+  #misfit: string | undefined;
+  /** Whether NATS lets us answer its flow control, as far as is known. */
+  #controlsFlow = true;
+  /** Whether clients were told that it is not followed. */
+  #isRefused = false;
   #stopping = new AbortController();
 
   constructor(input: StreamInput, log: Log) {
@@ -39,7 +61,7 @@ export class FollowedStream {
 
   /** What keeps its messages from coming, in words for people. */
   get trouble(): string | undefined {
-    return this.#trouble;
+    return this.#trouble ?? this.#misfit;
   }
 
   /** Follows it on a connection, until `close`. */
@@ -48,12 +70,16 @@ export class FollowedStream {
     this.#stopping = new AbortController();
     const { signal } = this.#stopping;
     const retries = new Backoff();
+    const patience = new Patience();
     while (!signal.aborted) {
       try {
-        await this.#follow(api, listener, signal, () => retries.reset());
+        await this.#follow(api, listener, signal, () => {
+          retries.reset();
+          patience.reset();
+        });
       } catch (thrown) {
         if (signal.aborted) return;
-        this.#stumble(thrown, listener);
+        this.#stumble(thrown, listener, patience);
       }
       await pause(retries.next(), signal);
     }
@@ -80,79 +106,170 @@ export class FollowedStream {
     if (lost) this.#last = info.last < this.#last ? info.last : info.first - 1;
     this.#origin = origin;
     this.#looked = true;
-    const { captures } = info;
     const sparse = again && info.sparse && info.last > this.#last;
-    listener.stream({ name, origin, captures, sequence: this.#last, lost, sparse });
+    let captures = await this.#look(api, info);
+    if (signal.aborted) return;
+    listener.stream({
+      name,
+      origin,
+      captures,
+      sequence: this.#last,
+      lost,
+      sparse,
+      isFollowed: false,
+    });
 
-    const { promise: broken, resolve: give } = Promise.withResolvers<string>();
+    const { promise: broken, resolve: give, reject: fail } = Promise.withResolvers<string>();
+    // It may fail before anybody waits for it.
+    broken.catch(() => {});
     const filter = filterOf(subjects, api);
+    let { exact } = filter;
     let delivered = 0;
     let heardMs = performance.now();
-    const inbox = `_INBOX.${crypto.randomUUID().replaceAll("-", "")}`;
-    const subscription = api.connection.subscribe(inbox, {
-      callback: (error, msg) => {
-        if (signal.aborted) return;
-        if (error !== null) return give(natsReason(error));
-        heardMs = performance.now();
-        const delivery = readDelivery(msg.reply);
-        if (delivery === undefined) return this.#hear(api.connection, msg, delivered, give);
-        // What is behind a hole comes again, from the next consumer.
-        if (delivery.delivered !== delivered + 1) {
-          delivered = Number.NaN;
-          return give("messages were lost on the way");
-        }
-        delivered = delivery.delivered;
-        this.#last = delivery.sequence;
-        const { subject } = msg;
-        if (!filter.exact && !this.#patterns.carry(subject)) return;
-        listener.message(new StreamMessage(subject, msg, origin, delivery));
-      },
+    const inbox = newInbox();
+    const { requests } = api;
+    const take = (msg: Msg): void => {
+      if (signal.aborted) return;
+      heardMs = performance.now();
+      const delivery = readDelivery(msg.reply);
+      if (delivery === undefined) {
+        this.#hear(requests, msg, delivered, give);
+        return;
+      }
+      // What is behind a hole comes again, from the next consumer.
+      if (delivery.delivered !== delivered + 1) {
+        delivered = Number.NaN;
+        give("messages were lost on the way");
+        return;
+      }
+      delivered = delivery.delivered;
+      this.#last = delivery.sequence;
+      const { subject } = msg;
+      if (!exact && !this.#patterns.carry(subject)) return;
+      const { unreadable } = requests.faults;
+      listener.message(new StreamMessage(subject, msg, origin, delivery, unreadable));
+    };
+    const subscription = requests.listen(inbox, take, fail);
+    const unwatch = requests.watchDenials((subject) => {
+      if (!subject.startsWith(`${FLOW_CONTROL}${name}.`)) return;
+      this.#controlsFlow = false;
+      requests.faults.denied(subject);
+      give(`NATS does not let the gateway publish to ${subject}`);
     });
+    const look = async (): Promise<void> => {
+      const now = await api.stream(name);
+      if (signal.aborted) return;
+      if (now.origin !== origin) {
+        give("it was made anew");
+        return;
+      }
+      if (String(now.captures) === String(captured)) return;
+      captured = now.captures;
+      captures = await this.#look(api, now);
+      if (signal.aborted) return;
+      this.#log.info("The subjects of stream {stream} are others now", { stream: name });
+      listener.stream({ name, origin, captures, sequence: this.#last, lost: false });
+    };
+    let captured = info.captures;
+    let lookedMs = performance.now();
     const watch = setInterval(() => {
-      if (performance.now() - heardMs > SILENCE_MS) give("its consumer is silent");
+      const nowMs = performance.now();
+      if (nowMs - heardMs > SILENCE_MS) give("its consumer is silent");
+      if (nowMs - lookedMs < LOOK_MS) return;
+      lookedMs = nowMs;
+      // That it is gone its consumer says as well.
+      look().catch(() => {});
     }, HEARTBEAT_MS);
     let consumer: string | undefined;
     try {
-      consumer = await api.createConsumer(name, {
+      const making = api.createConsumer(name, {
         ...filter.config,
         deliver_policy: "by_start_sequence",
         opt_start_seq: this.#last + 1,
         deliver_subject: inbox,
-        flow_control: true,
+        ...(this.#controlsFlow && { flow_control: true }),
         idle_heartbeat: nanoseconds(HEARTBEAT_MS),
         inactive_threshold: nanoseconds(INACTIVE_MS),
         max_deliver: 1,
       });
+      // Whatever is wrong with the inbox is said before the answer.
+      const made = await Promise.race([making, broken.then(() => making)]);
+      consumer = made.name;
+      exact &&= made.filters;
       heardMs = performance.now();
       this.#recover();
       works();
+      listener.stream({ name, origin, captures, sequence: this.#last, lost: false });
       const reason = await unlessAborted(broken, signal);
       if (reason !== undefined) {
         this.#log.info("Following stream {stream} anew: {reason}", { stream: name, reason });
       }
     } finally {
       clearInterval(watch);
+      unwatch();
       subscription.unsubscribe();
       if (consumer !== undefined) api.deleteConsumer(name, consumer);
     }
   }
 
-  /** A heartbeat, or a request that is answered when all before it was taken: at once. */
-  #hear(
-    connection: NatsConnection,
-    msg: Msg,
-    delivered: number,
-    give: (reason: string) => void,
-  ): void {
-    // A heartbeat says it again where the server still waits for that answer.
-    const asked = msg.reply || msg.headers?.get("Nats-Consumer-Stalled");
-    if (asked) connection.publish(asked);
-    const last = msg.headers?.get("Nats-Last-Consumer");
-    if (last && Number(last) !== delivered) give("messages were lost on the way");
-    if (msg.headers !== undefined && msg.headers.code >= 400) give(msg.headers.description);
+  /**
+   * Counts what it holds: its subjects may have been others, and then what it captures says nothing.
+   *
+   * @returns what all of its messages fit, where that is known.
+   */
+  async #look(api: StreamApi, info: StreamInfo): Promise<readonly string[] | undefined> {
+    const { name, subjects } = this.input;
+    const { captures, subjects: held } = info;
+    if (captures === undefined) {
+      this.#setMisfit([]);
+      return undefined;
+    }
+    const count = async (pattern: string): Promise<number> =>
+      held === 0 || held > MOST_COUNTED ? 0 : await api.countSubjects(name, pattern);
+    try {
+      const isCaptured = (one: string) => captures.some((other) => subjectsIntersect(one, other));
+      const misfits: string[] = [];
+      for (const subject of subjects) {
+        if (!isCaptured(subject) && (await count(subject)) === 0) misfits.push(subject);
+      }
+      this.#setMisfit(misfits);
+      if (held > MOST_COUNTED) return captures;
+      let known = 0;
+      for (const pattern of captures) known += await count(pattern);
+      return known < held ? undefined : captures;
+    } catch {
+      return captures;
+    }
   }
 
-  #stumble(thrown: unknown, listener: SourceListener): void {
+  #setMisfit(subjects: readonly string[]): void {
+    const { name } = this.input;
+    const misfit =
+      subjects.length === 0
+        ? undefined
+        : `stream ${name} has nothing of ${subjects.join(", ")}: none of its subjects fits`;
+    if (misfit !== undefined && misfit !== this.#misfit) {
+      this.#log.warn("Stream {stream} has nothing of {subjects}: none of its subjects fits", {
+        event: "stream_misfit",
+        stream: name,
+        subjects: subjects.join(", "),
+      });
+    }
+    this.#misfit = misfit;
+  }
+
+  /** A heartbeat, or a request that is answered when all before it was taken: at once. */
+  #hear(requests: Requests, msg: Msg, delivered: number, give: (reason: string) => void): void {
+    const headers = requests.read(msg);
+    // A heartbeat says it again where the server still waits for that answer.
+    const asked = msg.reply || headers.last("Nats-Consumer-Stalled");
+    if (asked?.startsWith(FLOW_CONTROL) && !/\s/.test(asked)) requests.connection.publish(asked);
+    const last = headers.last("Nats-Last-Consumer");
+    if (last && Number(last) !== delivered) give("messages were lost on the way");
+    if (headers.code >= 400) give(headers.description);
+  }
+
+  #stumble(thrown: unknown, listener: SourceListener, patience: Patience): void {
     const { name } = this.input;
     const isMissing = thrown instanceof StreamApiError && thrown.isNotFound;
     const reason = isMissing
@@ -168,12 +285,18 @@ export class FollowedStream {
         reason,
       });
     this.#trouble = trouble;
-    if (!isMissing) return;
-    this.#looked = true;
-    listener.stream({ name, origin: undefined, sequence: 0, lost: false });
+    if (isMissing) {
+      this.#looked = true;
+      this.#isRefused = false;
+      listener.stream({ name, origin: undefined, sequence: 0, lost: false });
+    } else if (!this.#isRefused && patience.isOver(thrown)) {
+      this.#isRefused = true;
+      listener.streamRefused(name, reason);
+    }
   }
 
   #recover(): void {
+    this.#isRefused = false;
     if (this.#trouble === undefined) return;
     this.#trouble = undefined;
     this.#log.info("Following stream {stream}", { event: "stream_found", stream: this.input.name });

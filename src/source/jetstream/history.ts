@@ -1,5 +1,7 @@
+import { reasonOf, SpillwayError } from "../../core/errors.ts";
 import type { SourceMessage, StreamHistory, StreamPage, StreamQuery } from "../../core/source.ts";
 import { Patterns } from "../patterns.ts";
+import { Patience } from "./api-error.ts";
 import { type Batch, readBatch } from "./batch.ts";
 import { readDirectSnapshot } from "./direct-snapshot.ts";
 import { filterOf, nanoseconds, type StreamApi, StreamApiError } from "./stream-api.ts";
@@ -9,9 +11,16 @@ const PAGE_MESSAGES = 512;
 /** A reader that we lost goes after so long. */
 const INACTIVE_MS = 10_000;
 
-/** Reads what streams have kept, by consumers that live as long as one page, or one snapshot. */
+/**
+ * Reads what streams have kept, by consumers that live as long as one page, or one snapshot.
+ *
+ * What JetStream refuses until somebody changes something, and what it does not serve for long, fails with a
+ * SpillwayError `STREAM_REFUSED` (invalid): asking again is of no use.
+ */
 export class ConsumerHistory implements StreamHistory {
   readonly #api: () => StreamApi;
+  /** By stream, since when it can't be read. */
+  readonly #patience = new Map<string, { readonly api: StreamApi; readonly patience: Patience }>();
 
   /** @param api throws when there is no connection. */
   constructor(api: () => StreamApi) {
@@ -19,65 +28,116 @@ export class ConsumerHistory implements StreamHistory {
   }
 
   async read(query: StreamQuery, after: number): Promise<StreamPage | undefined> {
-    const api = this.#api();
-    const start = { deliver_policy: "by_start_sequence", opt_start_seq: after + 1 };
-    return await found(async () => {
-      const { origin, last } = await api.stream(nameOf(query.origin));
-      if (origin !== query.origin) return undefined;
-      const batches = batchesOf(api, query, start, PAGE_MESSAGES);
-      for await (const { messages, end } of batches) {
-        if (messages.length === 0 && !end) continue;
-        // What went away until now shows in the first one that is there; what came is of the next page.
-        const { origin: still, first, sparse } = await api.stream(nameOf(query.origin));
-        if (still !== query.origin) return undefined;
-        const reached = messages.at(-1)?.position?.sequence ?? 0;
-        return { messages, end: end || reached >= last, first, last, sparse };
-      }
-      return undefined;
-    });
+    return await this.#judged(query, (api) => readPage(api, query, after));
   }
 
   async *latest(
     query: StreamQuery,
     of: "last" | "last_per_subject",
   ): AsyncGenerator<StreamPage, void, void> {
-    const api = this.#api();
-    const stream = nameOf(query.origin);
-    // The snapshot is of this moment: JetStream makes its own a little later, and what is behind comes with the rest.
-    const info = await found(() => api.stream(stream));
-    if (info === undefined || info.origin !== query.origin) return;
-    const direct =
-      of === "last_per_subject" ? await readDirectSnapshot(api, info, stream, query) : undefined;
-    if (direct !== undefined) {
-      yield direct;
-      return;
-    }
-    const { first, last } = info;
-    // That there are others of a subject is the sense of asking for its latest.
-    const sparse = false;
-    for await (const batch of batchesOf(api, query, { deliver_policy: of }, PAGE_MESSAGES)) {
-      const messages = batch.messages.filter(({ position }) => position!.sequence <= last);
-      const end = batch.end || messages.length < batch.messages.length;
-      if (messages.length > 0 || end) yield { messages, end, first, last, sparse };
-      if (end) return;
+    const pages = await this.#judged(query, async (api) => readLatest(api, query, of));
+    try {
+      for (;;) {
+        const { value, done } = await this.#judged(query, () => pages.next());
+        if (done === true) return;
+        yield value;
+      }
+    } finally {
+      // Where nobody wants more, its consumer goes.
+      await pages.return();
     }
   }
 
   async before(origin: string, timeMs: number): Promise<number | undefined> {
-    const api = this.#api();
-    const start = {
-      deliver_policy: "by_start_time",
-      opt_start_time: new Date(timeMs).toISOString(),
-    };
-    return await found(async () => {
-      for await (const { messages } of batchesOf(api, { origin, subjects: undefined }, start, 1)) {
-        const sequence = messages[0]?.position?.sequence;
-        if (sequence !== undefined) return sequence - 1;
-      }
-      const info = await api.stream(nameOf(origin));
-      return info.origin === origin ? info.last : undefined;
-    });
+    return await this.#judged({ origin }, (api) => findBefore(api, origin, timeMs));
   }
+
+  /** Reads, and says of a failure whether asking again may help. */
+  async #judged<T>(
+    { origin }: { readonly origin: string },
+    read: (api: StreamApi) => Promise<T>,
+  ): Promise<T> {
+    const api = this.#api();
+    const stream = nameOf(origin);
+    try {
+      const result = await read(api);
+      this.#patience.delete(stream);
+      return result;
+    } catch (thrown) {
+      if (api.connection.isClosed() || api !== this.#api()) throw thrown;
+      let known = this.#patience.get(stream);
+      if (known?.api !== api) known = { api, patience: new Patience() };
+      this.#patience.set(stream, known);
+      if (!known.patience.isOver(thrown)) throw thrown;
+      const message = `stream ${stream} can't be read: ${reasonOf(thrown)}`;
+      api.requests.faults.refused(message);
+      throw new SpillwayError("invalid", "STREAM_REFUSED", message, { cause: thrown });
+    }
+  }
+}
+
+async function readPage(
+  api: StreamApi,
+  query: StreamQuery,
+  after: number,
+): Promise<StreamPage | undefined> {
+  const start = { deliver_policy: "by_start_sequence", opt_start_seq: after + 1 };
+  return await found(async () => {
+    const { origin, last } = await api.stream(nameOf(query.origin));
+    if (origin !== query.origin) return undefined;
+    const batches = batchesOf(api, query, start, PAGE_MESSAGES);
+    for await (const { messages, end } of batches) {
+      if (messages.length === 0 && !end) continue;
+      // What went away until now shows in the first one that is there; what came is of the next page.
+      const { origin: still, first, sparse } = await api.stream(nameOf(query.origin));
+      if (still !== query.origin) return undefined;
+      const reached = messages.at(-1)?.position?.sequence ?? 0;
+      return { messages, end: end || reached >= last, first, last, sparse };
+    }
+    return undefined;
+  });
+}
+
+async function* readLatest(
+  api: StreamApi,
+  query: StreamQuery,
+  of: "last" | "last_per_subject",
+): AsyncGenerator<StreamPage, void, void> {
+  const stream = nameOf(query.origin);
+  // The snapshot is of this moment: JetStream makes its own a little later, and what is behind comes with the rest.
+  const info = await found(() => api.stream(stream));
+  if (info === undefined || info.origin !== query.origin) return;
+  const direct =
+    of === "last_per_subject" ? await readDirectSnapshot(api, info, stream, query) : undefined;
+  if (direct !== undefined) {
+    yield direct;
+    return;
+  }
+  const { first, last } = info;
+  // That there are others of a subject is the sense of asking for its latest.
+  const sparse = false;
+  for await (const batch of batchesOf(api, query, { deliver_policy: of }, PAGE_MESSAGES)) {
+    const messages = batch.messages.filter(({ position }) => position!.sequence <= last);
+    const end = batch.end || messages.length < batch.messages.length;
+    if (messages.length > 0 || end) yield { messages, end, first, last, sparse };
+    if (end) return;
+  }
+}
+
+async function findBefore(
+  api: StreamApi,
+  origin: string,
+  timeMs: number,
+): Promise<number | undefined> {
+  const start = { deliver_policy: "by_start_time", opt_start_time: new Date(timeMs).toISOString() };
+  return await found(async () => {
+    for await (const { messages } of batchesOf(api, { origin, subjects: undefined }, start, 1)) {
+      const sequence = messages[0]?.position?.sequence;
+      if (sequence !== undefined) return sequence - 1;
+    }
+    const info = await api.stream(nameOf(origin));
+    return info.origin === origin ? info.last : undefined;
+  });
 }
 
 /** What a consumer that begins there has, until it has no more or nobody asks further. */
@@ -92,7 +152,7 @@ async function* batchesOf(
   // JetStream wants a filter where it looks for the last of each subject.
   const isPerSubject = start.deliver_policy === "last_per_subject";
   const needed = isPerSubject && !("filter_subjects" in filter.config);
-  const consumer = await api.createConsumer(stream, {
+  const { name: consumer, filters } = await api.createConsumer(stream, {
     ...(needed && { filter_subject: ">" }),
     ...filter.config,
     ...start,
@@ -106,7 +166,7 @@ async function* batchesOf(
     const { sequence } = message.position!;
     if (sequence <= reached) return false;
     reached = sequence;
-    return filter.exact || patterns.carry(message.subject);
+    return (filter.exact && filters) || patterns.carry(message.subject);
   };
   try {
     for (;;) {

@@ -1,4 +1,6 @@
-import { type Msg, natsReason, type Subscription } from "../connect.ts";
+import type { Msg, Subscription } from "../connect.ts";
+import { newInbox } from "../listen.ts";
+import { PermissionError } from "../requests.ts";
 import type { DurableBounds } from "./durable-consumer.ts";
 import { nanoseconds, type StreamApi } from "./stream-api.ts";
 import { type Delivery, readDelivery } from "./stream-message.ts";
@@ -19,15 +21,18 @@ interface PullParts {
   /** How many bytes of messages may come now. */
   roomBytes(): number;
   take(msg: Msg, delivery: Delivery): void;
+  /** JetStream serves it. */
+  heard(): void;
   /** Nothing more comes, and why. */
-  broken(reason: string): void;
+  broken(reason: Error): void;
 }
 
 /** Asks a consumer for messages as there is room for them, one request at a time (ADR-37). */
 export class Pull {
   readonly #parts: PullParts;
-  readonly #inbox = `_INBOX.${crypto.randomUUID().replaceAll("-", "")}`;
+  readonly #inbox = newInbox();
   readonly #subscription: Subscription;
+  readonly #unwatch: () => void;
   readonly #watch: ReturnType<typeof setInterval>;
   /** How many messages of the request that is under way have not come. */
   #asked = 0;
@@ -36,15 +41,19 @@ export class Pull {
 
   constructor(parts: PullParts) {
     this.#parts = parts;
-    this.#subscription = parts.api.connection.subscribe(`${this.#inbox}.*`, {
-      callback: (error, msg) => {
-        if (error === null) this.#take(msg);
-        else parts.broken(natsReason(error));
-      },
+    const { api, stream, consumer, broken } = parts;
+    const { requests } = api;
+    this.#subscription = requests.listen(`${this.#inbox}.*`, (msg) => this.#take(msg), broken);
+    const next = api.nextSubject(stream, consumer);
+    this.#unwatch = requests.watchDenials((subject) => {
+      // What is not acknowledged comes again for ever.
+      const isAck = subject.startsWith("$JS.ACK.") && subject.includes(`.${stream}.${consumer}.`);
+      if (subject !== next && !isAck) return;
+      broken(new PermissionError(`NATS does not let the gateway publish to ${subject}`));
     });
     this.#watch = setInterval(() => {
       const isSilent = performance.now() - this.#heardMs > SILENCE_MS;
-      if (this.#asked > 0 && isSilent) parts.broken("JetStream is silent");
+      if (this.#asked > 0 && isSilent) broken(new Error("JetStream is silent"));
     }, HEARTBEAT_MS);
   }
 
@@ -74,6 +83,7 @@ export class Pull {
   /** Takes nothing more, whatever was asked for. */
   close(): void {
     clearInterval(this.#watch);
+    this.#unwatch();
     this.#subscription.unsubscribe();
   }
 
@@ -91,18 +101,20 @@ export class Pull {
       return;
     }
     this.#asked--;
+    this.#parts.heard();
     this.#parts.take(msg, delivery);
     this.ask();
   }
 
   /** The request is still good, or it is over, or the consumer is. */
-  #hear({ headers }: Msg): void {
-    const { code = 0, description = "" } = headers ?? {};
+  #hear(msg: Msg): void {
+    const { code, description } = this.#parts.api.requests.read(msg);
+    if (code > 0 && code < 200) this.#parts.heard();
     if (code < 200) return;
     const { bounds, roomBytes, broken } = this.#parts;
     this.#asked = 0;
     if (code === 404 || code === 408 || /^batch completed/i.test(description)) this.ask();
-    else if (!/exceeds maxbytes/i.test(description)) broken(description);
+    else if (!/exceeds maxbytes/i.test(description)) broken(new Error(description));
     // What comes next is longer than there was room for: it comes when there is, or alone.
     else if (roomBytes() >= bounds.maxInflightBytes) this.ask(true);
   }

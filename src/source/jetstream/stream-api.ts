@@ -1,5 +1,9 @@
 import { isReserved, subjectsIntersect, withoutCovered } from "../../core/subject.ts";
 import type { NatsConnection } from "../connect.ts";
+import type { Requests } from "../requests.ts";
+import { StreamApiError, verdictOf } from "./api-error.ts";
+
+export { StreamApiError } from "./api-error.ts";
 
 /** What we read of a stream's description; all else is left. */
 export interface StreamInfo {
@@ -11,8 +15,20 @@ export interface StreamInfo {
   /** Whether messages between those two were deleted: one by one, or by a newer one of their subject. */
   readonly sparse: boolean;
   readonly allowsDirect: boolean;
-  /** Its subjects; `undefined` when it gets messages of other streams as well. */
+  /**
+   * What its messages' subjects are when it takes them in; `undefined` when it gets messages of other streams
+   * as well. It may hold others from before its subjects were edited.
+   */
   readonly captures: readonly string[] | undefined;
+  /** How many subjects it holds messages of. */
+  readonly subjects: number;
+}
+
+/** A consumer that was made. */
+export interface MadeConsumer {
+  readonly name: string;
+  /** Whether it filters as it was asked to. */
+  readonly filters: boolean;
 }
 
 /** What we read of a consumer's description. */
@@ -20,21 +36,6 @@ export interface ConsumerInfo {
   readonly config: Readonly<Record<string, unknown>>;
   /** All up to this sequence of the stream is acknowledged, or not of this consumer. */
   readonly ackFloor: number;
-}
-
-/** An error that JetStream answered with. */
-export class StreamApiError extends Error {
-  readonly code: number;
-
-  constructor(code: number, description: string) {
-    super(description);
-    this.code = code;
-  }
-
-  /** There is no such stream, or no such consumer. */
-  get isNotFound(): boolean {
-    return this.code === 404;
-  }
 }
 
 const PREFIX = "$JS.API";
@@ -48,10 +49,14 @@ export function nanoseconds(milliseconds: number): number {
 
 /** The part of JetStream's API that is used here, for one connection; see NATS' reference of `$JS.API`. */
 export class StreamApi {
-  readonly connection: NatsConnection;
+  readonly requests: Requests;
 
-  constructor(connection: NatsConnection) {
-    this.connection = connection;
+  constructor(requests: Requests) {
+    this.requests = requests;
+  }
+
+  get connection(): NatsConnection {
+    return this.requests.connection;
   }
 
   /** Whether the server is of this version or newer. */
@@ -62,19 +67,19 @@ export class StreamApi {
 
   /** @throws StreamApiError `isNotFound` when there is no such stream. */
   async stream(name: string): Promise<StreamInfo> {
-    const { created, state, config } = await this.#request(`STREAM.INFO.${name}`);
-    return {
-      origin: `${name}:${epochOf(created)}`,
-      first: state.first_seq || state.last_seq + 1,
-      last: state.last_seq,
-      sparse: state.num_deleted > 0,
-      allowsDirect: config.allow_direct === true,
-      captures: config.mirror || config.sources?.length > 0 ? undefined : config.subjects,
-    };
+    return streamInfoOf(name, await this.#request(`STREAM.INFO.${name}`));
   }
 
-  /** Makes a consumer that nobody acknowledges, and that goes when nobody uses it. @returns its name. */
-  async createConsumer(stream: string, config: Record<string, unknown>): Promise<string> {
+  /** Counts the subjects that a stream holds messages of and that fit a pattern. */
+  async countSubjects(name: string, pattern: string): Promise<number> {
+    // Nobody wants to see them: the page that is asked for lies behind all of them.
+    const request = { subjects_filter: pattern, offset: Number.MAX_SAFE_INTEGER };
+    const { total } = await this.#request(`STREAM.INFO.${name}`, request);
+    return integer(total ?? 0);
+  }
+
+  /** Makes a consumer that nobody acknowledges, and that goes when nobody uses it. */
+  async createConsumer(stream: string, config: Record<string, unknown>): Promise<MadeConsumer> {
     const whole = {
       ack_policy: "none",
       replay_policy: "instant",
@@ -82,11 +87,11 @@ export class StreamApi {
       num_replicas: 1,
       ...config,
     };
-    const { name } = await this.#request(`CONSUMER.CREATE.${stream}`, {
-      stream_name: stream,
-      config: whole,
+    return await withoutMisfit(whole, async (config) => {
+      const request = { stream_name: stream, config };
+      const { name } = await this.#request(`CONSUMER.CREATE.${stream}`, request);
+      return String(name);
     });
-    return name;
   }
 
   /** Makes a consumer that is kept under a name, or changes the one that there is. */
@@ -94,9 +99,14 @@ export class StreamApi {
     stream: string,
     name: string,
     config: Record<string, unknown>,
-  ): Promise<ConsumerInfo> {
+  ): Promise<ConsumerInfo & { filters: boolean }> {
     const subject = `CONSUMER.DURABLE.CREATE.${stream}.${name}`;
-    return infoOf(await this.#request(subject, { stream_name: stream, config }));
+    let info: ConsumerInfo | undefined;
+    const { filters } = await withoutMisfit(config, async (config) => {
+      info = infoOf(await this.#request(subject, { stream_name: stream, config }));
+      return name;
+    });
+    return { ...(info as ConsumerInfo), filters };
   }
 
   /** The consumer of a name, if there is one. */
@@ -137,12 +147,27 @@ export class StreamApi {
   // biome-ignore lint/suspicious/noExplicitAny: each answer is read field by field by who asked
   async #request(subject: string, body?: object): Promise<any> {
     const payload = body === undefined ? "" : JSON.stringify(body);
-    const options = { timeout: TIMEOUT_MS };
-    const answer = await this.connection.request(`${PREFIX}.${subject}`, payload, options);
-    const value = JSON.parse(decoder.decode(answer.data));
-    if (value.error === undefined) return value;
-    throw new StreamApiError(value.error.code, value.error.description ?? "no reason given");
+    const { msg } = await this.requests.ask(`${PREFIX}.${subject}`, payload, TIMEOUT_MS);
+    const value = readAnswer(msg.data);
+    const { error } = value;
+    if (error === undefined) return value;
+    const { code, err_code, description } = error as Record<string, unknown>;
+    throw new StreamApiError(
+      Number(code) || 0,
+      typeof description === "string" ? description : "no reason given",
+      Number(err_code) || 0,
+    );
   }
+}
+
+/** @throws Error when it is no JSON object. */
+function readAnswer(data: Uint8Array): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(decoder.decode(data));
+  } catch {}
+  if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
+  throw new Error("JetStream's answer can't be read");
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: as above
@@ -170,9 +195,66 @@ export function filterOf(
   return { config: { filter_subjects: patterns }, exact: false };
 }
 
+/**
+ * Makes a consumer, without its filter where NATS says that the stream captures nothing that fits it: the
+ * stream may hold such messages all the same, and may capture them later. nats-server 2.9 says so, also where a
+ * mirror holds them.
+ */
+async function withoutMisfit(
+  config: Record<string, unknown>,
+  make: (config: Record<string, unknown>) => Promise<string>,
+): Promise<MadeConsumer> {
+  try {
+    return { name: await make(config), filters: true };
+  } catch (thrown) {
+    const isMisfit = verdictOf(thrown) === "filter" && config.filter_subject !== ">";
+    if (!isMisfit) throw thrown;
+    const { filter_subject: _, filter_subjects: __, ...rest } = config;
+    const needed = config.deliver_policy === "last_per_subject" && { filter_subject: ">" };
+    return { name: await make({ ...rest, ...needed }), filters: false };
+  }
+}
+
+/** @throws Error when it is no description of a stream. */
+// biome-ignore lint/suspicious/noExplicitAny: as above
+function streamInfoOf(name: string, { created, state, config }: any): StreamInfo {
+  const last = integer(state?.last_seq);
+  const { mirror, sources, subjects = [] } = config ?? {};
+  const isFed = mirror || sources?.length > 0;
+  return {
+    origin: `${name}:${epochOf(String(created))}`,
+    first: integer(state.first_seq) || last + 1,
+    last,
+    sparse: state.num_deleted > 0,
+    allowsDirect: config?.allow_direct === true,
+    captures: isFed ? undefined : transformed(subjects, config?.subject_transform),
+    subjects: integer(state.num_subjects ?? 0),
+  };
+}
+
+/** What a stream's subjects become by its `subject_transform` (ADR-36), those of before included. */
+function transformed(
+  subjects: readonly string[],
+  transform: { readonly dest?: unknown } | undefined,
+): readonly string[] | undefined {
+  const { dest } = transform ?? {};
+  if (typeof dest !== "string" || dest === "") return subjects;
+  const tokens = dest.split(".").map((token) => (/[${}]/.test(token) ? "*" : token));
+  // A function may make several tokens of one, or have points in its arguments.
+  return /\{\{\s*(split|slice)/i.test(dest) || /\{\{[^}]*\./.test(dest)
+    ? undefined
+    : [...subjects, tokens.join(".")];
+}
+
+function integer(value: unknown): number {
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
+  throw new Error("JetStream's answer can't be read");
+}
+
 /** A creation, in nanoseconds since 1970, as short as letters and digits make it. */
 function epochOf(created: string): string {
   const [, second = "", fraction = ""] = /^([^.Z+]+)(?:\.(\d+))?/.exec(created) ?? [];
-  const nanoseconds = `${Date.parse(`${second}Z`) / 1000}${fraction.padEnd(9, "0").slice(0, 9)}`;
-  return BigInt(nanoseconds).toString(36);
+  const seconds = Date.parse(`${second}Z`) / 1000;
+  if (Number.isNaN(seconds)) throw new Error("JetStream's answer can't be read");
+  return BigInt(`${seconds}${fraction.padEnd(9, "0").slice(0, 9)}`).toString(36);
 }

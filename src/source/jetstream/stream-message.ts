@@ -1,6 +1,6 @@
 import type { DurableMessage, StreamPosition } from "../../core/source.ts";
 import type { Msg } from "../connect.ts";
-import { NatsMessage } from "../nats-message.ts";
+import { NatsMessage, type ReportUnreadable } from "../nats-message.ts";
 
 /** What JetStream says of a message in its reply subject. */
 export interface Delivery {
@@ -15,23 +15,26 @@ export interface Delivery {
   readonly deliveries: number;
 }
 
+/** More milliseconds since 1970 no `Date` has. */
+const MOST_MS = 8.64e15;
+
 /**
  * Reads `$JS.ACK.<stream>.<consumer>.<attempts>.<sequence>.<delivered>.<nanoseconds>.<pending>`, or its
  * newer form with two tokens more in front and perhaps one behind (ADR-15). `undefined`: the message is no
- * stream's, but one about its consumer.
+ * stream's, but one about its consumer, or somebody else's who writes to our inbox.
  */
 export function readDelivery(reply: string | undefined): Delivery | undefined {
   if (reply === undefined || !reply.startsWith("$JS.ACK.")) return undefined;
   const tokens = reply.split(".");
   const first = tokens.length === 9 ? 5 : 7;
-  return {
-    sequence: Number(tokens[first]),
-    delivered: Number(tokens[first + 1]),
-    // Nanoseconds are more than a number holds.
-    timestampMs: Number(tokens[first + 2]?.slice(0, -6)),
-    pending: Number(tokens[first + 3]),
-    deliveries: Number(tokens[first - 1]),
-  };
+  const numbers = tokens.slice(first - 1, first + 4);
+  if (numbers.length < 5 || !numbers.every((token) => /^\d+$/.test(token))) return undefined;
+  const [deliveries = 0, sequence = 0, delivered = 0, , pending = 0] = numbers.map(Number);
+  // Nanoseconds are more than a number holds.
+  const timestampMs = Number(numbers[3]?.slice(0, -6));
+  const isSafe = [deliveries, sequence, delivered, pending].every(Number.isSafeInteger);
+  if (!isSafe || sequence < 1 || timestampMs > MOST_MS) return undefined;
+  return { sequence, delivered, timestampMs, pending, deliveries };
 }
 
 const OPERATIONS: Readonly<Record<string, "delete" | "purge">> = {
@@ -45,25 +48,28 @@ const OPERATIONS: Readonly<Record<string, "delete" | "purge">> = {
 export class StreamMessage extends NatsMessage {
   readonly position: StreamPosition;
   readonly timestampMs: number;
-  readonly #msg: Msg;
 
   constructor(
     subject: string,
     msg: Msg,
     origin: string,
     { sequence, timestampMs }: Pick<Delivery, "sequence" | "timestampMs">,
+    unreadable: ReportUnreadable,
   ) {
-    super(subject, msg);
-    this.#msg = msg;
+    super(subject, msg, unreadable);
     this.position = { origin, sequence };
     this.timestampMs = timestampMs;
   }
 
-  /** Of a key-value bucket: its markers of what is no longer there are empty (ADR-8). */
+  /**
+   * Of a key-value bucket: its markers of what is no longer there are empty (ADR-8). Whoever may put a value
+   * may also mark it so.
+   */
   get operation(): "delete" | "purge" | undefined {
     if (this.data.length > 0 || !this.subject.startsWith("$KV.")) return undefined;
-    const headers = this.#msg.headers;
-    return OPERATIONS[headers?.get("KV-Operation") || headers?.get("Nats-Marker-Reason") || ""];
+    const headers = this.readHeaders();
+    const operation = headers.last("KV-Operation") || headers.last("Nats-Marker-Reason") || "";
+    return Object.hasOwn(OPERATIONS, operation) ? OPERATIONS[operation] : undefined;
   }
 }
 
@@ -72,8 +78,8 @@ export class UnsettledMessage extends StreamMessage implements DurableMessage {
   readonly deliveries: number;
   readonly receipt: string;
 
-  constructor(msg: Msg, origin: string, delivery: Delivery) {
-    super(msg.subject, msg, origin, delivery);
+  constructor(msg: Msg, origin: string, delivery: Delivery, unreadable: ReportUnreadable) {
+    super(msg.subject, msg, origin, delivery, unreadable);
     this.deliveries = delivery.deliveries;
     this.receipt = msg.reply as string;
   }

@@ -1,6 +1,8 @@
+import { reasonOf } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { SourceListener, StreamHistory, StreamInput } from "../../core/source.ts";
 import type { NatsConnection } from "../connect.ts";
+import { Requests } from "../requests.ts";
 import { DurableConsumers } from "./durable-consumers.ts";
 import type { DurableBounds } from "./durable-link.ts";
 import { FollowedStream } from "./followed-stream.ts";
@@ -14,6 +16,7 @@ export class Streams {
   readonly durables: DurableConsumers | undefined;
   readonly #followed: readonly FollowedStream[];
   #api: StreamApi | undefined;
+  #requests: Requests | undefined;
 
   constructor(inputs: readonly StreamInput[], bounds: DurableBounds | undefined, log: Log) {
     this.durables = bounds && new DurableConsumers(bounds, log);
@@ -32,9 +35,21 @@ export class Streams {
 
   /** Follows all of them on a connection, from where they were on the last one. */
   open(connection: NatsConnection, listener: SourceListener): void {
-    this.#api = new StreamApi(connection);
+    this.#requests = new Requests(connection, {
+      unreadable: (detail) => listener.fault("unreadable_headers", detail),
+      fault: (thrown) => listener.fault("source_fault", reasonOf(thrown)),
+      refused: (detail) => listener.fault("stream_refused", detail),
+      denied: (subject) =>
+        listener.fault("publish_refused", `NATS does not let the gateway publish to ${subject}`),
+    });
+    this.#api = new StreamApi(this.#requests);
     for (const stream of this.#followed) void stream.open(this.#api, listener);
     this.durables?.open(this.#api);
+  }
+
+  /** NATS does not let us publish to a subject. */
+  denied(subject: string): void {
+    this.#requests?.denied(subject);
   }
 
   /** Nothing more comes; what is settled still arrives. */

@@ -1,5 +1,6 @@
 import type { DurableQuery } from "../../core/source.ts";
-import type { Msg, NatsConnection } from "../connect.ts";
+import type { Msg } from "../connect.ts";
+import type { Requests } from "../requests.ts";
 
 /** So long whoever has it may take to give it back; longer, and it is as if there were nobody. */
 const TIMEOUT_MS = 1_000;
@@ -31,29 +32,28 @@ export class Tenancy {
   }
 
   /** Takes it, or goes on with it on another connection. @returns `undefined` when somebody else has it. */
-  async begin(connection: NatsConnection): Promise<Tenure | undefined> {
+  async begin(requests: Requests): Promise<Tenure | undefined> {
     const verb = this.#had ? "ask" : "take";
-    const isUsed = await connection
-      .request(this.#subject, `${verb} ${this.#id}`, { timeout: TIMEOUT_MS })
-      .then(
-        () => true,
-        () => false,
-      );
+    const isUsed = await requests.ask(this.#subject, `${verb} ${this.#id}`, TIMEOUT_MS).then(
+      () => true,
+      () => false,
+    );
     if (this.#had && isUsed) {
       this.#taken();
       return undefined;
     }
     this.#had = true;
-    const subscription = connection.subscribe(this.#subject, {
-      callback: (error, msg) => {
-        if (error === null) this.#hear(connection, msg);
-      },
-    });
-    connection.publish(this.#subject, `has ${this.#id}`);
+    const subscription = requests.listen(
+      this.#subject,
+      (msg) => this.#hear(requests, msg),
+      // It works without, but for two clients that use the same name at the same time.
+      (error) => requests.faults.fault(error),
+    );
+    requests.connection.publish(this.#subject, `has ${this.#id}`);
     return { end: () => subscription.unsubscribe() };
   }
 
-  #hear(connection: NatsConnection, { data, reply }: Msg): void {
+  #hear({ connection }: Requests, { data, reply }: Msg): void {
     const [verb, id = ""] = decoder.decode(data).split(" ");
     if (id === this.#id) return;
     if (verb === "take" || (verb === "has" && id > this.#id)) this.#taken();

@@ -19,6 +19,7 @@ import { keepalive } from "./keepalive.ts";
 import { lifecycle } from "./lifecycle.ts";
 import { nats } from "./nats.ts";
 import { natsLimits } from "./nats-limits.ts";
+import { oddMessages } from "./odd-messages.ts";
 import { policies } from "./policies.ts";
 import { reconnect } from "./reconnect.ts";
 import { resume } from "./resume.ts";
@@ -64,6 +65,7 @@ export const THEMES: readonly ((target: Target) => void)[] = [
   streams,
   streamFaults,
   durable,
+  oddMessages,
   access,
   configuration,
 ];
