@@ -41,6 +41,7 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
   const topics = new Topics<WebSocket>();
   const lastTexts = new LastTexts();
   let client: unknown;
+  let clientFiles = "";
 
   const sockets: SocketRuntime = {
     async upgrade(c, events, protocol) {
@@ -99,8 +100,12 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
       }
     },
     dialWebSocket(url, { ca, cert, key }) {
-      // One serves all dials: an adapter belongs to one gateway, and that to one set of files.
-      client ??= Deno.createHttpClient({ caCerts: ca === undefined ? [] : [ca], cert, key });
+      // One serves all dials, until the files are replaced.
+      const files = JSON.stringify([ca, cert, key]);
+      if (client === undefined || files !== clientFiles) {
+        client = Deno.createHttpClient({ caCerts: ca === undefined ? [] : [ca], cert, key });
+        clientFiles = files;
+      }
       return new WebSocket(url, { client } as never);
     },
   };
