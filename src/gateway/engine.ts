@@ -189,11 +189,11 @@ export class GatewayEngine implements Engine {
     for (const hide of this.#hideMetrics.splice(0)) hide();
   }
 
-  /** Nobody should find out from strangers' messages that publishing is open to them. */
+  /** Warns if strangers can publish: without NATS, posting is on unless the configuration says otherwise. */
   #warnIfOpen({ address, port }: Listener): void {
     if (this.#publisher === undefined || isLoopback(address)) return;
     this.#log.warn(
-      'Whoever reaches {host} on port {port} can publish messages to all clients, by POST {path}: set "publish": false, or "host": "127.0.0.1", unless that is meant',
+      'Anyone who can reach {host} on port {port} can publish to all clients, by POST {path}: set "publish": false, or "host": "127.0.0.1", unless that is intended',
       { event: "publish_open", host: this.#config.host, port, path: "/publish/<subject>" },
     );
   }

@@ -183,7 +183,7 @@ export class Guard {
   #foreign(c: Context): Response {
     this.#say(
       "site",
-      "Refused what a page of another site loads without saying its origin (an image, a script, a frame); EventSource, WebSocket and fetch say it, and allowed_origins lets them in",
+      "Refused a request without an Origin that a page of another site made (an image, a script, a frame); WebSocket, EventSource and fetch send one, which allowed_origins can allow",
       { event: "site_refused" },
     );
     return problem(
