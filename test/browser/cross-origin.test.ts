@@ -1,12 +1,16 @@
 /** Pages of other origins in a real browser: which may connect and read, and which may not. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Page } from "puppeteer-core";
 import { describeInBrowser, eventually } from "../support/browser.ts";
+import { startProcess } from "../support/child-process.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
+import { until } from "../support/journal.ts";
 import { ROOT, TARGETS } from "../support/runtimes.ts";
 
 /** What a page finds out of the gateway, in each way that it has. */
@@ -159,6 +163,76 @@ await describeInBrowser("Page of another origin", (open) => {
     await page.waitForSelector('#state[data-state="open"]');
   });
 });
+
+await describeInBrowser("Page behind nginx", (open) => {
+  // Debian's, where it is installed; the contract suite sends the same headers without it.
+  const nginx = Bun.which("nginx") ?? Bun.which("/usr/sbin/nginx");
+
+  test.skipIf(nginx === null)(
+    "with `Host $host` on a public port that isn't the scheme's connects, reads and posts",
+    async () => {
+      const directory = await mkdtemp(join(tmpdir(), "spillway-nginx-"));
+      const config = { allowed_hosts: ["app.example"] };
+      const gateway = await startGateway(TARGETS.bun, { config });
+      const port = await freePort();
+      const temporary = "client_body proxy fastcgi uwsgi scgi"
+        .split(" ")
+        .map((name) => `${name}_temp_path ${directory}/${name};`);
+      await writeFile(
+        join(directory, "nginx.conf"),
+        `daemon off; pid ${directory}/pid; events {}
+        http {
+          access_log off; ${temporary.join(" ")}
+          server {
+            listen 127.0.0.1:${port};
+            location / {
+              proxy_pass http://127.0.0.1:${gateway.port};
+              proxy_http_version 1.1;
+              proxy_set_header Upgrade $http_upgrade;
+              proxy_set_header Connection "upgrade";
+              proxy_set_header Host $host;
+            }
+          }
+        }`,
+      );
+      const command = [nginx!, "-e", "stderr", "-c", join(directory, "nginx.conf")];
+      const proxy = await startProcess("nginx", command, { directory });
+      try {
+        await until(
+          "answer through nginx",
+          () =>
+            fetch(`http://127.0.0.1:${port}/livez`).then(
+              ({ status }) => status,
+              () => 0,
+            ),
+          (status) => status === 200,
+        );
+        // Browsers say Sec-Fetch-Site to the second alone, which is this machine.
+        for (const name of ["app.example", "localhost"]) {
+          const host = `${name}:${port}`;
+          const { page } = await open(`http://${host}`);
+          await page.waitForSelector('#state[data-state="open"]');
+          // A page of the same origin, without the console's policy.
+          await page.goto(`http://${host}/livez`);
+          const found = await tryAll(page, { url: `http://${host}`, wsUrl: `ws://${host}/ws` });
+          expect(found).toEqual({ ...EVERYTHING, script: "loaded" });
+        }
+      } finally {
+        await proxy.stop();
+        await gateway.stop();
+      }
+    },
+  );
+});
+
+/** A port that nobody listens on now. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}
 
 await describeInBrowser("What the README shows", (open) => {
   let directory: string;
