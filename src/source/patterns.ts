@@ -7,6 +7,11 @@ export class Patterns implements Iterable<string> {
   readonly #all = new Set<string>();
   readonly #trie = new SubjectTrie<string>();
 
+  /** @throws SpillwayError `SUBJECT_INVALID`. */
+  constructor(patterns: Iterable<string> = []) {
+    for (const pattern of patterns) this.add(pattern);
+  }
+
   /**
    * Says whether the pattern is new.
    *

@@ -2,7 +2,10 @@
 import { afterAll, beforeAll, describe } from "bun:test";
 import { findOldestNatsServer } from "../../scripts/install-nats-server.ts";
 import { contract } from "../contract/suite/contract.ts";
+import { jetstreamRefusals } from "../contract/suite/jetstream-refusals.ts";
+import { oddMessages } from "../contract/suite/odd-messages.ts";
 import { streamFaults } from "../contract/suite/stream-faults.ts";
+import { streamSubjects } from "../contract/suite/stream-subjects.ts";
 import { streams } from "../contract/suite/streams.ts";
 import { TARGETS } from "../support/runtimes.ts";
 
@@ -22,5 +25,5 @@ describe.skipIf(oldest === undefined)(name, () => {
     else process.env.NATS_SERVER = usual;
   });
 
-  contract(TARGETS.bun, [streams, streamFaults]);
+  contract(TARGETS.bun, [streams, streamFaults, streamSubjects, jetstreamRefusals, oddMessages]);
 });

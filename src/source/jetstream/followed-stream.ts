@@ -126,6 +126,18 @@ export class FollowedStream {
     let { exact } = filter;
     let delivered = 0;
     let heardMs = performance.now();
+    /** The last subject of which it is known that it is captured. */
+    let fitting = "";
+    let captured = info.captures;
+    let lookedMs = performance.now();
+    let fits = new Patterns(captures);
+    const tellCaptures = (now: readonly string[] | undefined): void => {
+      captures = now;
+      fits = new Patterns(captures);
+      // An edit that is not known yet is looked for at once.
+      if (now === undefined) lookedMs = Number.NEGATIVE_INFINITY;
+      listener.stream({ name, origin, captures, sequence: this.#last, lost: false });
+    };
     const inbox = newInbox();
     const { requests } = api;
     const take = (msg: Msg): void => {
@@ -143,8 +155,12 @@ export class FollowedStream {
         return;
       }
       delivered = delivery.delivered;
-      this.#last = delivery.sequence;
       const { subject } = msg;
+      if (captures !== undefined && subject !== fitting) {
+        fitting = subject;
+        if (!fits.carry(subject)) tellCaptures(undefined);
+      }
+      this.#last = delivery.sequence;
       if (!exact && !this.#patterns.carry(subject)) return;
       const { unreadable } = requests.faults;
       listener.message(new StreamMessage(subject, msg, origin, delivery, unreadable));
@@ -165,13 +181,11 @@ export class FollowedStream {
       }
       if (String(now.captures) === String(captured)) return;
       captured = now.captures;
-      captures = await this.#look(api, now);
+      const counted = await this.#look(api, now);
       if (signal.aborted) return;
       this.#log.info("The subjects of stream {stream} are others now", { stream: name });
-      listener.stream({ name, origin, captures, sequence: this.#last, lost: false });
+      tellCaptures(counted);
     };
-    let captured = info.captures;
-    let lookedMs = performance.now();
     const watch = setInterval(() => {
       const nowMs = performance.now();
       if (nowMs - heardMs > SILENCE_MS) give("its consumer is silent");

@@ -1,4 +1,4 @@
-import { isReserved, subjectsIntersect, withoutCovered } from "../../core/subject.ts";
+import { isReserved, subjectFault, subjectsIntersect, withoutCovered } from "../../core/subject.ts";
 import type { NatsConnection } from "../connect.ts";
 import type { Requests } from "../requests.ts";
 import { StreamApiError, verdictOf } from "./api-error.ts";
@@ -239,11 +239,11 @@ function transformed(
 ): readonly string[] | undefined {
   const { dest } = transform ?? {};
   if (typeof dest !== "string" || dest === "") return subjects;
-  const tokens = dest.split(".").map((token) => (/[${}]/.test(token) ? "*" : token));
   // A function may make several tokens of one, or have points in its arguments.
-  return /\{\{\s*(split|slice)/i.test(dest) || /\{\{[^}]*\./.test(dest)
-    ? undefined
-    : [...subjects, tokens.join(".")];
+  if (/\{\{\s*(split|slice)/i.test(dest) || /\{\{[^}]*\./.test(dest)) return undefined;
+  const tokens = dest.split(".").map((token) => (/[${}]/.test(token) ? "*" : token));
+  const becomes = tokens.join(".");
+  return subjectFault(becomes, true) === undefined ? [...subjects, becomes] : undefined;
 }
 
 function integer(value: unknown): number {

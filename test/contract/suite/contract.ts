@@ -15,6 +15,7 @@ import { fuzz } from "./fuzz.ts";
 import { governor } from "./governor.ts";
 import { handshake } from "./handshake.ts";
 import { http } from "./http.ts";
+import { jetstreamRefusals } from "./jetstream-refusals.ts";
 import { keepalive } from "./keepalive.ts";
 import { lifecycle } from "./lifecycle.ts";
 import { nats } from "./nats.ts";
@@ -25,6 +26,7 @@ import { reconnect } from "./reconnect.ts";
 import { resume } from "./resume.ts";
 import { slowClients } from "./slow-clients.ts";
 import { streamFaults } from "./stream-faults.ts";
+import { streamSubjects } from "./stream-subjects.ts";
 import { streaming } from "./streaming.ts";
 import { streamkitClient } from "./streamkit-client.ts";
 import { streams } from "./streams.ts";
@@ -66,6 +68,8 @@ export const THEMES: readonly ((target: Target) => void)[] = [
   streamFaults,
   durable,
   oddMessages,
+  jetstreamRefusals,
+  streamSubjects,
   access,
   configuration,
 ];
