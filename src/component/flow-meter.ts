@@ -1,6 +1,5 @@
 import type { Cancel, Clock } from "../core/clock.ts";
 import type { ErrorKind, Meter } from "../core/meter.ts";
-import { SOURCE_FAULTS } from "../core/source.ts";
 import type { FlowMetrics } from "./contract.ts";
 
 /** Rates are those of about so long: of one sample interval more, at most. */
@@ -9,12 +8,22 @@ const SAMPLE_INTERVAL_MS = 1000;
 /** Go's zero time: what a Go program that reads the JSON takes for "never". */
 const NEVER = "0001-01-01T00:00:00Z";
 
-/** Errors that no client has part in. */
-const NOT_OF_CLIENTS: readonly ErrorKind[] = ["source", ...SOURCE_FAULTS];
+/** Errors of clients that were served: neither the source's nor those of refused handshakes. */
+const OF_CLIENTS: readonly ErrorKind[] = [
+  "malformed_frame",
+  "frame_too_big",
+  "slow_consumer",
+  "write_timeout",
+  "no_pong",
+  "overloaded",
+];
 
 /** What had been counted at a moment. */
 interface Sample {
   readonly atMs: number;
+  /** Live messages. */
+  readonly received: number;
+  /** All messages. */
   readonly messages: number;
   readonly deliveries: number;
   readonly bytes: number;
@@ -28,6 +37,8 @@ export class FlowMeter {
   /** The oldest first; empty when stopped. */
   #samples: Sample[] = [];
   #cancelTick: Cancel | undefined;
+  /** When something was last sent though nothing came, to within a sample interval. */
+  #lastSentMs: number | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -50,13 +61,16 @@ export class FlowMeter {
   /**
    * Rates over the last ten seconds, or since the start when that is less long ago:
    *
-   * - `messages_per_second`: messages taken from the source and broadcast, however many got them;
+   * - `messages_per_second`: messages taken from the source, live and from what streams keep, however many
+   *   clients got them;
    * - `bytes_per_second`: bytes sent to all clients together;
-   * - `error_rate`: errors of clients, as a percentage of deliveries and those errors.
+   * - `error_rate`: errors of clients that are served, as a percentage (0 to 100) of deliveries and those errors;
+   * - `last_activity`: when a message last came or was sent, as RFC 3339.
    */
   metrics(): FlowMetrics {
-    const lastMs = this.#meter?.lastMessageMs;
-    const last_activity = lastMs === undefined ? NEVER : new Date(lastMs).toISOString();
+    this.#noteSending();
+    const times = [this.#meter?.lastMessageMs, this.#lastSentMs].filter((ms) => ms !== undefined);
+    const last_activity = times.length === 0 ? NEVER : new Date(Math.max(...times)).toISOString();
     const [from] = this.#samples;
     if (this.#meter === undefined || from === undefined) {
       return { messages_per_second: 0, bytes_per_second: 0, error_rate: 0, last_activity };
@@ -74,7 +88,18 @@ export class FlowMeter {
     };
   }
 
+  /** Replays are activity too, while nothing comes live. */
+  #noteSending(): void {
+    const last = this.#samples.at(-1);
+    if (this.#meter === undefined || last === undefined) return;
+    const { received, deliveries } = this.#read(this.#meter);
+    if (deliveries > last.deliveries && received === last.received) {
+      this.#lastSentMs = this.#clock.wallMs();
+    }
+  }
+
   #tick(meter: Meter): void {
+    this.#noteSending();
     const sample = this.#read(meter);
     this.#samples.push(sample);
     // The last sample that is as old as the window stays: the rates begin there.
@@ -84,13 +109,13 @@ export class FlowMeter {
   }
 
   #read(meter: Meter): Sample {
-    const others = NOT_OF_CLIENTS.map((kind) => meter.errors.get(kind) ?? 0);
     return {
       atMs: this.#clock.nowMs(),
-      messages: meter.messagesReceived,
+      received: meter.messagesReceived,
+      messages: meter.messagesReceived + meter.messagesReplayed,
       deliveries: meter.sent,
       bytes: meter.bytesSent,
-      errors: others.reduce((errors, count) => errors - count, meter.errorsTotal),
+      errors: OF_CLIENTS.reduce((errors, kind) => errors + (meter.errors.get(kind) ?? 0), 0),
     };
   }
 }

@@ -4,6 +4,7 @@ import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.t
 import { Client } from "./client.ts";
 import type { ClientWatcher } from "./client-watcher.ts";
 import type { Clock } from "./clock.ts";
+import { ConnectionLog, type RefusedHandshake } from "./connection-log.ts";
 import { Conversation } from "./conversation.ts";
 import { Demand } from "./demand.ts";
 import type { Dialect } from "./dialect.ts";
@@ -57,6 +58,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   readonly #subscribing: Subscribing;
   readonly #audiences: AudienceBook;
   readonly #incidents: IncidentLog;
+  readonly #connections: ConnectionLog;
   readonly #timer: FlushTimer;
   readonly #returns: ReturnTimes;
 
@@ -76,6 +78,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#encoder = parts.encoder;
     this.#meter = meter;
     this.#incidents = new IncidentLog(parts.log, clock);
+    this.#connections = new ConnectionLog(parts.log, clock, () => meter.clientsActive);
     this.#returns = new ReturnTimes(clock, parts.random ?? Math.random);
     this.#timer = new FlushTimer(clock, options.flushIntervalMs, () => this.flush());
     this.#governor = new Governor(options.maxTotalQueueBytes, meter);
@@ -172,11 +175,18 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     });
     this.#roster.open.add(client);
     this.#meter.countConnect();
+    this.#connections.connected(client, request);
     this.#sweeper.start();
     const conversation = new Conversation(client, this.#options, this.#meter, this.#subscribing);
     if (refusal === undefined) this.reception.admit(client, request, session);
     else client.end(refusal === "closed" ? "going_away" : "overloaded");
     return conversation;
+  }
+
+  /** A handshake was answered with an error. */
+  handshakeRefused(handshake: RefusedHandshake): void {
+    this.#meter.countRefusedHandshake();
+    this.#connections.refused(handshake);
   }
 
   /** Sends a message to every client that wants it. */
@@ -272,6 +282,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.reception.stop();
     this.streams.stop();
     this.#demand.stop();
+    this.#connections.stop();
     this.#timer.stop();
   }
 
@@ -308,6 +319,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   ended(client: Client, reason: DisconnectReason): void {
     this.#roster.ended(client);
     this.#meter.countDisconnect(reason);
+    this.#connections.left(client, reason);
     this.#incidents.ended(reason, client.socket.remoteAddress);
     this.reception.sessions?.forget(client);
     this.#subscribing.forget(client);

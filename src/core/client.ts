@@ -21,11 +21,16 @@ const CLOSED_FOR_GOOD = 1000;
 export class Client extends Flow implements Recipient {
   /** When a connection in state `"closing"` is dropped without the peer's consent. */
   closingUntilMs = 0;
+  /** Of all connections since the start, which one it is. */
+  readonly number: number;
+  readonly sinceMs: number;
   readonly #liveness: Liveness;
 
   constructor(socket: ClientSocket, dialect: Dialect, audience: Audience, parts: ClientParts) {
     super(socket, dialect, audience, parts);
-    this.#liveness = new Liveness(socket, parts.limits, parts.clock.nowMs());
+    this.sinceMs = parts.clock.nowMs();
+    this.number = parts.meter.clientsTotal + 1;
+    this.#liveness = new Liveness(socket, parts.limits, this.sinceMs);
   }
 
   protected override self(): Client {

@@ -101,6 +101,9 @@ export class Meter {
   messagesReceived = 0;
   bytesReceived = 0;
 
+  /** Messages read from what streams keep; what several clients need at the same time is read once. */
+  messagesReplayed = 0;
+
   /** Deliveries: a message counts once for each client that it is meant for. */
   offered = 0;
   sent = 0;
@@ -196,7 +199,9 @@ export class Meter {
     unsupported: 0,
   };
 
+  /** By kind. */
   readonly errors = new Map<ErrorKind, number>(ERROR_KINDS.map((kind) => [kind, 0]));
+  /** All but refused handshakes. */
   errorsTotal = 0;
   lastError: string | undefined;
 
@@ -238,6 +243,11 @@ export class Meter {
     this.errors.set(kind, (this.errors.get(kind) ?? 0) + 1);
     this.errorsTotal++;
     this.lastError = detail;
+  }
+
+  /** A handshake was refused: an error of whoever asked, and none of clients that are served. */
+  countRefusedHandshake(): void {
+    this.errors.set("handshake", (this.errors.get("handshake") ?? 0) + 1);
   }
 
   droppedTotal(): number {

@@ -31,7 +31,7 @@ export class StreamDesk {
     const catchUp = source.history && {
       clock,
       ring,
-      pages: new StreamPages(source.history, encoder, () => clock.wallMs()),
+      pages: new StreamPages(source.history, encoder, () => clock.wallMs(), meter),
       turns: new Turns(clock, MOST_READERS),
     };
     this.replaying = new Replaying(options, this.book, catchUp, last);

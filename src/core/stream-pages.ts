@@ -1,4 +1,5 @@
 import type { Envelope, EnvelopeEncoder } from "./envelope.ts";
+import type { Meter } from "./meter.ts";
 import type { SourceMessage, StreamHistory, StreamPage, StreamQuery } from "./source.ts";
 
 /** A page of a stream, ready for clients. */
@@ -25,12 +26,19 @@ export class StreamPages {
   readonly #history: StreamHistory;
   readonly #encoder: EnvelopeEncoder;
   readonly #wallMs: () => number;
+  readonly #meter: Meter;
   /** By query, those that were read last; the oldest one first. */
   readonly #cached = new Map<string, CachedPage[]>();
   readonly #under = new Map<string, Promise<EncodedPage | undefined>>();
   #bytes = 0;
 
-  constructor(history: StreamHistory, encoder: EnvelopeEncoder, wallMs: () => number) {
+  constructor(
+    history: StreamHistory,
+    encoder: EnvelopeEncoder,
+    wallMs: () => number,
+    meter: Meter,
+  ) {
+    this.#meter = meter;
     this.#history = history;
     this.#encoder = encoder;
     this.#wallMs = wallMs;
@@ -59,6 +67,7 @@ export class StreamPages {
 
   encode({ messages, ...rest }: StreamPage): EncodedPage {
     const wallMs = this.#wallMs();
+    this.#meter.messagesReplayed += messages.length;
     const encode = (message: SourceMessage): Envelope =>
       this.#encoder.encode(
         message,

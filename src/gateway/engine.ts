@@ -108,7 +108,6 @@ export class GatewayEngine implements Engine {
         listening: () =>
           mounted ? undefined : (this.#listener ?? { address: config.host, port: config.port }),
         broadcaster: this.#broadcaster,
-        meter: this.meter,
         sockets: runtime.sockets,
         eventStreams,
         publisher: parts.publisher,

@@ -54,7 +54,7 @@ export function createApp(options: AppOptions, parts: AppParts): Hono {
 
   const routes = gatewayRoutes(options, parts);
   const events = eventsPath(options.path);
-  for (const stream of [options.path, events]) app.get(stream, countRefused(parts.meter));
+  for (const stream of [options.path, events]) app.get(stream, countRefused(parts));
   const guard = new Guard({ ...options, eventsPath: events }, parts).handler;
   const guarded = options.mounted ? new Set(routes.routes.map(({ path }) => path)) : ["*"];
   for (const path of guarded) app.use(path, guard);

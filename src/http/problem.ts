@@ -13,6 +13,13 @@ const TITLES: Partial<Record<ContentfulStatusCode, string>> = {
   503: "Service Unavailable",
 };
 
+const REFUSAL = "spillwayRefusal";
+
+/** With what a request was refused, for logs; `undefined` when it was not. */
+export function refusalOf(c: Context): string | undefined {
+  return c.get(REFUSAL);
+}
+
 /** A refusal as `application/problem+json` (RFC 9457); `detail` says what to do. */
 export function problem(
   c: Context,
@@ -20,6 +27,7 @@ export function problem(
   detail: string,
   headers: Record<string, string> = {},
 ): Response {
+  c.set(REFUSAL, detail);
   const body = { type: "about:blank", title: TITLES[status] ?? "Error", status, detail };
   return c.body(JSON.stringify(body), status, {
     ...headers,

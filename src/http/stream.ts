@@ -5,13 +5,12 @@ import type { Broadcaster } from "../core/broadcaster.ts";
 import { MAX_ID_LENGTH } from "../core/client-frame.ts";
 import type { Conversation } from "../core/conversation.ts";
 import { type Dialect, PLAIN, SSE, V1 } from "../core/dialect.ts";
-import type { Meter } from "../core/meter.ts";
 import type { DeliveryMode } from "../core/server-frame.ts";
 import type { ClientSocket } from "../core/socket.ts";
 import type { SubscriptionRequest } from "../core/subscription.ts";
 import type { EventStreams } from "./event-stream.ts";
 import { handshakeFault } from "./handshake.ts";
-import { problem } from "./problem.ts";
+import { problem, refusalOf } from "./problem.ts";
 import { type ConnectionEvents, PROTOCOLS, type SocketRuntime } from "./sockets.ts";
 import { streamParameters, streamQuery } from "./stream-query.ts";
 
@@ -22,7 +21,6 @@ export interface StreamOptions {
 
 export interface StreamParts {
   readonly broadcaster: Broadcaster;
-  readonly meter: Meter;
   readonly sockets: SocketRuntime;
   readonly eventStreams: EventStreams;
 }
@@ -100,12 +98,14 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
     });
 }
 
-/** Counts the clients that were not let in, for whatever reason; stands before all else. */
-export function countRefused(meter: Meter): MiddlewareHandler {
+/** Counts and logs the clients that were not let in, for whatever reason; stands before all else. */
+export function countRefused({ broadcaster, sockets }: StreamParts): MiddlewareHandler {
   return async (c, next) => {
     await next();
-    if (c.res.status < 400) return;
-    meter.countError("handshake", `handshake refused with ${c.res.status}`);
+    const { status } = c.res;
+    if (status < 400) return;
+    const address = sockets.addressOf(c);
+    broadcaster.handshakeRefused({ status, reason: refusalOf(c) ?? "", address });
   };
 }
 

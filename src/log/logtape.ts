@@ -30,7 +30,9 @@ export interface LogOptions {
 export async function configureLog({ level, format, write }: LogOptions): Promise<Log> {
   const lowestLevel: LogLevel = level === "warn" ? "warning" : level;
   const formatter =
-    format === "json" ? getJsonLinesFormatter() : getAnsiColorFormatter({ timestamp: "time" });
+    format === "json"
+      ? jsonLine(getJsonLinesFormatter())
+      : getAnsiColorFormatter({ timestamp: "time" });
   await configure({
     sinks: { output: (record) => write(formatter(asSentence(record))) },
     loggers: [
@@ -41,7 +43,40 @@ export async function configureLog({ level, format, write }: LogOptions): Promis
   return getLogger([CATEGORY]);
 }
 
-/** The message with its values in place: LogTape itself puts quotes around each text. */
+/** JSON allows some characters in texts that other programs take for the end of a line. */
+function jsonLine(formatter: (record: LogRecord) => string): (record: LogRecord) => string {
+  return (record) =>
+    formatter(record).replace(
+      /[\u007f-\u009f\u2028\u2029]/g,
+      (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    );
+}
+
+/** More of one value is not logged: clients and NATS decide about its length. */
+const MAX_VALUE = 1000;
+
+/**
+ * The message with its values in place: LogTape itself puts quotes around each text. Texts come from
+ * clients and from NATS, so that they may neither break the line nor fill the log.
+ */
 function asSentence(record: LogRecord): LogRecord {
-  return { ...record, message: [record.message.map(String).join("")] };
+  // Each second part is a value.
+  const message = record.message.map((part, index) => (index % 2 === 0 ? part : printable(part)));
+  const properties = Object.entries(record.properties).map(([key, value]) => [
+    key,
+    typeof value === "string" ? bounded(value) : value,
+  ]);
+  return { ...record, message: [message.join("")], properties: Object.fromEntries(properties) };
+}
+
+function bounded(text: string): string {
+  return text.length > MAX_VALUE ? `${text.slice(0, MAX_VALUE)}…` : text;
+}
+
+/** A value on one line: control characters, and what turns the direction of writing, are escaped. */
+function printable(value: unknown): string {
+  return bounded(String(value)).replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`,
+  );
 }

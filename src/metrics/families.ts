@@ -103,6 +103,11 @@ export const FAMILIES: readonly Family[] = [
     (c) => c.meter.bytesReceived,
   ),
   counter(
+    "messages_replayed_total",
+    "Messages read from what streams keep, for clients that begin there or come back; what several need is read once.",
+    (c) => c.meter.messagesReplayed,
+  ),
+  counter(
     "messages_offered_total",
     "Deliveries due: a message counts for each client it is meant for. Equals sent + queued + conflated + dropped.",
     (c) => c.meter.offered,

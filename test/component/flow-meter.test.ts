@@ -102,8 +102,42 @@ describe("FlowMeter", () => {
 
   test("has errors alone as 100 percent", () => {
     const stage = running();
-    pass(stage, 5, (meter) => meter.countError("handshake", "no upgrade"));
+    pass(stage, 5, (meter) => meter.countError("no_pong", "silent"));
     expect(stage.flow.metrics().error_rate).toBe(100);
+  });
+
+  test("leaves out handshakes that were refused: whoever asked is no client", () => {
+    const stage = running();
+    pass(stage, 5, (meter) => meter.countRefusedHandshake());
+    expect(stage.flow.metrics().error_rate).toBe(0);
+    expect(stage.meter).toMatchObject({ errorsTotal: 0, lastError: undefined });
+    expect(stage.meter.errors.get("handshake")).toBe(5);
+  });
+
+  test("has what is read from streams in its rates, and replays as activity", () => {
+    const stage = running();
+    pass(stage, 10, (meter) => {
+      meter.messagesReplayed += 100;
+      meter.sent += 300;
+      meter.bytesSent += 30_000;
+    });
+    expect(stage.flow.metrics()).toEqual({
+      messages_per_second: 100,
+      bytes_per_second: 30_000,
+      error_rate: 0,
+      last_activity: "2026-01-01T00:00:10.000Z",
+    });
+    stage.clock.advance(5000);
+    expect(stage.flow.metrics().last_activity).toBe("2026-01-01T00:00:10.000Z");
+  });
+
+  test("has the moment at which a message came, also when it is asked later", () => {
+    const { flow, meter, clock } = running();
+    clock.advance(2500);
+    meter.countReceived(1, clock.wallMs());
+    meter.sent += 1;
+    clock.advance(5000);
+    expect(flow.metrics().last_activity).toBe("2026-01-01T00:00:02.500Z");
   });
 
   test("leaves the source's errors out of what clients err", () => {

@@ -18,6 +18,7 @@ import { http } from "./http.ts";
 import { jetstreamRefusals } from "./jetstream-refusals.ts";
 import { keepalive } from "./keepalive.ts";
 import { lifecycle } from "./lifecycle.ts";
+import { logging } from "./logging.ts";
 import { nats } from "./nats.ts";
 import { natsLimits } from "./nats-limits.ts";
 import { oddMessages } from "./odd-messages.ts";
@@ -71,6 +72,7 @@ export const THEMES: readonly ((target: Target) => void)[] = [
   jetstreamRefusals,
   streamSubjects,
   access,
+  logging,
   configuration,
 ];
 

@@ -1,0 +1,126 @@
+import type { Client } from "./client.ts";
+import type { Cancel, Clock } from "./clock.ts";
+import type { Log } from "./log.ts";
+import type { DisconnectReason } from "./meter.ts";
+import type { SubscriptionRequest } from "./subscription.ts";
+
+/** After the first event, connections are counted for so long, and then told in one line. */
+const INTERVAL_MS = 10_000;
+/** What is logged of a text that a client said. */
+const MAX_SAID = 200;
+
+/** A handshake that was answered with an error. */
+export interface RefusedHandshake {
+  readonly status: number;
+  /** What was answered. */
+  readonly reason: string;
+  /** Where the client is. */
+  readonly address: string;
+}
+
+/**
+ * Logs who comes, goes and is refused: at `debug` a line for each, at `info` a line with the counts of an interval in
+ * which something happened, however many they were.
+ */
+export class ConnectionLog {
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #active: () => number;
+  #connected = 0;
+  readonly #left = new Map<DisconnectReason, number>();
+  /** By status. */
+  readonly #refused = new Map<number, number>();
+  #cancel: Cancel | undefined;
+
+  /** @param active how many clients are connected. */
+  constructor(log: Log, clock: Clock, active: () => number) {
+    this.#log = log;
+    this.#clock = clock;
+    this.#active = active;
+  }
+
+  connected(client: Client, request: SubscriptionRequest | undefined): void {
+    this.#connected++;
+    this.#schedule();
+    // Who subscribes later says its subjects then; without any, a plain client gets all.
+    const subjects = request === undefined ? 0 : (request.subjects?.length ?? "all");
+    this.#log.debug("Client {client} connected from {address} ({dialect}, subjects: {subjects})", {
+      event: "client_connected",
+      client: client.number,
+      address: client.socket.remoteAddress,
+      dialect: client.dialect.name,
+      subjects,
+      policy: request?.policy,
+      durable: request?.durable && bounded(request.durable),
+      resumes: request?.after !== undefined,
+    });
+  }
+
+  left(client: Client, reason: DisconnectReason): void {
+    this.#left.set(reason, (this.#left.get(reason) ?? 0) + 1);
+    this.#schedule();
+    const seconds = Math.round(this.#clock.nowMs() - client.sinceMs) / 1000;
+    this.#log.debug("Client {client} from {address} left: {reason}, after {seconds} s", {
+      event: "client_left",
+      client: client.number,
+      address: client.socket.remoteAddress,
+      reason,
+      seconds,
+    });
+  }
+
+  refused({ status, reason, address }: RefusedHandshake): void {
+    this.#refused.set(status, (this.#refused.get(status) ?? 0) + 1);
+    this.#schedule();
+    this.#log.debug("Handshake from {address} refused with {status}: {reason}", {
+      event: "handshake_refused",
+      address,
+      status,
+      reason: bounded(reason),
+    });
+  }
+
+  /** Tells what was not told yet, and lets go of the timer; may be called twice. */
+  stop(): void {
+    if (this.#cancel === undefined) return;
+    this.#cancel();
+    this.#tell();
+  }
+
+  #schedule(): void {
+    this.#cancel ??= this.#clock.after(INTERVAL_MS, () => this.#tell());
+  }
+
+  #tell(): void {
+    this.#cancel = undefined;
+    this.#log.info(
+      "Clients: {connected} connected, {left} left{left_by}, {refused} refused{refused_by}; {active} are connected",
+      {
+        event: "clients",
+        connected: this.#connected,
+        left: sum(this.#left),
+        left_by: shown(this.#left, "for"),
+        refused: sum(this.#refused),
+        refused_by: shown(this.#refused, "with"),
+        active: this.#active(),
+      },
+    );
+    this.#connected = 0;
+    this.#left.clear();
+    this.#refused.clear();
+  }
+}
+
+function sum(counts: ReadonlyMap<unknown, number>): number {
+  return [...counts.values()].reduce((total, count) => total + count, 0);
+}
+
+/** ` (3 for client, 1 for no_pong)`, and nothing where there is none. */
+function shown(counts: ReadonlyMap<string | number, number>, word: string): string {
+  if (counts.size === 0) return "";
+  return ` (${[...counts].map(([name, count]) => `${count} ${word} ${name}`).join(", ")})`;
+}
+
+function bounded(text: string): string {
+  return text.length > MAX_SAID ? `${text.slice(0, MAX_SAID)}…` : text;
+}

@@ -1,0 +1,78 @@
+import { beforeEach, describe, expect, test } from "bun:test";
+import type { Log } from "../../src/core/log.ts";
+import { Stage } from "./stage.ts";
+
+type Level = keyof Log;
+type Line = Record<string, unknown> & { readonly event?: string };
+
+let stage: Stage;
+let lines: Map<Level, Line[]>;
+
+const summaries = () => lines.get("info")?.filter(({ event }) => event === "clients") ?? [];
+const details = () => lines.get("debug") ?? [];
+const refuse = (status: number, reason = "no") =>
+  stage.broadcaster.handshakeRefused({ status, reason, address: "192.0.2.7" });
+
+beforeEach(() => {
+  stage = new Stage();
+  lines = new Map();
+  for (const level of ["debug", "info"] as const) {
+    stage.log[level] = (_, properties = {}) =>
+      void lines.set(level, [...(lines.get(level) ?? []), properties]);
+  }
+});
+
+describe("Connections are logged", () => {
+  test("at debug, a line for each that comes, goes and is refused", () => {
+    const client = stage.join(["a.>", "b"]);
+    stage.joinV1();
+    stage.clock.advance(1500);
+    client.client.closed(1006);
+    refuse(403, "Pages from there may not connect");
+    const reason = "Pages from there may not connect";
+    expect(details()).toMatchObject([
+      { event: "client_connected", client: 1, address: "test", dialect: "plain", subjects: 2 },
+      { event: "client_connected", client: 2, subjects: 0 },
+      { event: "client_left", client: 1, reason: "vanished", seconds: 1.5 },
+      { event: "handshake_refused", address: "192.0.2.7", status: 403, reason },
+    ]);
+  });
+
+  test("at info, in one line for each interval in which something happened", () => {
+    stage.clock.advance(60_000);
+    expect(summaries()).toEqual([]);
+    const clients = Array.from({ length: 5 }, () => stage.join());
+    clients[0]?.client.closed(1006);
+    clients[1]?.client.closed(1000);
+    clients[2]?.client.end("no_pong");
+    for (let n = 0; n < 1000; n++) refuse(n % 2 === 0 ? 403 : 400);
+    expect(summaries()).toEqual([]);
+    stage.clock.advance(10_000);
+    expect(summaries()).toEqual([
+      {
+        event: "clients",
+        connected: 5,
+        left: 3,
+        left_by: " (1 for vanished, 1 for client, 1 for no_pong)",
+        refused: 1000,
+        refused_by: " (500 with 403, 500 with 400)",
+        active: 2,
+      },
+    ]);
+    stage.clock.advance(60_000);
+    expect(summaries()).toHaveLength(1);
+  });
+
+  test("with no more of what a client said than one reads", () => {
+    refuse(400, "x".repeat(100_000));
+    stage.joinWith({ id: "", subjects: ["a"], durable: "d".repeat(100_000) });
+    for (const line of details()) expect(JSON.stringify(line).length).toBeLessThan(1000);
+  });
+
+  test("to the last one, when the gateway stops, and no timer is left", async () => {
+    stage.join();
+    await stage.broadcaster.drain(0);
+    expect(summaries()).toMatchObject([{ connected: 1, left: 1, active: 0 }]);
+    expect(stage.clock.timers).toBe(0);
+  });
+});
