@@ -159,7 +159,7 @@ export const keys = {
   ),
   ring_messages: key(
     "advanced",
-    "How many of the last messages are kept for clients that come back; with 0 none.",
+    "How many of the last messages are kept for clients that come back; with 0 none. Up to twice as many while clients catch up that have not read them.",
     integer(0, 10_000_000).prefault(20_000),
   ),
   ring_bytes: key(

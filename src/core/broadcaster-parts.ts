@@ -45,6 +45,8 @@ export interface BroadcasterParts {
   readonly source: Pick<MessageSource, "subscribe" | "unsubscribe" | "history" | "durables">;
   /** Takes messages that were given up. */
   readonly deadLetters?: Publisher | undefined;
+  /** How much long work may do in one turn of the event loop; by default some milliseconds' worth. */
+  readonly stepsPerTurn?: number | undefined;
   /** From 0 to 1, for back-offs; by default at random. */
   readonly random?: (() => number) | undefined;
   /** What clients are told as the version. */

@@ -30,6 +30,7 @@ import { firstHidden } from "./subject.ts";
 import { Subscribing } from "./subscribing.ts";
 import type { SubscriptionRequest } from "./subscription.ts";
 import { Sweeper } from "./sweeper.ts";
+import { TurnShare } from "./turn-share.ts";
 import { UpstreamWatch } from "./upstream-watch.ts";
 
 /**
@@ -55,6 +56,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   readonly #demand: Demand;
   readonly #upstream: UpstreamWatch;
   readonly #ring: Ring;
+  readonly #turnShare: TurnShare;
   readonly #subscribing: Subscribing;
   readonly #audiences: AudienceBook;
   readonly #incidents: IncidentLog;
@@ -84,7 +86,8 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#governor = new Governor(options.maxTotalQueueBytes, meter);
     this.#ring = new Ring(options);
     this.#audiences = new AudienceBook(parts.fanouts, meter);
-    this.streams = new StreamDesk(options, parts, this.#ring, () => this.#last);
+    this.#turnShare = new TurnShare(clock, parts.stepsPerTurn);
+    this.streams = new StreamDesk(options, parts, this.#ring, () => this.#last, this.#turnShare);
     const demanded = { ...options, subjects: options.demanded };
     this.#demand = new Demand(demanded, clock, parts.source, () => this.#sequence);
     this.#upstream = new UpstreamWatch(options, this.#audiences, this.#demand, () => this.#last);
@@ -93,6 +96,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       demand: this.#demand,
       ring: this.#ring,
       meter,
+      turnShare: this.#turnShare,
       ...this.streams,
       connected: () => this.#upstream.isConnected,
       last: () => this.#last,
@@ -281,6 +285,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#sweeper.stop();
     this.reception.stop();
     this.streams.stop();
+    this.#turnShare.stop();
     this.#demand.stop();
     this.#connections.stop();
     this.#timer.stop();

@@ -9,6 +9,7 @@ import type { FollowedStream } from "./stream-book.ts";
 import type { EncodedPage, StreamPages } from "./stream-pages.ts";
 import { exposedOf } from "./subject.ts";
 import type { Subscription } from "./subscription.ts";
+import type { TurnShare } from "./turn-share.ts";
 import type { Turns } from "./turns.ts";
 
 /** How much of the past a client may ask for. */
@@ -39,6 +40,7 @@ export interface CatchUpParts {
   readonly ring: Ring;
   readonly pages: StreamPages;
   readonly turns: Turns;
+  readonly turnShare: TurnShare;
 }
 
 /** So long until it is seen again whether the source goes on, or what follows the stream has come. */
@@ -90,16 +92,15 @@ export class CatchUp {
   /**
    * Resolves when nobody wants it any more, or the ring has all that is behind the tracks.
    *
-   * @param join called once then: in the same turn, as the ring forgets with each message.
+   * @param join called then, at once, as the ring forgets with each message: hands over what the ring has.
+   * Resolves with `false` where the ring has forgotten some before it was handed over.
    */
-  async run(join: () => void): Promise<void> {
+  async run(join: () => Promise<boolean>): Promise<void> {
     while (this.#goesOn()) {
       const behind = this.#tracks.find((track) => !this.#isNear(track));
-      if (behind === undefined) {
-        join();
-        return;
-      }
-      await this.#retrying(behind, () => this.#step(behind));
+      if (behind !== undefined) await this.#retrying(behind, () => this.#step(behind));
+      else if (await join()) return;
+      else for (const track of this.#tracks) this.#resync(track);
     }
   }
 
@@ -114,15 +115,17 @@ export class CatchUp {
       const { origin } = track.stream;
       if (origin === undefined) return;
       track.origin = origin;
+      this.#restart(track);
       for await (const read of pages.history.latest(this.#query(track, origin), of)) {
         const page = pages.encode(read);
         const fresh = page.envelopes.filter(({ sequence }) => sequence > sent);
         messages += fresh.length;
         const give = await this.#parts.turns.take();
-        await this.#feed(fresh).finally(give);
+        await this.#feed(fresh, true).finally(give);
         sent = Math.max(sent, fresh.at(-1)?.sequence ?? 0);
         if (!this.#goesOn()) return;
         track.sequence = page.end ? Math.max(sent, page.last) : sent;
+        this.#restart(track);
         if (messages < this.#bounds.maxReplayMessages && !this.#isTooMuch) continue;
         if (!page.end) this.#skipTo(track, Math.max(page.last, sent));
         return;
@@ -170,6 +173,7 @@ export class CatchUp {
       track.origin = origin;
       track.sequence = 0;
       track.open = true;
+      this.#restart(track);
     }
     const floor = this.#parts.ring.floorOf(origin) ?? 0;
     if (floor > track.sequence && this.#isTooMuch) this.#skipTo(track, floor);
@@ -204,8 +208,9 @@ export class CatchUp {
       track.sparse = true;
       this.#tell(unknownGap(from, cursorOf({ origin: track.origin!, sequence: last }), "expired"));
     }
-    await this.#feed(envelopes);
-    track.sequence = envelopes.at(-1)?.sequence ?? track.sequence;
+    const fed = this.#feed(envelopes);
+    this.#reach(track, envelopes.at(-1)?.sequence ?? track.sequence);
+    await fed;
     if (!end) return;
     const { last: here } = track.stream;
     if (envelopes.length === 0 && track.sequence > last) {
@@ -213,24 +218,32 @@ export class CatchUp {
       const to = cursorOf({ origin: track.origin!, sequence: here });
       this.#tell(unknownGap(this.#cursorOf(track), to, "stream_reset"));
       track.sequence = here;
+      this.#restart(track);
     } else if (track.sequence <= here) {
-      track.sequence = Math.max(track.sequence, Math.min(last, here));
+      this.#reach(track, Math.max(track.sequence, Math.min(last, here)));
     } else if (++this.#waits > MOST_WAITS) {
-      track.sequence = here;
+      this.#reach(track, here);
     } else {
       // It has come here, and will come to those who are live.
       await this.#pause(WAIT_MS);
     }
   }
 
-  /** Sends messages, and waits until the client has taken them. */
-  async #feed(envelopes: readonly Envelope[]): Promise<void> {
+  /**
+   * Sends messages, and waits until the client has taken them.
+   *
+   * @param isApart whether there are others between them that it is not sent.
+   */
+  async #feed(envelopes: readonly Envelope[], isApart = false): Promise<void> {
     const client = this.#client;
-    const others = [...client.subscriptions];
-    const missed = envelopes.filter((envelope) => !others.some((other) => other.has(envelope)));
+    const { subscriptions } = client;
+    const missed = envelopes.filter(
+      (envelope) => !subscriptions.anyOtherHas(envelope, this.#subscription),
+    );
     if (missed.length === 0 || !this.#goesOn()) return;
     for (const { byteLength } of missed) this.#fedBytes += byteLength;
     client.replay(missed, this.#subscription);
+    if (isApart) subscriptions.keepSent(missed);
     for (let looks = 0; this.#goesOn() && client.waits; looks++) {
       await this.#pause(looks < QUICK_LOOKS ? TAKEN_MS : WAIT_MS);
     }
@@ -244,7 +257,28 @@ export class CatchUp {
     const from = cursorOf({ origin, sequence: track.sequence + 1 });
     const to = cursorOf({ origin, sequence });
     track.sequence = sequence;
+    this.#restart(track);
     this.#tell({ type: "gap", from, to, count, reason: "expired", exact: false });
+  }
+
+  /** It has sent, or left to another subscription, all up to a sequence. */
+  #reach(track: Track, sequence: number): void {
+    track.sequence = sequence;
+    if (track.origin !== undefined) this.#subscription.progress?.of.set(track.origin, sequence);
+  }
+
+  /** What lies before where it is, it does not bring. */
+  #restart({ origin, sequence }: Track): void {
+    if (origin === undefined) return;
+    this.#subscription.sinceOf.set(origin, sequence);
+    this.#subscription.progress?.of.set(origin, sequence);
+  }
+
+  /** The ring has handed over some, and has forgotten what is behind it. */
+  #resync(track: Track): void {
+    const { origin } = track;
+    if (origin === undefined) return;
+    track.sequence = this.#subscription.progress?.of.get(origin) ?? track.sequence;
   }
 
   get #isTooMuch(): boolean {
@@ -297,6 +331,7 @@ export class CatchUp {
     );
     track.origin = origin;
     track.sequence = last;
+    this.#restart(track);
   }
 
   async #pause(delayMs: number): Promise<void> {

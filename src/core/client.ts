@@ -157,11 +157,14 @@ export class Client extends Flow implements Recipient {
   handOver(): Estate {
     this.part();
     this.audience.queued.delete(this);
+    this.subscriptions.abandon();
     const queue = this.queue;
     const subscriptions = [...this.subscriptions];
     for (const subscription of subscriptions) {
-      const held = this.subscriptions.release(subscription);
-      queue?.replay(held, subscription.policy, this.parts.clock.nowMs());
+      const nowMs = this.parts.clock.nowMs();
+      for (const held of this.subscriptions.release(subscription)) {
+        queue?.replay(held, subscription.policy, nowMs);
+      }
     }
     const { delivery } = this;
     delivery?.park();

@@ -112,13 +112,22 @@ export abstract class Flow {
 
   /** Sends what the client has missed before anything that comes from now on. */
   replay(missed: readonly Envelope[], subscription: Subscription): void {
+    if (missed.length === 0) return;
     const queue = this.needQueue();
     if (queue === undefined) return;
     this.meter.offered += missed.length;
     this.throttle?.waits(this.parts.clock.nowMs(), missed.length);
-    const due = this.subscriptions.paced(missed, subscription);
-    queue.replay(due, subscription.policy, this.parts.clock.nowMs());
-    this.parts.watcher.hungers(this.self());
+    this.#queueMissed(queue, missed, subscription);
+  }
+
+  /** The same, at the subscription's rate. @param isLast whether it has missed nothing more. */
+  recall(missed: readonly Envelope[], subscription: Subscription, isLast: boolean): void {
+    if (missed.length === 0 && (!isLast || subscription.maxRate === undefined)) return;
+    const queue = this.needQueue();
+    if (queue === undefined) return;
+    this.meter.offered += missed.length;
+    if (missed.length > 0) this.throttle?.waits(this.parts.clock.nowMs(), missed.length);
+    this.#queueMissed(queue, this.subscriptions.paced(missed, subscription, isLast), subscription);
   }
 
   /** Takes a message for later, because the client has a queue. */
@@ -215,6 +224,14 @@ export abstract class Flow {
     if (this.queue !== undefined) this.parts.watcher.queues(this.self(), false);
     this.lagging = false;
     this.queue = undefined;
+  }
+
+  #queueMissed(queue: PrivateQueue, missed: readonly Envelope[], subscription: Subscription): void {
+    const nowMs = this.parts.clock.nowMs();
+    for (const envelope of missed) {
+      queue.replay(envelope, this.subscriptions.deciderOf(envelope, subscription).policy, nowMs);
+    }
+    this.parts.watcher.hungers(this.self());
   }
 
   #take(envelope: Envelope, policy: Policy): void {

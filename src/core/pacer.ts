@@ -45,12 +45,16 @@ export class Pacer {
 
   /** The oldest of all that waits or was superseded here. */
   get oldest(): Position | undefined {
-    return earliest([...this.#waiting.values()].map(({ first }) => first));
+    return earliest(firstOf(this.#waiting.values()));
   }
 
-  /** Takes in messages of the past, and gives out the latest of each subject: a window begins with them. */
-  passLatest(envelopes: readonly Envelope[]): readonly Envelope[] {
+  /**
+   * Takes in messages of the past, and gives out the latest of each subject when there are no more: a
+   * window begins with them.
+   */
+  passLatest(envelopes: readonly Envelope[], isLast = true): readonly Envelope[] {
     for (const envelope of envelopes) this.#keep(envelope, this.#takeOut(envelope.subject));
+    if (!isLast) return [];
     this.#openedMs = this.#clock.nowMs();
     return this.take();
   }
@@ -123,4 +127,8 @@ export class Pacer {
     this.#meter.queued += sign;
     this.#meter.queuedBytes += sign * byteLength;
   }
+}
+
+function* firstOf(envelopes: Iterable<Envelope>): Generator<Position, void, void> {
+  for (const { first } of envelopes) yield first;
 }

@@ -63,12 +63,7 @@ export class PrivateQueue {
 
   /** The oldest of all that waits, was superseded or left out here; a replay may stand behind newer ones. */
   get oldest(): Position | undefined {
-    const waiting = this.#entries.slice(this.#head).map(({ content }) => content);
-    return earliest(
-      [...this.#front, ...waiting].map((item) =>
-        item instanceof Gap || item instanceof Envelope ? item.first : undefined,
-      ),
-    );
+    return earliest(this.#firsts());
   }
 
   /**
@@ -101,13 +96,11 @@ export class PrivateQueue {
     return undefined;
   }
 
-  /** Takes in what a client that came back has missed: that much was kept for it anyhow. */
-  replay(envelopes: readonly Envelope[], policy: Policy, nowMs: number): void {
-    for (const envelope of envelopes) {
-      this.#add({ content: envelope, policy, sinceMs: nowMs, turnMs: nowMs }, envelope);
-      this.#mostMessages++;
-      this.#mostBytes += envelope.byteLength;
-    }
+  /** Takes in a message that a client that came back has missed: it was kept for it anyhow. */
+  replay(envelope: Envelope, policy: Policy, nowMs: number): void {
+    this.#add({ content: envelope, policy, sinceMs: nowMs, turnMs: nowMs }, envelope);
+    this.#mostMessages++;
+    this.#mostBytes += envelope.byteLength;
   }
 
   /** Takes in a notice that must keep its place among the messages. */
@@ -176,6 +169,14 @@ export class PrivateQueue {
     this.#head = 0;
     this.#front = [];
     this.#latest.clear();
+  }
+
+  *#firsts(): Generator<Position, void, void> {
+    for (const item of this.#front) if (item instanceof Gap) yield item.first;
+    for (let at = this.#head; at < this.#entries.length; at++) {
+      const { content } = this.#entries[at]!;
+      if (content instanceof Gap || content instanceof Envelope) yield content.first;
+    }
   }
 
   #hasRoomFor({ byteLength }: Envelope): boolean {

@@ -1,8 +1,9 @@
 import { CatchUp, type CatchUpParts, type ReplayBounds, type Track } from "./catch-up.ts";
 import type { Client } from "./client.ts";
-import { cursorOf, type Envelope, type Position } from "./envelope.ts";
+import { cursorOf, type Position } from "./envelope.ts";
 import type { Policy } from "./policy.ts";
 import { unknownGap } from "./resume.ts";
+import { RingWalk } from "./ring-walk.ts";
 import type { GapFrame } from "./server-frame.ts";
 import type { FollowedStream, StreamBook } from "./stream-book.ts";
 import { exposedOf } from "./subject.ts";
@@ -18,16 +19,10 @@ export interface Replay {
   readonly client: Client;
   readonly request: SubscriptionRequest;
   readonly policy: Policy;
+  /** See {@linkcode Subscription}. */
+  readonly order: number;
   /** Whether the client is there, and still wants it. */
   goesOn(): boolean;
-}
-
-/** How a replay ends. */
-export interface Replayed {
-  /** What the ring has of all that is left. */
-  readonly kept: readonly Envelope[];
-  /** By stream, behind which message the client has, or is promised, all. */
-  readonly sinceOf: ReadonlyMap<string, number>;
 }
 
 /** Where requests begin in streams, and how they get from there to what comes now. */
@@ -101,14 +96,17 @@ export class Replaying {
   async replay(
     replay: Replay,
     begins: (from: string, gaps: readonly GapFrame[]) => void,
-    joins: (replayed: Replayed) => void,
+    joins: (subscription: Subscription) => void,
   ): Promise<void> {
-    const { client, request, policy, goesOn } = replay;
+    const { client, request, policy, order, goesOn } = replay;
     const streams = this.#streamsOf(request);
     await new Promise<void>((resolve) => this.#book.whenKnown(streams, resolve));
     const { tracks, gaps } = this.#tracksOf(request, streams);
-    const fed = new Subscription(request, policy, 0, new Map());
-    const catchUp = new CatchUp(client, fed, tracks, this.#options, this.#parts!, goesOn);
+    const now = this.#last();
+    const lasts = this.#book.lasts;
+    const subscription = new Subscription(request, policy, order, now.sequence, lasts);
+    const parts = this.#parts!;
+    const catchUp = new CatchUp(client, subscription, tracks, this.#options, parts, goesOn);
     const { start } = request;
     if (typeof start === "object" && "timeMs" in start) {
       for (const track of tracks) {
@@ -117,18 +115,47 @@ export class Replaying {
         });
       }
     }
-    const began = positionsOf(tracks);
+    if (!goesOn()) return;
     const from = this.#fromOf(tracks);
-    if (goesOn()) begins(from, [...gaps, ...catchUp.begin()]);
-    const latest = start === "last" || start === "last_per_subject" ? start : undefined;
-    for (const track of tracks) {
-      if (latest === undefined) await catchUp.keepBounds(track);
-      else await catchUp.feedLatest(track, latest);
+    const early = catchUp.begin();
+    const { of } = subscription.catchUp();
+    of.clear();
+    for (const { origin, sequence } of tracks) {
+      if (origin === undefined) continue;
+      subscription.sinceOf.set(origin, sequence);
+      of.set(origin, sequence);
     }
-    await catchUp.run(() => {
-      const kept = this.#parts!.ring.behind(positionsOf(tracks));
-      joins({ kept, sinceOf: new Map([...this.#book.lasts, ...began]) });
-    });
+    client.subscriptions.catchUp(subscription);
+    begins(from, [...gaps, ...early]);
+    try {
+      const latest = start === "last" || start === "last_per_subject" ? start : undefined;
+      for (const track of tracks) {
+        if (latest === undefined) await catchUp.keepBounds(track);
+        else await catchUp.feedLatest(track, latest);
+      }
+      const wantsRest = this.#demands(request.subjects);
+      const walk = { client, subscription, wantsRest, origin: now.origin };
+      await catchUp.run(
+        () =>
+          new Promise((resolve) => {
+            const sought = tracks.flatMap(({ origin, sequence, stream }) =>
+              origin !== undefined && stream.last > sequence ? origin : [],
+            );
+            const ends = {
+              goesOn,
+              leaves: () => resolve(false),
+              joins: () => {
+                joins(subscription);
+                resolve(true);
+              },
+            };
+            new RingWalk(parts.ring, { ...walk, sought }, ends).begin(parts.turnShare);
+          }),
+      );
+    } finally {
+      // Where it has not joined, nobody wants it any more.
+      if (subscription.progress !== undefined) client.subscriptions.remove(subscription);
+    }
   }
 
   /** The streams of which it wants something: a cursor proves that there is something of its own. */
@@ -181,10 +208,4 @@ export class Replaying {
   #demands(subjects: readonly string[] | undefined): boolean {
     return exposedOf(this.#options.demanded, subjects).length > 0;
   }
-}
-
-function positionsOf(tracks: readonly Track[]): ReadonlyMap<string, number> {
-  return new Map(
-    tracks.flatMap(({ origin, sequence }) => (origin === undefined ? [] : [[origin, sequence]])),
-  );
 }

@@ -1,4 +1,4 @@
-import { cursorOf, type Envelope, type Position } from "./envelope.ts";
+import { cursorOf, type Position } from "./envelope.ts";
 import type { Ring } from "./ring.ts";
 import type { GapFrame } from "./server-frame.ts";
 import type { Arrival } from "./want.ts";
@@ -16,12 +16,10 @@ export interface History {
 
 /** How a client goes on behind a cursor. */
 export interface Resumption {
-  /** Delivery really starts behind this one. */
+  /** Delivery really starts behind this one; the ring has all that is behind it. */
   readonly from: Position;
   /** What can't be given, or can't be known. */
   readonly gaps: readonly GapFrame[];
-  /** What is kept of all messages behind the cursor, whether they are wanted or not. */
-  readonly kept: readonly Envelope[];
 }
 
 /** Finds out what a client that has everything up to a cursor has missed, and what of it is gone. */
@@ -30,7 +28,7 @@ export function resumeAfter(after: string, history: History): Resumption {
   const position = positionIn(after, last);
   if (position === undefined) {
     const gap = unknownGap(after, cursorOf(last), "stream_reset");
-    return { from: last, gaps: [gap], kept: [] };
+    return { from: last, gaps: [gap] };
   }
   const { origin, sequence } = position;
   const gaps: GapFrame[] = [];
@@ -52,7 +50,7 @@ export function resumeAfter(after: string, history: History): Resumption {
     gaps.push(unknownGap(after, cursorOf(to), "upstream"));
   }
   const from = { origin, sequence: gone > 0 ? oldest - 1 : sequence };
-  return { from, gaps, kept: ring.after(sequence) };
+  return { from, gaps };
 }
 
 /** Whether a position is one of after an arrival: what arrived behind the same message is open, unless it is told. */

@@ -8,6 +8,8 @@ export interface RingBounds {
 
 /** Room for so many messages at first, a power of two; it is doubled as they come. */
 const FIRST_ROOM = 256;
+/** What somebody still reads is kept, up to so many times what is kept otherwise. */
+const MOST_WHILE_READ = 2;
 
 /**
  * The last messages that came, for clients that come back; every message has its place here.
@@ -37,6 +39,9 @@ export class Ring {
   #sequences = new Float64Array(FIRST_ROOM);
   /** By stream: all that has come behind this sequence is here. */
   readonly #floors = new Map<string, number>();
+  readonly #readers = new Set<RingReader>();
+  /** The least serial that one of them has not read. */
+  #unread = Number.POSITIVE_INFINITY;
 
   constructor(bounds: RingBounds) {
     this.#bounds = bounds;
@@ -69,8 +74,7 @@ export class Ring {
     this.#lengths[at] = bytes.length;
     this.#payloadAts[at] = payloadAt;
     this.#bytes += bytes.length;
-    const { ringMessages, ringBytes } = this.#bounds;
-    while (this.messages > ringMessages || this.#bytes > ringBytes) this.#dropOldest();
+    this.#keepBounds();
   }
 
   /** A message comes that is not kept: of a followed stream, only what is behind it may be here. */
@@ -93,35 +97,49 @@ export class Ring {
     return this.#floors.get(stream);
   }
 
-  /** What is kept of streams behind these sequences, in order. */
-  behind(sequences: ReadonlyMap<string, number>): readonly Envelope[] {
-    const envelopes: Envelope[] = [];
-    const open = new Set(sequences.keys());
-    for (let serial = this.#end - 1; serial >= this.#oldest && open.size > 0; serial--) {
-      const at = this.#placeOf(serial);
-      const stream = this.#streams[at];
-      if (stream === undefined || !open.has(stream)) continue;
-      if (this.#sequences[at]! > sequences.get(stream)!) envelopes.push(this.#envelopeOf(serial));
-      else open.delete(stream);
-    }
-    return envelopes.reverse();
-  }
-
   /** The serial of the oldest message that is kept, or `undefined` when there is none. */
   get oldest(): number | undefined {
     return this.messages === 0 ? undefined : this.#oldest;
   }
 
-  /** What is kept of the messages behind a serial, in order. */
-  after(serial: number): readonly Envelope[] {
-    const envelopes: Envelope[] = [];
-    for (let next = Math.max(this.#oldest, serial + 1); next < this.#end; next++) {
-      envelopes.push(this.#envelopeOf(next));
-    }
-    return envelopes;
+  /** The serial behind the newest message. */
+  get end(): number {
+    return this.#end;
   }
 
-  #envelopeOf(serial: number): Envelope {
+  /** Which stream a message that is kept is of, if it is of one that is followed. */
+  streamAt(serial: number): string | undefined {
+    return this.#streams[this.#placeOf(serial)];
+  }
+
+  /** Where it stands there. */
+  sequenceAt(serial: number): number {
+    return this.#sequences[this.#placeOf(serial)]!;
+  }
+
+  /** Begins to read with a message, or the first one that is kept behind it. */
+  read(serial: number): RingReader {
+    const reader = new RingReader(serial, this);
+    this.#readers.add(reader);
+    this.#unread = Math.min(this.#unread, serial);
+    return reader;
+  }
+
+  /** @internal A reader has come further: what only it had not read may go. */
+  moved(reader: RingReader, before: number): void {
+    if (!this.#readers.delete(reader)) return;
+    // Those that have not moved for the longest stand first: the search ends with them, almost always.
+    this.#readers.add(reader);
+    this.#let(before);
+  }
+
+  /** @internal Ends `read`. */
+  closed(reader: RingReader): void {
+    if (this.#readers.delete(reader)) this.#let(reader.next);
+  }
+
+  /** A message that is kept. */
+  at(serial: number): Envelope {
     const at = this.#placeOf(serial);
     let envelope = this.#envelopes[at];
     if (envelope === undefined) {
@@ -135,6 +153,29 @@ export class Ring {
       this.#envelopes[at] = envelope;
     }
     return envelope;
+  }
+
+  /** Lets go of what nobody reads any more, as somebody has moved on from a serial. */
+  #let(before: number): void {
+    const unread = this.#unread;
+    if (before > unread) return;
+    this.#unread = Number.POSITIVE_INFINITY;
+    for (const { next } of this.#readers) {
+      this.#unread = Math.min(this.#unread, next);
+      if (this.#unread <= unread) break;
+    }
+    this.#keepBounds();
+  }
+
+  #keepBounds(): void {
+    while (this.#isOver(1) && (this.#oldest < this.#unread || this.#isOver(MOST_WHILE_READ))) {
+      this.#dropOldest();
+    }
+  }
+
+  #isOver(times: number): boolean {
+    const { ringMessages, ringBytes } = this.#bounds;
+    return this.messages > times * ringMessages || this.#bytes > times * ringBytes;
   }
 
   #dropOldest(): void {
@@ -154,21 +195,62 @@ export class Ring {
     return serial & (this.#room - 1);
   }
 
+  /** Doubles the room. All places are in use; the older part stands behind the newer one, and swaps with it or not. */
   #grow(): void {
-    const places = Array.from({ length: this.messages }, (_, index) => this.#oldest + index);
-    const from = places.map((serial) => this.#placeOf(serial));
-    this.#room *= 2;
-    const to = places.map((serial) => this.#placeOf(serial));
-    const moved = <T extends { [index: number]: unknown }>(old: T, larger: T): T => {
-      for (const [index, place] of to.entries()) larger[place] = old[from[index]!];
+    const room = this.#room;
+    const split = this.#placeOf(this.#oldest);
+    // In the doubled room each part begins in the first half or in the second one.
+    const isSecond = (this.#oldest & room) !== 0;
+    const older = isSecond ? room : 0;
+    const newer = isSecond ? 0 : room;
+    const listed = <T>(old: readonly (T | undefined)[]): (T | undefined)[] => {
+      const larger = new Array<T | undefined>(2 * room);
+      for (let at = 0; at < room; at++) larger[at + (at < split ? newer : older)] = old[at];
       return larger;
     };
-    this.#memory = moved(this.#memory, new Array(this.#room));
-    this.#envelopes = moved(this.#envelopes, new Array(this.#room));
-    this.#streams = moved(this.#streams, new Array(this.#room));
-    this.#sequences = moved(this.#sequences, new Float64Array(this.#room));
-    this.#offsets = moved(this.#offsets, new Uint32Array(this.#room));
-    this.#lengths = moved(this.#lengths, new Uint32Array(this.#room));
-    this.#payloadAts = moved(this.#payloadAts, new Uint32Array(this.#room));
+    const counted = <T extends Float64Array | Uint32Array>(old: T, larger: T): T => {
+      larger.set(old.subarray(split), older + split);
+      larger.set(old.subarray(0, split), newer);
+      return larger;
+    };
+    this.#room = 2 * room;
+    this.#memory = listed(this.#memory);
+    this.#envelopes = listed(this.#envelopes);
+    this.#streams = listed(this.#streams);
+    this.#sequences = counted(this.#sequences, new Float64Array(2 * room));
+    this.#offsets = counted(this.#offsets, new Uint32Array(2 * room));
+    this.#lengths = counted(this.#lengths, new Uint32Array(2 * room));
+    this.#payloadAts = counted(this.#payloadAts, new Uint32Array(2 * room));
+  }
+}
+
+/** Somebody who reads a ring from one message on. The ring keeps what it has not read, as long as it can. */
+export class RingReader {
+  #next: number;
+  readonly #ring: Ring;
+
+  constructor(next: number, ring: Ring) {
+    this.#next = next;
+    this.#ring = ring;
+  }
+
+  /** The serial of the first message that it has not read. */
+  get next(): number {
+    return this.#next;
+  }
+
+  /** How many of those that it has not read are not kept any more. */
+  get lost(): number {
+    return Math.max(0, (this.#ring.oldest ?? this.#ring.end) - this.#next);
+  }
+
+  moveTo(serial: number): void {
+    const before = this.#next;
+    this.#next = serial;
+    this.#ring.moved(this, before);
+  }
+
+  close(): void {
+    this.#ring.closed(this);
   }
 }

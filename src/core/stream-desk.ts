@@ -6,6 +6,7 @@ import { Replaying } from "./replaying.ts";
 import type { Ring } from "./ring.ts";
 import { StreamBook } from "./stream-book.ts";
 import { StreamPages } from "./stream-pages.ts";
+import type { TurnShare } from "./turn-share.ts";
 import { Turns } from "./turns.ts";
 
 /** So many clients at a time are fed with pages of what streams have kept. */
@@ -24,6 +25,7 @@ export class StreamDesk {
     parts: BroadcasterParts,
     ring: Ring,
     last: () => Position,
+    turnShare: TurnShare,
   ) {
     const { source, encoder, clock, meter, deadLetters, random = Math.random } = parts;
     const { deadLetterSubject } = options;
@@ -33,6 +35,7 @@ export class StreamDesk {
       ring,
       pages: new StreamPages(source.history, encoder, () => clock.wallMs(), meter),
       turns: new Turns(clock, MOST_READERS),
+      turnShare,
     };
     this.replaying = new Replaying(options, this.book, catchUp, last);
     this.#alarms = new Alarms(clock);

@@ -44,9 +44,14 @@ export class SubjectTrie<T> {
     }
   }
 
-  /** Visits each value once for each of its patterns that matches the subject. */
-  match(subject: string, visit: (value: T) => void): void {
-    if (this.#root.children.size > 0) matchBelow(this.#root, subject.split("."), 0, visit);
+  /**
+   * Visits each value once for each of its patterns that matches the subject.
+   *
+   * @returns how many branches and values it looked at: what it cost.
+   */
+  match(subject: string, visit: (value: T) => void): number {
+    if (this.#root.children.size === 0) return 1;
+    return matchBelow(this.#root, subject.split("."), 0, visit);
   }
 }
 
@@ -55,16 +60,22 @@ function matchBelow<T>(
   tokens: readonly string[],
   depth: number,
   visit: (value: T) => void,
-): void {
+): number {
   const token = tokens[depth];
   if (token === undefined) {
     for (const value of node.values) visit(value);
-    return;
+    return 1 + node.values.size;
   }
-  for (const value of node.children.get(">")?.values ?? []) visit(value);
+  let steps = 1;
+  const rest = node.children.get(">");
+  if (rest !== undefined) {
+    for (const value of rest.values) visit(value);
+    steps += rest.values.size;
+  }
   const any = node.children.get("*");
-  if (any !== undefined) matchBelow(any, tokens, depth + 1, visit);
+  if (any !== undefined) steps += matchBelow(any, tokens, depth + 1, visit);
   // A published token "*" or ">" would find the pattern's wildcard a second time.
   const exact = token === "*" || token === ">" ? undefined : node.children.get(token);
-  if (exact !== undefined) matchBelow(exact, tokens, depth + 1, visit);
+  if (exact !== undefined) steps += matchBelow(exact, tokens, depth + 1, visit);
+  return steps;
 }

@@ -2,18 +2,20 @@ import type { AudienceBook } from "./audience-book.ts";
 import type { Client } from "./client.ts";
 import type { Demand } from "./demand.ts";
 import type { DurableDesk } from "./durable-desk.ts";
-import { cursorOf, type Envelope, type Position } from "./envelope.ts";
+import { cursorOf, type Position } from "./envelope.ts";
 import type { Meter } from "./meter.ts";
 import type { Policy } from "./policy.ts";
 import type { Refusal } from "./refusal.ts";
 import type { Replaying } from "./replaying.ts";
-import { type Resumption, resumeAfter } from "./resume.ts";
+import { resumeAfter } from "./resume.ts";
 import type { Ring } from "./ring.ts";
+import { RingWalk } from "./ring-walk.ts";
 import type { DeliveryMode, GapFrame } from "./server-frame.ts";
 import type { StreamBook } from "./stream-book.ts";
 import { firstHidden } from "./subject.ts";
 import type { StartPoint, SubscriptionRequest } from "./subscription.ts";
 import { Subscription, wantsTheSame } from "./subscription.ts";
+import type { TurnShare } from "./turn-share.ts";
 import { errorOf } from "./upstream-watch.ts";
 import type { UpstreamRefusal } from "./want.ts";
 
@@ -38,6 +40,7 @@ interface SubscribingParts {
   readonly book: StreamBook;
   readonly replaying: Replaying;
   readonly durables: DurableDesk;
+  readonly turnShare: TurnShare;
   /** Whether the source delivers now. */
   connected(): boolean;
   last(): Position;
@@ -45,12 +48,18 @@ interface SubscribingParts {
 
 const NO_STREAMS: ReadonlyMap<string, number> = new Map();
 
+/** A request, and its number among all that were ever made: of one client's, the first one has the smallest. */
+interface Asked extends SubscriptionRequest {
+  readonly order: number;
+}
+
 /** Brings clients' subscriptions into effect: upstream first, then in their audience. */
 export class Subscribing {
   readonly #options: SubscribingOptions;
   readonly #parts: SubscribingParts;
   /** What each client has asked for, in effect or not yet. */
-  readonly #requests = new Map<Client, readonly SubscriptionRequest[]>();
+  readonly #requests = new Map<Client, readonly Asked[]>();
+  #count = 0;
 
   constructor(options: SubscribingOptions, parts: SubscribingParts) {
     this.#options = options;
@@ -64,7 +73,7 @@ export class Subscribing {
    */
   subscribe(client: Client, asked: SubscriptionRequest): Refusal | undefined {
     const { after, start = after === undefined ? this.#options.startFrom : undefined } = asked;
-    const request = { ...asked, start };
+    const request = { ...asked, start, order: ++this.#count };
     const requests = this.#requestsOf(client);
     const titles = client.durables.map(({ title }) => title);
     const refusal = this.#refusalOf(asked, [...requests, ...titles]);
@@ -97,6 +106,7 @@ export class Subscribing {
       return { code: "unknown_subscription", message: `there is no subscription "${id}"` };
     }
     this.#withdraw(client, request);
+    client.subscriptions.abandon(id);
     const subscription = client.subscriptions.get(id);
     if (subscription !== undefined) {
       const others = [...client.subscriptions].filter((other) => other !== subscription);
@@ -175,7 +185,7 @@ export class Subscribing {
   }
 
   /** NATS does not let the gateway have what a client asked for. */
-  #giveUp(client: Client, request: SubscriptionRequest, refusal: UpstreamRefusal): void {
+  #giveUp(client: Client, request: Asked, refusal: UpstreamRefusal): void {
     this.#withdraw(client, request);
     const { id } = request;
     const error = errorOf(refusal, "NATS says");
@@ -183,28 +193,29 @@ export class Subscribing {
     client.tell({ type: "error", id, error });
   }
 
-  #requestsOf(client: Client): readonly SubscriptionRequest[] {
+  #requestsOf(client: Client): readonly Asked[] {
     return this.#requests.get(client) ?? [];
   }
 
-  #withdraw(client: Client, request: SubscriptionRequest): void {
+  #withdraw(client: Client, request: Asked): void {
     const others = this.#requestsOf(client).filter((other) => other !== request);
     this.#requests.set(client, others);
     this.#parts.demand.release(request.subjects);
   }
 
   /** Who is told where it begins waits until that is known; what a stream got before is not missed. */
-  #beginKnown(client: Client, request: SubscriptionRequest): void {
+  #beginKnown(client: Client, request: Asked): void {
     const { book } = this.#parts;
     const streams = client.dialect.tells ? book.touchedBy(request.subjects) : [];
     book.whenKnown(streams, () => {
-      if (client.isOver || !this.#requestsOf(client).includes(request)) return;
-      if (!this.#isRefused(client, request)) this.#begin(client, request);
+      if (!this.#isWanted(client, request) || this.#isRefused(client, request)) return;
+      if (request.after === undefined) this.#begin(client, request);
+      else this.#resume(client, request, request.after);
     });
   }
 
   /** Tells a client what the source may not follow. @returns whether nothing is left of what it asked for. */
-  #isRefused(client: Client, request: SubscriptionRequest): boolean {
+  #isRefused(client: Client, request: Asked): boolean {
     const refusal = client.dialect.tells ? this.#parts.replaying.refusalOf(request) : undefined;
     if (refusal === undefined) return false;
     const { reason, isWhole } = refusal;
@@ -221,58 +232,88 @@ export class Subscribing {
     return isWhole;
   }
 
-  #begin(client: Client, request: SubscriptionRequest): void {
-    const { ring, demand, last, meter, book, replaying } = this.#parts;
+  /** Whether the client is there, and still wants what it asked for. */
+  #isWanted(client: Client, request: Asked): boolean {
+    return !client.isOver && this.#requestsOf(client).includes(request);
+  }
+
+  #begin(client: Client, request: Asked): void {
+    const { last, book, replaying } = this.#parts;
     const now = last();
-    const since = demand.completeSince(request.subjects);
-    const resumption: Resumption =
-      request.after === undefined
-        ? { from: now, gaps: [], kept: [] }
-        : resumeAfter(request.after, {
-            last: now,
-            ring,
-            completeSince: since,
-            wantsAll: request.subjects === undefined,
-          });
-    const { gaps, kept } = resumption;
-    // Where something began to arrive behind the same message, the cursor says that it is of after that.
-    const from =
-      since?.sequence === resumption.from.sequence
-        ? { ...resumption.from, arrivals: demand.arrivals }
-        : resumption.from;
-    const resumes = request.after !== undefined;
-    const lasts = resumes && gaps.length === 0 ? NO_STREAMS : book.lasts;
-    const subscription = new Subscription(request, this.#policyOf(request), from.sequence, lasts);
-    const missed = this.#join(client, subscription, kept);
-    // It waits before anything is told: should that be too much, the last cursor is one before it.
-    if (missed.length > 0) client.replay(missed, subscription);
-    const cursor = cursorOf(resumes ? from : (replaying.nowOf(request) ?? from));
-    this.#tellSubscribed(client, request, cursor, gaps, resumes ? undefined : cursor);
-    if (!resumes) return;
+    const policy = this.#policyOf(request);
+    const subscription = new Subscription(request, policy, request.order, now.sequence, book.lasts);
+    this.#join(client, subscription);
+    const from = cursorOf(replaying.nowOf(request) ?? this.#since(request, now));
+    this.#tellSubscribed(client, request, from, [], from);
+  }
+
+  /** Goes on behind a cursor of this gateway's run, with what the ring has. */
+  #resume(client: Client, request: Asked, after: string): void {
+    const { ring, demand, last, meter, book, turnShare } = this.#parts;
+    const now = last();
+    const { from, gaps } = resumeAfter(after, {
+      last: now,
+      ring,
+      completeSince: demand.completeSince(request.subjects),
+      wantsAll: request.subjects === undefined,
+    });
+    const policy = this.#policyOf(request);
+    // Where it is in streams shows on the way.
+    const { order } = request;
+    const subscription = new Subscription(request, policy, order, from.sequence, NO_STREAMS);
+    subscription.catchUp(now.origin);
+    client.subscriptions.catchUp(subscription);
     meter.resumed++;
-    client.note({ type: "caught_up", sub: request.id });
+    let isTold = false;
+    let isDone = false;
+    const tellCaughtUp = (): void => {
+      if (isTold && isDone) client.note({ type: "caught_up", sub: request.id });
+    };
+    const walked = {
+      ...{ client, subscription, sought: [], wantsRest: true, origin: now.origin },
+    };
+    const walk = new RingWalk(ring, walked, {
+      goesOn: () => this.#isWanted(client, request),
+      leaves: () => client.subscriptions.remove(subscription),
+      joins: () => {
+        for (const [stream, sequence] of book.lasts) {
+          if (!subscription.sinceOf.has(stream)) subscription.sinceOf.set(stream, sequence);
+        }
+        this.#join(client, subscription);
+        isDone = true;
+        tellCaughtUp();
+      },
+    });
+    // It waits before anything is told: should that be too much, the last cursor is one before it.
+    walk.begin(turnShare);
+    this.#tellSubscribed(client, request, cursorOf(this.#since(request, from)), gaps);
+    isTold = true;
+    tellCaughtUp();
+  }
+
+  /** Where something began to arrive behind the same message, the cursor says that it is of after that. */
+  #since({ subjects }: Asked, from: Position): Position {
+    const { demand } = this.#parts;
+    const isThere = demand.completeSince(subjects)?.sequence === from.sequence;
+    return isThere ? { ...from, arrivals: demand.arrivals } : from;
   }
 
   /** Begins where streams are to be read from: in effect when that is done. */
-  async #replay(client: Client, request: SubscriptionRequest): Promise<void> {
-    const { replaying, meter, last } = this.#parts;
-    const goesOn = (): boolean => !client.isOver && this.#requestsOf(client).includes(request);
+  async #replay(client: Client, request: Asked): Promise<void> {
+    const { replaying, meter } = this.#parts;
+    const { order } = request;
+    const goesOn = (): boolean => this.#isWanted(client, request);
     const { book } = this.#parts;
     await new Promise<void>((resolve) => book.whenKnown(book.touchedBy(request.subjects), resolve));
     if (!goesOn() || this.#isRefused(client, request)) return;
-    const replay = { client, request, policy: this.#policyOf(request), goesOn };
+    const replay = { client, request, policy: this.#policyOf(request), order, goesOn };
     meter.resumed++;
-    client.subscriptions.catchingUp++;
     const begins = (from: string, gaps: readonly GapFrame[]): void =>
       this.#tellSubscribed(client, request, from, gaps);
-    await replaying.replay(replay, begins, ({ kept, sinceOf }) => {
-      const { policy } = replay;
-      const subscription = new Subscription(request, policy, last().sequence, sinceOf);
-      const missed = this.#join(client, subscription, kept);
-      if (missed.length > 0) client.replay(missed, subscription);
+    await replaying.replay(replay, begins, (subscription) => {
+      this.#join(client, subscription);
       client.note({ type: "caught_up", sub: request.id });
     });
-    client.subscriptions.catchingUp--;
   }
 
   #policyOf(request: SubscriptionRequest): Policy {
@@ -280,20 +321,9 @@ export class Subscribing {
     return allowedPolicies.find((allowed) => allowed === request.policy) ?? policy;
   }
 
-  /** Takes a subscription into effect. @returns what it has missed of what is kept. */
-  #join(
-    client: Client,
-    subscription: Subscription,
-    kept: readonly Envelope[],
-  ): readonly Envelope[] {
-    const before = [...client.subscriptions];
-    // What it gets through another of its subscriptions, it does not get again.
-    const missed = kept.filter(
-      (envelope) =>
-        subscription.wants(envelope.subject) && !before.some((other) => other.has(envelope)),
-    );
-    client.add(subscription, this.#audienceFor(client, [...before, subscription]));
-    return missed;
+  /** Takes a subscription into effect. */
+  #join(client: Client, subscription: Subscription): void {
+    client.add(subscription, this.#audienceFor(client, [...client.subscriptions, subscription]));
   }
 
   #tellSubscribed(

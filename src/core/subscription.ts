@@ -2,6 +2,7 @@ import type { Envelope } from "./envelope.ts";
 import type { Policy } from "./policy.ts";
 import type { DeliveryMode } from "./server-frame.ts";
 import { subjectMatches } from "./subject.ts";
+import { SubjectTrie } from "./subject-trie.ts";
 
 /** What a client asks for. */
 export interface SubscriptionRequest {
@@ -48,20 +49,44 @@ export function wantsTheSame(one: SubscriptionRequest, other: SubscriptionReques
   );
 }
 
-/** One of the subscriptions of a client that is in effect. */
+/** Up to so many patterns are compared one by one; more are filed in a trie, which costs memory. */
+const FEW_PATTERNS = 4;
+
+/** Counts what work has cost, so that it can be shared out. */
+export interface Effort {
+  steps: number;
+}
+
+/** How far a subscription has come that catches up: what lies behind it, the client does not have by it yet. */
+export interface Progress {
+  /** Among all that came to this gateway. */
+  serial: number;
+  /** The same for streams: up to which sequence. */
+  readonly of: Map<string, number>;
+  /** Whose cursors are good for `serial`; `undefined` while it reads streams, which no one cursor is good for. */
+  readonly origin?: string | undefined;
+}
+
+/** One of the subscriptions of a client. */
 export class Subscription {
   readonly id: string;
   readonly subjects: readonly string[] | undefined;
   readonly policy: Policy;
   readonly maxRate: number | undefined;
+  /** Of two subscriptions of a client, the one that it asked for first has the smaller number. */
+  readonly order: number;
   /** The client has, or is promised, every message behind the one with this serial. */
   readonly sinceSerial: number;
   /** The same for streams: behind which sequence. */
-  readonly sinceOf: ReadonlyMap<string, number>;
+  readonly sinceOf: Map<string, number>;
+  /** How far it has come; `undefined` when it is in effect. */
+  progress: Progress | undefined;
+  #trie: SubjectTrie<true> | undefined;
 
   constructor(
     request: SubscriptionRequest,
     policy: Policy,
+    order: number,
     sinceSerial: number,
     sinceOf: ReadonlyMap<string, number>,
   ) {
@@ -69,18 +94,53 @@ export class Subscription {
     this.subjects = request.subjects;
     this.policy = policy;
     this.maxRate = request.maxRate;
+    this.order = order;
     this.sinceSerial = sinceSerial;
-    this.sinceOf = sinceOf;
+    this.sinceOf = new Map(sinceOf);
   }
 
-  /** Whether the client gets a message through this one. */
-  has({ origin, sequence, serial, subject }: Envelope): boolean {
+  /** Begins to catch up with what comes. */
+  catchUp(origin?: string): Progress {
+    this.progress = {
+      serial: this.sinceSerial,
+      of: new Map(this.sinceOf),
+      origin,
+    };
+    return this.progress;
+  }
+
+  /** Whether a message that it wants is one that it brings: now, later, or since it began. */
+  begunBy({ origin, sequence, serial }: Envelope): boolean {
     const since = this.sinceOf.get(origin);
-    const begun = since === undefined ? serial > this.sinceSerial : sequence > since;
-    return begun && this.wants(subject);
+    return since === undefined ? serial > this.sinceSerial : sequence > since;
   }
 
-  wants(subject: string): boolean {
-    return this.subjects?.some((pattern) => subjectMatches(pattern, subject)) ?? true;
+  /** Whether the client got a message that it wants by this one, or was told that it does not get it. */
+  hasPassed(envelope: Envelope): boolean {
+    const { progress } = this;
+    if (!this.begunBy(envelope)) return false;
+    if (progress === undefined) return true;
+    const { origin, sequence, serial } = envelope;
+    if (!this.sinceOf.has(origin)) return serial <= progress.serial;
+    return sequence <= (progress.of.get(origin) ?? Number.NEGATIVE_INFINITY);
+  }
+
+  wants(subject: string, effort?: Effort): boolean {
+    const { subjects } = this;
+    if (subjects === undefined) return true;
+    if (subjects.length <= FEW_PATTERNS) {
+      if (effort !== undefined) effort.steps += subjects.length;
+      return subjects.some((pattern) => subjectMatches(pattern, subject));
+    }
+    if (this.#trie === undefined) {
+      this.#trie = new SubjectTrie();
+      for (const pattern of subjects) this.#trie.add(pattern, true);
+    }
+    let wanted = false;
+    const steps = this.#trie.match(subject, () => {
+      wanted = true;
+    });
+    if (effort !== undefined) effort.steps += steps;
+    return wanted;
   }
 }

@@ -3,7 +3,8 @@ import { type Envelope, earliest, type Position } from "./envelope.ts";
 import type { DropReason, Meter } from "./meter.ts";
 import { Pacer } from "./pacer.ts";
 import type { Policy, QueueBounds } from "./policy.ts";
-import type { Subscription } from "./subscription.ts";
+import { SubjectTrie } from "./subject-trie.ts";
+import type { Effort, Subscription } from "./subscription.ts";
 
 interface SubscriptionsParts {
   readonly limits: QueueBounds;
@@ -12,19 +13,30 @@ interface SubscriptionsParts {
 }
 
 const NONE: readonly Subscription[] = [];
+const EVERYTHING = [">"];
+/** So many that were sent apart are remembered; further ones may come twice. */
+const MOST_SENT_APART = 65_536;
+/** With more patterns than these, those that match a subject are looked up instead of tried. */
+const FEW_PATTERNS = 8;
 
 /**
- * The subscriptions of one client that are in effect. The first that wants a message decides what
- * becomes of it: whether it comes at once or at a rate, and what happens where there is no room.
+ * The subscriptions of one client. Of those in effect, the first that wants a message decides what becomes
+ * of it: whether it comes at once or at a rate, and what happens where there is no room. Of those that
+ * catch up, the first that comes to a message sends it, and the others leave it out.
  */
 export class Subscriptions implements Iterable<Subscription> {
   readonly #parts: SubscriptionsParts;
   readonly #release: (envelope: Envelope, policy: Policy) => void;
-  /** How many more are fed from what streams have kept, and then join these. */
-  catchingUp = 0;
 
-  /** By what the client calls them, in the order in which they began. */
+  /** Those in effect, in the order in which the client asked for them. */
   #all: readonly Subscription[] = NONE;
+  /** Those that are fed from what was kept, and then join these; most clients have none. */
+  #catchingUp: Set<Subscription> | undefined;
+  /** What was sent before what lies in between, while several catch up. */
+  #sentApart: Set<string> | undefined;
+  /** How many patterns all of them have, and where they are filed when these are many. */
+  #patterns = 0;
+  #index: SubjectTrie<Subscription> | undefined;
   /** Of those that are slowed down; most clients have none, and there may be very many of them. */
   #pacers: Map<Subscription, Pacer> | undefined;
 
@@ -34,9 +46,17 @@ export class Subscriptions implements Iterable<Subscription> {
     this.#release = release;
   }
 
+  /** How many catch up. */
+  get catchingUp(): number {
+    return this.#catchingUp?.size ?? 0;
+  }
+
   /** Whether they are at different places of a stream, so that no cursor is good for all. */
   get areApart(): boolean {
-    return this.catchingUp > 0 && this.#all.length > 0;
+    for (const { progress } of this.#catchingUp ?? NONE) {
+      if (progress?.origin === undefined) return this.#all.length + this.catchingUp > 1;
+    }
+    return false;
   }
 
   /** Whether some are slowed down. */
@@ -52,9 +72,9 @@ export class Subscriptions implements Iterable<Subscription> {
     return bytes;
   }
 
-  /** The oldest of all that they hold back. */
+  /** The oldest of all that they hold back, and have not come to. */
   get oldest(): Position | undefined {
-    return earliest([...(this.#pacers?.values() ?? [])].map(({ oldest }) => oldest));
+    return earliest(this.#oldest());
   }
 
   get(id: string): Subscription | undefined {
@@ -65,21 +85,28 @@ export class Subscriptions implements Iterable<Subscription> {
     return this.#all.values();
   }
 
+  /** Begins to feed a subscription with what was kept. */
+  catchUp(subscription: Subscription): void {
+    this.#catchingUp ??= new Set();
+    this.#catchingUp.add(subscription);
+    this.#file(subscription);
+  }
+
+  /** Takes a subscription into effect. */
   add(subscription: Subscription): void {
-    this.#all = [...this.#all, subscription];
-    const { maxRate, policy } = subscription;
-    if (maxRate === undefined) return;
-    const { limits, clock, meter } = this.#parts;
-    const pacer = new Pacer(maxRate, limits, clock, meter, (envelope) =>
-      this.#release(envelope, policy),
-    );
-    this.#pacers ??= new Map();
-    this.#pacers.set(subscription, pacer);
+    if (!this.#endCatchUp(subscription)) this.#file(subscription);
+    subscription.progress = undefined;
+    const { order } = subscription;
+    const at = this.#all.findIndex((other) => other.order > order);
+    this.#all = this.#all.toSpliced(at < 0 ? this.#all.length : at, 0, subscription);
+    this.#pacerOf(subscription);
   }
 
   /** Ends a subscription; what it holds back goes to another one that wants it. */
   remove(subscription: Subscription): void {
+    if (!this.#endCatchUp(subscription) && !this.#all.includes(subscription)) return;
     this.#all = this.#all.filter((other) => other !== subscription);
+    this.#unfile(subscription);
     const pacer = this.#pacers?.get(subscription);
     pacer?.hand(Number.POSITIVE_INFINITY, (envelope) => {
       if (this.#firstThatWants(envelope) !== undefined) this.take(envelope);
@@ -87,6 +114,13 @@ export class Subscriptions implements Iterable<Subscription> {
     });
     this.#pacers?.delete(subscription);
     if (this.#pacers?.size === 0) this.#pacers = undefined;
+  }
+
+  /** Ends those that catch up, or the one of a name among them. */
+  abandon(id?: string): void {
+    for (const subscription of this.#catchingUp ?? NONE) {
+      if (id === undefined || subscription.id === id) this.remove(subscription);
+    }
   }
 
   /** Takes out what a subscription holds back; from now on it holds nothing back. */
@@ -97,9 +131,51 @@ export class Subscriptions implements Iterable<Subscription> {
     return held;
   }
 
-  /** What of messages that a subscription has missed is due at once, at its rate. */
-  paced(missed: readonly Envelope[], subscription: Subscription): readonly Envelope[] {
-    return this.#pacers?.get(subscription)?.passLatest(missed) ?? missed;
+  /**
+   * What of messages that a subscription has missed is due at once, at its rate: the latest of each
+   * subject, when there are no more.
+   */
+  paced(
+    missed: readonly Envelope[],
+    subscription: Subscription,
+    isLast: boolean,
+  ): readonly Envelope[] {
+    return this.#pacerOf(subscription)?.passLatest(missed, isLast) ?? missed;
+  }
+
+  /** Whether another subscription has brought a message to the client. */
+  anyOtherHas(envelope: Envelope, than: Subscription, effort?: Effort): boolean {
+    // One that catches up is among them.
+    if (this.#all.length + this.catchingUp < 2) return false;
+    if (this.#sentApart?.has(envelope.id)) return true;
+    let has = false;
+    this.#visit(
+      envelope.subject,
+      (other) => {
+        has ||= other !== than && other.hasPassed(envelope);
+      },
+      effort,
+    );
+    return has;
+  }
+
+  /** Remembers what one of them was sent before what lies in between, for others that catch up with it. */
+  keepSent(envelopes: readonly Envelope[]): void {
+    if (this.catchingUp < 2) return;
+    this.#sentApart ??= new Set();
+    for (const { id } of envelopes) {
+      if (this.#sentApart.size < MOST_SENT_APART) this.#sentApart.add(id);
+    }
+  }
+
+  /** Whose policy counts for a message that one of them brings: the first one's that brings it, too. */
+  deciderOf(envelope: Envelope, bringer: Subscription): Subscription {
+    let first = bringer;
+    if (this.catchingUp < 2) return first;
+    this.#visit(envelope.subject, (other) => {
+      if (other.order < first.order && other.begunBy(envelope)) first = other;
+    });
+    return first;
   }
 
   /** Takes a message, which one of them wants. */
@@ -119,10 +195,88 @@ export class Subscriptions implements Iterable<Subscription> {
   clear(reason: DropReason): void {
     const pacers = [...(this.#pacers?.values() ?? [])];
     this.#pacers = undefined;
+    this.#catchingUp = undefined;
+    this.#sentApart = undefined;
     for (const pacer of pacers) this.#parts.meter.dropped[reason] += pacer.take().length;
   }
 
   #firstThatWants({ subject }: Envelope): Subscription | undefined {
-    return this.#all.find((subscription) => subscription.wants(subject));
+    let first: Subscription | undefined;
+    this.#visit(subject, (other) => {
+      if (other.progress !== undefined || (first !== undefined && first.order <= other.order))
+        return;
+      first = other;
+    });
+    return first;
   }
+
+  /** Visits each subscription that wants a subject, in effect or not, some perhaps several times. */
+  #visit(subject: string, visit: (subscription: Subscription) => void, effort?: Effort): void {
+    if (this.#patterns > FEW_PATTERNS) {
+      this.#index ??= this.#filed();
+      const steps = this.#index.match(subject, visit);
+      if (effort !== undefined) effort.steps += steps;
+      return;
+    }
+    for (const one of this.#all) if (one.wants(subject, effort)) visit(one);
+    for (const one of this.#catchingUp ?? NONE) if (one.wants(subject, effort)) visit(one);
+  }
+
+  #filed(): SubjectTrie<Subscription> {
+    const index = new SubjectTrie<Subscription>();
+    for (const one of [...this.#all, ...(this.#catchingUp ?? NONE)]) {
+      for (const pattern of patternsOf(one)) index.add(pattern, one);
+    }
+    return index;
+  }
+
+  #file(subscription: Subscription): void {
+    const patterns = patternsOf(subscription);
+    this.#patterns += patterns.length;
+    for (const pattern of patterns) this.#index?.add(pattern, subscription);
+  }
+
+  #unfile(subscription: Subscription): void {
+    const patterns = patternsOf(subscription);
+    this.#patterns -= patterns.length;
+    if (this.#patterns <= FEW_PATTERNS) this.#index = undefined;
+    for (const pattern of patterns) this.#index?.remove(pattern, subscription);
+  }
+
+  /** @returns whether it caught up until now. */
+  #endCatchUp(subscription: Subscription): boolean {
+    if (this.#catchingUp?.delete(subscription) !== true) return false;
+    if (this.#catchingUp.size === 0) {
+      this.#catchingUp = undefined;
+      this.#sentApart = undefined;
+    }
+    return true;
+  }
+
+  #pacerOf(subscription: Subscription): Pacer | undefined {
+    const { maxRate, policy } = subscription;
+    if (maxRate === undefined) return undefined;
+    let pacer = this.#pacers?.get(subscription);
+    if (pacer === undefined) {
+      const { limits, clock, meter } = this.#parts;
+      const release = (envelope: Envelope): void => this.#release(envelope, policy);
+      pacer = new Pacer(maxRate, limits, clock, meter, release);
+      this.#pacers ??= new Map();
+      this.#pacers.set(subscription, pacer);
+    }
+    return pacer;
+  }
+
+  *#oldest(): Generator<Position | undefined, void, void> {
+    for (const { oldest } of this.#pacers?.values() ?? []) yield oldest;
+    for (const { progress } of this.#catchingUp ?? NONE) {
+      if (progress?.origin === undefined) continue;
+      const serial = progress.serial + 1;
+      yield { origin: progress.origin, sequence: serial, serial };
+    }
+  }
+}
+
+function patternsOf({ subjects = EVERYTHING }: Subscription): readonly string[] {
+  return subjects;
 }

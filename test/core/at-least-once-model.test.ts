@@ -121,6 +121,8 @@ test("In at-least-once nothing is lost without being declared, and nothing comes
           highWaterBytes: 2000,
           lowWaterBytes: 500,
           writeTimeoutMs: 3000,
+          // The customers count messages, not bytes.
+          maxQueueBytes: 1_000_000,
         });
         stage.random = random;
         const customers = [

@@ -45,6 +45,18 @@ export class ManualClock implements Clock {
     this.#nowMs += ms;
   }
 
+  /** One turn of the event loop: rings what is due now, and not what is set meanwhile. */
+  turn(): void {
+    const due = [...this.#pending].filter(({ dueMs }) => dueMs <= this.#nowMs);
+    for (const timer of due.sort(
+      (one, other) => one.dueMs - other.dueMs || one.order - other.order,
+    )) {
+      if (!this.#pending.delete(timer)) continue;
+      this.rung++;
+      timer.call();
+    }
+  }
+
   /** Moves on, and rings what falls due on the way, each at its own time. */
   advance(ms: number): void {
     const untilMs = this.#nowMs + ms;

@@ -111,7 +111,7 @@ describe("Notice in a queue", () => {
 describe("Queue of a client that came back", () => {
   test("takes in what it has missed, and beside that as much as its bounds allow", () => {
     const bench = new QueueBench();
-    bench.queue.replay(messagesOf(1, 10), "disconnect", 0);
+    for (const one of messagesOf(1, 10)) bench.queue.replay(one, "disconnect", 0);
     expect(bench.pushAll(messagesOf(11, 14), "disconnect")).toEqual([true, true, true, false]);
     expect(bench.meter.queued).toBe(13);
     expect(bench.take()).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
@@ -119,7 +119,7 @@ describe("Queue of a client that came back", () => {
 
   test("is back within its bounds when that is given out", () => {
     const bench = new QueueBench();
-    bench.queue.replay(messagesOf(1, 10), "disconnect", 0);
+    for (const one of messagesOf(1, 10)) bench.queue.replay(one, "disconnect", 0);
     for (let n = 1; n <= 9; n++) expect(bench.take(1)).toEqual([n]);
     expect(bench.pushAll(messagesOf(11, 14), "disconnect")).toEqual([true, true, true, false]);
     bench.take();
@@ -128,7 +128,7 @@ describe("Queue of a client that came back", () => {
 
   test("leaves out no more than must go", () => {
     const bench = new QueueBench();
-    bench.queue.replay(messagesOf(1, 5), "drop-oldest", 0);
+    for (const one of messagesOf(1, 5)) bench.queue.replay(one, "drop-oldest", 0);
     bench.pushAll(messagesOf(6, 9), "drop-oldest");
     expect(bench.take()).toEqual(["1 lost, o:1 to o:1", 2, 3, 4, 5, 6, 7, 8, 9]);
   });

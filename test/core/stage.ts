@@ -150,7 +150,10 @@ export class Stage {
   readonly broadcaster: Broadcaster;
   readonly encoder: EnvelopeEncoder;
 
-  constructor(options: Partial<BroadcasterOptions> = {}, history?: StreamHistory) {
+  constructor(
+    { stepsPerTurn, ...options }: Partial<BroadcasterOptions> & { stepsPerTurn?: number } = {},
+    history?: StreamHistory,
+  ) {
     this.source = new FakeSource(history);
     this.encoder = new EnvelopeEncoder({ payloadFormat: "raw", headers: [] });
     // What is asked for at once is confirmed by `connect`, when there is somebody to hear of it.
@@ -166,6 +169,7 @@ export class Stage {
         source: this.source,
         deadLetters: { publish: (message) => void this.deadLetters.push(message) },
         random: () => this.random,
+        stepsPerTurn,
         version: "0",
       },
     );
