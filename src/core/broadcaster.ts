@@ -38,6 +38,9 @@ import { UpstreamWatch } from "./upstream-watch.ts";
  * costs the kernel hardly more than a smaller one, and more would only be memory.
  */
 const FLUSH_BYTES = 128 * 1024;
+/** A client whose subjects NATS refuses comes back to see whether they are allowed after this, and not sooner. */
+const FORBIDDEN_MS = 30_000;
+
 /**
  * All connections, and the way of each message to them: matched against audiences, encoded once,
  * written once per client and flush.
@@ -90,7 +93,15 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.streams = new StreamDesk(options, parts, this.#ring, () => this.#last, this.#turnShare);
     const demanded = { ...options, subjects: options.demanded };
     this.#demand = new Demand(demanded, clock, parts.source, () => this.#sequence);
-    this.#upstream = new UpstreamWatch(options, this.#audiences, this.#demand, () => this.#last);
+    this.#upstream = new UpstreamWatch(options, {
+      audiences: this.#audiences,
+      demand: this.#demand,
+      last: () => this.#last,
+      // What is kept for a client that is away stays, and it is told when it comes back.
+      refused: (client) => {
+        if (this.#roster.open.has(client)) this.#subscribing.endRefused(client);
+      },
+    });
     this.#subscribing = new Subscribing(options, {
       audiences: this.#audiences,
       demand: this.#demand,
@@ -306,7 +317,8 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   retryAfterMs(cause: CloseCause): number {
     // When the gateway stops, everybody must come back, and those that are ended first know of the others.
     const others = cause === "going_away" ? this.#roster.open.size : 0;
-    return this.#returns.afterMs(cause, others);
+    const afterMs = this.#returns.afterMs(cause, others);
+    return cause === "forbidden" ? FORBIDDEN_MS + afterMs : afterMs;
   }
 
   /** @internal */

@@ -21,8 +21,8 @@ export const ENDS_SESSION: Partial<Record<CloseCause, LossReason>> = {
 };
 
 /** Whether a client that is ended for a cause is to come back. 44xx and 1009: the same again would end the same. */
-function mayComeBack(code: number): boolean {
-  return code >= 4500 || code === CLOSE.going_away.code;
+function mayComeBack(cause: CloseCause): boolean {
+  return CLOSE[cause].code >= 4500 || cause === "going_away" || cause === "forbidden";
 }
 
 /**
@@ -36,7 +36,7 @@ export function farewell(
   retryAfterMs: () => number = () => SOONEST_RETURN_MS,
 ): ServerFrame {
   const { code, reason } = CLOSE[cause];
-  const reconnect = mayComeBack(code);
+  const reconnect = mayComeBack(cause);
   return {
     type: "disconnect",
     code,

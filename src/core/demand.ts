@@ -143,6 +143,17 @@ export class Demand {
     return isNews;
   }
 
+  /**
+   * Why somebody does not get one of the patterns that they named; of who named none, why nothing of
+   * what is exposed comes.
+   */
+  refusalOf(subjects: readonly string[] | undefined): UpstreamRefusal | undefined {
+    const patterns = this.#exposed(subjects);
+    const refusals = patterns.flatMap((pattern) => this.#wants.get(pattern)?.refusal ?? []);
+    const isRefused = subjects !== undefined || refusals.length === patterns.length;
+    return isRefused ? refusals[0] : undefined;
+  }
+
   /** Why the source may not subscribe to what the endpoint exposes, of which somebody wants all. */
   get refusal(): string | undefined {
     for (const pattern of this.#options.subjects) {

@@ -12,11 +12,13 @@ export type SendResult = "sent" | "buffered" | "refused";
 /**
  * Why the server ends a connection, with the code that goes into the close frame
  * (RFC 6455 §7.4). 44xx: do not reconnect unchanged. 45xx: reconnect with back-off.
+ * `forbidden` may become allowed: whoever reconnects unchanged waits for long.
  */
 export const CLOSE = {
   going_away: { code: 1001, reason: "going away" },
   frame_too_big: { code: 1009, reason: "frame too big" },
   malformed: { code: 4400, reason: "too many malformed frames" },
+  forbidden: { code: 4403, reason: "NATS does not send what was asked for" },
   taken_over: { code: 4409, reason: "session taken over" },
   conflict: { code: 4409, reason: "durable has other subjects" },
   overloaded: { code: 4503, reason: "overloaded" },

@@ -85,9 +85,17 @@ export class Subscribing {
       if (begun || client.isOver || !this.#requestsOf(client).includes(request)) return;
       begun = true;
       const { replaying } = this.#parts;
-      // Who can't be told, and can't ask again, gets what comes once NATS allows it.
-      if (refusal !== undefined && client.dialect.tells) this.#giveUp(client, request, refusal);
-      else if (replaying.wants(request)) {
+      if (refusal !== undefined && client.dialect.name === "v1") {
+        this.#giveUp(client, request, refusal);
+        return;
+      }
+      if (refusal !== undefined) {
+        // What is not lost goes on without what is refused: that answers nothing.
+        const named = this.#isLost(request) && { id: request.id };
+        client.tell({ type: "error", ...named, error: errorOf(refusal, "NATS says") });
+        if (this.endRefused(client)) return;
+      }
+      if (replaying.wants(request)) {
         // What is broken here must not leave the client waiting, nor end the process: it comes back.
         this.#replay(client, request).catch(() => client.end("going_away"));
       } else this.#beginKnown(client, request);
@@ -147,9 +155,26 @@ export class Subscribing {
     const before = this.#requestsOf(client).find(({ id }) => id === request.id);
     // What it had is known better here than by a cursor, unless it was not in effect yet.
     const asked = before === undefined ? request : { ...request, after: undefined };
-    if (before !== undefined && wantsTheSame(before, asked)) return;
+    if (before !== undefined && wantsTheSame(before, asked)) {
+      this.endRefused(client);
+      return;
+    }
     if (before !== undefined) this.unsubscribe(client, before.id);
     this.subscribe(client, asked);
+  }
+
+  /**
+   * Ends a client that can't ask for something else, where NATS does not send what it named, or nothing of
+   * all that there is. Nobody is left in silence.
+   *
+   * @returns whether it is ended.
+   */
+  endRefused(client: Client): boolean {
+    if (client.dialect.name === "v1" || client.isOver) return false;
+    if (!this.#requestsOf(client).some((request) => this.#isLost(request))) return false;
+    this.#parts.meter.refused.forbidden++;
+    client.end("forbidden");
+    return true;
   }
 
   /** A client is gone, and wants nothing more. */
@@ -193,6 +218,15 @@ export class Subscribing {
     client.tell({ type: "error", id, error });
   }
 
+  #isLost(request: SubscriptionRequest): boolean {
+    const { demand, book, replaying } = this.#parts;
+    const { subjects } = request;
+    if (replaying.refusalOf(request)?.isWhole) return true;
+    // Who names nothing has what streams carry.
+    const hasMore = subjects === undefined && book.touchedBy(subjects).length > 0;
+    return !hasMore && demand.refusalOf(subjects) !== undefined;
+  }
+
   #requestsOf(client: Client): readonly Asked[] {
     return this.#requests.get(client) ?? [];
   }
@@ -216,10 +250,11 @@ export class Subscribing {
 
   /** Tells a client what the source may not follow. @returns whether nothing is left of what it asked for. */
   #isRefused(client: Client, request: Asked): boolean {
-    const refusal = client.dialect.tells ? this.#parts.replaying.refusalOf(request) : undefined;
+    const refusal = this.#parts.replaying.refusalOf(request);
     if (refusal === undefined) return false;
     const { reason, isWhole } = refusal;
-    if (isWhole) {
+    const isV1 = client.dialect.name === "v1";
+    if (isWhole && isV1) {
       this.#withdraw(client, request);
       this.#parts.meter.refused.unavailable++;
     }
@@ -228,8 +263,9 @@ export class Subscribing {
       message: `NATS says: ${reason}`,
       retryable: true,
     } as const;
-    client.tell({ type: "error", id: request.id, error });
-    return isWhole;
+    const named = (isV1 || this.#isLost(request)) && { id: request.id };
+    client.tell({ type: "error", ...named, error });
+    return isV1 ? isWhole : this.endRefused(client);
   }
 
   /** Whether the client is there, and still wants what it asked for. */

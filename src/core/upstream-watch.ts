@@ -1,5 +1,6 @@
 import type { Audience } from "./audience.ts";
 import type { AudienceBook } from "./audience-book.ts";
+import type { Client } from "./client.ts";
 import type { Demand } from "./demand.ts";
 import { cursorOf, type Position } from "./envelope.ts";
 import { unknownGap } from "./resume.ts";
@@ -23,25 +24,30 @@ interface WatchOptions {
   readonly demanded: readonly string[];
 }
 
+interface WatchParts {
+  readonly audiences: AudienceBook;
+  readonly demand: Demand;
+  /** The last message that has come. */
+  last(): Position;
+  /** A client that can't ask again does not get something that it asked for. */
+  refused(client: Client): void;
+}
+
 /** Tells the clients how the source stands, and what that means for them. */
 export class UpstreamWatch {
   readonly #exposed: readonly string[];
   readonly #audiences: AudienceBook;
   readonly #demand: Demand;
   readonly #last: () => Position;
+  readonly #parts: WatchParts;
   #connected = false;
 
-  /** @param last the last message that has come. */
-  constructor(
-    options: WatchOptions,
-    audiences: AudienceBook,
-    demand: Demand,
-    last: () => Position,
-  ) {
+  constructor(options: WatchOptions, parts: WatchParts) {
     this.#exposed = options.demanded;
-    this.#audiences = audiences;
-    this.#demand = demand;
-    this.#last = last;
+    this.#audiences = parts.audiences;
+    this.#demand = parts.demand;
+    this.#last = parts.last;
+    this.#parts = parts;
   }
 
   /** Whether the source delivers now. */
@@ -78,7 +84,7 @@ export class UpstreamWatch {
   refused(pattern: string, refusal: UpstreamRefusal): boolean {
     if (!this.#demand.refused(pattern, refusal)) return false;
     const error = errorOf(refusal, "NATS does not send what you subscribed to");
-    this.#tellWhoHas([pattern], { type: "error", error });
+    this.#refuse(this.#tellWhoHas([pattern], { type: "error", error }));
     return true;
   }
 
@@ -103,14 +109,26 @@ export class UpstreamWatch {
   streamRefused(carried: readonly string[], reason: string): void {
     const message = `NATS does not send what you subscribed to: ${reason}`;
     const error = { code: "unavailable", message, retryable: true } as const;
+    const told: Audience[] = [];
     for (const audience of this.#audiences.all()) {
       const { subjects = carried } = audience.taste;
-      if (exposedOf(carried, subjects).length > 0) audience.tell({ type: "error", error });
+      if (exposedOf(carried, subjects).length === 0) continue;
+      audience.tell({ type: "error", error });
+      told.push(audience);
+    }
+    this.#refuse(told);
+  }
+
+  /** Clients of `spillway.v1.json` were told, and may ask for something else. */
+  #refuse(audiences: Iterable<Audience>): void {
+    for (const { taste, live, queued } of audiences) {
+      if (taste.dialect.name === "v1") continue;
+      for (const client of [...live, ...queued]) this.#parts.refused(client);
     }
   }
 
   /** Tells those whose subjects are subscribed to by one of the patterns. */
-  #tellWhoHas(patterns: readonly string[], frame: ServerFrame): void {
+  #tellWhoHas(patterns: readonly string[], frame: ServerFrame): ReadonlySet<Audience> {
     const told = new Set<Audience>();
     for (const pattern of patterns) {
       const look = (audience: Audience): void => {
@@ -123,5 +141,6 @@ export class UpstreamWatch {
       if (!hasWildcard(pattern)) this.#audiences.match(pattern, look);
       else for (const audience of this.#audiences.all()) look(audience);
     }
+    return told;
   }
 }

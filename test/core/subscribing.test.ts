@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { V1 } from "../../src/core/dialect.ts";
+import { SSE, V1 } from "../../src/core/dialect.ts";
+import { readEventStream } from "./event-source.ts";
 import { lastOf, Stage, typesOf } from "./stage.ts";
 
 describe("Subscription", () => {
@@ -46,18 +47,60 @@ describe("Subscription", () => {
     expect(typesOf(actor)).toEqual(["welcome"]);
   });
 
-  test("of a plain client that NATS refuses brings what comes once it is allowed", () => {
-    const stage = new Stage();
+  test("of a plain client that NATS refuses ends it with 4403, and it is counted", () => {
+    const stage = new Stage({ subjects: ["a", "b"] });
     stage.source.confirms = false;
-    const before = stage.join(["a"]);
+    const [named, all] = [stage.join(["a"]), stage.join()];
     stage.broadcaster.refused("a", "Permissions Violation");
-    const after = stage.join(["a"]);
-    stage.source.confirm("a");
-    stage.publish(1);
+    expect(named.socket.closedWith).toBe(4403);
+    // Who names nothing gets what there is, as long as there is something.
+    stage.source.confirm("b");
+    stage.publish(1, "b");
     stage.clock.advance(10);
-    for (const { socket } of [before, after]) expect(socket.payloads).toEqual([1]);
+    expect(all.socket.payloads).toEqual([1]);
+    expect(stage.join(["a", "b"]).socket.closedWith).toBe(4403);
+    stage.broadcaster.refused("b", "Permissions Violation");
+    expect(all.socket.closedWith).toBe(4403);
+    expect(stage.meter.refused.forbidden).toBe(3);
+    expect(stage.meter.disconnections.get("forbidden")).toBe(3);
     stage.expectBalance();
   });
+
+  test.each([true, false])(
+    "of an event stream that NATS refuses is answered, and ended with a way to come back (known before: %p)",
+    (known) => {
+      const stage = new Stage({ subjects: ["a", "b"], upstreamLingerMs: 1e6 });
+      stage.source.confirms = false;
+      if (known) stage.joinV1().says({ type: "subscribe", id: "1", subjects: ["a"] });
+      if (known) stage.broadcaster.refused("a", "Permissions Violation");
+      const reader = stage.joinWith({ id: "", subjects: ["a"] }, SSE);
+      const all = stage.joinWith({ id: "", subjects: undefined }, SSE);
+      if (!known) stage.broadcaster.refused("a", "Permissions Violation");
+      stage.source.confirm("b");
+      const told = ({ socket }: typeof reader) =>
+        readEventStream(socket.received.map(({ text }) => text).join("")).map(({ type, data }) => ({
+          ...JSON.parse(data),
+          type,
+        }));
+      const [, error, disconnect] = told(reader);
+      expect(error).toMatchObject({ type: "error", id: "", error: { code: "forbidden" } });
+      expect(disconnect).toMatchObject({ code: 4403, reconnect: true });
+      expect(disconnect.retry_after_ms).toBeGreaterThan(30_000);
+      expect(reader.socket.closedWith).toBe(4403);
+      const types = told(all).map(({ type }) => type);
+      expect(types).toContain("error");
+      expect(types.filter((type) => type !== "error")).toEqual(["welcome", "subscribed"]);
+      // What was refused comes once it is allowed, behind a gap.
+      stage.source.confirm("a");
+      stage.publish(1, "a");
+      stage.clock.advance(10);
+      expect(told(all).slice(types.length)).toMatchObject([
+        { reason: "upstream" },
+        { type: "message", payload: 1 },
+      ]);
+      stage.expectBalance();
+    },
+  );
 
   test("that NATS refuses is answered so, and may be asked for again", () => {
     const stage = new Stage();

@@ -8,7 +8,8 @@ import { type Gateway, startGateway } from "../../support/gateway-process.ts";
 import { until } from "../../support/journal.ts";
 import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeV1, untilReady } from "./gateway-stage.ts";
+import { connect } from "../../support/subscriber.ts";
+import { subscribe, subscribeEvents, subscribeV1, untilReady } from "./gateway-stage.ts";
 import { metric } from "./metrics.ts";
 
 type Settings = Readonly<Record<string, unknown>>;
@@ -144,12 +145,25 @@ export function access(target: Target): void {
       const client = await subscribeV1(gateway);
       await client.subscribe("1", ["open.x"]);
       const plain = await subscribe(gateway);
+      const events = await subscribeEvents(gateway, "?subjects=open.x");
 
       await permit('["_INBOX.>"]');
       process.kill(server.pid, "SIGHUP");
       expect(await client.next("error")).toMatchObject({
         error: { code: "forbidden", message: expect.stringContaining("open.x") },
       });
+      // Nobody is left in silence who can't ask for something else.
+      expect((await plain.closed()).code).toBe(4403);
+      expect(JSON.parse((await events.next("error")).data)).toMatchObject({
+        error: { code: "forbidden" },
+      });
+      const left = JSON.parse((await events.next("disconnect")).data);
+      expect(left).toMatchObject({ code: 4403, reconnect: true });
+      expect(events.retryMs).toBe(left.retry_after_ms);
+      expect(await events.ended()).toBe("whole");
+      const refusedTo = (query: string) => connect(`${gateway.wsUrl}${query}`);
+      expect((await (await refusedTo("?subjects=open.x")).closed()).code).toBe(4403);
+      expect(await metric(gateway, "websocket_requests_refused_total", 'code="forbidden"')).toBe(3);
       // "open.>", which the plain client wants, and then "open.x", which had come with it.
       const refused = 'error_type="upstream_refused"';
       expect(await metric(gateway, "websocket_errors_total", refused)).toBe(2);
@@ -160,13 +174,15 @@ export function access(target: Target): void {
       await permit('["open.>", "_INBOX.>"]');
       process.kill(server.pid, "SIGHUP");
       expect(await client.next("gap")).toMatchObject({ reason: "upstream", exact: false });
+      // Who comes back has what is allowed again.
+      const back = await subscribeEvents(gateway, "?subjects=open.x");
       const admin = await connectNats({ servers: server.url, user: "admin", pass: "admin" });
       admin.publish("open.x", "1");
+      expect((await back.next("message")).data).toContain("open.x");
+      back.destroy();
       expect(await client.next("data")).toMatchObject({ subject: "open.x" });
-      expect(await plain.next()).toMatchObject({ subject: "open.x" });
       await untilReady(gateway);
       await admin.close();
-      await plain.close();
       client.raw.destroy();
       await gateway.stop();
     });
