@@ -9,6 +9,7 @@ import { Gap } from "./gap.ts";
 import type { Policy } from "./policy.ts";
 import { unknownGap } from "./resume.ts";
 import type { GapFrame } from "./server-frame.ts";
+import { type End, SettledLately } from "./settled-lately.ts";
 import type {
   DurableListener,
   DurableMessage,
@@ -60,6 +61,7 @@ export class Durable implements DurableListener, Alarm {
   #origin: string | undefined;
   /** By sequence, those that were sent last at the end. */
   readonly #unsettled = new Map<number, Unsettled>();
+  readonly #settled: SettledLately;
   /** Of those that are not late. */
   #bytes = 0;
   #newest = 0;
@@ -70,6 +72,7 @@ export class Durable implements DurableListener, Alarm {
     this.title = title;
     this.#client = client;
     this.#parts = parts;
+    this.#settled = new SettledLately(parts.options.ackTimeoutMs);
   }
 
   /** @param use where messages are settled. */
@@ -105,6 +108,7 @@ export class Durable implements DurableListener, Alarm {
         unknownGap(cursorOf({ origin: before, sequence: this.#newest }), from, "stream_reset"),
       );
       this.#giveBack();
+      this.#settled.clear();
       this.#newest = 0;
     } else if (!isNew && first > sequence + 1) {
       // Of what is gone, nobody knows how much it wanted.
@@ -123,8 +127,14 @@ export class Durable implements DurableListener, Alarm {
     const { position, deliveries, receipt } = message;
     const wallMs = clock.wallMs();
     meter.countReceived(message.data.length, wallMs);
-    const written = encoder.encode(message, position, message.timestampMs ?? wallMs);
     const { sequence } = position;
+    const end = this.#settled.get(sequence);
+    if (end !== undefined) {
+      // It was sent again before the durable knew, or what it was told was lost.
+      this.#settle(sequence, receipt, end);
+      return;
+    }
+    const written = encoder.encode(message, position, message.timestampMs ?? wallMs);
     const before = this.#remove(sequence);
     if (before === undefined) {
       meter.offered++;
@@ -169,7 +179,11 @@ export class Durable implements DurableListener, Alarm {
   settle(id: string, as: Exclude<Settlement, "term">, nowMs: number): boolean {
     const sequence = this.#origin === undefined ? UNKNOWN_ID : sequenceOf(id, this.#origin);
     const unsettled = this.#unsettled.get(sequence);
-    if (unsettled === undefined) return false;
+    if (unsettled === undefined) {
+      if (this.#settled.get(sequence) === undefined) return false;
+      this.#parts.meter.acks.repeated++;
+      return true;
+    }
     if (as === "ack") this.#ack(sequence, nowMs);
     else if (as === "nack") this.#nack(sequence, unsettled);
     else {
@@ -241,8 +255,14 @@ export class Durable implements DurableListener, Alarm {
     meter.acks.acked++;
     meter.inFlight--;
     meter.ackSeconds.add(Math.max(0, nowMs - sentMs) / 1000);
-    this.#use?.settle(receipt, "ack");
+    this.#settle(sequence, receipt, "ack");
     this.#use?.resume();
+  }
+
+  /** Tells the durable that a message is at its end. */
+  #settle(sequence: number, receipt: string, as: End): void {
+    this.#settled.add(sequence, as, this.#parts.clock.nowMs());
+    this.#use?.settle(receipt, as);
   }
 
   #nack(sequence: number, unsettled: Unsettled): void {
@@ -277,7 +297,7 @@ export class Durable implements DurableListener, Alarm {
 
   #giveUp({ envelope, receipt, deliveries }: Unsettled, failure: DeadLetterReason): void {
     const { meter, deadLetters, deadLetterSubject, options } = this.#parts;
-    this.#use?.settle(receipt, "term");
+    this.#settle(envelope.sequence, receipt, "term");
     meter.inFlight--;
     meter.lost.max_deliver++;
     this.#client.tell(...new Gap(envelope, "max_deliver").frames);

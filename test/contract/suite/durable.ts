@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect } from "nats";
+import { type Cable, layCable } from "../../support/cable.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
 import { until, within } from "../../support/journal.ts";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
@@ -288,6 +289,46 @@ export function durable(target: Target): void {
       await client.next("unsubscribed");
       const names = () => consumersOf(nats, "LATE");
       await until("no such consumer", names, (all) => !all.includes(consumerOf(name)));
+    });
+  });
+
+  describe("Durables, acknowledged at about ack_timeout", () => {
+    const nats = useStreams();
+    let cable: Cable;
+    beforeAll(async () => {
+      cable = await layCable(nats.server.port);
+    });
+    afterAll(() => cable.close());
+    const gateway = useGateway(target, async () => {
+      await nats.create("RACE");
+      const nats_url = `nats://127.0.0.1:${cable.port}`;
+      return { config: { ...PROMISE, nats_url, streams: ["RACE"], ack_timeout: "300ms" } };
+    });
+
+    test("nothing that is acknowledged comes again, though it was on its way already", async () => {
+      const name = newName();
+      const client = await using(gateway(), name, ["race.>"]);
+      await nats.fill("race.x", 100);
+      const idsNow = () => new Set(client.messages.map(({ id }) => id));
+      await client.until(() => idsNow().size === 100, "100 messages");
+      cable.hold();
+      const sentAgain = async (): Promise<number> => {
+        const consumer = await nats.manager.consumers.info("RACE", consumerOf(name));
+        // What was sent before is on its way as well.
+        return consumer.delivered.consumer_seq - client.messages.length;
+      };
+      await until("100 messages that were sent again", sentAgain, (count) => count >= 100);
+      client.send({ type: "ack", ids: [...idsNow()] });
+      client.send({ type: "ping", id: "acknowledged" });
+      await client.next("pong");
+      const before = client.messages.length;
+      cable.mend();
+      await untilPending(nats, "RACE", name, 0);
+      await nats.fill("race.x", 1, 100);
+      await client.until((said) => numberOf(said) === 100, "the next message");
+      expect(client.messages.slice(before).map(numberOf)).toEqual([100]);
+      client.send({ type: "ack", id: client.messages.at(-1)?.id });
+      await untilPending(nats, "RACE", name, 0);
     });
   });
 
