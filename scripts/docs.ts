@@ -50,6 +50,7 @@ const NEW: Parameters<Exclude<Family, { kind: "histogram" }>["read"]>[0] = {
   kept: () => ({ messages: 0, bytes: 0 }),
   sessionBytes: () => 0,
   durables: () => 0,
+  streams: () => [],
   uptimeSeconds: () => 0,
   loopLag: () => new Distribution([]),
 };

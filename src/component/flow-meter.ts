@@ -37,7 +37,7 @@ export class FlowMeter {
   /** The oldest first; empty when stopped. */
   #samples: Sample[] = [];
   #cancelTick: Cancel | undefined;
-  /** When something was last sent though nothing came, to within a sample interval. */
+  /** When something was last replayed, to within a sample interval. */
   #lastSentMs: number | undefined;
 
   constructor(clock: Clock) {
@@ -92,8 +92,10 @@ export class FlowMeter {
   #noteSending(): void {
     const last = this.#samples.at(-1);
     if (this.#meter === undefined || last === undefined) return;
-    const { received, deliveries } = this.#read(this.#meter);
-    if (deliveries > last.deliveries && received === last.received) {
+    const { received, messages, deliveries } = this.#read(this.#meter);
+    const live = received - last.received;
+    const isReplaying = messages - last.messages > live;
+    if (isReplaying || (deliveries > last.deliveries && live === 0)) {
       this.#lastSentMs = this.#clock.wallMs();
     }
   }

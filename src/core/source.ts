@@ -220,6 +220,17 @@ export const SOURCE_FAULTS = [
 
 export type SourceFault = (typeof SOURCE_FAULTS)[number];
 
+/** How far a stream has come, for metrics. */
+export interface StreamState {
+  readonly name: string;
+  /** Whether its messages come. */
+  readonly isFollowed: boolean;
+  /** The last message that came of it; 0 before the first. */
+  readonly sequence: number;
+  /** How many more the stream had when that came, of those that may be carried. */
+  readonly lag: number;
+}
+
 /** Where messages come from. */
 export interface MessageSource {
   /** What people call it: `"NATS"`. */
@@ -227,6 +238,8 @@ export interface MessageSource {
   readonly status: SourceStatus;
   /** What keeps it from delivering something although it is connected, in words for people. */
   readonly troubles?: readonly string[];
+  /** One for each stream that is configured. */
+  readonly streams?: readonly StreamState[];
   /** What its streams have kept; `undefined` for a source without streams. */
   readonly history?: StreamHistory | undefined;
   /** `undefined` for a source without streams. */

@@ -147,6 +147,7 @@ export class GatewayEngine implements Engine {
         name,
         meter: this.meter,
         build: { version: VERSION, runtime, runtimeVersion: version },
+        streams: () => this.#source.streams ?? [],
         loopLag: () => this.#loopLag.seconds,
         sourceConnected,
         uptimeSeconds,

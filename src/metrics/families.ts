@@ -1,4 +1,5 @@
 import type { Distribution, Meter } from "../core/meter.ts";
+import type { StreamState } from "../core/source.ts";
 
 /** A component whose figures are shown. */
 export interface Metered {
@@ -20,6 +21,8 @@ export interface Metered {
   sessionBytes(): number;
   /** How many durables are used. */
   durables(): number;
+  /** How far each stream that is configured has come. */
+  streams(): readonly StreamState[];
   /** Seconds since it started. */
   uptimeSeconds(): number;
   /** By how many seconds timers were late. */
@@ -68,6 +71,17 @@ function labelled(name: string, help: string, label: string, read: ByLabel): Fam
     help,
     labels: [label],
     read: (metered) => [...read(metered)].map(([value, count]) => [[value], count] as const),
+  };
+}
+
+/** A gauge for each stream of the configuration. */
+function ofStreams(name: string, help: string, read: (stream: StreamState) => number): Family {
+  return {
+    kind: "gauge",
+    name: PREFIX + name,
+    help,
+    labels: ["stream"],
+    read: (metered) => metered.streams().map((one) => [[one.name], read(one)] as const),
   };
 }
 
@@ -122,6 +136,21 @@ export const FAMILIES: readonly Family[] = [
   gauge("queued_bytes", "Bytes that wait in lagging clients' queues.", (c) => c.meter.queuedBytes),
   gauge("source_connected", "1 while the source delivers, 0 while it is away.", (c) =>
     c.sourceConnected() ? 1 : 0,
+  ),
+  ofStreams(
+    "stream_followed",
+    "1 while a stream of the configuration is followed, 0 while it is not there or can't be had.",
+    (stream) => (stream.isFollowed ? 1 : 0),
+  ),
+  ofStreams(
+    "stream_sequence",
+    "The last message of the stream that came.",
+    (stream) => stream.sequence,
+  ),
+  ofStreams(
+    "stream_lag_messages",
+    "How many more messages the stream had when that one came.",
+    (stream) => stream.lag,
   ),
   gauge(
     "upstream_subscriptions",

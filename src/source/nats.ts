@@ -9,6 +9,7 @@ import type {
   SourceStatus,
   StreamHistory,
   StreamInput,
+  StreamState,
 } from "../core/source.ts";
 import { connectNats, type NatsConnection, type NatsOptions } from "./connect.ts";
 import type { DurableBounds } from "./jetstream/durable-link.ts";
@@ -59,6 +60,10 @@ export class NatsSource implements MessageSource, Publisher {
 
   get troubles(): readonly string[] {
     return this.#streams?.troubles ?? [];
+  }
+
+  get streams(): readonly StreamState[] {
+    return this.#streams?.states ?? [];
   }
 
   get status(): SourceStatus {

@@ -1,6 +1,6 @@
 import { reasonOf } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
-import type { SourceListener, StreamInput } from "../../core/source.ts";
+import type { SourceListener, StreamInput, StreamState } from "../../core/source.ts";
 import { subjectsIntersect } from "../../core/subject.ts";
 import { type Msg, natsReason } from "../connect.ts";
 import { newInbox } from "../listen.ts";
@@ -42,6 +42,9 @@ export class FollowedStream {
   #origin: string | undefined;
   /** The last message that has come of it. */
   #last = 0;
+  /** How many messages the stream had behind it then; at first, those of other subjects too. */
+  #lag = 0;
+  #isFollowed = false;
   /** Whether it was ever looked for: what is made later is followed from its first message on. */
   #looked = false;
   /** What keeps it from being followed, and which of the subjects that are configured nothing of it fits. */
@@ -62,6 +65,12 @@ export class FollowedStream {
   /** What keeps its messages from coming, in words for people. */
   get trouble(): string | undefined {
     return this.#trouble ?? this.#misfit;
+  }
+
+  /** How far it has come. */
+  get state(): StreamState {
+    const { name } = this.input;
+    return { name, isFollowed: this.#isFollowed, sequence: this.#last, lag: this.#lag };
   }
 
   /** Follows it on a connection, until `close`. */
@@ -104,6 +113,7 @@ export class FollowedStream {
     if (!again) this.#last = this.#looked ? 0 : info.last;
     const lost = again && (info.first > this.#last + 1 || info.last < this.#last);
     if (lost) this.#last = info.last < this.#last ? info.last : info.first - 1;
+    this.#lag = Math.max(0, info.last - this.#last);
     this.#origin = origin;
     this.#looked = true;
     const sparse = again && info.sparse && info.last > this.#last;
@@ -161,6 +171,7 @@ export class FollowedStream {
         if (!fits.carry(subject)) tellCaptures(undefined);
       }
       this.#last = delivery.sequence;
+      this.#lag = delivery.pending;
       if (!exact && !this.#patterns.carry(subject)) return;
       const { unreadable } = requests.faults;
       listener.message(new StreamMessage(subject, msg, origin, delivery, unreadable));
@@ -211,6 +222,7 @@ export class FollowedStream {
       consumer = made.name;
       exact &&= made.filters;
       heardMs = performance.now();
+      this.#isFollowed = true;
       this.#recover();
       works();
       listener.stream({ name, origin, captures, sequence: this.#last, lost: false });
@@ -219,6 +231,7 @@ export class FollowedStream {
         this.#log.info("Following stream {stream} anew: {reason}", { stream: name, reason });
       }
     } finally {
+      this.#isFollowed = false;
       clearInterval(watch);
       unwatch();
       subscription.unsubscribe();
@@ -280,6 +293,8 @@ export class FollowedStream {
     if (asked?.startsWith(FLOW_CONTROL) && !/\s/.test(asked)) requests.connection.publish(asked);
     const last = headers.last("Nats-Last-Consumer");
     if (last && Number(last) !== delivered) give("messages were lost on the way");
+    // JetStream says that nothing waits, unless it waits for us.
+    else if (last && !asked) this.#lag = 0;
     if (headers.code >= 400) give(headers.description);
   }
 
@@ -301,6 +316,7 @@ export class FollowedStream {
     this.#trouble = trouble;
     if (isMissing) {
       this.#looked = true;
+      this.#lag = 0;
       this.#isRefused = false;
       listener.stream({ name, origin: undefined, sequence: 0, lost: false });
     } else if (!this.#isRefused && patience.isOver(thrown)) {

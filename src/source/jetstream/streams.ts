@@ -1,6 +1,6 @@
 import { reasonOf } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
-import type { SourceListener, StreamHistory, StreamInput } from "../../core/source.ts";
+import type { SourceListener, StreamHistory, StreamInput, StreamState } from "../../core/source.ts";
 import type { NatsConnection } from "../connect.ts";
 import { Requests } from "../requests.ts";
 import { DurableConsumers } from "./durable-consumers.ts";
@@ -31,6 +31,13 @@ export class Streams {
   get troubles(): string[] {
     if (this.#api === undefined) return [];
     return this.#followed.flatMap(({ trouble }) => trouble ?? []);
+  }
+
+  /** How far each has come. */
+  get states(): StreamState[] {
+    return this.#followed.map(({ state }) =>
+      this.#api === undefined ? { ...state, isFollowed: false } : state,
+    );
   }
 
   /** Follows all of them on a connection, from where they were on the last one. */

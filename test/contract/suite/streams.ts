@@ -9,6 +9,7 @@ import {
   untilReady,
   useGateway,
 } from "./gateway-stage.ts";
+import { metric, metricsOf } from "./metrics.ts";
 import { countTo } from "./nats-stage.ts";
 import { numberOf, sequenceOf, useStreams } from "./stream-stage.ts";
 
@@ -50,6 +51,49 @@ export function streams(target: Target): void {
       expect(order?.id).toMatch(new RegExp(`^ORDERS:[0-9a-z]+:${info.state.last_seq}$`));
       expect(stock?.id).toMatch(/^STOCK:[0-9a-z]+:1$/);
       expect(core?.id).toMatch(/^[0-9a-f]{12}:\d+$/);
+    });
+
+    test("have their place and what is behind it in /metrics", async () => {
+      await nats.fill("orders.place", 3);
+      const { state } = await nats.manager.streams.info("ORDERS");
+      const of = (name: string, stream: string) =>
+        `${name}{component="websocket-output",stream="${stream}"}`;
+      const series = await until(
+        "the last message's place",
+        () => metricsOf(gateway()),
+        (now) => now.get(of("websocket_stream_sequence", "ORDERS")) === state.last_seq,
+      );
+      expect(series.get(of("websocket_stream_lag_messages", "ORDERS"))).toBe(0);
+      for (const stream of ["ORDERS", "STOCK"]) {
+        expect(series.get(of("websocket_stream_followed", stream))).toBe(1);
+      }
+      const named = [...series.keys()].filter((name) => name.startsWith("websocket_stream_"));
+      expect(named).toHaveLength(6);
+    });
+
+    test("that are replayed are activity, as /healthz says, and counted", async () => {
+      await nats.fill("orders.again", 500);
+      await until(
+        "all of them",
+        () => metric(gateway(), "websocket_messages_received_total"),
+        (count) => count >= 500,
+      );
+      const flow = async () => {
+        const health = await (await gateway().get("/healthz")).json();
+        return (health as { data_flow: { last_activity: string } }).data_flow;
+      };
+      const before = await flow();
+      const client = await subscribeV1(gateway());
+      await client.subscribe("1", ["orders.again"], { from: "all" });
+      await client.next("caught_up");
+      expect(client.messages).toHaveLength(500);
+      const after = await until(
+        "activity",
+        flow,
+        (now) => now.last_activity > before.last_activity,
+      );
+      expect(Date.parse(after.last_activity)).toBeGreaterThan(Date.parse(before.last_activity));
+      expect(await metric(gateway(), "websocket_messages_replayed_total")).toBeGreaterThan(0);
     });
 
     test("go on from the ring behind a cursor", async () => {
@@ -435,6 +479,7 @@ export function streams(target: Target): void {
       };
       const { body } = await until("a reason", ready, ({ body }) => body.includes("LATE"));
       expect(body).toContain("it does not exist yet");
+      expect(await metric(gateway, "websocket_stream_followed", 'stream="LATE"')).toBe(0);
       const client = await subscribeV1(gateway);
       await client.subscribe("1", ["late.>"], { from: "all" });
       await nats.create("LATE");
@@ -443,6 +488,7 @@ export function streams(target: Target): void {
       expect(client.messages.map(numberOf)).toEqual([0, 1, 2]);
       expect(client.messages.map(({ id }) => sequenceOf(id))).toEqual([1, 2, 3]);
       await untilReady(gateway);
+      expect(await metric(gateway, "websocket_stream_followed", 'stream="LATE"')).toBe(1);
     });
   });
 }
