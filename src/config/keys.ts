@@ -157,6 +157,16 @@ export const keys = {
     "How long what nobody wants any more is still subscribed to at NATS, so that clients can come back without a gap.",
     duration("0s", "24h").prefault("30s"),
   ),
+  max_lingering: key(
+    "advanced",
+    "How many patterns are still subscribed to at NATS for that reason; with more, the one that nobody has wanted the longest no longer is.",
+    integer(0, 1_000_000).prefault(10_000),
+  ),
+  max_lingering_bytes: key(
+    "advanced",
+    "How many bytes these patterns may have together.",
+    size(0, 1024 ** 3).prefault(1024 ** 2),
+  ),
   ring_messages: key(
     "advanced",
     "How many of the last messages are kept for clients that come back; with 0 none. Up to twice as many while clients catch up that have not read them.",

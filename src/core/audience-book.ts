@@ -63,6 +63,12 @@ export class AudienceBook {
     this.#filtered.match(subject, visit);
   }
 
+  /** Visits each audience that wants all of a pattern by one of its own, some perhaps several times. */
+  covering(pattern: string, visit: (audience: Audience) => void): void {
+    for (const audience of this.#unfiltered) visit(audience);
+    this.#filtered.covering(pattern, visit);
+  }
+
   #fanoutOf({ name }: Dialect): Fanout {
     return name === "sse" ? this.#fanouts.events : this.#fanouts.websocket;
   }

@@ -1,8 +1,8 @@
-import type { Clock } from "./clock.ts";
+import type { Cancel, Clock } from "./clock.ts";
+import { PatternTrie } from "./pattern-trie.ts";
 import type { MessageSource } from "./source.ts";
-import { carriesAll, exposedOf, hasWildcard } from "./subject.ts";
-import { SubjectTrie } from "./subject-trie.ts";
-import { type Arrival, isNeeded, type UpstreamRefusal, type Want, wantOf } from "./want.ts";
+import { exposedOf, hasWildcard, utf8Length } from "./subject.ts";
+import { type Arrival, type UpstreamRefusal, type Waiter, Want } from "./want.ts";
 
 export interface DemandOptions {
   /** What the endpoint exposes. */
@@ -11,26 +11,56 @@ export interface DemandOptions {
   readonly upstream: "demand" | "eager";
   /** What nobody wants any more is still subscribed to for so long, for clients that come back. */
   readonly upstreamLingerMs: number;
+  /** So many patterns linger, and so many bytes of them; then the oldest no longer do. */
+  readonly maxLingering: number;
+  readonly maxLingeringBytes: number;
 }
+
+/** So many steps of what may take longer are done in one turn of the event loop: some milliseconds. */
+const STEPS_PER_TURN = 500;
+/** And the next ones after this time, which others have. */
+const TURN_MS = 1;
+/**
+ * So many branches are looked at in vain, one after the other, for patterns that cover another one, or
+ * that it covers. What is not found is subscribed to although it need not be, which does no harm.
+ */
+const STEPS_IN_VAIN = 512;
 
 /**
  * What the gateway subscribes to at its source: what clients want, each pattern once, none that a
  * wider one covers, and each for a while longer than somebody wants it.
+ *
+ * Whatever clients ask for, each call costs what it changes. What a wide pattern changes when it comes or
+ * goes may be very much: that is done little by little, and until it is done some patterns are subscribed
+ * to beside it.
  */
 export class Demand {
+  /** How often something began to arrive. */
+  arrivals = 0;
+  /** Patterns and branches that were looked at, of all: what the work has cost. */
+  steps = 0;
   readonly #options: DemandOptions;
   readonly #clock: Clock;
   readonly #source: Pick<MessageSource, "subscribe" | "unsubscribe">;
   readonly #sequence: () => number;
+  readonly #stepsPerTurn: number;
   readonly #wants = new Map<string, Want>();
   /** Those that the source is subscribed to, and may be: they cover narrower ones. */
-  readonly #covers = new SubjectTrie<Want>();
-  /** Those that do not come, or no longer, because something was refused: who has them misses messages. */
-  readonly #missed = new Set<Want>();
-  /** Those that nobody wants any more, kept until what they covered has arrived by itself. */
-  readonly #leaving = new Set<Want>();
-  /** How often something began to arrive. */
-  arrivals = 0;
+  readonly #subscribed = new PatternTrie<Want>();
+  #subscriptions = 0;
+  /** Those that don't come, or no longer, because something was refused: who has them misses messages. */
+  readonly #missed = new PatternTrie<Want>();
+  #pending = 0;
+  /** Until when each lingers, the one that has done so the longest first. */
+  readonly #lingering = new Map<Want, number>();
+  #lingeringBytes = 0;
+  #lingerTimer: Cancel | undefined;
+  /** Those that are to go. */
+  readonly #dropped = new Set<Want>();
+  /** What is done little by little. */
+  readonly #jobs = new Set<Generator<void, void, void>>();
+  #jobTimer: Cancel | undefined;
+  #works = false;
 
   /** @param sequence the number of the last message that has come. */
   constructor(
@@ -38,7 +68,9 @@ export class Demand {
     clock: Clock,
     source: Pick<MessageSource, "subscribe" | "unsubscribe">,
     sequence: () => number,
+    stepsPerTurn = STEPS_PER_TURN,
   ) {
+    this.#stepsPerTurn = stepsPerTurn;
     this.#options = options;
     this.#clock = clock;
     this.#source = source;
@@ -48,17 +80,17 @@ export class Demand {
 
   /** Patterns that the source has not confirmed yet. */
   get pending(): number {
-    let pending = 0;
-    for (const { since, refusal } of this.#wants.values())
-      if (since === undefined && refusal === undefined) pending++;
-    return pending;
+    return this.#pending;
   }
 
   /** Patterns that the source is subscribed to. */
   get subscriptions(): number {
-    let count = 0;
-    for (const { subscribed } of this.#wants.values()) if (subscribed) count++;
-    return count;
+    return this.#subscriptions;
+  }
+
+  /** Patterns that nobody wants any more, kept for those who come back. */
+  get lingering(): number {
+    return this.#lingering.size;
   }
 
   /**
@@ -67,13 +99,26 @@ export class Demand {
    * @param subjects `undefined` for all that is exposed.
    * @param whenKnown called once messages of all of them arrive (at once, if they do), or once the
    * source says that it may not subscribe to one of them, with the reason.
+   * @param goesOn whether that is still of interest.
    */
   want(
     subjects: readonly string[] | undefined,
     whenKnown: (refusal?: UpstreamRefusal) => void = () => {},
+    goesOn: () => boolean = () => true,
   ): void {
     const wants = this.#exposed(subjects).map((pattern) => this.#use(pattern));
-    this.#await(wants, whenKnown);
+    const waiter: Waiter = {
+      goesOn,
+      // One after the other: what has arrived may be cut off while another one is waited for.
+      known: () => {
+        const refused = wants.find(({ refusal }) => refusal !== undefined);
+        const missing = wants.find(({ since }) => since === undefined);
+        if (refused !== undefined) whenKnown(refused.refusal);
+        else if (missing === undefined) whenKnown();
+        else missing.await(waiter);
+      },
+    };
+    waiter.known();
   }
 
   /** Somebody no longer wants them. */
@@ -81,16 +126,13 @@ export class Demand {
     for (const pattern of this.#exposed(subjects)) {
       const want = this.#wants.get(pattern);
       if (want === undefined || --want.users > 0) continue;
-      const { upstreamLingerMs } = this.#options;
-      if (upstreamLingerMs === 0) {
-        this.#drop(want);
-        continue;
-      }
-      want.cancelLinger = this.#clock.after(upstreamLingerMs, () => {
-        want.cancelLinger = undefined;
-        this.#drop(want);
-      });
+      want.waiters = [];
+      // What does not come is of no use to those who come back.
+      if (this.#options.upstreamLingerMs === 0 || want.refusal !== undefined)
+        this.#dropped.add(want);
+      else this.#linger(want);
     }
+    this.#dropAll();
   }
 
   /** Since when every message of the patterns has come; `undefined`: not yet. */
@@ -108,20 +150,29 @@ export class Demand {
   arrives(pattern: string): void {
     const want = this.#wants.get(pattern);
     if (want === undefined || !want.subscribed) return;
+    const { cover } = want;
     want.confirmed = true;
-    this.#covers.add(pattern, want);
+    want.comeWith(undefined);
+    this.#subscribed.set(pattern, want);
     this.arrivals++;
     this.#nowArrives(want);
-    this.#cover(want);
-    for (const leaving of this.#leaving) this.#drop(leaving);
+    for (const other of want.covered ?? []) {
+      this.steps++;
+      this.#nowArrives(other);
+    }
+    if (cover?.leaving) this.#finish(cover);
+    if (!want.leaving && want.confirmed && hasWildcard(pattern)) this.#cover(want);
   }
 
   /** What would come again when a pattern arrives, after something was refused. */
   returningWith(pattern: string): string[] {
-    const want = this.#wants.get(pattern);
-    if (want === undefined || this.#missed.size === 0) return [];
-    const missed = hasWildcard(pattern) ? [...this.#missed] : this.#missed.has(want) ? [want] : [];
-    return missed.map((other) => other.pattern).filter((other) => carriesAll(pattern, other));
+    if (this.#missed.size === 0 || !this.#wants.has(pattern)) return [];
+    const returning: string[] = [];
+    for (const want of this.#missed.covered(pattern)) {
+      this.steps++;
+      if (want !== undefined) returning.push(want.pattern);
+    }
+    return returning;
   }
 
   /**
@@ -132,14 +183,33 @@ export class Demand {
   refused(pattern: string, refusal: UpstreamRefusal): boolean {
     const want = this.#wants.get(pattern);
     if (want === undefined) return false;
+    const wider = this.#coverOf(want);
+    if (wider?.confirmed && !want.leaving) {
+      // It would not have been asked for, had there been time to see that it comes with that one.
+      if (want.subscribed) this.#bringAlong(want, wider);
+      return false;
+    }
+    // The wider one that it came with until now is kept as long as it does not come by itself.
+    if (want.cover?.confirmed) return false;
     const isNews = want.refusal === undefined;
-    want.refusal = refusal;
+    const { cover } = want;
+    this.#change(want, () => {
+      want.refusal = refusal;
+      want.since = undefined;
+    });
     want.confirmed = false;
-    want.since = undefined;
-    this.#missed.add(want);
-    this.#covers.remove(pattern, want);
-    if (hasWildcard(pattern)) this.#uncover(want);
-    for (const tell of want.whenKnown.splice(0)) tell();
+    want.swept = false;
+    want.comeWith(undefined);
+    this.#missed.set(pattern, want);
+    this.#subscribed.delete(pattern);
+    for (const other of [...(want.covered ?? [])]) this.#uncover(other);
+    want.tell();
+    if (cover?.leaving) this.#finish(cover);
+    if (want.users === 0) {
+      this.#unlinger(want);
+      this.#dropped.add(want);
+      this.#dropAll();
+    }
     return isNews;
   }
 
@@ -168,31 +238,29 @@ export class Demand {
   /** The source was cut off: what was published meanwhile has not come. */
   cutOff(): void {
     this.#missed.clear();
+    this.#pending = this.#wants.size;
     for (const want of this.#wants.values()) {
+      this.steps++;
+      // What was refused was taken out, and may be allowed now.
+      if (want.refusal !== undefined && want.subscribed) this.#subscribed.set(want.pattern, want);
       want.since = undefined;
       want.confirmed = false;
       want.refusal = undefined;
-      if (want.subscribed) this.#covers.add(want.pattern, want);
     }
   }
 
   /** Lets go at once of what only lingers, and so of every timer. */
   stop(): void {
-    for (const want of [...this.#wants.values()]) {
-      if (want.cancelLinger === undefined) continue;
-      want.cancelLinger();
-      want.cancelLinger = undefined;
-      this.#drop(want);
+    for (const want of this.#lingering.keys()) {
+      want.lingers = false;
+      this.#dropped.add(want);
     }
-  }
-
-  /** One after the other: what has arrived may be cut off while another one is waited for. */
-  #await(wants: readonly Want[], whenKnown: (refusal?: UpstreamRefusal) => void): void {
-    const refused = wants.find(({ refusal }) => refusal !== undefined);
-    const missing = wants.find(({ since }) => since === undefined);
-    if (refused !== undefined) whenKnown(refused.refusal);
-    else if (missing === undefined) whenKnown();
-    else missing.whenKnown.push(() => this.#await(wants, whenKnown));
+    this.#lingering.clear();
+    this.#lingeringBytes = 0;
+    this.#lingerTimer?.();
+    this.#lingerTimer = undefined;
+    this.#dropAll();
+    this.#work(Number.POSITIVE_INFINITY);
   }
 
   #exposed(subjects: readonly string[] | undefined): string[] {
@@ -202,101 +270,265 @@ export class Demand {
   #use(pattern: string): Want {
     let want = this.#wants.get(pattern);
     if (want === undefined) {
-      want = wantOf(pattern);
-      const cover = this.#coverOf(want);
-      want.since = cover?.since;
+      want = new Want(pattern);
       this.#wants.set(pattern, want);
+      this.#pending++;
+      const cover = this.#coverOf(want);
       if (cover === undefined) this.#subscribe(want);
+      else {
+        want.comeWith(cover);
+        this.#change(want, ({ since }) => {
+          if (since === undefined) (want as Want).since = cover.since;
+        });
+      }
       return want;
     }
     want.users++;
-    want.cancelLinger?.();
-    want.cancelLinger = undefined;
-    if (this.#leaving.delete(want) && want.confirmed) this.#cover(want);
+    this.#unlinger(want);
+    this.#dropped.delete(want);
+    if (want.leaving) {
+      want.leaving = false;
+      want.swept = false;
+      if (want.confirmed) this.#cover(want);
+    }
     return want;
   }
 
-  /** Lets a pattern go, once what only it covers has arrived by itself. */
-  #drop(want: Want): void {
-    if (isNeeded(want)) return;
-    if (want.subscribed) {
-      this.#leaving.add(want);
-      for (const other of this.#dependentsOf(want)) {
-        if (!other.subscribed && this.#coverOf(other, want) === undefined) this.#subscribe(other);
-      }
-      // The source may have confirmed at once, and all this be done.
-      if (!this.#leaving.has(want) || this.#dependentsOf(want).length > 0) return;
-      this.#unsubscribe(want);
+  #linger(want: Want): void {
+    const { upstreamLingerMs, maxLingering, maxLingeringBytes } = this.#options;
+    want.lingers = true;
+    this.#lingering.set(want, this.#clock.nowMs() + upstreamLingerMs);
+    this.#lingeringBytes += utf8Length(want.pattern);
+    for (const oldest of this.#lingering.keys()) {
+      const fits = this.#lingeringBytes <= maxLingeringBytes;
+      if (this.#lingering.size <= maxLingering && fits) break;
+      this.#unlinger(oldest);
+      this.#dropped.add(oldest);
     }
-    this.#leaving.delete(want);
+    this.#lingerTimer ??= this.#clock.after(upstreamLingerMs, () => this.#lingeredLongEnough());
+  }
+
+  #unlinger(want: Want): void {
+    if (!this.#lingering.delete(want)) return;
+    want.lingers = false;
+    this.#lingeringBytes -= utf8Length(want.pattern);
+    if (this.#lingering.size > 0) return;
+    this.#lingerTimer?.();
+    this.#lingerTimer = undefined;
+  }
+
+  #lingeredLongEnough(): void {
+    this.#lingerTimer = undefined;
+    const nowMs = this.#clock.nowMs();
+    for (const [want, untilMs] of this.#lingering) {
+      if (untilMs > nowMs) {
+        this.#lingerTimer = this.#clock.after(untilMs - nowMs, () => this.#lingeredLongEnough());
+        break;
+      }
+      this.#unlinger(want);
+      this.#dropped.add(want);
+    }
+    this.#dropAll();
+  }
+
+  #dropAll(): void {
+    if (this.#dropped.size > 0) this.#begin(this.#drops());
+  }
+
+  *#drops(): Generator<void, void, void> {
+    for (const want of this.#dropped) {
+      this.#dropped.delete(want);
+      yield* this.#drop(want);
+    }
+  }
+
+  /** Lets a pattern go, once all that comes with it comes otherwise. */
+  *#drop(want: Want): Generator<void, void, void> {
+    if (want.isNeeded || this.#wants.get(want.pattern) !== want) return;
+    if (!want.subscribed) {
+      this.#forget(want);
+      yield;
+      return;
+    }
+    want.leaving = true;
+    for (const other of want.covered ?? []) {
+      if (!want.leaving) return;
+      this.#leaveCover(other);
+      yield;
+    }
+    this.#finish(want);
+    yield;
+  }
+
+  /** The cover of a pattern is to go: it comes with another one, or is subscribed to. */
+  #leaveCover(want: Want): void {
+    if (want.subscribed) return;
+    const cover = this.#coverOf(want);
+    if (cover?.confirmed) {
+      want.comeWith(cover);
+      this.#nowArrives(want);
+      return;
+    }
+    // Those that cover it may arrive later, and then it comes with them.
+    const forget = (other: Want): boolean => {
+      other.swept = false;
+      return false;
+    };
+    this.steps += this.#subscribed.covering(want.pattern, forget, STEPS_IN_VAIN);
+    this.#subscribe(want);
+  }
+
+  /** Unsubscribes from a pattern that nobody wants, if nothing comes with it any more. */
+  #finish(want: Want): void {
+    if (!want.leaving || (want.covered?.size ?? 0) > 0) return;
+    want.leaving = false;
+    this.#unsubscribe(want);
+    this.#forget(want);
+  }
+
+  #forget(want: Want): void {
+    const { cover } = want;
+    if (want.isPending) this.#pending--;
+    want.comeWith(undefined);
     this.#wants.delete(want.pattern);
-    this.#missed.delete(want);
-    for (const other of this.#leaving) this.#drop(other);
+    this.#missed.delete(want.pattern);
+    if (cover?.leaving) this.#finish(cover);
   }
 
-  /** What would no longer arrive without a pattern. */
-  #dependentsOf(want: Want): Want[] {
-    if (!hasWildcard(want.pattern) || want.refusal !== undefined) return [];
-    return [...this.#wants.values()].filter(
-      (other) =>
-        other !== want &&
-        isNeeded(other) &&
-        !other.confirmed &&
-        carriesAll(want.pattern, other.pattern) &&
-        !this.#coverOf(other, want)?.confirmed,
-    );
-  }
-
-  /** A wider pattern that the source is subscribed to, a confirmed one if there is one. */
-  #coverOf({ pattern }: Want, except?: Want): Want | undefined {
+  /** A wider pattern that the source is subscribed to, and stays so; a confirmed one if there is one. */
+  #coverOf({ pattern }: Want): Want | undefined {
     let cover: Want | undefined;
-    this.#covers.match(pattern, (want) => {
-      if (want === except || want.pattern === pattern) return;
-      if (cover?.confirmed || !carriesAll(want.pattern, pattern)) return;
+    const accept = (want: Want): boolean => {
+      if (want.leaving || want.pattern === pattern) return false;
       cover = want;
-    });
+      return want.confirmed;
+    };
+    this.steps += this.#subscribed.covering(pattern, accept, STEPS_IN_VAIN);
     return cover;
   }
 
   /** What a pattern that arrives covers arrives with it, and need not be subscribed to. */
   #cover(want: Want): void {
-    if (!hasWildcard(want.pattern)) return;
-    for (const other of this.#wants.values()) {
-      if (other === want || !carriesAll(want.pattern, other.pattern)) continue;
-      if (isNeeded(want) && other.subscribed) this.#unsubscribe(other);
-      this.#nowArrives(other);
+    for (const other of [...this.#missed.covered(want.pattern)]) {
+      this.steps++;
+      if (other !== undefined && other !== want) this.#bringAlong(other, want);
     }
+    if (want.swept || this.#subscribed.size < 2) return;
+    this.#begin(this.#sweep(want));
+  }
+
+  *#sweep(want: Want): Generator<void, void, void> {
+    let inVain = 0;
+    for (const other of this.#subscribed.covered(want.pattern)) {
+      yield;
+      // It may have been released or cut off meanwhile, and is swept again when it comes again.
+      if (want.leaving || !want.confirmed) return;
+      if (other === undefined || other === want || !other.subscribed) {
+        if (++inVain > STEPS_IN_VAIN) break;
+        continue;
+      }
+      inVain = 0;
+      for (const narrow of other.covered ?? []) {
+        this.#bringAlong(narrow, want);
+        yield;
+        if (want.leaving || !want.confirmed) return;
+      }
+      if (other.subscribed && (other.covered?.size ?? 0) === 0) this.#bringAlong(other, want);
+    }
+    want.swept = want.confirmed && !want.leaving;
+  }
+
+  /** A pattern, and what comes with it, comes with a wider one that arrives, and not by itself. */
+  #bringAlong(want: Want, cover: Want): void {
+    this.steps++;
+    for (const other of [...(want.covered ?? [])]) this.#bringAlong(other, cover);
+    if (want.subscribed) this.#unsubscribe(want);
+    const before = want.cover;
+    if (want.leaving) {
+      want.leaving = false;
+      this.#forget(want);
+      return;
+    }
+    want.comeWith(cover);
+    if (before?.leaving) this.#finish(before);
+    this.#nowArrives(want);
   }
 
   /** What came with a pattern comes no longer, but for what another one brings. */
   #uncover(want: Want): void {
-    for (const other of this.#wants.values()) {
-      if (other === want || other.confirmed || !carriesAll(want.pattern, other.pattern)) continue;
-      const cover = this.#coverOf(other);
-      if (cover?.confirmed) continue;
-      if (other.since !== undefined) this.#missed.add(other);
-      other.since = undefined;
-      if (cover === undefined && !other.subscribed) this.#subscribe(other);
+    this.steps++;
+    want.comeWith(undefined);
+    const cover = this.#coverOf(want);
+    if (cover !== undefined && !want.subscribed) want.comeWith(cover);
+    if (cover?.confirmed) {
+      this.#nowArrives(want);
+      return;
     }
+    if (want.since !== undefined) this.#missed.set(want.pattern, want);
+    this.#change(want, () => {
+      want.since = undefined;
+    });
+    if (want.cover === undefined && !want.subscribed) this.#subscribe(want);
   }
 
   #subscribe(want: Want): void {
     want.subscribed = true;
-    this.#covers.add(want.pattern, want);
+    this.#subscriptions++;
+    this.#subscribed.set(want.pattern, want);
     this.#source.subscribe(want.pattern);
   }
 
   #unsubscribe(want: Want): void {
     want.subscribed = false;
     want.confirmed = false;
-    this.#covers.remove(want.pattern, want);
+    want.swept = false;
+    this.#subscriptions--;
+    this.#subscribed.delete(want.pattern);
     this.#source.unsubscribe(want.pattern);
   }
 
   #nowArrives(want: Want): void {
-    want.refusal = undefined;
-    this.#missed.delete(want);
-    want.since ??= { sequence: this.#sequence(), number: this.arrivals };
-    for (const tell of want.whenKnown.splice(0)) tell();
+    this.#missed.delete(want.pattern);
+    this.#change(want, () => {
+      want.refusal = undefined;
+      want.since ??= { sequence: this.#sequence(), number: this.arrivals };
+    });
+    want.tell();
+  }
+
+  #change(want: Want, change: (want: Want) => void): void {
+    const before = want.isPending;
+    change(want);
+    if (before !== want.isPending) this.#pending += before ? -1 : 1;
+  }
+
+  /** Does something little by little, as much as may be at once. */
+  #begin(job: Generator<void, void, void>): void {
+    this.#jobs.add(job);
+    // Whoever works does this, too; and whoever had to stop goes on in the next turn.
+    if (!this.#works && this.#jobTimer === undefined) this.#work(this.#stepsPerTurn);
+  }
+
+  #work(maxSteps: number): void {
+    this.#jobTimer?.();
+    this.#jobTimer = undefined;
+    this.#works = true;
+    let steps = 0;
+    try {
+      for (const job of this.#jobs) {
+        while (steps < maxSteps && !job.next().done) steps++;
+        if (steps >= maxSteps) break;
+        this.#jobs.delete(job);
+      }
+    } finally {
+      this.#works = false;
+    }
+    this.steps += steps;
+    if (this.#jobs.size > 0) {
+      this.#jobTimer = this.#clock.after(TURN_MS, () => {
+        this.#jobTimer = undefined;
+        this.#work(this.#stepsPerTurn);
+      });
+    }
   }
 }

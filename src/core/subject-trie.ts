@@ -53,6 +53,11 @@ export class SubjectTrie<T> {
     if (this.#root.children.size === 0) return 1;
     return matchBelow(this.#root, subject.split("."), 0, visit);
   }
+
+  /** Visits each value once for each of its patterns that covers this one. */
+  covering(pattern: string, visit: (value: T) => void): void {
+    if (this.#root.children.size > 0) coverBelow(this.#root, pattern.split("."), 0, visit);
+  }
 }
 
 function matchBelow<T>(
@@ -78,4 +83,23 @@ function matchBelow<T>(
   const exact = token === "*" || token === ">" ? undefined : node.children.get(token);
   if (exact !== undefined) steps += matchBelow(exact, tokens, depth + 1, visit);
   return steps;
+}
+
+function coverBelow<T>(
+  node: Node<T>,
+  tokens: readonly string[],
+  depth: number,
+  visit: (value: T) => void,
+): void {
+  const token = tokens[depth];
+  if (token === undefined) {
+    for (const value of node.values) visit(value);
+    return;
+  }
+  for (const value of node.children.get(">")?.values ?? []) visit(value);
+  if (token === ">") return;
+  const any = node.children.get("*");
+  if (any !== undefined) coverBelow(any, tokens, depth + 1, visit);
+  const exact = token === "*" ? undefined : node.children.get(token);
+  if (exact !== undefined) coverBelow(exact, tokens, depth + 1, visit);
 }

@@ -73,8 +73,10 @@ export function subjectMatches(pattern: string, subject: string): boolean {
 
 /** Whether every subject that `inner` matches is matched by `outer` too. */
 export function subjectCovers(outer: string, inner: string): boolean {
-  const outerTokens = outer.split(".");
-  const innerTokens = inner.split(".");
+  return tokensCover(outer.split("."), inner.split("."));
+}
+
+function tokensCover(outerTokens: readonly string[], innerTokens: readonly string[]): boolean {
   for (const [index, token] of outerTokens.entries()) {
     if (token === ">") return innerTokens.length > index;
     const other = innerTokens[index];
@@ -86,8 +88,10 @@ export function subjectCovers(outer: string, inner: string): boolean {
 
 /** Whether some subject is matched by both patterns. */
 export function subjectsIntersect(one: string, other: string): boolean {
-  const tokens = one.split(".");
-  const otherTokens = other.split(".");
+  return tokensIntersect(one.split("."), other.split("."));
+}
+
+function tokensIntersect(tokens: readonly string[], otherTokens: readonly string[]): boolean {
   const shared = Math.min(tokens.length, otherTokens.length);
   for (let index = 0; index < shared; index++) {
     const token = tokens[index];
@@ -103,16 +107,17 @@ export function subjectsIntersect(one: string, other: string): boolean {
  * `orders.>` and `orders.eu`.
  */
 export function withoutCovered(patterns: readonly string[]): string[] {
-  return patterns.filter(
-    (pattern, index) =>
-      !patterns.some(
-        (other, otherIndex) =>
-          otherIndex !== index &&
-          subjectCovers(other, pattern) &&
-          // Of two equal patterns the first stays.
-          (otherIndex < index || !subjectCovers(pattern, other)),
-      ),
-  );
+  const split = patterns.map((pattern) => pattern.split("."));
+  return patterns.filter((_, index) => {
+    const tokens = split[index] as string[];
+    return !split.some(
+      (other, otherIndex) =>
+        otherIndex !== index &&
+        tokensCover(other, tokens) &&
+        // Of two equal patterns the first stays.
+        (otherIndex < index || !tokensCover(tokens, other)),
+    );
+  });
 }
 
 /**
@@ -165,12 +170,27 @@ export function exposedOf(
   asked: readonly string[] | undefined,
 ): string[] {
   if (asked === undefined) return [...exposed];
-  const patterns = exposed.flatMap((pattern) =>
-    asked
-      .filter((subject) => exposes(pattern, subject))
-      .flatMap((subject) => subjectIntersection(pattern, subject) ?? []),
-  );
-  return [...new Set(patterns)];
+  const split = asked.map((subject) => subject.split("."));
+  const patterns = new Set<string>();
+  for (const pattern of exposed) {
+    const tokens = pattern.split(".");
+    for (const [index, subject] of asked.entries()) {
+      if (!isReserved(pattern) && isReserved(subject)) continue;
+      if (!tokensIntersect(tokens, split[index] as string[])) continue;
+      const both = subjectIntersection(pattern, subject);
+      if (both !== undefined) patterns.add(both);
+    }
+  }
+  return [...patterns];
+}
+
+/** Whether something is carried of what is asked for. */
+export function exposesSome(
+  exposed: readonly string[],
+  asked: readonly string[] | undefined,
+): boolean {
+  if (asked === undefined) return exposed.length > 0;
+  return asked.some((subject) => exposed.some((pattern) => exposes(pattern, subject)));
 }
 
 /** The first of a client's patterns of which nothing is carried; `undefined` asks for whatever is. */

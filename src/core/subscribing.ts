@@ -100,7 +100,8 @@ export class Subscribing {
         this.#replay(client, request).catch(() => client.end("going_away"));
       } else this.#beginKnown(client, request);
     };
-    this.#parts.demand.want(request.subjects, begin);
+    const goesOn = (): boolean => !begun && this.#requestsOf(client).includes(request);
+    this.#parts.demand.want(request.subjects, begin, goesOn);
     // Who is not told when it begins need not wait for it; and without NATS there is nothing to wait for.
     if (!client.dialect.tells || !this.#parts.connected()) begin();
     return undefined;

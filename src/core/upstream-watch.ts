@@ -7,7 +7,7 @@ import { unknownGap } from "./resume.ts";
 import type { ServerFrame, UpstreamState } from "./server-frame.ts";
 import type { SourceStatus } from "./source.ts";
 import type { Followed } from "./stream-book.ts";
-import { exposedOf, hasWildcard } from "./subject.ts";
+import { exposedOf, exposesSome } from "./subject.ts";
 import type { UpstreamRefusal } from "./want.ts";
 
 /** What a client is told that asked for a pattern which the source does not subscribe to. */
@@ -69,7 +69,7 @@ export class UpstreamWatch {
       audience.tell({ type: "upstream", state: this.state });
       // What was published meanwhile is gone, and nobody knows how much it was: also before the first
       // time, as NATS may have been there for others.
-      if (connected && exposedOf(this.#exposed, audience.taste.subjects).length > 0) {
+      if (connected && exposesSome(this.#exposed, audience.taste.subjects)) {
         audience.tell(unknownGap(cursor, cursor, "upstream"));
       }
     }
@@ -101,7 +101,7 @@ export class UpstreamWatch {
     if (gap === undefined) return;
     for (const audience of this.#audiences.all()) {
       const { subjects = carried } = audience.taste;
-      if (exposedOf(carried, subjects).length > 0) audience.tell(gap);
+      if (exposesSome(carried, subjects)) audience.tell(gap);
     }
   }
 
@@ -137,9 +137,8 @@ export class UpstreamWatch {
         told.add(audience);
         audience.tell(frame);
       };
-      // Very many subjects may be refused at once; those without wildcards need no look at everybody.
-      if (!hasWildcard(pattern)) this.#audiences.match(pattern, look);
-      else for (const audience of this.#audiences.all()) look(audience);
+      // Very many patterns may be refused at once, which needs no look at everybody.
+      this.#audiences.covering(pattern, look);
     }
     return told;
   }

@@ -1,5 +1,3 @@
-import type { Cancel } from "./clock.ts";
-
 /** Something began to arrive. */
 export interface Arrival {
   /** Behind the message of this number. */
@@ -16,37 +14,74 @@ export interface UpstreamRefusal {
   readonly isFinal: boolean;
 }
 
+/** Somebody waits until it is known whether patterns arrive. */
+export interface Waiter {
+  known(): void;
+  /** Whether it still waits; those that don't are forgotten. */
+  goesOn(): boolean;
+}
+
 /** A pattern that somebody wants, or wanted a moment ago. */
-export interface Want {
+export class Want {
   readonly pattern: string;
-  users: number;
-  /** Whether the source is subscribed to the pattern itself; otherwise a wider one is, which covers it. */
-  subscribed: boolean;
+  users = 1;
+  /** Whether nobody wants it any more, and it is kept for those who come back. */
+  lingers = false;
+  /** Whether nobody wants it any more, and it is kept until all that comes with it comes otherwise. */
+  leaving = false;
+  /** Whether the source is subscribed to the pattern itself. */
+  subscribed = false;
   /** Whether the source has confirmed that. */
-  confirmed: boolean;
+  confirmed = false;
+  /** The wider one, to which the source is subscribed, that it comes with. */
+  cover: Want | undefined;
+  /** Those that come with this one. */
+  covered: Set<Want> | undefined;
+  /** Whether narrower ones that the source was subscribed to come with this one now. */
+  swept = false;
   /** Since when every message has come, of itself or of what covers it; `undefined`: not yet. */
   since: Arrival | undefined;
-  cancelLinger: Cancel | undefined;
   /** Why the source may not subscribe to it. */
   refusal: UpstreamRefusal | undefined;
   /** Told once, when it arrives or the source says that it may not. */
-  whenKnown: (() => void)[];
-}
+  waiters: Waiter[] = [];
 
-/** Somebody begins to want a pattern. */
-export function wantOf(pattern: string): Want {
-  return {
-    pattern,
-    users: 1,
-    subscribed: false,
-    confirmed: false,
-    since: undefined,
-    cancelLinger: undefined,
-    refusal: undefined,
-    whenKnown: [],
-  };
-}
+  /** Somebody begins to want a pattern. */
+  constructor(pattern: string) {
+    this.pattern = pattern;
+  }
 
-export function isNeeded({ users, cancelLinger }: Want): boolean {
-  return users > 0 || cancelLinger !== undefined;
+  get isNeeded(): boolean {
+    return this.users > 0 || this.lingers;
+  }
+
+  /** Whether it is not known whether it arrives. */
+  get isPending(): boolean {
+    return this.since === undefined && this.refusal === undefined;
+  }
+
+  /** Comes with a wider one from now on, or with none. */
+  comeWith(cover: Want | undefined): void {
+    this.cover?.covered?.delete(this);
+    this.cover = cover;
+    if (cover === undefined) return;
+    cover.covered ??= new Set();
+    cover.covered.add(this);
+  }
+
+  /** Waits with those that wait already; no more of them are kept than want it. */
+  await(waiter: Waiter): void {
+    if (this.waiters.length >= Math.max(16, 2 * this.users)) {
+      this.waiters = this.waiters.filter((other) => other.goesOn());
+    }
+    this.waiters.push(waiter);
+  }
+
+  /** It is known now. */
+  tell(): void {
+    if (this.waiters.length === 0) return;
+    const waiters = this.waiters;
+    this.waiters = [];
+    for (const waiter of waiters) waiter.known();
+  }
 }

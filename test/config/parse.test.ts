@@ -47,6 +47,8 @@ describe("Configuration", () => {
       maxSubscriptions: 64,
       upstream: "demand",
       upstreamLingerMs: 30_000,
+      maxLingering: 10_000,
+      maxLingeringBytes: 1_048_576,
       ringMessages: 20_000,
       ringBytes: 8_388_608,
       compression: false,

@@ -13,9 +13,16 @@ export class DemandBench {
   readonly demand: Demand;
   sequence = 0;
 
-  constructor(options: Partial<DemandOptions> = {}) {
-    const all = { subjects: [">"], upstream: "demand", upstreamLingerMs: 0, ...options } as const;
-    this.demand = new Demand(all, this.clock, this.source, () => this.sequence);
+  constructor(options: Partial<DemandOptions> = {}, stepsPerTurn?: number) {
+    const all = {
+      subjects: [">"],
+      upstream: "demand",
+      upstreamLingerMs: 0,
+      maxLingering: 1000,
+      maxLingeringBytes: 100_000,
+      ...options,
+    } as const;
+    this.demand = new Demand(all, this.clock, this.source, () => this.sequence, stepsPerTurn);
     this.source.arrives = (pattern) => this.demand.arrives(pattern);
   }
 

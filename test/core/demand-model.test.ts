@@ -31,9 +31,12 @@ describe("Demand, whatever is wanted and released", () => {
         patterns,
         fc.constantFrom(0, 100),
         fc.boolean(),
+        fc.constantFrom(1, 1000),
+        fc.constantFrom(1, 3, 1000),
         fc.array(step, { maxLength: 40, size: "max" }),
-        (exposed, upstreamLingerMs, confirms, steps) => {
-          const bench = new DemandBench({ subjects: exposed, upstreamLingerMs });
+        (exposed, upstreamLingerMs, confirms, maxLingering, stepsPerTurn, steps) => {
+          const options = { subjects: exposed, upstreamLingerMs, maxLingering };
+          const bench = new DemandBench(options, stepsPerTurn);
           bench.source.confirms = confirms;
           const refused = new Set<string>();
           const wanted: { subjects: string[]; arrives: boolean }[] = [];
@@ -63,6 +66,7 @@ describe("Demand, whatever is wanted and released", () => {
             } else {
               bench.clock.advance(60);
             }
+            expect(bench.demand.subscriptions).toBe(bench.source.patterns.size);
             for (const each of bench.source.patterns) {
               expect(exposed.some((outer) => subjectCovers(outer, each))).toBe(true);
             }
@@ -87,9 +91,13 @@ describe("Demand, whatever is wanted and released", () => {
             }
           }
           // When all is confirmed, nothing is subscribed to twice.
-          bench.source.confirmAll();
-          bench.clock.advance(100);
-          bench.source.confirmAll();
+          const settle = (): void => {
+            for (let round = 0; round < 50; round++) {
+              bench.source.confirmAll();
+              bench.clock.advance(5);
+            }
+          };
+          settle();
           expect(bench.demand.pending).toBe(0);
           const { patterns: left } = bench;
           if (refused.size === 0) {
@@ -99,13 +107,14 @@ describe("Demand, whatever is wanted and released", () => {
             expect(covered).toEqual([]);
           }
           for (const { subjects } of wanted) bench.demand.release(subjects);
-          bench.clock.advance(100);
-          bench.source.confirmAll();
+          expect(bench.demand.lingering).toBeLessThanOrEqual(maxLingering);
+          settle();
+          expect(bench.demand.lingering).toBe(0);
           expect(bench.patterns).toEqual([]);
           expect(bench.demand.subscriptions + bench.clock.timers).toBe(0);
         },
       ),
-      { numRuns: 1000 },
+      { numRuns: 2000 },
     );
   }, 60_000);
 });

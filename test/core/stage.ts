@@ -39,6 +39,8 @@ const OPTIONS: BroadcasterOptions = {
   maxSubscriptions: 8,
   upstream: "demand",
   upstreamLingerMs: 0,
+  maxLingering: 1000,
+  maxLingeringBytes: 100_000,
   ringMessages: 0,
   ringBytes: 0,
   deliveryMode: "at-most-once",
