@@ -152,10 +152,15 @@ export class Subscriptions {
 
   /** Subscribes once more to what was refused, or to some of it if that is very much. */
   retry(): void {
-    if (this.#doubtful.size > 0) return;
-    this.#atOnce = this.#isFull ? 1 : RETRIED;
+    const group = this.#group;
+    if (this.#doubtful.size > 0 || group === undefined) return;
+    if (this.#connection.isClosed() || this.#connection.isDraining()) return;
+    // Where there was no room for one, there is none for many: that is tried with one.
+    this.#atOnce = 1;
     for (const pattern of this.#refusals.first(RETRIED)) {
-      if (!this.#held.has(pattern)) this.#doubtful.add(pattern);
+      if (this.#held.has(pattern)) continue;
+      if (this.#isFull) this.#doubtful.add(pattern);
+      else this.#ask(pattern, group);
     }
     void this.#confirm();
   }
@@ -323,9 +328,18 @@ export class Subscriptions {
         if (group !== this.#group) return;
         const complaint = this.#complaint;
         this.#complaint = undefined;
-        const there = asked.filter((held) => this.#asked.has(held));
-        if (complaint === undefined || there.length === 0) this.#confirmed(there, group);
-        else this.#doubt(there, complaint);
+        if (complaint === undefined || this.#asked.size === 0) {
+          this.#confirmed(
+            asked.filter((held) => this.#asked.has(held)),
+            group,
+          );
+        } else {
+          // It may be of what was asked for meanwhile, too. Then more such errors are under way.
+          this.#doubt([...this.#asked], complaint);
+          await this.#connection.rtt();
+          if (group !== this.#group) return;
+          this.#complaint = undefined;
+        }
       } while (this.#asked.size + this.#doubtful.size + this.#suspects.length > 0);
     } catch {
       // Cut off again; nats.js' "reconnect" event leads to `open`.

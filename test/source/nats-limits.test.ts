@@ -102,7 +102,11 @@ describe("NatsSource, when NATS takes no more subscriptions", () => {
   test("says of each pattern what NATS has made of it, also after it was cut off", async () => {
     const server = await serve(`max_subscriptions: ${MOST}`);
     const { source, recorder } = await started(server.url);
-    for (const pattern of wanted) source.subscribe(pattern);
+    // In several turns, so that NATS answers for some while it is asked for others.
+    for (const [index, pattern] of wanted.entries()) {
+      source.subscribe(pattern);
+      if (index % 7 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
     const check = async (): Promise<void> => {
       await recorder.arrivals.take(MOST);
       const refused = await recorder.refusals.take(wanted.length - MOST);
