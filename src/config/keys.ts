@@ -91,6 +91,11 @@ export const keys = {
     "The largest frame that is taken from a client.",
     size(1024, 16 * 1024 ** 2).prefault(64 * 1024),
   ),
+  request_timeout: key(
+    "advanced",
+    "How long a request may take to arrive, its body included; then it is answered with 408.",
+    timeout().prefault("30s"),
+  ),
   max_malformed_frames: key(
     "advanced",
     "A client that sends more frames than this that can't be understood is disconnected.",

@@ -18,11 +18,13 @@ import { libraryLog } from "../log/logtape.ts";
 import { showProcess } from "../metrics/process.ts";
 import { createRegistry, type MetricsRegistry, showMetrics } from "../metrics/prometheus.ts";
 import { systemClock } from "../runtime/clock.ts";
+import { connectionRoom } from "../runtime/descriptors.ts";
 import { createRuntime } from "../runtime/detect.ts";
 import type { Listener, Runtime } from "../runtime/runtime.ts";
 import type { NatsConnection } from "../source/connect.ts";
 import { MemorySource } from "../source/memory.ts";
 import { NatsSource } from "../source/nats.ts";
+import { DescriptorWatch } from "./descriptor-watch.ts";
 import { LoopLag } from "./loop-lag.ts";
 import { memoryLimitBytes } from "./memory-limit.ts";
 import { readNatsOptions } from "./nats-options.ts";
@@ -39,6 +41,12 @@ export type Placement = "listens" | "mounted";
 /** So long NATS may take for what clients said last, when all other time is over. */
 const LAST_WORDS_MS = 250;
 
+/** Connections that may be open beside those of clients: requests, and handshakes that are not finished. */
+const OTHER_CONNECTIONS = 1024;
+
+const FEWER_CLIENTS =
+  "as many clients are connected as file descriptors allow: raise the limit (ulimit -n)";
+
 /** A gateway put together: source, core, HTTP app and, where it has one, its own listener. */
 export class GatewayEngine implements Engine {
   readonly meter: Meter;
@@ -52,6 +60,9 @@ export class GatewayEngine implements Engine {
   readonly #log: Log;
   readonly #broadcaster: Broadcaster;
   readonly #readiness: Readiness;
+  readonly #descriptors: DescriptorWatch;
+  /** How many clients descriptors allow, where that is fewer than `max_clients`. */
+  readonly #maxClients: number;
   readonly #registries: readonly MetricsRegistry[];
   readonly #loopLag = new LoopLag(systemClock);
   #listener: Listener | undefined;
@@ -65,6 +76,8 @@ export class GatewayEngine implements Engine {
     source: MessageSource & Publisher;
     /** Where clients may post messages to. */
     publisher: Publisher | undefined;
+    /** How many connections can be open at a time. */
+    maxConnections: number;
     deps: EngineDeps;
     /** What is shown as the component that this engine drives. */
     component: Discoverable;
@@ -86,8 +99,16 @@ export class GatewayEngine implements Engine {
     const maxTotalQueueBytes = config.maxTotalQueueBytes ?? memoryLimitBytes() / 4;
     const streams = streamInputs(config.streams);
     const subjects = [...config.subjects, ...streams.flatMap((stream) => stream.subjects)];
+    this.#maxClients = clientRoom(config.maxClients, parts.maxConnections);
     this.#broadcaster = new Broadcaster(
-      { ...config, maxTotalQueueBytes, subjects, demanded: config.subjects, streams },
+      {
+        ...config,
+        maxClients: this.#maxClients,
+        maxTotalQueueBytes,
+        subjects,
+        demanded: config.subjects,
+        streams,
+      },
       {
         log,
         clock: systemClock,
@@ -99,7 +120,11 @@ export class GatewayEngine implements Engine {
         version: VERSION,
       },
     );
-    this.#readiness = new Readiness(systemClock, parts.source, this.#broadcaster);
+    this.#descriptors = new DescriptorWatch(systemClock, log);
+    this.#readiness = new Readiness(systemClock, parts.source, this.#broadcaster, () => {
+      const isShort = this.#broadcaster.refusal === "full" && this.#maxClients < config.maxClients;
+      return isShort ? FEWER_CLIENTS : this.#descriptors.problem;
+    });
     const mounted = parts.placement === "mounted";
     this.app = createApp(
       { ...config, subjects, mounted },
@@ -139,6 +164,8 @@ export class GatewayEngine implements Engine {
       if (this.#placement === "listens") {
         this.#listener = await this.#runtime.listen({ host, port, fetch: this.app.fetch as never });
         this.#warnIfOpen(this.#listener);
+        this.#warnIfShort();
+        this.#descriptors.start(this.#listener);
       }
       const uptimeSeconds = (): number => (systemClock.nowMs() - startedMs) / 1000;
       const sourceConnected = (): boolean => this.#source.status.state === "connected";
@@ -183,6 +210,7 @@ export class GatewayEngine implements Engine {
     await this.#source.quiet(left() / 2);
     await this.#broadcaster.drain(left());
     await this.#source.stop(Math.max(left(), LAST_WORDS_MS));
+    this.#descriptors.stop();
     await this.#listener?.stop();
     this.#listener = undefined;
     this.#loopLag.stop();
@@ -198,6 +226,15 @@ export class GatewayEngine implements Engine {
     );
   }
 
+  #warnIfShort(): void {
+    const { maxClients } = this.#config;
+    if (this.#maxClients >= maxClients) return;
+    this.#log.warn(
+      "The limit of file descriptors (ulimit -n) allows for {clients} clients at a time, where max_clients is {maxClients}",
+      { event: "descriptor_limit", clients: this.#maxClients, maxClients },
+    );
+  }
+
   #sourceChanged(status: SourceStatus): void {
     this.#readiness.sourceChanged(status);
     this.#broadcaster.status(status);
@@ -207,6 +244,12 @@ export class GatewayEngine implements Engine {
     }
     this.#sourceBegan = status.state !== "idle";
   }
+}
+
+/** The clients that can be connected beside other requests, which say how the gateway is. */
+function clientRoom(maxClients: number, maxConnections: number): number {
+  const others = Math.min(OTHER_CONNECTIONS, Math.ceil(maxConnections / 4));
+  return Math.min(maxClients, Math.max(1, maxConnections - others));
 }
 
 /**
@@ -220,9 +263,11 @@ export async function createEngine(
   component: Discoverable,
   placement: Placement,
 ): Promise<GatewayEngine> {
-  const limits = { ...config, maxBodyBytes: config.maxPublishBytes };
+  const wanted = config.maxClients + OTHER_CONNECTIONS;
+  const maxConnections = placement === "listens" ? connectionRoom(wanted) : wanted;
+  const limits = { ...config, maxBodyBytes: config.maxPublishBytes, maxConnections };
   const runtime = await createRuntime(limits, config.sockets, placement);
-  const parts = { config, runtime, placement, deps, component };
+  const parts = { config, runtime, placement, maxConnections, deps, component };
   const streams = streamInputs(config.streams);
   if (deps.natsConnection === undefined && config.natsUrls.length === 0) {
     if (streams.length > 0) {

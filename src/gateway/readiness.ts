@@ -17,11 +17,19 @@ export class Readiness {
   readonly #clock: Clock;
   readonly #source: MessageSource;
   readonly #broadcaster: Broadcaster;
+  readonly #problem: () => string | undefined;
   #wasConnected = false;
   #lostMs: number | undefined;
   #stopped = true;
 
-  constructor(clock: Clock, source: MessageSource, broadcaster: Broadcaster) {
+  /** @param problem what else keeps clients from connecting, if anything does. */
+  constructor(
+    clock: Clock,
+    source: MessageSource,
+    broadcaster: Broadcaster,
+    problem: () => string | undefined = () => undefined,
+  ) {
+    this.#problem = problem;
     this.#clock = clock;
     this.#source = source;
     this.#broadcaster = broadcaster;
@@ -58,7 +66,9 @@ export class Readiness {
       reasons.push(...(this.#source.troubles ?? []));
       const { refusal, upstream } = this.#broadcaster;
       if (upstream.refusal !== undefined) reasons.push(upstream.refusal);
-      if (refusal !== undefined) reasons.push(REFUSALS[refusal]);
+      const problem = this.#problem();
+      if (problem !== undefined) reasons.push(problem);
+      else if (refusal !== undefined) reasons.push(REFUSALS[refusal]);
     }
     return { ready: reasons.length === 0, reasons };
   }

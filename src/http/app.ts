@@ -20,6 +20,7 @@ export interface AppOptions extends StreamOptions, Omit<GuardOptions, "eventsPat
   readonly subjects: readonly string[];
   readonly maxPublishBytes: number;
   readonly startFrom: string;
+  readonly requestTimeoutMs: number;
   /** Whether it is part of a host's own app, whose other paths are none of ours. */
   readonly mounted: boolean;
 }
@@ -79,6 +80,7 @@ function gatewayRoutes(options: AppOptions, parts: AppParts): Hono {
     const publish = publishRoutes(
       { ...options, maxBytes: options.maxPublishBytes },
       parts.publisher,
+      parts.clock,
     );
     app.route("/", publish);
     for (const target of PUBLISH) app.all(target, (c) => notAllowed(c, "POST"));

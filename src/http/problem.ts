@@ -7,6 +7,7 @@ const TITLES: Partial<Record<ContentfulStatusCode, string>> = {
   403: "Forbidden",
   404: "Not Found",
   405: "Method Not Allowed",
+  408: "Request Timeout",
   413: "Content Too Large",
   426: "Upgrade Required",
   500: "Internal Server Error",

@@ -1,7 +1,8 @@
 import { zValidator } from "@hono/zod-validator";
-import { Hono } from "hono";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { z } from "zod";
+import type { Clock } from "../core/clock.ts";
 import type { Publisher } from "../core/source.ts";
 import { carries, subjectFault } from "../core/subject.ts";
 import { problem } from "./problem.ts";
@@ -10,6 +11,8 @@ export interface PublishOptions {
   /** What the gateway carries: publishing anything else would vanish in silence. */
   readonly subjects: readonly string[];
   readonly maxBytes: number;
+  /** How long a body may take to arrive; then it is answered with 408. */
+  readonly requestTimeoutMs: number;
 }
 
 const subjectParameter = z.object({
@@ -22,14 +25,33 @@ const subjectParameter = z.object({
 });
 
 /** `POST /publish/<subject>`: the body, byte for byte, becomes a message of the in-memory source. */
-export function publishRoutes(options: PublishOptions, publisher: Publisher): Hono {
+export function publishRoutes(
+  options: PublishOptions,
+  publisher: Publisher,
+  clock: Pick<Clock, "after">,
+): Hono {
   const app = new Hono();
+  const late = new WeakSet<Context>();
+  const inTime: MiddlewareHandler = async (c, next) => {
+    const { promise: timeout, resolve } = Promise.withResolvers<Response>();
+    const cancel = clock.after(options.requestTimeoutMs, () => {
+      late.add(c);
+      // Nobody reads the rest of the body, so nothing can follow on the same connection.
+      resolve(problem(c, 408, "The body did not arrive in time", { Connection: "close" }));
+    });
+    try {
+      return (await Promise.race([next(), timeout])) ?? undefined;
+    } finally {
+      cancel();
+    }
+  };
   app.post("/publish/", (c) => problem(c, 400, `subject "" ${subjectFault("", false)}`));
   return app.post(
     "/publish/:subject",
     zValidator("param", subjectParameter, (result, c) => {
       if (!result.success) return problem(c, 400, result.error.issues[0]?.message ?? "bad subject");
     }),
+    inTime,
     bodyLimit({
       maxSize: options.maxBytes,
       // Nobody reads the rest of the body, so nothing can follow on the same connection.
@@ -52,6 +74,8 @@ export function publishRoutes(options: PublishOptions, publisher: Publisher): Ho
         () => undefined,
       );
       if (data === undefined) return problem(c, 400, "The body ended before it was complete");
+      // Its client was told that it did not arrive.
+      if (late.has(c)) return problem(c, 408, "The body did not arrive in time");
       publisher.publish({ subject, data });
       return c.json({ subject, bytes: data.length }, 202);
     },

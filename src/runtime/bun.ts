@@ -50,6 +50,9 @@ type BunWebSocket = ServerWebSocket<SocketData>;
  */
 const BACKPRESSURE_LIMIT = 256 * 1024 * 1024;
 
+/** The longest `idleTimeout` of `Bun.serve`. */
+const MOST_IDLE_SECONDS = 255;
+
 /** Bun: native publish to a topic per audience, which joins up to 32 frames in one write. */
 export function createBunRuntime(limits: SocketLimits): Runtime {
   // One server may carry several gateways, and topics are the server's.
@@ -103,6 +106,8 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
           port,
           fetch: (request, env) => fetch(withHost(request), env as never),
           websocket,
+          // Bun bounds the time without a byte, in seconds, but not that of a whole request.
+          idleTimeout: Math.min(MOST_IDLE_SECONDS, Math.ceil(limits.requestTimeoutMs / 1000)),
           // Bun's own refusal says nothing, so ours, at `maxBodyBytes`, must come first.
           maxRequestBodySize: limits.maxBodyBytes * 2,
         });

@@ -5,7 +5,7 @@ import type { TextFrame } from "../core/text-frame.ts";
 import { type ConnectionEvents, HonoListeners, type SocketRuntime } from "../http/sockets.ts";
 import { LastTexts } from "./last-texts.ts";
 import { cannotListen } from "./listen-fault.ts";
-import type { Runtime, SocketLimits } from "./runtime.ts";
+import type { Listener, Runtime, SocketLimits } from "./runtime.ts";
 import { Topics } from "./topics.ts";
 
 /** The part of Deno's own namespace that is used here. */
@@ -17,13 +17,26 @@ interface DenoNamespace {
   serve(
     options: { hostname: string; port: number; onListen: () => void; signal: AbortSignal },
     handler: (request: Request, info: unknown) => Response | Promise<Response>,
-  ): { addr: { hostname: string; port: number }; finished: Promise<void> };
+  ): DenoServer;
   createHttpClient(options: {
     caCerts: string[];
     cert: string | undefined;
     key: string | undefined;
   }): unknown;
 }
+
+interface DenoServer {
+  readonly addr: { readonly hostname: string; readonly port: number };
+  /** Rejects when a connection can't be accepted, as with too many open files. */
+  readonly finished: Promise<void>;
+}
+
+type Serve = (hostname: string, port: number, signal: AbortSignal) => DenoServer;
+
+/** How long a handshake waits for its client's reset to be noticed. */
+const SETTLE_MS = 20;
+/** How long a server that has failed waits before it is started again. */
+const RETRY_MS = 200;
 
 /** What Deno says when a peer did not answer the ping that it sent by itself. */
 const NO_PONG = "No response from ping frame.";
@@ -45,6 +58,11 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
 
   const sockets: SocketRuntime = {
     async upgrade(c, events, protocol) {
+      // Deno never closes the connection of an upgraded request that was reset before its answer.
+      // Its signal hears of a reset only from when it was first asked for.
+      const { signal } = c.req.raw;
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+      if (signal.aborted) return new Response(null, { status: 499 });
       const upgradeWebSocket = defineWebSocketHelper<WebSocket>((c, listeners) => {
         const { socket, response } = Deno.upgradeWebSocket(c.req.raw, { idleTimeout });
         // Deno itself only finds it in a list with ", ", and throws for one with ",".
@@ -81,20 +99,12 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
     sockets,
     websocket: undefined,
     async listen({ host, port, fetch }) {
-      const ending = new AbortController();
-      try {
-        const server = Deno.serve(
-          { hostname: host, port, onListen: () => {}, signal: ending.signal },
-          (request, info) => fetch(request, info as never),
+      const serve: Serve = (hostname, port, signal) =>
+        Deno.serve({ hostname, port, onListen: () => {}, signal }, (request, info) =>
+          fetch(request, info as never),
         );
-        return {
-          port: server.addr.port,
-          address: server.addr.hostname,
-          async stop() {
-            ending.abort();
-            await server.finished;
-          },
-        };
+      try {
+        return new DenoListener(host, port, serve);
       } catch (cause) {
         throw await cannotListen(host, port, cause);
       }
@@ -109,6 +119,54 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
       return new WebSocket(url, { client } as never);
     },
   };
+}
+
+/**
+ * Deno's server ends when it can't accept a connection. Connections that are open live on, and the
+ * server is started again until that works.
+ */
+class DenoListener implements Listener {
+  readonly address: string;
+  readonly port: number;
+  readonly #serve: Serve;
+  readonly #ending = new AbortController();
+  /** `undefined` from when it has failed until it listens again. */
+  #server: DenoServer | undefined;
+
+  constructor(host: string, port: number, serve: Serve) {
+    this.#serve = serve;
+    const server = this.#start(host, port);
+    this.address = server.addr.hostname;
+    this.port = server.addr.port;
+  }
+
+  hasRoom(): boolean {
+    return this.#server !== undefined;
+  }
+
+  async stop(): Promise<void> {
+    this.#ending.abort();
+    await this.#server?.finished.catch(() => {});
+  }
+
+  #start(host: string, port: number): DenoServer {
+    const server = this.#serve(host, port, this.#ending.signal);
+    this.#server = server;
+    server.finished.catch(() => {
+      this.#server = undefined;
+      setTimeout(() => this.#restart(), RETRY_MS);
+    });
+    return server;
+  }
+
+  #restart(): void {
+    if (this.#ending.signal.aborted) return;
+    try {
+      this.#start(this.address, this.port);
+    } catch {
+      setTimeout(() => this.#restart(), RETRY_MS);
+    }
+  }
 }
 
 function addressOf(c: Context): string {

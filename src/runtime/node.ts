@@ -17,7 +17,7 @@ import { WebSocket, WebSocketServer } from "./ws.ts";
 
 /** All headers of a request together may have so many bytes; more is answered with 431. */
 const MAX_HEADER_BYTES = 16 * 1024;
-/** So long may a request's headers take; then the connection is closed with 408. */
+/** How long the headers of a request may take; then the connection is closed with 408. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /**
  * So many connections may wait to be accepted, as far as the kernel allows it (`somaxconn`): those of
@@ -74,7 +74,7 @@ export function createNodeRuntime(limits: SocketLimits): Runtime {
     get websocket() {
       return { server: createSocketServer(limits) };
     },
-    listen: (options) => listen(options, createSocketServer(limits)),
+    listen: (options) => listen(options, limits),
     dialWebSocket: (url, tls) => new WebSocket(url, tls) as unknown as globalThis.WebSocket,
   };
 }
@@ -214,27 +214,106 @@ class NodeSocket implements ClientSocket {
   }
 }
 
-function listen({ host, port, fetch }: ListenOptions, sockets: RawServer): Promise<Listener> {
+/** How long a listener that was started again waits before it tries once more. */
+const RETRY_MS = 200;
+
+async function listen(options: ListenOptions, limits: SocketLimits): Promise<Listener> {
+  const server = createServer(options, limits);
+  const { address, port } = await open(server, options.host, options.port).catch(async (cause) => {
+    throw await cannotListen(options.host, options.port, cause);
+  });
+  return new NodeListener(server, { ...options, host: address, port }, limits);
+}
+
+/** Servers that listen on one address: one, and on Deno those that were replaced and still have connections. */
+class NodeListener implements Listener {
+  readonly address: string;
+  readonly port: number;
+  readonly #options: ListenOptions;
+  readonly #limits: SocketLimits;
+  #servers: Server[];
+  /** Whether all connections were open at some time since the last look. */
+  #wasFull = false;
+  #isStopped = false;
+
+  constructor(server: Server, options: ListenOptions, limits: SocketLimits) {
+    this.address = options.host;
+    this.port = options.port;
+    this.#options = options;
+    this.#limits = limits;
+    this.#servers = [server];
+    this.#watch(server);
+  }
+
+  hasRoom(): boolean {
+    const wasFull = this.#wasFull;
+    this.#wasFull = false;
+    for (const server of this.#servers) this.#look(server);
+    return !wasFull;
+  }
+
+  #watch(server: Server): void {
+    server.on("connection", () => this.#look(server));
+  }
+
+  #look(server: Server): void {
+    server.getConnections((_, count) => {
+      if ((count ?? 0) >= server.maxConnections) this.#wasFull = true;
+    });
+  }
+
+  /** Deno's `node:http` never accepts again after it has run out of descriptors, and says nothing. */
+  restart(): void {
+    if (!("Deno" in globalThis) || this.#isStopped) return;
+    // Those that are open stay, and are served.
+    const before = this.#servers.at(-1)!;
+    before.close(() => {
+      this.#servers = this.#servers.filter((server) => server !== before);
+    });
+    const server = createServer(this.#options, this.#limits);
+    this.#servers.push(server);
+    this.#watch(server);
+    const again = (): void => {
+      if (this.#isStopped) return;
+      void open(server, this.address, this.port).catch(() => setTimeout(again, RETRY_MS));
+    };
+    again();
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await Promise.all(this.#servers.splice(0).map(stop));
+  }
+}
+
+function createServer({ fetch }: ListenOptions, limits: SocketLimits): Server {
+  const server = createAdaptorServer({
+    // Of requests that name no host; an IPv6 address would make none of it.
+    hostname: "localhost",
+    fetch: (request, env) => fetch(request, env as never),
+    websocket: { server: createSocketServer(limits) as never },
+    serverOptions: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: Math.min(HANDSHAKE_TIMEOUT_MS, limits.requestTimeoutMs),
+      // The app answers before this, in more words.
+      requestTimeout: limits.requestTimeoutMs + 1000,
+      connectionsCheckingInterval: 1000,
+      ...ONLY_WEBSOCKET,
+    },
+  }) as Server;
+  server.maxConnections = limits.maxConnections;
+  tidyUpgrades(server);
+  return server;
+}
+
+function open(server: Server, host: string, port: number): Promise<AddressInfo> {
   return new Promise((resolve, reject) => {
-    const server = createAdaptorServer({
-      // Of requests that name no host; an IPv6 address would make none of it.
-      hostname: "localhost",
-      fetch: (request, env) => fetch(request, env as never),
-      websocket: { server: sockets as never },
-      serverOptions: {
-        maxHeaderSize: MAX_HEADER_BYTES,
-        headersTimeout: HANDSHAKE_TIMEOUT_MS,
-        connectionsCheckingInterval: 1000,
-        ...ONLY_WEBSOCKET,
-      },
-    }) as Server;
-    const refuse = (cause: Error): void => void cannotListen(host, port, cause).then(reject);
-    server.once("error", refuse);
-    tidyUpgrades(server);
+    server.once("error", reject);
     server.listen({ host, port, backlog: BACKLOG }, () => {
-      server.off("error", refuse);
-      const { address, port } = server.address() as AddressInfo;
-      resolve({ address, port, stop: () => stop(server) });
+      server.off("error", reject);
+      // A connection that could not be accepted is no reason to end.
+      server.on("error", () => {});
+      resolve(server.address() as AddressInfo);
     });
   });
 }
@@ -280,6 +359,7 @@ const adopted = new WeakMap<IncomingMessage, () => void>();
 
 function stop(server: Server): Promise<void> {
   return new Promise((resolve) => {
+    // One that was replaced is closed already, and has nothing left once its connections are gone.
     server.close(() => resolve());
     server.closeAllConnections();
   });

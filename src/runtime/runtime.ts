@@ -14,15 +14,23 @@ export interface Listener {
   readonly port: number;
   /** The IP address, also where the host was given by name. */
   readonly address: string;
+  /** Whether it can accept a connection; absent where only the system knows. */
+  hasRoom?(): boolean;
+  /** Accepts connections again after descriptors had run out; absent where that happens by itself. */
+  restart?(): void;
   /** Ends all that is left of its connections, and frees the port. May be called twice. */
   stop(): Promise<void>;
 }
 
 export interface SocketLimits {
+  /** More connections than this are dropped at once, where the runtime can. */
+  readonly maxConnections: number;
   /** The longest frame that a client may send. */
   readonly maxFrameBytes: number;
   /** How long a silent client lives, where the runtime alone can tell (Deno). */
   readonly readTimeoutMs: number;
+  /** How long a request may take to arrive, body included; then it is answered with 408. */
+  readonly requestTimeoutMs: number;
   /** The longest body that a request may have. */
   readonly maxBodyBytes: number;
   /** Whether permessage-deflate (RFC 7692) is agreed to where a client offers it. */

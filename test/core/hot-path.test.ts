@@ -220,6 +220,8 @@ describe("Ten thousand audiences of one subject each", () => {
 
 describe("Node's sockets", () => {
   const limits = {
+    maxConnections: 1000,
+    requestTimeoutMs: 1000,
     maxFrameBytes: 1024,
     maxBodyBytes: 1024,
     readTimeoutMs: 1000,

@@ -2,6 +2,8 @@ import { expect, test } from "bun:test";
 import { createRuntime } from "../../src/runtime/detect.ts";
 
 const limits = {
+  maxConnections: 1000,
+  requestTimeoutMs: 60_000,
   maxFrameBytes: 1024,
   readTimeoutMs: 60_000,
   maxBodyBytes: 1024,

@@ -16,6 +16,8 @@ const TOPIC = "all";
 const FRAMES = [new TextFrame(new TextEncoder().encode(`"${"x".repeat(64 * 1024)}"`))];
 
 const limits = {
+  maxConnections: 1000,
+  requestTimeoutMs: 60_000,
   maxFrameBytes: 65_536,
   // Longer than any test: no timer of a peer that has gone may keep the process.
   readTimeoutMs: 3_600_000,

@@ -16,6 +16,8 @@ export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
  * - `unmaskedFrames`: an unmasked frame is taken, where RFC 6455 §5.1 says to close.
  * - `compression`: permessage-deflate is never agreed on.
  * - `closes`: the connection of an answer with `Connection: close` stays, and serves on.
+ * - `silent`: a connection on which no request comes stays.
+ * - `unfinished`: a connection on which only a part of a request's head comes stays.
  * - `unreadClose`: a client that is cut may find its connection dropped before it has read what
  *   lay before the close. Only now and then, so that it can be asserted one way only.
  * - `descriptors`: how many file descriptors are open is not known.
@@ -29,6 +31,8 @@ export type Gap =
   | "unmaskedFrames"
   | "compression"
   | "closes"
+  | "silent"
+  | "unfinished"
   | "unreadClose"
   | "descriptors"
   | "garbage";
@@ -78,6 +82,7 @@ export const TARGETS: Readonly<Record<Target["name"], Target>> = {
     runtime: "bun",
     gaps: {
       ...BUN_GAPS,
+      unfinished: "idleTimeout of Bun.serve does not count the time of a request's head",
       unreadClose: "Bun drops a connection some seconds after it has closed it, read or not",
     },
     env: { SPILLWAY_SOCKETS: "native" },
@@ -101,6 +106,8 @@ export const TARGETS: Readonly<Record<Target["name"], Target>> = {
       protocolErrorCodes: "Deno drops the TCP connection when it cannot read a frame",
       compression: "Deno's WebSocket knows no permessage-deflate on the server's side",
       unmaskedFrames: "Deno reads unmasked frames like masked ones",
+      silent: "Deno bounds neither the time of a request nor the number of connections",
+      unfinished: "Deno bounds neither the time of a request nor the number of connections",
       closes: "Deno leaves it to the client to close, whatever the answer's headers say",
       garbage: "memory is up to 1.3 times what waits for clients, and varies",
     },

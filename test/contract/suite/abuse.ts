@@ -12,10 +12,18 @@ const HAS_IPV6 = Object.values(networkInterfaces())
   .flat()
   .some((face) => face?.address === "::1");
 
+/** What a connection may send and never go on with. */
+const UNFINISHED = [
+  ["A connection without a request", "silent", ""],
+  ["Half of a request's head", "unfinished", "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgr"],
+] as const;
+
 /** What somebody who means harm, or knows no better, does to the service: it lives on. */
 export function abuse(target: Target): void {
   describe("Abuse", () => {
     const gateway = useGateway(target, () => ({ config: { max_publish_bytes: 2000 } }));
+
+    const hasty = useGateway(target, () => ({ config: { request_timeout: "1s" } }));
 
     /** Sends bytes over TCP, and returns the answer's first line. */
     async function firstLine(
@@ -120,6 +128,49 @@ export function abuse(target: Target): void {
         statuses: gap === undefined ? ["413"] : ["413", "200"],
       });
     });
+
+    test("A body that trickles in is answered with 408, and no message comes of it", async () => {
+      const socket = connectTcp({ host: "127.0.0.1", port: hasty().port });
+      const { promise: answered, resolve } = Promise.withResolvers<void>();
+      let answer = "";
+      socket
+        .on("error", () => {})
+        .on("data", (chunk) => {
+          answer += String(chunk);
+          if (answer.includes("\r\n\r\n")) resolve();
+        });
+      const client = await subscribe(hasty());
+      socket.write(
+        "POST /publish/slow.one HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n",
+      );
+      const trickle = setInterval(() => socket.write("1"), 50);
+      await within(answered, () => `answer; came instead: ${answer}`);
+      clearInterval(trickle);
+      expect(answer).toMatch(/^HTTP\/1\.1 408 /);
+      socket.write("1".repeat(1000));
+      socket.destroy();
+      const body = "1";
+      await fetch(`${hasty().url}/publish/next.one`, { method: "POST", body });
+      expect((await client.next()).subject).toBe("next.one");
+    });
+
+    for (const [what, gapName, head] of UNFINISHED) {
+      test(`${what} is not waited for longer than request_timeout`, async () => {
+        const socket = connectTcp({ host: "127.0.0.1", port: hasty().port });
+        const { promise: ended, resolve } = Promise.withResolvers<boolean>();
+        socket
+          .on("error", () => {})
+          .on("close", () => resolve(true))
+          .resume();
+        socket.write(head);
+        const gap = target.gaps[gapName];
+        // A runtime that never ends it is known by a deadline of its own.
+        const late = setTimeout(() => resolve(false), gap === undefined ? 10_000 : 4000);
+        expect({ gap, ended: await ended }).toEqual({ gap, ended: gap === undefined });
+        clearTimeout(late);
+        socket.destroy();
+      });
+    }
 
     test("A wish for HTTP/2 is left unheeded or refused, and answered at once", async () => {
       const head =

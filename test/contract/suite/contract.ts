@@ -8,6 +8,7 @@ import { browsers } from "./browsers.ts";
 import { compression } from "./compression.ts";
 import { configuration } from "./configuration.ts";
 import { demand } from "./demand.ts";
+import { descriptors } from "./descriptors.ts";
 import { durable } from "./durable.ts";
 import { envelope } from "./envelope.ts";
 import { eventStream } from "./event-stream.ts";
@@ -56,6 +57,7 @@ export const WITH_SOCKETS: readonly ((target: Target) => void)[] = [
   handshake,
   http,
   lifecycle,
+  descriptors,
 ];
 
 /** What every runtime must do, theme by theme. */

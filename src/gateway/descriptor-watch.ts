@@ -1,0 +1,54 @@
+import type { Cancel, Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import { canOpen } from "../runtime/descriptors.ts";
+import type { Listener } from "../runtime/runtime.ts";
+
+/** How often to look whether connections can still be accepted. */
+const INTERVAL_MS = 500;
+
+/**
+ * Notices when file descriptors run out, as no runtime says so: new connections then wait in the kernel or
+ * are dropped, while those that are open are served.
+ */
+export class DescriptorWatch {
+  /** Why no connection is accepted now, for `/readyz`. */
+  problem: string | undefined;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #cancel: Cancel = () => {};
+
+  constructor(clock: Clock, log: Log) {
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  /** Looks after a listener until {@linkcode stop}. */
+  start(listener: Listener): void {
+    this.#cancel = this.#clock.after(INTERVAL_MS, () => {
+      this.#check(listener);
+      this.start(listener);
+    });
+  }
+
+  stop(): void {
+    this.#cancel();
+    this.problem = undefined;
+  }
+
+  #check(listener: Listener): void {
+    const isExhausted = !canOpen();
+    if (!isExhausted && listener.hasRoom?.() !== false) {
+      if (this.problem === undefined) return;
+      this.problem = undefined;
+      listener.restart?.();
+      this.#log.info("Connections are accepted again", { event: "descriptors_free" });
+      return;
+    }
+    if (this.problem !== undefined) return;
+    this.problem = "no file descriptors are left for new connections: raise the limit (ulimit -n)";
+    this.#log.warn(
+      "No file descriptors are left: new connections wait or are dropped, those that are open are served; raise the limit (ulimit -n)",
+      { event: "descriptors_exhausted" },
+    );
+  }
+}
