@@ -87,7 +87,7 @@ export function readFlags(argv: readonly string[]): Command {
   return { kind, file, layer: { values, origins, problems } };
 }
 
-/** By name, which the switches of booleans are too: `--no-compression`. */
+/** By name. */
 function allFlags(): Map<string, Flag> {
   const flags = [...OWN_FLAGS, ...keyTable().map(flagOf)];
   return new Map(flags.map((flag) => [flag.name, flag]));
@@ -153,12 +153,12 @@ function faultOf(
   flags: ReadonlyMap<string, Flag>,
 ): Problem | undefined {
   if (flag === undefined) {
-    const near = nearest(
-      name.replace(/^-+/, ""),
-      [...flags.keys()].map((one) => one.slice(2)),
-    );
-    const meant = near && `--${near}`;
-    return { text: unknownName("flag", name, meant), key: meant && flags.get(meant)?.key };
+    const switches = [...flags.values()].filter(isSwitch).map((one) => `--no-${one.name.slice(2)}`);
+    const known = [...flags.keys(), ...switches].map((one) => one.slice(2));
+    const near = nearest(name.replace(/^-+/, ""), known);
+    const key = flags.get(`--${near?.replace(/^no-/, "")}`)?.key;
+    if (switches.includes(name)) return { text: `${quoted(name)} takes no value`, key };
+    return { text: unknownName("flag", name, near && `--${near}`), key };
   }
   if (flag.value === undefined) {
     return text === undefined ? undefined : { text: `${quoted(name)} takes no value` };

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "bun:test";
+import { Ajv2020 } from "ajv/dist/2020.js";
 import { componentSchema, helpText, jsonSchema, markdownTable } from "../../src/config/describe.ts";
 import { variableOf } from "../../src/config/environment.ts";
 import { flagOf, OWN_FLAGS } from "../../src/config/flags.ts";
 import { keyTable, shownDefault } from "../../src/config/key-table.ts";
 import { keys } from "../../src/config/keys.ts";
+import { parseConfig } from "../../src/config/parse.ts";
 import { load } from "./refusal.ts";
 
 const table = keyTable();
@@ -108,6 +110,33 @@ describe("JSON Schema", () => {
     const { default: preset, description } = json.properties[entry.key]!;
     expect(preset).toEqual(entry.default);
     expect(description).toBe(`${entry.description} Must be ${entry.limits}.`);
+  });
+
+  test("accepts what is accepted, and refuses what a pattern or a bound can say", () => {
+    const isValid = new Ajv2020({ strict: false }).compile(jsonSchema());
+    const accepted = {
+      $schema: "http://localhost:8080/schema.json",
+      passthrough: true,
+      port: 80,
+      max_queue_bytes: "16MB",
+      ring_bytes: 1000,
+      write_timeout: "5s",
+      ports: { inputs: [{ name: "in", type: "nats", subject: "events.>" }] },
+    };
+    expect([isValid(accepted), isValid.errors]).toEqual([true, null]);
+    expect(parseConfig(accepted).maxQueueBytes).toBe(16_000_000);
+    for (const wrong of [
+      { max_queue_bytes: "16M" },
+      { max_queue_bytes: 0 },
+      { port: 65_536 },
+      { passthrough: "yes" },
+      { $schema: 5 },
+      { prot: 1 },
+      { compression: "true" },
+    ]) {
+      expect([wrong, isValid(wrong)]).toEqual([wrong, false]);
+      expect(() => parseConfig(wrong)).toThrow();
+    }
   });
 
   test("says types and bounds", () => {

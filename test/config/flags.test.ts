@@ -57,9 +57,10 @@ describe("Flags", () => {
       '--write-timeout: "write_timeout" is "5" but must be a duration from "1ms" to "24h"; it needs a unit, like "5s" or "5ms"',
     ],
     [["--compression=yes"], '--compression: "compression" is "yes" but must be true or false'],
+    [["--no-compression=true"], 'the command line: "--no-compression" takes no value'],
     [
-      ["--no-compression=true"],
-      'the command line: "--no-compression" is not a known flag; did you mean "--compression"?',
+      ["--no-compressio"],
+      'the command line: "--no-compressio" is not a known flag; did you mean "--no-compression"?',
     ],
     [["--no-port"], 'the command line: "--no-port" is not a known flag'],
     [["--check=yes"], 'the command line: "--check" takes no value'],
