@@ -127,9 +127,7 @@ export class Demand {
       const want = this.#wants.get(pattern);
       if (want === undefined || --want.users > 0) continue;
       want.waiters = [];
-      // What does not come is of no use to those who come back.
-      if (this.#options.upstreamLingerMs === 0 || want.refusal !== undefined)
-        this.#dropped.add(want);
+      if (this.#options.upstreamLingerMs === 0) this.#dropped.add(want);
       else this.#linger(want);
     }
     this.#dropAll();
@@ -205,8 +203,7 @@ export class Demand {
     for (const other of [...(want.covered ?? [])]) this.#uncover(other);
     want.tell();
     if (cover?.leaving) this.#finish(cover);
-    if (want.users === 0) {
-      this.#unlinger(want);
+    if (!want.isNeeded) {
       this.#dropped.add(want);
       this.#dropAll();
     }
