@@ -1,4 +1,4 @@
-import { PermissionError } from "../requests.ts";
+import { NoRespondersError, PermissionError } from "../requests.ts";
 
 /**
  * What an error of JetStream means for whoever asked.
@@ -87,6 +87,8 @@ export function verdictOf(thrown: unknown): Verdict {
 
 /** How long something may fail on a connection that is there before whoever waits for it gets an answer. */
 const PATIENCE_MS = 15_000;
+/** The same where nobody answers at all: JetStream is enabled nowhere, or its cluster has no leader yet. */
+const NO_RESPONDERS_MS = 5_000;
 
 /** Decides when something that may pass has lasted too long. */
 export class Patience {
@@ -108,6 +110,8 @@ export class Patience {
   isOver(thrown: unknown): boolean {
     const nowMs = this.#nowMs();
     this.#sinceMs ??= nowMs;
-    return verdictOf(thrown) === "final" || nowMs - this.#sinceMs >= this.#mostMs;
+    const mostMs =
+      thrown instanceof NoRespondersError ? Math.min(NO_RESPONDERS_MS, this.#mostMs) : this.#mostMs;
+    return verdictOf(thrown) === "final" || nowMs - this.#sinceMs >= mostMs;
   }
 }

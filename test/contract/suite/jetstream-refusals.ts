@@ -3,9 +3,9 @@ import { type Gateway, startGateway } from "../../support/gateway-process.ts";
 import { until } from "../../support/journal.ts";
 import type { Target } from "../../support/runtimes.ts";
 import type { V1Client } from "../../support/v1-client.ts";
-import { subscribe, subscribeRaw, subscribeV1, untilReady, useGateway } from "./gateway-stage.ts";
+import { subscribeRaw, subscribeV1, untilReady, useGateway } from "./gateway-stage.ts";
 import { metric, untilMetric } from "./metrics.ts";
-import { countTo } from "./nats-stage.ts";
+import { countTo, useNats } from "./nats-stage.ts";
 import { numberOf, type StreamStage, useStreams } from "./stream-stage.ts";
 
 const AT_LEAST_ONCE = { delivery_mode: "at-least-once", session_ttl: "0s" };
@@ -200,29 +200,32 @@ export function jetstreamRefusals(target: Target): void {
         config: { nats_url: nats.url, streams: ["COMES"] },
       });
       await untilNotReady(gateway, /maximum consumers limit reached/);
-      const plain = await subscribe(gateway, "?subjects=comes.>");
+      const early = await subscribeRaw(gateway, {}, "?subjects=comes.>");
+      expect((await early.nextClose()).code).toBe(4403);
       const client = await subscribeV1(gateway);
       client.send({ type: "subscribe", id: "1", subjects: ["comes.>"] });
       expect(await client.next("error")).toMatchObject({ id: "1", error: UNAVAILABLE });
       await nats.manager.consumers.delete("COMES", block.name);
       await untilReady(gateway);
       await client.subscribe("1", ["comes.>"]);
+      const plain = await subscribeRaw(gateway, {}, "?subjects=comes.>");
       await nats.fill("comes.x", 3);
       await client.until((said) => numberOf(said) === 2, "the last one");
       expect(client.messages.map(numberOf)).toEqual(countTo(3));
-      expect((await plain.take(3)).map(numberOf)).toEqual(countTo(3));
+      const texts = await plain.takeTexts(3);
+      expect(texts.map((text) => numberOf(JSON.parse(text)))).toEqual(countTo(3));
       // It is taken away while clients are live.
       const [own] = await nats.manager.consumers.list("COMES").next();
       await nats.manager.consumers.delete("COMES", own!.name);
       const other = await untilTaken(nats, "COMES");
       await toldOf(client);
+      expect((await plain.nextClose()).code).toBe(4403);
       await nats.fill("comes.x", 3, 3);
       await nats.manager.consumers.delete("COMES", other);
       await client.until((said) => numberOf(said) === 5, "what came meanwhile");
       expect(client.messages.map(numberOf)).toEqual(countTo(6));
       expect(client.notices("gap")).toEqual([]);
       client.raw.destroy();
-      plain.close();
       expect(await gateway.stop()).toEqual({ code: 0, signal: null });
     });
   });
@@ -246,6 +249,28 @@ export function jetstreamRefusals(target: Target): void {
         (count) => count > 0,
         'error_type="publish_refused"',
       );
+    });
+  });
+
+  describe("A NATS server without JetStream", () => {
+    const nats = useNats();
+
+    test("is named by /readyz, and clients of its streams have an answer", async () => {
+      const config = { nats_url: nats.url, streams: ["NONE:none.>"], subjects: ["core.>"] };
+      const gateway = await startGateway(target, { config: { ...config, ...AT_LEAST_ONCE } });
+      await untilNotReady(gateway, /stream NONE is not followed: nobody answers, as JetStream/);
+      const client = await subscribeV1(gateway);
+      client.send({ type: "subscribe", id: "1", subjects: ["none.>"], from: "all" });
+      client.send({ type: "subscribe", id: "d", subjects: ["none.>"], durable: "mine" });
+      for (const id of ["1", "d"]) {
+        const answer = await client.until((said) => said.id === id, `an answer to ${id}`);
+        expect(answer).toMatchObject({ type: "error", error: UNAVAILABLE });
+      }
+      await client.subscribe("core", ["core.>"]);
+      nats.publish("core.x", '{"n":1}');
+      expect(numberOf(await client.next("data"))).toBe(1);
+      client.raw.destroy();
+      expect(await gateway.stop()).toEqual({ code: 0, signal: null });
     });
   });
 
