@@ -5,8 +5,9 @@ import { SpillwayError } from "./errors.ts";
 import { unknownGap } from "./resume.ts";
 import type { Ring } from "./ring.ts";
 import type { GapFrame } from "./server-frame.ts";
+import type { StreamQuery } from "./source.ts";
 import type { FollowedStream } from "./stream-book.ts";
-import type { EncodedPage, StreamPages } from "./stream-pages.ts";
+import { type EncodedPage, isWhole, type StreamPages } from "./stream-pages.ts";
 import { exposedOf } from "./subject.ts";
 import type { Subscription } from "./subscription.ts";
 import type { TurnShare } from "./turn-share.ts";
@@ -33,6 +34,12 @@ export interface Track {
   open: boolean;
   /** Whether the client was told that some may be missing in between. */
   sparse?: boolean;
+  /** Whether it begins in the stream: what the stream no longer keeps is not sent, though the ring may have it. */
+  readonly isExact?: boolean;
+  /** Whether it has what the stream kept when it began, so that all that follows is news. */
+  isRead?: boolean;
+  /** What is asked of the stream, and of which one. */
+  query?: StreamQuery;
 }
 
 export interface CatchUpParts {
@@ -116,8 +123,8 @@ export class CatchUp {
       if (origin === undefined) return;
       track.origin = origin;
       this.#restart(track);
-      for await (const read of pages.history.latest(this.#query(track, origin), of)) {
-        const page = pages.encode(read);
+      const subjects = exposedOf(track.stream.subjects, this.#subscription.subjects);
+      for await (const page of pages.latest({ origin, subjects }, of)) {
         const fresh = page.envelopes.filter(({ sequence }) => sequence > sent);
         messages += fresh.length;
         const give = await this.#parts.turns.take();
@@ -148,8 +155,24 @@ export class CatchUp {
     await this.#retrying(track, async () => {
       const { origin } = track.stream;
       if (origin === undefined) return;
-      const before = await this.#parts.pages.history.before(origin, timeMs);
+      const before = await this.#parts.pages.before(origin, timeMs);
       if (before !== undefined) use(before);
+    });
+  }
+
+  /** Finds out whether the ring may serve who begins in a stream: where nothing behind its first message is gone. */
+  async prove(track: Track): Promise<void> {
+    if (track.isExact !== true) return;
+    await this.#retrying(track, async () => {
+      const { origin } = track.stream;
+      if (origin === undefined || origin !== track.origin) return;
+      const extent = await this.#parts.pages.extent(origin);
+      if (extent === undefined || !isWhole(extent)) return;
+      if (track.open) this.#reach(track, Math.max(track.sequence, extent.first - 1));
+      else this.#skipTo(track, extent.first - 1);
+      track.isRead = true;
+      // It counts for what the ring has now, not for what it will have once pages were read.
+      track.isRead = this.#isNear(track);
     });
   }
 
@@ -177,7 +200,8 @@ export class CatchUp {
     }
     const floor = this.#parts.ring.floorOf(origin) ?? 0;
     if (floor > track.sequence && this.#isTooMuch) this.#skipTo(track, floor);
-    return floor <= track.sequence && track.sequence <= last;
+    const isRead = track.isExact !== true || track.isRead === true;
+    return isRead && floor <= track.sequence && track.sequence <= last;
   }
 
   async #step(track: Track): Promise<void> {
@@ -186,7 +210,8 @@ export class CatchUp {
     const give = await turns.take();
     try {
       if (!this.#goesOn()) return;
-      const page = await pages.read(this.#query(track, origin), track.sequence);
+      const query = this.#query(track, origin);
+      const page = await pages.read(query, track.sequence, track.isExact === true);
       // The source says soon that the stream is gone, or that there is another.
       if (page === undefined) await this.#pause(WAIT_MS);
       else await this.#take(track, page);
@@ -208,6 +233,7 @@ export class CatchUp {
       track.sparse = true;
       this.#tell(unknownGap(from, cursorOf({ origin: track.origin!, sequence: last }), "expired"));
     }
+    if (end) track.isRead = true;
     const fed = this.#feed(envelopes);
     this.#reach(track, envelopes.at(-1)?.sequence ?? track.sequence);
     await fed;
@@ -237,12 +263,15 @@ export class CatchUp {
   async #feed(envelopes: readonly Envelope[], isApart = false): Promise<void> {
     const client = this.#client;
     const { subscriptions } = client;
+    const subscription = this.#subscription;
     const missed = envelopes.filter(
-      (envelope) => !subscriptions.anyOtherHas(envelope, this.#subscription),
+      (envelope) =>
+        // Others may have asked for more.
+        subscription.wants(envelope.subject) && !subscriptions.anyOtherHas(envelope, subscription),
     );
     if (missed.length === 0 || !this.#goesOn()) return;
     for (const { byteLength } of missed) this.#fedBytes += byteLength;
-    client.replay(missed, this.#subscription);
+    client.replay(missed, subscription);
     if (isApart) subscriptions.keepSent(missed);
     for (let looks = 0; this.#goesOn() && client.waits; looks++) {
       await this.#pause(looks < QUICK_LOOKS ? TAKEN_MS : WAIT_MS);
@@ -285,8 +314,15 @@ export class CatchUp {
     return this.#fedBytes >= this.#bounds.maxReplayBytes;
   }
 
-  #query({ stream }: Track, origin: string) {
-    return { origin, subjects: exposedOf(stream.subjects, this.#subscription.subjects) };
+  /** What it wants where the source selects that, or else all that is carried, as others read it. */
+  #query(track: Track, origin: string): StreamQuery {
+    if (track.query?.origin !== origin) {
+      const { subjects } = track.stream;
+      const wanted = exposedOf(subjects, this.#subscription.subjects);
+      const isSelected = this.#parts.pages.selects(wanted);
+      track.query = { origin, subjects: isSelected ? wanted : subjects };
+    }
+    return track.query;
   }
 
   #cursorOf({ origin = "", sequence }: Track): string {
@@ -331,6 +367,7 @@ export class CatchUp {
     );
     track.origin = origin;
     track.sequence = last;
+    track.isRead = true;
     this.#restart(track);
   }
 

@@ -130,8 +130,11 @@ export class Replaying {
     try {
       const latest = start === "last" || start === "last_per_subject" ? start : undefined;
       for (const track of tracks) {
-        if (latest === undefined) await catchUp.keepBounds(track);
-        else await catchUp.feedLatest(track, latest);
+        if (latest !== undefined) await catchUp.feedLatest(track, latest);
+        else {
+          await catchUp.keepBounds(track);
+          await catchUp.prove(track);
+        }
       }
       const wantsRest = this.#demands(request.subjects);
       const walk = { client, subscription, wantsRest, origin: now.origin };
@@ -187,10 +190,12 @@ export class Replaying {
       const { origin, last } = stream;
       if (cursor?.stream === stream) return { stream, ...cursor.position, open: false };
       if (cursor === undefined && typeof start === "object" && "sequence" in start) {
-        return { stream, origin, sequence: start.sequence - 1, open: false };
+        return { stream, origin, sequence: start.sequence - 1, open: false, isExact: true };
       }
-      if (start === "all") return { stream, origin, sequence: 0, open: true };
-      return { stream, origin, sequence: last, open: true };
+      const track = { stream, origin, sequence: last, open: true };
+      if (cursor !== undefined) return track;
+      if (start === "all") return { ...track, sequence: 0, isExact: true };
+      return { ...track, isExact: typeof start === "object" };
     });
     const gaps: GapFrame[] = [];
     if (after !== undefined && cursor !== undefined) {

@@ -70,10 +70,27 @@ export interface StreamPage {
   readonly sparse: boolean;
   /** That of its last one before they were read; 0 before there was one. With `end`, all up to it are here. */
   readonly last: number;
+  /** See {@linkcode StreamExtent}, before they were read; `undefined`: not known. */
+  readonly removed?: number | undefined;
+}
+
+/** What a stream keeps at a moment. */
+export interface StreamExtent {
+  /** The sequence of its first message, or of the next one when it has none. */
+  readonly first: number;
+  /** How many sequences up to its last one have no message any more: it never gets smaller. */
+  readonly removed: number;
 }
 
 /** What the streams of a source have kept. Each of its promises fails when the source is cut off. */
 export interface StreamHistory {
+  /**
+   * Whether the source itself leaves out all that these subjects don't match. Where it does not, or where
+   * that is dear, everybody reads the same pages, of all that is carried.
+   */
+  selects(subjects: readonly string[]): boolean;
+  /** What a stream keeps now; `undefined` when it is not there any more. */
+  extent(origin: string): Promise<StreamExtent | undefined>;
   /** A page of messages behind a sequence; `undefined` when the stream is not there any more. */
   read(query: StreamQuery, after: number): Promise<StreamPage | undefined>;
   /**

@@ -33,7 +33,7 @@ export class StreamDesk {
     const catchUp = source.history && {
       clock,
       ring,
-      pages: new StreamPages(source.history, encoder, () => clock.wallMs(), meter),
+      pages: new StreamPages(source.history, encoder, clock, meter),
       turns: new Turns(clock, MOST_READERS),
       turnShare,
     };

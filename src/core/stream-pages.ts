@@ -1,6 +1,15 @@
+import type { Clock } from "./clock.ts";
 import type { Envelope, EnvelopeEncoder } from "./envelope.ts";
 import type { Meter } from "./meter.ts";
-import type { SourceMessage, StreamHistory, StreamPage, StreamQuery } from "./source.ts";
+import { SharedAnswers } from "./shared-answers.ts";
+import type {
+  SourceMessage,
+  StreamExtent,
+  StreamHistory,
+  StreamPage,
+  StreamQuery,
+} from "./source.ts";
+import { Turns } from "./turns.ts";
 
 /** A page of a stream, ready for clients. */
 export interface EncodedPage {
@@ -9,6 +18,8 @@ export interface EncodedPage {
   readonly first: number;
   readonly last: number;
   readonly sparse: boolean;
+  /** See {@linkcode StreamPage}. */
+  readonly removed?: number | undefined;
 }
 
 interface CachedPage {
@@ -20,53 +31,105 @@ interface CachedPage {
 
 /** Pages are asked for by clients that come back together, at nearly the same place. */
 const CACHE_BYTES = 16 * 1024 * 1024;
+/** What a page takes besides its messages. */
+const PAGE_BYTES = 512;
+/** So many requests to the source are under way at the same time, whoever asks. */
+const MOST_READS = 16;
 
 /** Reads what streams have kept, each page once for all that ask for it at about the same time. */
 export class StreamPages {
   readonly #history: StreamHistory;
   readonly #encoder: EnvelopeEncoder;
-  readonly #wallMs: () => number;
+  readonly #clock: Clock;
   readonly #meter: Meter;
   /** By query, those that were read last; the oldest one first. */
   readonly #cached = new Map<string, CachedPage[]>();
-  readonly #under = new Map<string, Promise<EncodedPage | undefined>>();
+  readonly #pages = new SharedAnswers<EncodedPage | undefined>();
+  readonly #extents = new SharedAnswers<StreamExtent | undefined>();
+  readonly #reads: Turns;
   #bytes = 0;
 
-  constructor(
-    history: StreamHistory,
-    encoder: EnvelopeEncoder,
-    wallMs: () => number,
-    meter: Meter,
-  ) {
+  constructor(history: StreamHistory, encoder: EnvelopeEncoder, clock: Clock, meter: Meter) {
     this.#meter = meter;
     this.#history = history;
     this.#encoder = encoder;
-    this.#wallMs = wallMs;
+    this.#clock = clock;
+    this.#reads = new Turns(clock, MOST_READS, Number.POSITIVE_INFINITY);
   }
 
-  get history(): StreamHistory {
-    return this.#history;
+  /** See {@linkcode StreamHistory}. */
+  selects(subjects: readonly string[]): boolean {
+    return this.#history.selects(subjects);
   }
 
-  /** The messages behind a sequence, at least one unless there is none; see {@linkcode StreamHistory.read}. */
-  async read(query: StreamQuery, after: number): Promise<EncodedPage | undefined> {
+  /**
+   * The messages behind a sequence, at least one unless there is none; see {@linkcode StreamHistory.read}.
+   *
+   * @param isExact whether only what the stream still keeps is wanted: then a page that was read before
+   * counts if nothing of it is gone since.
+   */
+  async read(
+    query: StreamQuery,
+    after: number,
+    isExact: boolean,
+  ): Promise<EncodedPage | undefined> {
     const key = `${query.origin} ${query.subjects.join(" ")}`;
     const cached = this.#cached.get(key)?.find((one) => one.after <= after && after < one.upTo);
     if (cached !== undefined) {
-      const { page } = cached;
-      return { ...page, envelopes: page.envelopes.filter(({ sequence }) => sequence > after) };
+      const first = isExact ? await this.#firstOf(query.origin, cached.page) : 1;
+      if (first !== undefined) return behind(cached.page, after, first);
+      this.#forget(key, cached);
     }
-    const where = `${key} ${after}`;
-    let reading = this.#under.get(where);
-    if (reading === undefined) {
-      reading = this.#read(key, query, after).finally(() => this.#under.delete(where));
-      this.#under.set(where, reading);
-    }
-    return await reading;
+    return await this.#pages.get(`${key} ${after}`, isExact, () => this.#read(key, query, after));
   }
 
-  encode({ messages, ...rest }: StreamPage): EncodedPage {
-    const wallMs = this.#wallMs();
+  /** The latest messages; see {@linkcode StreamHistory.latest}. */
+  async *latest(
+    query: StreamQuery,
+    of: "last" | "last_per_subject",
+  ): AsyncGenerator<EncodedPage, void, void> {
+    const pages = this.#history.latest(query, of);
+    try {
+      for (;;) {
+        const { value, done } = await this.#inTurn(() => pages.next());
+        if (done === true) return;
+        yield this.#encode(value);
+      }
+    } finally {
+      await pages.return();
+    }
+  }
+
+  /** See {@linkcode StreamHistory.before}. */
+  async before(origin: string, timeMs: number): Promise<number | undefined> {
+    return await this.#inTurn(() => this.#history.before(origin, timeMs));
+  }
+
+  /** What a stream keeps now. */
+  async extent(origin: string): Promise<StreamExtent | undefined> {
+    return await this.#extents.get(origin, true, () =>
+      this.#inTurn(() => this.#history.extent(origin)),
+    );
+  }
+
+  /** The first message that the stream still keeps, if it keeps all behind that of a page; `undefined` if not. */
+  async #firstOf(origin: string, { removed }: EncodedPage): Promise<number | undefined> {
+    const extent = await this.extent(origin);
+    if (extent === undefined) return undefined;
+    return removed === extent.removed || isWhole(extent) ? extent.first : undefined;
+  }
+
+  async #read(key: string, query: StreamQuery, after: number): Promise<EncodedPage | undefined> {
+    const read = await this.#inTurn(() => this.#history.read(query, after));
+    if (read === undefined) return undefined;
+    const page = this.#encode(read);
+    // What stands behind the last page changes at any moment.
+    if (!page.end) this.#keep(key, after, page);
+    return page;
+  }
+
+  #encode({ messages, ...rest }: StreamPage): EncodedPage {
+    const wallMs = this.#clock.wallMs();
     this.#meter.messagesReplayed += messages.length;
     const encode = (message: SourceMessage): Envelope =>
       this.#encoder.encode(
@@ -77,30 +140,42 @@ export class StreamPages {
     return { ...rest, envelopes: messages.map(encode) };
   }
 
-  async #read(key: string, query: StreamQuery, after: number): Promise<EncodedPage | undefined> {
-    const read = await this.#history.read(query, after);
-    if (read === undefined) return undefined;
-    const page = this.encode(read);
-    // What stands behind the last page changes at any moment.
-    if (!page.end) this.#keep(key, after, page);
-    return page;
+  /** Asks the source when it is not asked for too much. */
+  async #inTurn<T>(ask: () => Promise<T>): Promise<T> {
+    const give = await this.#reads.take();
+    return await ask().finally(give);
   }
 
   #keep(key: string, after: number, page: EncodedPage): void {
     const upTo = page.envelopes.at(-1)?.sequence ?? after;
-    const bytes = page.envelopes.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    const bytes = page.envelopes.reduce((sum, { byteLength }) => sum + byteLength, PAGE_BYTES);
     const pages = this.#cached.get(key) ?? [];
     pages.push({ after, upTo, page, bytes });
     // A query that was asked last goes last.
     this.#cached.delete(key);
     this.#cached.set(key, pages);
     this.#bytes += bytes;
-    while (this.#bytes > CACHE_BYTES) this.#dropOldest();
+    while (this.#bytes > CACHE_BYTES) {
+      const [oldest, [first]] = this.#cached.entries().next().value as [string, CachedPage[]];
+      this.#forget(oldest, first as CachedPage);
+    }
   }
 
-  #dropOldest(): void {
-    const [key, pages] = [...this.#cached][0]!;
-    this.#bytes -= pages.shift()?.bytes ?? 0;
-    if (pages.length === 0) this.#cached.delete(key);
+  #forget(key: string, page: CachedPage): void {
+    const pages = this.#cached.get(key) ?? [];
+    const others = pages.filter((other) => other !== page);
+    if (others.length < pages.length) this.#bytes -= page.bytes;
+    if (others.length > 0) this.#cached.set(key, others);
+    else this.#cached.delete(key);
   }
+}
+
+/** Whether a stream keeps all that is behind its first message. */
+export function isWhole({ first, removed }: StreamExtent): boolean {
+  return removed === first - 1;
+}
+
+function behind(page: EncodedPage, after: number, first: number): EncodedPage {
+  const envelopes = page.envelopes.filter(({ sequence }) => sequence > after && sequence >= first);
+  return { ...page, first: Math.max(page.first, first), envelopes };
 }

@@ -10,13 +10,16 @@ const LONGEST_MS = 1000;
 export class Turns {
   readonly #clock: Clock;
   readonly #most: number;
+  readonly #longestMs: number;
   readonly #waiting: (() => void)[] = [];
   #working = 0;
   #scheduled = false;
 
-  constructor(clock: Clock, most: number) {
+  /** @param longestMs who has not given its place back after so long has it no longer; infinite: keeps it. */
+  constructor(clock: Clock, most: number, longestMs = LONGEST_MS) {
     this.#clock = clock;
     this.#most = most;
+    this.#longestMs = longestMs;
   }
 
   /** Waits for a turn. @returns what gives the place back; may be called twice. */
@@ -33,7 +36,8 @@ export class Turns {
       this.#working--;
       this.#schedule();
     };
-    const cancel = this.#clock.after(LONGEST_MS, give);
+    const isBounded = this.#longestMs < Number.POSITIVE_INFINITY;
+    const cancel = isBounded ? this.#clock.after(this.#longestMs, give) : () => {};
     return give;
   }
 

@@ -15,6 +15,7 @@ export class KeptStream implements StreamHistory {
   last = 0;
   /** What was asked for: the queries of `read` and `latest`. */
   readonly asked: StreamQuery[] = [];
+  extents = 0;
   /** How many are answered at the same time, and how many were at most. */
   open = 0;
   mostOpen = 0;
@@ -46,12 +47,23 @@ export class KeptStream implements StreamHistory {
     return this.messages.size < this.last + 1 - this.first;
   }
 
+  selects(subjects: readonly string[]): boolean {
+    return subjects.length === 1;
+  }
+
+  async extent(origin: string) {
+    if (origin !== ORIGIN) return undefined;
+    this.extents++;
+    return await this.#answer(() => this.#state);
+  }
+
   async read(query: StreamQuery, after: number): Promise<StreamPage> {
     this.asked.push(query);
+    const { removed } = this.#state;
     return await this.#answer(() => {
       const behind = this.#wanted(query).filter(({ position }) => position!.sequence > after);
       const messages = behind.slice(0, this.#pageMessages);
-      return { ...this.#state, messages, end: messages.length === behind.length };
+      return { ...this.#state, removed, messages, end: messages.length === behind.length };
     });
   }
 
@@ -80,7 +92,7 @@ export class KeptStream implements StreamHistory {
 
   get #state() {
     const { first, last, sparse } = this;
-    return { first, last, sparse };
+    return { first, last, sparse, removed: last - this.messages.size };
   }
 
   #wanted({ subjects }: StreamQuery): SourceMessage[] {

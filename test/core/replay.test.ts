@@ -93,7 +93,7 @@ describe("Overlapping subscriptions that catch up at the same time", () => {
     actor.says({ type: "subscribe", id: "2", subjects: ["s.*"], from: "all" });
     await pass(stage, 3);
     actor.says({ type: "unsubscribe", sub: "1" });
-    await pass(stage);
+    await pass(stage, 80);
     expect(new Set(sequencesOf(actor))).toEqual(new Set(countTo(40)));
     stage.expectBalance();
   });
@@ -163,5 +163,134 @@ describe("Overlapping subscriptions that catch up at the same time", () => {
       ),
       { numRuns: 100 },
     );
+  });
+});
+
+describe("Who begins in a stream", () => {
+  for (const [name, from, expected] of [
+    ["all", "all", [1, 3, 5, 6]],
+    ["a sequence", { seq: 2 }, [3, 5, 6]],
+    ["a time", { time: "2026-01-01T00:00:00Z" }, [1, 3, 5, 6]],
+  ] as const)
+    test(`with ${name}, is not sent from the ring what the stream no longer keeps`, async () => {
+      const kept = new KeptStream();
+      const stage = follow(kept, 100);
+      for (let n = 0; n < 5; n++) stage.broadcaster.message(kept.add("s.a"));
+      kept.delete(2);
+      kept.delete(4);
+      const actor = stage.joinV1();
+      actor.says({ type: "subscribe", id: "1", subjects: ["s.>"], from });
+      await pass(stage);
+      stage.broadcaster.message(kept.add("s.a"));
+      await pass(stage);
+      expect(sequencesOf(actor)).toEqual([...expected]);
+      stage.expectBalance();
+    });
+
+  test("is not sent what was purged, though all that is left is in the ring", async () => {
+    const kept = new KeptStream();
+    const stage = follow(kept, 100);
+    for (let n = 0; n < 6; n++) stage.broadcaster.message(kept.add("s.a"));
+    for (const sequence of [1, 2, 3]) kept.delete(sequence);
+    const actor = stage.joinV1();
+    actor.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    await pass(stage);
+    expect(sequencesOf(actor)).toEqual([4, 5, 6]);
+    // Nothing but its head is gone: the ring was proved, and served it.
+    expect(kept.asked).toEqual([]);
+    expect(kept.extents).toBe(1);
+  });
+
+  test("is not sent from a page that others read what is gone since; who resumes may be", async () => {
+    const kept = new KeptStream();
+    for (let n = 0; n < 12; n++) kept.add("s.a");
+    const stage = follow(kept, 2);
+    const first = stage.joinV1();
+    first.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    await pass(stage);
+    expect(sequencesOf(first)).toEqual(countTo(12));
+    const { length: before } = kept.asked;
+    const second = stage.joinV1();
+    second.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    await pass(stage);
+    expect(sequencesOf(second)).toEqual(countTo(12));
+    // Only the last page is read anew.
+    expect(kept.asked.length - before).toBe(1);
+    kept.delete(5);
+    const third = stage.joinV1();
+    third.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    await pass(stage);
+    expect(sequencesOf(third)).toEqual(countTo(12).filter((one) => one !== 5));
+  });
+
+  test("has no hole where messages come while it reads", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.oneof(fc.constant("publish"), fc.constant("turn"), fc.nat(20)), {
+          maxLength: 30,
+        }),
+        fc.constantFrom(3, 50),
+        async (steps, ringMessages) => {
+          const kept = new KeptStream();
+          for (let n = 0; n < 10; n++) kept.add("s.a");
+          const stage = follow(kept, ringMessages);
+          for (let n = 0; n < 10; n++) stage.broadcaster.message(kept.add("s.a"));
+          const gone = new Set<number>();
+          const delayed = steps.splice(0, 5);
+          for (const step of delayed) {
+            if (typeof step !== "number") continue;
+            kept.delete(step);
+            gone.add(step);
+          }
+          const actor = stage.joinV1();
+          actor.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+          for (const step of steps) {
+            if (step === "publish") stage.broadcaster.message(kept.add("s.a"));
+            else await pass(stage, 1);
+          }
+          await pass(stage, 60);
+          const expected = countTo(kept.last).filter((sequence) => !gone.has(sequence));
+          expect(sequencesOf(actor)).toEqual(expected);
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe("Catch-ups with patterns that the source can't select", () => {
+  test("read the same pages, however different they are", async () => {
+    const kept = new KeptStream(10);
+    for (let n = 0; n < 100; n++) kept.add(`s.${n % 10}.x`);
+    const stage = follow(kept, 2);
+    const actors = Array.from({ length: 20 }, (_, n) => {
+      const actor = stage.joinV1();
+      const subjects = [`s.${n % 10}.*`, `s.*.${n}`];
+      actor.says({ type: "subscribe", id: "1", subjects, from: "all" });
+      return actor;
+    });
+    await pass(stage, 400);
+    for (const [n, actor] of actors.entries()) {
+      const wanted = countTo(100).filter((sequence) => (sequence - 1) % 10 === n % 10);
+      expect(sequencesOf(actor)).toEqual(wanted);
+    }
+    // Ten pages, and some of them for those who came while they were read.
+    expect(kept.asked.length).toBeLessThan(30);
+    for (const { subjects } of kept.asked) expect(subjects).toEqual(["s.>"]);
+    stage.expectBalance();
+  });
+
+  test("ask the source for no more than it is to do at the same time", async () => {
+    const kept = new KeptStream();
+    for (let n = 0; n < 30; n++) kept.add(`s.${n % 10}`);
+    const stage = follow(kept, 2);
+    for (let n = 0; n < 100; n++) {
+      const actor = stage.joinV1();
+      const from = n % 2 === 0 ? "all" : "last_per_subject";
+      actor.says({ type: "subscribe", id: "1", subjects: [`s.${n % 10}`], from });
+    }
+    for (let turn = 0; turn < 3000; turn++) await pass(stage, 1);
+    expect(kept.mostOpen).toBeLessThanOrEqual(16);
+    expect(stage.meter.sent).toBe(50 * 3 + 50);
   });
 });

@@ -27,6 +27,14 @@ class KeptStream implements StreamHistory {
     return message;
   }
 
+  selects(): boolean {
+    return true;
+  }
+
+  async extent() {
+    return { first: 1, removed: 0 };
+  }
+
   async read({ subjects }: { subjects: readonly string[] }, after: number): Promise<StreamPage> {
     const behind = this.messages
       .slice(Math.max(0, after))

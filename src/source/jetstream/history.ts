@@ -1,10 +1,22 @@
 import { reasonOf, SpillwayError } from "../../core/errors.ts";
-import type { SourceMessage, StreamHistory, StreamPage, StreamQuery } from "../../core/source.ts";
+import type {
+  SourceMessage,
+  StreamExtent,
+  StreamHistory,
+  StreamPage,
+  StreamQuery,
+} from "../../core/source.ts";
 import { Patterns } from "../patterns.ts";
 import { Patience } from "./api-error.ts";
 import { type Batch, readBatch } from "./batch.ts";
 import { readDirectSnapshot } from "./direct-snapshot.ts";
-import { filterOf, nanoseconds, type StreamApi, StreamApiError } from "./stream-api.ts";
+import {
+  filterOf,
+  isSelective,
+  nanoseconds,
+  type StreamApi,
+  StreamApiError,
+} from "./stream-api.ts";
 
 /** A page has no more than these. */
 const PAGE_MESSAGES = 512;
@@ -25,6 +37,17 @@ export class ConsumerHistory implements StreamHistory {
   /** @param api throws when there is no connection. */
   constructor(api: () => StreamApi) {
     this.#api = api;
+  }
+
+  selects(subjects: readonly string[]): boolean {
+    return isSelective(subjects, this.#api());
+  }
+
+  async extent(origin: string): Promise<StreamExtent | undefined> {
+    return await this.#judged({ origin }, async (api) => {
+      const info = await found(() => api.stream(nameOf(origin)));
+      return info?.origin === origin ? info : undefined;
+    });
   }
 
   async read(query: StreamQuery, after: number): Promise<StreamPage | undefined> {
@@ -83,7 +106,7 @@ async function readPage(
 ): Promise<StreamPage | undefined> {
   const start = { deliver_policy: "by_start_sequence", opt_start_seq: after + 1 };
   return await found(async () => {
-    const { origin, last } = await api.stream(nameOf(query.origin));
+    const { origin, last, removed } = await api.stream(nameOf(query.origin));
     if (origin !== query.origin) return undefined;
     const batches = batchesOf(api, query, start, PAGE_MESSAGES);
     for await (const { messages, end } of batches) {
@@ -92,7 +115,7 @@ async function readPage(
       const { origin: still, first, sparse } = await api.stream(nameOf(query.origin));
       if (still !== query.origin) return undefined;
       const reached = messages.at(-1)?.position?.sequence ?? 0;
-      return { messages, end: end || reached >= last, first, last, sparse };
+      return { messages, end: end || reached >= last, first, last, sparse, removed };
     }
     return undefined;
   });

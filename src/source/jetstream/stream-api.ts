@@ -14,6 +14,8 @@ export interface StreamInfo {
   readonly last: number;
   /** Whether messages between those two were deleted: one by one, or by a newer one of their subject. */
   readonly sparse: boolean;
+  /** How many sequences up to the last one have no message any more. */
+  readonly removed: number;
   readonly allowsDirect: boolean;
   /**
    * What its messages' subjects are when it takes them in; `undefined` when it gets messages of other streams
@@ -226,6 +228,7 @@ function streamInfoOf(name: string, { created, state, config }: any): StreamInfo
     first: integer(state.first_seq) || last + 1,
     last,
     sparse: state.num_deleted > 0,
+    removed: last - integer(state.messages),
     allowsDirect: config?.allow_direct === true,
     captures: isFed ? undefined : transformed(subjects, config?.subject_transform),
     subjects: integer(state.num_subjects ?? 0),
@@ -249,6 +252,17 @@ function transformed(
 function integer(value: unknown): number {
   if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
   throw new Error("JetStream's answer can't be read");
+}
+
+/** With more filters than these, a consumer looks at every message of its stream for each page anew. */
+const MOST_FILTERS = 8;
+
+/** Whether a consumer is best made for these subjects alone, as JetStream sends nothing else then. */
+export function isSelective(subjects: readonly string[], api: StreamApi): boolean {
+  if (subjects.length > 2 * MOST_FILTERS) return false;
+  const patterns = withoutCovered(subjects);
+  if (patterns.length === 1) return true;
+  return patterns.length <= MOST_FILTERS && "filter_subjects" in filterOf(patterns, api).config;
 }
 
 /** A creation, in nanoseconds since 1970, as short as letters and digits make it. */

@@ -362,6 +362,127 @@ export function streams(target: Target): void {
     });
   });
 
+  describe("What a stream no longer keeps", () => {
+    const nats = useStreams();
+    const gateway = useGateway(target, async () => {
+      await nats.create("KEEP");
+      await nats.create("NEWEST", { max_msgs_per_subject: 1 });
+      await nats.create("AGED", { max_age: 2_000_000_000 });
+      return {
+        config: {
+          nats_url: nats.url,
+          streams: ["KEEP", "NEWEST", "AGED"],
+          ring_messages: 1000,
+        },
+      };
+    });
+
+    /** A client that has had all of it, so that the ring has it too. */
+    const watch = async (subject: string) => {
+      const client = await subscribeV1(gateway());
+      await client.subscribe("live", [subject]);
+      return client;
+    };
+
+    /** What NATS' own client gets that begins with the first message. */
+    const readByNats = async (stream: string): Promise<number[]> => {
+      const { state } = await nats.manager.streams.info(stream);
+      const consumer = await nats.connection.jetstream().consumers.get(stream);
+      const sequences: number[] = [];
+      const messages =
+        state.messages === 0 ? [] : await consumer.fetch({ max_messages: state.messages });
+      for await (const { seq } of messages) sequences.push(seq);
+      return sequences;
+    };
+
+    const readFrom = async (subject: string, from: unknown): Promise<number[]> => {
+      const client = await subscribeV1(gateway());
+      await client.subscribe("1", [subject], { from });
+      await client.next("caught_up");
+      return client.messages.map(({ id }) => sequenceOf(id));
+    };
+
+    test("is not sent to who begins in it: deleted and purged messages", async () => {
+      const live = await watch("keep.>");
+      for (const subject of ["a", "b", "c", "d"]) await nats.fill(`keep.${subject}`, 10);
+      await live.until(({ id }) => sequenceOf(id) === 40, "last message");
+      const { id } = live.messages[0]!;
+      for (const sequence of [3, 17, 18, 39]) {
+        await nats.manager.streams.deleteMessage("KEEP", sequence);
+      }
+      await nats.manager.streams.purge("KEEP", { filter: "keep.c" });
+      const expected = await readByNats("KEEP");
+      expect(expected).toHaveLength(26);
+      expect(await readFrom("keep.>", "all")).toEqual(expected);
+      const behind = expected.filter((sequence) => sequence >= 5);
+      expect(await readFrom("keep.>", { seq: 5 })).toEqual(behind);
+      const time = "2020-01-01T00:00:00Z";
+      expect(await readFrom("keep.>", { time })).toEqual(expected);
+      // Once more, from pages that were read before.
+      await nats.manager.streams.deleteMessage("KEEP", 11);
+      const fewer = expected.filter((sequence) => sequence !== 11);
+      expect(await readFrom("keep.>", "all")).toEqual(fewer);
+      // Who resumes was there, and may be served from the ring.
+      expect((await readFrom("keep.>", { after: id })).length).toBeGreaterThanOrEqual(
+        fewer.length - 1,
+      );
+    });
+
+    test("is not sent to who begins in it: what newer messages of their subjects replaced", async () => {
+      const live = await watch("newest.>");
+      for (let n = 0; n < 5; n++) {
+        for (const subject of ["a", "b"]) await nats.fill(`newest.${subject}`, 1, n);
+      }
+      await live.until(({ id }) => sequenceOf(id) === 10, "last message");
+      expect(await readByNats("NEWEST")).toEqual([9, 10]);
+      expect(await readFrom("newest.>", "all")).toEqual([9, 10]);
+    });
+
+    test("is not sent to who begins in it: what is older than max_age", async () => {
+      const live = await watch("aged.>");
+      await nats.fill("aged.a", 10);
+      await live.until(({ id }) => sequenceOf(id) === 10, "last message");
+      await until(
+        "stream without messages",
+        async () => (await nats.manager.streams.info("AGED")).state.messages,
+        (messages) => messages === 0,
+      );
+      await nats.fill("aged.a", 1, 10);
+      await live.until(({ id }) => sequenceOf(id) === 11, "new message");
+      expect(await readFrom("aged.>", "all")).toEqual([11]);
+    });
+  });
+
+  describe("Catch-ups with patterns that overlap", () => {
+    const nats = useStreams();
+    const gateway = useGateway(target, async () => {
+      await nats.create("WIDE");
+      for (let n = 0; n < 10; n++) await nats.fill(`wide.${n}.x`, 500, 500 * n);
+      return { config: { nats_url: nats.url, streams: ["WIDE"], ring_messages: 10 } };
+    });
+
+    test("read the stream together, each for what it wants", async () => {
+      let consumers = 0;
+      nats.connection.subscribe("$JS.API.CONSUMER.CREATE.WIDE", {
+        callback: () => void consumers++,
+      });
+      await nats.connection.flush();
+      const read = async (n: number) => {
+        const client = await subscribeV1(gateway());
+        await client.subscribe("1", [`wide.${n}.*`, `wide.*.y${n}`], { from: "all" });
+        await client.next("caught_up");
+        return client.messages.map(numberOf);
+      };
+      const got = await Promise.all(Array.from({ length: 10 }, (_, n) => read(n)));
+      for (const [n, numbers] of got.entries()) {
+        expect(numbers).toEqual(countTo(500).map((one) => one + 500 * n));
+      }
+      await nats.connection.flush();
+      // Ten pages; each for itself would be a hundred.
+      expect(consumers).toBeLessThan(50);
+    });
+  });
+
   describe("What a client may go back to", () => {
     const nats = useStreams();
     const gateway = useGateway(target, async () => {
