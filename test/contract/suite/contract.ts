@@ -21,6 +21,7 @@ import { keepalive } from "./keepalive.ts";
 import { lifecycle } from "./lifecycle.ts";
 import { logging } from "./logging.ts";
 import { nats } from "./nats.ts";
+import { natsAway } from "./nats-away.ts";
 import { natsLimits } from "./nats-limits.ts";
 import { oddMessages } from "./odd-messages.ts";
 import { policies } from "./policies.ts";
@@ -65,6 +66,7 @@ export const THEMES: readonly ((target: Target) => void)[] = [
   ...WITH_SOCKETS,
   demand,
   nats,
+  natsAway,
   reconnect,
   natsLimits,
   streams,

@@ -1,0 +1,154 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { createServer, type Server } from "node:net";
+import { type Cable, layCable } from "../../support/cable.ts";
+import { type Gateway, startGateway } from "../../support/gateway-process.ts";
+import { until } from "../../support/journal.ts";
+import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
+import type { Target } from "../../support/runtimes.ts";
+import { subscribeV1, untilReady } from "./gateway-stage.ts";
+import { useStreams } from "./stream-stage.ts";
+
+/** What a stop takes at the longest, beyond `stop_timeout`: the process must end, too. */
+const STOP = { config: "1s", deadlineMs: 6_000 };
+
+/** NATS that is not there, is something else, or does not answer. */
+export function natsAway(target: Target): void {
+  describe("Where NATS should be", () => {
+    let server: NatsServer;
+    beforeAll(async () => {
+      server = await startNatsServer();
+    });
+    afterAll(() => server?.stop());
+
+    for (const [what, url, reason] of [
+      ["its WebSocket port", () => `nats://127.0.0.1:${server.wsPort}`, /is NATS' WebSocket port/],
+      ["its TCP port", () => `ws://127.0.0.1:${server.port}`, /is NATS' TCP port/],
+      ["no TLS", () => `wss://127.0.0.1:${server.wsPort}`, /WebSocket port, without TLS/],
+    ] as const) {
+      test(`is ${what}: the log and /readyz say so`, async () => {
+        const gateway = await startGateway(target, { config: { nats_url: url() } });
+        const ask = async () => (await gateway.get("/readyz")).text();
+        await until(`reason that says ${reason}`, ask, (text) => reason.test(text));
+        await gateway.waitForLog(({ message }) => reason.test(message));
+        expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+      });
+    }
+
+    test("is nobody after it was lost: the log and /readyz say that, and not once for each attempt", async () => {
+      const lost = await startNatsServer();
+      const gateway = await startGateway(target, { config: { nats_url: lost.url } });
+      await untilReady(gateway);
+      await lost.stop();
+      const ask = async () => (await gateway.get("/readyz")).text();
+      await until("word of nobody", ask, (text) =>
+        /lost the connection.*nobody answers/.test(text),
+      );
+      const lines = gateway.logs.filter(({ properties }) => properties.event === "source_lost");
+      expect(lines.length).toBeLessThan(4);
+      expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+    });
+  });
+
+  describe("While NATS does not answer, SIGTERM ends the gateway in time", () => {
+    const nats = useStreams();
+    const silent: Server[] = [];
+    let cable: Cable;
+    beforeAll(async () => {
+      await nats.create("MUTE");
+      await nats.create("WORK");
+      cable = await layCable(nats.server.port);
+    });
+    afterAll(async () => {
+      await cable?.close();
+      for (const server of silent) server.close();
+    });
+    const start = async (nats_url: string, more: object = {}): Promise<Gateway> =>
+      await startGateway(target, { config: { nats_url, stop_timeout: STOP.config, ...more } });
+    const expectStop = async (gateway: Gateway): Promise<void> => {
+      const exit = await gateway.stop(STOP.deadlineMs);
+      const failures = gateway.logs.filter(({ properties }) => properties.event === "stop_failed");
+      expect(failures.map(({ message }) => message)).toEqual([]);
+      expect(exit).toEqual({ code: 0, signal: null });
+    };
+    /** Somebody who accepts and says so much, and nothing more. */
+    const mute = async (words = ""): Promise<number> => {
+      const server = createServer((socket) => socket.on("error", () => {}).write(words));
+      silent.push(server);
+      await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+      return (server.address() as { port: number }).port;
+    };
+    const INFO = {
+      server_id: "x",
+      version: "2.10.0",
+      max_payload: 1048576,
+      proto: 1,
+      headers: true,
+    };
+
+    for (const scheme of ["nats", "tls", "ws", "wss"]) {
+      test(`in the middle of ${scheme}:// to somebody who says nothing`, async () => {
+        await expectStop(await start(`${scheme}://127.0.0.1:${await mute()}`));
+      });
+    }
+
+    test("in the middle of the login", async () => {
+      const port = await mute(`INFO ${JSON.stringify(INFO)}\r\n`);
+      await expectStop(await start(`nats://127.0.0.1:${port}`));
+    });
+
+    test("in the middle of TLS", async () => {
+      const info = JSON.stringify({ ...INFO, tls_required: true });
+      const port = await mute(`INFO ${info}\r\n`);
+      await expectStop(await start(`tls://127.0.0.1:${port}`));
+    });
+
+    test("in the middle of JetStream's answers, with durables and dead letters under way", async () => {
+      const gateway = await start(`nats://127.0.0.1:${cable.port}`, {
+        ...{
+          streams: ["MUTE:mute.>", "WORK:work.>"],
+          subjects: ["core.>"],
+          delivery_mode: "at-least-once",
+        },
+        ...{ max_deliver: 1, redelivery_backoff: "10ms", dead_letter_subject: "dead.letters" },
+      });
+      await untilReady(gateway);
+      const client = await subscribeV1(gateway);
+      await client.subscribe("1", ["work.>"], { durable: "mute" });
+      await client.subscribe("2", ["core.>"]);
+      await nats.fill("work.x", 5);
+      nats.connection.publish("core.x", "1");
+      const { id } = await client.until(({ subject }) => subject === "core.x", "core message");
+      await client.until(({ subject }) => subject === "work.x", "durable message");
+      cable.hold();
+      client.send({ type: "nack", id });
+      client.send({ type: "subscribe", id: "3", subjects: ["mute.>"], from: "all" });
+      client.send({ type: "subscribe", id: "4", subjects: ["work.y"], durable: "other" });
+      client.send({ type: "ping", id: "taken" });
+      await client.next("pong");
+      await expectStop(gateway);
+      client.raw.destroy();
+      cable.mend();
+    });
+
+    test("stopped by SIGSTOP, with clients and a subscription under way", async () => {
+      const frozen = await startNatsServer({ jetstream: true });
+      for (const url of [frozen.url, frozen.wsUrl]) {
+        const gateway = await start(url, { subjects: ["a.>"] });
+        await untilReady(gateway);
+        const client = await subscribeV1(gateway);
+        await client.subscribe("1", ["a.x"]);
+        process.kill(frozen.pid, "SIGSTOP");
+        try {
+          client.send({ type: "subscribe", id: "2", subjects: ["a.y"] });
+          client.send({ type: "ping", id: "taken" });
+          await client.next("pong");
+          await expectStop(gateway);
+        } finally {
+          process.kill(frozen.pid, "SIGCONT");
+        }
+        client.raw.destroy();
+      }
+      await frozen.stop();
+    });
+  });
+}
