@@ -82,18 +82,30 @@ export function createOutputWith<Connection, MetricsRegistry>(
       version,
     });
 
+  /** A component is hardly meant to be without NATS, so one that is says so. */
+  const createdOutput: typeof assembleOutput = (config, deps = {}) => {
+    if (deps.natsConnection === undefined && config.natsUrls.length === 0) {
+      const log = deps.logger ?? defaultLog();
+      log.warn(
+        "{name} has no NATS: what it carries ({subjects}) comes from an in-memory source; give it a natsConnection or nats_url",
+        { event: "embedded", name: config.name, subjects: config.subjects.join(", ") },
+      );
+    }
+    return assembleOutput(config, deps);
+  };
+
   const createOutput: OutputMaker<Connection, MetricsRegistry>["createOutput"] = (
     rawConfig,
     deps,
     instanceName,
-  ) => assembleOutput(parseComponentConfig(named(parsed(rawConfig), instanceName)), deps);
+  ) => createdOutput(parseComponentConfig(named(parsed(rawConfig), instanceName)), deps);
 
   return {
     assembleOutput,
     createOutput,
     newOutputFromConfig: (config) => {
       const { natsConnection, metricsRegistry, logger } = config;
-      return assembleOutput(configOf(config), { natsConnection, metricsRegistry, logger });
+      return createdOutput(configOf(config), { natsConnection, metricsRegistry, logger });
     },
     register: (registry) =>
       registry.registerFactory(FACTORY_NAME, {

@@ -1,5 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import type { OutputDeps } from "../../src/component/constructor-config.ts";
+import {
+  defaultConstructorConfig,
+  type OutputDeps,
+} from "../../src/component/constructor-config.ts";
 import { createOutputWith, defaultConfig, FACTORY_NAME } from "../../src/component/factory.ts";
 import { Registry } from "../../src/component/registry.ts";
 import type { Config } from "../../src/config/config.ts";
@@ -95,6 +98,20 @@ describe("createOutput", () => {
     await maker.createOutput(SEED, deps).start();
     expect(asked).toEqual([{ config: parseConfig(SEED), deps }]);
     expect(asked[0]?.deps.natsConnection).toBe(deps.natsConnection);
+  });
+
+  test("warns where it is given no NATS, as the seed's example has none", () => {
+    const { maker } = bench();
+    const logger = new ErrorLog();
+    maker.createOutput(SEED, { logger }, "feed");
+    maker.newOutputFromConfig({ ...defaultConstructorConfig(), port: 9000, logger });
+    expect(logger.warnings).toEqual([
+      { event: "embedded", name: "feed", subjects: "events.>" },
+      { event: "embedded", name: "websocket-output-9000", subjects: ">" },
+    ]);
+    maker.createOutput(SEED, { logger, natsConnection: { server: "one" } });
+    maker.createOutput({ ...SEED, nats_url: "nats://a" }, { logger });
+    expect(logger.warnings).toHaveLength(2);
   });
 
   test("opens nothing", () => {

@@ -5,12 +5,15 @@ import type { Log } from "../../src/core/log.ts";
 import { ManualClock } from "../core/manual-clock.ts";
 import { FakeEngine } from "./fake-engine.ts";
 
-/** A log that keeps the events of errors. */
+/** A log that keeps the events of errors and warnings. */
 export class ErrorLog implements Log {
   readonly errors: unknown[] = [];
+  readonly warnings: unknown[] = [];
   debug(): void {}
   info(): void {}
-  warn(): void {}
+  warn(_message: string, properties?: Record<string, unknown>): void {
+    this.warnings.push(properties);
+  }
   error(_message: string, properties?: Record<string, unknown>): void {
     this.errors.push(properties);
   }
