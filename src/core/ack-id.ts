@@ -14,7 +14,11 @@ const ENDS = '"}';
 /** The sequence of the message that an id names, {@linkcode UNKNOWN_ID} for those of other runs and for what is no id. */
 export function sequenceOf(id: string, origin: string): number {
   if (!id.startsWith(origin) || id[origin.length] !== ":") return UNKNOWN_ID;
-  return readDigits(id, origin.length + 1, id.length);
+  const from = origin.length + 1;
+  const dash = id.indexOf("-", from);
+  if (dash < 0) return readDigits(id, from, id.length);
+  // Behind it stands how far whoever resumes there goes back.
+  return readDigits(id, dash + 1, id.length) > 0 ? readDigits(id, from, dash) : UNKNOWN_ID;
 }
 
 /**

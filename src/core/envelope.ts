@@ -21,11 +21,14 @@ export interface Position {
   readonly serial?: number | undefined;
   /** How often something had begun to arrive, where it is told apart what came behind the same message. */
   readonly arrivals?: number | undefined;
+  /** Whoever resumes there goes back by so many, as something before it was superseded by what still waited. */
+  readonly back?: number | undefined;
 }
 
 /** A position as clients know it: a cursor, opaque to them. */
-export function cursorOf({ origin, sequence, arrivals }: Position): string {
-  return `${origin}:${sequence}${arrivals === undefined ? "" : `.${arrivals}`}`;
+export function cursorOf({ origin, sequence, arrivals, back }: Position): string {
+  const more = arrivals === undefined ? "" : `.${arrivals}`;
+  return `${origin}:${sequence}${more}${back === undefined ? "" : `-${back}`}`;
 }
 
 /** The place of a message among all that came to this gateway. */
@@ -55,6 +58,7 @@ export class Envelope extends TextFrame implements Position {
   readonly firstSequence: number;
   /** Where `,"payload":` begins in the bytes: further fields stand before it. */
   readonly payloadAt: number;
+  readonly back: number | undefined;
 
   constructor(
     position: Position,
@@ -72,6 +76,7 @@ export class Envelope extends TextFrame implements Position {
     this.superseded = superseded;
     this.firstSequence = firstSequence;
     this.payloadAt = payloadAt;
+    this.back = position.back;
   }
 
   /** The envelope that bytes are, written by an encoder at this position. */
@@ -110,17 +115,31 @@ export class Envelope extends TextFrame implements Position {
 
   /** The same message with one more field, which says something of its delivery to one client. */
   with(field: "superseded" | "redelivery", value: number): Envelope {
-    const added = encoder.encode(`,"${field}":${value}`);
+    return this.#insert(`,"${field}":${value}`, this.payloadAt, this);
+  }
+
+  /** The same message, whose id lies before an earlier one for whoever resumes there. */
+  goingBackBefore(sequence: number): Envelope {
+    const { origin, serial } = this;
+    const back = this.sequence - sequence + 1;
+    const head = encoder.encode(`${HEAD}${origin}:${this.sequence}`);
+    const position = { origin, sequence: this.sequence, serial, back };
+    return this.#insert(`-${back}`, head.length, position);
+  }
+
+  #insert(text: string, at: number, position: Position): Envelope {
+    const added = encoder.encode(text);
     const bytes = new Uint8Array(this.bytes.length + added.length);
-    bytes.set(this.bytes.subarray(0, this.payloadAt));
-    bytes.set(added, this.payloadAt);
-    bytes.set(this.bytes.subarray(this.payloadAt), this.payloadAt + added.length);
+    bytes.set(this.bytes.subarray(0, at));
+    bytes.set(added, at);
+    bytes.set(this.bytes.subarray(at), at + added.length);
     const payloadAt = this.payloadAt + added.length;
     const { subject, superseded, firstSequence } = this;
-    return new Envelope(this, subject, bytes, payloadAt, superseded, firstSequence);
+    return new Envelope(position, subject, bytes, payloadAt, superseded, firstSequence);
   }
 }
 
+const HEAD = '{"type":"data","id":"';
 const SUBJECT = ',"subject":"';
 
 function readSubject(bytes: Uint8Array, payloadAt: number): string {
@@ -189,7 +208,7 @@ export class EnvelopeEncoder {
   #headOf(origin: string): Uint8Array {
     if (origin !== this.#origin) {
       this.#origin = origin;
-      this.#head = encoder.encode(`{"type":"data","id":"${origin}:`);
+      this.#head = encoder.encode(`${HEAD}${origin}:`);
     }
     return this.#head;
   }

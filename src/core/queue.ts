@@ -1,4 +1,5 @@
 import { Envelope, earliest, type Position } from "./envelope.ts";
+import { FirstHeap, type Standing } from "./first-heap.ts";
 import { Gap } from "./gap.ts";
 import type { DropReason, Meter } from "./meter.ts";
 import type { Policy, QueueBounds } from "./policy.ts";
@@ -15,6 +16,8 @@ interface Entry {
   sinceMs: number;
   /** Since when something of its subject waits in its place. */
   readonly turnMs: number;
+  /** The first of all that it stands for, where it stands for any. */
+  standing?: Standing | undefined;
 }
 
 /** What comes out of a queue, in order. */
@@ -40,6 +43,8 @@ export class PrivateQueue {
   #front: (Gap | ServerFrame)[] = [];
   /** By subject, the entry that the next value may supersede. */
   readonly #latest = new Map<string, Entry>();
+  /** By origin, the first of all values that were superseded by what waits. */
+  readonly #superseded = new Map<string, FirstHeap>();
 
   constructor(bounds: QueueBounds, meter: Meter) {
     this.#bounds = bounds;
@@ -75,11 +80,14 @@ export class PrivateQueue {
   push(envelope: Envelope, policy: Policy, nowMs: number): Envelope | undefined {
     let content = envelope;
     let turnMs = nowMs;
+    let standing: Standing | undefined;
     if (policy === "conflate") {
       const before = this.#latest.get(envelope.subject);
       if (before !== undefined && nowMs - before.turnMs < TURN_MS) {
         content = envelope.superseding(before.content as Envelope);
         turnMs = before.turnMs;
+        standing = before.standing;
+        before.standing = undefined;
         this.#supersede(before);
       }
     }
@@ -90,7 +98,7 @@ export class PrivateQueue {
       }
       if (policy === "disconnect" || !this.#leaveOutOldest("drop_oldest")) return content;
     }
-    const entry = { content, policy, sinceMs: nowMs, turnMs };
+    const entry: Entry = { content, policy, sinceMs: nowMs, turnMs, standing };
     this.#add(entry, content);
     if (policy === "conflate") this.#latest.set(content.subject, entry);
     return undefined;
@@ -148,8 +156,7 @@ export class PrivateQueue {
         messages++;
         bytes += content.byteLength;
         this.#forget(content, entry);
-        const { superseded } = content;
-        taken.push(superseded > 0 ? content.with("superseded", superseded) : content);
+        taken.push(this.#written(content));
       }
     }
     this.#mostMessages = Math.max(this.#bounds.maxQueueMessages, this.#mostMessages - messages);
@@ -169,6 +176,7 @@ export class PrivateQueue {
     this.#head = 0;
     this.#front = [];
     this.#latest.clear();
+    this.#superseded.clear();
   }
 
   *#firsts(): Generator<Position, void, void> {
@@ -185,8 +193,10 @@ export class PrivateQueue {
     return this.#messages < this.#mostMessages && this.#bytes + byteLength <= this.#mostBytes;
   }
 
-  #add(entry: Entry, { byteLength }: Envelope): void {
+  #add(entry: Entry, content: Envelope): void {
+    const { byteLength } = content;
     this.#entries.push(entry);
+    if (content.superseded > 0) this.#stand(entry, content);
     this.#messages++;
     this.#bytes += byteLength;
     this.#meter.queued++;
@@ -196,11 +206,35 @@ export class PrivateQueue {
   /** A message is no longer here; its entry may still be, and must not keep its memory. */
   #forget({ byteLength, subject }: Envelope, entry: Entry): void {
     entry.content = undefined;
+    if (entry.standing !== undefined) entry.standing.isOver = true;
     this.#messages--;
     this.#bytes -= byteLength;
     this.#meter.queued--;
     this.#meter.queuedBytes -= byteLength;
     if (this.#latest.get(subject) === entry) this.#latest.delete(subject);
+  }
+
+  /** A message that is sent: what it stands for, and where whoever resumes behind it must go back to. */
+  #written(content: Envelope): Envelope {
+    const { superseded, origin, sequence } = content;
+    const written = superseded > 0 ? content.with("superseded", superseded) : content;
+    const first = this.#superseded.get(origin)?.first;
+    return first !== undefined && first < sequence ? written.goingBackBefore(first) : written;
+  }
+
+  /** What an entry stands for is told when it is sent: until then, ids lie before the first of that. */
+  #stand(entry: Entry, { origin, firstSequence }: Envelope): void {
+    const { standing } = entry;
+    if (standing !== undefined && standing.first === firstSequence) return;
+    // It is of another origin than what it superseded.
+    if (standing !== undefined) standing.isOver = true;
+    entry.standing = { first: firstSequence, isOver: false };
+    let heap = this.#superseded.get(origin);
+    if (heap === undefined) {
+      heap = new FirstHeap();
+      this.#superseded.set(origin, heap);
+    }
+    heap.add(entry.standing);
   }
 
   #supersede(entry: Entry): void {

@@ -30,7 +30,7 @@ export function resumeAfter(after: string, history: History): Resumption {
     const gap = unknownGap(after, cursorOf(last), "stream_reset");
     return { from: last, gaps: [gap] };
   }
-  const { origin, sequence } = position;
+  const { origin, sequence, back } = position;
   const gaps: GapFrame[] = [];
   const oldest = ring.oldest ?? last.sequence + 1;
   const gone = oldest - 1 - sequence;
@@ -42,7 +42,8 @@ export function resumeAfter(after: string, history: History): Resumption {
       // Of what a filter would have left out, nobody knows any more.
       count: gone,
       reason: "expired",
-      ...(!wantsAll && { exact: false }),
+      // And of what it went back for, it has some.
+      ...((!wantsAll || back !== undefined) && { exact: false }),
     });
   }
   if (!isBehind(position, completeSince)) {
@@ -68,9 +69,14 @@ export function unknownGap(from: string, to: string, reason: GapFrame["reason"])
 function positionIn(cursor: string, last: Position): Position | undefined {
   const colon = cursor.lastIndexOf(":");
   const origin = cursor.slice(0, Math.max(0, colon));
-  const [whole, digits, arrivals] =
-    /^(\d{1,15})(?:\.(\d{1,15}))?$/.exec(cursor.slice(colon + 1)) ?? [];
-  const sequence = Number(digits);
-  if (whole === undefined || origin !== last.origin || sequence > last.sequence) return undefined;
-  return { origin, sequence, arrivals: arrivals === undefined ? undefined : Number(arrivals) };
+  const [whole, digits, arrivals, back] =
+    /^(\d{1,15})(?:\.(\d{1,15}))?(?:-(\d{1,15}))?$/.exec(cursor.slice(colon + 1)) ?? [];
+  const reached = Number(digits);
+  if (whole === undefined || origin !== last.origin || reached > last.sequence) return undefined;
+  const sequence = Math.max(0, reached - Number(back ?? 0));
+  return { origin, sequence, arrivals: numberIn(arrivals), back: numberIn(back) };
+}
+
+function numberIn(digits: string | undefined): number | undefined {
+  return digits === undefined ? undefined : Number(digits);
 }

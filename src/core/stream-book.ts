@@ -84,9 +84,15 @@ export class StreamBook {
 
   /** The one whose messages have such cursors, be it of an earlier creation. */
   ofCursor(cursor: string): { stream: FollowedStream; position: StreamPosition } | undefined {
-    const [, origin = "", name, digits] = /^((.+):[^:]+):(\d{1,15})$/.exec(cursor) ?? [];
+    const [, origin = "", name, digits, back = 0] =
+      /^((.+):[^:]+):(\d{1,15})(?:-(\d{1,15}))?$/.exec(cursor) ?? [];
     const stream = this.#entries.find((entry) => entry.name === name);
-    return stream && { stream, position: { origin, sequence: Number(digits) } };
+    return (
+      stream && {
+        stream,
+        position: { origin, sequence: Math.max(0, Number(digits) - Number(back)) },
+      }
+    );
   }
 
   /** By stream, the last message that has come. */

@@ -72,7 +72,7 @@ export class History {
   /** The number in a cursor, `undefined` when no client was ever told that. */
   sequenceOf(cursor: string): number | undefined {
     const [origin, digits] = cursor.split(":");
-    return origin === "elsewhere" ? undefined : Math.floor(Number(digits));
+    return origin === "elsewhere" ? undefined : Math.floor(Number.parseFloat(digits!));
   }
 
   /** What becomes of a request that comes now. */
@@ -85,10 +85,11 @@ export class History {
     const last = this.#came.length;
     const gaps = new Set<string>();
     if (wish.after === undefined) return { fromSequence: last, kept: [], gaps };
-    const after = this.sequenceOf(wish.after);
-    if (after === undefined) {
+    const reached = this.sequenceOf(wish.after);
+    if (reached === undefined) {
       return { fromSequence: last, kept: [], gaps: gaps.add("stream_reset") };
     }
+    const after = reached - Number(wish.after.split("-")[1] ?? 0);
     const oldest = this.#oldestKept();
     const wanted = this.#came.filter(
       ({ sequence, subject }) => sequence > after && this.wants(wish, subject),
