@@ -145,5 +145,5 @@ export class AuditedClient {
 }
 
 function sequenceOf(cursor: unknown): number {
-  return Number(String(cursor).split(":").at(-1));
+  return Number.parseInt(String(cursor).split(":").at(-1)!, 10);
 }

@@ -204,7 +204,7 @@ function accountFor(client: V1Client): { delivered: number[]; declared: number[]
 }
 
 function sequenceOf(cursor: unknown): number {
-  return Number(String(cursor).split(":").at(-1));
+  return Number.parseInt(String(cursor).split(":").at(-1)!, 10);
 }
 
 function numberOf({ payload }: Said): number {
