@@ -91,6 +91,11 @@ export const keys = {
     "The largest frame that is taken from a client.",
     size(1024, 16 * 1024 ** 2).prefault(64 * 1024),
   ),
+  max_frames_per_second: key(
+    "advanced",
+    "How many frames a client may send in a second, in the long run, where a longer frame counts for several and a subscription for 10 and more; acknowledgements of what it was sent don't count. A client that sends more is disconnected.",
+    integer(1, 1_000_000).prefault(1000),
+  ),
   request_timeout: key(
     "advanced",
     "How long a request may take to arrive, its body included; then it is answered with 408.",

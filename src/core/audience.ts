@@ -37,6 +37,8 @@ export class Audience {
   readonly queued = new Set<Client>();
   /** The message that was last added, so that overlapping patterns add it once. */
   lastSerial = -1;
+  /** How many messages were written to the live members, all at a time. */
+  sentMessages = 0;
   /** The last message that was written to the live members. */
   lastSent: Envelope | undefined;
   /** By how much the buffer of a member that read nothing has grown since the audience began. */
@@ -92,6 +94,7 @@ export class Audience {
       for (const client of this.live) client.deliver(envelopes, frames, bytes);
       return;
     }
+    this.sentMessages += envelopes.length;
     const refused = this.#write(frames);
     this.#meter.offered += envelopes.length * members;
     this.#meter.sent += envelopes.length * (members - refused);

@@ -81,6 +81,7 @@ export class Client extends Flow implements Recipient {
 
   /** Sends messages that were not acknowledged once more, before what waits. */
   resend(envelopes: readonly Envelope[]): void {
+    this.handed += envelopes.length;
     // Where the socket takes nothing any more, they are not acknowledged either.
     this.outlet.write(this.dialect.pack(envelopes));
   }
@@ -216,6 +217,8 @@ export class Client extends Flow implements Recipient {
     this.parts.watcher.ended(this, cause);
     this.outlet.write(this.#lastWords(cause, cursor));
     this.socket.close(code, reason);
+    // A peer that floods costs nothing more; its close frame is not waited for.
+    if (cause === "too_many_frames") this.socket.ignore?.();
     // Whoever has not read for so long will not read a close frame either.
     if (cause === "write_timeout") this.socket.terminate();
   }

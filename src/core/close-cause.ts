@@ -8,6 +8,7 @@ import { CLOSE, type CloseCause } from "./socket.ts";
 export const ENDED_AS: Partial<Record<CloseCause, { error: ErrorKind; drop?: DropReason }>> = {
   frame_too_big: { error: "frame_too_big" },
   malformed: { error: "malformed_frame" },
+  too_many_frames: { error: "too_many_frames" },
   slow_consumer: { error: "slow_consumer", drop: "slow_consumer" },
   write_timeout: { error: "write_timeout", drop: "write_timeout" },
   no_pong: { error: "no_pong" },

@@ -5,12 +5,13 @@ import {
   isLongerThan,
   readClientFrame,
 } from "./client-frame.ts";
+import { costOf, FrameBudget, type FrameLimits, subscriptionCost } from "./frame-budget.ts";
 import type { Meter } from "./meter.ts";
 import type { Refusal } from "./refusal.ts";
 import type { ErrorCode } from "./server-frame.ts";
 import type { Subscribing } from "./subscribing.ts";
 
-export interface ConversationLimits {
+export interface ConversationLimits extends FrameLimits {
   /** A longer frame from a client closes its connection with 1009. */
   readonly maxFrameBytes: number;
   /** So many malformed frames are answered or ignored; the next one closes the connection with 4400. */
@@ -23,10 +24,12 @@ export class Conversation {
   readonly #limits: ConversationLimits;
   readonly #meter: Meter;
   readonly #subscribing: Subscribing;
+  readonly #budget: FrameBudget;
   #malformedFrames = 0;
 
   constructor(client: Client, limits: ConversationLimits, meter: Meter, subscribing: Subscribing) {
     this.client = client;
+    this.#budget = new FrameBudget(limits, client.heard());
     this.#limits = limits;
     this.#meter = meter;
     this.#subscribing = subscribing;
@@ -50,15 +53,43 @@ export class Conversation {
       delivery?.ackPlainly(data, nowMs)
     ) {
       this.#meter.clientFrames.ack++;
+      this.#keep(this.#budget.answer(costOf(data), client.sentMessages, nowMs));
       return;
     }
     const frame = readClientFrame(data, client.dialect.name === "v1" ? "v1" : "plain");
+    if (!this.#keep(this.#pay(frame, costOf(data), nowMs))) return;
     if (frame.type === "fault") {
       this.#complain(frame);
       return;
     }
     this.#meter.clientFrames[frame.type]++;
     this.#answer(frame, nowMs);
+  }
+
+  /** A ping or a pong came, below the frames that are handed over. */
+  alive(): void {
+    if (!this.client.isOver) this.#keep(this.#budget.spend(1, this.client.heard()));
+  }
+
+  #pay(frame: ClientFrame | FrameFault, cost: number, nowMs: number): boolean {
+    switch (frame.type) {
+      case "ack":
+      case "nack":
+      case "working":
+        return this.#budget.answer(cost, this.client.sentMessages, nowMs);
+      case "subscribe":
+        return this.#budget.spend(cost + subscriptionCost(frame.subjects.length), nowMs);
+      case "unsubscribe":
+        return this.#budget.spend(cost + subscriptionCost(), nowMs);
+      default:
+        return this.#budget.spend(cost, nowMs);
+    }
+  }
+
+  /** Ends the connection of a client that is not within its budget. */
+  #keep(isWithin: boolean): boolean {
+    if (!isWithin) this.client.end("too_many_frames");
+    return isWithin;
   }
 
   #answer(frame: ClientFrame, nowMs: number): void {

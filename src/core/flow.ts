@@ -35,6 +35,8 @@ export abstract class Flow {
   protected readonly meter: Meter;
   protected readonly outlet: Outlet;
   readonly #membership: Membership;
+  /** How many messages were sent to it alone, each time counted. */
+  protected handed = 0;
   /** What waits for it; most clients never have one. */
   protected queue: PrivateQueue | undefined;
   protected lagging = false;
@@ -69,6 +71,11 @@ export abstract class Flow {
 
   get audience(): Audience {
     return this.#membership.audience;
+  }
+
+  /** How many messages it was sent, each time counted. */
+  get sentMessages(): number {
+    return this.handed + this.#membership.sentMessages;
   }
 
   get isOver(): boolean {
@@ -272,6 +279,7 @@ export abstract class Flow {
       this.meter.dropped.abandoned += envelopes.length;
       return false;
     }
+    this.handed += envelopes.length;
     this.delivery?.sends(envelopes);
     this.meter.sent += envelopes.length;
     this.meter.bytesSent += bytes;

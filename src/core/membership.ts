@@ -12,6 +12,10 @@ export class Membership {
   readonly #outlet: Outlet;
   /** `audience.lastSent` when it joined. */
   #sentBefore: Envelope | undefined;
+  /** `audience.sentMessages` when it joined. */
+  #countBefore = 0;
+  /** How many messages it was sent with its audiences before. */
+  #count = 0;
 
   constructor(client: Client, outlet: Outlet, audience: Audience) {
     this.#client = client;
@@ -24,13 +28,22 @@ export class Membership {
     this.#outlet.join(this.audience);
     this.audience.live.add(this.#client);
     this.#sentBefore = this.audience.lastSent;
+    this.#countBefore = this.audience.sentMessages;
   }
 
   /** Out of the audience's topic, after what was meant for the client there. */
   part(): void {
     this.#outlet.leave();
     this.audience.live.delete(this.#client);
+    this.#count += this.audience.sentMessages - this.#countBefore;
+    this.#countBefore = this.audience.sentMessages;
     if (this.audience.lastSent !== this.#sentBefore) this.lastSent = this.audience.lastSent;
+  }
+
+  /** How many messages it was sent with its audiences. */
+  get sentMessages(): number {
+    const isLive = this.audience.live.has(this.#client);
+    return this.#count + (isLive ? this.audience.sentMessages - this.#countBefore : 0);
   }
 
   /** Goes over to another audience, to the same place there. */

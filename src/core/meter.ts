@@ -56,6 +56,7 @@ export type DisconnectReason = CloseCause | "client" | "vanished";
 export const ERROR_KINDS = [
   "malformed_frame",
   "frame_too_big",
+  "too_many_frames",
   "slow_consumer",
   "write_timeout",
   "no_pong",

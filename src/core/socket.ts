@@ -21,6 +21,7 @@ export const CLOSE = {
   forbidden: { code: 4403, reason: "NATS does not send what was asked for" },
   taken_over: { code: 4409, reason: "session taken over" },
   conflict: { code: 4409, reason: "durable has other subjects" },
+  too_many_frames: { code: 4429, reason: "too many frames" },
   overloaded: { code: 4503, reason: "overloaded" },
   slow_consumer: { code: 4510, reason: "slow consumer" },
   write_timeout: { code: 4511, reason: "write timeout" },
@@ -57,6 +58,8 @@ export interface ClientSocket {
   ping?(): void;
   /** Whether nothing is ever heard of the peer, not even a pong, as with server-sent events. */
   readonly mute?: boolean;
+  /** Reads nothing more of what the peer sends, where the runtime can. */
+  ignore?(): void;
   /** Sends a close frame behind what is buffered. */
   close(code: number, reason: string): void;
   /** Drops the connection and what is buffered for it, as far as the runtime can. */

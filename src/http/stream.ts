@@ -169,7 +169,7 @@ class Connection implements ConnectionEvents {
   }
 
   alive(): void {
-    this.#conversation?.client.heard();
+    this.#conversation?.alive();
   }
 
   closed(...end: Parameters<ConnectionEvents["closed"]>): void {

@@ -17,6 +17,8 @@ import { WebSocket, WebSocketServer } from "./ws.ts";
 
 /** All headers of a request together may have so many bytes; more is answered with 431. */
 const MAX_HEADER_BYTES = 16 * 1024;
+/** A message may have so many fragments, or one for each kibibyte of a longer one. */
+const FEW_FRAGMENTS = 64;
 /** How long the headers of a request may take; then the connection is closed with 408. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /**
@@ -153,6 +155,8 @@ function createSocketServer(limits: SocketLimits): RawServer {
       clientNoContextTakeover: true,
     },
     maxPayload: limits.maxFrameBytes,
+    // A message of many small fragments costs as much as so many messages.
+    maxFragments: Math.max(FEW_FRAGMENTS, Math.ceil(limits.maxFrameBytes / 1024)),
     // Left to itself, ws accepts the first subprotocol that the client offers.
     handleProtocols: (offered) => PROTOCOLS.find((protocol) => offered.has(protocol)) ?? false,
   });
@@ -199,6 +203,10 @@ class NodeSocket implements ClientSocket {
 
   leave(topic: string): void {
     this.#topics.leave(topic, this);
+  }
+
+  ignore(): void {
+    this.#ws.pause();
   }
 
   ping(): void {

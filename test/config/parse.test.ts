@@ -35,6 +35,7 @@ describe("Configuration", () => {
       stopTimeoutMs: 10_000,
       maxClients: 10_000,
       maxFrameBytes: 65_536,
+      maxFramesPerSecond: 1000,
       requestTimeoutMs: 30_000,
       maxMalformedFrames: 32,
       highWaterBytes: 1_048_576,

@@ -25,6 +25,7 @@ const OPTIONS: BroadcasterOptions = {
   readTimeoutMs: 60_000,
   maxFrameBytes: 1024,
   maxMalformedFrames: 2,
+  maxFramesPerSecond: 1000,
   maxQueueAgeMs: 60_000,
   maxTotalQueueBytes: 1_000_000,
   subjects: [">"],

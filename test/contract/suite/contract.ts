@@ -12,6 +12,7 @@ import { descriptors } from "./descriptors.ts";
 import { durable } from "./durable.ts";
 import { envelope } from "./envelope.ts";
 import { eventStream } from "./event-stream.ts";
+import { frameBudget } from "./frame-budget.ts";
 import { fuzz } from "./fuzz.ts";
 import { governor } from "./governor.ts";
 import { handshake } from "./handshake.ts";
@@ -59,6 +60,7 @@ export const WITH_SOCKETS: readonly ((target: Target) => void)[] = [
   http,
   lifecycle,
   descriptors,
+  frameBudget,
 ];
 
 /** What every runtime must do, theme by theme. */

@@ -1,0 +1,64 @@
+/** What one client may say in a second, in the long run. */
+export interface FrameLimits {
+  readonly maxFramesPerSecond: number;
+  readonly maxSubscriptions: number;
+}
+
+/** What was not used is saved for no longer than this. */
+const BURST_SECONDS = 5;
+/** A subscription changes what is matched, and what is asked of NATS. */
+const SUBSCRIPTION_COST = 10;
+/** Every further byte of this many costs as much as another frame. */
+const BYTES_PER_COST = 512;
+/** How often a message may be answered for nothing: `working`, and `ack` or `nack`, of each time that it was sent. */
+const FREE_ANSWERS = 2;
+
+/** What a frame costs of the budget, by its length. */
+export function costOf(frame: string | Uint8Array): number {
+  return 1 + Math.floor(frame.length / BYTES_PER_COST);
+}
+
+/** What a `subscribe` or `unsubscribe` costs beside its length. */
+export function subscriptionCost(patterns = 0): number {
+  return SUBSCRIPTION_COST + patterns;
+}
+
+/**
+ * Bounds the frames that a client may send: a token bucket. Answers to messages cost nothing as long as
+ * there are no more of them than the client was sent messages, so that a client that acknowledges all it
+ * gets is never held to be too fast.
+ */
+export class FrameBudget {
+  readonly #rate: number;
+  readonly #most: number;
+  #left: number;
+  #atMs: number;
+  #answers = 0;
+
+  constructor({ maxFramesPerSecond, maxSubscriptions }: FrameLimits, nowMs: number) {
+    this.#rate = maxFramesPerSecond;
+    // A client that comes back subscribes to all it wants at once.
+    this.#most = maxFramesPerSecond * BURST_SECONDS + maxSubscriptions * 2 * SUBSCRIPTION_COST;
+    this.#left = this.#most;
+    this.#atMs = nowMs;
+  }
+
+  /** @returns whether that was within the budget. */
+  spend(cost: number, nowMs: number): boolean {
+    const earned = ((nowMs - this.#atMs) / 1000) * this.#rate;
+    this.#left = Math.min(this.#most, this.#left + earned) - cost;
+    this.#atMs = nowMs;
+    return this.#left >= 0;
+  }
+
+  /**
+   * As {@linkcode spend}, for an acknowledgement.
+   *
+   * @param sent how many messages the client was sent so far, each time counted.
+   */
+  answer(cost: number, sent: number, nowMs: number): boolean {
+    const free = Math.min(cost, Math.max(0, sent * FREE_ANSWERS - this.#answers));
+    this.#answers += free;
+    return free === cost || this.spend(cost - free, nowMs);
+  }
+}
