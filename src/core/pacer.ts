@@ -5,6 +5,8 @@ import type { QueueBounds } from "./policy.ts";
 
 /** No timer can be set to more than 24.8 days: a longer one rings at once. */
 const MOST_WINDOW_MS = 2 ** 31 - 1;
+/** So many are released in one turn of the event loop, however many subjects wait. */
+const MOST_AT_ONCE = 4096;
 
 /**
  * Slows one subscription down: in each window of 1/`maxRate` seconds, the latest message of each
@@ -64,13 +66,10 @@ export class Pacer {
     const due = this.#hasRoomFor(envelope) ? 0 : this.#waiting.size;
     this.#keep(envelope, before);
     if (due > 0) this.#open(due);
-    if (this.#cancel !== undefined || this.#waiting.size === 0) return;
-    const waitMs = this.#openedMs + this.#windowMs - this.#clock.nowMs();
-    const open = (): void => this.open();
-    this.#cancel = waitMs > 0 ? this.#clock.after(waitMs, open) : this.#clock.soon(open);
+    this.#schedule();
   }
 
-  /** The window is over: releases what waits. */
+  /** Releases what waits, due or not. */
   open(): void {
     this.#open(this.#waiting.size);
   }
@@ -115,6 +114,25 @@ export class Pacer {
   #open(count: number): void {
     this.#openedMs = this.#clock.nowMs();
     this.hand(count, this.#release);
+  }
+
+  /** Sees to it that the window that has begun ends. */
+  #schedule(): void {
+    if (this.#cancel !== undefined || this.#waiting.size === 0) return;
+    const waitMs = this.#openedMs + this.#windowMs - this.#clock.nowMs();
+    const end = (): void => {
+      this.#openedMs = this.#clock.nowMs();
+      this.#releaseParts(this.#waiting.size);
+    };
+    this.#cancel = waitMs > 0 ? this.#clock.after(waitMs, end) : this.#clock.soon(end);
+  }
+
+  /** The window is over: releases so many, no more in one turn of the event loop than others may wait for. */
+  #releaseParts(count: number): void {
+    this.hand(Math.min(count, MOST_AT_ONCE), this.#release);
+    const left = Math.min(count - MOST_AT_ONCE, this.#waiting.size);
+    if (left > 0) this.#cancel = this.#clock.soon(() => this.#releaseParts(left));
+    else this.#schedule();
   }
 
   #hasRoomFor({ byteLength }: Envelope): boolean {

@@ -43,6 +43,27 @@ describe("Pacer", () => {
     expect(released).toEqual([[0, "1+0", "2+0", "3+1"]]);
   });
 
+  test("releases very many subjects in several turns, each once in a window", () => {
+    const { clock, pacer, released } = pace(10, 20_000);
+    for (let n = 1; n <= 10_000; n++) pacer.add(messageOf(n, `s.${n}`));
+    const counts: number[] = [];
+    let before = 0;
+    for (let turn = 0; turn < 4; turn++) {
+      clock.turn();
+      const { length } = released.flatMap(([, ...items]) => items);
+      counts.push(length - before);
+      before = length;
+      // One of those that were released changes, and waits for the next window.
+      if (turn === 0) pacer.add(messageOf(10_001, "s.1"));
+    }
+    expect(counts).toEqual([4096, 4096, 1808, 0]);
+    clock.advance(99);
+    expect(released.flatMap(([, ...items]) => items)).toHaveLength(10_000);
+    clock.advance(1);
+    expect(released.at(-1)).toEqual([100, "10001+0"]);
+    expect(clock.timers).toBe(0);
+  });
+
   test("counts what waits as queued, and what is taken from it not", () => {
     const { clock, meter, pacer } = pace(10);
     const both = [messageOf(1, "a"), messageOf(2, "b")];
