@@ -1,7 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { installedFile } from "../scripts/installed.ts";
 import { ensureNode } from "../test/support/node-binary.ts";
-import { ROOT, TARGETS } from "../test/support/runtimes.ts";
+import { findDeno } from "../test/support/runtimes.ts";
 
 const PACKAGES = ["nats", "ws", "socket.io", "@hono/node-server"];
 
@@ -14,14 +15,14 @@ export function findVersions(natsServer: string): Record<string, string> {
   return {
     Bun: Bun.version,
     Node: said(ensureNode("node")),
-    Deno: said(TARGETS.deno.command()[0]!),
+    Deno: said(findDeno()),
     "nats-server": said(natsServer),
     ...Object.fromEntries(PACKAGES.map((name) => [name, packageVersion(name)])),
   };
 }
 
 function packageVersion(name: string): string {
-  const manifest = readFileSync(`${ROOT}node_modules/${name}/package.json`, "utf8");
+  const manifest = readFileSync(installedFile(`${name}/package.json`), "utf8");
   return (JSON.parse(manifest) as { version: string }).version;
 }
 

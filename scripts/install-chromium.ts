@@ -10,9 +10,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { delimiter, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { installedFile, ROOT } from "./installed.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const CACHE = join(ROOT, ".cache");
 const PACKAGE = "@sparticuz/chromium";
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -26,7 +25,7 @@ export const CHROMIUM_ADVICE =
   "install Chromium or Chrome so that it is on the PATH, or set CHROMIUM to the path of its program";
 
 /**
- * Where a Chromium is that runs here: `CHROMIUM`, else the one that npm installed (Linux on x64,
+ * Where a Chromium is that runs here: `CHROMIUM`, else the one in `test/node_modules` (Linux on x64,
  * unpacked into `.cache`), else the first one on the `PATH`, else what apt-get can install (as root,
  * or with a `sudo` that asks for no password). `undefined` where none of them could; tests that
  * need a browser are skipped there.
@@ -55,7 +54,7 @@ function packaged(): string | undefined {
 
 function packageVersion(): string | undefined {
   try {
-    const manifest = readFileSync(join(ROOT, "node_modules", PACKAGE, "package.json"), "utf8");
+    const manifest = readFileSync(installedFile(`${PACKAGE}/package.json`), "utf8");
     return (JSON.parse(manifest) as { version: string }).version;
   } catch {
     return undefined;
@@ -71,7 +70,7 @@ function unpack(folder: string): boolean {
     process.execPath,
     ["-e", `await (await import("${PACKAGE}")).default.executablePath()`],
     {
-      cwd: ROOT,
+      cwd: join(ROOT, "test"),
       env: { ...process.env, TMPDIR: unready, AWS_EXECUTION_ENV: "AWS_Lambda_nodejs22.x" },
       stdio: ["ignore", "inherit", "inherit"],
     },

@@ -139,6 +139,7 @@ function sourceFiles(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+    .filter((file) => !file.includes("node_modules"))
     .sort();
 }
 

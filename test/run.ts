@@ -1,6 +1,6 @@
 /**
  * `npm test`: all tests, or those that the arguments name as `bun test` understands them. Sees
- * first to what they need: `nats-server`, the Node versions, a `dist/` of these very sources.
+ * first to what they need: `nats-server`, a browser, a `dist/` of these very sources.
  *
  * The last line is `N passed, N failed`; the exit code is 1 where a test failed or none ran.
  */
@@ -10,7 +10,6 @@ import { fileURLToPath } from "node:url";
 import { build } from "../scripts/build.js";
 import { ensureChromium } from "../scripts/install-chromium.ts";
 import { ensureNatsServer, ensureOldestNatsServer } from "../scripts/install-nats-server.ts";
-import { ensureNode } from "./support/node-binary.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const TEST_TIMEOUT_MS = 60_000;
@@ -18,8 +17,6 @@ const TEST_TIMEOUT_MS = 60_000;
 await ensureNatsServer();
 ensureOldestNatsServer();
 await ensureChromium();
-ensureNode("node");
-ensureNode("node22");
 build();
 const { passed, failed, code } = await bunTest(process.argv.slice(2));
 process.stdout.write(`${passed} passed, ${failed} failed\n`);

@@ -39,6 +39,8 @@ export interface ProcessOptions {
   readonly cwd?: string;
   /** The whole environment of the process. Default: that of this one. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Whether signals go to all that the process starts as well, as those of a terminal do. Default: no. */
+  readonly group?: boolean;
   /** A temporary folder of the process, which is removed when it has ended. */
   readonly directory?: string;
 }
@@ -58,7 +60,12 @@ export async function startProcess(
     cwd: options.cwd,
     env: options.env === undefined ? process.env : { ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
+    detached: options.group ?? false,
   });
+  const kill = (signal: NodeJS.Signals): void => {
+    if (options.group && child.exitCode === null) process.kill(-child.pid!, signal);
+    else child.kill(signal);
+  };
   const lines = new Journal<OutputLine>(name, ({ stream, text }) => `${stream}: ${text}`);
   const exited = watch(child, lines, options.directory);
   const { promise: spawned, resolve, reject } = Promise.withResolvers<void>();
@@ -74,15 +81,15 @@ export async function startProcess(
     lines,
     exited,
     signal(signal) {
-      child.kill(signal);
+      kill(signal);
     },
     async stop(deadlineMs = DEADLINE_MS) {
-      child.kill("SIGTERM");
+      kill("SIGTERM");
       try {
         return await within(exited, `end of ${name} after SIGTERM`, deadlineMs);
       } catch (error) {
         if (!(error instanceof DeadlineError)) throw error;
-        child.kill("SIGKILL");
+        kill("SIGKILL");
         return await exited;
       }
     },

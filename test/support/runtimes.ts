@@ -1,9 +1,8 @@
 import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { installedFile, ROOT } from "../../scripts/installed.ts";
 import { ensureNode } from "./node-binary.ts";
 
-/** The folder of the repository, with a slash at its end: where the service runs in tests. */
-export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
+export { ROOT };
 
 /**
  * What a runtime cannot do, known by its reason. The suite asserts that it still cannot, so that
@@ -48,10 +47,22 @@ export interface Target {
   command(): readonly string[];
 }
 
-const DENO = `${ROOT}node_modules/.bin/deno`;
+/** The package that holds Deno's program, for each platform. */
+const DENO_PACKAGES: Readonly<Record<string, string>> = {
+  "linux-x64": "linux-x64-glibc",
+  "linux-arm64": "linux-arm64-glibc",
+  "darwin-x64": "darwin-x64",
+  "darwin-arm64": "darwin-arm64",
+};
 
-/** `deno task start` as a user types it; signals go to a parent that passes them on. */
-export const DENO_TASK_START: readonly string[] = [DENO, "task", "start"];
+/**
+ * Returns the path of Deno in the version that `test/package.json` says.
+ *
+ * @throws Error when it is not installed, or there is none for this platform.
+ */
+export function findDeno(): string {
+  return installedFile(`@deno/${DENO_PACKAGES[`${process.platform}-${process.arch}`]}/deno`);
+}
 
 /** Node keeps there what it has compiled: a process starts twice as fast from the second time on. */
 const NODE_ENV = { NODE_COMPILE_CACHE: `${ROOT}.cache/node-compile` };
@@ -95,7 +106,7 @@ export const TARGETS: Readonly<Record<Target["name"], Target>> = {
     env: {},
     // The very command of `deno task start`, so that the permissions are those that users get, but
     // without the parent: a test that has to kill it must not kill the parent alone.
-    command: () => [DENO, ...denoStartArguments()],
+    command: () => [findDeno(), ...denoStartArguments()],
   },
   "deno-native": {
     name: "deno-native",
@@ -112,7 +123,7 @@ export const TARGETS: Readonly<Record<Target["name"], Target>> = {
       garbage: "memory is up to 1.3 times what waits for clients, and varies",
     },
     env: { SPILLWAY_SOCKETS: "native" },
-    command: () => [DENO, ...denoStartArguments()],
+    command: () => [findDeno(), ...denoStartArguments()],
   },
   node22: {
     name: "node22",
@@ -141,8 +152,7 @@ function denoStartArguments(): string[] {
   const { tasks } = JSON.parse(readFileSync(`${ROOT}deno.json`, "utf8")) as {
     tasks: { start: string };
   };
-  // A bare "deno" would be node_modules/.bin/deno, which `deno task` takes for a script.
-  const program = "$(which deno) ";
+  const program = "deno ";
   if (!tasks.start.startsWith(program)) {
     throw new Error(`deno.json: "start" does not run deno: ${tasks.start}`);
   }

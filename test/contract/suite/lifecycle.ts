@@ -5,7 +5,7 @@ import { startProcess } from "../../support/child-process.ts";
 import { cleanEnvironment, runToExit, startGateway } from "../../support/gateway-process.ts";
 import { until, within } from "../../support/journal.ts";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
-import { DENO_TASK_START, ROOT, type Target } from "../../support/runtimes.ts";
+import { findDeno, ROOT, type Target } from "../../support/runtimes.ts";
 import { subscribe, subscribeRaw, untilReady } from "./gateway-stage.ts";
 import { metric, untilMetric } from "./metrics.ts";
 import { useNats } from "./nats-stage.ts";
@@ -197,9 +197,11 @@ export function lifecycle(target: Target): void {
 
     if (target.runtime === "deno") {
       test("deno task start runs it with the permissions it needs, and passes SIGTERM on", async () => {
-        const task = await startProcess("deno task start", [...DENO_TASK_START, "--port", "0"], {
+        const command = [findDeno(), "task", "start", "--port", "0"];
+        const task = await startProcess("deno task start", command, {
           cwd: ROOT,
-          env: { ...cleanEnvironment(), PATH: `${ROOT}node_modules/.bin:${process.env.PATH}` },
+          // No program is on the PATH, Deno included.
+          env: { ...cleanEnvironment(), PATH: "" },
         });
         await task.lines.find(({ text }) => text.includes('"event":"listening"'), "listening");
         task.signal("SIGTERM");
