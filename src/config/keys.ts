@@ -157,6 +157,26 @@ export const keys = {
     "How many subscriptions a client of the dialect spillway.v1.json may have.",
     integer(1, 10_000).prefault(64),
   ),
+  max_patterns: key(
+    "advanced",
+    "How many patterns the subscriptions of a client may have together.",
+    integer(1, 1_000_000).prefault(1024),
+  ),
+  max_pattern_bytes: key(
+    "advanced",
+    "How many bytes these patterns may have together.",
+    size(1, 1024 ** 3).prefault(64 * 1024),
+  ),
+  max_upstream_patterns: key(
+    "advanced",
+    "How many different patterns all clients may want together, and so how many subscriptions the gateway has at NATS. While little of that is free, each client may have an eighth of it.",
+    integer(1, 10_000_000).prefault(50_000),
+  ),
+  max_total_pattern_bytes: key(
+    "advanced",
+    "How many bytes the patterns of all clients and sessions may have together, 64 more for each pattern of each client, in the same way.",
+    size(1, 2 ** 40).prefault(64 * 1024 ** 2),
+  ),
   upstream: key(
     "advanced",
     "Whether the gateway subscribes at NATS to what clients ask for, or to all of subjects at once.",

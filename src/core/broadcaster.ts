@@ -14,6 +14,7 @@ import { Governor } from "./governor.ts";
 import { IncidentLog } from "./incident-log.ts";
 import type { DisconnectReason, Meter } from "./meter.ts";
 import { Reception } from "./reception.ts";
+import type { Refusal } from "./refusal.ts";
 import { ReturnTimes } from "./return-times.ts";
 import { Ring } from "./ring.ts";
 import { Roster } from "./roster.ts";
@@ -152,6 +153,11 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   /** The first of these patterns of which nothing is exposed. */
   hiddenOf(subjects: readonly string[] | undefined): string | undefined {
     return firstHidden(this.#options.subjects, subjects);
+  }
+
+  /** Why nobody may subscribe to so much, or not now; `undefined`: one may. */
+  excessOf(subjects: readonly string[] | undefined): Refusal | undefined {
+    return this.#subscribing.excessOf(subjects);
   }
 
   /** What is subscribed to upstream, and what of it the source has not confirmed. */

@@ -157,8 +157,11 @@ export class Conversation {
     this.#tellError({ code, message }, id);
   }
 
-  #tellError(error: { code: ErrorCode; message: string }, id: string | undefined): void {
+  #tellError(
+    { code, message, retryable = false }: { code: ErrorCode; message: string; retryable?: boolean },
+    id: string | undefined,
+  ): void {
     const named = id !== undefined && { id };
-    this.client.tell({ type: "error", ...named, error: { ...error, retryable: false } });
+    this.client.tell({ type: "error", ...named, error: { code, message, retryable } });
   }
 }

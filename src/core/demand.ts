@@ -14,6 +14,8 @@ export interface DemandOptions {
   /** So many patterns linger, and so many bytes of them; then the oldest no longer do. */
   readonly maxLingering: number;
   readonly maxLingeringBytes: number;
+  /** So many different patterns clients may want, all together. */
+  readonly maxUpstreamPatterns: number;
 }
 
 /** So many steps of what may take longer are done in one turn of the event loop: some milliseconds. */
@@ -91,6 +93,21 @@ export class Demand {
   /** Patterns that nobody wants any more, kept for those who come back. */
   get lingering(): number {
     return this.#lingering.size;
+  }
+
+  /** How many more patterns may be wanted; those that only linger make room. */
+  get room(): number {
+    return this.#options.maxUpstreamPatterns - this.#wants.size + this.#lingering.size;
+  }
+
+  /** How many of these patterns, as far as they are exposed, nobody wants yet. */
+  newOf(subjects: readonly string[] | undefined): number {
+    let count = 0;
+    for (const pattern of this.#exposed(subjects)) {
+      const want = this.#wants.get(pattern);
+      if (want === undefined || want.lingers) count++;
+    }
+    return count;
   }
 
   /**
@@ -269,6 +286,7 @@ export class Demand {
     if (want === undefined) {
       want = new Want(pattern);
       this.#wants.set(pattern, want);
+      if (this.#wants.size > this.#options.maxUpstreamPatterns) this.#makeRoom();
       this.#pending++;
       const cover = this.#coverOf(want);
       if (cover === undefined) this.#subscribe(want);
@@ -289,6 +307,16 @@ export class Demand {
       if (want.confirmed) this.#cover(want);
     }
     return want;
+  }
+
+  /** The one that has lingered the longest goes. */
+  #makeRoom(): void {
+    for (const oldest of this.#lingering.keys()) {
+      this.#unlinger(oldest);
+      this.#dropped.add(oldest);
+      this.#dropAll();
+      return;
+    }
   }
 
   #linger(want: Want): void {
@@ -341,7 +369,7 @@ export class Demand {
 
   /** Lets a pattern go, once all that comes with it comes otherwise. */
   *#drop(want: Want): Generator<void, void, void> {
-    if (want.isNeeded || this.#wants.get(want.pattern) !== want) return;
+    if (want.isNeeded || !this.#isKnown(want)) return;
     if (!want.subscribed) {
       this.#forget(want);
       yield;
@@ -359,7 +387,7 @@ export class Demand {
 
   /** The cover of a pattern is to go: it comes with another one, or is subscribed to. */
   #leaveCover(want: Want): void {
-    if (want.subscribed) return;
+    if (want.subscribed || !this.#isKnown(want)) return;
     const cover = this.#coverOf(want);
     if (cover?.confirmed) {
       want.comeWith(cover);
@@ -381,6 +409,11 @@ export class Demand {
     want.leaving = false;
     this.#unsubscribe(want);
     this.#forget(want);
+  }
+
+  /** Whether a pattern is not gone: those who are told that another one arrives may have released it. */
+  #isKnown(want: Want): boolean {
+    return this.#wants.get(want.pattern) === want;
   }
 
   #forget(want: Want): void {
@@ -438,6 +471,7 @@ export class Demand {
   /** A pattern, and what comes with it, comes with a wider one that arrives, and not by itself. */
   #bringAlong(want: Want, cover: Want): void {
     this.steps++;
+    if (!this.#isKnown(want)) return;
     for (const other of [...(want.covered ?? [])]) this.#bringAlong(other, cover);
     if (want.subscribed) this.#unsubscribe(want);
     const before = want.cover;
@@ -454,6 +488,7 @@ export class Demand {
   /** What came with a pattern comes no longer, but for what another one brings. */
   #uncover(want: Want): void {
     this.steps++;
+    if (!this.#isKnown(want)) return;
     want.comeWith(undefined);
     const cover = this.#coverOf(want);
     if (cover !== undefined && !want.subscribed) want.comeWith(cover);

@@ -58,7 +58,7 @@ export class Reception {
     } else {
       this.#welcome(client, { session: crypto.randomUUID() });
     }
-    if (request !== undefined) subscribing.subscribe(client, request);
+    if (request !== undefined) subscribing.begin(client, request);
   }
 
   /** Lets go of the timer. */

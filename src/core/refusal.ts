@@ -4,4 +4,6 @@ import type { RefusalCode } from "./server-frame.ts";
 export interface Refusal {
   readonly code: RefusalCode;
   readonly message: string;
+  /** Whether it may be served later, without anything else changed. */
+  readonly retryable?: boolean;
 }

@@ -42,8 +42,8 @@ export class Sessions implements ClientWatcher {
   readonly #byId = new Map<string, Client>();
   /** Those without a connection, the one that has been so the longest first. */
   readonly #parked = new Map<Client, Expiry>();
-  /** What they have not acknowledged. */
-  #inFlightBytes = 0;
+  /** What they have not acknowledged, and what their subscriptions take. */
+  #standingBytes = 0;
   /** No more than this is kept for them: an estimate that is corrected when it reaches the bound. */
   #mostBytes = 0;
 
@@ -60,7 +60,7 @@ export class Sessions implements ClientWatcher {
   /** What is kept for them. */
   get bytes(): number {
     let bytes = 0;
-    for (const client of this.#parked.keys()) bytes += bytesOf(client);
+    for (const client of this.#parked.keys()) bytes += this.#bytesOf(client);
     return bytes;
   }
 
@@ -103,9 +103,9 @@ export class Sessions implements ClientWatcher {
   /** What is kept may have grown by a message of so many bytes for each. */
   grew(byteLength: number): void {
     this.#mostBytes += byteLength * this.#parked.size;
-    // All that waits for anybody, and what these have not acknowledged, is more than what is kept for them.
+    // All that waits for anybody, and what these take by themselves, is more than what is kept for them.
     const { queuedBytes } = this.#parts.meter;
-    if (queuedBytes + this.#inFlightBytes > this.#options.maxSessionBytes) this.#keepBounds();
+    if (queuedBytes + this.#standingBytes > this.#options.maxSessionBytes) this.#keepBounds();
   }
 
   /** Nobody comes back any more. */
@@ -141,13 +141,13 @@ export class Sessions implements ClientWatcher {
     parked.session = session;
     this.#byId.set(session, parked);
     const nowMs = clock.nowMs();
-    const inFlightBytes = parked.delivery?.bytes ?? 0;
-    this.#inFlightBytes += inFlightBytes;
-    const expiry = new Expiry(nowMs, inFlightBytes, () => this.#giveUp(parked, "session_expired"));
+    const standingBytes = this.#standingBytesOf(parked);
+    this.#standingBytes += standingBytes;
+    const expiry = new Expiry(nowMs, standingBytes, () => this.#giveUp(parked, "session_expired"));
     this.#parked.set(parked, expiry);
     meter.sessionsParked++;
     alarms.set(expiry, nowMs + sessionTtlMs);
-    this.#mostBytes += bytesOf(parked);
+    this.#mostBytes += this.#bytesOf(parked);
     this.#keepBounds();
   }
 
@@ -188,7 +188,7 @@ export class Sessions implements ClientWatcher {
   #giveUpOldest(): number {
     const [oldest] = this.#parked.keys();
     if (oldest === undefined) return 0;
-    const bytes = bytesOf(oldest);
+    const bytes = this.#bytesOf(oldest);
     this.#giveUp(oldest, "session_evicted");
     return bytes;
   }
@@ -200,11 +200,20 @@ export class Sessions implements ClientWatcher {
     this.#settle(client);
   }
 
+  #bytesOf(client: Client): number {
+    return client.queuedBytes + this.#standingBytesOf(client);
+  }
+
+  /** What a session without a connection takes, whatever comes for it. */
+  #standingBytesOf(client: Client): number {
+    return (client.delivery?.bytes ?? 0) + this.#parts.subscribing.memoryOf(client);
+  }
+
   #unpark(client: Client): void {
     const expiry = this.#parked.get(client);
     if (expiry === undefined) return;
     this.#parked.delete(client);
-    this.#inFlightBytes -= expiry.inFlightBytes;
+    this.#standingBytes -= expiry.standingBytes;
     this.#parts.alarms.clear(expiry);
     this.#parts.meter.sessionsParked--;
   }
@@ -216,21 +225,17 @@ export class Sessions implements ClientWatcher {
   }
 }
 
-function bytesOf(client: Client): number {
-  return client.queuedBytes + (client.delivery?.bytes ?? 0);
-}
-
 /** Rings when a session has been without a connection for too long. */
 class Expiry implements Alarm {
   alarmAt = NOT_SET;
   alarmMs = 0;
   readonly sinceMs: number;
-  readonly inFlightBytes: number;
+  readonly standingBytes: number;
   readonly #expire: () => void;
 
-  constructor(sinceMs: number, inFlightBytes: number, expire: () => void) {
+  constructor(sinceMs: number, standingBytes: number, expire: () => void) {
     this.sinceMs = sinceMs;
-    this.inFlightBytes = inFlightBytes;
+    this.standingBytes = standingBytes;
     this.#expire = expire;
   }
 

@@ -4,6 +4,12 @@ import type { Demand } from "./demand.ts";
 import type { DurableDesk } from "./durable-desk.ts";
 import { cursorOf, type Position } from "./envelope.ts";
 import type { Meter } from "./meter.ts";
+import {
+  isFairShare,
+  memoryOf,
+  PatternBudget,
+  type PatternBudgetOptions,
+} from "./pattern-budget.ts";
 import type { Policy } from "./policy.ts";
 import type { Refusal } from "./refusal.ts";
 import type { Replaying } from "./replaying.ts";
@@ -12,14 +18,14 @@ import type { Ring } from "./ring.ts";
 import { RingWalk } from "./ring-walk.ts";
 import type { DeliveryMode, GapFrame } from "./server-frame.ts";
 import type { StreamBook } from "./stream-book.ts";
-import { firstHidden } from "./subject.ts";
+import { exposedOf, firstHidden, subjectFault } from "./subject.ts";
 import type { StartPoint, SubscriptionRequest } from "./subscription.ts";
 import { Subscription, wantsTheSame } from "./subscription.ts";
 import type { TurnShare } from "./turn-share.ts";
 import { errorOf } from "./upstream-watch.ts";
 import type { UpstreamRefusal } from "./want.ts";
 
-export interface SubscribingOptions {
+export interface SubscribingOptions extends PatternBudgetOptions {
   /** What the endpoint exposes. */
   readonly subjects: readonly string[];
   /** Where a subscription begins in streams that doesn't say it. */
@@ -57,6 +63,7 @@ interface Asked extends SubscriptionRequest {
 export class Subscribing {
   readonly #options: SubscribingOptions;
   readonly #parts: SubscribingParts;
+  readonly #budget: PatternBudget;
   /** What each client has asked for, in effect or not yet. */
   readonly #requests = new Map<Client, readonly Asked[]>();
   #count = 0;
@@ -64,6 +71,7 @@ export class Subscribing {
   constructor(options: SubscribingOptions, parts: SubscribingParts) {
     this.#options = options;
     this.#parts = parts;
+    this.#budget = new PatternBudget(options);
   }
 
   /**
@@ -76,10 +84,10 @@ export class Subscribing {
     const request = { ...asked, start, order: ++this.#count };
     const requests = this.#requestsOf(client);
     const titles = client.durables.map(({ title }) => title);
-    const refusal = this.#refusalOf(asked, [...requests, ...titles]);
+    const refusal = this.#refusalOf(client, asked, [...requests, ...titles]);
     if (refusal !== undefined) return refusal;
     if (asked.durable !== undefined) return this.#parts.durables.use(client, asked);
-    this.#requests.set(client, [...requests, request]);
+    this.#asks(client, [...requests, request]);
     let begun = false;
     const begin = (refusal?: UpstreamRefusal): void => {
       if (begun || client.isOver || !this.#requestsOf(client).includes(request)) return;
@@ -131,10 +139,10 @@ export class Subscribing {
    */
   move(from: Client, to: Client): void {
     const requests = this.#requestsOf(from);
-    this.#requests.delete(from);
+    this.#asks(from, []);
     const estate = from.handOver();
     const held = requests.filter(({ id }) => estate.subscriptions.some((one) => one.id === id));
-    this.#requests.set(to, held);
+    this.#asks(to, held);
     // Its audience is one of those who acknowledge.
     to.delivery = estate.delivery;
     to.inherit(estate, this.#audienceFor(to, estate.subscriptions));
@@ -161,7 +169,29 @@ export class Subscribing {
       return;
     }
     if (before !== undefined) this.unsubscribe(client, before.id);
-    this.subscribe(client, asked);
+    this.begin(client, asked);
+  }
+
+  /** Subscribes for a client that can't ask for something else: it is told why not, and ended. */
+  begin(client: Client, request: SubscriptionRequest): void {
+    const refusal = this.subscribe(client, request);
+    if (refusal === undefined) return;
+    const { code, message, retryable = false } = refusal;
+    this.#parts.meter.refused[code]++;
+    client.tell({ type: "error", id: request.id, error: { code, message, retryable } });
+    client.end(retryable ? "overloaded" : "forbidden");
+  }
+
+  /**
+   * Why nobody who has nothing yet may subscribe to these; `undefined`: one may.
+   */
+  excessOf(subjects: readonly string[] | undefined): Refusal | undefined {
+    return this.#excessOf([], subjects);
+  }
+
+  /** About how much memory the patterns of a client take. */
+  memoryOf(client: Client): number {
+    return memoryOf(this.#budget.costOf(this.#requestsOf(client).map(({ subjects }) => subjects)));
   }
 
   /**
@@ -183,10 +213,36 @@ export class Subscribing {
     for (const { subjects } of this.#requestsOf(client)) {
       this.#parts.demand.release(subjects);
     }
-    this.#requests.delete(client);
+    this.#asks(client, []);
+  }
+
+  /** Why somebody who has these lists of patterns may not have this one, too. */
+  #excessOf(
+    held: readonly (readonly string[] | undefined)[],
+    subjects: readonly string[] | undefined,
+  ): Refusal | undefined {
+    if (subjects === undefined) return undefined;
+    const { demand } = this.#parts;
+    for (const pattern of exposedOf(this.#options.subjects, subjects)) {
+      // What is exposed of a pattern may be longer than either.
+      const fault = subjectFault(pattern, true);
+      if (fault === undefined) continue;
+      const message = `what is exposed of a subject ${fault}: "${pattern.slice(0, 200)}"`;
+      return { code: "invalid_subject", message };
+    }
+    const all = this.#budget.costOf([...held, subjects]);
+    const message = this.#budget.excessOf(all);
+    if (message !== undefined) return { code: "too_many_subscriptions", message };
+    const added = demand.newOf(subjects);
+    const isRoom =
+      added === 0 || (added <= demand.room && isFairShare(all.patterns, all.patterns, demand.room));
+    if (isRoom && this.#budget.hasRoom(all, this.#budget.costOf([subjects]))) return undefined;
+    const full = "there is no room for more patterns here now";
+    return { code: "too_many_subscriptions", message: full, retryable: true };
   }
 
   #refusalOf(
+    client: Client,
     request: SubscriptionRequest,
     requests: readonly { readonly id: string }[],
   ): Refusal | undefined {
@@ -206,6 +262,10 @@ export class Subscribing {
     if (hidden !== undefined) {
       return { code: "forbidden", message: `nothing of "${hidden}" is exposed by this endpoint` };
     }
+    const durables = client.durables.map(({ title }) => title.subjects);
+    const held = [...this.#requestsOf(client).map(({ subjects }) => subjects), ...durables];
+    const excess = this.#excessOf(held, subjects);
+    if (excess !== undefined) return excess;
     const message = this.#parts.replaying.faultOf(request);
     return message === undefined ? undefined : { code: "unsupported", message };
   }
@@ -232,9 +292,18 @@ export class Subscribing {
     return this.#requests.get(client) ?? [];
   }
 
+  /** From now on a client asks for these. */
+  #asks(client: Client, requests: readonly Asked[]): void {
+    const costOf = (those: readonly Asked[]) =>
+      this.#budget.costOf(those.map(({ subjects }) => subjects));
+    this.#budget.changed(costOf(this.#requestsOf(client)), costOf(requests));
+    if (requests.length === 0) this.#requests.delete(client);
+    else this.#requests.set(client, requests);
+  }
+
   #withdraw(client: Client, request: Asked): void {
     const others = this.#requestsOf(client).filter((other) => other !== request);
-    this.#requests.set(client, others);
+    this.#asks(client, others);
     this.#parts.demand.release(request.subjects);
   }
 

@@ -32,12 +32,15 @@ const NO_ROOM_MS = 4000;
 export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
   const { broadcaster, sockets, eventStreams } = parts;
 
+  const noRoom = (c: Context, detail: string): Response => {
+    const seconds = Math.ceil((NO_ROOM_MS + broadcaster.refusedForMs) / 1000);
+    return problem(c, 503, `${detail} now`, { "Retry-After": `${seconds}` });
+  };
   const welcome: MiddlewareHandler = async (c, next) => {
     if (broadcaster.refusal === undefined) return await next();
     const overloaded = broadcaster.refusal === "overloaded";
     const detail = overloaded ? "Too much waits for slow clients" : "No more clients can be served";
-    const seconds = Math.ceil((NO_ROOM_MS + broadcaster.refusedForMs) / 1000);
-    return problem(c, 503, `${detail} now`, { "Retry-After": `${seconds}` });
+    return noRoom(c, detail);
   };
   const query = zValidator("query", streamQuery, (result, c) => {
     if (!result.success) return problem(c, 400, result.error.issues[0]?.message ?? "bad query");
@@ -45,6 +48,10 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
     if (hidden !== undefined) {
       return problem(c, 403, `Nothing of "${hidden}" is exposed by this endpoint`);
     }
+    const excess = broadcaster.excessOf(result.data.subjects);
+    if (excess?.retryable) return noRoom(c, "There is no room for more patterns");
+    if (excess !== undefined)
+      return problem(c, 400, `"subjects" can't be served: ${excess.message}`);
     const { replaying, durables } = broadcaster.streams;
     const request = requestOf(result.data);
     const fault = replaying.faultOf(request);

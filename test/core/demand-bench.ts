@@ -20,6 +20,7 @@ export class DemandBench {
       upstreamLingerMs: 0,
       maxLingering: 1000,
       maxLingeringBytes: 100_000,
+      maxUpstreamPatterns: 100_000,
       ...options,
     } as const;
     this.demand = new Demand(all, this.clock, this.source, () => this.sequence, stepsPerTurn);

@@ -193,3 +193,17 @@ test("Demand remembers no more waiters than there are, whoever comes and goes wh
   expect(asked).toBeLessThan(2_000);
   expect(bench.demand).toBeInstanceOf(Demand);
 });
+
+test("Demand does not subscribe to what was released while others were told", () => {
+  const bench = new DemandBench();
+  bench.source.confirms = false;
+  bench.want("a.>");
+  bench.demand.want(["a.1"], () => bench.demand.release(["a.2"]));
+  bench.want("a.2");
+  // "a.>" is refused, and "a.1" comes by itself at once: whoever waits for it lets "a.2" go.
+  bench.source.confirms = true;
+  bench.demand.refused("a.>", NO);
+  expect(bench.patterns).toEqual(["a.1", "a.>"]);
+  bench.want("a.2");
+  expect(bench.patterns).toEqual(["a.1", "a.2", "a.>"]);
+});
