@@ -272,7 +272,7 @@ export const keys = {
   nats_token: key("advanced", "The token to log in to NATS with.", anyText().optional(), "value"),
   nats_nkey_file: key(
     "advanced",
-    "Holds the NKey seed to log in to NATS with.",
+    "Holds the NKey seed to log in to NATS with. Like the other files, it is read again at each connect.",
     filePath().optional(),
   ),
   nats_creds_file: key(

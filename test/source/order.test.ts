@@ -71,7 +71,7 @@ async function publishUntilTaken(subject: string, count: number): Promise<void> 
   while (n < count) {
     try {
       // Whoever subscribes answers by nothing; without anybody there is no responder.
-      await publisher.request(subject, "?", { timeout: 100 });
+      await publisher.request(subject, "?", { timeout: 500 });
     } catch (error) {
       if ((error as { code?: string }).code === "503") continue;
       n++;

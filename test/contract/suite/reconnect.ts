@@ -48,7 +48,7 @@ export function reconnect(target: Target): void {
       /** Until NATS has somebody to send it to: then some comes before the gateway knows it. */
       const publishToSomebody = async (n: number): Promise<void> => {
         for (;;) {
-          const asking = nats.connection.request("cut.x", JSON.stringify({ n }), { timeout: 30 });
+          const asking = nats.connection.request("cut.x", JSON.stringify({ n }), { timeout: 1000 });
           const code = await asking.then(
             () => "",
             (error: { code: string }) => error.code,
