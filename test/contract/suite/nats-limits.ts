@@ -51,6 +51,44 @@ export function natsLimits(target: Target): void {
     });
   });
 
+  describe("Patterns of clients have a bound", () => {
+    const nats = useNats({ monitoring: true });
+    const gateway = useGateway(target, () => ({
+      config: { nats_url: nats.url, max_patterns: 20, max_upstream_patterns: 40 },
+    }));
+    const numbered = (count: number, prefix: string): string[] =>
+      Array.from({ length: count }, (_, n) => `${prefix}.${n}`);
+
+    test("of one client: v1 is told so, and plain and SSE clients get 400", async () => {
+      const client = await subscribeV1(gateway());
+      client.send({ type: "subscribe", id: "1", subjects: numbered(21, "a") });
+      expect(await client.next("error")).toMatchObject({
+        error: { code: "too_many_subscriptions", retryable: false },
+      });
+      await client.subscribe("2", ["a.fine"]);
+      const query = `?subjects=${numbered(21, "a").join(",")}`;
+      expect((await gateway().get(`/ws/sse${query}`)).status).toBe(400);
+      expect((await requestUpgrade(gateway().wsUrl + query)).status).toBe(400);
+    });
+
+    test("of all together: v1 may ask again, plain and SSE clients get 503, and what is there is had", async () => {
+      const clients = [];
+      for (let n = 0; n < 6; n++) {
+        const client = await subscribeV1(gateway());
+        client.send({ type: "subscribe", id: "1", subjects: numbered(8, `c${n}`) });
+        clients.push(client);
+      }
+      const { error } = await clients.at(-1)!.next("error");
+      expect(error).toMatchObject({ code: "too_many_subscriptions", retryable: true });
+      const query = `?subjects=${numbered(8, "late").join(",")}`;
+      expect((await gateway().get(`/ws/sse${query}`)).status).toBe(503);
+      expect((await requestUpgrade(gateway().wsUrl + query)).status).toBe(503);
+      const there = await subscribe(gateway(), "?subjects=c0.0");
+      nats.publish("c0.0", "1");
+      expect((await there.next()).payload).toBe(1);
+    });
+  });
+
   for (const transport of ["nats", "ws"] as const) {
     describe(`A NATS server that takes only short lines, over ${transport}://`, () => {
       const nats = useNats({ monitoring: true, config: "max_control_line: 512" });
