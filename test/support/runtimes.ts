@@ -15,6 +15,8 @@ export { ROOT };
  * - `unmaskedFrames`: an unmasked frame is taken, where RFC 6455 §5.1 says to close.
  * - `compression`: permessage-deflate is never agreed on.
  * - `closes`: the connection of an answer with `Connection: close` stays, and serves on.
+ * - `resets`: the descriptor of a handshake that is reset before its answer may stay. Asserted one way
+ *   only, as most are noticed in time.
  * - `silent`: a connection on which no request comes stays.
  * - `unfinished`: a connection on which only a part of a request's head comes stays.
  * - `unreadClose`: a client that is cut may find its connection dropped before it has read what
@@ -30,6 +32,7 @@ export type Gap =
   | "unmaskedFrames"
   | "compression"
   | "closes"
+  | "resets"
   | "silent"
   | "unfinished"
   | "unreadClose"
@@ -117,6 +120,7 @@ export const TARGETS: Readonly<Record<Target["name"], Target>> = {
       protocolErrorCodes: "Deno drops the TCP connection when it cannot read a frame",
       compression: "Deno's WebSocket knows no permessage-deflate on the server's side",
       unmaskedFrames: "Deno reads unmasked frames like masked ones",
+      resets: "Deno never closes an upgraded connection whose client was gone before the answer",
       silent: "Deno bounds neither the time of a request nor the number of connections",
       unfinished: "Deno bounds neither the time of a request nor the number of connections",
       closes: "Deno leaves it to the client to close, whatever the answer's headers say",
