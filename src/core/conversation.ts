@@ -131,8 +131,12 @@ export class Conversation {
       return;
     }
     const { type, ids } = frame;
+    const unsettled = durables.length === 0 ? undefined : this.client.unsettled;
     for (const id of ids) {
-      if (!durables.some((durable) => durable.settle(id, type, nowMs))) delivery[type](id, nowMs);
+      if (unsettled?.find(id, (durable, sequence) => durable.settle(sequence, type, nowMs)))
+        continue;
+      if (delivery.hasSent(id) || !unsettled?.mayHaveSent(id)) delivery[type](id, nowMs);
+      else this.#meter.acks.repeated++;
     }
   }
 

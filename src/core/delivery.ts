@@ -82,6 +82,11 @@ export class Delivery implements Alarm {
     return this.#book.findAcked(frame, (window, sequence) => this.#ack(window, sequence, nowMs));
   }
 
+  /** Whether a message of that origin was sent, and something of it is waited for or was not long ago. */
+  hasSent(id: string): boolean {
+    return this.#book.find(id, () => {});
+  }
+
   /** The client has taken a message in. */
   ack(id: string, nowMs: number): void {
     this.#find(id, (window, sequence) => this.#ack(window, sequence, nowMs));

@@ -1,4 +1,4 @@
-import { sequenceOf, UNKNOWN_ID } from "./ack-id.ts";
+import { sequenceOf } from "./ack-id.ts";
 import { type Alarm, NOT_SET } from "./alarms.ts";
 import { backoffMs } from "./backoff.ts";
 import type { Client } from "./client.ts";
@@ -18,9 +18,11 @@ import type {
   DurableUse,
   Settlement,
 } from "./source.ts";
+import { SteppedJob, type TurnShare } from "./turn-share.ts";
 
 export interface DurableParts extends DeliveryParts {
   readonly encoder: EnvelopeEncoder;
+  readonly turnShare: TurnShare;
 }
 
 /** A client that takes nothing now is asked again after so long. */
@@ -60,7 +62,7 @@ export class Durable implements DurableListener, Alarm {
   #use: DurableUse | undefined;
   #origin: string | undefined;
   /** By sequence, those that were sent last at the end. */
-  readonly #unsettled = new Map<number, Unsettled>();
+  #unsettled = new Map<number, Unsettled>();
   readonly #settled: SettledLately;
   /** Of those that are not late. */
   #bytes = 0;
@@ -153,7 +155,7 @@ export class Durable implements DurableListener, Alarm {
       return;
     }
     if (before !== undefined) meter.redelivered++;
-    this.#unsettled.set(sequence, unsettled);
+    this.#keep(sequence, unsettled);
     this.#bytes += written.byteLength;
     const again = deliveries - 1;
     this.#send(again > 0 ? written.with("redelivery", again) : written);
@@ -175,33 +177,42 @@ export class Durable implements DurableListener, Alarm {
     client.tell({ type: "error", id: this.title.id, error });
   }
 
-  /** What the client says of one message. @returns `false` when it has no such message of this durable. */
-  settle(id: string, as: Exclude<Settlement, "term">, nowMs: number): boolean {
-    const sequence = this.#origin === undefined ? UNKNOWN_ID : sequenceOf(id, this.#origin);
+  /** What the client says of one message that it has not settled. */
+  settle(sequence: number, as: Exclude<Settlement, "term">, nowMs: number): void {
     const unsettled = this.#unsettled.get(sequence);
-    if (unsettled === undefined) {
-      if (this.#settled.get(sequence) === undefined) return false;
-      this.#parts.meter.acks.repeated++;
-      return true;
-    }
+    if (unsettled === undefined) return;
     if (as === "ack") this.#ack(sequence, nowMs);
     else if (as === "nack") this.#nack(sequence, unsettled);
     else {
       this.#use?.settle(unsettled.receipt, "working");
       this.#remove(sequence);
-      this.#unsettled.set(sequence, { ...unsettled, sentMs: nowMs, isLate: false });
+      this.#keep(sequence, { ...unsettled, sentMs: nowMs, isLate: false });
       this.#bytes += unsettled.envelope.byteLength;
       this.#wait(nowMs);
     }
+  }
+
+  /**
+   * The client is done with all up to a message, which are settled in shares of the next turns.
+   *
+   * @returns whether there may be any of this durable.
+   */
+  ackUpTo(id: string, nowMs: number): boolean {
+    const origin = this.#origin;
+    const last = origin === undefined ? 0 : sequenceOf(id, origin);
+    if (last <= 0 || this.#unsettled.size === 0) return false;
+    this.#parts.turnShare.run(this.#client, new SteppedJob(this.#ackAll(last, nowMs)));
     return true;
   }
 
-  /** The client is done with all up to a message. @returns whether there were any of this durable. */
-  ackUpTo(id: string, nowMs: number): boolean {
-    const last = this.#origin === undefined ? UNKNOWN_ID : sequenceOf(id, this.#origin);
-    const settled = [...this.#unsettled.keys()].filter((sequence) => sequence <= last);
-    for (const sequence of settled) this.#ack(sequence, nowMs);
-    return settled.length > 0;
+  *#ackAll(last: number, nowMs: number): Generator<undefined, void, void> {
+    const unsettled = this.#unsettled;
+    for (const sequence of unsettled.keys()) {
+      // It was released meanwhile, or its stream is another one.
+      if (unsettled !== this.#unsettled) return;
+      if (sequence <= last) this.#ack(sequence, nowMs);
+      yield;
+    }
   }
 
   /** The client is gone, or wants it no more: what it has not settled goes to whoever comes next, at once. */
@@ -291,7 +302,7 @@ export class Durable implements DurableListener, Alarm {
 
   /** Whether it ever reached the client is not known yet. */
   #putOff(unsettled: Unsettled): void {
-    this.#unsettled.set(unsettled.envelope.sequence, { ...unsettled, isLate: true });
+    this.#keep(unsettled.envelope.sequence, { ...unsettled, isLate: true });
     this.#use?.settle(unsettled.receipt, "nack", CONGESTED_MS);
   }
 
@@ -307,18 +318,39 @@ export class Durable implements DurableListener, Alarm {
     meter.deadLetters++;
   }
 
+  /** Nothing is waited for any more: the durable is told so in shares of the next turns. */
   #giveBack(): void {
-    const { meter } = this.#parts;
-    const sequences = [...this.#unsettled.keys()].sort((one, other) => one - other);
-    for (const sequence of sequences) this.#use?.settle(this.#remove(sequence)!.receipt, "nack");
-    meter.inFlight -= sequences.length;
-    meter.returned += sequences.length;
+    const { meter, turnShare } = this.#parts;
+    const unsettled = [...this.#unsettled].sort(([one], [other]) => one - other);
+    if (unsettled.length === 0) return;
+    for (const [sequence, { envelope }] of unsettled) {
+      this.#client.unsettled.remove(envelope.origin, sequence, this);
+    }
+    this.#unsettled = new Map();
+    this.#bytes = 0;
+    meter.inFlight -= unsettled.length;
+    meter.returned += unsettled.length;
+    const receipts = unsettled.map(([, { receipt }]) => receipt);
+    turnShare.run(this.#client, new SteppedJob(this.#refuseAll(receipts), true));
+  }
+
+  *#refuseAll(receipts: readonly string[]): Generator<undefined, void, void> {
+    for (const receipt of receipts) {
+      this.#use?.settle(receipt, "nack");
+      yield;
+    }
+  }
+
+  #keep(sequence: number, unsettled: Unsettled): void {
+    this.#unsettled.set(sequence, unsettled);
+    this.#client.unsettled.add(unsettled.envelope.origin, sequence, this);
   }
 
   #remove(sequence: number): Unsettled | undefined {
     const unsettled = this.#unsettled.get(sequence);
     if (unsettled === undefined) return undefined;
     this.#unsettled.delete(sequence);
+    this.#client.unsettled.remove(unsettled.envelope.origin, sequence, this);
     if (!unsettled.isLate) this.#bytes -= unsettled.envelope.byteLength;
     return unsettled;
   }

@@ -17,6 +17,7 @@ import type { Subscription } from "./subscription.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import type { TextFrame } from "./text-frame.ts";
 import type { Throttle } from "./throttle.ts";
+import { UnsettledBook } from "./unsettled-book.ts";
 
 /** How messages come to a client: with its audience, or from a queue of its own when it does not keep up. */
 export abstract class Flow {
@@ -28,6 +29,7 @@ export abstract class Flow {
   delivery: Delivery | undefined;
   /** Those that it uses; most use none. */
   durables: readonly Durable[] = [];
+  #unsettled: UnsettledBook | undefined;
   /** What a client names to come back to what is kept for it; without one nothing is. */
   session: string | undefined;
 
@@ -68,6 +70,12 @@ export abstract class Flow {
   abstract end(cause: CloseCause, unsent?: Envelope): void;
 
   abstract closed(code: number): void;
+
+  /** What it has of its durables and has not settled. */
+  get unsettled(): UnsettledBook {
+    this.#unsettled ??= new UnsettledBook();
+    return this.#unsettled;
+  }
 
   get audience(): Audience {
     return this.#membership.audience;

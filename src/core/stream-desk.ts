@@ -45,6 +45,7 @@ export class StreamDesk {
       meter,
       encoder,
       alarms: this.#alarms,
+      turnShare,
       deadLetters,
       deadLetterSubject,
       random,

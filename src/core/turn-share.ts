@@ -6,6 +6,33 @@ export interface Job {
   work(steps: number): number;
   /** Whether nothing of it is left. */
   readonly isDone: boolean;
+  /** Whether it is done to its end, too, when nothing is begun any more. */
+  readonly mustEnd?: boolean;
+}
+
+/** A job that is written as a generator: it yields after each step, or how many steps it took. */
+export class SteppedJob implements Job {
+  isDone = false;
+  readonly mustEnd: boolean;
+  readonly #steps: Iterator<number | undefined, void, void>;
+
+  constructor(steps: Iterator<number | undefined, void, void>, mustEnd = false) {
+    this.#steps = steps;
+    this.mustEnd = mustEnd;
+  }
+
+  work(steps: number): number {
+    let taken = 0;
+    while (taken < steps) {
+      const { value, done } = this.#steps.next();
+      if (done) {
+        this.isDone = true;
+        break;
+      }
+      taken += value ?? 1;
+    }
+    return taken;
+  }
 }
 
 /** So many steps are done in one turn of the event loop: they take some milliseconds. */
@@ -42,9 +69,13 @@ export class TurnShare {
     this.#work();
   }
 
-  /** Lets go of the timer and of all jobs. */
+  /** Lets go of the timer and of all jobs, once those are done that must be. */
   stop(): void {
+    const jobs = [...this.#waiting.values()].flat();
     this.#waiting.clear();
+    for (const job of jobs) {
+      while (job.mustEnd && !job.isDone) job.work(Number.POSITIVE_INFINITY);
+    }
     this.#cancelRenewal?.();
     this.#cancelRenewal = undefined;
     this.#left = this.#stepsPerTurn;

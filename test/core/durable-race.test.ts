@@ -4,6 +4,7 @@ import { Alarms } from "../../src/core/alarms.ts";
 import { Durable } from "../../src/core/durable.ts";
 import { EnvelopeEncoder } from "../../src/core/envelope.ts";
 import type { Settlement } from "../../src/core/source.ts";
+import { TurnShare } from "../../src/core/turn-share.ts";
 import { Stage } from "./stage.ts";
 
 const ACK_TIMEOUT_MS = 1000;
@@ -47,6 +48,7 @@ class Consumer {
       clock,
       meter,
       alarms: new Alarms(clock),
+      turnShare: new TurnShare(clock),
       encoder: new EnvelopeEncoder({ payloadFormat: "raw", headers: [] }),
       deadLetters: undefined,
       deadLetterSubject: undefined,

@@ -3,6 +3,7 @@ import { Alarms } from "../../src/core/alarms.ts";
 import { Durable } from "../../src/core/durable.ts";
 import { EnvelopeEncoder } from "../../src/core/envelope.ts";
 import type { DurableUse, Settlement, SourceMessage } from "../../src/core/source.ts";
+import { TurnShare } from "../../src/core/turn-share.ts";
 import { type Actor, Stage } from "./stage.ts";
 
 const TERMS = {
@@ -39,6 +40,7 @@ class Bench {
       clock,
       meter,
       alarms: new Alarms(clock),
+      turnShare: new TurnShare(clock),
       encoder: new EnvelopeEncoder({ payloadFormat: "raw", headers: [] }),
       deadLetters: { publish: (message) => void this.letters.push(message) },
       deadLetterSubject: "dead",
