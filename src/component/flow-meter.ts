@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from "../core/clock.ts";
-import type { ErrorKind, Meter } from "../core/meter.ts";
+import { CLIENT_ERROR_KINDS, type Meter } from "../core/meter.ts";
 import type { FlowMetrics } from "./contract.ts";
 
 /** Rates are those of about so long: of one sample interval more, at most. */
@@ -7,16 +7,6 @@ const WINDOW_MS = 10_000;
 const SAMPLE_INTERVAL_MS = 1000;
 /** Go's zero time: what a Go program that reads the JSON takes for "never". */
 const NEVER = "0001-01-01T00:00:00Z";
-
-/** Errors of clients that were served: neither the source's nor those of refused handshakes. */
-const OF_CLIENTS: readonly ErrorKind[] = [
-  "malformed_frame",
-  "frame_too_big",
-  "slow_consumer",
-  "write_timeout",
-  "no_pong",
-  "overloaded",
-];
 
 /** What had been counted at a moment. */
 interface Sample {
@@ -117,7 +107,10 @@ export class FlowMeter {
       messages: meter.messagesReceived + meter.messagesReplayed,
       deliveries: meter.sent,
       bytes: meter.bytesSent,
-      errors: OF_CLIENTS.reduce((errors, kind) => errors + (meter.errors.get(kind) ?? 0), 0),
+      errors: CLIENT_ERROR_KINDS.reduce(
+        (errors, kind) => errors + (meter.errors.get(kind) ?? 0),
+        0,
+      ),
     };
   }
 }

@@ -52,17 +52,22 @@ export type AckResult = "acked" | "nacked" | "repeated" | "unknown" | "timed_out
 /** How a connection ended: the server's cause, or the peer's doing. */
 export type DisconnectReason = CloseCause | "client" | "vanished";
 
-/** What went wrong, by kind. None of these stops the server. */
-export const ERROR_KINDS = [
+/** Errors of clients that are served. */
+export const CLIENT_ERROR_KINDS = [
   "malformed_frame",
   "frame_too_big",
   "too_many_frames",
   "slow_consumer",
   "write_timeout",
   "no_pong",
+  "overloaded",
+] as const;
+
+/** What went wrong, by kind. None of these stops the server. */
+export const ERROR_KINDS = [
+  ...CLIENT_ERROR_KINDS,
   "source",
   "handshake",
-  "overloaded",
   "upstream_refused",
   ...SOURCE_FAULTS,
 ] as const;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { FlowMeter } from "../../src/component/flow-meter.ts";
+import { ENDED_AS } from "../../src/core/close-cause.ts";
 import { Meter } from "../../src/core/meter.ts";
 import { ManualClock } from "../core/manual-clock.ts";
 
@@ -99,6 +100,15 @@ describe("FlowMeter", () => {
     });
     expect(stage.flow.metrics().error_rate).toBe(25);
   });
+
+  test.each(Object.values(ENDED_AS).map(({ error }) => error))(
+    "counts %p, for which a client is disconnected",
+    (kind) => {
+      const stage = running();
+      pass(stage, 5, (meter) => meter.countError(kind, "one is disconnected"));
+      expect(stage.flow.metrics().error_rate).toBe(100);
+    },
+  );
 
   test("has errors alone as 100 percent", () => {
     const stage = running();
