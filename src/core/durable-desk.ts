@@ -5,7 +5,7 @@ import type { Refusal } from "./refusal.ts";
 import type { DeliveryMode } from "./server-frame.ts";
 import type { Durables } from "./source.ts";
 import type { FollowedStream, StreamBook } from "./stream-book.ts";
-import { exposedOf } from "./subject.ts";
+import { exposedOf, exposesSome } from "./subject.ts";
 import type { StartPoint, SubscriptionRequest } from "./subscription.ts";
 
 export interface DurableDeskOptions {
@@ -51,7 +51,7 @@ export class DurableDesk {
     if (this.#parts.durables === undefined || length !== 1) {
       return `a durable is of one stream, and these subjects are of ${length}`;
     }
-    if (exposedOf(this.#options.demanded, subjects).length === 0) return undefined;
+    if (!exposesSome(this.#options.demanded, subjects)) return undefined;
     return "a durable is of one stream, and no stream keeps some of these subjects";
   }
 

@@ -6,7 +6,7 @@ import { unknownGap } from "./resume.ts";
 import { RingWalk } from "./ring-walk.ts";
 import type { GapFrame } from "./server-frame.ts";
 import type { FollowedStream, StreamBook } from "./stream-book.ts";
-import { exposedOf } from "./subject.ts";
+import { exposesSome } from "./subject.ts";
 import { Subscription, type SubscriptionRequest } from "./subscription.ts";
 
 export interface ReplayingOptions extends ReplayBounds {
@@ -172,7 +172,7 @@ export class Replaying {
   #ofCursor(cursor: string, subjects: readonly string[] | undefined) {
     const found = this.#book.ofCursor(cursor);
     if (found === undefined) return undefined;
-    return exposedOf(found.stream.subjects, subjects).length > 0 ? found : undefined;
+    return exposesSome(found.stream.subjects, subjects) ? found : undefined;
   }
 
   #fromOf([first]: readonly Track[]): string {
@@ -211,6 +211,6 @@ export class Replaying {
 
   /** Whether a subscription wants something that no stream keeps. */
   #demands(subjects: readonly string[] | undefined): boolean {
-    return exposedOf(this.#options.demanded, subjects).length > 0;
+    return exposesSome(this.#options.demanded, subjects);
   }
 }

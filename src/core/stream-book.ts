@@ -3,7 +3,7 @@ import { unknownGap } from "./resume.ts";
 import type { Ring } from "./ring.ts";
 import type { GapFrame } from "./server-frame.ts";
 import type { SourceMessage, StreamInput, StreamPosition, StreamTip } from "./source.ts";
-import { exposedOf, subjectsIntersect } from "./subject.ts";
+import { exposedOf, exposesSome, subjectsIntersect } from "./subject.ts";
 
 /** A stream that is followed, as far as it is known. */
 export interface FollowedStream extends StreamInput {
@@ -66,9 +66,7 @@ export class StreamBook {
    */
   touchedBy(subjects: readonly string[] | undefined): readonly FollowedStream[] {
     if (this.#entries.length === 0) return this.#entries;
-    const touched = this.#entries.filter(
-      ({ subjects: carried }) => exposedOf(carried, subjects).length > 0,
-    );
+    const touched = this.#entries.filter(({ subjects: carried }) => exposesSome(carried, subjects));
     const capturing = touched.filter(({ subjects: carried, captures }) => {
       if (captures === undefined) return true;
       const wanted = exposedOf(carried, subjects);

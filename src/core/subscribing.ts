@@ -11,18 +11,17 @@ import {
   type PatternBudgetOptions,
 } from "./pattern-budget.ts";
 import type { Policy } from "./policy.ts";
-import type { Refusal } from "./refusal.ts";
+import { patternRefusal, type Refusal, streamRefusal } from "./refusal.ts";
 import type { Replaying } from "./replaying.ts";
 import { resumeAfter } from "./resume.ts";
 import type { Ring } from "./ring.ts";
 import { RingWalk } from "./ring-walk.ts";
-import type { DeliveryMode, GapFrame } from "./server-frame.ts";
+import type { DeliveryMode, GapFrame, RefusalCode } from "./server-frame.ts";
 import type { StreamBook } from "./stream-book.ts";
 import { exposedOf, firstHidden, subjectFault } from "./subject.ts";
 import type { StartPoint, SubscriptionRequest } from "./subscription.ts";
 import { Subscription, wantsTheSame } from "./subscription.ts";
 import type { TurnShare } from "./turn-share.ts";
-import { errorOf } from "./upstream-watch.ts";
 import type { UpstreamRefusal } from "./want.ts";
 
 export interface SubscribingOptions extends PatternBudgetOptions {
@@ -53,6 +52,8 @@ interface SubscribingParts {
 }
 
 const NO_STREAMS: ReadonlyMap<string, number> = new Map();
+/** What a client is told of something that it asks for, before the reason. */
+const ABOUT = "NATS says";
 
 /** A request, and its number among all that were ever made: of one client's, the first one has the smallest. */
 interface Asked extends SubscriptionRequest {
@@ -89,8 +90,9 @@ export class Subscribing {
     if (asked.durable !== undefined) return this.#parts.durables.use(client, asked);
     this.#asks(client, [...requests, request]);
     let begun = false;
+    const goesOn = (): boolean => !begun && this.#isWanted(client, request);
     const begin = (refusal?: UpstreamRefusal): void => {
-      if (begun || client.isOver || !this.#requestsOf(client).includes(request)) return;
+      if (!goesOn()) return;
       begun = true;
       const { replaying } = this.#parts;
       if (refusal !== undefined && client.dialect.name === "v1") {
@@ -99,8 +101,8 @@ export class Subscribing {
       }
       if (refusal !== undefined) {
         // What is not lost goes on without what is refused: that answers nothing.
-        const named = this.#isLost(request) && { id: request.id };
-        client.tell({ type: "error", ...named, error: errorOf(refusal, "NATS says") });
+        const named = this.#lossOf(request) !== undefined && { id: request.id };
+        client.tell({ type: "error", ...named, error: patternRefusal(refusal, ABOUT) });
         if (this.endRefused(client)) return;
       }
       if (replaying.wants(request)) {
@@ -108,7 +110,6 @@ export class Subscribing {
         this.#replay(client, request).catch(() => client.end("going_away"));
       } else this.#beginKnown(client, request);
     };
-    const goesOn = (): boolean => !begun && this.#requestsOf(client).includes(request);
     this.#parts.demand.want(request.subjects, begin, goesOn);
     // Who is not told when it begins need not wait for it; and without NATS there is nothing to wait for.
     if (!client.dialect.tells || !this.#parts.connected()) begin();
@@ -202,8 +203,9 @@ export class Subscribing {
    */
   endRefused(client: Client): boolean {
     if (client.dialect.name === "v1" || client.isOver) return false;
-    if (!this.#requestsOf(client).some((request) => this.#isLost(request))) return false;
-    this.#parts.meter.refused.forbidden++;
+    const [loss] = this.#requestsOf(client).flatMap((request) => this.#lossOf(request) ?? []);
+    if (loss === undefined) return false;
+    this.#parts.meter.refused[loss]++;
     client.end("forbidden");
     return true;
   }
@@ -274,18 +276,21 @@ export class Subscribing {
   #giveUp(client: Client, request: Asked, refusal: UpstreamRefusal): void {
     this.#withdraw(client, request);
     const { id } = request;
-    const error = errorOf(refusal, "NATS says");
+    const error = patternRefusal(refusal, ABOUT);
     this.#parts.meter.refused[error.code]++;
     client.tell({ type: "error", id, error });
   }
 
-  #isLost(request: SubscriptionRequest): boolean {
+  /** The code of the error if nothing comes of what a client asked for, or not of all that it named. */
+  #lossOf(request: SubscriptionRequest): RefusalCode | undefined {
     const { demand, book, replaying } = this.#parts;
     const { subjects } = request;
-    if (replaying.refusalOf(request)?.isWhole) return true;
-    // Who names nothing has what streams carry.
-    const hasMore = subjects === undefined && book.touchedBy(subjects).length > 0;
-    return !hasMore && demand.refusalOf(subjects) !== undefined;
+    const stream = replaying.refusalOf(request);
+    if (stream?.isWhole) return streamRefusal(stream.reason, ABOUT).code;
+    // A client that names nothing still gets what streams carry.
+    if (subjects === undefined && book.touchedBy(subjects).length > 0) return undefined;
+    const refusal = demand.refusalOf(subjects);
+    return refusal && patternRefusal(refusal, ABOUT).code;
   }
 
   #requestsOf(client: Client): readonly Asked[] {
@@ -324,16 +329,12 @@ export class Subscribing {
     if (refusal === undefined) return false;
     const { reason, isWhole } = refusal;
     const isV1 = client.dialect.name === "v1";
+    const error = streamRefusal(reason, ABOUT);
     if (isWhole && isV1) {
       this.#withdraw(client, request);
-      this.#parts.meter.refused.unavailable++;
+      this.#parts.meter.refused[error.code]++;
     }
-    const error = {
-      code: "unavailable",
-      message: `NATS says: ${reason}`,
-      retryable: true,
-    } as const;
-    const named = (isV1 || this.#isLost(request)) && { id: request.id };
+    const named = (isV1 || this.#lossOf(request) !== undefined) && { id: request.id };
     client.tell({ type: "error", ...named, error });
     return isV1 ? isWhole : this.endRefused(client);
   }

@@ -3,6 +3,7 @@ import type { AudienceBook } from "./audience-book.ts";
 import type { Client } from "./client.ts";
 import type { Demand } from "./demand.ts";
 import { cursorOf, type Position } from "./envelope.ts";
+import { patternRefusal, streamRefusal } from "./refusal.ts";
 import { unknownGap } from "./resume.ts";
 import type { ServerFrame, UpstreamState } from "./server-frame.ts";
 import type { SourceStatus } from "./source.ts";
@@ -10,14 +11,8 @@ import type { Followed } from "./stream-book.ts";
 import { exposedOf, exposesSome } from "./subject.ts";
 import type { UpstreamRefusal } from "./want.ts";
 
-/** What a client is told that asked for a pattern which the source does not subscribe to. */
-export function errorOf({ reason, isFinal }: UpstreamRefusal, about: string) {
-  return {
-    code: isFinal ? ("invalid_subject" as const) : ("forbidden" as const),
-    message: `${about}: ${reason}`,
-    retryable: !isFinal,
-  };
-}
+/** What a client is told of something that it has subscribed to, before the reason. */
+const ABOUT = "NATS does not send what you subscribed to";
 
 interface WatchOptions {
   /** What of the exposed subjects no stream keeps. */
@@ -36,17 +31,11 @@ interface WatchParts {
 /** Tells the clients how the source stands, and what that means for them. */
 export class UpstreamWatch {
   readonly #exposed: readonly string[];
-  readonly #audiences: AudienceBook;
-  readonly #demand: Demand;
-  readonly #last: () => Position;
   readonly #parts: WatchParts;
   #connected = false;
 
   constructor(options: WatchOptions, parts: WatchParts) {
     this.#exposed = options.demanded;
-    this.#audiences = parts.audiences;
-    this.#demand = parts.demand;
-    this.#last = parts.last;
     this.#parts = parts;
   }
 
@@ -63,9 +52,9 @@ export class UpstreamWatch {
     const connected = status.state === "connected";
     if (connected === this.#connected) return;
     this.#connected = connected;
-    if (!connected) this.#demand.cutOff();
-    const cursor = cursorOf(this.#last());
-    for (const audience of this.#audiences.all()) {
+    if (!connected) this.#parts.demand.cutOff();
+    const cursor = cursorOf(this.#parts.last());
+    for (const audience of this.#parts.audiences.all()) {
       audience.tell({ type: "upstream", state: this.state });
       // What was published meanwhile is gone, and nobody knows how much it was: also before the first
       // time, as NATS may have been there for others.
@@ -82,8 +71,8 @@ export class UpstreamWatch {
    * @returns whether that is news.
    */
   refused(pattern: string, refusal: UpstreamRefusal): boolean {
-    if (!this.#demand.refused(pattern, refusal)) return false;
-    const error = errorOf(refusal, "NATS does not send what you subscribed to");
+    if (!this.#parts.demand.refused(pattern, refusal)) return false;
+    const error = patternRefusal(refusal, ABOUT);
     this.#refuse(this.#tellWhoHas([pattern], { type: "error", error }));
     return true;
   }
@@ -91,15 +80,18 @@ export class UpstreamWatch {
   /** A pattern's messages come, perhaps after they were refused for a while: those in between are lost. */
   arrives(pattern: string): void {
     // Before those who wait for it are told that they have it: they have missed nothing.
-    const cursor = cursorOf(this.#last());
-    this.#tellWhoHas(this.#demand.returningWith(pattern), unknownGap(cursor, cursor, "upstream"));
-    this.#demand.arrives(pattern);
+    const cursor = cursorOf(this.#parts.last());
+    this.#tellWhoHas(
+      this.#parts.demand.returningWith(pattern),
+      unknownGap(cursor, cursor, "upstream"),
+    );
+    this.#parts.demand.arrives(pattern);
   }
 
   /** A stream is followed anew; perhaps something of it will not come. */
   stream({ gap, subjects: carried }: Followed): void {
     if (gap === undefined) return;
-    for (const audience of this.#audiences.all()) {
+    for (const audience of this.#parts.audiences.all()) {
       const { subjects = carried } = audience.taste;
       if (exposesSome(carried, subjects)) audience.tell(gap);
     }
@@ -107,12 +99,11 @@ export class UpstreamWatch {
 
   /** A stream is not followed, or no longer: what comes of it waits there. */
   streamRefused(carried: readonly string[], reason: string): void {
-    const message = `NATS does not send what you subscribed to: ${reason}`;
-    const error = { code: "unavailable", message, retryable: true } as const;
+    const error = streamRefusal(reason, ABOUT);
     const told: Audience[] = [];
-    for (const audience of this.#audiences.all()) {
+    for (const audience of this.#parts.audiences.all()) {
       const { subjects = carried } = audience.taste;
-      if (exposedOf(carried, subjects).length === 0) continue;
+      if (!exposesSome(carried, subjects)) continue;
       audience.tell({ type: "error", error });
       told.push(audience);
     }
@@ -138,7 +129,7 @@ export class UpstreamWatch {
         audience.tell(frame);
       };
       // Very many patterns may be refused at once, which needs no look at everybody.
-      this.#audiences.covering(pattern, look);
+      this.#parts.audiences.covering(pattern, look);
     }
     return told;
   }

@@ -66,6 +66,17 @@ describe("Subscription", () => {
     stage.expectBalance();
   });
 
+  test("of an event stream counts under the code of the error that it was told", () => {
+    const stage = new Stage({ subjects: ["a", "b"] });
+    stage.source.confirms = false;
+    stage.joinWith({ id: "", subjects: ["a"] }, SSE);
+    stage.joinWith({ id: "", subjects: ["b"] }, SSE);
+    stage.broadcaster.refused("a", "this NATS server takes no such subject", true);
+    expect(stage.meter.refused).toMatchObject({ invalid_subject: 1, forbidden: 0 });
+    stage.broadcaster.refused("b", "Permissions Violation");
+    expect(stage.meter.refused).toMatchObject({ invalid_subject: 1, forbidden: 1 });
+  });
+
   test.each([true, false])(
     "of an event stream that NATS refuses is answered, and ended with a way to come back (known before: %p)",
     (known) => {
