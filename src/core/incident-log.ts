@@ -1,11 +1,12 @@
 import type { Clock } from "./clock.ts";
 import type { Log } from "./log.ts";
+import { LogLimit } from "./log-limit.ts";
 import type { DisconnectReason } from "./meter.ts";
 import { CLOSE, type CloseCause } from "./socket.ts";
 import type { SourceFault } from "./source.ts";
 
-/** For each cause, one line in so long: many bad clients must not fill the log. */
-const QUIET_MS = 1000;
+/** The minimum time between two lines about the same cause: many bad clients must not fill the log. */
+const INTERVAL_MS = 1000;
 
 const FAULTS: Readonly<Record<SourceFault, string>> = {
   unreadable_headers:
@@ -15,15 +16,14 @@ const FAULTS: Readonly<Record<SourceFault, string>> = {
   publish_refused: "A message was not published: {detail} ({others} others since last said)",
 };
 
-/** Says which clients were cut and what went wrong with the source, and why. */
+/** Logs which clients were cut and what went wrong with the source, and why. */
 export class IncidentLog {
   readonly #log: Log;
-  readonly #clock: Clock;
-  readonly #last = new Map<CloseCause | SourceFault, { atMs: number; unsaid: number }>();
+  readonly #limit: LogLimit<CloseCause | SourceFault>;
 
   constructor(log: Log, clock: Clock) {
     this.#log = log;
-    this.#clock = clock;
+    this.#limit = new LogLimit(clock, INTERVAL_MS);
   }
 
   /** A connection is over; that somebody went, or that we stop, is no incident. */
@@ -33,14 +33,14 @@ export class IncidentLog {
 
   /** Something went wrong with the source. */
   fault(kind: SourceFault, detail: string): void {
-    const others = this.#unsaidBefore(kind);
+    const others = this.#limit.othersBefore(kind);
     if (others === undefined) return;
     const level = kind === "source_fault" ? "error" : "warn";
     this.#log[level](FAULTS[kind], { event: kind, detail, others });
   }
 
   #cut(cause: CloseCause, client: string): void {
-    const others = this.#unsaidBefore(cause);
+    const others = this.#limit.othersBefore(cause);
     if (others === undefined) return;
     const { code, reason } = CLOSE[cause];
     this.#log.warn(
@@ -53,17 +53,5 @@ export class IncidentLog {
         others,
       },
     );
-  }
-
-  /** How many of a kind were not said since the last one was; `undefined`: this one isn't either. */
-  #unsaidBefore(kind: CloseCause | SourceFault): number | undefined {
-    const nowMs = this.#clock.nowMs();
-    const last = this.#last.get(kind);
-    if (last !== undefined && nowMs - last.atMs < QUIET_MS) {
-      last.unsaid++;
-      return undefined;
-    }
-    this.#last.set(kind, { atMs: nowMs, unsaid: 0 });
-    return last?.unsaid ?? 0;
   }
 }

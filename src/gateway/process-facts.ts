@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import process from "node:process";
 import type { ProcessFacts } from "../metrics/process.ts";
+import { LIMITS_FILE, limitIn, OPEN_FILES } from "../runtime/descriptors.ts";
 
 /** Descriptors are counted at most once in so long, however many ask for metrics. */
 const FRESH_MS = 1000;
@@ -31,16 +32,16 @@ export function processFacts(): ProcessFacts {
 async function countDescriptors(): Promise<Descriptors> {
   const [open, limits] = await Promise.all([
     countOpen().catch(() => undefined),
-    readFile("/proc/self/limits", "utf8").catch(() => ""),
+    readFile(LIMITS_FILE, "utf8").catch(() => ""),
   ]);
-  const [, most] = /^Max open files\s+(\d+)/m.exec(limits) ?? [];
-  return { open, most: most === undefined ? undefined : Number(most) };
+  const most = limitIn(limits);
+  return { open, most: most === Number.POSITIVE_INFINITY ? undefined : most };
 }
 
 /** Since Linux 6.2 the folder's size is their number; before, it is 0, and each is read. */
 async function countOpen(): Promise<number> {
-  const { size } = await stat("/proc/self/fd");
-  return size > 0 ? size : (await readdir("/proc/self/fd")).length;
+  const { size } = await stat(OPEN_FILES);
+  return size > 0 ? size : (await readdir(OPEN_FILES)).length;
 }
 
 /** The name and the version of the runtime, as it calls itself. */

@@ -1,6 +1,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
+import { LogLimit } from "../core/log-limit.ts";
 import { hostnameOf, isAddress, isLoopback, readAuthority } from "./host.ts";
 import { isOwnOrigin, printableOrigin } from "./origin.ts";
 import { problem } from "./problem.ts";
@@ -29,8 +30,11 @@ export interface GuardParts {
   readonly listening: () => ListenAddress | undefined;
 }
 
+/** The kinds of refusals, each of which is logged by itself. */
+type RefusalKind = "host" | "null" | "origin" | "site";
+
 /** Minimum time between two log lines about the same kind of refusal. */
-const QUIET_MS = 10_000;
+const INTERVAL_MS = 10_000;
 
 /** One answer for all paths: the request that follows gets 404 or 405 where it deserves it. */
 const PREFLIGHT = {
@@ -57,11 +61,12 @@ export class Guard {
   readonly #hosts: ReadonlySet<string>;
   readonly #anyOrigin: boolean;
   readonly #anyHost: boolean;
-  readonly #lastSaid = new Map<string, { atMs: number; unsaid: number }>();
+  readonly #limit: LogLimit<RefusalKind>;
 
   constructor(options: GuardOptions, parts: GuardParts) {
     this.#options = options;
     this.#parts = parts;
+    this.#limit = new LogLimit(parts.clock, INTERVAL_MS);
     const { allowedOrigins, allowedHosts, host } = options;
     this.#anyOrigin = allowedOrigins.includes("*");
     // The name protects from pages, and every page may connect.
@@ -209,16 +214,9 @@ export class Guard {
     return `SPILLWAY_${key.toUpperCase()}=${[...present, another].join(",")}`;
   }
 
-  #say(kind: string, message: string, properties: Record<string, unknown>): void {
-    const nowMs = this.#parts.clock.nowMs();
-    const last = this.#lastSaid.get(kind);
-    if (last !== undefined && nowMs - last.atMs < QUIET_MS) {
-      last.unsaid++;
-      return;
-    }
-    this.#lastSaid.set(kind, { atMs: nowMs, unsaid: 0 });
-    const others = last?.unsaid ?? 0;
-    this.#parts.log.warn(message, { ...properties, others });
+  #say(kind: RefusalKind, message: string, properties: Record<string, unknown>): void {
+    const others = this.#limit.othersBefore(kind);
+    if (others !== undefined) this.#parts.log.warn(message, { ...properties, others });
   }
 }
 

@@ -5,6 +5,9 @@ const RESERVED = 16;
 /** Opening more files than this to find the limit would make the start slow. */
 const MOST_TRIED = 16_384;
 const NULL_DEVICE = "/dev/null";
+/** Where Linux lists the limits of this process, and its open files. */
+export const LIMITS_FILE = "/proc/self/limits";
+export const OPEN_FILES = "/proc/self/fd";
 
 /**
  * How many connections can be open at a time beside what the process needs for itself, at most as many as
@@ -26,13 +29,19 @@ export function canOpen(): boolean {
   }
 }
 
-/** Linux says the limit, but Deno only to who may read everything. */
+/** The limit of open files in Linux' list of limits: infinite if there is none; `undefined`: it is not there. */
+export function limitIn(limits: string): number | undefined {
+  const [, limit] = /^Max open files +(\d+|unlimited)/m.exec(limits) ?? [];
+  if (limit === "unlimited") return Number.POSITIVE_INFINITY;
+  return limit === undefined ? undefined : Number(limit);
+}
+
+/** Linux says the limit, but Deno lets only a process with --allow-all read it. */
 function readFree(): number | undefined {
   try {
-    const limits = readFileSync("/proc/self/limits", "utf8");
-    const [, limit] = /^Max open files +(\d+|unlimited)/m.exec(limits) ?? [];
-    if (limit === "unlimited") return Number.POSITIVE_INFINITY;
-    return limit === undefined ? undefined : Number(limit) - readdirSync("/proc/self/fd").length;
+    const limit = limitIn(readFileSync(LIMITS_FILE, "utf8"));
+    if (limit === undefined || limit === Number.POSITIVE_INFINITY) return limit;
+    return limit - readdirSync(OPEN_FILES).length;
   } catch {
     return undefined;
   }

@@ -5,6 +5,7 @@ import { hearErrors, type NatsConnection, natsReason, publishOn, type Status } f
 import { GuardedListener } from "./guarded-listener.ts";
 import type { Streams } from "./jetstream/streams.ts";
 import type { Patterns } from "./patterns.ts";
+import { PermissionError } from "./requests.ts";
 import { Backoff, pause, unlessAborted } from "./retry.ts";
 import { Standing } from "./standing.ts";
 import { isRefusal, Subscriptions } from "./subscriptions.ts";
@@ -305,8 +306,7 @@ export class NatsLife {
     this.#options.streams?.denied(subject);
     // What we ask JetStream and other gateways is for them to count.
     if (/^(\$JS|_SPILLWAY)\./.test(subject)) return;
-    const detail = `NATS does not let the gateway publish to ${subject}`;
-    this.#listener.fault("publish_refused", detail);
+    this.#listener.fault("publish_refused", new PermissionError("publish", subject).message);
   }
 
   #cut(reason: string): void {

@@ -47,7 +47,7 @@ export class Refusals {
   }
 
   #mayLog(): boolean {
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     if (nowMs - this.#sinceMs > MINUTE_MS) {
       this.#sinceMs = nowMs;
       this.#logged = 0;

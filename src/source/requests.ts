@@ -19,14 +19,18 @@ export interface Asking {
 export interface RequestFaults {
   unreadable(detail: string): void;
   fault(thrown: unknown): void;
-  /** A subject that NATS does not let us publish to, where we go on without. */
-  denied(subject: string): void;
+  /** NATS does not let us publish something, and we continue without it. */
+  denied(error: PermissionError): void;
   /** Something that a client waits for can't be had. */
   refused(detail: string): void;
 }
 
 /** NATS does not let us publish or subscribe to a subject. */
-export class PermissionError extends Error {}
+export class PermissionError extends Error {
+  constructor(action: "publish" | "subscribe", subject: string) {
+    super(`NATS does not let the gateway ${action} to ${subject}`);
+  }
+}
 
 /** Nobody is subscribed to what was asked: JetStream is not enabled, or not up yet. */
 export class NoRespondersError extends Error {
@@ -109,7 +113,7 @@ export class Requests {
 
   /** NATS does not let us publish to a subject. */
   denied(subject: string): void {
-    const error = deniedError("publish", subject);
+    const error = new PermissionError("publish", subject);
     for (const asking of [...this.#asking]) {
       if (asking.subject === subject) asking.failed(error);
     }
@@ -118,7 +122,7 @@ export class Requests {
 
   /** Listens with a guard; see {@linkcode listen}. */
   listen(subject: string, message: (msg: Msg) => void, failed: (error: Error) => void) {
-    const denied = (error: Error) => failed(deniedError("subscribe", subject, error));
+    const denied = (error: Error) => failed(subscribeError(subject, error));
     return listen(this.connection, subject, { message, failed: denied }, this.faults.fault);
   }
 
@@ -147,11 +151,10 @@ export class Requests {
   }
 }
 
-function deniedError(what: "publish" | "subscribe", subject: string, cause?: Error): Error {
-  const isPermission =
-    cause === undefined || (cause as { code?: unknown }).code === "PERMISSIONS_VIOLATION";
-  return isPermission
-    ? new PermissionError(`NATS does not let the gateway ${what} to ${subject}`)
+/** The error of a subscription, in words for people. */
+function subscribeError(subject: string, cause: Error): Error {
+  return (cause as { code?: unknown }).code === "PERMISSIONS_VIOLATION"
+    ? new PermissionError("subscribe", subject)
     : new Error(natsReason(cause));
 }
 

@@ -1,7 +1,7 @@
 import { reasonOf } from "../core/errors.ts";
 import type { Log } from "../core/log.ts";
 import type { SourceListener, SourceMessage } from "../core/source.ts";
-import { isReserved } from "../core/subject.ts";
+import { hasWildcard, isReserved } from "../core/subject.ts";
 import type { Msg, NatsConnection, Subscription } from "./connect.ts";
 import { listen } from "./listen.ts";
 import { NatsMessage } from "./nats-message.ts";
@@ -32,8 +32,6 @@ interface Held {
 /** So much of what comes before NATS has confirmed is held back. More than that counts as missed. */
 const MOST_EARLY_MESSAGES = 10_000;
 const MOST_EARLY_BYTES = 4 * 1024 * 1024;
-
-const WILDCARD = /(^|\.)[*>](\.|$)/;
 
 /** NATS takes no more subscriptions of this connection or account. */
 const FULL = /maximum subscriptions exceeded/i;
@@ -94,7 +92,7 @@ export class Subscriptions {
   readonly #doubtful = new Set<string>();
   #atOnce = 1;
   /** Patterns of which one may be why NATS ended the connection; asked for in the same way, after all others. */
-  #suspects: readonly string[] = [];
+  #suspects: ReadonlySet<string> = new Set();
   #suspectsAtOnce = 1;
   /** Those that the listener was told of as refused, on this connection. */
   readonly #told = new Set<string>();
@@ -134,7 +132,7 @@ export class Subscriptions {
       listener.refused(pattern, reason, true);
       return;
     }
-    if (this.#suspects.includes(pattern)) {
+    if (this.#suspects.has(pattern)) {
       listener.refused(pattern, SUSPECT);
       return;
     }
@@ -195,7 +193,7 @@ export class Subscriptions {
   async drain(): Promise<void> {
     this.#asked.clear();
     this.#doubtful.clear();
-    this.#suspects = [];
+    this.#suspects = new Set();
     await Promise.allSettled([...this.#held.values()].map((held) => held.subscription.drain()));
   }
 
@@ -206,8 +204,9 @@ export class Subscriptions {
       const suspects = this.#options.unsendable.cut(this.#complaint, asked, this.#group);
       // Those that were not asked for this time are still to be tried.
       const known = new Set(asked);
-      this.#suspects = [...suspects, ...this.#suspects.filter((pattern) => !known.has(pattern))];
-      this.#suspectsAtOnce = half(suspects.length || this.#suspects.length);
+      const untried = [...this.#suspects].filter((pattern) => !known.has(pattern));
+      this.#suspects = new Set([...suspects, ...untried]);
+      this.#suspectsAtOnce = half(suspects.length || this.#suspects.size);
     }
     this.#group = undefined;
     this.#complaint = undefined;
@@ -283,7 +282,7 @@ export class Subscriptions {
     this.#asked.delete(held);
     held.leaving = true;
     // Each drain is a ping of its own: nothing for thousands of subjects that no other pattern matches.
-    if (WILDCARD.test(pattern) || this.#options.patterns.carry(pattern)) {
+    if (hasWildcard(pattern) || this.#options.patterns.carry(pattern)) {
       held.subscription.drain().catch(() => {});
     } else drop(held);
   }
@@ -340,7 +339,7 @@ export class Subscriptions {
           if (group !== this.#group) return;
           this.#complaint = undefined;
         }
-      } while (this.#asked.size + this.#doubtful.size + this.#suspects.length > 0);
+      } while (this.#asked.size + this.#doubtful.size + this.#suspects.size > 0);
     } catch {
       // Cut off again; nats.js' "reconnect" event leads to `open`.
     } finally {
@@ -368,7 +367,7 @@ export class Subscriptions {
     }
     if (wasDoubtful) this.#isFull = false;
     this.#atOnce = half(this.#doubtful.size);
-    if (this.#suspects.length > 0) this.#clear();
+    if (this.#suspects.size > 0) this.#clearSuspects();
     // As long as some are in doubt, it is not known whether all comes that came before.
     const isSettled = this.#doubtful.size === 0;
     if (isSettled) this.#options.settled();
@@ -376,13 +375,14 @@ export class Subscriptions {
     if (isSettled) this.#releaseEarly();
   }
 
-  /** Those that NATS has taken, or that nobody wants any more, are no suspects. */
-  #clear(): void {
+  /** Clears patterns that NATS has taken, or that nobody wants any more, of the suspicion. */
+  #clearSuspects(): void {
     const { patterns } = this.#options;
-    this.#suspects = this.#suspects.filter(
+    const left = [...this.#suspects].filter(
       (pattern) => patterns.has(pattern) && !this.#held.has(pattern),
     );
-    this.#suspectsAtOnce = half(this.#suspects.length);
+    this.#suspects = new Set(left);
+    this.#suspectsAtOnce = half(left.length);
   }
 
   /** NATS has not taken some of these, and did not say which. */

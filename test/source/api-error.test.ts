@@ -79,7 +79,7 @@ describe("An error of JetStream", () => {
   }
 
   test("is final where NATS does not let us ask, and else only in the end", () => {
-    expect(verdictOf(new PermissionError("no"))).toBe("final");
+    expect(verdictOf(new PermissionError("publish", "a"))).toBe("final");
     expect(verdictOf(new Error("there is no answer"))).toBe("transient");
     let nowMs = 0;
     const patience = new Patience(100, () => nowMs);

@@ -5,7 +5,7 @@ import { subjectsIntersect } from "../../core/subject.ts";
 import { type Msg, natsReason } from "../connect.ts";
 import { newInbox } from "../listen.ts";
 import { Patterns } from "../patterns.ts";
-import type { Requests } from "../requests.ts";
+import { PermissionError, type Requests } from "../requests.ts";
 import { Backoff, pause, unlessAborted } from "../retry.ts";
 import { Patience } from "./api-error.ts";
 import {
@@ -180,8 +180,9 @@ export class FollowedStream {
     const unwatch = requests.watchDenials((subject) => {
       if (!subject.startsWith(`${FLOW_CONTROL}${name}.`)) return;
       this.#controlsFlow = false;
-      requests.faults.denied(subject);
-      give(`NATS does not let the gateway publish to ${subject}`);
+      const error = new PermissionError("publish", subject);
+      requests.faults.denied(error);
+      give(error.message);
     });
     const look = async (): Promise<void> => {
       const now = await api.stream(name);

@@ -49,7 +49,7 @@ export class Pull {
       // What is not acknowledged comes again for ever.
       const isAck = subject.startsWith("$JS.ACK.") && subject.includes(`.${stream}.${consumer}.`);
       if (subject !== next && !isAck) return;
-      broken(new PermissionError(`NATS does not let the gateway publish to ${subject}`));
+      broken(new PermissionError("publish", subject));
     });
     this.#watch = setInterval(() => {
       const isSilent = performance.now() - this.#heardMs > SILENCE_MS;

@@ -46,8 +46,7 @@ export class Streams {
       unreadable: (detail) => listener.fault("unreadable_headers", detail),
       fault: (thrown) => listener.fault("source_fault", reasonOf(thrown)),
       refused: (detail) => listener.fault("stream_refused", detail),
-      denied: (subject) =>
-        listener.fault("publish_refused", `NATS does not let the gateway publish to ${subject}`),
+      denied: ({ message }) => listener.fault("publish_refused", message),
     });
     this.#api = new StreamApi(this.#requests);
     for (const stream of this.#followed) void stream.open(this.#api, listener);
