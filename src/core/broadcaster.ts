@@ -117,6 +117,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       ...parts,
       audiences: this.#audiences,
       subscribing: this.#subscribing,
+      turnShare: this.#turnShare,
       upstreamState: () => this.#upstream.state,
       last: () => this.#last,
     });
@@ -192,6 +193,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       limits: this.#options,
       meter: this.#meter,
       clock: this.#clock,
+      turnShare: this.#turnShare,
       watcher: this,
     });
     this.#roster.open.add(client);

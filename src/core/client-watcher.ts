@@ -5,6 +5,7 @@ import type { LivenessLimits } from "./liveness.ts";
 import type { DisconnectReason, Meter } from "./meter.ts";
 import type { QueueBounds } from "./policy.ts";
 import type { CloseCause } from "./socket.ts";
+import type { TurnShare } from "./turn-share.ts";
 
 /** The bounds that every client lives within. */
 export interface ClientLimits extends QueueBounds, LivenessLimits {
@@ -51,5 +52,6 @@ export interface ClientParts {
   readonly limits: ClientLimits;
   readonly meter: Meter;
   readonly clock: Clock;
+  readonly turnShare: TurnShare;
   readonly watcher: ClientWatcher;
 }

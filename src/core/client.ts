@@ -161,12 +161,7 @@ export class Client extends Flow implements Recipient {
     this.subscriptions.abandon();
     const queue = this.queue;
     const subscriptions = [...this.subscriptions];
-    for (const subscription of subscriptions) {
-      const nowMs = this.parts.clock.nowMs();
-      for (const held of this.subscriptions.release(subscription)) {
-        queue?.replay(held, subscription.policy, nowMs);
-      }
-    }
+    const held = this.subscriptions.giveHeldBack();
     const { delivery } = this;
     delivery?.park();
     const throttle = this.throttle;
@@ -175,16 +170,17 @@ export class Client extends Flow implements Recipient {
     this.delivery = undefined;
     this.session = undefined;
     if (queue !== undefined) this.parts.watcher.queues(this, false);
-    return { subscriptions, queue, delivery, throttle };
+    return { subscriptions, held, queue, delivery, throttle };
   }
 
   /** Takes what another connection had; from now on the client belongs to that audience. */
-  inherit({ subscriptions, queue, throttle }: Estate, audience: Audience): void {
+  inherit({ subscriptions, held, queue, throttle }: Estate, audience: Audience): void {
     for (const subscription of subscriptions) this.subscriptions.add(subscription);
     this.moveTo(audience);
     this.needQueue();
     this.queue = queue ?? this.queue;
     this.throttle = throttle;
+    this.subscriptions.takeHeldBack(held);
     this.parts.watcher.hungers(this);
   }
 

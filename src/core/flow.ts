@@ -53,8 +53,12 @@ export abstract class Flow {
     this.parts = parts;
     this.meter = parts.meter;
     this.outlet = new Outlet(socket, parts.clock.nowMs());
-    const take = (envelope: Envelope, policy: Policy): void => this.#take(envelope, policy);
-    this.subscriptions = new Subscriptions(parts, take);
+    this.subscriptions = new Subscriptions(parts, {
+      release: (envelope, policy) => this.#take(envelope, policy),
+      handedOver: () => {
+        if (this.state === "queued") this.parts.watcher.hungers(this.self());
+      },
+    });
     this.#membership = new Membership(this.self(), this.outlet, audience);
     this.#membership.join();
   }
@@ -135,14 +139,27 @@ export abstract class Flow {
     this.#queueMissed(queue, missed, subscription);
   }
 
-  /** The same, at the subscription's rate. @param isLast whether it has missed nothing more. */
-  recall(missed: readonly Envelope[], subscription: Subscription, isLast: boolean): void {
-    if (missed.length === 0 && (!isLast || subscription.maxRate === undefined)) return;
+  /**
+   * The same, at the subscription's rate.
+   *
+   * @param isLast whether it has missed nothing more.
+   * @param most sends no more of what a rate has held back.
+   * @returns how many it still holds back of what it has missed.
+   */
+  recall(
+    missed: readonly Envelope[],
+    subscription: Subscription,
+    isLast: boolean,
+    most: number,
+  ): number {
+    if (missed.length === 0 && (!isLast || subscription.maxRate === undefined)) return 0;
     const queue = this.needQueue();
-    if (queue === undefined) return;
+    if (queue === undefined) return 0;
     this.meter.offered += missed.length;
     if (missed.length > 0) this.throttle?.waits(this.parts.clock.nowMs(), missed.length);
-    this.#queueMissed(queue, this.subscriptions.paced(missed, subscription, isLast), subscription);
+    const { due, left } = this.subscriptions.paced(missed, subscription, isLast, most);
+    this.#queueMissed(queue, due, subscription);
+    return left;
   }
 
   /** Takes a message for later, because the client has a queue. */

@@ -18,7 +18,7 @@ export class Pacer {
   readonly #bounds: QueueBounds;
   readonly #clock: Clock;
   readonly #meter: Meter;
-  readonly #release: (envelope: Envelope) => void;
+  #release: (envelope: Envelope) => void;
   /** By subject, in the order of the messages, so that cursors only grow. */
   readonly #waiting = new Map<string, Envelope>();
   #bytes = 0;
@@ -40,6 +40,16 @@ export class Pacer {
     this.#release = release;
   }
 
+  /** From now on, another one takes what is due. */
+  releaseTo(release: (envelope: Envelope) => void): void {
+    this.#release = release;
+  }
+
+  /** How many wait. */
+  get messages(): number {
+    return this.#waiting.size;
+  }
+
   /** What waits. */
   get bytes(): number {
     return this.#bytes;
@@ -53,32 +63,52 @@ export class Pacer {
   /**
    * Takes in messages of the past, and gives out the latest of each subject when there are no more: a
    * window begins with them.
+   *
+   * @param most gives out no more of them at once; the others still wait.
    */
-  passLatest(envelopes: readonly Envelope[], isLast = true): readonly Envelope[] {
-    for (const envelope of envelopes) this.#keep(envelope, this.#takeOut(envelope.subject));
+  passLatest(envelopes: readonly Envelope[], isLast: boolean, most: number): readonly Envelope[] {
+    for (const envelope of envelopes) this.#keep(envelope, this.takeOut(envelope.subject));
     if (!isLast) return [];
     this.#openedMs = this.#clock.nowMs();
-    return this.take();
+    return this.take(most);
   }
 
   add(envelope: Envelope): void {
-    const before = this.#takeOut(envelope.subject);
+    const before = this.takeOut(envelope.subject);
     const due = this.#hasRoomFor(envelope) ? 0 : this.#waiting.size;
     this.#keep(envelope, before);
-    if (due > 0) this.#open(due);
+    if (due > 0) this.#openFor(envelope, due);
     this.#schedule();
+  }
+
+  /** Releases nothing by itself any more. */
+  pause(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
   }
 
   /** Releases what waits, due or not. */
   open(): void {
-    this.#open(this.#waiting.size);
+    this.#openedMs = this.#clock.nowMs();
+    this.hand(this.#waiting.size, this.#release);
   }
 
-  /** Takes out what waits, and forgets the timer. */
-  take(): readonly Envelope[] {
+  /** Takes out what waits, or so many of that, and forgets the timer. */
+  take(most = Number.POSITIVE_INFINITY): readonly Envelope[] {
     const waiting: Envelope[] = [];
-    this.hand(this.#waiting.size, (envelope) => waiting.push(envelope));
+    this.hand(most, (envelope) => waiting.push(envelope));
     return waiting;
+  }
+
+  /** Gives up what waits, and forgets the timer. @returns how many that were. */
+  clear(): number {
+    this.pause();
+    const { size } = this.#waiting;
+    this.#meter.queued -= size;
+    this.#meter.queuedBytes -= this.#bytes;
+    this.#bytes = 0;
+    this.#waiting.clear();
+    return size;
   }
 
   /**
@@ -86,17 +116,26 @@ export class Pacer {
    * waits: a client that one of them is too much for is told a cursor before the others.
    */
   hand(count: number, to: (envelope: Envelope) => void): void {
-    this.#cancel?.();
-    this.#cancel = undefined;
+    this.pause();
     let left = count;
     for (const envelope of this.#waiting.values()) {
       if (left-- === 0) return;
-      this.#takeOut(envelope.subject);
+      this.takeOut(envelope.subject);
       to(envelope);
     }
   }
 
-  #takeOut(subject: string): Envelope | undefined {
+  /** Takes out what waits, one after the other, and releases nothing by itself any more. */
+  *drain(): Generator<Envelope, void, void> {
+    this.pause();
+    for (const envelope of this.#waiting.values()) {
+      this.takeOut(envelope.subject);
+      yield envelope;
+    }
+  }
+
+  /** Takes out what waits of a subject. */
+  takeOut(subject: string): Envelope | undefined {
     const before = this.#waiting.get(subject);
     if (before === undefined) return undefined;
     this.#waiting.delete(subject);
@@ -111,9 +150,19 @@ export class Pacer {
     this.#count(envelope, 1);
   }
 
-  #open(count: number): void {
+  /**
+   * The window is over, as a message has no room beside so many that wait. They are released in parts; more
+   * than one part at once only if the message is so long.
+   */
+  #openFor({ byteLength }: Envelope, waiting: number): void {
+    const { maxQueueBytes } = this.#bounds;
     this.#openedMs = this.#clock.nowMs();
-    this.hand(count, this.#release);
+    let left = waiting;
+    do {
+      this.hand(Math.min(left, MOST_AT_ONCE), this.#release);
+      left -= MOST_AT_ONCE;
+    } while (left > 0 && this.#bytes > Math.max(byteLength, maxQueueBytes));
+    if (left > 0) this.#cancel = this.#clock.soon(() => this.#releaseParts(left));
   }
 
   /** Sees to it that the window that has begun ends. */

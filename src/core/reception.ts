@@ -9,11 +9,13 @@ import type { UpstreamState } from "./server-frame.ts";
 import { Sessions } from "./sessions.ts";
 import type { Subscribing } from "./subscribing.ts";
 import type { SubscriptionRequest } from "./subscription.ts";
+import type { TurnShare } from "./turn-share.ts";
 import { welcome } from "./welcome.ts";
 
 interface ReceptionParts extends BroadcasterParts {
   readonly audiences: AudienceBook;
   readonly subscribing: Subscribing;
+  readonly turnShare: TurnShare;
   upstreamState(): UpstreamState;
   /** The last message that has come. */
   last(): Position;
@@ -98,7 +100,8 @@ export class Reception {
   }
 
   #createSessions(): Sessions {
-    const { deadLetters, random = Math.random, clock, meter, audiences, subscribing } = this.#parts;
+    const { deadLetters, random = Math.random, clock, meter } = this.#parts;
+    const { audiences, subscribing, turnShare } = this.#parts;
     const { deadLetterSubject } = this.#options;
     const shared = { clock, meter, alarms: this.#alarms };
     return new Sessions(this.#options, {
@@ -106,6 +109,7 @@ export class Reception {
       limits: this.#options,
       audiences,
       subscribing,
+      turnShare,
       delivery: { ...shared, options: this.#options, deadLetters, deadLetterSubject, random },
     });
   }

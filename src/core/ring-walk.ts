@@ -132,8 +132,14 @@ export class RingWalk implements Job {
     const isLast = at >= this.#ring.end;
     reader.moveTo(at);
     this.#progress.serial = Math.max(this.#progress.serial, at - 1);
-    if (missed.length > 0 || isLast) this.#client.recall(missed, this.#subscription, isLast);
-    if (isLast) this.#end(this.#ends.goesOn() ? joins : leaves);
+    let left = 0;
+    if (missed.length > 0 || isLast) {
+      const most = Math.max(1, steps - this.#effort.steps);
+      left = this.#client.recall(missed, this.#subscription, isLast, most);
+      // What a rate has held back until now goes out little by little, and then it joins.
+      if (left > 0 && isLast) this.#effort.steps = Math.max(this.#effort.steps, steps);
+    }
+    if (isLast && left === 0) this.#end(this.#ends.goesOn() ? joins : leaves);
   }
 
   /** Comes to a message. @returns whether the subscription has not got it yet. */

@@ -9,6 +9,7 @@ import type { DeliveryParts } from "./delivery-parts.ts";
 import type { LossReason, Meter } from "./meter.ts";
 import { ParkedSocket } from "./parked-socket.ts";
 import type { Subscribing } from "./subscribing.ts";
+import type { TurnShare } from "./turn-share.ts";
 
 export interface SessionOptions {
   /** So long after its connection a session is given up. */
@@ -26,6 +27,7 @@ interface SessionsParts {
   readonly alarms: Alarms;
   readonly audiences: AudienceBook;
   readonly subscribing: Subscribing;
+  readonly turnShare: TurnShare;
   readonly delivery: DeliveryParts;
 }
 
@@ -128,13 +130,14 @@ export class Sessions implements ClientWatcher {
       this.forget(client);
       return;
     }
-    const { clock, meter, limits, audiences, subscribing, alarms } = this.#parts;
+    const { clock, meter, limits, audiences, subscribing, turnShare, alarms } = this.#parts;
     const { dialect, socket } = client;
     const audience = audiences.of({ dialect, compresses: false, acked: true, subjects: [] });
     const parked = new Client(new ParkedSocket(socket.remoteAddress), dialect, audience, {
       limits,
       meter,
       clock,
+      turnShare,
       watcher: this,
     });
     subscribing.move(client, parked);

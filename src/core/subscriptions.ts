@@ -5,11 +5,27 @@ import { Pacer } from "./pacer.ts";
 import type { Policy, QueueBounds } from "./policy.ts";
 import { SubjectTrie } from "./subject-trie.ts";
 import type { Effort, Subscription } from "./subscription.ts";
+import { SteppedJob, type TurnShare } from "./turn-share.ts";
 
 interface SubscriptionsParts {
   readonly limits: QueueBounds;
   readonly clock: Clock;
   readonly meter: Meter;
+  readonly turnShare: TurnShare;
+}
+
+/** Who takes what subscriptions bring. */
+interface SubscriptionsEnds {
+  /** Takes a message that is due. */
+  release(envelope: Envelope, policy: Policy): void;
+  /** What ended subscriptions held back is handed over. */
+  handedOver(): void;
+}
+
+/** What subscriptions hold back. */
+export interface HeldBack {
+  readonly pacers: ReadonlyMap<Subscription, Pacer> | undefined;
+  readonly leaving: ReadonlySet<Pacer> | undefined;
 }
 
 const NONE: readonly Subscription[] = [];
@@ -26,7 +42,7 @@ const FEW_PATTERNS = 8;
  */
 export class Subscriptions implements Iterable<Subscription> {
   readonly #parts: SubscriptionsParts;
-  readonly #release: (envelope: Envelope, policy: Policy) => void;
+  readonly #ends: SubscriptionsEnds;
 
   /** Those in effect, in the order in which the client asked for them. */
   #all: readonly Subscription[] = NONE;
@@ -39,11 +55,12 @@ export class Subscriptions implements Iterable<Subscription> {
   #index: SubjectTrie<Subscription> | undefined;
   /** Of those that are slowed down; most clients have none, and there may be very many of them. */
   #pacers: Map<Subscription, Pacer> | undefined;
+  /** Of those that have ended, the first one first: what they hold back is handed to others little by little. */
+  #leaving: Set<Pacer> | undefined;
 
-  /** @param release takes a message that is due. */
-  constructor(parts: SubscriptionsParts, release: (envelope: Envelope, policy: Policy) => void) {
+  constructor(parts: SubscriptionsParts, ends: SubscriptionsEnds) {
     this.#parts = parts;
-    this.#release = release;
+    this.#ends = ends;
   }
 
   /** How many catch up. */
@@ -59,16 +76,17 @@ export class Subscriptions implements Iterable<Subscription> {
     return false;
   }
 
-  /** Whether some are slowed down. */
+  /** Whether some are slowed down, or something is held back. */
   get anyPaced(): boolean {
-    return this.#pacers !== undefined;
+    return this.#pacers !== undefined || this.#leaving !== undefined;
   }
 
   /** What they hold back. */
   get bytes(): number {
-    if (this.#pacers === undefined) return 0;
+    if (!this.anyPaced) return 0;
     let bytes = 0;
-    for (const pacer of this.#pacers.values()) bytes += pacer.bytes;
+    for (const pacer of this.#pacers?.values() ?? []) bytes += pacer.bytes;
+    for (const pacer of this.#leaving ?? []) bytes += pacer.bytes;
     return bytes;
   }
 
@@ -108,12 +126,11 @@ export class Subscriptions implements Iterable<Subscription> {
     this.#all = this.#all.filter((other) => other !== subscription);
     this.#unfile(subscription);
     const pacer = this.#pacers?.get(subscription);
-    pacer?.hand(Number.POSITIVE_INFINITY, (envelope) => {
-      if (this.#firstThatWants(envelope) !== undefined) this.take(envelope);
-      else this.#parts.meter.dropped.abandoned++;
-    });
+    if (pacer === undefined) return;
     this.#pacers?.delete(subscription);
     if (this.#pacers?.size === 0) this.#pacers = undefined;
+    pacer.pause();
+    if (pacer.messages > 0) this.#leave(pacer);
   }
 
   /** Ends those that catch up, or the one of a name among them. */
@@ -123,24 +140,40 @@ export class Subscriptions implements Iterable<Subscription> {
     }
   }
 
-  /** Takes out what a subscription holds back; from now on it holds nothing back. */
-  release(subscription: Subscription): readonly Envelope[] {
-    const held = this.#pacers?.get(subscription)?.take() ?? [];
-    this.#pacers?.delete(subscription);
-    if (this.#pacers?.size === 0) this.#pacers = undefined;
+  /** Gives out all that is held back, for those of another connection; here, nothing is any more. */
+  giveHeldBack(): HeldBack {
+    const held = { pacers: this.#pacers, leaving: this.#leaving };
+    this.#pacers = undefined;
+    this.#leaving = undefined;
     return held;
+  }
+
+  /** Takes what those of another connection held back, once they are added here. */
+  takeHeldBack({ pacers, leaving }: HeldBack): void {
+    for (const [subscription, pacer] of pacers ?? []) {
+      pacer.releaseTo((envelope) => this.#ends.release(envelope, subscription.policy));
+      this.#pacers ??= new Map();
+      this.#pacers.set(subscription, pacer);
+    }
+    for (const pacer of leaving ?? []) this.#leave(pacer);
   }
 
   /**
    * What of messages that a subscription has missed is due at once, at its rate: the latest of each
    * subject, when there are no more.
+   *
+   * @param most no more of them; the others are asked for by another call without new ones.
    */
   paced(
     missed: readonly Envelope[],
     subscription: Subscription,
     isLast: boolean,
-  ): readonly Envelope[] {
-    return this.#pacerOf(subscription)?.passLatest(missed, isLast) ?? missed;
+    most: number,
+  ): { readonly due: readonly Envelope[]; readonly left: number } {
+    const pacer = this.#pacerOf(subscription);
+    if (pacer === undefined) return { due: missed, left: 0 };
+    const due = pacer.passLatest(missed, isLast, most);
+    return { due, left: pacer.messages };
   }
 
   /** Whether another subscription has brought a message to the client. */
@@ -180,33 +213,77 @@ export class Subscriptions implements Iterable<Subscription> {
 
   /** Takes a message, which one of them wants. */
   take(envelope: Envelope): void {
+    if (this.#leaving !== undefined) this.#handOverOf(envelope.subject, this.#leaving);
     const first = this.#all.length === 1 ? this.#all[0] : this.#firstThatWants(envelope);
-    const pacer = first && this.#pacers?.get(first);
-    if (pacer !== undefined) pacer.add(envelope);
-    else this.#release(envelope, first?.policy ?? "disconnect");
+    this.#give(envelope, first);
   }
 
   /** Releases what is held back, due or not. */
   open(): void {
+    for (const pacer of this.#leaving ?? []) {
+      for (const envelope of pacer.drain()) this.#handOver(envelope);
+    }
     for (const pacer of this.#pacers?.values() ?? []) pacer.open();
   }
 
   /** Holds nothing back any more; what was counts as dropped. */
   clear(reason: DropReason): void {
-    const pacers = [...(this.#pacers?.values() ?? [])];
+    const pacers = [...(this.#pacers?.values() ?? []), ...(this.#leaving ?? [])];
     this.#pacers = undefined;
+    this.#leaving = undefined;
     this.#catchingUp = undefined;
     this.#sentApart = undefined;
-    for (const pacer of pacers) this.#parts.meter.dropped[reason] += pacer.take().length;
+    for (const pacer of pacers) this.#parts.meter.dropped[reason] += pacer.clear();
   }
 
-  #firstThatWants({ subject }: Envelope): Subscription | undefined {
+  #give(envelope: Envelope, first: Subscription | undefined): void {
+    const pacer = first && this.#pacers?.get(first);
+    if (pacer !== undefined) pacer.add(envelope);
+    else this.#ends.release(envelope, first?.policy ?? "disconnect");
+  }
+
+  /** What an ended subscription holds back goes to others that want it, in shares of this turn and the next ones. */
+  #leave(pacer: Pacer): void {
+    this.#leaving ??= new Set();
+    this.#leaving.add(pacer);
+    this.#parts.turnShare.run(this, new SteppedJob(this.#handOverAll(pacer)));
+  }
+
+  *#handOverAll(pacer: Pacer): Generator<number, void, void> {
+    const effort: Effort = { steps: 0 };
+    for (const envelope of pacer.drain()) {
+      effort.steps = 1;
+      this.#handOver(envelope, effort);
+      yield effort.steps;
+      if (this.#leaving?.has(pacer) !== true) return;
+    }
+    if (this.#leaving?.delete(pacer) !== true || this.#leaving.size > 0) return;
+    this.#leaving = undefined;
+    this.#ends.handedOver();
+  }
+
+  /** What is still to be handed over of a subject comes before a later message of it. */
+  #handOverOf(subject: string, leaving: ReadonlySet<Pacer>): void {
+    for (const pacer of leaving) {
+      const envelope = pacer.takeOut(subject);
+      if (envelope !== undefined) this.#handOver(envelope);
+    }
+  }
+
+  #handOver(envelope: Envelope, effort?: Effort): void {
+    const first = this.#firstThatWants(envelope, effort);
+    if (first !== undefined) this.#give(envelope, first);
+    else this.#parts.meter.dropped.abandoned++;
+  }
+
+  #firstThatWants({ subject }: Envelope, effort?: Effort): Subscription | undefined {
     let first: Subscription | undefined;
-    this.#visit(subject, (other) => {
+    const visit = (other: Subscription): void => {
       if (other.progress !== undefined || (first !== undefined && first.order <= other.order))
         return;
       first = other;
-    });
+    };
+    this.#visit(subject, visit, effort);
     return first;
   }
 
@@ -259,7 +336,7 @@ export class Subscriptions implements Iterable<Subscription> {
     let pacer = this.#pacers?.get(subscription);
     if (pacer === undefined) {
       const { limits, clock, meter } = this.#parts;
-      const release = (envelope: Envelope): void => this.#release(envelope, policy);
+      const release = (envelope: Envelope): void => this.#ends.release(envelope, policy);
       pacer = new Pacer(maxRate, limits, clock, meter, release);
       this.#pacers ??= new Map();
       this.#pacers.set(subscription, pacer);
@@ -269,6 +346,7 @@ export class Subscriptions implements Iterable<Subscription> {
 
   *#oldest(): Generator<Position | undefined, void, void> {
     for (const { oldest } of this.#pacers?.values() ?? []) yield oldest;
+    for (const { oldest } of this.#leaving ?? []) yield oldest;
     for (const { progress } of this.#catchingUp ?? NONE) {
       if (progress?.origin === undefined) continue;
       const serial = progress.serial + 1;

@@ -644,7 +644,7 @@ describe("A session", () => {
     expect([...stage.source.patterns]).toEqual(["b"]);
   });
 
-  test("keeps what a slowed-down subscription holds back", () => {
+  test("keeps what a slowed-down subscription holds back, and its rate", () => {
     const stage = staged();
     const paced = { id: "", subjects: undefined, maxRate: 1 };
     const before = stage.joinWith(paced, PLAIN, false, SESSION);
@@ -654,7 +654,9 @@ describe("A session", () => {
     expect(before.socket.payloads).toEqual([1]);
     gone(before);
     const after = stage.joinWith(paced, PLAIN, false, SESSION);
-    stage.clock.advance(10);
+    stage.clock.advance(900);
+    expect(after.socket.payloads).toEqual([]);
+    stage.clock.advance(100);
     expect(after.socket.payloads).toEqual([2]);
     stage.expectBalance();
   });

@@ -1,6 +1,9 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { Alarms } from "../../src/core/alarms.ts";
+import { V1 } from "../../src/core/dialect.ts";
 import { Durable } from "../../src/core/durable.ts";
+import { Envelope } from "../../src/core/envelope.ts";
+import { PrivateQueue } from "../../src/core/queue.ts";
 import type { Settlement } from "../../src/core/source.ts";
 import { TurnShare } from "../../src/core/turn-share.ts";
 import { type Actor, Stage } from "./stage.ts";
@@ -131,6 +134,168 @@ describe("A client of 64 durables", () => {
       [3, "r3", "ack"],
     ]);
     expect(stage.meter.acks).toMatchObject({ acked: 2, repeated: 1, unknown: 0 });
+    stage.expectBalance();
+  });
+});
+
+/** How many messages are handed on in one call: released by a rate, or put into a queue. */
+function countHanded(stage: Stage, during: () => void): number {
+  const { abandoned } = stage.meter.dropped;
+  let handed = 0;
+  const spies = [spyOn(PrivateQueue.prototype, "push"), spyOn(PrivateQueue.prototype, "replay")];
+  during();
+  for (const spy of spies) {
+    handed += spy.mock.calls.length;
+    spy.mockRestore();
+  }
+  return handed + stage.meter.dropped.abandoned - abandoned;
+}
+
+describe("A client whose rate holds back a message each of very many subjects", () => {
+  const SUBJECTS = 20_000;
+  const ROOM = {
+    maxQueueMessages: 100_000,
+    maxQueueBytes: 100_000_000,
+    maxTotalQueueBytes: 1_000_000_000,
+    maxSessionBytes: 1_000_000_000,
+    highWaterBytes: 100_000_000,
+    lowWaterBytes: 10_000_000,
+    maxInflightMessages: 1_000_000,
+    maxInflightBytes: 1_000_000_000,
+    ackTimeoutMs: 1_000_000,
+  };
+
+  function fill(stage: Stage, actor: Actor): void {
+    actor.says({ type: "subscribe", id: "slow", subjects: ["s.>"], max_rate: 0.001 });
+    stage.publish("first", "s.first");
+    stage.clock.advance(10);
+    for (let n = 0; n < SUBJECTS; n++) stage.publish(n, `s.${n}`);
+    expect(stage.meter.queued).toBe(SUBJECTS);
+  }
+
+  /** The most that is handed on in one of the turns until nothing waits. */
+  function mostOfTurns(stage: Stage): number {
+    let most = 0;
+    for (let turn = 0; turn < 50; turn++) {
+      most = Math.max(
+        most,
+        countHanded(stage, () => stage.clock.turn()),
+      );
+      stage.clock.pause(1);
+      stage.expectBalance();
+    }
+    return most;
+  }
+
+  test.each(["s.>", "s.1.>"])(
+    "hands them over in several turns when it ends (beside %s)",
+    (other) => {
+      const stage = new Stage(ROOM);
+      const actor = stage.joinV1();
+      fill(stage, actor);
+      actor.says({ type: "subscribe", id: "other", subjects: [other] });
+      const ended = countHanded(stage, () => actor.says({ type: "unsubscribe", sub: "slow" }));
+      expect(ended).toBeLessThan(SHARE);
+      // What comes meanwhile comes behind what is older of its subject.
+      stage.publish("newer", `s.${SUBJECTS - 1}`);
+      expect(mostOfTurns(stage)).toBeLessThan(SHARE);
+      expect(stage.meter.queued).toBe(0);
+      expect(actor.client.state).toBe("live");
+      const { payloads } = actor.socket;
+      if (other === "s.>") {
+        expect(payloads).toHaveLength(SUBJECTS + 2);
+        const [older, newer] = [payloads.indexOf(SUBJECTS - 1), payloads.indexOf("newer")];
+        expect(older).toBeGreaterThan(0);
+        expect(newer).toBeGreaterThan(older);
+      } else expect(payloads).toEqual(["first"]);
+      stage.expectBalance();
+    },
+  );
+
+  test("is parked and comes back for nothing, and gets them at its rate", () => {
+    const stage = new Stage({ ...AT_LEAST_ONCE, ...ROOM, policy: "drop-oldest" });
+    const actor = stage.joinV1();
+    fill(stage, actor);
+    const session = String(actor.socket.said[0]?.session);
+    expect(countHanded(stage, () => actor.client.closed(1006))).toBe(0);
+    let again = actor;
+    const back = () => {
+      again = stage.joinWith(undefined, V1, false, session);
+    };
+    expect(countHanded(stage, back)).toBe(0);
+    expect(stage.meter.queued).toBe(SUBJECTS);
+    stage.clock.pause(1_000_000);
+    expect(mostOfTurns(stage)).toBeLessThan(SHARE);
+    expect(again.socket.payloads).toHaveLength(SUBJECTS + 1);
+    stage.expectBalance();
+  });
+
+  test("goes on with handing over when it comes back meanwhile", () => {
+    const stage = new Stage({ ...AT_LEAST_ONCE, ...ROOM, policy: "drop-oldest" });
+    const actor = stage.joinV1();
+    fill(stage, actor);
+    const session = String(actor.socket.said[0]?.session);
+    actor.says({ type: "subscribe", id: "other", subjects: ["s.>"] });
+    actor.says({ type: "unsubscribe", sub: "slow" });
+    stage.clock.turn();
+    actor.client.closed(1006);
+    stage.clock.turn();
+    const again = stage.joinWith(undefined, V1, false, session);
+    mostOfTurns(stage);
+    expect(stage.meter.queued).toBe(0);
+    const got = [...actor.socket.payloads, ...again.socket.payloads];
+    expect(new Set(got).size).toBe(SUBJECTS + 1);
+    stage.expectBalance();
+  });
+
+  test("ends for the price of one message", () => {
+    const stage = new Stage(ROOM);
+    const actor = stage.joinV1();
+    fill(stage, actor);
+    let looks = 0;
+    const subject = Object.getOwnPropertyDescriptor(Envelope.prototype, "subject")!;
+    const counted = function (this: Envelope): unknown {
+      looks++;
+      return subject.get!.call(this);
+    };
+    Object.defineProperty(Envelope.prototype, "subject", { ...subject, get: counted });
+    actor.client.closed(1006);
+    Object.defineProperty(Envelope.prototype, "subject", subject);
+    expect(looks).toBeLessThan(100);
+    expect(stage.meter).toMatchObject({ queued: 0, queuedBytes: 0 });
+    expect(stage.meter.dropped.abandoned).toBe(SUBJECTS);
+    stage.expectBalance();
+  });
+
+  test("that goes back into the ring gets the latest of each subject in several turns", () => {
+    const stage = new Stage({
+      ...ROOM,
+      upstream: "eager",
+      ringMessages: 50_000,
+      ringBytes: 100_000_000,
+    });
+    const keeper = stage.join(["s.>"]);
+    stage.publish(-1, "s.0");
+    stage.clock.advance(10);
+    const after = String(keeper.socket.envelopes[0]?.id);
+    keeper.client.closed(1000);
+    for (let n = 0; n < 2 * SUBJECTS; n++) stage.publish(n, `s.${n % SUBJECTS}`);
+    const actor = stage.joinV1();
+    const frame = { type: "subscribe", id: "1", subjects: ["s.>"], max_rate: 1, from: { after } };
+    expect(countHanded(stage, () => actor.says(frame))).toBeLessThan(SHARE);
+    expect(mostOfTurns(stage)).toBeLessThan(SHARE);
+    expect(actor.socket.payloads).toEqual(Array.from({ length: SUBJECTS }, (_, n) => SUBJECTS + n));
+    stage.expectBalance();
+  });
+
+  test("and for whom there is no more room has the window over in several turns", () => {
+    const stage = new Stage({ ...ROOM, maxQueueMessages: SUBJECTS, policy: "drop-oldest" });
+    const actor = stage.joinV1();
+    fill(stage, actor);
+    const one = countHanded(stage, () => stage.publish("more", "s.more"));
+    expect(one).toBeLessThan(SHARE);
+    expect(mostOfTurns(stage)).toBeLessThan(SHARE);
+    expect(actor.socket.payloads.length).toBeGreaterThanOrEqual(SUBJECTS);
     stage.expectBalance();
   });
 });
