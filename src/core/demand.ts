@@ -292,8 +292,8 @@ export class Demand {
       if (cover === undefined) this.#subscribe(want);
       else {
         want.comeWith(cover);
-        this.#change(want, ({ since }) => {
-          if (since === undefined) (want as Want).since = cover.since;
+        this.#change(want, (created) => {
+          created.since = cover.since;
         });
       }
       return want;

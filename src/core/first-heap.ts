@@ -1,24 +1,25 @@
-/** Something that waits and stands for others, of which the first has this sequence. */
-export interface Standing {
+/** What a waiting value has superseded. */
+export interface Supersession {
+  /** The sequence of the first of these values. */
   readonly first: number;
-  /** Whether it waits no longer. */
+  /** Whether the value no longer waits. */
   isOver: boolean;
 }
 
-/** Finds the least `first` of all that wait: a binary heap, out of which what is over goes when it comes to the top. */
+/** Finds the least `first` of those that are not over: a binary heap that removes the others when they reach its top. */
 export class FirstHeap {
-  readonly #heap: Standing[] = [];
+  readonly #heap: Supersession[] = [];
 
-  add(standing: Standing): void {
+  add(supersession: Supersession): void {
     const heap = this.#heap;
-    let at = heap.push(standing) - 1;
+    let at = heap.push(supersession) - 1;
     while (at > 0) {
       const above = (at - 1) >> 1;
-      if (heap[above]!.first <= standing.first) break;
+      if (heap[above]!.first <= supersession.first) break;
       heap[at] = heap[above]!;
       at = above;
     }
-    heap[at] = standing;
+    heap[at] = supersession;
   }
 
   /** `undefined` when nothing waits. */

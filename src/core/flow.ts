@@ -129,34 +129,29 @@ export abstract class Flow {
     if (this.state === "queued") this.parts.watcher.hungers(this.self());
   }
 
-  /** Sends what the client has missed before anything that comes from now on. */
+  /** Sends what the client has missed before anything that comes from now on, whatever the subscription's rate. */
   replay(missed: readonly Envelope[], subscription: Subscription): void {
     if (missed.length === 0) return;
-    const queue = this.needQueue();
-    if (queue === undefined) return;
-    this.meter.offered += missed.length;
-    this.throttle?.waits(this.parts.clock.nowMs(), missed.length);
-    this.#queueMissed(queue, missed, subscription);
+    const queue = this.#queueForMissed(missed.length);
+    if (queue !== undefined) this.#queueMissed(queue, missed, subscription);
   }
 
   /**
-   * The same, at the subscription's rate.
+   * As {@linkcode replay}, at the subscription's rate.
    *
    * @param isLast whether it has missed nothing more.
    * @param most sends no more of what a rate has held back.
    * @returns how many it still holds back of what it has missed.
    */
-  recall(
+  replayPaced(
     missed: readonly Envelope[],
     subscription: Subscription,
     isLast: boolean,
     most: number,
   ): number {
     if (missed.length === 0 && (!isLast || subscription.maxRate === undefined)) return 0;
-    const queue = this.needQueue();
+    const queue = this.#queueForMissed(missed.length);
     if (queue === undefined) return 0;
-    this.meter.offered += missed.length;
-    if (missed.length > 0) this.throttle?.waits(this.parts.clock.nowMs(), missed.length);
     const { due, left } = this.subscriptions.paced(missed, subscription, isLast, most);
     this.#queueMissed(queue, due, subscription);
     return left;
@@ -256,6 +251,14 @@ export abstract class Flow {
     if (this.queue !== undefined) this.parts.watcher.queues(this.self(), false);
     this.lagging = false;
     this.queue = undefined;
+  }
+
+  #queueForMissed(count: number): PrivateQueue | undefined {
+    const queue = this.needQueue();
+    if (queue === undefined) return undefined;
+    this.meter.offered += count;
+    if (count > 0) this.throttle?.waits(this.parts.clock.nowMs(), count);
+    return queue;
   }
 
   #queueMissed(queue: PrivateQueue, missed: readonly Envelope[], subscription: Subscription): void {

@@ -1,5 +1,5 @@
 import { Envelope, earliest, type Position } from "./envelope.ts";
-import { FirstHeap, type Standing } from "./first-heap.ts";
+import { FirstHeap, type Supersession } from "./first-heap.ts";
 import { Gap } from "./gap.ts";
 import type { DropReason, Meter } from "./meter.ts";
 import type { Policy, QueueBounds } from "./policy.ts";
@@ -17,7 +17,7 @@ interface Entry {
   /** Since when something of its subject waits in its place. */
   readonly turnMs: number;
   /** The first of all that it stands for, where it stands for any. */
-  standing?: Standing | undefined;
+  supersession?: Supersession | undefined;
 }
 
 /** What comes out of a queue, in order. */
@@ -80,14 +80,14 @@ export class PrivateQueue {
   push(envelope: Envelope, policy: Policy, nowMs: number): Envelope | undefined {
     let content = envelope;
     let turnMs = nowMs;
-    let standing: Standing | undefined;
+    let supersession: Supersession | undefined;
     if (policy === "conflate") {
       const before = this.#latest.get(envelope.subject);
       if (before !== undefined && nowMs - before.turnMs < TURN_MS) {
         content = envelope.superseding(before.content as Envelope);
         turnMs = before.turnMs;
-        standing = before.standing;
-        before.standing = undefined;
+        supersession = before.supersession;
+        before.supersession = undefined;
         this.#supersede(before);
       }
     }
@@ -98,7 +98,7 @@ export class PrivateQueue {
       }
       if (policy === "disconnect" || !this.#leaveOutOldest("drop_oldest")) return content;
     }
-    const entry: Entry = { content, policy, sinceMs: nowMs, turnMs, standing };
+    const entry: Entry = { content, policy, sinceMs: nowMs, turnMs, supersession };
     this.#add(entry, content);
     if (policy === "conflate") this.#latest.set(content.subject, entry);
     return undefined;
@@ -206,7 +206,7 @@ export class PrivateQueue {
   /** A message is no longer here; its entry may still be, and must not keep its memory. */
   #forget({ byteLength, subject }: Envelope, entry: Entry): void {
     entry.content = undefined;
-    if (entry.standing !== undefined) entry.standing.isOver = true;
+    if (entry.supersession !== undefined) entry.supersession.isOver = true;
     this.#messages--;
     this.#bytes -= byteLength;
     this.#meter.queued--;
@@ -224,17 +224,17 @@ export class PrivateQueue {
 
   /** What an entry stands for is told when it is sent: until then, ids lie before the first of that. */
   #stand(entry: Entry, { origin, firstSequence }: Envelope): void {
-    const { standing } = entry;
-    if (standing !== undefined && standing.first === firstSequence) return;
+    const { supersession } = entry;
+    if (supersession !== undefined && supersession.first === firstSequence) return;
     // It is of another origin than what it superseded.
-    if (standing !== undefined) standing.isOver = true;
-    entry.standing = { first: firstSequence, isOver: false };
+    if (supersession !== undefined) supersession.isOver = true;
+    entry.supersession = { first: firstSequence, isOver: false };
     let heap = this.#superseded.get(origin);
     if (heap === undefined) {
       heap = new FirstHeap();
       this.#superseded.set(origin, heap);
     }
-    heap.add(entry.standing);
+    heap.add(entry.supersession);
   }
 
   #supersede(entry: Entry): void {

@@ -135,7 +135,7 @@ export class RingWalk implements Job {
     let left = 0;
     if (missed.length > 0 || isLast) {
       const most = Math.max(1, steps - this.#effort.steps);
-      left = this.#client.recall(missed, this.#subscription, isLast, most);
+      left = this.#client.replayPaced(missed, this.#subscription, isLast, most);
       // What a rate has held back until now goes out little by little, and then it joins.
       if (left > 0 && isLast) this.#effort.steps = Math.max(this.#effort.steps, steps);
     }
