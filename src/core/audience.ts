@@ -11,15 +11,13 @@ export interface Taste {
   readonly compresses: boolean;
   /** Whether they acknowledge what they get, each for itself. */
   readonly acked: boolean;
-  /** The subject patterns that they want; `undefined` means everything the endpoint exposes. */
-  readonly subjects: readonly string[] | undefined;
+  /** The lists of subject patterns that they want; `undefined` means everything the endpoint exposes. */
+  readonly lists: readonly (readonly string[])[] | undefined;
 }
 
-/** What an audience is called, and its topic: equal for equal tastes, and for no others. */
-export function topicOf({ dialect, compresses, acked, subjects }: Taste): string {
-  // No subject holds a space.
-  const wanted = subjects === undefined ? "" : ` ${[...new Set(subjects)].sort().join(" ")}`;
-  return `${dialect.name}${compresses ? "+deflate" : ""}${acked ? "+ack" : ""}${wanted}`;
+/** What the topics of audiences begin with that want other subjects, and the same in all else. */
+export function topicHeadOf({ dialect, compresses, acked }: Taste): string {
+  return `${dialect.name}${compresses ? "+deflate" : ""}${acked ? "+ack" : ""}`;
 }
 
 /**
@@ -56,6 +54,11 @@ export class Audience {
     this.taste = taste;
     this.#fanout = fanout;
     this.#meter = meter;
+  }
+
+  /** The subject patterns that its members want; `undefined` means everything the endpoint exposes. */
+  get subjects(): readonly string[] | undefined {
+    return this.taste.lists?.flat();
   }
 
   get size(): number {

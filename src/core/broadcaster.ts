@@ -188,7 +188,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     const { compresses } = socket;
     const acked = this.reception.acknowledges(dialect);
     // Until it has subscribed it belongs to those that want nothing.
-    const audience = this.#audiences.of({ dialect, compresses, acked, subjects: [] });
+    const audience = this.#audiences.of({ dialect, compresses, acked, lists: [] });
     const client = new Client(socket, dialect, audience, {
       limits: this.#options,
       meter: this.#meter,

@@ -132,7 +132,7 @@ export class Sessions implements ClientWatcher {
     }
     const { clock, meter, limits, audiences, subscribing, turnShare, alarms } = this.#parts;
     const { dialect, socket } = client;
-    const audience = audiences.of({ dialect, compresses: false, acked: true, subjects: [] });
+    const audience = audiences.of({ dialect, compresses: false, acked: true, lists: [] });
     const parked = new Client(new ParkedSocket(socket.remoteAddress), dialect, audience, {
       limits,
       meter,

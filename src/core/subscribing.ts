@@ -142,13 +142,14 @@ export class Subscribing {
     const requests = this.#requestsOf(from);
     this.#asks(from, []);
     const estate = from.handOver();
-    const held = requests.filter(({ id }) => estate.subscriptions.some((one) => one.id === id));
+    const inEffect = new Set(estate.subscriptions.map(({ id }) => id));
+    const held = requests.filter(({ id }) => inEffect.has(id));
     this.#asks(to, held);
     // Its audience is one of those who acknowledge.
     to.delivery = estate.delivery;
     to.inherit(estate, this.#audienceFor(to, estate.subscriptions));
     for (const request of requests) {
-      if (!held.includes(request)) this.#parts.demand.release(request.subjects);
+      if (!inEffect.has(request.id)) this.#parts.demand.release(request.subjects);
     }
   }
 
@@ -449,12 +450,14 @@ export class Subscribing {
   /** Where a client with these subscriptions belongs. */
   #audienceFor(client: Client, subscriptions: readonly Subscription[]) {
     const all = subscriptions.some(({ subjects }) => subjects === undefined);
-    const subjects = subscriptions.flatMap((subscription) => subscription.subjects ?? []);
+    const lists = subscriptions.flatMap(({ subjects }) =>
+      subjects === undefined ? [] : [subjects],
+    );
     return this.#parts.audiences.of({
       dialect: client.dialect,
       compresses: client.socket.compresses,
       acked: client.delivery !== undefined,
-      subjects: all ? undefined : subjects,
+      lists: all ? undefined : lists,
     });
   }
 }

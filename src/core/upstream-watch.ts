@@ -58,7 +58,7 @@ export class UpstreamWatch {
       audience.tell({ type: "upstream", state: this.state });
       // What was published meanwhile is gone, and nobody knows how much it was: also before the first
       // time, as NATS may have been there for others.
-      if (connected && exposesSome(this.#exposed, audience.taste.subjects)) {
+      if (connected && exposesSome(this.#exposed, audience.subjects)) {
         audience.tell(unknownGap(cursor, cursor, "upstream"));
       }
     }
@@ -92,7 +92,7 @@ export class UpstreamWatch {
   stream({ gap, subjects: carried }: Followed): void {
     if (gap === undefined) return;
     for (const audience of this.#parts.audiences.all()) {
-      const { subjects = carried } = audience.taste;
+      const { subjects = carried } = audience;
       if (exposesSome(carried, subjects)) audience.tell(gap);
     }
   }
@@ -102,7 +102,7 @@ export class UpstreamWatch {
     const error = streamRefusal(reason, ABOUT);
     const told: Audience[] = [];
     for (const audience of this.#parts.audiences.all()) {
-      const { subjects = carried } = audience.taste;
+      const { subjects = carried } = audience;
       if (!exposesSome(carried, subjects)) continue;
       audience.tell({ type: "error", error });
       told.push(audience);
@@ -123,7 +123,7 @@ export class UpstreamWatch {
     const told = new Set<Audience>();
     for (const pattern of patterns) {
       const look = (audience: Audience): void => {
-        const { subjects } = audience.taste;
+        const { subjects } = audience;
         if (told.has(audience) || !exposedOf(this.#exposed, subjects).includes(pattern)) return;
         told.add(audience);
         audience.tell(frame);

@@ -5,6 +5,7 @@ import { Durable } from "../../src/core/durable.ts";
 import { Envelope } from "../../src/core/envelope.ts";
 import { PrivateQueue } from "../../src/core/queue.ts";
 import type { Settlement } from "../../src/core/source.ts";
+import { SubjectTrie } from "../../src/core/subject-trie.ts";
 import { TurnShare } from "../../src/core/turn-share.ts";
 import { type Actor, Stage } from "./stage.ts";
 
@@ -297,5 +298,120 @@ describe("A client whose rate holds back a message each of very many subjects", 
     expect(mostOfTurns(stage)).toBeLessThan(SHARE);
     expect(actor.socket.payloads.length).toBeGreaterThanOrEqual(SUBJECTS);
     stage.expectBalance();
+  });
+});
+
+/** How many patterns are filed, or taken out, in one call. */
+function countFiled(during: () => void): number {
+  const spies = [spyOn(SubjectTrie.prototype, "add"), spyOn(SubjectTrie.prototype, "remove")];
+  during();
+  let filed = 0;
+  for (const spy of spies) {
+    filed += spy.mock.calls.length;
+    spy.mockRestore();
+  }
+  return filed;
+}
+
+describe("A client of a thousand patterns", () => {
+  const LISTS = 16;
+  const PATTERNS = 64;
+  /** Filed in the client, among those of all, and taken out of where they were. */
+  const PER_PATTERN = 3;
+  const ROOM = {
+    ...AT_LEAST_ONCE,
+    maxSubscriptions: 64,
+    maxPatterns: 10_000,
+    maxPatternBytes: 1_000_000,
+    maxUpstreamPatterns: 1_000_000,
+    maxTotalPatternBytes: 1_000_000_000,
+    maxSessionBytes: 1_000_000_000,
+  } as const;
+
+  function fill(actor: Actor): void {
+    for (let id = 0; id < LISTS; id++) {
+      const subjects = Array.from({ length: PATTERNS }, (_, n) => `s.${id}.${n}`);
+      actor.says({ type: "subscribe", id: `${id}`, subjects });
+    }
+  }
+
+  test.each([0, 1])(
+    "subscribes and unsubscribes for the price of what changes (%p alike)",
+    (alike) => {
+      const stage = new Stage(ROOM);
+      for (let n = 0; n < alike; n++) fill(stage.joinV1());
+      const actor = stage.joinV1();
+      fill(actor);
+      stage.publish(0, "s.3.3");
+      const more = ["m.1", "m.2"];
+      const subscribes = { type: "subscribe", id: "more", subjects: more };
+      const added = countFiled(() => actor.says(subscribes));
+      expect(added).toBeLessThanOrEqual(PER_PATTERN * more.length);
+      stage.publish(1, "m.1");
+      stage.publish(2, "s.3.3");
+      const removed = countFiled(() => actor.says({ type: "unsubscribe", sub: "more" }));
+      expect(removed).toBeLessThanOrEqual(PER_PATTERN * more.length);
+      stage.publish(3, "m.1");
+      stage.publish(4, "s.15.63");
+      const some = countFiled(() => actor.says({ type: "unsubscribe", sub: "15" }));
+      expect(some).toBeLessThanOrEqual(PER_PATTERN * PATTERNS);
+      stage.publish(5, "s.15.63");
+      stage.publish(6, "s.0.0");
+      stage.clock.advance(10);
+      expect(actor.socket.payloads).toEqual([0, 1, 2, 4, 6]);
+      stage.expectBalance();
+    },
+  );
+
+  test("lags and keeps up again, and loses and resumes its connection, for no pattern of others", () => {
+    const stage = new Stage({ ...ROOM, policy: "drop-oldest" });
+    const actor = stage.joinV1();
+    fill(actor);
+    const lags = countFiled(() => {
+      actor.socket.reads = false;
+      stage.publish("x".repeat(2000), "s.0.0");
+      stage.clock.advance(1000);
+      expect(actor.client.state).toBe("queued");
+      actor.socket.buffered = 0;
+      actor.socket.reads = true;
+      stage.clock.advance(1000);
+      expect(actor.client.state).toBe("live");
+    });
+    // Its own ones are filed when they are first looked at.
+    expect(lags).toBeLessThanOrEqual(LISTS * PATTERNS);
+    const session = String(actor.socket.said[0]?.session);
+    let again = actor;
+    const moves = countFiled(() => {
+      actor.client.closed(1006);
+      again = stage.joinWith(undefined, V1, false, session);
+    });
+    expect(moves).toBe(0);
+    stage.publish("after", "s.15.63");
+    stage.clock.advance(10);
+    expect(again.socket.payloads.at(-1)).toBe("after");
+    stage.expectBalance();
+  });
+
+  test("shares its audience with those that ask for the same lists, and with no others", () => {
+    const stage = new Stage(ROOM);
+    const says = (...lists: string[][]): Actor => {
+      const actor = stage.joinV1();
+      for (const [n, subjects] of lists.entries()) {
+        actor.says({ type: "subscribe", id: `${n}`, subjects });
+      }
+      return actor;
+    };
+    const one = says(["a", "b"], ["c"]);
+    const same = says(["c"], ["b", "a", "b"], ["a", "b"]);
+    const other = says(["a", "b"], ["d"]);
+    expect(same.client.audience).toBe(one.client.audience);
+    expect(other.client.audience).not.toBe(one.client.audience);
+    for (const [n, subject] of ["a", "b", "c", "d"].entries()) stage.publish(n, subject);
+    stage.clock.advance(10);
+    expect([one, same, other].map(({ socket }) => socket.payloads)).toEqual([
+      [0, 1, 2],
+      [0, 1, 2],
+      [0, 1, 3],
+    ]);
   });
 });

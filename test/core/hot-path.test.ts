@@ -205,7 +205,7 @@ describe("Ten thousand audiences of one subject each", () => {
     const stage = new Stage();
     const book = new AudienceBook({ websocket: stage.fanout, events: stage.fanout }, new Meter());
     const of = (...subjects: string[]) =>
-      book.of({ dialect: V1, compresses: false, acked: false, subjects });
+      book.of({ dialect: V1, compresses: false, acked: false, lists: [subjects] });
     for (let n = 0; n < AUDIENCES; n++) of(`s.${n}.x`);
     for (let n = 0; n < 1000; n++) of(`w.${n}.>`, `w.*.${n}`);
     const visited: string[] = [];
