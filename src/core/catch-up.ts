@@ -34,11 +34,11 @@ export interface Track {
   open: boolean;
   /** Whether the client was told that some may be missing in between. */
   sparse?: boolean;
-  /** Whether it begins in the stream: what the stream no longer keeps is not sent, though the ring may have it. */
+  /** Whether it begins in the stream: it is not sent what the stream no longer keeps, though the ring may have it. */
   readonly isExact?: boolean;
   /** Whether it has what the stream kept when it began, so that all that follows is news. */
   isRead?: boolean;
-  /** What is asked of the stream, and of which one. */
+  /** The query that reads the stream. */
   query?: StreamQuery;
 }
 
@@ -69,7 +69,7 @@ export class CatchUp {
   readonly #goesOn: () => boolean;
   #fedBytes = 0;
   #waits = 0;
-  /** What was to be told before the client knows that it begins; `undefined`: it does. */
+  /** Gaps to tell as soon as the client knows that the subscription begins; `undefined`: it knows. */
   #early: GapFrame[] | undefined = [];
 
   /** @param goesOn whether the client is there, and still wants it. */
@@ -89,7 +89,7 @@ export class CatchUp {
     this.#goesOn = goesOn;
   }
 
-  /** The client is told now that it begins. @returns what it will not get of what lies before. */
+  /** The client is told now that it begins. @returns the gaps before that place. */
   begin(): readonly GapFrame[] {
     const gaps = this.#early ?? [];
     this.#early = undefined;
@@ -160,7 +160,10 @@ export class CatchUp {
     });
   }
 
-  /** Finds out whether the ring may serve who begins in a stream: where nothing behind its first message is gone. */
+  /**
+   * Finds out whether the ring may serve a subscription that begins in the stream: it may if no message
+   * behind the stream's first one is gone.
+   */
   async prove(track: Track): Promise<void> {
     if (track.isExact !== true) return;
     await this.#retrying(track, async () => {
@@ -266,7 +269,7 @@ export class CatchUp {
     const subscription = this.#subscription;
     const missed = envelopes.filter(
       (envelope) =>
-        // Others may have asked for more.
+        // A page that others share may have other subjects too.
         subscription.wants(envelope.subject) && !subscriptions.anyOtherHas(envelope, subscription),
     );
     if (missed.length === 0 || !this.#goesOn()) return;
@@ -290,20 +293,20 @@ export class CatchUp {
     this.#tell({ type: "gap", from, to, count, reason: "expired", exact: false });
   }
 
-  /** It has sent, or left to another subscription, all up to a sequence. */
+  /** Notes that all up to a sequence was sent, by this subscription or by another one. */
   #reach(track: Track, sequence: number): void {
     track.sequence = sequence;
     if (track.origin !== undefined) this.#subscription.progress?.of.set(track.origin, sequence);
   }
 
-  /** What lies before where it is, it does not bring. */
+  /** Notes that the subscription brings nothing before the track's place. */
   #restart({ origin, sequence }: Track): void {
     if (origin === undefined) return;
     this.#subscription.sinceOf.set(origin, sequence);
     this.#subscription.progress?.of.set(origin, sequence);
   }
 
-  /** The ring has handed over some, and has forgotten what is behind it. */
+  /** Takes over the place that the ring came to before it lost the next message. */
   #resync(track: Track): void {
     const { origin } = track;
     if (origin === undefined) return;
@@ -314,7 +317,7 @@ export class CatchUp {
     return this.#fedBytes >= this.#bounds.maxReplayBytes;
   }
 
-  /** What it wants where the source selects that, or else all that is carried, as others read it. */
+  /** The wanted subjects if the source selects them, or else all carried ones, whose pages others read too. */
   #query(track: Track, origin: string): StreamQuery {
     if (track.query?.origin !== origin) {
       const { subjects } = track.stream;
@@ -335,8 +338,8 @@ export class CatchUp {
   }
 
   /**
-   * The source may be cut off at any time; then all that was not taken is asked for once more. What it is
-   * refused for good is a gap.
+   * Calls again after the source was cut off, which may be at any time. What the source refuses for good
+   * becomes a gap.
    */
   async #retrying(track: Track, call: () => Promise<void>): Promise<void> {
     while (this.#goesOn()) {
@@ -353,10 +356,10 @@ export class CatchUp {
     }
   }
 
-  /** Of what the stream has until now, nothing more can be had: what comes from now on can. */
+  /** Tells a gap of all that the stream has until now, as it can't be read; what comes from now on is sent. */
   #giveUp(track: Track): void {
     const { origin, last } = track.stream;
-    // Where the stream is gone, or another one, that is told elsewhere.
+    // If the stream is gone or was made anew, `#isNear` tells that.
     if (origin === undefined || (track.origin !== undefined && track.origin !== origin)) return;
     this.#tell(
       unknownGap(

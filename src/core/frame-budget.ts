@@ -1,10 +1,10 @@
-/** What one client may say in a second, in the long run. */
+/** Bounds the frames of one client. */
 export interface FrameLimits {
   readonly maxFramesPerSecond: number;
   readonly maxSubscriptions: number;
 }
 
-/** What was not used is saved for no longer than this. */
+/** How long an unused budget is saved. */
 const BURST_SECONDS = 5;
 /** A subscription changes what is matched, and what is asked of NATS. */
 const SUBSCRIPTION_COST = 10;
@@ -13,12 +13,12 @@ const BYTES_PER_COST = 512;
 /** How often a message may be answered for nothing: `working`, and `ack` or `nack`, of each time that it was sent. */
 const FREE_ANSWERS = 2;
 
-/** What a frame costs of the budget, by its length. */
+/** Returns the cost of a frame by its length. */
 export function costOf(frame: string | Uint8Array): number {
   return 1 + Math.floor(frame.length / BYTES_PER_COST);
 }
 
-/** What a `subscribe` or `unsubscribe` costs beside its length. */
+/** Returns the cost of a `subscribe` or `unsubscribe` beside that of its length. */
 export function subscriptionCost(patterns = 0): number {
   return SUBSCRIPTION_COST + patterns;
 }
@@ -43,7 +43,7 @@ export class FrameBudget {
     this.#atMs = nowMs;
   }
 
-  /** @returns whether that was within the budget. */
+  /** Spends a part of the budget. @returns whether there was so much. */
   spend(cost: number, nowMs: number): boolean {
     const earned = ((nowMs - this.#atMs) / 1000) * this.#rate;
     this.#left = Math.min(this.#most, this.#left + earned) - cost;

@@ -1,32 +1,32 @@
 import { utf8Length } from "./subject.ts";
 
 export interface PatternBudgetOptions {
-  /** So many patterns the subscriptions of one client may have together, and so many bytes. */
+  /** The most patterns and bytes that the subscriptions of one client may have together. */
   readonly maxPatterns: number;
   readonly maxPatternBytes: number;
-  /** So many bytes those of all clients and sessions may have together. */
+  /** The most bytes that the patterns of all clients and sessions may have together. */
   readonly maxTotalPatternBytes: number;
 }
 
-/** What patterns cost. */
+/** The cost of patterns. */
 export interface PatternCost {
   readonly patterns: number;
   readonly bytes: number;
   readonly tokens: number;
 }
 
-/** What one pattern takes beside its text, by estimate. */
+/** An estimate of the memory of a pattern beside its text. */
 const BESIDE_BYTES = 64;
-/** What each token takes where patterns are filed. */
+/** An estimate of the memory of a token in a trie of patterns. */
 const TOKEN_BYTES = 128;
-/** Of what is free, one client may have this part: so there is always some for the next one. */
+/** One client may have this fraction of the free room, so that there is always some for the next client. */
 const SHARE = 8;
-/** And as much as this in any case. */
+/** The patterns that a client may have in any case. */
 const LEAST_PATTERNS = 8;
 
 const NONE: PatternCost = { patterns: 0, bytes: 0, tokens: 0 };
 
-/** What patterns of clients may cost, of each of them and of all together. */
+/** Bounds the patterns of each client and of all clients together. */
 export class PatternBudget {
   readonly #options: PatternBudgetOptions;
   readonly #costs = new WeakMap<readonly string[], PatternCost>();
@@ -36,7 +36,7 @@ export class PatternBudget {
     this.#options = options;
   }
 
-  /** What lists of patterns cost together; `undefined` stands for all that is exposed, which costs nothing. */
+  /** Adds up the cost of lists of patterns; `undefined` stands for all exposed subjects, which cost nothing. */
   costOf(lists: Iterable<readonly string[] | undefined>): PatternCost {
     let { patterns, bytes, tokens } = NONE;
     for (const list of lists) {
@@ -48,7 +48,7 @@ export class PatternBudget {
     return { patterns, bytes, tokens };
   }
 
-  /** Why a client may not have so much, whatever others have; `undefined`: it may. */
+  /** Returns why a client may not have so many patterns, whatever others have; `undefined`: it may. */
   excessOf({ patterns, bytes }: PatternCost): string | undefined {
     const { maxPatterns, maxPatternBytes } = this.#options;
     if (patterns > maxPatterns) return `a client may have ${maxPatterns} patterns`;
@@ -56,7 +56,7 @@ export class PatternBudget {
     return `the patterns of a client may have ${maxPatternBytes} bytes together`;
   }
 
-  /** Whether there is room for a client that has so much, with what it asks for. */
+  /** Whether there is room for the patterns that a client asks for. @param all its patterns with those. */
   hasRoom({ patterns, bytes }: PatternCost, asked: PatternCost): boolean {
     const free = this.#options.maxTotalPatternBytes - this.#totalBytes;
     const wanted = bytesOf(asked);
@@ -89,7 +89,7 @@ export function memoryOf({ patterns, bytes, tokens }: PatternCost): number {
   return 2 * bytes + patterns * BESIDE_BYTES + tokens * TOKEN_BYTES;
 }
 
-/** Whether a client that has so many patterns may have so much, where so much is free. */
+/** Whether a client with so many patterns may have this amount of the free room. */
 export function isFairShare(patterns: number, amount: number, free: number): boolean {
   return patterns <= LEAST_PATTERNS || amount <= free / SHARE;
 }

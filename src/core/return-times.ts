@@ -2,11 +2,11 @@ import type { Clock } from "./clock.ts";
 
 /** The earliest time at which a client is told to come back. */
 export const SOONEST_RETURN_MS = 1000;
-/** So many clients are let back in a second; they are spread over as long as that takes. */
+/** How many clients come back in a second: they are spread over as long as that takes. */
 const CLIENTS_PER_SECOND = 1000;
-/** Two clients or more are spread over this at least. */
+/** The shortest time that two or more clients are spread over. */
 const SHORTEST_SPREAD_MS = 1000;
-/** Clients that were sent away within so long of one another come back together. */
+/** Clients that are sent away within this time come back together. */
 const TOGETHER_MS = 10_000;
 
 /** Why clients were sent away, and how many since when. */

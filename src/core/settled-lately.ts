@@ -1,6 +1,6 @@
-/** More are not remembered of one durable: the oldest are forgotten first. */
+/** The most that are remembered of one durable; the oldest are forgotten first. */
 const MOST = 16_384;
-/** They are remembered twice as long as an acknowledgement may take, and so long at least. */
+/** They are remembered twice as long as an acknowledgement may take, and at least this long. */
 const SHORTEST_MS = 60_000;
 
 /** How a message of a durable came to its end. */
@@ -23,7 +23,7 @@ export class SettledLately {
   add(sequence: number, as: End, nowMs: number): void {
     this.#ends.delete(sequence);
     this.#ends.set(sequence, { as, atMs: nowMs });
-    // One comes, and two at most go: what is old goes in the end, and no call takes long.
+    // One is added, and two at most are removed: old ones go in the end, and no call takes long.
     for (let n = 0; n < 2; n++) {
       const [oldest] = this.#ends;
       if (oldest === undefined) return;

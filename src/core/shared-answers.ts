@@ -1,10 +1,10 @@
 interface Asked<T> {
-  /** Counts what is asked. */
+  /** Counts the questions. */
   readonly number: number;
   readonly answer: Promise<T>;
 }
 
-/** Asks once for what several want to know at about the same time. */
+/** Asks a question once if several want the answer at about the same time. */
 export class SharedAnswers<T> {
   readonly #under = new Map<string, Asked<T>>();
   #count = 0;

@@ -35,9 +35,9 @@ export class SteppedJob implements Job {
   }
 }
 
-/** So many steps are done in one turn of the event loop: they take some milliseconds. */
+/** The most steps in one turn of the event loop: they take some milliseconds. */
 const STEPS_PER_TURN = 4096;
-/** So many are done for one owner before it is another's turn. */
+/** The most steps for one owner before it is another owner's turn. */
 const STEPS_PER_PART = 1024;
 
 /**

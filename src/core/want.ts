@@ -17,7 +17,7 @@ export interface UpstreamRefusal {
 /** Somebody waits until it is known whether patterns arrive. */
 export interface Waiter {
   known(): void;
-  /** Whether it still waits; those that don't are forgotten. */
+  /** Whether it still waits; a waiter that doesn't is forgotten. */
   goesOn(): boolean;
 }
 
@@ -25,7 +25,7 @@ export interface Waiter {
 export class Want {
   readonly pattern: string;
   users = 1;
-  /** Whether nobody wants it any more, and it is kept for those who come back. */
+  /** Whether nobody wants it any more, and it is kept for clients that come back. */
   lingers = false;
   /** Whether nobody wants it any more, and it is kept until all that comes with it comes otherwise. */
   leaving = false;
@@ -35,7 +35,7 @@ export class Want {
   confirmed = false;
   /** The wider one, to which the source is subscribed, that it comes with. */
   cover: Want | undefined;
-  /** Those that come with this one. */
+  /** The narrower patterns that come with this one. */
   covered: Set<Want> | undefined;
   /** Whether narrower ones that the source was subscribed to come with this one now. */
   swept = false;
@@ -77,7 +77,7 @@ export class Want {
     this.waiters.push(waiter);
   }
 
-  /** It is known now. */
+  /** Tells all waiters that it is known whether the pattern arrives. */
   tell(): void {
     if (this.waiters.length === 0) return;
     const waiters = this.waiters;
