@@ -98,7 +98,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       audiences: this.#audiences,
       demand: this.#demand,
       last: () => this.#last,
-      // What is kept for a client that is away stays, and it is told when it comes back.
+      // A client without a connection keeps its session, and is told when it comes back.
       refused: (client) => {
         if (this.#roster.open.has(client)) this.#subscribing.endRefused(client);
       },

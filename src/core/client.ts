@@ -21,7 +21,7 @@ const CLOSED_FOR_GOOD = 1000;
 export class Client extends Flow implements Recipient {
   /** When a connection in state `"closing"` is dropped without the peer's consent. */
   closingUntilMs = 0;
-  /** Of all connections since the start, which one it is. */
+  /** The number of the connection, counted from the start; a session that waits has none of its own. */
   readonly number: number;
   readonly sinceMs: number;
   readonly #liveness: Liveness;

@@ -27,7 +27,7 @@ function mayComeBack(cause: CloseCause): boolean {
 }
 
 /**
- * What a client is told before its connection is closed, and behind which position to go on.
+ * Makes the last frame before a connection is closed: why, and behind which position to resume.
  *
  * @param retryAfterMs asked where the client is to come back.
  */

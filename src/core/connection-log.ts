@@ -6,13 +6,13 @@ import type { SubscriptionRequest } from "./subscription.ts";
 
 /** After the first event, connections are counted for so long, and then told in one line. */
 const INTERVAL_MS = 10_000;
-/** What is logged of a text that a client said. */
+/** A longer text from a client is cut in the log. */
 const MAX_SAID = 200;
 
 /** A handshake that was answered with an error. */
 export interface RefusedHandshake {
   readonly status: number;
-  /** What was answered. */
+  /** The answer's text. */
   readonly reason: string;
   /** Where the client is. */
   readonly address: string;
@@ -42,7 +42,7 @@ export class ConnectionLog {
   connected(client: Client, request: SubscriptionRequest | undefined): void {
     this.#connected++;
     this.#schedule();
-    // Who subscribes later says its subjects then; without any, a plain client gets all.
+    // A client without a request subscribes later; a plain client that names no subjects gets all.
     const subjects = request === undefined ? 0 : (request.subjects?.length ?? "all");
     this.#log.debug("Client {client} connected from {address} ({dialect}, subjects: {subjects})", {
       event: "client_connected",

@@ -11,10 +11,10 @@ export interface DemandOptions {
   readonly upstream: "demand" | "eager";
   /** What nobody wants any more is still subscribed to for so long, for clients that come back. */
   readonly upstreamLingerMs: number;
-  /** So many patterns linger, and so many bytes of them; then the oldest no longer do. */
+  /** The most patterns that linger, and their most bytes; with more, the oldest no longer do. */
   readonly maxLingering: number;
   readonly maxLingeringBytes: number;
-  /** So many different patterns clients may want, all together. */
+  /** The most different patterns that all clients together may want. */
   readonly maxUpstreamPatterns: number;
 }
 
@@ -50,14 +50,14 @@ export class Demand {
   /** Those that the source is subscribed to, and may be: they cover narrower ones. */
   readonly #subscribed = new PatternTrie<Want>();
   #subscriptions = 0;
-  /** Those that don't come, or no longer, because something was refused: who has them misses messages. */
+  /** Patterns that NATS doesn't deliver because it refused them or the wildcard that covered them. */
   readonly #missed = new PatternTrie<Want>();
   #pending = 0;
   /** Until when each lingers, the one that has done so the longest first. */
   readonly #lingering = new Map<Want, number>();
   #lingeringBytes = 0;
   #lingerTimer: Cancel | undefined;
-  /** Those that are to go. */
+  /** Patterns to unsubscribe from. */
   readonly #dropped = new Set<Want>();
   /** What is done little by little. */
   readonly #jobs = new Set<Generator<void, void, void>>();
@@ -90,7 +90,7 @@ export class Demand {
     return this.#subscriptions;
   }
 
-  /** Patterns that nobody wants any more, kept for those who come back. */
+  /** How many patterns nobody wants any more, which are kept for clients that come back. */
   get lingering(): number {
     return this.#lingering.size;
   }
@@ -116,7 +116,7 @@ export class Demand {
    * @param subjects `undefined` for all that is exposed.
    * @param whenKnown called once messages of all of them arrive (at once, if they do), or once the
    * source says that it may not subscribe to one of them, with the reason.
-   * @param goesOn whether that is still of interest.
+   * @param goesOn whether the client still waits.
    */
   want(
     subjects: readonly string[] | undefined,
@@ -228,8 +228,8 @@ export class Demand {
   }
 
   /**
-   * Why somebody does not get one of the patterns that they named; of who named none, why nothing of
-   * what is exposed comes.
+   * Returns why a client does not get one of the patterns that it named; if it named none, why nothing that
+   * is exposed comes.
    */
   refusalOf(subjects: readonly string[] | undefined): UpstreamRefusal | undefined {
     const patterns = this.#exposed(subjects);
@@ -255,7 +255,7 @@ export class Demand {
     this.#pending = this.#wants.size;
     for (const want of this.#wants.values()) {
       this.steps++;
-      // What was refused was taken out, and may be allowed now.
+      // A refused pattern was taken out, and may be allowed now.
       if (want.refusal !== undefined && want.subscribed) this.#subscribed.set(want.pattern, want);
       want.since = undefined;
       want.confirmed = false;
@@ -394,7 +394,7 @@ export class Demand {
       this.#nowArrives(want);
       return;
     }
-    // Those that cover it may arrive later, and then it comes with them.
+    // A wider pattern may arrive later, and this one then comes with it.
     const forget = (other: Want): boolean => {
       other.swept = false;
       return false;
@@ -411,7 +411,7 @@ export class Demand {
     this.#forget(want);
   }
 
-  /** Whether a pattern is not gone: those who are told that another one arrives may have released it. */
+  /** Whether a pattern is not gone: a waiter that is told that another one arrives may have released it. */
   #isKnown(want: Want): boolean {
     return this.#wants.get(want.pattern) === want;
   }

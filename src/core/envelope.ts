@@ -21,7 +21,7 @@ export interface Position {
   readonly serial?: number | undefined;
   /** How often something had begun to arrive, where it is told apart what came behind the same message. */
   readonly arrivals?: number | undefined;
-  /** Whoever resumes there goes back by so many, as something before it was superseded by what still waited. */
+  /** A client that resumes there goes back by so many: a value that still waited had superseded one before it. */
   readonly back?: number | undefined;
 }
 

@@ -167,7 +167,7 @@ export abstract class Flow {
   /** Tells the client something in its place among the messages. */
   note(frame: ServerFrame): void {
     if (this.state === "live") this.audience.flush();
-    // What is held back came before the gap, and no later value may supersede it.
+    // Messages that are held back came before the gap, and no later value may supersede them.
     if (frame.type === "gap") this.subscriptions.open();
     if (this.queue === undefined) this.tell(frame);
     else if (this.dialect.tells) this.queue.note(frame);

@@ -14,7 +14,7 @@ export class Membership {
   #sentBefore: Envelope | undefined;
   /** `audience.sentMessages` when it joined. */
   #countBefore = 0;
-  /** How many messages it was sent with its audiences before. */
+  /** How many messages it was sent with its earlier audiences. */
   #count = 0;
 
   constructor(client: Client, outlet: Outlet, audience: Audience) {

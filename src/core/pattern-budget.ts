@@ -56,7 +56,7 @@ export class PatternBudget {
     return `the patterns of a client may have ${maxPatternBytes} bytes together`;
   }
 
-  /** Whether there is room for the patterns that a client asks for. @param all its patterns with those. */
+  /** Whether there is room for what a client asks for, with which it has so many patterns in all. */
   hasRoom({ patterns, bytes }: PatternCost, asked: PatternCost): boolean {
     const free = this.#options.maxTotalPatternBytes - this.#totalBytes;
     const wanted = bytesOf(asked);

@@ -16,7 +16,7 @@ interface Entry {
   sinceMs: number;
   /** Since when something of its subject waits in its place. */
   readonly turnMs: number;
-  /** The first of all that it stands for, where it stands for any. */
+  /** The values that it superseded, if any. */
   supersession?: Supersession | undefined;
 }
 
@@ -222,7 +222,7 @@ export class PrivateQueue {
     return first !== undefined && first < sequence ? written.goingBackBefore(first) : written;
   }
 
-  /** What an entry stands for is told when it is sent: until then, ids lie before the first of that. */
+  /** Until an entry is sent that superseded others, the ids of sent messages lie before the first of those. */
   #stand(entry: Entry, { origin, firstSequence }: Envelope): void {
     const { supersession } = entry;
     if (supersession !== undefined && supersession.first === firstSequence) return;

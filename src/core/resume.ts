@@ -42,7 +42,7 @@ export function resumeAfter(after: string, history: History): Resumption {
       // Of what a filter would have left out, nobody knows any more.
       count: gone,
       reason: "expired",
-      // And of what it went back for, it has some.
+      // A client that goes back has some of these messages.
       ...((!wantsAll || back !== undefined) && { exact: false }),
     });
   }

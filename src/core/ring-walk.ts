@@ -7,14 +7,14 @@ import type { Job, TurnShare } from "./turn-share.ts";
 /** One look at where a message stands is cheap: so many of them are one step. */
 const LOOKS_PER_STEP = 8;
 
-/** What is walked for. */
+/** The subscription that a walk is for, and what it seeks. */
 export interface Walk {
   readonly client: Client;
   /** It catches up. */
   readonly subscription: Subscription;
   /** The streams of which something comes in the ring behind where it has come. */
   readonly sought: Iterable<string>;
-  /** Whether it wants what is of none of the streams whose place it knows. */
+  /** Whether it wants messages that are of none of the streams whose place it knows. */
   readonly wantsRest: boolean;
   /** The gateway's run. */
   readonly origin: string;
@@ -58,7 +58,7 @@ export class RingWalk implements Job {
     this.#progress = walk.subscription.progress as Progress;
     this.#ends = ends;
     this.#sought = new Set(walk.sought);
-    // What is looked for may stand anywhere.
+    // The first message of a sought stream may stand anywhere.
     this.#reader = ring.read(this.#sought.size > 0 ? 0 : this.#restFrom);
     this.#lookingAt = ring.end - 1;
     this.#endBefore = ring.end;
@@ -71,7 +71,7 @@ export class RingWalk implements Job {
     else turnShare.run(this.#client, this);
   }
 
-  /** Where what is of no known stream begins. */
+  /** The first serial of messages that are of no known stream. */
   get #restFrom(): number {
     return this.#walk.wantsRest ? this.#progress.serial + 1 : this.#ring.end;
   }

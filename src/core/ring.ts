@@ -8,7 +8,7 @@ export interface RingBounds {
 
 /** Room for so many messages at first, a power of two; it is doubled as they come. */
 const FIRST_ROOM = 256;
-/** What somebody still reads is kept, up to so many times what is kept otherwise. */
+/** While somebody reads, up to this many times the usual amount is kept. */
 const MOST_WHILE_READ = 2;
 
 /**
@@ -128,7 +128,7 @@ export class Ring {
   /** @internal A reader has come further: what only it had not read may go. */
   moved(reader: RingReader, before: number): void {
     if (!this.#readers.delete(reader)) return;
-    // Those that have not moved for the longest stand first: the search ends with them, almost always.
+    // The reader that has not moved for the longest stands first: the search almost always ends with it.
     this.#readers.add(reader);
     this.#let(before);
   }
@@ -155,7 +155,7 @@ export class Ring {
     return envelope;
   }
 
-  /** Lets go of what nobody reads any more, as somebody has moved on from a serial. */
+  /** Drops messages that nobody reads any more, as a reader has moved on from a serial. */
   #let(before: number): void {
     const unread = this.#unread;
     if (before > unread) return;

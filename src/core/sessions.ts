@@ -44,7 +44,7 @@ export class Sessions implements ClientWatcher {
   readonly #byId = new Map<string, Client>();
   /** Those without a connection, the one that has been so the longest first. */
   readonly #parked = new Map<Client, Expiry>();
-  /** What they have not acknowledged, and what their subscriptions take. */
+  /** The bytes of unacknowledged messages and of subscriptions of the parked sessions. */
   #standingBytes = 0;
   /** No more than this is kept for them: an estimate that is corrected when it reaches the bound. */
   #mostBytes = 0;
@@ -105,7 +105,7 @@ export class Sessions implements ClientWatcher {
   /** What is kept may have grown by a message of so many bytes for each. */
   grew(byteLength: number): void {
     this.#mostBytes += byteLength * this.#parked.size;
-    // All that waits for anybody, and what these take by themselves, is more than what is kept for them.
+    // This sum is never less than the bytes that are kept for them: it has the queues of all clients.
     const { queuedBytes } = this.#parts.meter;
     if (queuedBytes + this.#standingBytes > this.#options.maxSessionBytes) this.#keepBounds();
   }
@@ -207,7 +207,7 @@ export class Sessions implements ClientWatcher {
     return client.queuedBytes + this.#standingBytesOf(client);
   }
 
-  /** What a session without a connection takes, whatever comes for it. */
+  /** The bytes that a session without a connection takes beside its queue. */
   #standingBytesOf(client: Client): number {
     return (client.delivery?.bytes ?? 0) + this.#parts.subscribing.memoryOf(client);
   }

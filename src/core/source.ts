@@ -74,7 +74,7 @@ export interface StreamPage {
   readonly removed?: number | undefined;
 }
 
-/** What a stream keeps at a moment. */
+/** The extent of what a stream keeps at a moment. */
 export interface StreamExtent {
   /** The sequence of its first message, or of the next one when it has none. */
   readonly first: number;
@@ -89,7 +89,7 @@ export interface StreamHistory {
    * that is dear, everybody reads the same pages, of all that is carried.
    */
   selects(subjects: readonly string[]): boolean;
-  /** What a stream keeps now; `undefined` when it is not there any more. */
+  /** Looks up what a stream keeps now; `undefined` when it is not there any more. */
   extent(origin: string): Promise<StreamExtent | undefined>;
   /** A page of messages behind a sequence; `undefined` when the stream is not there any more. */
   read(query: StreamQuery, after: number): Promise<StreamPage | undefined>;
@@ -221,7 +221,7 @@ export interface SourceListener {
 }
 
 /**
- * What a source counts besides messages.
+ * The faults that a source counts.
  *
  * - `"unreadable_headers"`: the headers of a message break the rules, and count as none.
  * - `"source_fault"`: an error of ours, where one would have stopped the source.

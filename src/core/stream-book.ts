@@ -59,10 +59,10 @@ export class StreamBook {
   }
 
   /**
-   * Those of which a subscription to these subjects wants something.
+   * Returns the streams that carry something of these subjects.
    *
-   * What a stream captures tells apart those that carry everything. It is not all that a stream holds: its
-   * subjects may have been others.
+   * If several streams may, those count that capture it now. That alone does not decide: a stream may hold
+   * messages from before its subjects were edited.
    */
   touchedBy(subjects: readonly string[] | undefined): readonly FollowedStream[] {
     if (this.#entries.length === 0) return this.#entries;
@@ -72,7 +72,7 @@ export class StreamBook {
       const wanted = exposedOf(carried, subjects);
       return wanted.some((one) => captures.some((other) => subjectsIntersect(one, other)));
     });
-    // What none captures now, any of them may have captured before.
+    // If no stream captures it now, each of them may have captured it before.
     return capturing.length > 0 ? capturing : touched;
   }
 

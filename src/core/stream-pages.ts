@@ -31,9 +31,9 @@ interface CachedPage {
 
 /** Pages are asked for by clients that come back together, at nearly the same place. */
 const CACHE_BYTES = 16 * 1024 * 1024;
-/** What a page takes besides its messages. */
+/** The memory of a page besides its messages. */
 const PAGE_BYTES = 512;
-/** So many requests to the source are under way at the same time, whoever asks. */
+/** The most requests to the source that are under way at the same time, for all clients together. */
 const MOST_READS = 16;
 
 /** Reads what streams have kept, each page once for all that ask for it at about the same time. */
@@ -105,7 +105,7 @@ export class StreamPages {
     return await this.#inTurn(() => this.#history.before(origin, timeMs));
   }
 
-  /** What a stream keeps now. */
+  /** Looks up what a stream keeps now. */
   async extent(origin: string): Promise<StreamExtent | undefined> {
     return await this.#extents.get(origin, true, () =>
       this.#inTurn(() => this.#history.extent(origin)),
@@ -123,7 +123,7 @@ export class StreamPages {
     const read = await this.#inTurn(() => this.#history.read(query, after));
     if (read === undefined) return undefined;
     const page = this.#encode(read);
-    // What stands behind the last page changes at any moment.
+    // The last page grows at any moment.
     if (!page.end) this.#keep(key, after, page);
     return page;
   }

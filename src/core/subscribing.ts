@@ -100,7 +100,7 @@ export class Subscribing {
         return;
       }
       if (refusal !== undefined) {
-        // What is not lost goes on without what is refused: that answers nothing.
+        // A request of which something comes continues without the refused pattern, and is not answered by this.
         const named = this.#lossOf(request) !== undefined && { id: request.id };
         client.tell({ type: "error", ...named, error: patternRefusal(refusal, ABOUT) });
         if (this.endRefused(client)) return;
@@ -111,7 +111,7 @@ export class Subscribing {
       } else this.#beginKnown(client, request);
     };
     this.#parts.demand.want(request.subjects, begin, goesOn);
-    // Who is not told when it begins need not wait for it; and without NATS there is nothing to wait for.
+    // A client that is not told when it begins need not wait, and without NATS there is nothing to wait for.
     if (!client.dialect.tells || !this.#parts.connected()) begin();
     return undefined;
   }
@@ -227,7 +227,7 @@ export class Subscribing {
     if (subjects === undefined) return undefined;
     const { demand } = this.#parts;
     for (const pattern of exposedOf(this.#options.subjects, subjects)) {
-      // What is exposed of a pattern may be longer than either.
+      // The exposed part of a pattern may be longer than the pattern.
       const fault = subjectFault(pattern, true);
       if (fault === undefined) continue;
       const message = `what is exposed of a subject ${fault}: "${pattern.slice(0, 200)}"`;

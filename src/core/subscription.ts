@@ -57,13 +57,13 @@ export interface Effort {
   steps: number;
 }
 
-/** How far a subscription has come that catches up: what lies behind it, the client does not have by it yet. */
+/** How far a subscription has come that catches up: it has not brought anything behind that yet. */
 export interface Progress {
-  /** Among all that came to this gateway. */
+  /** The place among all messages that came to this gateway. */
   serial: number;
   /** The same for streams: up to which sequence. */
   readonly of: Map<string, number>;
-  /** Whose cursors are good for `serial`; `undefined` while it reads streams, which no one cursor is good for. */
+  /** The origin of cursors for `serial`; `undefined` while it reads streams, which have no common cursor. */
   readonly origin?: string | undefined;
 }
 
@@ -73,7 +73,7 @@ export class Subscription {
   readonly subjects: readonly string[] | undefined;
   readonly policy: Policy;
   readonly maxRate: number | undefined;
-  /** Of two subscriptions of a client, the one that it asked for first has the smaller number. */
+  /** The order of a client's requests: the one that it made first has the smaller number. */
   readonly order: number;
   /** The client has, or is promised, every message behind the one with this serial. */
   readonly sinceSerial: number;

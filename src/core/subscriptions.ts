@@ -30,7 +30,7 @@ export interface HeldBack {
 
 const NONE: readonly Subscription[] = [];
 const EVERYTHING = [">"];
-/** So many that were sent apart are remembered; further ones may come twice. */
+/** How many messages that were sent apart are remembered; further ones may be delivered twice. */
 const MOST_SENT_APART = 65_536;
 /** With more patterns than these, those that match a subject are looked up instead of tried. */
 const FEW_PATTERNS = 8;
@@ -44,16 +44,16 @@ export class Subscriptions implements Iterable<Subscription> {
   readonly #parts: SubscriptionsParts;
   readonly #ends: SubscriptionsEnds;
 
-  /** Those in effect, in the order in which the client asked for them. */
+  /** The subscriptions in effect, in the order in which the client asked for them. */
   #all: readonly Subscription[] = NONE;
-  /** Those that are fed from what was kept, and then join these; most clients have none. */
+  /** The subscriptions that catch up, and then join the others; most clients have none. */
   #catchingUp: Set<Subscription> | undefined;
-  /** What was sent before what lies in between, while several catch up. */
+  /** The ids of messages that were sent before others that lie in between, while several subscriptions catch up. */
   #sentApart: Set<string> | undefined;
   /** How many patterns all of them have, and where they are filed when these are many. */
   #patterns = 0;
   #index: SubjectTrie<Subscription> | undefined;
-  /** Of those that are slowed down; most clients have none, and there may be very many of them. */
+  /** The pacers of subscriptions with a rate; most clients have none, and there may be very many. */
   #pacers: Map<Subscription, Pacer> | undefined;
   /** Of those that have ended, the first one first: what they hold back is handed to others little by little. */
   #leaving: Set<Pacer> | undefined;
@@ -201,7 +201,7 @@ export class Subscriptions implements Iterable<Subscription> {
     }
   }
 
-  /** Whose policy counts for a message that one of them brings: the first one's that brings it, too. */
+  /** Returns the subscription whose policy counts for a message: the first of those that bring it. */
   deciderOf(envelope: Envelope, bringer: Subscription): Subscription {
     let first = bringer;
     if (this.catchingUp < 2) return first;

@@ -50,7 +50,7 @@ export class Throttle {
 
   /** How many messages may be sent now. */
   allowance(nowMs: number): number {
-    // Whoever asks has something to send: no state may hold that back for ever.
+    // The caller has something to send: no state may hold that back for ever.
     this.#measure(nowMs);
     if (nowMs < this.#measuringUntilMs) return 0;
     if (this.#rate === 0) {
