@@ -38,9 +38,9 @@ export type EngineDeps = OutputDeps<NatsConnection, MetricsRegistry>;
 /** Whether it opens the configured port, or is mounted into a host's own server. */
 export type Placement = "listens" | "mounted";
 
-/** Of the time for a stop, NATS has so much for what clients said last, or a quarter of a shorter time. */
+/** How long NATS may take at a stop for the clients' last acknowledgements; at most a quarter of `stop_timeout`. */
 const LAST_WORDS_MS = 250;
-/** It has so much in any case. */
+/** The least of that time. */
 const LEAST_WORDS_MS = 50;
 
 /** Connections that may be open beside those of clients: requests, and handshakes that are not finished. */

@@ -96,7 +96,7 @@ function secretsOf({ nkeySeed, creds, ca, cert, key }: Contents): NatsSecrets {
   return { nkeySeed, creds, ...(tls && { tls: { ca, cert, key } }) };
 }
 
-/** What is wrong with the files that a configuration names for NATS. */
+/** Returns what is wrong with the files that a configuration names for NATS. */
 export async function natsFileProblems(
   config: Config,
   readTextFile: (path: string) => Promise<string>,

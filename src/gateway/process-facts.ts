@@ -8,7 +8,7 @@ const FRESH_MS = 1000;
 
 type Descriptors = Awaited<ReturnType<ProcessFacts["descriptors"]>>;
 
-/** What this process says of itself, on each runtime as far as that goes. */
+/** Reads figures of this process, as far as each runtime has them. */
 export function processFacts(): ProcessFacts {
   let counted: { atMs: number; descriptors: Promise<Descriptors> } | undefined;
   return {

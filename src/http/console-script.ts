@@ -85,7 +85,7 @@ function connect() {
       // The subscriptions of a session are in effect already, and "subscribed" says so.
       if (!frame.delivery?.resumed) for (const request of requests()) mine.send(request);
     } else if (frame.type === "subscribed") {
-      // What begins with the latest values must begin with them again until one has come.
+      // A subscription to the latest values begins with them again until one has come.
       if (start === "new" || start === "all") cursor ??= frame.from;
       showProblem("");
       showState("open", "open");

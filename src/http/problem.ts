@@ -16,7 +16,7 @@ const TITLES: Partial<Record<ContentfulStatusCode, string>> = {
 
 const REFUSAL = "spillwayRefusal";
 
-/** With what a request was refused, for logs; `undefined` when it was not. */
+/** Why a request was refused, for logs; `undefined` when it was not. */
 export function refusalOf(c: Context): string | undefined {
   return c.get(REFUSAL);
 }

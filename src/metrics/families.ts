@@ -13,11 +13,11 @@ export interface Metered {
     readonly runtimeVersion: string;
   };
   sourceConnected(): boolean;
-  /** What is subscribed to at the source, and what of it is not confirmed yet. */
+  /** How many patterns are subscribed to at the source, and how many of them it has not confirmed. */
   upstream(): { readonly subscriptions: number; readonly pending: number };
-  /** What is kept for clients that come back. */
+  /** The messages and bytes that are kept for clients that come back. */
   kept(): { readonly messages: number; readonly bytes: number };
-  /** What is kept for sessions without a connection, in bytes. */
+  /** The bytes that are kept for sessions without a connection. */
   sessionBytes(): number;
   /** How many durables are used. */
   durables(): number;

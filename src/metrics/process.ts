@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 
-/** What the process can say of itself; `undefined` where the runtime may not or can not. */
+/** Figures of the process; `undefined` if the runtime can't know one, or may not. */
 export interface ProcessFacts {
   cpuSeconds(): number;
   residentBytes(): number;

@@ -62,7 +62,7 @@ async function addressesOf(name: string): Promise<string[]> {
   }
 }
 
-/** What keeps an address from being listened on, or `undefined` when nothing does any more. */
+/** Tries to listen on an address. @returns the error, or `undefined` if it works now. */
 function tryListen(address: string, port: number): Promise<unknown> {
   const { Deno } = globalThis as { Deno?: DenoNamespace };
   if (Deno !== undefined) {

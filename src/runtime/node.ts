@@ -17,7 +17,7 @@ import { WebSocket, WebSocketServer } from "./ws.ts";
 
 /** All headers of a request together may have so many bytes; more is answered with 431. */
 const MAX_HEADER_BYTES = 16 * 1024;
-/** A message may have so many fragments, or one for each kibibyte of a longer one. */
+/** The most fragments of a message; a longer one may have one for each kibibyte. */
 const FEW_FRAGMENTS = 64;
 /** How long the headers of a request may take; then the connection is closed with 408. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -273,7 +273,7 @@ class NodeListener implements Listener {
   /** Deno's `node:http` never accepts again after it has run out of descriptors, and says nothing. */
   restart(): void {
     if (!("Deno" in globalThis) || this.#isStopped) return;
-    // Those that are open stay, and are served.
+    // Open connections stay, and are served.
     const before = this.#servers.at(-1)!;
     before.close(() => {
       this.#servers = this.#servers.filter((server) => server !== before);
@@ -296,7 +296,7 @@ class NodeListener implements Listener {
 
 function createServer({ fetch }: ListenOptions, limits: SocketLimits): Server {
   const server = createAdaptorServer({
-    // Of requests that name no host; an IPv6 address would make none of it.
+    // The host of requests that name none; with an IPv6 address their URL would be invalid.
     hostname: "localhost",
     fetch: (request, env) => fetch(request, env as never),
     websocket: { server: createSocketServer(limits) as never },

@@ -15,7 +15,7 @@ export interface NatsTls {
   readonly key?: string | undefined;
 }
 
-/** What proves who we are: the contents of files that may be replaced while we run. */
+/** The secrets that prove who we are: contents of files that may be replaced while we run. */
 export interface NatsSecrets {
   /** The seed of an NKey, beginning with `SU`. */
   readonly nkeySeed?: string | undefined;
@@ -51,7 +51,7 @@ export interface NatsOptions extends NatsSecrets {
   readonly user?: string | undefined;
   readonly password?: string | undefined;
   readonly token?: string | undefined;
-  /** What stands in the files now; without it, the secrets stay as they are. */
+  /** Reads the secrets from their files; without it, they stay as they are. */
   readonly files?: NatsSecretFiles | undefined;
   /**
    * Opens the socket of `wss://`: each runtime takes certificates in its own way and web standards in
@@ -76,7 +76,7 @@ const PINGS_UNANSWERED = 2;
 const RECONNECT_WAIT_MS = 500;
 const RECONNECT_JITTER_MS = 1_000;
 
-/** What is read for one attempt to connect is good for as long: several of its parts belong together. */
+/** How long secrets that were read are used: all parts of one attempt to connect must have the same ones. */
 const SECRETS_GOOD_MS = 100;
 
 /**
@@ -190,7 +190,7 @@ function connectionOptions(
   };
 }
 
-/** What is touched of nats.js's connection; none of it is public, so its version is pinned. */
+/** The part of nats.js's connection that we change. It is not public, so the version of nats.js is pinned. */
 interface Inner {
   readonly protocol?: { processError?(text: Uint8Array): void };
 }
@@ -289,7 +289,7 @@ function secretsOf(
   };
 }
 
-/** What is used of a NATS client; both are built from the same source. */
+/** The part of a NATS client that we use; both clients are built from the same source. */
 type Client = Pick<typeof import("nats"), "connect"> & Authenticators;
 type Authenticators = Pick<typeof import("nats"), "credsAuthenticator" | "nkeyAuthenticator">;
 

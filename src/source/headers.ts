@@ -42,7 +42,7 @@ export function readHeaders(msg: Msg, unreadable: (detail: string) => void): Hea
   return NONE;
 }
 
-/** What is touched of nats.js's messages and is not public: its version is pinned. */
+/** The part of nats.js's messages that we read. It is not public, so the version of nats.js is pinned. */
 interface Parsed {
   /** How many bytes stand before the data; -1 where there are no headers. */
   readonly _msg?: { readonly hdr?: number };

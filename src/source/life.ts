@@ -277,7 +277,7 @@ export class NatsLife {
         }
         break;
       case "staleConnection":
-        // What still comes of it would come before word of the gap.
+        // Messages that still come over it would stand before the gap.
         subscriptions.close();
         streams?.close();
         this.#cut(`${status.state === "connected" ? status.to : "NATS"} stopped answering pings`);
@@ -301,10 +301,10 @@ export class NatsLife {
     }
   }
 
-  /** NATS does not let us publish to a subject: whoever waits for an answer has none to come. */
+  /** NATS does not let us publish to a subject: a request there gets no answer. */
   #denied(subject: string): void {
     this.#options.streams?.denied(subject);
-    // What we ask JetStream and other gateways is for them to count.
+    // Requests to JetStream and to other gateways count where they are made.
     if (/^(\$JS|_SPILLWAY)\./.test(subject)) return;
     this.#listener.fault("publish_refused", new PermissionError("publish", subject).message);
   }

@@ -1,6 +1,6 @@
 import type { Msg, NatsConnection, Subscription } from "./connect.ts";
 
-/** What a {@linkcode listen}er does with what comes. */
+/** The callbacks of a subscription that {@linkcode listen} makes. */
 export interface Listening {
   readonly queue?: string;
   message(msg: Msg): void;

@@ -2,15 +2,15 @@ import type { Socket } from "node:net";
 import { natsReason } from "./connect.ts";
 import type { NatsServers } from "./servers.ts";
 
-/** How long whoever listens may take: to accept a connection, and to say its next word. */
+/** How long a server may take to accept a connection, and to send its next text. */
 const DIAL_MS = 2_000;
 const WORD_MS = 700;
-/** Of whom the list of servers names, so many are looked at. */
+/** How many servers of the list are probed. */
 const MOST_SERVERS = 3;
-/** Of what a stranger says, so much is shown. */
+/** How many characters of a stranger's answer are shown. */
 const SHOWN_LENGTH = 40;
 
-/** What a server says by itself, and when it is asked for a WebSocket. */
+/** A server's greeting, and its answer to a request for a WebSocket. */
 interface Said {
   readonly greeting: string;
   readonly answer: string;
@@ -142,7 +142,7 @@ class Ears {
     });
   }
 
-  /** What comes next, or nothing when nothing does. */
+  /** Waits for the next text; it is empty if none comes in time. */
   async next(): Promise<string> {
     if (this.#heard === "" && !this.hungUp) {
       await new Promise<void>((resolve) => {

@@ -1,6 +1,6 @@
 import type { Log } from "../core/log.ts";
 
-/** So many lines are logged in a minute, as there may be very many patterns. */
+/** The most lines in a minute, as there may be very many patterns. */
 const LOGGED = 20;
 const MINUTE_MS = 60_000;
 
@@ -19,7 +19,7 @@ export class Refusals {
     return this.#patterns.size;
   }
 
-  /** Those that were refused the longest ago. */
+  /** Returns the patterns that were refused the longest ago. */
   first(count: number): string[] {
     const first: string[] = [];
     for (const pattern of this.#patterns) {

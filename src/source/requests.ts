@@ -8,20 +8,20 @@ export interface Answer {
   readonly headers: Headers;
 }
 
-/** What happens to what was asked. */
+/** Takes the answers to a request. */
 export interface Asking {
   answer(answer: Answer): void;
   /** Nobody answers, or NATS does not let us ask. */
   failed(error: Error): void;
 }
 
-/** What can't be read or was not taken, of all that comes; see `SourceListener.fault`. */
+/** Takes the faults of requests and answers; see `SourceListener.fault`. */
 export interface RequestFaults {
   unreadable(detail: string): void;
   fault(thrown: unknown): void;
   /** NATS does not let us publish something, and we continue without it. */
   denied(error: PermissionError): void;
-  /** Something that a client waits for can't be had. */
+  /** JetStream refuses something that a client waits for. */
   refused(detail: string): void;
 }
 
@@ -49,7 +49,7 @@ const NO_RESPONDERS = 503;
 export class Requests {
   readonly connection: NatsConnection;
   readonly faults: RequestFaults;
-  /** What waits for answers, by whatever way they come. */
+  /** All requests that wait for answers, whichever inbox these come to. */
   readonly #asking = new Set<Asking & { readonly subject: string }>();
   readonly #watching = new Set<(subject: string) => void>();
   /** Answers to single questions come to one inbox. */

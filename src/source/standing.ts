@@ -1,9 +1,9 @@
 import type { Log } from "../core/log.ts";
 import type { SourceListener, SourceStatus } from "../core/source.ts";
 
-/** While NATS is away, it is said so often that it still is. */
+/** How often the log says that NATS is still away. */
 const REMINDER_MS = 60_000;
-/** So many reasons are logged as soon as they are known, in each such time. */
+/** How many reasons are logged at once between two reminders. */
 const MOST_REASONS = 5;
 
 /**

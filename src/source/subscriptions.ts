@@ -29,7 +29,7 @@ interface Held {
   leaving: boolean;
 }
 
-/** So much of what comes before NATS has confirmed is held back. More than that counts as missed. */
+/** The most messages that are held back before NATS has confirmed. With more, all of them count as missed. */
 const MOST_EARLY_MESSAGES = 10_000;
 const MOST_EARLY_BYTES = 4 * 1024 * 1024;
 
@@ -43,10 +43,10 @@ export function isRefusal(error: string): boolean {
   return NAMED.test(error) || FULL.test(error);
 }
 
-/** What is said of a pattern until it is known whether NATS takes it. */
+/** The reason that clients are told while it is not known whether NATS takes a pattern. */
 const SUSPECT = "NATS ended the gateway's connection, perhaps for this subject";
 
-/** So many refused patterns are asked for again at a time. */
+/** How many refused patterns are asked for again at a time. */
 const RETRIED = 1_000;
 
 /**
@@ -94,7 +94,7 @@ export class Subscriptions {
   /** Patterns of which one may be why NATS ended the connection; asked for in the same way, after all others. */
   #suspects: ReadonlySet<string> = new Set();
   #suspectsAtOnce = 1;
-  /** Those that the listener was told of as refused, on this connection. */
+  /** The patterns that the listener was told of as refused, on this connection. */
   readonly #told = new Set<string>();
   /** Whether NATS took no more when it was last asked. */
   #isFull = false;
@@ -106,7 +106,7 @@ export class Subscriptions {
     this.#options.listener.fault("unreadable_headers", detail);
   /** The group that a round trip is under way for. */
   #confirming: string | undefined;
-  /** What came on a new connection before NATS has confirmed its subscriptions; `undefined`: it has. */
+  /** Messages that came on a new connection before NATS has confirmed its subscriptions; `undefined`: it has. */
   #early: SourceMessage[] | undefined;
   #earlyBytes = 0;
 
@@ -202,7 +202,7 @@ export class Subscriptions {
     if (this.#group !== undefined) {
       const asked = [...this.#asked].map(({ pattern }) => pattern);
       const suspects = this.#options.unsendable.cut(this.#complaint, asked, this.#group);
-      // Those that were not asked for this time are still to be tried.
+      // Suspects that were not asked for this time are still to be tried.
       const known = new Set(asked);
       const untried = [...this.#suspects].filter((pattern) => !known.has(pattern));
       this.#suspects = new Set([...suspects, ...untried]);
@@ -396,7 +396,7 @@ export class Subscriptions {
     this.#refuse(there[0]!.pattern, complaint);
     if (FULL.test(complaint)) {
       this.#isFull = true;
-      // What one finds no room for, the others don't find either.
+      // If there is no room for one pattern, there is none for the others.
       for (const pattern of [...this.#doubtful]) {
         if (this.#told.has(pattern)) this.#doubtful.delete(pattern);
         else this.#refuse(pattern, complaint);

@@ -1,13 +1,13 @@
 import { utf8Length } from "../core/subject.ts";
 
-/** What stands on a line beside the pattern and the queue group: `SUB`, a number, spaces. */
+/** The bytes of a line beside the pattern and the queue group: `SUB`, a number, spaces. */
 const BESIDE_BYTES = 24;
-/** So many patterns are remembered, the last ones. */
+/** How many patterns are remembered: the last ones. */
 const REMEMBERED = 1_000;
 
-/** What nats-server says before it ends the connection of whoever sent it too long a line. */
+/** The error of nats-server before it ends a connection that sent too long a line. */
 const TOO_LONG = /maximum control line exceeded/i;
-/** What it says before it ends a connection for something else that it was sent. */
+/** Its errors before it ends a connection for something else that was sent. */
 const OUR_FAULT = /parser error|unknown protocol|invalid subject/i;
 
 /**

@@ -1,7 +1,7 @@
 import { NoRespondersError, PermissionError } from "../requests.ts";
 
 /**
- * What an error of JetStream means for whoever asked.
+ * The meaning of an error of JetStream for a request.
  *
  * - `"missing"`: the stream, the consumer or the message does not exist.
  * - `"filter"`: the stream captures nothing that the filter fits; it may hold such messages all the same.
@@ -13,7 +13,7 @@ export type Verdict = "missing" | "filter" | "transient" | "final";
 /**
  * NATS' own error codes (nats-server's `errors.json`) that don't mean `"final"`.
  *
- * Those that a request of ours can't get, such as the ones about publishing, are not listed.
+ * Codes that no request of ours can get, such as the ones about publishing, are not listed.
  */
 export const VERDICTS: ReadonlyMap<number, Verdict> = new Map<number, Verdict>([
   /** JSConsumerNotFoundErr */
@@ -85,7 +85,7 @@ export function verdictOf(thrown: unknown): Verdict {
   return thrown instanceof PermissionError ? "final" : "transient";
 }
 
-/** How long something may fail on a connection that is there before whoever waits for it gets an answer. */
+/** How long a request may fail while NATS is connected, before the client that waits for it gets an answer. */
 const PATIENCE_MS = 15_000;
 /** The same where nobody answers at all: JetStream is enabled nowhere, or its cluster has no leader yet. */
 const NO_RESPONDERS_MS = 5_000;

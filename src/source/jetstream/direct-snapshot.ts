@@ -41,7 +41,7 @@ export async function readDirectSnapshot(
     }
     const sequence = Number(headers.last("Nats-Sequence"));
     const timestampMs = Date.parse(headers.last("Nats-Time-Stamp") ?? "");
-    // What the server writes behind headers that can't be read can't be read either.
+    // The server writes its own headers behind those of the publisher: if these can't be read, neither can those.
     if (!Number.isSafeInteger(sequence) || sequence < 1 || Number.isNaN(timestampMs)) {
       resolve(undefined);
       return;

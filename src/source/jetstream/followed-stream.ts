@@ -25,7 +25,7 @@ const SILENCE_MS = 3 * HEARTBEAT_MS;
 const INACTIVE_MS = 30_000;
 /** How often the stream is looked at, as an operator may edit it at any time. */
 const LOOK_MS = 10_000;
-/** What a stream of more subjects holds is not counted: it takes the server too long. */
+/** The messages of a stream with more subjects are not counted, as that takes the server too long. */
 const MOST_COUNTED = 100_000;
 /** Where JetStream wants to be told that messages were taken. */
 const FLOW_CONTROL = "$JS.FC.";
@@ -47,7 +47,7 @@ export class FollowedStream {
   #isFollowed = false;
   /** Whether it was ever looked for: what is made later is followed from its first message on. */
   #looked = false;
-  /** What keeps it from being followed, and which of the subjects that are configured nothing of it fits. */
+  /** Why it can't be followed, and which configured subjects fit nothing that it has. */
   #trouble: string | undefined;
   #misfit: string | undefined;
   /** Whether NATS lets us answer its flow control, as far as is known. */
@@ -203,7 +203,7 @@ export class FollowedStream {
       if (nowMs - heardMs > SILENCE_MS) give("its consumer is silent");
       if (nowMs - lookedMs < LOOK_MS) return;
       lookedMs = nowMs;
-      // That it is gone its consumer says as well.
+      // If the stream is gone, the consumer says so as well.
       look().catch(() => {});
     }, HEARTBEAT_MS);
     let consumer: string | undefined;

@@ -26,8 +26,8 @@ const INACTIVE_MS = 10_000;
 /**
  * Reads what streams have kept, by consumers that live as long as one page, or one snapshot.
  *
- * What JetStream refuses until somebody changes something, and what it does not serve for long, fails with a
- * SpillwayError `STREAM_REFUSED` (invalid): asking again is of no use.
+ * A request that JetStream refuses until an operator changes something, or does not serve for long, fails with
+ * a SpillwayError `STREAM_REFUSED` (invalid): asking again does not help.
  */
 export class ConsumerHistory implements StreamHistory {
   readonly #api: () => StreamApi;

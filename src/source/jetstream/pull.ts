@@ -46,7 +46,7 @@ export class Pull {
     this.#subscription = requests.listen(`${this.#inbox}.*`, (msg) => this.#take(msg), broken);
     const next = api.nextSubject(stream, consumer);
     this.#unwatch = requests.watchDenials((subject) => {
-      // What is not acknowledged comes again for ever.
+      // A message that can't be acknowledged is sent again for ever.
       const isAck = subject.startsWith("$JS.ACK.") && subject.includes(`.${stream}.${consumer}.`);
       if (subject !== next && !isAck) return;
       broken(new PermissionError("publish", subject));

@@ -18,8 +18,8 @@ export interface StreamInfo {
   readonly removed: number;
   readonly allowsDirect: boolean;
   /**
-   * What its messages' subjects are when it takes them in; `undefined` when it gets messages of other streams
-   * as well. It may hold others from before its subjects were edited.
+   * The subjects that it captures, after its transform; `undefined` if it gets messages of other streams as
+   * well. It may hold others from before its subjects were edited.
    */
   readonly captures: readonly string[] | undefined;
   /** How many subjects it holds messages of. */
@@ -235,7 +235,7 @@ function streamInfoOf(name: string, { created, state, config }: any): StreamInfo
   };
 }
 
-/** What a stream's subjects become by its `subject_transform` (ADR-36), those of before included. */
+/** Returns a stream's subjects, and what its `subject_transform` (ADR-36) makes of them. */
 function transformed(
   subjects: readonly string[],
   transform: { readonly dest?: unknown } | undefined,

@@ -62,8 +62,8 @@ export class StreamMessage extends NatsMessage {
   }
 
   /**
-   * Of a key-value bucket: its markers of what is no longer there are empty (ADR-8). Whoever may put a value
-   * may also mark it so.
+   * The operation on a key of a key-value bucket: the markers of deleted keys are empty (ADR-8). A publisher
+   * may write any operation.
    */
   get operation(): "delete" | "purge" | undefined {
     if (this.data.length > 0 || !this.subject.startsWith("$KV.")) return undefined;
