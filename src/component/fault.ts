@@ -30,7 +30,7 @@ export function refusal(
 
 const PREFIX = /^[A-Z]\w*\.\w+: [^:]+ failed: /;
 
-/** What went wrong, without `Component.method: action failed:`, for people who run a command. */
+/** The reason of an error, without `Component.method: action failed:`, for people who run a command. */
 export function plainReason(error: unknown): string {
   return reasonOf(error).replace(PREFIX, "");
 }

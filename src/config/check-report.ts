@@ -2,7 +2,7 @@ import { listenerUrl } from "./address.ts";
 import type { LoadedConfig } from "./load.ts";
 import type { Setting } from "./settings.ts";
 
-/** What `--check` prints of a configuration that can be used: what it comes to, without secrets. */
+/** The text that `--check` prints of a valid configuration: each key with its value, without secrets. */
 export function checkReport({ config, settings, notices }: LoadedConfig): string {
   const { host, port, path, subjects, streams, natsUrls } = config;
   const at =

@@ -19,11 +19,11 @@ export function variableOf(key: string): string {
   return PREFIX + key.toUpperCase();
 }
 
-/** What the environment says. */
+/** The settings of the environment. */
 export interface EnvironmentLayer extends Layer {
   /** The file to read. */
   readonly file: string | undefined;
-  /** Variables that look like a misspelt alias. They are an error where nothing else says the key. */
+  /** Variables that look like a misspelt alias. They are an error if nothing else sets the key. */
   readonly lookalikes: readonly Lookalike[];
 }
 

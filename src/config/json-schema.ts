@@ -11,7 +11,7 @@ export interface JsonProperty {
   readonly enum?: readonly string[];
   readonly minimum?: number;
   readonly maximum?: number;
-  /** Of a size: as a number, and as a text. */
+  /** The two forms of a size: a number, and a text. */
   readonly anyOf?: readonly JsonProperty[];
 }
 

@@ -54,7 +54,7 @@ interface Scan {
   /** The first key that its object had already, as it is written, and where it stands. */
   readonly repeated: { readonly key: string; readonly at: number } | undefined;
   readonly tooDeep: boolean;
-  /** What JSON itself has not: comments, and commas behind the last item. */
+  /** Comments, and commas behind the last item, which JSON itself does not have. */
   readonly extras: readonly Span[];
 }
 

@@ -309,5 +309,5 @@ export const keys = {
 
 export type Key = keyof typeof keys;
 
-/** What a file may say beside these keys: what editors read, and StreamKit's own. */
+/** The other keys of a file: one for editors, and two of StreamKit's. */
 export const FILE_KEYS = ["$schema", "ports", "passthrough"] as const;

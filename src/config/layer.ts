@@ -19,11 +19,11 @@ export interface Layer {
   readonly isIncomplete?: boolean;
 }
 
-/** What layers say together. */
+/** All layers together. */
 export interface Resolved {
   /** Every key with its value; that of a wrong key is its default. */
   readonly checked: CheckedKeys;
-  /** By key: where its value came from; a default came from nowhere. */
+  /** By key: where its value came from; a default has none. */
   readonly origins: ReadonlyMap<string, string>;
   readonly requiredSubjects: readonly string[];
   /** Everything that is wrong. */
@@ -65,7 +65,7 @@ export function stacked(layers: readonly Layer[]): Layer {
  */
 export function resolve(layers: readonly Layer[]): Resolved {
   const { values: given, origins, problems: told, ...all } = stacked(layers);
-  // Who names streams wants those, and not all that NATS has beside them.
+  // A configuration that names streams wants those, and not all that NATS has beside them.
   const values = [given.streams ?? []].flat().length === 0 ? given : { subjects: [], ...given };
   const overridden = layers.flatMap((layer, index) =>
     overriddenProblems(layer, layers.slice(index + 1)),

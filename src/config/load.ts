@@ -16,7 +16,7 @@ export interface ConfigSources {
   readonly env: Environment;
   /** Reads a file; called at most once, for `--config` or `SPILLWAY_CONFIG`. */
   readTextFile(path: string): Promise<string>;
-  /** What is wrong with the files that the configuration names, in which wrong keys have their defaults. */
+  /** Checks the files that a configuration names. @param config its wrong keys have their defaults. */
   checkFiles?(config: Config): Promise<readonly Problem[]>;
 }
 
@@ -25,7 +25,7 @@ export interface LoadedConfig {
   readonly config: Config;
   /** Each key with where its value came from. */
   readonly settings: readonly Setting[];
-  /** What is not wrong, but probably not meant: a sentence each. */
+  /** Warnings, a sentence each: a setting that is valid, but probably not meant. */
   readonly notices: readonly string[];
 }
 

@@ -17,7 +17,7 @@ export interface Problem {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const BREAKS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g;
 
-/** So many problems are told: a list of thousands may be wrong in each of its elements. */
+/** The most problems that are told: a list of thousands may be wrong in each of its elements. */
 const MOST_TOLD = 50;
 
 /**

@@ -31,7 +31,7 @@ export function plainLayer(values: Values, from?: string): Layer {
   ]);
 }
 
-/** Of StreamKit, whether payloads are carried as they are. */
+/** Reads StreamKit's `passthrough`: whether payloads are carried as they are. */
 function passthroughLayer(passthrough: unknown, plain: Values, from?: string): Layer {
   if (passthrough === undefined) return layerFrom({});
   if (typeof passthrough !== "boolean") {
@@ -46,7 +46,7 @@ function passthroughLayer(passthrough: unknown, plain: Values, from?: string): L
   return layerFrom({ payload_format: said }, partOf("passthrough", from));
 }
 
-/** What is wrong with a key that is told by no value. */
+/** A layer without values, and with one problem. */
 function brokenBy(text: string, from: string | undefined): Layer {
   return { ...layerFrom({}), problems: [{ text, from }] };
 }
@@ -56,7 +56,7 @@ function partOf(part: string, from: string | undefined): string {
 }
 
 /**
- * What StreamKit's `ports` say:
+ * Reads StreamKit's `ports`:
  *
  * - inputs alone (StreamKit's documentation) say the subjects; all else keeps our defaults;
  * - an output (StreamKit's code) says where to listen: port 8081 when it names none, and then
