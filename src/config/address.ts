@@ -155,10 +155,13 @@ const WEBSOCKET = /^wss?:/i;
 
 function natsUrl() {
   const limits = 'a URL that begins with "nats://", "tls://", "ws://" or "wss://"';
-  const isUrl = (url: string) =>
-    /^(?:nats|tls|wss?):\/\/\S+$/i.test(url) && URL.canParse(url) && new URL(url).hostname !== "";
   const error = `must be ${limits}`;
-  return z.string({ error }).refine(isUrl, { error });
+  return z
+    .string({ error })
+    .regex(/^(?:nats|tls|wss?):\/\//i, { error, abort: true })
+    .refine((url) => !/\s/.test(url) && URL.canParse(url) && new URL(url).hostname !== "", {
+      error: 'must be a URL with a host and perhaps a port, like "nats://localhost:4222"',
+    });
 }
 
 /**

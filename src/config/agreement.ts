@@ -3,6 +3,7 @@ import { carries, exposes } from "../core/subject.ts";
 import { formatDuration } from "./duration.ts";
 import type { Key, keys } from "./keys.ts";
 import { shown } from "./problem.ts";
+import { formatSize } from "./size.ts";
 import { streamInputs } from "./stream-inputs.ts";
 
 /** All keys with their values checked one by one, durations in milliseconds. */
@@ -41,8 +42,8 @@ export function agreementFaults(keys: CheckedKeys): Fault[] {
     fault("ping_interval", ["read_timeout"], formatDuration(keys.ping_interval), message);
   }
   if (keys.low_water_bytes >= keys.high_water_bytes) {
-    const message = `must be less than "high_water_bytes" (${keys.high_water_bytes})`;
-    fault("low_water_bytes", ["high_water_bytes"], keys.low_water_bytes, message);
+    const message = `must be less than "high_water_bytes" ("${formatSize(keys.high_water_bytes)}")`;
+    fault("low_water_bytes", ["high_water_bytes"], formatSize(keys.low_water_bytes), message);
   }
   if (keys.subjects.length === 0 && keys.streams.length === 0) {
     fault("subjects", ["streams"], keys.subjects, "must be a list of one or more NATS subjects");

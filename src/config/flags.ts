@@ -146,12 +146,23 @@ function isSwitch(flag: Flag | undefined): boolean {
   return flag?.value === PLACEHOLDERS.boolean;
 }
 
+/** Says that a text stands where a flag should, and which flag a file or a URL needs before it. */
+function strayText(text: string): string {
+  // A URL may hold a password.
+  const word = text.replace(/:\/\/.*@/s, "://***@");
+  const stray = `${quoted(word)} is not a flag`;
+  if (word.includes("://")) return `${stray}; did you mean ${quoted(`--nats ${word}`)}?`;
+  if (/\.jsonc?$/i.test(word)) return `${stray}; did you mean ${quoted(`--config ${word}`)}?`;
+  return `${stray}, which begins with "--"`;
+}
+
 function faultOf(
   name: string,
   flag: Flag | undefined,
   text: string | undefined,
   flags: ReadonlyMap<string, Flag>,
 ): Problem | undefined {
+  if (flag === undefined && !name.startsWith("-")) return { text: strayText(name) };
   if (flag === undefined) {
     const switches = [...flags.values()].filter(isSwitch).map((one) => `--no-${one.name.slice(2)}`);
     const known = [...flags.keys(), ...switches].map((one) => one.slice(2));

@@ -1,7 +1,7 @@
 import { nearest } from "../core/nearest.ts";
 import { FILE_KEYS, keys } from "./keys.ts";
 import { brokenLayer, type Layer } from "./layer.ts";
-import { type Problem, quoted, unknownName } from "./problem.ts";
+import { type Problem, quoted, shown, unknownName } from "./problem.ts";
 import { plainLayer } from "./streamkit.ts";
 
 /**
@@ -17,6 +17,9 @@ export function fileLayer(content: unknown, from?: string): Layer {
     ? flowLayer(content, from)
     : plainLayer(content, from);
 }
+
+/** How many outputs an error names. */
+const MOST_OUTPUTS_SHOWN = 5;
 
 /** What an entry of a flow may have. */
 export const ENTRY_KEYS: readonly string[] = ["type", "name", "enabled", "config"];
@@ -37,8 +40,8 @@ function flowLayer(flow: Record<string, unknown>, from: string | undefined): Lay
   const [chosen, ...others] = enabled;
   const broken = (text: string) => brokenLayer({ text, from });
   if (chosen === undefined) {
-    const disabled = outputs.length === 0 ? "" : ` (disabled: ${names(outputs)})`;
-    return broken(`"components" has no enabled output named "websocket"${disabled}`);
+    const found = outputs.length === 0 ? otherOutputs(flow) : ` (disabled: ${names(outputs)})`;
+    return broken(`"components" has no enabled output named "websocket"${found}`);
   }
   if (others.length > 0) {
     return broken(
@@ -54,6 +57,17 @@ function flowLayer(flow: Record<string, unknown>, from: string | undefined): Lay
   const layer = plainLayer({ name: instance, ...natsOf(flow.nats), ...config }, where);
   const problems = [...misplaced(flow, part, from), ...unknownIn(entry, where)];
   return { ...layer, problems: [...problems, ...layer.problems] };
+}
+
+/** The names of a flow's outputs, where none is a WebSocket: one of them may be misspelt. */
+function otherOutputs({ components }: Record<string, unknown>): string {
+  const entries = isObject(components) ? Object.entries(components) : [];
+  const others = entries.flatMap(([instance, entry]) =>
+    isObject(entry) && entry.type === "output"
+      ? [`${quoted(instance)} is ${shown(entry.name)}`]
+      : [],
+  );
+  return others.length === 0 ? "" : ` (${others.slice(0, MOST_OUTPUTS_SHOWN).join(", ")})`;
 }
 
 /**

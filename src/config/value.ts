@@ -60,7 +60,10 @@ export function duration(min: string, max: string) {
   const limits = `a duration from "${min}" to "${max}"`;
   const error = ({ input }: { readonly input?: unknown }): string => {
     const isBare = /^\d+(?:\.\d+)?$/.test(String(input)) && Number(input) > 0;
-    return `must be ${limits}${isBare ? `; it needs a unit, like "${input}s" or "${input}ms"` : ""}`;
+    if (isBare) return `must be ${limits}; it needs a unit, like "${input}s" or "${input}ms"`;
+    const isText = typeof input === "string" && input !== "";
+    const isUnreadable = isText && !DURATION.test(input);
+    return `must be ${limits}${isUnreadable ? ', written like "250ms", "5s" or "1m30s"' : ""}`;
   };
   const [least, most] = [boundOf(min), boundOf(max)];
   const schema = z

@@ -4,7 +4,7 @@ import { bodyLimit } from "hono/body-limit";
 import { z } from "zod";
 import type { Clock } from "../core/clock.ts";
 import type { Publisher } from "../core/source.ts";
-import { carries, subjectFault } from "../core/subject.ts";
+import { carries, isReserved, subjectFault } from "../core/subject.ts";
 import { problem } from "./problem.ts";
 
 export interface PublishOptions {
@@ -66,7 +66,7 @@ export function publishRoutes(
         return problem(
           c,
           400,
-          `subject "${subject}" is carried by none of ${options.subjects.join(", ")}`,
+          `subject "${subject}" is outside the configured subjects (${options.subjects.join(", ")})${isReserved(subject) ? "; a wildcard does not cover what begins with $ or _" : ""}`,
         );
       }
       const data = await c.req.arrayBuffer().then(

@@ -7,7 +7,7 @@ import type { Streams } from "./jetstream/streams.ts";
 import type { Patterns } from "./patterns.ts";
 import { PermissionError } from "./requests.ts";
 import { Backoff, pause, unlessAborted } from "./retry.ts";
-import { Standing } from "./standing.ts";
+import { FIRST_ATTEMPT, Standing } from "./standing.ts";
 import { isRefusal, Subscriptions } from "./subscriptions.ts";
 import type { Unsendable } from "./unsendable.ts";
 
@@ -60,7 +60,7 @@ export class NatsLife {
   readonly #retries = new Backoff();
   #retrying = false;
   /** Why there is no connection, and what was found in its place. */
-  #reason = "not connected yet";
+  #reason = FIRST_ATTEMPT;
   #found: string | undefined;
   /** Given when NATS is back. */
   #looking: AbortController | undefined;
@@ -319,8 +319,12 @@ export class NatsLife {
   /** A reason, with what was found where NATS should be, unless that says no more. */
   #told(reason: string): string {
     const found = this.#found;
-    const isKnown = found?.startsWith("nobody") && reason.startsWith("Cannot connect");
-    return found === undefined || isKnown ? reason : `${reason}; ${found}`;
+    if (found === undefined) return reason;
+    if (reason === FIRST_ATTEMPT) return found;
+    // The error of a WebSocket that can't connect may not say why.
+    const saysWhy = reason.startsWith("Cannot connect") && /\bE[A-Z_]{4,}\b/.test(reason);
+    if (saysWhy && found.startsWith("nobody")) return reason;
+    return `${reason.replace(/\.$/, "")}; ${found}`;
   }
 
   /** While NATS is away: sees what else listens there, soon and then now and again. */

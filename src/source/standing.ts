@@ -6,6 +6,9 @@ const REMINDER_MS = 60_000;
 /** How many reasons are logged at once between two reminders. */
 const MOST_REASONS = 5;
 
+/** The reason while the first attempt to connect has neither failed nor succeeded. */
+export const FIRST_ATTEMPT = "the first attempt to connect is under way";
+
 /**
  * How a NATS source stands. What is news is told, and logged: a reason once for as long as NATS is away,
  * and once a minute that it still is.
@@ -14,7 +17,7 @@ export class Standing {
   readonly #log: Log;
   readonly #listener: SourceListener;
   readonly #reminderMs: number;
-  #status: SourceStatus = { state: "connecting", reason: "not connected yet" };
+  #status: SourceStatus = { state: "connecting", reason: FIRST_ATTEMPT };
   #awaySinceMs: number | undefined;
   /** The reasons that were logged since NATS went away. */
   readonly #said = new Set<string>();

@@ -128,14 +128,11 @@ describe("NATS URLs", () => {
     expect(parseConfig({ nats_url: given }).natsUrls).toEqual(urls);
   });
 
-  test.each(["", "a", "localhost:4222", "http://a", "nats://", "nats://a b", "nats://a,"])(
-    "can't be %j",
-    (given) => {
-      expect(refusalOf({ nats_url: given })).toEndWith(
-        'but must be a URL that begins with "nats://", "tls://", "ws://" or "wss://"',
-      );
-    },
-  );
+  test.each(["", "a", "localhost:4222", "http://a", "nats://a,"])("can't be %j", (given) => {
+    expect(refusalOf({ nats_url: given })).toEndWith(
+      'but must be a URL that begins with "nats://", "tls://", "ws://" or "wss://"',
+    );
+  });
 
   test("can't be a number", () => {
     expect(refusalOf({ nats_url: 4222 })).toBe(

@@ -14,7 +14,7 @@ describe("Keys that don't agree are refused:", () => {
     [
       "water marks in the wrong order",
       { high_water_bytes: 1000 },
-      '"low_water_bytes" is 262144 but must be less than "high_water_bytes" (1000)',
+      '"low_water_bytes" is "256KiB" but must be less than "high_water_bytes" ("1kB")',
     ],
     [
       "dead letters that would come back",

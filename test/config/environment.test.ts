@@ -171,6 +171,10 @@ describe("Environment", () => {
       { NATS_URL: "a:4222" },
       'NATS_URL: "nats_url" is "a:4222" but must be a URL that begins with "nats://", "tls://", "ws://" or "wss://"',
     ],
+    ...["nats://a:port", "nats://", "nats://a b"].map((url): [Record<string, string>, string] => [
+      { NATS_URL: url },
+      `NATS_URL: "nats_url" is "${url}" but must be a URL with a host and perhaps a port, like "nats://localhost:4222"`,
+    ]),
     [
       { SPILLWAY_READ_TIMEOUT: "20s" },
       'SPILLWAY_READ_TIMEOUT: "ping_interval" is "30s" but must be shorter than "read_timeout" ("20s"), or every client that only listens is cut',

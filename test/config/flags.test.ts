@@ -65,7 +65,20 @@ describe("Flags", () => {
     [["--no-port"], 'the command line: "--no-port" is not a known flag'],
     [["--check=yes"], 'the command line: "--check" takes no value'],
     [["-p", "9000"], 'the command line: "-p" is not a known flag'],
-    [["serve"], 'the command line: "serve" is not a known flag'],
+    [["serve"], 'the command line: "serve" is not a flag, which begins with "--"'],
+    [
+      ["spillway.json"],
+      'the command line: "spillway.json" is not a flag; did you mean "--config spillway.json"?',
+    ],
+    [
+      ["nats://a:4222"],
+      'the command line: "nats://a:4222" is not a flag; did you mean "--nats nats://a:4222"?',
+    ],
+    [
+      ["nats://u:s3cret@a"],
+      'the command line: "nats://***@a" is not a flag; did you mean "--nats nats://***@a"?',
+    ],
+    [["--compression", "maybe"], 'the command line: "maybe" is not a flag, which begins with "--"'],
     [["--"], 'the command line: "--" is not a known flag'],
     [["--port"], 'the command line: "--port" needs a value'],
     [["--port="], 'the command line: "--port" needs a value'],

@@ -58,6 +58,10 @@ describe("Flow file", () => {
     [{}, '"components" has no enabled output named "websocket"'],
     [[], '"components" has no enabled output named "websocket"'],
     [{ udp, receiver }, '"components" has no enabled output named "websocket"'],
+    [
+      { edge: { ...live, name: "websokcet" } },
+      '"components" has no enabled output named "websocket" ("edge" is "websokcet")',
+    ],
     [{ off }, '"components" has no enabled output named "websocket" (disabled: "off")'],
     [
       { a: live, b: live },

@@ -233,7 +233,10 @@ describe("Configuration is refused", () => {
     [{ nats_token: "" }, '"nats_token" must be a text that is not empty'],
     [{ nats_user: 5 }, '"nats_user" is 5 but must be a text that is not empty'],
     [{ log_level: null }, '"log_level" is null but must be "debug", "info", "warn" or "error"'],
-    [{ ack_timeout: "25d" }, `"ack_timeout" is "25d" but must be ${TIMEOUT}`],
+    ...["25d", "5sec", "5 s"].map((text): [object, string] => [
+      { ack_timeout: text },
+      `"ack_timeout" is "${text}" but must be ${TIMEOUT}, written like "250ms", "5s" or "1m30s"`,
+    ]),
     [{ ack_timeout: "600h" }, `"ack_timeout" is "600h" but must be ${TIMEOUT}`],
     [{ flush_interval: "2s" }, '"flush_interval" is "2s" but must be a duration from "0s" to "1s"'],
     [{ max_clients: 0 }, '"max_clients" is 0 but must be an integer from 1 to 1000000'],

@@ -15,8 +15,12 @@ const STOP = { config: "1s", deadlineMs: 6_000 };
 export function natsAway(target: Target): void {
   describe("Where NATS should be", () => {
     let server: NatsServer;
+    let closedPort: number;
     beforeAll(async () => {
       server = await startNatsServer();
+      const former = await startNatsServer();
+      closedPort = former.wsPort;
+      await former.stop();
     });
     afterAll(() => server?.stop());
 
@@ -24,12 +28,14 @@ export function natsAway(target: Target): void {
       ["its WebSocket port", () => `nats://127.0.0.1:${server.wsPort}`, /is NATS' WebSocket port/],
       ["its TCP port", () => `ws://127.0.0.1:${server.port}`, /is NATS' TCP port/],
       ["no TLS", () => `wss://127.0.0.1:${server.wsPort}`, /WebSocket port, without TLS/],
+      ["closed", () => `ws://127.0.0.1:${closedPort}`, /nobody answers|ECONNREFUSED/],
     ] as const) {
       test(`is ${what}: the log and /readyz say so`, async () => {
         const gateway = await startGateway(target, { config: { nats_url: url() } });
         const ask = async () => (await gateway.get("/readyz")).text();
         await until(`reason that says ${reason}`, ask, (text) => reason.test(text));
-        await gateway.waitForLog(({ message }) => reason.test(message));
+        const { message } = await gateway.waitForLog(({ message }) => reason.test(message));
+        expect(message).not.toMatch(/not connected yet|first attempt|\.;/);
         expect(await gateway.stop()).toEqual({ code: 0, signal: null });
       });
     }
