@@ -123,12 +123,12 @@ export class CatchUp {
       if (origin === undefined) return;
       track.origin = origin;
       this.#restart(track);
-      const subjects = exposedOf(track.stream.subjects, this.#subscription.subjects);
-      for await (const page of pages.latest({ origin, subjects }, of)) {
+      const carried = track.stream.subjects;
+      const subjects = exposedOf(carried, this.#subscription.subjects);
+      for await (const page of pages.latest({ origin, subjects }, of, carried)) {
         const fresh = page.envelopes.filter(({ sequence }) => sequence > sent);
-        messages += fresh.length;
         const give = await this.#parts.turns.take();
-        await this.#feed(fresh, true).finally(give);
+        messages += await this.#feed(fresh, true).finally(give);
         sent = Math.max(sent, fresh.at(-1)?.sequence ?? 0);
         if (!this.#goesOn()) return;
         track.sequence = page.end ? Math.max(sent, page.last) : sent;
@@ -262,23 +262,23 @@ export class CatchUp {
    * Sends messages, and waits until the client has taken them.
    *
    * @param isApart whether there are others between them that it is not sent.
+   * @returns how many it wants.
    */
-  async #feed(envelopes: readonly Envelope[], isApart = false): Promise<void> {
+  async #feed(envelopes: readonly Envelope[], isApart = false): Promise<number> {
     const client = this.#client;
     const { subscriptions } = client;
     const subscription = this.#subscription;
-    const missed = envelopes.filter(
-      (envelope) =>
-        // A page that others share may have other subjects too.
-        subscription.wants(envelope.subject) && !subscriptions.anyOtherHas(envelope, subscription),
-    );
-    if (missed.length === 0 || !this.#goesOn()) return;
+    // A page that others share may have other subjects too.
+    const wanted = envelopes.filter(({ subject }) => subscription.wants(subject));
+    const missed = wanted.filter((envelope) => !subscriptions.anyOtherHas(envelope, subscription));
+    if (missed.length === 0 || !this.#goesOn()) return wanted.length;
     for (const { byteLength } of missed) this.#fedBytes += byteLength;
     client.replay(missed, subscription);
     if (isApart) subscriptions.keepSent(missed);
     for (let looks = 0; this.#goesOn() && client.waits; looks++) {
       await this.#pause(looks < QUICK_LOOKS ? TAKEN_MS : WAIT_MS);
     }
+    return wanted.length;
   }
 
   /** What it wants up to a sequence, it will not get. */

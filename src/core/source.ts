@@ -101,6 +101,11 @@ export interface StreamHistory {
     query: StreamQuery,
     of: "last" | "last_per_subject",
   ): AsyncGenerator<StreamPage, void, void>;
+  /**
+   * The latest message of each subject in one answer, whatever the subjects are; `undefined` where the source
+   * can't do that, and for too many subjects.
+   */
+  snapshot(query: StreamQuery): Promise<StreamPage | undefined>;
   /** The sequence before the first message that was stored at that time or later. */
   before(origin: string, timeMs: number): Promise<number | undefined>;
 }

@@ -2,6 +2,7 @@ import type { Clock } from "./clock.ts";
 import type { Envelope, EnvelopeEncoder } from "./envelope.ts";
 import type { Meter } from "./meter.ts";
 import { SharedAnswers } from "./shared-answers.ts";
+import { SharedWalk } from "./shared-walk.ts";
 import type {
   SourceMessage,
   StreamExtent,
@@ -33,6 +34,10 @@ interface CachedPage {
 const CACHE_BYTES = 16 * 1024 * 1024;
 /** The memory of a page besides its messages. */
 const PAGE_BYTES = 512;
+/** The most bytes of a shared snapshot that are kept for clients that read it more slowly than others. */
+const WALK_BYTES = 2 * 1024 * 1024;
+/** A client that asks while the same snapshot is read shares the next one, which begins after this time at the latest. */
+const NEXT_WALK_MS = 1000;
 /** The most requests to the source that are under way at the same time, for all clients together. */
 const MOST_READS = 16;
 
@@ -46,6 +51,8 @@ export class StreamPages {
   readonly #cached = new Map<string, CachedPage[]>();
   readonly #pages = new SharedAnswers<EncodedPage | undefined>();
   readonly #extents = new SharedAnswers<StreamExtent | undefined>();
+  /** By query, the snapshot that is to be read next, or is read now. */
+  readonly #walks = new Map<string, SharedWalk<EncodedPage>>();
   readonly #reads: Turns;
   #bytes = 0;
 
@@ -83,15 +90,70 @@ export class StreamPages {
     return await this.#pages.get(`${key} ${after}`, isExact, () => this.#read(key, query, after));
   }
 
-  /** The latest messages; see {@linkcode StreamHistory.latest}. */
+  /**
+   * The latest messages; see {@linkcode StreamHistory.latest}. There may be others among them, where the
+   * source can't select: all that ask at about the same time then read the same ones.
+   *
+   * @param carried all that is carried of the stream.
+   */
   async *latest(
     query: StreamQuery,
     of: "last" | "last_per_subject",
+    carried: readonly string[],
   ): AsyncGenerator<EncodedPage, void, void> {
+    if (of === "last" || this.selects(query.subjects)) {
+      yield* this.#walk(query, of);
+      return;
+    }
+    const snapshot = await this.#inTurn(() => this.#history.snapshot(query));
+    if (snapshot !== undefined) yield this.#encode(snapshot);
+    else yield* this.#walk({ ...query, subjects: carried }, of);
+  }
+
+  /** Reads with all others that ask for the same before it begins: what is gone by then is not sent. */
+  async *#walk(
+    query: StreamQuery,
+    of: "last" | "last_per_subject",
+  ): AsyncGenerator<EncodedPage, void, void> {
+    const key = `${of} ${query.origin} ${query.subjects.join(" ")}`;
+    let walk = this.#walks.get(key);
+    if (walk === undefined || walk.hasBegun) {
+      const before = walk?.over;
+      const begun = (): void => {
+        next.hasBegun = true;
+      };
+      const next = new SharedWalk(this.#latest(query, of, before, begun), WALK_BYTES);
+      walk = next;
+      this.#walks.set(key, next);
+      void next.over.then(() => {
+        if (this.#walks.get(key) === next) this.#walks.delete(key);
+      });
+    }
+    if (yield* walk.read()) return;
+    // It is slower than the others, who are not to wait for it.
+    yield* this.#latest(query, of);
+  }
+
+  /** @param before what it waits for, but not for long. @param begun called when the source is asked. */
+  async *#latest(
+    query: StreamQuery,
+    of: "last" | "last_per_subject",
+    before?: Promise<void>,
+    begun?: () => void,
+  ): AsyncGenerator<EncodedPage, void, void> {
+    if (before !== undefined) {
+      await new Promise<void>((resolve) => {
+        const cancel = this.#clock.after(NEXT_WALK_MS, resolve);
+        void before.then(cancel).then(resolve);
+      });
+    }
     const pages = this.#history.latest(query, of);
     try {
       for (;;) {
-        const { value, done } = await this.#inTurn(() => pages.next());
+        const { value, done } = await this.#inTurn(() => {
+          begun?.();
+          return pages.next();
+        });
         if (done === true) return;
         yield this.#encode(value);
       }

@@ -86,6 +86,11 @@ export class KeptStream implements StreamHistory {
     } while (messages.length > 0);
   }
 
+  /** Nothing is answered at once. */
+  async snapshot(): Promise<undefined> {
+    return undefined;
+  }
+
   async before(): Promise<number> {
     return 0;
   }

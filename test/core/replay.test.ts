@@ -280,6 +280,74 @@ describe("Catch-ups with patterns that the source can't select", () => {
     stage.expectBalance();
   });
 
+  test("that begin with the latest of each subject share a snapshot", async () => {
+    const kept = new KeptStream(10);
+    for (let n = 0; n < 100; n++) kept.add(`s.${n % 50}.x`);
+    const stage = follow(kept, 2);
+    const join = (n: number): Actor => {
+      const actor = stage.joinV1();
+      const subjects = [`s.${n % 10}.*`, `s.*.${n}`, `s.${(n % 10) + 20}.x`];
+      actor.says({ type: "subscribe", id: "1", subjects, from: "last_per_subject" });
+      return actor;
+    };
+    const actors = Array.from({ length: 20 }, (_, n) => join(n));
+    await pass(stage, 400);
+    for (const [n, actor] of actors.entries()) {
+      expect(sequencesOf(actor)).toEqual([51 + (n % 10), 71 + (n % 10)]);
+      expect(actor.socket.said.at(-1)?.type).toBe("caught_up");
+    }
+    expect(kept.asked.length).toBeLessThanOrEqual(2);
+    for (const { subjects } of kept.asked) expect(subjects).toEqual(["s.>"]);
+    stage.expectBalance();
+  });
+
+  test("are not sent from a snapshot that others read what is gone since", async () => {
+    const kept = new KeptStream(1);
+    for (let n = 0; n < 50; n++) kept.add(`s.${n % 25}`);
+    const stage = follow(kept, 2);
+    const join = (): Actor => {
+      const actor = stage.joinV1();
+      actor.says({ type: "subscribe", id: "1", subjects: ["s.*"], from: "last_per_subject" });
+      return actor;
+    };
+    const first = join();
+    await pass(stage, 5);
+    expect(sequencesOf(first).length).toBeGreaterThan(0);
+    kept.delete(50);
+    const others = Array.from({ length: 5 }, join);
+    await pass(stage, 600);
+    expect(sequencesOf(first)).toEqual(countTo(50).slice(25));
+    for (const other of others) {
+      expect(sequencesOf(other).filter((one) => one > 25)).toEqual(countTo(49).slice(25));
+    }
+    expect(kept.asked).toHaveLength(2);
+  });
+
+  test("wait for nobody who takes its time, and keep no more of a snapshot for it than some megabytes", async () => {
+    const kept = new KeptStream(1);
+    const long = "x".repeat(400_000);
+    for (let n = 0; n < 20; n++) {
+      const message = kept.add(`s.${n}`);
+      Object.assign(message, { data: new TextEncoder().encode(JSON.stringify(long)) });
+    }
+    const stage = follow(kept, 0, { maxReplayBytes: 1e9, writeTimeoutMs: 1e9, readTimeoutMs: 1e9 });
+    const [slow, fast] = [stage.joinV1(), stage.joinV1()];
+    slow.socket.reads = false;
+    const frame = { type: "subscribe", id: "1", subjects: ["s.*"], from: "last_per_subject" };
+    for (const actor of [slow, fast]) actor.says(frame);
+    await pass(stage, 400);
+    expect(sequencesOf(fast)).toEqual(countTo(20));
+    expect(fast.socket.said.at(-1)?.type).toBe("caught_up");
+    expect(sequencesOf(slow).length).toBeLessThan(10);
+    slow.socket.reads = true;
+    slow.socket.buffered = 0;
+    await pass(stage, 600);
+    expect(sequencesOf(slow)).toEqual(countTo(20));
+    // It went on by itself.
+    expect(kept.asked).toHaveLength(2);
+    stage.expectBalance();
+  });
+
   test("ask the source for no more than it is to do at the same time", async () => {
     const kept = new KeptStream();
     for (let n = 0; n < 30; n++) kept.add(`s.${n % 10}`);

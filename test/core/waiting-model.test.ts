@@ -49,6 +49,10 @@ class KeptStream implements StreamHistory {
     yield { messages: this.messages.slice(-1), end: true, first: 1, sparse: false, last };
   }
 
+  async snapshot(): Promise<undefined> {
+    return undefined;
+  }
+
   async before(): Promise<number> {
     return 0;
   }

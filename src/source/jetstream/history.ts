@@ -71,6 +71,15 @@ export class ConsumerHistory implements StreamHistory {
     }
   }
 
+  async snapshot(query: StreamQuery): Promise<StreamPage | undefined> {
+    return await this.#judged(query, async (api) => {
+      const stream = nameOf(query.origin);
+      const info = await found(() => api.stream(stream));
+      if (info === undefined || info.origin !== query.origin) return undefined;
+      return await readDirectSnapshot(api, info, stream, query);
+    });
+  }
+
   async before(origin: string, timeMs: number): Promise<number | undefined> {
     return await this.#judged({ origin }, (api) => findBefore(api, origin, timeMs));
   }

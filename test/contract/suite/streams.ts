@@ -481,6 +481,31 @@ export function streams(target: Target): void {
       // Ten pages; each for itself would be a hundred.
       expect(consumers).toBeLessThan(50);
     });
+
+    test("that begin with the latest of each subject read it together, each for what it wants", async () => {
+      let consumers = 0;
+      nats.connection.subscribe("$JS.API.CONSUMER.CREATE.WIDE", {
+        callback: (_, message) => {
+          const { config } = message.json<{ config: { deliver_policy: string } }>();
+          if (config.deliver_policy === "last_per_subject") consumers++;
+        },
+      });
+      await nats.connection.flush();
+      const clients = await Promise.all(
+        Array.from({ length: 30 }, async () => await subscribeV1(gateway())),
+      );
+      const read = async (client: (typeof clients)[number], n: number) => {
+        const subjects = [`wide.${n % 10}.*`, `wide.*.y${n}`];
+        await client.subscribe("1", subjects, { from: "last_per_subject" });
+        await client.next("caught_up");
+        return client.messages.map(numberOf);
+      };
+      const got = await Promise.all(clients.map(read));
+      expect(got).toEqual(clients.map((_, n) => [500 * (n % 10) + 499]));
+      await nats.connection.flush();
+      // Each for itself would be thirty.
+      expect(consumers).toBeLessThan(15);
+    });
   });
 
   describe("What a client may go back to", () => {
