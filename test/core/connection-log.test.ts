@@ -61,6 +61,11 @@ describe("Connections are logged", () => {
     ]);
     stage.clock.advance(60_000);
     expect(summaries()).toHaveLength(1);
+    // The next line has what happened since.
+    stage.clock.advance(10_000);
+    expect(summaries().slice(1)).toMatchObject([
+      { connected: 0, left: 2, left_by: " (2 for no_pong)", refused: 0, refused_by: "", active: 0 },
+    ]);
   });
 
   test("with no more of what a client said than one reads", () => {

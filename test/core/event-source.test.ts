@@ -143,3 +143,21 @@ describe("An EventSource", () => {
     );
   });
 });
+
+describe("The id of a gap", () => {
+  const gap = { type: "gap", from: "o:1", to: "o:5", count: 0 } as const;
+  const idOf = (frame: Parameters<typeof SSE.notice>[0]) =>
+    /^id: (.*)$/m.exec(SSE.notice(frame).text)?.[1];
+
+  test.each([
+    [{ ...gap, reason: "slow", count: 5 }, "o:5"],
+    [{ ...gap, reason: "expired", count: 5, exact: false }, "o:5"],
+    [{ ...gap, reason: "stream_reset", exact: false }, "o:5"],
+    // Their ends may lie before messages that come.
+    [{ ...gap, reason: "expired", exact: false }, undefined],
+    [{ ...gap, reason: "upstream", exact: false }, undefined],
+    [{ ...gap, reason: "upstream", count: 5 }, undefined],
+  ] as const)("is its end, if a client can resume there: %p", (frame, id) => {
+    expect(idOf(frame)).toBe(id);
+  });
+});
