@@ -1,4 +1,5 @@
 import type { Cancel, Clock } from "./clock.ts";
+import { OldestFirst } from "./oldest-first.ts";
 import { PatternTrie } from "./pattern-trie.ts";
 import type { MessageSource } from "./source.ts";
 import { exposedOf, hasWildcard, utf8Length } from "./subject.ts";
@@ -54,7 +55,7 @@ export class Demand {
   readonly #missed = new PatternTrie<Want>();
   #pending = 0;
   /** Until when each lingers, the one that has done so the longest first. */
-  readonly #lingering = new Map<Want, number>();
+  readonly #lingering = new OldestFirst<Want, number>();
   #lingeringBytes = 0;
   #lingerTimer: Cancel | undefined;
   /** Patterns to unsubscribe from. */
@@ -311,12 +312,11 @@ export class Demand {
 
   /** The one that has lingered the longest goes. */
   #makeRoom(): void {
-    for (const oldest of this.#lingering.keys()) {
-      this.#unlinger(oldest);
-      this.#dropped.add(oldest);
-      this.#dropAll();
-      return;
-    }
+    const oldest = this.#lingering.oldest?.[0];
+    if (oldest === undefined) return;
+    this.#unlinger(oldest);
+    this.#dropped.add(oldest);
+    this.#dropAll();
   }
 
   #linger(want: Want): void {
@@ -345,7 +345,8 @@ export class Demand {
   #lingeredLongEnough(): void {
     this.#lingerTimer = undefined;
     const nowMs = this.#clock.nowMs();
-    for (const [want, untilMs] of this.#lingering) {
+    for (let next = this.#lingering.oldest; next !== undefined; next = this.#lingering.oldest) {
+      const [want, untilMs] = next;
       if (untilMs > nowMs) {
         this.#lingerTimer = this.#clock.after(untilMs - nowMs, () => this.#lingeredLongEnough());
         break;

@@ -7,6 +7,7 @@ import type { Clock } from "./clock.ts";
 import { Delivery } from "./delivery.ts";
 import type { DeliveryParts } from "./delivery-parts.ts";
 import type { LossReason, Meter } from "./meter.ts";
+import { OldestFirst } from "./oldest-first.ts";
 import { ParkedSocket } from "./parked-socket.ts";
 import type { Subscribing } from "./subscribing.ts";
 import type { TurnShare } from "./turn-share.ts";
@@ -43,7 +44,7 @@ export class Sessions implements ClientWatcher {
   readonly #parts: SessionsParts;
   readonly #byId = new Map<string, Client>();
   /** Those without a connection, the one that has been so the longest first. */
-  readonly #parked = new Map<Client, Expiry>();
+  readonly #parked = new OldestFirst<Client, Expiry>();
   /** The bytes of unacknowledged messages and of subscriptions of the parked sessions. */
   #standingBytes = 0;
   /** No more than this is kept for them: an estimate that is corrected when it reaches the bound. */
@@ -55,7 +56,7 @@ export class Sessions implements ClientWatcher {
   }
 
   /** Those who wait for their clients. */
-  get parked(): ReadonlyMap<Client, unknown> {
+  get parked(): Pick<OldestFirst<Client, unknown>, "size" | "keys"> {
     return this.#parked;
   }
 
@@ -189,7 +190,7 @@ export class Sessions implements ClientWatcher {
 
   /** @returns the bytes that were kept for it. */
   #giveUpOldest(): number {
-    const [oldest] = this.#parked.keys();
+    const oldest = this.#parked.oldest?.[0];
     if (oldest === undefined) return 0;
     const bytes = this.#bytesOf(oldest);
     this.#giveUp(oldest, "session_evicted");

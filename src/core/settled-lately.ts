@@ -1,3 +1,5 @@
+import { OldestFirst } from "./oldest-first.ts";
+
 /** The most that are remembered of one durable; the oldest are forgotten first. */
 const MOST = 16_384;
 /** They are remembered twice as long as an acknowledgement may take, and at least this long. */
@@ -14,18 +16,17 @@ export type End = "ack" | "term";
 export class SettledLately {
   readonly #keptMs: number;
   /** By sequence, in the order in which they were settled. */
-  readonly #ends = new Map<number, { readonly as: End; readonly atMs: number }>();
+  readonly #ends = new OldestFirst<number, { readonly as: End; readonly atMs: number }>();
 
   constructor(ackTimeoutMs: number) {
     this.#keptMs = Math.max(2 * ackTimeoutMs, SHORTEST_MS);
   }
 
   add(sequence: number, as: End, nowMs: number): void {
-    this.#ends.delete(sequence);
     this.#ends.set(sequence, { as, atMs: nowMs });
     // One is added, and two at most are removed: old ones go in the end, and no call takes long.
     for (let n = 0; n < 2; n++) {
-      const [oldest] = this.#ends;
+      const { oldest } = this.#ends;
       if (oldest === undefined) return;
       const [first, { atMs }] = oldest;
       if (this.#ends.size > MOST || nowMs - atMs > this.#keptMs) this.#ends.delete(first);
