@@ -2,7 +2,7 @@ import type { Auth, Authenticator, ConnectionOptions, NatsConnection, TlsOptions
 import { reasonOf, SpillwayError } from "../core/errors.ts";
 import type { SourceMessage } from "../core/source.ts";
 import { type NatsServers, readServers } from "./servers.ts";
-import { guardTransport } from "./tcp-guard.ts";
+import { guardTransport, guardWebSocket } from "./transport-guard.ts";
 
 export type { Msg, MsgHdrs, NatsConnection, Status, Subscription } from "nats";
 
@@ -61,10 +61,7 @@ export interface NatsOptions extends NatsSecrets {
   readonly dialWebSocket?: ((url: string, tls: NatsTls) => WebSocket) | undefined;
 }
 
-/**
- * How long one server may take to let us in. Past it, nats.js leaves the TCP socket of a server that
- * accepts and says nothing to that server to close (https://github.com/nats-io/nats.js/issues/64).
- */
+/** How long one server may take to let us in. */
 const DIAL_TIMEOUT_MS = 5_000;
 /**
  * A server that is dead in silence is noticed after two pings without a pong, in one minute: NATS'
@@ -119,7 +116,7 @@ async function connectTcp(
   secrets: () => NatsSecrets,
 ): Promise<NatsConnection> {
   const { NodeTransport } = await import("nats/lib/src/node_transport.js");
-  guardTransport(NodeTransport);
+  guardTransport(NodeTransport, DIAL_TIMEOUT_MS);
   // nats.js asks for each of these whenever it begins TLS.
   const part = (name: "ca" | "cert" | "key") => ({
     enumerable: true,
@@ -150,6 +147,7 @@ async function connectWebSocket(
     // Of nats.ws alone (`WsConnectionOptions`, which it does not export).
     wsFactory: async (url: string) => {
       socket = dial(url);
+      guardWebSocket(socket);
       return { socket, encrypted: url.startsWith("wss:") };
     },
   } as ConnectionOptions);

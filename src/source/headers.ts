@@ -80,11 +80,27 @@ export function parseHeaders(text: string): Headers | undefined {
     const colon = line.indexOf(":");
     if (colon < 0) continue;
     const name = line.slice(0, colon);
-    const value = line.slice(colon + 1);
+    const value = withoutBlanks(line.slice(colon + 1));
     if (!NAME.test(name) || /[\r\n]/.test(value)) return undefined;
     const values = fields.get(name);
-    if (values === undefined) fields.set(name, [value.trim()]);
-    else values.push(value.trim());
+    if (values === undefined) fields.set(name, [value]);
+    else values.push(value);
   }
   return new Headers(Number(code), description, fields);
+}
+
+/**
+ * A value without the blanks around it, which are no part of it. All other white space is: a subject may begin or end
+ * with it, and comes in a header where a stream is read directly.
+ */
+function withoutBlanks(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && isBlank(text.charCodeAt(start))) start++;
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+  return text.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }

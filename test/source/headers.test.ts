@@ -17,6 +17,15 @@ describe("Headers", () => {
     expect(headers?.last("a")).toBeUndefined();
   });
 
+  test("have values without the blanks around them, and with all other white space", () => {
+    const odd = ["\u00a0", "\ufeff", "\u2028", "\v", "\f", "\u3000", "\0"];
+    for (const character of odd) {
+      const value = `${character}a b${character}`;
+      expect(parseHeaders(text("NATS/1.0", `A: \t${value}\t `))?.last("A")).toBe(value);
+    }
+    expect(parseHeaders(text("NATS/1.0", "A: \t "))?.last("A")).toBe("");
+  });
+
   test("may have none of both, and odd statuses", () => {
     expect(parseHeaders(text("NATS/1.0"))).toMatchObject({ code: 0, description: "" });
     expect(parseHeaders(text("NATS/1.0 503"))).toMatchObject({ code: 503, description: "" });

@@ -1,5 +1,7 @@
 import { createServer, connect as dial, type Socket } from "node:net";
 
+const DRIP_MS = 20;
+
 /** A TCP connection to a port on loopback that a test may cut and mend. */
 export interface Cable {
   /** Where to connect to instead. */
@@ -13,6 +15,8 @@ export interface Cable {
    * it: what was subscribed to comes, and is not confirmed before `mend`.
    */
   holdConfirmations(): void;
+  /** From now on, what the other end says comes no faster than that. */
+  slow(bytesPerSecond: number): void;
   /** New connections come through, and what was held goes on. */
   mend(): void;
   close(): Promise<void>;
@@ -21,7 +25,9 @@ export interface Cable {
 export async function layCable(to: number): Promise<Cable> {
   let state: "whole" | "cut" | "held" = "whole";
   let holdsConfirmations = false;
+  let mostPerSecond = Number.POSITIVE_INFINITY;
   const ends = new Set<Socket>();
+  const fars = new WeakSet<Socket>();
   /** What is kept from going on, by the end that it was for. */
   const held = new Map<Socket, Buffer[]>();
   /** How much of what a client says may go on. */
@@ -36,10 +42,23 @@ export async function layCable(to: number): Promise<Cable> {
       return ping === null ? data.length : from + ping.index;
     };
   };
+  /** Hands on what an end has said bit by bit, and hears it again then. */
+  const drip = (end: Socket, other: Socket, data: Buffer): void => {
+    const length = Math.ceil((mostPerSecond * DRIP_MS) / 1000);
+    other.write(data.subarray(0, length));
+    const rest = data.subarray(length);
+    const goOn = () => (rest.length > 0 ? drip(end, other, rest) : end.resume());
+    end.pause();
+    setTimeout(goOn, DRIP_MS);
+  };
   const add = (end: Socket, other: Socket, passes = (data: Buffer) => data.length): void => {
     ends.add(end);
     if (state === "held") end.pause();
     end.on("data", (data: Buffer) => {
+      if (mostPerSecond < Number.POSITIVE_INFINITY && fars.has(end)) {
+        drip(end, other, data);
+        return;
+      }
       const kept = held.get(other);
       const length = kept === undefined ? passes(data) : 0;
       if (length < data.length) held.set(other, [...(kept ?? []), data.subarray(length)]);
@@ -61,6 +80,7 @@ export async function layCable(to: number): Promise<Cable> {
       return;
     }
     const far = dial(to, "127.0.0.1");
+    fars.add(far);
     add(near, far, sieve());
     add(far, near);
   });
@@ -78,8 +98,12 @@ export async function layCable(to: number): Promise<Cable> {
     holdConfirmations() {
       holdsConfirmations = true;
     },
+    slow(bytesPerSecond) {
+      mostPerSecond = bytesPerSecond;
+    },
     mend() {
       state = "whole";
+      mostPerSecond = Number.POSITIVE_INFINITY;
       holdsConfirmations = false;
       for (const [end, kept] of held) for (const data of kept) end.write(data);
       held.clear();

@@ -16,11 +16,14 @@ import {
   type StreamInfo,
 } from "./stream-api.ts";
 import { readDelivery, StreamMessage } from "./stream-message.ts";
+import { Vigil } from "./vigil.ts";
 
 /** JetStream says so often that the consumer is there, when it has no messages. */
 const HEARTBEAT_MS = 1_000;
 /** So long without a word, and the consumer is made anew: it may be gone. */
 const SILENCE_MS = 3 * HEARTBEAT_MS;
+/** So long may NATS owe an answer before it is said that it does. */
+const ANSWER_MS = 5_000;
 /** A consumer that lost us goes after so long. */
 const INACTIVE_MS = 30_000;
 /** How often the stream is looked at, as an operator may edit it at any time. */
@@ -82,7 +85,7 @@ export class FollowedStream {
     const patience = new Patience();
     while (!signal.aborted) {
       try {
-        await this.#follow(api, listener, signal, () => {
+        await this.#follow(api, listener, signal, patience, () => {
           retries.reset();
           patience.reset();
         });
@@ -102,6 +105,7 @@ export class FollowedStream {
     api: StreamApi,
     listener: SourceListener,
     signal: AbortSignal,
+    patience: Patience,
     works: () => void,
   ): Promise<void> {
     const { name, subjects } = this.input;
@@ -135,7 +139,6 @@ export class FollowedStream {
     const filter = filterOf(subjects, api);
     let { exact } = filter;
     let delivered = 0;
-    let heardMs = performance.now();
     /** The last subject of which it is known that it is captured. */
     let fitting = "";
     let captured = info.captures;
@@ -148,11 +151,26 @@ export class FollowedStream {
       if (now === undefined) lookedMs = Number.NEGATIVE_INFINITY;
       listener.stream({ name, origin, captures, sequence: this.#last, lost: false });
     };
+    const begin = (): void => {
+      this.#isFollowed = true;
+      this.#recover();
+      works();
+      listener.stream({ name, origin, captures, sequence: this.#last, lost: false });
+    };
+    /** Whether it was said that NATS owes an answer. */
+    let isLate = false;
+    const vigil = new Vigil(api.connection, SILENCE_MS, (isSilent) => {
+      if (signal.aborted) return;
+      if (isSilent) give("its consumer is silent");
+      else if (isLate) begin();
+      isLate = false;
+    });
     const inbox = newInbox();
     const { requests } = api;
+    let consumer: string | undefined;
     const take = (msg: Msg): void => {
       if (signal.aborted) return;
-      heardMs = performance.now();
+      vigil.heard();
       const delivery = readDelivery(msg.reply);
       if (delivery === undefined) {
         this.#hear(requests, msg, delivered, give);
@@ -200,13 +218,16 @@ export class FollowedStream {
     };
     const watch = setInterval(() => {
       const nowMs = performance.now();
-      if (nowMs - heardMs > SILENCE_MS) give("its consumer is silent");
+      if (vigil.watch() > ANSWER_MS) {
+        isLate = consumer !== undefined;
+        this.#isFollowed = false;
+        this.#stumble(new Error("there is no answer"), listener, patience);
+      }
       if (nowMs - lookedMs < LOOK_MS) return;
       lookedMs = nowMs;
       // If the stream is gone, the consumer says so as well.
       look().catch(() => {});
     }, HEARTBEAT_MS);
-    let consumer: string | undefined;
     try {
       const making = api.createConsumer(name, {
         ...filter.config,
@@ -222,16 +243,14 @@ export class FollowedStream {
       const made = await Promise.race([making, broken.then(() => making)]);
       consumer = made.name;
       exact &&= made.filters;
-      heardMs = performance.now();
-      this.#isFollowed = true;
-      this.#recover();
-      works();
-      listener.stream({ name, origin, captures, sequence: this.#last, lost: false });
+      vigil.heard();
+      begin();
       const reason = await unlessAborted(broken, signal);
       if (reason !== undefined) {
         this.#log.info("Following stream {stream} anew: {reason}", { stream: name, reason });
       }
     } finally {
+      isLate = false;
       this.#isFollowed = false;
       clearInterval(watch);
       unwatch();

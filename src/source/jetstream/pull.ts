@@ -4,12 +4,15 @@ import { PermissionError } from "../requests.ts";
 import type { DurableBounds } from "./durable-consumer.ts";
 import { nanoseconds, type StreamApi } from "./stream-api.ts";
 import { type Delivery, readDelivery } from "./stream-message.ts";
+import { Vigil } from "./vigil.ts";
 
 /** A request for messages is good for so long, and JetStream says so often that it still is. */
 const EXPIRES_MS = 30_000;
 const HEARTBEAT_MS = 2_000;
 /** So long without a word, and something is wrong. */
 const SILENCE_MS = 3 * HEARTBEAT_MS;
+/** So long may NATS owe an answer then, as what is under way may be long. */
+const ANSWER_MS = 10_000;
 /** No request is for more messages. */
 const MOST_MESSAGES = 512;
 
@@ -37,7 +40,7 @@ export class Pull {
   /** How many messages of the request that is under way have not come. */
   #asked = 0;
   #requests = 0;
-  #heardMs = 0;
+  readonly #vigil: Vigil;
 
   constructor(parts: PullParts) {
     this.#parts = parts;
@@ -51,9 +54,12 @@ export class Pull {
       if (subject !== next && !isAck) return;
       broken(new PermissionError("publish", subject));
     });
-    this.#watch = setInterval(() => {
-      const isSilent = performance.now() - this.#heardMs > SILENCE_MS;
+    this.#vigil = new Vigil(api.connection, SILENCE_MS, (isSilent) => {
       if (this.#asked > 0 && isSilent) broken(new Error("JetStream is silent"));
+    });
+    this.#watch = setInterval(() => {
+      if (this.#asked > 0 && this.#vigil.watch() > ANSWER_MS)
+        broken(new Error("there is no answer"));
     }, HEARTBEAT_MS);
   }
 
@@ -68,7 +74,7 @@ export class Pull {
     if (this.#asked > 0 || bytes < 1) return;
     this.#asked = alone ? 1 : Math.min(MOST_MESSAGES, bounds.maxInflightMessages);
     this.#requests++;
-    this.#heardMs = performance.now();
+    this.#vigil.heard();
     const request = {
       batch: this.#asked,
       ...(!alone && { max_bytes: bytes }),
@@ -93,7 +99,7 @@ export class Pull {
   }
 
   #take(msg: Msg): void {
-    this.#heardMs = performance.now();
+    this.#vigil.heard();
     const delivery = readDelivery(msg.reply);
     if (delivery === undefined) {
       // Of an earlier one all is known.

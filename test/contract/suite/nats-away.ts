@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { createServer, type Server } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { type Cable, layCable } from "../../support/cable.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
-import { until } from "../../support/journal.ts";
+import { until, within } from "../../support/journal.ts";
 import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { subscribeV1, untilReady } from "./gateway-stage.ts";
@@ -52,6 +52,90 @@ export function natsAway(target: Target): void {
       const lines = gateway.logs.filter(({ properties }) => properties.event === "source_lost");
       expect(lines.length).toBeLessThan(4);
       expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+    });
+  });
+
+  describe("Who is in the place of NATS", () => {
+    const strangers: { close(): unknown }[] = [];
+    afterAll(() => {
+      for (const stranger of strangers) stranger.close();
+    });
+    /** Somebody who does this with each connection. */
+    const stranger = async (serve: (socket: Socket) => void): Promise<number> => {
+      const server = createServer((socket) => serve(socket.on("error", () => {})));
+      strangers.push(server);
+      await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+      return (server.address() as { port: number }).port;
+    };
+    /** Whether clients are served and the gateway can be stopped. */
+    const expectServing = async (gateway: Gateway): Promise<void> => {
+      const client = await subscribeV1(gateway);
+      client.send({ type: "ping", id: "x" });
+      await client.next("pong");
+      expect((await gateway.get("/readyz")).status).toBe(503);
+      client.raw.destroy();
+      expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+    };
+
+    test("and talks without an end is left, and holds nobody up", async () => {
+      const chunk = Buffer.alloc(64 * 1024, "x");
+      let left = 0;
+      const port = await stranger((socket) => {
+        let chunks = 1000;
+        const talk = (): void => {
+          while (chunks-- > 0 && socket.write(chunk));
+        };
+        socket.on("drain", talk).on("close", () => left++);
+        talk();
+      });
+      const gateway = await startGateway(target, {
+        config: { nats_url: `nats://127.0.0.1:${port}` },
+      });
+      await gateway.waitForLog(({ message }) => /is no NATS server: it says "xxx/.test(message));
+      const count = async () => (await gateway.get("/livez")).ok && left;
+      // One is who looked at who listens there.
+      await until("connections that were left", count, (ended) => Number(ended) >= 2);
+      await expectServing(gateway);
+    });
+
+    test("and says nothing is left", async () => {
+      const { promise: left, resolve } = Promise.withResolvers<void>();
+      const port = await stranger((socket) => {
+        socket.resume().on("close", resolve);
+        // Who only looks asks for a WebSocket.
+        socket.once("data", () => socket.removeAllListeners("close"));
+      });
+      const gateway = await startGateway(target, {
+        config: { nats_url: `nats://127.0.0.1:${port}` },
+      });
+      await within(left, "end of a connection on which nothing is said");
+      await expectServing(gateway);
+    });
+
+    test("and says text over WebSockets ends nothing", async () => {
+      let said = 0;
+      const server = Bun.serve({
+        port: 0,
+        hostname: "127.0.0.1",
+        fetch: (request, bun) =>
+          bun.upgrade(request) ? undefined : new Response("", { status: 400 }),
+        websocket: {
+          open: (socket) => {
+            // As many bytes can't be had, and so many should not.
+            for (const text of ["-5", "hello", "1e9"]) socket.send(text);
+            said++;
+          },
+          message: () => {},
+        },
+      });
+      strangers.push({ close: () => server.stop(true) });
+      const gateway = await startGateway(target, {
+        config: { nats_url: `ws://127.0.0.1:${server.port}` },
+      });
+      const count = async () => (await gateway.get("/livez")).ok && said;
+      // Who connects again was not ended by it.
+      await until("connections", count, (connections) => Number(connections) >= 3);
+      await expectServing(gateway);
     });
   });
 

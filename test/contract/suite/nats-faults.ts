@@ -13,6 +13,8 @@ const FAILOVER_MS = 45_000;
 const CUT_MS = 5_000;
 /** More than the kernel keeps for a connection, and NATS beside it. */
 const FLOOD = { count: 4_000, bytes: 10_000 };
+/** Each way takes some 7 s for one message, of which a gateway with a durable gets two. */
+const SLOW = { bytes: 700_000, bytesPerSecond: 100_000, deadlineMs: 45_000 };
 
 /** NATS itself in trouble: a cluster that loses its leaders, a connection that breaks, a gateway that does not read. */
 export function natsFaults(target: Target): void {
@@ -136,7 +138,7 @@ export function natsFaults(target: Target): void {
       client.raw.destroy();
     });
 
-    test("falls silent without an end: the stream is followed anew when it speaks again", async () => {
+    test("falls silent without an end: the stream goes on when it speaks again", async () => {
       const client = await subscribeV1(gateway);
       await client.subscribe("1", ["cable.>"]);
       await nats.fill("cable.y", 10);
@@ -150,13 +152,47 @@ export function natsFaults(target: Target): void {
           await gateway.get("/livez");
           return gateway.logs.slice(before).map(({ message }) => message);
         },
-        (messages) => messages.some((message) => message.includes("silent")),
+        (messages) => messages.some((message) => /follow.*there is no answer/.test(message)),
       );
       cable.mend();
       await client.until((said) => numberOf(said) === 109, "message 109");
       expect(client.messages.map(numberOf)).toEqual(countTo(110));
       expect(client.notices("gap")).toEqual([]);
+      await untilReady(gateway);
       client.raw.destroy();
+    });
+
+    test("is slow, and a message takes longer than a consumer may be silent: it comes, and what is behind it", async () => {
+      const worker = await startGateway(target, {
+        config: {
+          nats_url: `nats://127.0.0.1:${cable.port}`,
+          streams: ["CABLE"],
+          delivery_mode: "at-least-once",
+          ack_timeout: "1m",
+        },
+      });
+      await untilReady(worker);
+      const client = await subscribeV1(gateway);
+      await client.subscribe("1", ["cable.z"]);
+      const durable = await subscribeV1(worker);
+      await durable.subscribe("1", ["cable.z"], { durable: "slow" });
+      const before = gateway.logs.length;
+      cable.slow(SLOW.bytesPerSecond);
+      nats.connection.publish("cable.z", `{"n":0,"x":"${"x".repeat(SLOW.bytes)}"}`);
+      await nats.fill("cable.z", 2, 1);
+      for (const one of [client, durable]) {
+        await one.until((said) => numberOf(said) === 2, "what is behind it", SLOW.deadlineMs);
+        expect(one.messages.map(numberOf)).toEqual(countTo(3));
+        expect(one.notices("gap")).toEqual([]);
+        expect(one.notices("error")).toEqual([]);
+      }
+      durable.send({ type: "ack", upto: durable.messages.at(-1)?.id });
+      cable.mend();
+      await untilReady(gateway);
+      const lines = [...gateway.logs.slice(before), ...worker.logs].map(({ message }) => message);
+      expect(lines.filter((line) => /anew/.test(line))).toEqual([]);
+      for (const { raw } of [client, durable]) raw.destroy();
+      await worker.stop();
     });
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { publishWithHeaders } from "../../support/raw-nats.ts";
+import { publishWithHeaders, sendRaw } from "../../support/raw-nats.ts";
 import type { Target } from "../../support/runtimes.ts";
 import type { Said } from "../../support/v1-client.ts";
 import { subscribe, subscribeV1, untilReady, useGateway } from "./gateway-stage.ts";
@@ -40,6 +40,8 @@ const ODD: Readonly<Record<string, readonly (string | Uint8Array)[]>> = {
     "Nats-Consumer-Stalled: a b",
   ],
 };
+/** What a subject may end with, as long as it is no blank and no line end. */
+const ODD_TOKENS = ["\u00a0", "x\u00a0", "\u2028", "x\ufeff", "\v", "x\f", "\0", '"\\'];
 const names = Object.keys(ODD);
 const UNREADABLE = ["websocket_errors_total", 'error_type="unreadable_headers"'] as const;
 
@@ -172,6 +174,40 @@ export function oddMessages(target: Target): void {
       client.send({ type: "ack", id });
       await untilMetric(gateway(), "websocket_messages_in_flight", (count) => count === 0);
       others.unsubscribe();
+    });
+  });
+
+  describe("Messages with odd subjects", () => {
+    const nats = useStreams();
+    const gateway = useGateway(target, async () => {
+      await nats.create("DIRECT", { allow_direct: true });
+      await nats.create("PLAIN");
+      const streams = ["DIRECT:direct.>", "PLAIN:plain.>"];
+      const config = { nats_url: nats.url, streams, subjects: ["core.>"], ring_messages: 5 };
+      return { config };
+    });
+
+    test("come as they are, live and later, by whatever way they are read", async () => {
+      const live = await subscribeV1(gateway());
+      await live.subscribe("1", ["core.>", "direct.>", "plain.>"]);
+      const subjectsOf = (root: string) => ODD_TOKENS.map((token) => `${root}.${token}`);
+      for (const root of ["core", "direct", "plain"]) {
+        for (const subject of subjectsOf(root)) {
+          await sendRaw(nats.server.port, Buffer.from(`PUB ${subject} 1\r\n1\r\n`));
+        }
+        nats.connection.publish(`${root}.end`, "1");
+        await live.until(({ subject }) => subject === `${root}.end`, `the end of ${root}`);
+        const mine = live.messages.filter(({ subject }) => String(subject).startsWith(`${root}.`));
+        const all = [...subjectsOf(root), `${root}.end`];
+        expect(mine.map(({ subject }) => subject)).toEqual(all);
+        if (root === "core") continue;
+        for (const from of ["all", "last_per_subject"]) {
+          const later = await subscribeV1(gateway());
+          await later.subscribe("1", [`${root}.>`], { from });
+          await later.next("caught_up");
+          expect(later.messages.map(({ subject }) => subject)).toEqual(all);
+        }
+      }
     });
   });
 
