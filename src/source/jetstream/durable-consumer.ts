@@ -1,6 +1,6 @@
 import type { DurableQuery, DurableTip } from "../../core/source.ts";
 import type { StartPoint } from "../../core/subscription.ts";
-import { filterOf, nanoseconds, type StreamApi } from "./stream-api.ts";
+import { expectUnpaused, filterOf, nanoseconds, type StreamApi } from "./stream-api.ts";
 
 export interface DurableBounds {
   /** What is not settled within so long comes again. */
@@ -51,6 +51,7 @@ export async function ensureDurable(
     if (old.config.description !== title) {
       return { refused: "unsupported", reason: `durable "${name}" is of other subjects` };
     }
+    expectUnpaused(old);
     const differs = Object.entries(terms).some(([term, value]) => old.config[term] !== value);
     if (differs) await api.createDurable(stream, consumer, { ...old.config, ...terms });
     const tip = { origin, sequence: old.ackFloor, first, isNew: false };

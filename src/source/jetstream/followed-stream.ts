@@ -11,6 +11,7 @@ import { Patience } from "./api-error.ts";
 import {
   filterOf,
   nanoseconds,
+  PausedError,
   type StreamApi,
   StreamApiError,
   type StreamInfo,
@@ -143,6 +144,7 @@ export class FollowedStream {
     let fitting = "";
     let captured = info.captures;
     let lookedMs = performance.now();
+    let lookedLast = this.#last;
     let fits = new Patterns(captures);
     const tellCaptures = (now: readonly string[] | undefined): void => {
       captures = now;
@@ -209,6 +211,10 @@ export class FollowedStream {
         give("it was made anew");
         return;
       }
+      if (now.last > this.#last && this.#last === lookedLast && consumer !== undefined) {
+        await api.expectUnpaused(name, consumer);
+      }
+      lookedLast = this.#last;
       if (String(now.captures) === String(captured)) return;
       captured = now.captures;
       const counted = await this.#look(api, now);
@@ -225,8 +231,10 @@ export class FollowedStream {
       }
       if (nowMs - lookedMs < LOOK_MS) return;
       lookedMs = nowMs;
-      // If the stream is gone, the consumer says so as well.
-      look().catch(() => {});
+      look().catch((thrown: unknown) => {
+        // If the stream is gone, the consumer says so as well.
+        if (thrown instanceof PausedError) give(thrown.message);
+      });
     }, HEARTBEAT_MS);
     try {
       const making = api.createConsumer(name, {

@@ -2,7 +2,7 @@ import type { Msg, Subscription } from "../connect.ts";
 import { newInbox } from "../listen.ts";
 import { PermissionError } from "../requests.ts";
 import type { DurableBounds } from "./durable-consumer.ts";
-import { nanoseconds, type StreamApi } from "./stream-api.ts";
+import { nanoseconds, PausedError, type StreamApi } from "./stream-api.ts";
 import { type Delivery, readDelivery } from "./stream-message.ts";
 import { Vigil } from "./vigil.ts";
 
@@ -112,6 +112,14 @@ export class Pull {
     this.ask();
   }
 
+  /** Nothing came for a while, and somebody may have paused it. */
+  #look(): void {
+    const { api, stream, consumer, broken } = this.#parts;
+    api.expectUnpaused(stream, consumer).catch((thrown: unknown) => {
+      if (thrown instanceof PausedError) broken(thrown);
+    });
+  }
+
   /** The request is still good, or it is over, or the consumer is. */
   #hear(msg: Msg): void {
     const { code, description } = this.#parts.api.requests.read(msg);
@@ -119,6 +127,7 @@ export class Pull {
     if (code < 200) return;
     const { bounds, roomBytes, broken } = this.#parts;
     this.#asked = 0;
+    if (code === 408) this.#look();
     if (code === 404 || code === 408 || /^batch completed/i.test(description)) this.ask();
     else if (!/exceeds maxbytes/i.test(description)) broken(new Error(description));
     // What comes next is longer than there was room for: it comes when there is, or alone.

@@ -38,7 +38,12 @@ export interface ConsumerInfo {
   readonly config: Readonly<Record<string, unknown>>;
   /** All up to this sequence of the stream is acknowledged, or not of this consumer. */
   readonly ackFloor: number;
+  /** Until when it sends nothing, where somebody has paused it. */
+  readonly pausedUntil: string | undefined;
 }
+
+/** Somebody has paused a consumer. */
+export class PausedError extends Error {}
 
 const PREFIX = "$JS.API";
 const TIMEOUT_MS = 5_000;
@@ -121,6 +126,12 @@ export class StreamApi {
     }
   }
 
+  /** @throws Error when somebody has paused a consumer: it says that it is there, and sends nothing. */
+  async expectUnpaused(stream: string, name: string): Promise<void> {
+    const info = await this.consumer(stream, name);
+    if (info !== undefined) expectUnpaused(info);
+  }
+
   /** What all its consumers are called. */
   async consumerNames(stream: string): Promise<string[]> {
     const names: string[] = [];
@@ -173,8 +184,15 @@ function readAnswer(data: Uint8Array): Record<string, unknown> {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: as above
-function infoOf({ config, ack_floor }: any): ConsumerInfo {
-  return { config, ackFloor: ack_floor?.stream_seq ?? 0 };
+function infoOf({ config, ack_floor, paused }: any): ConsumerInfo {
+  const pausedUntil = paused === true ? String(config?.pause_until ?? "further notice") : undefined;
+  return { config, ackFloor: ack_floor?.stream_seq ?? 0, pausedUntil };
+}
+
+/** @throws Error when somebody has paused the consumer. */
+export function expectUnpaused({ pausedUntil }: ConsumerInfo): void {
+  if (pausedUntil !== undefined)
+    throw new PausedError(`the consumer is paused until ${pausedUntil}`);
 }
 
 /** What a consumer is to filter by itself, and whether it then sends what is not wanted as well. */

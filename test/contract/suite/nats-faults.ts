@@ -15,6 +15,8 @@ const CUT_MS = 5_000;
 const FLOOD = { count: 4_000, bytes: 10_000 };
 /** Each way takes some 7 s for one message, of which a gateway with a durable gets two. */
 const SLOW = { bytes: 700_000, bytesPerSecond: 100_000, deadlineMs: 45_000 };
+/** A durable's request is good for 30 s, and a pause may be short. */
+const PAUSE_MS = 70_000;
 
 /** NATS itself in trouble: a cluster that loses its leaders, a connection that breaks, a gateway that does not read. */
 export function natsFaults(target: Target): void {
@@ -194,6 +196,57 @@ export function natsFaults(target: Target): void {
       for (const { raw } of [client, durable]) raw.destroy();
       await worker.stop();
     });
+  });
+
+  describe("Consumers that somebody pauses", () => {
+    const nats = useStreams();
+    const gateway = useGateway(target, async () => {
+      await nats.create("PAUSED");
+      const config = { nats_url: nats.url, streams: ["PAUSED"], delivery_mode: "at-least-once" };
+      return { config: { ...config, session_ttl: "0s" } };
+    });
+
+    const canPause = () => {
+      const [major = 0, minor = 0] = nats.server.version.split(".").map(Number);
+      return major > 2 || (major === 2 && minor >= 11);
+    };
+    const pauseAll = async () => {
+      const end = new Date(Date.now() + 3_600_000);
+      for await (const { name } of nats.manager.consumers.list("PAUSED")) {
+        await nats.manager.consumers.pause("PAUSED", name, end);
+      }
+    };
+
+    test("are made anew where they are the gateway's own", async () => {
+      if (!canPause()) return;
+      const client = await subscribeV1(gateway());
+      await client.subscribe("1", ["paused.>"]);
+      await pauseAll();
+      await nats.fill("paused.x", 5);
+      await client.until((said) => numberOf(said) === 4, "what came meanwhile", PAUSE_MS);
+      const first = client.messages.filter(({ redelivery }) => redelivery === undefined);
+      expect(first.map(numberOf)).toEqual(countTo(5));
+      expect(client.notices("gap")).toEqual([]);
+      client.raw.destroy();
+    }, 90_000);
+
+    test("are named to who uses a durable, or asks for it", async () => {
+      if (!canPause()) return;
+      const user = await subscribeV1(gateway());
+      await user.subscribe("1", ["paused.>"], { durable: "used" });
+      const asker = await subscribeV1(gateway());
+      await asker.subscribe("1", ["paused.>"], { durable: "wanted" });
+      asker.raw.destroy();
+      await pauseAll();
+      const later = await subscribeV1(gateway());
+      later.send({ type: "subscribe", id: "1", subjects: ["paused.>"], durable: "wanted" });
+      for (const one of [later, user]) {
+        const { error } = await one.until(({ type }) => type === "error", "word of it", PAUSE_MS);
+        expect(error).toMatchObject({ code: "unavailable", retryable: true });
+        expect(String((error as { message: unknown }).message)).toContain("paused until");
+        one.raw.destroy();
+      }
+    }, 90_000);
   });
 
   describe("A gateway that does not read", () => {
