@@ -1,7 +1,7 @@
 import { reasonOf } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { SourceListener, StreamInput, StreamState } from "../../core/source.ts";
-import { subjectsIntersect } from "../../core/subject.ts";
+import { subjectCovers, subjectsIntersect } from "../../core/subject.ts";
 import { type Msg, natsReason } from "../connect.ts";
 import { newInbox } from "../listen.ts";
 import { Patterns } from "../patterns.ts";
@@ -16,7 +16,7 @@ import {
   StreamApiError,
   type StreamInfo,
 } from "./stream-api.ts";
-import { readDelivery, StreamMessage } from "./stream-message.ts";
+import { type Delivery, readDelivery, StreamMessage } from "./stream-message.ts";
 import { Vigil } from "./vigil.ts";
 
 /** JetStream says so often that the consumer is there, when it has no messages. */
@@ -115,7 +115,7 @@ export class FollowedStream {
     const { origin } = info;
     const again = origin === this.#origin;
     // Those who are connected want all of a stream that was not there when they came.
-    if (!again) this.#last = this.#looked ? 0 : info.last;
+    if (!again) this.#last = this.#looked ? info.first - 1 : info.last;
     const lost = again && (info.first > this.#last + 1 || info.last < this.#last);
     if (lost) this.#last = info.last < this.#last ? info.last : info.first - 1;
     this.#lag = Math.max(0, info.last - this.#last);
@@ -139,6 +139,31 @@ export class FollowedStream {
     broken.catch(() => {});
     const filter = filterOf(subjects, api);
     let { exact } = filter;
+    let filters = Object.keys(filter.config).length > 0;
+    /** The stream as it is now. */
+    let stream = info;
+    let hasAll = false;
+    const judge = (now: StreamInfo, isFiltered: boolean): void => {
+      stream = now;
+      filters = isFiltered;
+      const isCovered = (one: string) => subjects.some((other) => subjectCovers(other, one));
+      hasAll = !now.replaces && (!isFiltered || now.captures?.every(isCovered) === true);
+    };
+    judge(info, filters);
+    /** Up to there it was told that some may be gone. */
+    const told = sparse ? info.last : 0;
+    /** The first of those that may be gone, or may be of subjects that are not wanted. */
+    let unsure: number | undefined;
+    /**
+     * A message stands behind others that do not come: the stream let go of them, as it holds no more than it may, or
+     * they are not wanted.
+     */
+    const jump = ({ sequence, pending }: Delivery): void => {
+      if (sequence <= told) return;
+      if (hasAll) listener.stream({ name, origin, captures, sequence: sequence - 1, lost: true });
+      // Who keeps up has missed nothing.
+      else if (!stream.replaces && (this.#lag > 0 || pending > 0)) unsure ??= this.#last + 1;
+    };
     let delivered = 0;
     /** The last subject of which it is known that it is captured. */
     let fitting = "";
@@ -190,6 +215,7 @@ export class FollowedStream {
         fitting = subject;
         if (!fits.carry(subject)) tellCaptures(undefined);
       }
+      if (delivery.sequence > this.#last + 1) jump(delivery);
       this.#last = delivery.sequence;
       this.#lag = delivery.pending;
       if (!exact && !this.#patterns.carry(subject)) return;
@@ -205,16 +231,23 @@ export class FollowedStream {
       give(error.message);
     });
     const look = async (): Promise<void> => {
+      const doubted = unsure;
+      unsure = undefined;
       const now = await api.stream(name);
       if (signal.aborted) return;
       if (now.origin !== origin) {
         give("it was made anew");
         return;
       }
+      if (now.first > (doubted ?? now.first)) {
+        const sequence = this.#last;
+        listener.stream({ name, origin, captures, sequence, lost: false, sparse: true });
+      }
       if (now.last > this.#last && this.#last === lookedLast && consumer !== undefined) {
         await api.expectUnpaused(name, consumer);
       }
       lookedLast = this.#last;
+      judge(now, filters);
       if (String(now.captures) === String(captured)) return;
       captured = now.captures;
       const counted = await this.#look(api, now);
@@ -229,7 +262,7 @@ export class FollowedStream {
         this.#isFollowed = false;
         this.#stumble(new Error("there is no answer"), listener, patience);
       }
-      if (nowMs - lookedMs < LOOK_MS) return;
+      if (unsure === undefined && nowMs - lookedMs < LOOK_MS) return;
       lookedMs = nowMs;
       look().catch((thrown: unknown) => {
         // If the stream is gone, the consumer says so as well.
@@ -251,6 +284,7 @@ export class FollowedStream {
       const made = await Promise.race([making, broken.then(() => making)]);
       consumer = made.name;
       exact &&= made.filters;
+      judge(stream, filters && made.filters);
       vigil.heard();
       begin();
       const reason = await unlessAborted(broken, signal);

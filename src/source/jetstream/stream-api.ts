@@ -16,6 +16,8 @@ export interface StreamInfo {
   readonly sparse: boolean;
   /** How many sequences up to the last one have no message any more. */
   readonly removed: number;
+  /** Whether newer messages replace older ones of their subjects: what is not there any more is not missing. */
+  readonly replaces: boolean;
   readonly allowsDirect: boolean;
   /**
    * The subjects that it captures, after its transform; `undefined` if it gets messages of other streams as
@@ -247,6 +249,7 @@ function streamInfoOf(name: string, { created, state, config }: any): StreamInfo
     last,
     sparse: state.num_deleted > 0,
     removed: last - integer(state.messages),
+    replaces: config?.max_msgs_per_subject > 0,
     allowsDirect: config?.allow_direct === true,
     captures: isFed ? undefined : transformed(subjects, config?.subject_transform),
     subjects: integer(state.num_subjects ?? 0),

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect } from "nats";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
 import type { Target } from "../../support/runtimes.ts";
-import type { V1Client } from "../../support/v1-client.ts";
+import type { Said, V1Client } from "../../support/v1-client.ts";
 import { subscribeV1, untilReady, useGateway } from "./gateway-stage.ts";
 import { countTo } from "./nats-stage.ts";
 import { numberOf, sequenceOf, useStreams } from "./stream-stage.ts";
@@ -23,9 +23,9 @@ export function streamFaults(target: Target): void {
         if (name === "SHORT") await nats.create(name, { max_msgs: 100 });
         else await nats.create(name, name === "ONE" ? { max_msgs_per_subject: 1 } : {});
       }
-      return {
-        config: { nats_url: nats.url, streams: names, ring_messages: 50 },
-      };
+      for (const name of ["TIGHT", "PART"]) await nats.create(name, { max_msgs: 5 });
+      const streams = [...names, "TIGHT", "PART:part.x"];
+      return { config: { nats_url: nats.url, streams, ring_messages: 50 } };
     });
     /** Restarts NATS, and does something before the gateway is back: it waits half a second at least. */
     const whileAway = async (
@@ -110,6 +110,34 @@ export function streamFaults(target: Target): void {
       await again.next("caught_up");
       expect(again.messages.map(numberOf)).toEqual(countTo(83).slice(3));
       expect(again.notices("gap")).toMatchObject([{ reason: "stream_reset", from: cursor }]);
+    });
+
+    test("a stream lets go of messages before they came: each is there, or in a gap in its place", async () => {
+      const client = await subscribeV1(gateway());
+      await client.subscribe("1", ["tight.>"]);
+      const some = await subscribeV1(gateway());
+      await some.subscribe("1", ["part.x"]);
+      const count = 20_000;
+      for (let n = 0; n < count; n++) {
+        nats.connection.publish("tight.x", `{"n":${n}}`);
+        nats.connection.publish("part.x", `{"n":${n}}`);
+      }
+      await numbersUntil(client, count - 1);
+      await numbersUntil(some, count - 1);
+      let reached = 0;
+      for (const said of client.said.entries) {
+        const isGap = said.type === "gap";
+        if (!isGap && said.type !== "data") continue;
+        expect(sequenceOf(isGap ? said.from : said.id)).toBe(reached + 1);
+        reached = sequenceOf(isGap ? said.to : said.id);
+        if (isGap) expect(said).toMatchObject({ reason: "expired", exact: false });
+      }
+      expect(reached).toBe(count);
+      // How much of what is gone a part of the stream would have had, nobody knows.
+      if (some.messages.length < count) {
+        const isExpired = ({ type, reason }: Said) => type === "gap" && reason === "expired";
+        await some.until(isExpired, "word of it");
+      }
     });
 
     test("a cursor is older than what the stream keeps: a gap, and then all that is kept", async () => {
