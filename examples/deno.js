@@ -1,5 +1,5 @@
 // Spillway inside your own Deno server.
-// Try it: `deno run --allow-net --allow-env --allow-read examples/deno.js`
+// Try it: `deno run --allow-net --allow-env --allow-read --allow-sys=systemMemoryInfo examples/deno.js`
 import process from "node:process";
 import { Hono } from "hono";
 import { createGateway } from "spillway"; // in your project: "npm:spillway"

@@ -46,9 +46,13 @@ export function portNumber() {
   return stating(z.int({ error }).min(0, { error }).max(65535, { error }), "integer", limits);
 }
 
-/** The URL of a listener; an IPv6 address stands in brackets. */
+/**
+ * The URL of a listener, as it is shown to people; an IPv6 address stands in brackets. Browsers take `127.0.0.1`
+ * and `localhost` for two origins, so a page of one may not connect to the other: all that we show says `localhost`.
+ */
 export function listenerUrl(host: string, port: number): string {
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const shown = host === "127.0.0.1" ? "localhost" : host;
+  return `http://${shown.includes(":") ? `[${shown}]` : shown}:${port}`;
 }
 
 /** The path of the WebSocket, of characters that mean themselves in a URL and to a router. */

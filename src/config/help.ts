@@ -8,7 +8,7 @@ const EXAMPLES = [
   ["spillway", "Carries what is posted to /publish/<subject>, on an in-memory source."],
   [
     "spillway --nats nats://localhost:4222 --subject 'orders.>' --port 9000",
-    "Carries the subjects below orders from NATS to ws://127.0.0.1:9000/ws.",
+    "Carries the subjects below orders from NATS to ws://localhost:9000/ws.",
   ],
   [
     "SPILLWAY_NATS_TOKEN=s3cret spillway --config spillway.json --host 0.0.0.0",

@@ -99,9 +99,9 @@ export class ConnectionLog {
         event: "clients",
         connected: this.#connected,
         left: sum(this.#left),
-        left_by: shown(this.#left, "for"),
+        left_by: shown(this.#left),
         refused: sum(this.#refused),
-        refused_by: shown(this.#refused, "with"),
+        refused_by: shown(this.#refused),
         active: this.#active(),
       },
     );
@@ -115,10 +115,10 @@ function sum(counts: ReadonlyMap<unknown, number>): number {
   return [...counts.values()].reduce((total, count) => total + count, 0);
 }
 
-/** ` (3 for client, 1 for no_pong)`, and nothing where there is none. */
-function shown(counts: ReadonlyMap<string | number, number>, word: string): string {
+/** ` (client: 3, no_pong: 1)`, and nothing where there is none. */
+function shown(counts: ReadonlyMap<string | number, number>): string {
   if (counts.size === 0) return "";
-  return ` (${[...counts].map(([name, count]) => `${count} ${word} ${name}`).join(", ")})`;
+  return ` (${[...counts].map(([name, count]) => `${name}: ${count}`).join(", ")})`;
 }
 
 function bounded(text: string): string {

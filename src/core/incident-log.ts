@@ -10,10 +10,11 @@ const INTERVAL_MS = 1000;
 
 const FAULTS: Readonly<Record<SourceFault, string>> = {
   unreadable_headers:
-    "A message has no headers for clients: {detail} ({others} others since last said)",
-  source_fault: "An error of the gateway was contained: {detail} ({others} others since last said)",
-  stream_refused: "A stream can't be had: {detail} ({others} others since last said)",
-  publish_refused: "A message was not published: {detail} ({others} others since last said)",
+    "A message has no headers for clients: {detail} ({others} more since the last such line)",
+  source_fault:
+    "An error of the gateway was contained: {detail} ({others} more since the last such line)",
+  stream_refused: "A stream can't be had: {detail} ({others} more since the last such line)",
+  publish_refused: "A message was not published: {detail} ({others} more since the last such line)",
 };
 
 /** Logs which clients were cut and what went wrong with the source, and why. */
@@ -44,7 +45,7 @@ export class IncidentLog {
     if (others === undefined) return;
     const { code, reason } = CLOSE[cause];
     this.#log.warn(
-      "Client {client} is cut with {code}: {reason} ({others} others since last said)",
+      "Client {client} is cut with {code}: {reason} ({others} more since the last such line)",
       {
         event: "client_cut",
         client,

@@ -168,7 +168,7 @@ describe("--check", () => {
     const report = checkReport(loaded);
     expect(report).not.toContain("hunter2");
     expect(report).toMatch(/^The configuration is valid\./);
-    expect(report).toContain("ws://127.0.0.1:8080/ws, and get orders.> from NATS.");
+    expect(report).toContain("ws://localhost:8080/ws, and get orders.> from NATS.");
     const rows = report.split("\n").map((line) => line.trim().replace(/ {2,}/g, " "));
     for (const row of [
       'subjects = ["orders.>"] # f.json',

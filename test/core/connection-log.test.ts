@@ -53,9 +53,9 @@ describe("Connections are logged", () => {
         event: "clients",
         connected: 5,
         left: 3,
-        left_by: " (1 for vanished, 1 for client, 1 for no_pong)",
+        left_by: " (vanished: 1, client: 1, no_pong: 1)",
         refused: 1000,
-        refused_by: " (500 with 403, 500 with 400)",
+        refused_by: " (403: 500, 400: 500)",
         active: 2,
       },
     ]);

@@ -191,7 +191,9 @@ export function lifecycle(target: Target): void {
 
     test("Without NATS it says that the source is embedded", async () => {
       const gateway = await startGateway(target);
-      expect(gateway.logs.some(({ message }) => /NATS/.test(message))).toBe(true);
+      const { message } = await gateway.waitForLog(({ message }) => /NATS/.test(message));
+      // Not 127.0.0.1: a browser would take that for another origin than the README's.
+      expect(message).toContain(`the page at http://localhost:${gateway.port}`);
       expect(await gateway.stop()).toEqual(CLEAN);
     });
 
