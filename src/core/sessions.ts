@@ -10,7 +10,7 @@ import type { LossReason, Meter } from "./meter.ts";
 import { OldestFirst } from "./oldest-first.ts";
 import { ParkedSocket } from "./parked-socket.ts";
 import type { Subscribing } from "./subscribing.ts";
-import type { TurnShare } from "./turn-share.ts";
+import { SteppedJob, type TurnShare } from "./turn-share.ts";
 
 export interface SessionOptions {
   /** So long after its connection a session is given up. */
@@ -34,6 +34,9 @@ interface SessionsParts {
 
 /** Past the bound, so much of it may stay. */
 const EVICTED_TO = 0.9;
+/** The steps that a session takes to be given up, and the memory of its patterns that takes another one. */
+const SESSION_STEPS = 4;
+const BYTES_PER_STEP = 128;
 
 /**
  * What clients come back to in at-least-once. While a session has no connection, a client without a
@@ -50,6 +53,11 @@ export class Sessions implements ClientWatcher {
   /** No more than this is kept for them: an estimate that is corrected when it reaches the bound. */
   #mostBytes = 0;
 
+  /** Whether sessions are being given up as their bytes are too many. */
+  #evicts = false;
+  /** Those that are to be given up as they have had no connection for too long. */
+  #expired: Client[] = [];
+
   constructor(options: SessionOptions, parts: SessionsParts) {
     this.#options = options;
     this.#parts = parts;
@@ -62,8 +70,8 @@ export class Sessions implements ClientWatcher {
 
   /** What is kept for them. */
   get bytes(): number {
-    let bytes = 0;
-    for (const client of this.#parked.keys()) bytes += this.#bytesOf(client);
+    let bytes = this.#standingBytes;
+    for (const client of this.#parked.keys()) bytes += client.queuedBytes;
     return bytes;
   }
 
@@ -147,11 +155,11 @@ export class Sessions implements ClientWatcher {
     const nowMs = clock.nowMs();
     const standingBytes = this.#standingBytesOf(parked);
     this.#standingBytes += standingBytes;
-    const expiry = new Expiry(nowMs, standingBytes, () => this.#giveUp(parked, "session_expired"));
+    const expiry = new Expiry(nowMs, standingBytes, () => this.#expires(parked));
     this.#parked.set(parked, expiry);
     meter.sessionsParked++;
     alarms.set(expiry, nowMs + sessionTtlMs);
-    this.#mostBytes += this.#bytesOf(parked);
+    this.#mostBytes += parked.queuedBytes + standingBytes;
     this.#keepBounds();
   }
 
@@ -178,23 +186,50 @@ export class Sessions implements ClientWatcher {
 
   #keepBounds(): void {
     const { maxSessions, maxSessionBytes } = this.#options;
-    while (this.#parked.size > maxSessions) this.#giveUpOldest();
-    if (this.#mostBytes <= maxSessionBytes) return;
+    for (let next = this.#parked.oldest; next !== undefined; next = this.#parked.oldest) {
+      if (this.#parked.size <= maxSessions) break;
+      this.#giveUp(next[0], "session_evicted");
+    }
+    if (this.#evicts || this.#mostBytes <= maxSessionBytes) return;
     this.#mostBytes = this.bytes;
     if (this.#mostBytes <= maxSessionBytes) return;
-    // By some more than needed, so that not each message is looked after in this way.
-    while (this.#mostBytes > maxSessionBytes * EVICTED_TO && this.#parked.size > 0) {
-      this.#mostBytes -= this.#giveUpOldest();
-    }
+    this.#evicts = true;
+    this.#parts.turnShare.run(this, new SteppedJob(this.#evict()));
   }
 
-  /** @returns the bytes that were kept for it. */
-  #giveUpOldest(): number {
-    const oldest = this.#parked.oldest?.[0];
-    if (oldest === undefined) return 0;
-    const bytes = this.#bytesOf(oldest);
-    this.#giveUp(oldest, "session_evicted");
-    return bytes;
+  /** Gives up the oldest sessions until some room is left, so that not each message begins this again. */
+  *#evict(): Generator<number, void, void> {
+    const mostBytes = this.#options.maxSessionBytes * EVICTED_TO;
+    for (let next = this.#parked.oldest; next !== undefined; next = this.#parked.oldest) {
+      if (this.#mostBytes <= mostBytes) break;
+      const [oldest, { standingBytes }] = next;
+      this.#mostBytes -= oldest.queuedBytes + standingBytes;
+      const steps = this.#stepsFor(oldest);
+      this.#giveUp(oldest, "session_evicted");
+      yield steps;
+    }
+    this.#evicts = false;
+  }
+
+  /** A session has had no connection for too long. Very many may end at the same time. */
+  #expires(client: Client): void {
+    this.#expired.push(client);
+    if (this.#expired.length > 1) return;
+    this.#parts.turnShare.run(this, new SteppedJob(this.#giveUpExpired()));
+  }
+
+  *#giveUpExpired(): Generator<number, void, void> {
+    for (const client of this.#expired) {
+      const steps = this.#stepsFor(client);
+      this.#giveUp(client, "session_expired");
+      yield steps;
+    }
+    this.#expired = [];
+  }
+
+  /** About how many steps it takes to give a session up: its patterns are taken out of where they are filed. */
+  #stepsFor(client: Client): number {
+    return SESSION_STEPS + Math.ceil(this.#parts.subscribing.memoryOf(client) / BYTES_PER_STEP);
   }
 
   #giveUp(client: Client, reason: LossReason): void {
@@ -202,10 +237,6 @@ export class Sessions implements ClientWatcher {
     this.#unpark(client);
     client.forsake(reason);
     this.#settle(client);
-  }
-
-  #bytesOf(client: Client): number {
-    return client.queuedBytes + this.#standingBytesOf(client);
   }
 
   /** The bytes that a session without a connection takes beside its queue. */

@@ -1,4 +1,5 @@
 import type { Cancel, Clock } from "./clock.ts";
+import { OldestFirst } from "./oldest-first.ts";
 
 /** Work that is done in parts. */
 export interface Job {
@@ -49,7 +50,7 @@ export class TurnShare {
   readonly #clock: Clock;
   readonly #stepsPerTurn: number;
   /** By owner; the one whose turn is next first. */
-  readonly #waiting = new Map<object, Job[]>();
+  readonly #waiting = new OldestFirst<object, Job[]>();
   /** Steps that are left of this turn. */
   #left: number;
   #cancelRenewal: Cancel | undefined;
@@ -71,7 +72,7 @@ export class TurnShare {
 
   /** Lets go of the timer and of all jobs, once those are done that must be. */
   stop(): void {
-    const jobs = [...this.#waiting.values()].flat();
+    const jobs = [...this.#waiting.keys()].flatMap((owner) => this.#waiting.get(owner) ?? []);
     this.#waiting.clear();
     for (const job of jobs) {
       while (job.mustEnd && !job.isDone) job.work(Number.POSITIVE_INFINITY);
@@ -96,11 +97,11 @@ export class TurnShare {
   }
 
   #workForNext(): void {
-    const [owner, jobs] = this.#waiting.entries().next().value as [object, Job[]];
+    const [owner, jobs] = this.#waiting.oldest as [object, Job[]];
     const [job] = jobs as [Job];
     this.#left -= Math.max(1, job.work(Math.min(this.#left, STEPS_PER_PART)));
     if (job.isDone) jobs.shift();
-    this.#waiting.delete(owner);
     if (jobs.length > 0) this.#waiting.set(owner, jobs);
+    else this.#waiting.delete(owner);
   }
 }

@@ -415,3 +415,65 @@ describe("A client of a thousand patterns", () => {
     ]);
   });
 });
+
+describe("Sessions of many patterns that are given up at the same time", () => {
+  const SESSIONS = 200;
+  const PATTERNS = 64;
+  const ROOM = {
+    ...AT_LEAST_ONCE,
+    maxClients: 1000,
+    maxSessions: 1000,
+    maxSessionBytes: 1_000_000_000,
+    maxPatterns: 10_000,
+    maxPatternBytes: 1_000_000,
+    maxUpstreamPatterns: 1_000_000,
+    maxTotalPatternBytes: 1_000_000_000,
+  } as const;
+
+  function park(stage: Stage): void {
+    for (let n = 0; n < SESSIONS; n++) {
+      const actor = stage.joinV1();
+      const subjects = Array.from({ length: PATTERNS }, (_, k) => `s.${n}.${k}`);
+      actor.says({ type: "subscribe", id: "1", subjects });
+      actor.client.closed(1006);
+    }
+    expect(stage.meter.sessionsParked).toBe(SESSIONS);
+  }
+
+  /** The most patterns that are taken out in one of the turns until all sessions, or those that must, are gone. */
+  function mostOfTurns(stage: Stage): number {
+    let most = 0;
+    for (let turn = 0; turn < 30; turn++) {
+      most = Math.max(
+        most,
+        countFiled(() => stage.clock.turn()),
+      );
+      stage.clock.pause(1);
+    }
+    stage.expectBalance();
+    return most;
+  }
+
+  test("as their time is over, are so in several turns", () => {
+    const stage = new Stage(ROOM);
+    park(stage);
+    stage.clock.pause(120_000);
+    expect(mostOfTurns(stage)).toBeLessThan(SHARE);
+    expect(stage.meter.sessionsParked).toBe(0);
+    expect([...stage.source.patterns]).toEqual([]);
+  });
+
+  test("as too much is kept for them, are so in several turns", () => {
+    const room = { maxQueueBytes: 10_000_000, maxTotalQueueBytes: 100_000_000 };
+    const stage = new Stage({ ...ROOM, ...room, maxSessionBytes: 8_000_000 });
+    park(stage);
+    const all = stage.joinV1();
+    all.says({ type: "subscribe", id: "1", subjects: ["s.>"] });
+    all.client.closed(1006);
+    const big = "x".repeat(5_000_000);
+    expect(countFiled(() => stage.publish(big, "s.big"))).toBeLessThan(SHARE);
+    expect(mostOfTurns(stage)).toBeLessThan(SHARE);
+    expect(stage.broadcaster.reception.sessions?.bytes).toBeLessThanOrEqual(8_000_000);
+    expect(stage.meter.sessionsParked).toBeLessThan(SESSIONS);
+  });
+});
