@@ -46,6 +46,19 @@ export function earliest(positions: Iterable<Position | undefined>): Position | 
   return first;
 }
 
+/** The first message that any of these stands for: of very many, no position is made but that one. */
+export function firstOf(envelopes: Iterable<Envelope>): Position | undefined {
+  let first: Envelope | undefined;
+  let least = Number.POSITIVE_INFINITY;
+  for (const envelope of envelopes) {
+    const { firstSerial } = envelope;
+    if (firstSerial >= least) continue;
+    least = firstSerial;
+    first = envelope;
+  }
+  return first?.first;
+}
+
 /** A message as it goes over the wire: encoded once, one JSON object without a raw newline. */
 export class Envelope extends TextFrame implements Position {
   readonly origin: string;
@@ -97,12 +110,13 @@ export class Envelope extends TextFrame implements Position {
 
   /** The position of the first message that it stands for. */
   get first(): Position {
-    const { origin, sequence, serial, firstSequence } = this;
-    return {
-      origin,
-      sequence: firstSequence,
-      serial: Math.max(0, serial - sequence + firstSequence),
-    };
+    const { origin, firstSequence, firstSerial } = this;
+    return { origin, sequence: firstSequence, serial: firstSerial };
+  }
+
+  /** The place of the first message that it stands for, among all that came to this gateway. */
+  get firstSerial(): number {
+    return Math.max(0, this.serial - this.sequence + this.firstSequence);
   }
 
   /** The same message, standing for an earlier one of its subject too, and for all that did. */

@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from "./clock.ts";
-import { type Envelope, earliest, type Position } from "./envelope.ts";
+import { type Envelope, firstOf, type Position } from "./envelope.ts";
 import type { Meter } from "./meter.ts";
 import type { QueueBounds } from "./policy.ts";
 
@@ -57,7 +57,7 @@ export class Pacer {
 
   /** The oldest of all that waits or was superseded here. */
   get oldest(): Position | undefined {
-    return earliest(firstOf(this.#waiting.values()));
+    return firstOf(this.#waiting.values());
   }
 
   /**
@@ -194,8 +194,4 @@ export class Pacer {
     this.#meter.queued += sign;
     this.#meter.queuedBytes += sign * byteLength;
   }
-}
-
-function* firstOf(envelopes: Iterable<Envelope>): Generator<Position, void, void> {
-  for (const { first } of envelopes) yield first;
 }

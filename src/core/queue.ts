@@ -179,12 +179,20 @@ export class PrivateQueue {
     this.#superseded.clear();
   }
 
+  /** Those of what was left out, and of the messages: of very many, no position is made but the first one's. */
   *#firsts(): Generator<Position, void, void> {
     for (const item of this.#front) if (item instanceof Gap) yield item.first;
+    let first: Envelope | undefined;
+    let least = Number.POSITIVE_INFINITY;
     for (let at = this.#head; at < this.#entries.length; at++) {
       const { content } = this.#entries[at]!;
-      if (content instanceof Gap || content instanceof Envelope) yield content.first;
+      if (content instanceof Gap) yield content.first;
+      else if (content instanceof Envelope && content.firstSerial < least) {
+        least = content.firstSerial;
+        first = content;
+      }
     }
+    if (first !== undefined) yield first.first;
   }
 
   #hasRoomFor({ byteLength }: Envelope): boolean {
