@@ -1,0 +1,46 @@
+import { expect, test } from "bun:test";
+import type { SourceMessage } from "../../src/core/source.ts";
+import { publishRoutes } from "../../src/http/publish.ts";
+import { ManualClock } from "../core/manual-clock.ts";
+
+test("A body that ends after its request was answered with 408 is not published", async () => {
+  const clock = new ManualClock();
+  const published: SourceMessage[] = [];
+  const app = publishRoutes(
+    { subjects: [">"], maxBytes: 100, requestTimeoutMs: 1000 },
+    { publish: (message) => void published.push(message) },
+    clock,
+  );
+  const post = (body: ReadableStream<Uint8Array>) =>
+    app.request("/publish/a", { method: "POST", body, duplex: "half" } as RequestInit);
+  const late = Promise.withResolvers<ReadableStreamDefaultController<Uint8Array>>();
+  const answer = post(
+    new ReadableStream(
+      {
+        pull(controller) {
+          late.resolve(controller);
+          return new Promise(() => {});
+        },
+      },
+      // Only a reader pulls.
+      { highWaterMark: 0 },
+    ),
+  );
+  const controller = await late.promise;
+  clock.advance(1000);
+  expect((await answer).status).toBe(408);
+
+  controller.enqueue(new Uint8Array(1));
+  controller.close();
+  // What comes behind it is published: by then the late one would be, too.
+  const whole = post(
+    new ReadableStream({
+      start(controller) {
+        controller.enqueue(new Uint8Array(2));
+        controller.close();
+      },
+    }),
+  );
+  expect((await whole).status).toBe(202);
+  expect(published.map(({ data }) => data.length)).toEqual([2]);
+});
