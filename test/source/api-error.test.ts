@@ -1,10 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import {
-  Patience,
-  StreamApiError,
-  type Verdict,
-  verdictOf,
-} from "../../src/source/jetstream/api-error.ts";
+import { StreamApiError, type Verdict, verdictOf } from "../../src/source/jetstream/api-error.ts";
+import { Patience } from "../../src/source/jetstream/patience.ts";
 import { PermissionError } from "../../src/source/requests.ts";
 
 /** What nats-server's `errors.json` lists for the requests that we make, and what it means for whoever asked. */

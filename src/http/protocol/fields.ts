@@ -7,9 +7,8 @@ import { MAX_SUBJECT_BYTES, MAX_TOKENS, subjectFault } from "../../core/subject.
  * Tokens of anything but white space and control characters, parted by dots; a whole `>` is the last.
  * The same as `subjectFault` says of a subject with wildcards, in words that JSON Schema has.
  */
-const SUBJECT =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what a subject must not have
-  /^(?!>\.)[^\u0000-\u0020\u007f.]+(?:\.(?!>\.)[^\u0000-\u0020\u007f.]+){0,63}$/;
+const TOKEN = String.raw`(?!>\.)[^\u0000-\u0020\u007f.]+`;
+const SUBJECT = new RegExp(String.raw`^${TOKEN}(?:\.${TOKEN}){0,${MAX_TOKENS - 1}}$`);
 
 /** A text that a client makes up, and is told again. */
 export function givenName(description: string) {

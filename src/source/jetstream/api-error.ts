@@ -1,4 +1,4 @@
-import { NoRespondersError, PermissionError } from "../requests.ts";
+import { PermissionError } from "../requests.ts";
 
 /**
  * The meaning of an error of JetStream for a request.
@@ -15,7 +15,7 @@ export type Verdict = "missing" | "filter" | "transient" | "final";
  *
  * Codes that no request of ours can get, such as the ones about publishing, are not listed.
  */
-export const VERDICTS: ReadonlyMap<number, Verdict> = new Map<number, Verdict>([
+const VERDICTS: ReadonlyMap<number, Verdict> = new Map<number, Verdict>([
   /** JSConsumerNotFoundErr */
   [10014, "missing"],
   /** JSNoMessageFoundErr */
@@ -83,35 +83,4 @@ export class StreamApiError extends Error {
 export function verdictOf(thrown: unknown): Verdict {
   if (thrown instanceof StreamApiError) return thrown.verdict;
   return thrown instanceof PermissionError ? "final" : "transient";
-}
-
-/** How long a request may fail while NATS is connected, before the client that waits for it gets an answer. */
-const PATIENCE_MS = 15_000;
-/** The same where nobody answers at all: JetStream is enabled nowhere, or its cluster has no leader yet. */
-const NO_RESPONDERS_MS = 5_000;
-
-/** Decides when something that may pass has lasted too long. */
-export class Patience {
-  readonly #mostMs: number;
-  readonly #nowMs: () => number;
-  #sinceMs: number | undefined;
-
-  constructor(mostMs = PATIENCE_MS, nowMs = () => performance.now()) {
-    this.#mostMs = mostMs;
-    this.#nowMs = nowMs;
-  }
-
-  /** It works, or there is another connection. */
-  reset(): void {
-    this.#sinceMs = undefined;
-  }
-
-  /** Whether a failure is to be answered as if it was final. */
-  isOver(thrown: unknown): boolean {
-    const nowMs = this.#nowMs();
-    this.#sinceMs ??= nowMs;
-    const mostMs =
-      thrown instanceof NoRespondersError ? Math.min(NO_RESPONDERS_MS, this.#mostMs) : this.#mostMs;
-    return verdictOf(thrown) === "final" || nowMs - this.#sinceMs >= mostMs;
-  }
 }

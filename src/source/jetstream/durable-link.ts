@@ -3,8 +3,8 @@ import type { DurableListener, DurableQuery, DurableUse, Settlement } from "../.
 import { natsReason } from "../connect.ts";
 import { Patterns } from "../patterns.ts";
 import { Backoff, pause, unlessAborted } from "../retry.ts";
-import { Patience } from "./api-error.ts";
 import { type DurableBounds, ensureDurable } from "./durable-consumer.ts";
+import { Patience } from "./patience.ts";
 import { Pull } from "./pull.ts";
 import { nanoseconds, type StreamApi } from "./stream-api.ts";
 import { UnsettledMessage } from "./stream-message.ts";

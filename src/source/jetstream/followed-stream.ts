@@ -7,7 +7,7 @@ import { newInbox } from "../listen.ts";
 import { Patterns } from "../patterns.ts";
 import { PermissionError, type Requests } from "../requests.ts";
 import { Backoff, pause, unlessAborted } from "../retry.ts";
-import { Patience } from "./api-error.ts";
+import { Patience } from "./patience.ts";
 import {
   filterOf,
   nanoseconds,

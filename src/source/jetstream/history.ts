@@ -7,9 +7,9 @@ import type {
   StreamQuery,
 } from "../../core/source.ts";
 import { Patterns } from "../patterns.ts";
-import { Patience } from "./api-error.ts";
 import { type Batch, readBatch } from "./batch.ts";
 import { readDirectSnapshot } from "./direct-snapshot.ts";
+import { Patience } from "./patience.ts";
 import {
   filterOf,
   isSelective,
