@@ -124,6 +124,17 @@ export class Durable implements DurableListener, Alarm {
     else for (const gap of gaps) this.#client.tell(gap);
   }
 
+  missed(first: number, last: number): void {
+    const origin = this.#origin;
+    if (origin === undefined) return;
+    this.#write();
+    const from = cursorOf({ origin, sequence: first });
+    const to = cursorOf({ origin, sequence: last });
+    // Some may be of other subjects, or were deleted one by one.
+    const count = last - first + 1;
+    this.#client.tell({ type: "gap", from, to, count, reason: "expired", exact: false });
+  }
+
   message(message: DurableMessage): void {
     const { clock, meter, encoder, options } = this.#parts;
     const { position, deliveries, receipt } = message;
@@ -255,9 +266,13 @@ export class Durable implements DurableListener, Alarm {
   #send(envelope: Envelope): void {
     if (this.#due.push(envelope) > 1) return;
     queueMicrotask(() => {
-      this.#client.resend(this.#due.splice(0));
+      this.#write();
       this.#wait(this.#parts.clock.nowMs());
     });
+  }
+
+  #write(): void {
+    if (this.#due.length > 0) this.#client.resend(this.#due.splice(0));
   }
 
   #ack(sequence: number, nowMs: number): void {

@@ -159,6 +159,8 @@ export interface DurableListener {
   /** The sequence up to which all that came is settled; `undefined` when nothing came. */
   readonly behind: number | undefined;
   begins(tip: DurableTip): void;
+  /** The stream let go of messages before they came: of those from one sequence to another, all that it wanted. */
+  missed(first: number, last: number): void;
   message(message: DurableMessage): void;
   /** Somebody else uses the name from now on, here or at another gateway. */
   taken(): void;

@@ -295,4 +295,19 @@ describe("A durable", () => {
     expect(bench.durable.behind).toBeUndefined();
     bench.stage.expectBalance();
   });
+
+  test("what its stream let go of is a gap behind what came before, and before what comes then", async () => {
+    const bench = new Bench();
+    const before = bench.delivers(4);
+    bench.durable.missed(5, 8);
+    await before;
+    await bench.delivers(9);
+    const said = bench.actor.socket.said.slice(-3);
+    expect(said).toMatchObject([
+      { id: id(4) },
+      { type: "gap", from: id(5), to: id(8), count: 4, reason: "expired", exact: false },
+      { id: id(9) },
+    ]);
+    bench.stage.expectBalance();
+  });
 });

@@ -1,6 +1,6 @@
 import type { DurableQuery, DurableTip } from "../../core/source.ts";
 import type { StartPoint } from "../../core/subscription.ts";
-import { expectUnpaused, filterOf, nanoseconds, type StreamApi } from "./stream-api.ts";
+import { expectUnpaused, filterOf, hasAll, nanoseconds, type StreamApi } from "./stream-api.ts";
 
 export interface DurableBounds {
   /** What is not settled within so long comes again. */
@@ -20,6 +20,10 @@ interface Found {
   readonly consumer: string;
   /** Whether it has only what is wanted. */
   readonly exact: boolean;
+  /** What is behind this sequence, and wanted, is new. */
+  readonly reached: number;
+  /** Whether a sequence behind that which does not come is a message that is gone. */
+  readonly isWhole: boolean;
 }
 
 interface Refused {
@@ -37,13 +41,17 @@ export async function ensureDurable(
   bounds: DurableBounds,
   behind: { readonly origin: string | undefined; readonly sequence: number | undefined },
 ): Promise<Found | Refused> {
-  const { origin, first } = await api.stream(stream);
+  const info = await api.stream(stream);
+  const { origin, first, last } = info;
   const consumer = `${PREFIX}${name}`;
   const title = subjects.toSorted().join(" ");
   const terms = {
     ack_wait: nanoseconds(bounds.ackTimeoutMs),
     max_ack_pending: bounds.maxInflightMessages,
     inactive_threshold: nanoseconds(bounds.durableTtlMs),
+    // Counted by us, who can tell the client; JetStream would leave the message out in silence.
+    max_deliver: -1,
+    headers_only: false,
   };
   const old = await api.consumer(stream, consumer);
   if (old !== undefined) {
@@ -52,10 +60,13 @@ export async function ensureDurable(
       return { refused: "unsupported", reason: `durable "${name}" is of other subjects` };
     }
     expectUnpaused(old);
-    const differs = Object.entries(terms).some(([term, value]) => old.config[term] !== value);
+    const differs = Object.entries(terms).some(
+      ([term, value]) => (old.config[term] ?? false) !== value,
+    );
     if (differs) await api.createDurable(stream, consumer, { ...old.config, ...terms });
     const tip = { origin, sequence: old.ackFloor, first, isNew: false };
-    return { tip, consumer, exact: false };
+    const reached = Math.max(old.delivered, first - 1);
+    return { tip, consumer, exact: false, reached, isWhole: hasAll(info, old.config, subjects) };
   }
   const { maxDurables } = bounds;
   const names = await api.consumerNames(stream);
@@ -67,20 +78,21 @@ export async function ensureDurable(
   const begin: StartPoint = again ? { sequence: behind.sequence + 1 } : start;
   const filter = filterOf(subjects, api);
   const needed = begin === "last_per_subject" && !("filter_subjects" in filter.config);
-  const { ackFloor, filters } = await api.createDurable(stream, consumer, {
+  const { ackFloor, delivered, config, filters } = await api.createDurable(stream, consumer, {
     durable_name: consumer,
     description: title,
     ack_policy: "explicit",
     replay_policy: "instant",
-    // Counted by us, who can tell the client; JetStream would leave the message out in silence.
-    max_deliver: -1,
     ...(needed && { filter_subject: ">" }),
     ...filter.config,
     ...policyOf(begin),
     ...terms,
   });
   const tip = { origin, sequence: ackFloor, first, isNew: true };
-  return { tip, consumer, exact: filter.exact && filters };
+  // Of what is there, it is sent the latest alone.
+  const reached = begin === "last_per_subject" ? Math.max(last, delivered) : delivered;
+  const isWhole = hasAll(info, config, subjects);
+  return { tip, consumer, exact: filter.exact && filters, reached, isWhole };
 }
 
 function policyOf(start: StartPoint): Record<string, unknown> {

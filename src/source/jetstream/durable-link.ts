@@ -132,7 +132,8 @@ export class DurableLink implements DurableUse {
       listener.refused(found.refused, found.reason);
       return;
     }
-    const { tip, consumer, exact } = found;
+    const { tip, consumer, exact, isWhole } = found;
+    let { reached } = found;
     const tenancy = await this.#tenancy.begin(api.requests);
     if (signal.aborted) tenancy?.end();
     if (signal.aborted) return;
@@ -150,6 +151,11 @@ export class DurableLink implements DurableUse {
       bounds: this.#bounds,
       roomBytes: () => listener.roomBytes,
       take: (msg, delivery) => {
+        const { sequence } = delivery;
+        if (isWhole && delivery.deliveries === 1 && sequence > reached + 1) {
+          listener.missed(reached + 1, sequence - 1);
+        }
+        reached = Math.max(reached, sequence);
         const message = new UnsettledMessage(msg, tip.origin, delivery, unreadable);
         if (exact || this.#patterns.carry(message.subject)) listener.message(message);
         else this.settle(message.receipt, "ack");

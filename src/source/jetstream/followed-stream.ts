@@ -1,7 +1,7 @@
 import { reasonOf } from "../../core/errors.ts";
 import type { Log } from "../../core/log.ts";
 import type { SourceListener, StreamInput, StreamState } from "../../core/source.ts";
-import { subjectCovers, subjectsIntersect } from "../../core/subject.ts";
+import { subjectsIntersect } from "../../core/subject.ts";
 import { type Msg, natsReason } from "../connect.ts";
 import { newInbox } from "../listen.ts";
 import { Patterns } from "../patterns.ts";
@@ -10,6 +10,7 @@ import { Backoff, pause, unlessAborted } from "../retry.ts";
 import { Patience } from "./patience.ts";
 import {
   filterOf,
+  hasAll,
   nanoseconds,
   PausedError,
   type StreamApi,
@@ -139,17 +140,15 @@ export class FollowedStream {
     broken.catch(() => {});
     const filter = filterOf(subjects, api);
     let { exact } = filter;
-    let filters = Object.keys(filter.config).length > 0;
+    let { config } = filter;
     /** The stream as it is now. */
     let stream = info;
-    let hasAll = false;
-    const judge = (now: StreamInfo, isFiltered: boolean): void => {
+    let isWhole = false;
+    const judge = (now: StreamInfo): void => {
       stream = now;
-      filters = isFiltered;
-      const isCovered = (one: string) => subjects.some((other) => subjectCovers(other, one));
-      hasAll = !now.replaces && (!isFiltered || now.captures?.every(isCovered) === true);
+      isWhole = hasAll(now, config, subjects);
     };
-    judge(info, filters);
+    judge(info);
     /** Up to there it was told that some may be gone. */
     const told = sparse ? info.last : 0;
     /** The first of those that may be gone, or may be of subjects that are not wanted. */
@@ -160,7 +159,7 @@ export class FollowedStream {
      */
     const jump = ({ sequence, pending }: Delivery): void => {
       if (sequence <= told) return;
-      if (hasAll) listener.stream({ name, origin, captures, sequence: sequence - 1, lost: true });
+      if (isWhole) listener.stream({ name, origin, captures, sequence: sequence - 1, lost: true });
       // Who keeps up has missed nothing.
       else if (!stream.replaces && (this.#lag > 0 || pending > 0)) unsure ??= this.#last + 1;
     };
@@ -247,7 +246,7 @@ export class FollowedStream {
         await api.expectUnpaused(name, consumer);
       }
       lookedLast = this.#last;
-      judge(now, filters);
+      judge(now);
       if (String(now.captures) === String(captured)) return;
       captured = now.captures;
       const counted = await this.#look(api, now);
@@ -284,7 +283,8 @@ export class FollowedStream {
       const made = await Promise.race([making, broken.then(() => making)]);
       consumer = made.name;
       exact &&= made.filters;
-      judge(stream, filters && made.filters);
+      if (!made.filters) config = {};
+      judge(stream);
       vigil.heard();
       begin();
       const reason = await unlessAborted(broken, signal);

@@ -1,4 +1,10 @@
-import { isReserved, subjectFault, subjectsIntersect, withoutCovered } from "../../core/subject.ts";
+import {
+  isReserved,
+  subjectCovers,
+  subjectFault,
+  subjectsIntersect,
+  withoutCovered,
+} from "../../core/subject.ts";
 import type { NatsConnection } from "../connect.ts";
 import type { Requests } from "../requests.ts";
 import { StreamApiError, verdictOf } from "./api-error.ts";
@@ -40,6 +46,8 @@ export interface ConsumerInfo {
   readonly config: Readonly<Record<string, unknown>>;
   /** All up to this sequence of the stream is acknowledged, or not of this consumer. */
   readonly ackFloor: number;
+  /** What is behind this sequence of the stream, and wanted, was never sent. */
+  readonly delivered: number;
   /** Until when it sends nothing, where somebody has paused it. */
   readonly pausedUntil: string | undefined;
 }
@@ -186,9 +194,10 @@ function readAnswer(data: Uint8Array): Record<string, unknown> {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: as above
-function infoOf({ config, ack_floor, paused }: any): ConsumerInfo {
+function infoOf({ config, ack_floor, delivered, paused }: any): ConsumerInfo {
   const pausedUntil = paused === true ? String(config?.pause_until ?? "further notice") : undefined;
-  return { config, ackFloor: ack_floor?.stream_seq ?? 0, pausedUntil };
+  const ackFloor = ack_floor?.stream_seq ?? 0;
+  return { config, ackFloor, delivered: delivered?.stream_seq ?? 0, pausedUntil };
 }
 
 /** @throws Error when somebody has paused the consumer. */
@@ -277,6 +286,22 @@ function integer(value: unknown): number {
 
 /** With more filters than these, a consumer looks at every message of its stream for each page anew. */
 const MOST_FILTERS = 8;
+
+/**
+ * Whether a consumer gets all that its stream takes in, and keeps until its bounds are reached: a sequence that does not
+ * come is a message that is gone.
+ */
+export function hasAll(
+  { captures, replaces }: StreamInfo,
+  config: Readonly<Record<string, unknown>>,
+  subjects: readonly string[],
+): boolean {
+  if (replaces) return false;
+  const { filter_subject: filter = ">", filter_subjects: filters } = config;
+  if (filter === ">" && filters === undefined) return true;
+  const isCovered = (one: string) => subjects.some((other) => subjectCovers(other, one));
+  return captures?.every(isCovered) === true;
+}
 
 /** Whether a consumer is best made for these subjects alone, as JetStream sends nothing else then. */
 export function isSelective(subjects: readonly string[], api: StreamApi): boolean {

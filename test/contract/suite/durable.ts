@@ -27,9 +27,9 @@ const newName = (): string => `worker-${++durables}`;
 export function durable(target: Target): void {
   describe("Durables", () => {
     const nats = useStreams();
-    const names = ["ACKED", "AGAIN", "TAKEN", "GONE", "PLAIN", "OTHER"];
+    const names = ["ACKED", "AGAIN", "TAKEN", "GONE", "PLAIN", "OTHER", "ROLLS", "EDITED"];
     const gateway = useGateway(target, async () => {
-      for (const name of names) await nats.create(name);
+      for (const name of names) await nats.create(name, name === "ROLLS" ? { max_msgs: 20 } : {});
       const streams = names.map((name) => `${name}:${name.toLowerCase()}.>`);
       const config = { ...PROMISE, nats_url: nats.url, streams, subjects: ["core.>"] };
       const bounds = { max_durables: 3, max_inflight_messages: 10, max_deliver: 3 };
@@ -150,6 +150,46 @@ export function durable(target: Target): void {
       expect(client.messages.map(numberOf)).toEqual([0, 1, 2, 2, 3]);
       client.send({ type: "ack", upto: ids.at(-1) });
       await untilPending(nats, "GONE", name, 0);
+    });
+
+    test("a stream lets go of messages that wait in it: a gap in their place", async () => {
+      const name = newName();
+      const client = await using(gateway(), name, ["rolls.>"], { from: "all" });
+      await nats.fill("rolls.x", 100);
+      for (let last = 0; last < 100; ) {
+        const isNew = () => sequenceOf(client.messages.at(-1)?.id ?? 0) > last;
+        await client.until(isNew, `what is behind ${last}`);
+        last = sequenceOf(client.messages.at(-1)?.id);
+        client.send({ type: "ack", upto: client.messages.at(-1)?.id });
+      }
+      let reached = 0;
+      for (const said of client.said.entries) {
+        const isGap = said.type === "gap";
+        if (!isGap && said.type !== "data") continue;
+        expect(sequenceOf(isGap ? said.from : said.id)).toBe(reached + 1);
+        reached = sequenceOf(isGap ? said.to : said.id);
+        if (isGap) expect(said).toMatchObject({ reason: "expired", exact: false });
+      }
+      expect(reached).toBe(100);
+      await untilPending(nats, "ROLLS", name, 0);
+    });
+
+    test("its consumer is edited: what it says of deliveries is as it was for who uses it next", async () => {
+      const name = newName();
+      (await using(gateway(), name, ["edited.>"])).raw.destroy();
+      await nats.manager.consumers.update("EDITED", consumerOf(name), {
+        max_deliver: 1,
+        headers_only: true,
+      });
+      await nats.fill("edited.x", 1);
+      const client = await using(gateway(), name, ["edited.>"]);
+      for (let times = 1; times <= 3; times++) {
+        const id = (await idsOf(client, times)).at(-1);
+        client.send({ type: "nack", id });
+      }
+      expect(client.messages.map(numberOf)).toEqual([0, 0, 0]);
+      expect(await client.next("gap")).toMatchObject({ reason: "max_deliver" });
+      await untilPending(nats, "EDITED", name, 0);
     });
 
     test("NATS restarts: what is acknowledged meanwhile does not come again, and the rest goes on", async () => {
