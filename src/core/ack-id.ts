@@ -17,7 +17,7 @@ export function sequenceOf(id: string, origin: string): number {
   const from = origin.length + 1;
   const dash = id.indexOf("-", from);
   if (dash < 0) return readDigits(id, from, id.length);
-  // Behind it stands how far whoever resumes there goes back.
+  // The dash is followed by how far a client that resumes there goes back.
   return readDigits(id, dash + 1, id.length) > 0 ? readDigits(id, from, dash) : UNKNOWN_ID;
 }
 

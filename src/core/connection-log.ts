@@ -4,7 +4,7 @@ import type { Log } from "./log.ts";
 import type { DisconnectReason } from "./meter.ts";
 import type { SubscriptionRequest } from "./subscription.ts";
 
-/** After the first event, connections are counted for so long, and then told in one line. */
+/** How long connections are counted after the first event; then one line has the counts. */
 const INTERVAL_MS = 10_000;
 /** A longer text from a client is cut in the log. */
 const MAX_SAID = 200;
@@ -19,8 +19,8 @@ export interface RefusedHandshake {
 }
 
 /**
- * Logs who comes, goes and is refused: at `debug` a line for each, at `info` a line with the counts of an interval in
- * which something happened, however many they were.
+ * Logs which clients connect, leave and are refused: at `debug` a line for each, at `info` a line with the counts
+ * of each interval in which something happened.
  */
 export class ConnectionLog {
   readonly #log: Log;

@@ -9,7 +9,7 @@ export interface Dialect {
   readonly tells: boolean;
   /** The frames that carry these messages, in order. */
   pack(envelopes: readonly Envelope[]): readonly TextFrame[];
-  /** @param cursor where a client that loses its connection now goes on; only where that is not said in the frame. */
+  /** @param cursor where a client that loses its connection now resumes, if the frame does not say it. */
   notice(frame: ServerFrame, cursor?: string): TextFrame;
 }
 

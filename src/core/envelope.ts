@@ -132,7 +132,7 @@ export class Envelope extends TextFrame implements Position {
     return this.#insert(`,"${field}":${value}`, this.payloadAt, this);
   }
 
-  /** The same message, whose id lies before an earlier one for whoever resumes there. */
+  /** The same message, with an id behind which a client resumes before an earlier message. */
   goingBackBefore(sequence: number): Envelope {
     const { origin, serial } = this;
     const back = this.sequence - sequence + 1;

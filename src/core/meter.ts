@@ -251,7 +251,7 @@ export class Meter {
     this.lastError = detail;
   }
 
-  /** A handshake was refused: an error of whoever asked, and none of clients that are served. */
+  /** A handshake was refused: that is no error of a client that is served. */
   countRefusedHandshake(): void {
     this.errors.set("handshake", (this.errors.get("handshake") ?? 0) + 1);
   }

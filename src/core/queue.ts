@@ -222,7 +222,7 @@ export class PrivateQueue {
     if (this.#latest.get(subject) === entry) this.#latest.delete(subject);
   }
 
-  /** A message that is sent: what it stands for, and where whoever resumes behind it must go back to. */
+  /** Writes into a message how many it superseded, and into its id how far a client that resumes there goes back. */
   #written(content: Envelope): Envelope {
     const { superseded, origin, sequence } = content;
     const written = superseded > 0 ? content.with("superseded", superseded) : content;

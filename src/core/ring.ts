@@ -224,7 +224,7 @@ export class Ring {
   }
 }
 
-/** Somebody who reads a ring from one message on. The ring keeps what it has not read, as long as it can. */
+/** Reads a ring from one message on. The ring keeps the messages that it has not read, as long as it can. */
 export class RingReader {
   #next: number;
   readonly #ring: Ring;

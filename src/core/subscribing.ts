@@ -219,7 +219,7 @@ export class Subscribing {
     this.#asks(client, []);
   }
 
-  /** Why somebody who has these lists of patterns may not have this one, too. */
+  /** Returns why a client that has these lists of patterns may not have this one, too. */
   #excessOf(
     held: readonly (readonly string[] | undefined)[],
     subjects: readonly string[] | undefined,

@@ -15,7 +15,7 @@ export class Turns {
   #working = 0;
   #scheduled = false;
 
-  /** @param longestMs who has not given its place back after so long has it no longer; infinite: keeps it. */
+  /** @param longestMs a place that is not given back is taken back after this time; infinite: never. */
   constructor(clock: Clock, most: number, longestMs = LONGEST_MS) {
     this.#clock = clock;
     this.#most = most;

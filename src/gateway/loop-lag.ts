@@ -1,7 +1,7 @@
 import type { Cancel, Clock } from "../core/clock.ts";
 import { Distribution } from "../core/meter.ts";
 
-/** A timer is set for so long, again and again. */
+/** The time of the timer whose lateness is measured. */
 const INTERVAL_MS = 100;
 
 /**

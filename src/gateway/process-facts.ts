@@ -3,7 +3,7 @@ import process from "node:process";
 import type { ProcessFacts } from "../metrics/process.ts";
 import { LIMITS_FILE, limitIn, OPEN_FILES } from "../runtime/descriptors.ts";
 
-/** Descriptors are counted at most once in so long, however many ask for metrics. */
+/** How long a count of descriptors is used, however many ask for metrics. */
 const FRESH_MS = 1000;
 
 type Descriptors = Awaited<ReturnType<ProcessFacts["descriptors"]>>;

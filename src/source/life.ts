@@ -11,7 +11,7 @@ import { FIRST_ATTEMPT, Standing } from "./standing.ts";
 import { isRefusal, Subscriptions } from "./subscriptions.ts";
 import type { Unsendable } from "./unsendable.ts";
 
-/** While NATS is away, it is looked at who listens in its place: after so long, and then so often. */
+/** While NATS is away, the gateway probes what listens in its place: after the first time, and then at intervals of the second. */
 const FIRST_LOOK_MS = 1_500;
 const LOOK_MS = 20_000;
 

@@ -23,7 +23,7 @@ export class Unsendable {
   #longest = Number.POSITIVE_INFINITY;
   readonly #patterns = new Set<string>();
 
-  /** Why a pattern is not sent, in words for who wants it, or `undefined`. */
+  /** Returns why a pattern is not sent, in words for a client, or `undefined`. */
   reasonOf(pattern: string, group: string): string | undefined {
     if (this.#patterns.has(pattern)) return "NATS ends the gateway's connection for this subject";
     if (lineBytes(pattern, group) <= this.#longest) return undefined;

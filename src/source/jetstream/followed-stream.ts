@@ -202,7 +202,7 @@ export class FollowedStream {
         this.#hear(requests, msg, delivered, give);
         return;
       }
-      // What is behind a hole comes again, from the next consumer.
+      // Messages behind a hole come again, from the next consumer.
       if (delivery.delivered !== delivered + 1) {
         delivered = Number.NaN;
         give("messages were lost on the way");
