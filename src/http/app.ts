@@ -65,7 +65,7 @@ export function createApp(options: AppOptions, parts: AppParts): Hono {
 function gatewayRoutes(options: AppOptions, parts: AppParts): Hono {
   const app = new Hono();
   app.route("/", streamRoutes(options, parts));
-  app.route("/", statusRoutes(parts.report));
+  app.route("/", statusRoutes(parts.report, parts.clock));
   app.route("/", protocolRoutes(options, parts.report));
   const readable = [
     "/livez",

@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import type { FlowMetrics, HealthStatus, Metadata } from "../component/contract.ts";
+import type { Clock } from "../core/clock.ts";
 import type { Ledger } from "../core/meter.ts";
 
 /** Whether traffic should be sent here, and if not, why. */
@@ -23,7 +24,9 @@ export interface StatusReport {
 }
 
 /** Health, metrics and the schema: for machines that look after this one. */
-export function statusRoutes(report: StatusReport): Hono {
+export function statusRoutes(report: StatusReport, clock: Pick<Clock, "soon">): Hono {
+  const metrics = oncePerTurn(() => report.metrics(), clock);
+  let schema: string | undefined;
   return new Hono()
     .get("/livez", (c) => c.json({ status: "ok" }))
     .get("/readyz", (c) => {
@@ -41,11 +44,31 @@ export function statusRoutes(report: StatusReport): Hono {
       return c.json(body, health.healthy ? 200 : 503);
     })
     .get("/metrics", async (c) => {
-      const { contentType, text } = await report.metrics();
+      const { contentType, text } = await metrics();
       return c.text(text, 200, { "Content-Type": contentType });
     })
     .get("/schema.json", (c) => {
       c.header("Content-Type", "application/schema+json");
-      return c.body(JSON.stringify(report.schema(), null, 2));
+      schema ??= JSON.stringify(report.schema(), null, 2);
+      return c.body(schema);
     });
+}
+
+/**
+ * Shares what is made among all who ask for it in one turn of the event loop: many requests at once
+ * must not hold up everybody for many times as long.
+ */
+function oncePerTurn<T>(make: () => Promise<T>, clock: Pick<Clock, "soon">): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  const forget = (): void => {
+    made = undefined;
+  };
+  return () => {
+    if (made === undefined) {
+      made = make();
+      const forgetSoon = (): void => void clock.soon(forget);
+      made.then(forgetSoon, forgetSoon);
+    }
+    return made;
+  };
 }

@@ -9,6 +9,7 @@ import { framedLength } from "./frame.ts";
 import { LastTexts } from "./last-texts.ts";
 import { cannotListen } from "./listen-fault.ts";
 import { chooseOffer } from "./permessage-deflate.ts";
+import { RequestTurns } from "./request-turns.ts";
 import type { Runtime, SocketLimits } from "./runtime.ts";
 
 /**
@@ -99,12 +100,13 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
     sockets,
     websocket,
     async listen({ host, port, fetch }) {
+      const turns = new RequestTurns();
       let own: Server<SocketData>;
       try {
         own = Bun.serve({
           hostname: host,
           port,
-          fetch: (request, env) => fetch(withHost(request), env as never),
+          fetch: (request, env) => turns.serve(() => fetch(withHost(request), env as never)),
           websocket,
           // Bun bounds the time without a byte, in seconds, but not that of a whole request.
           idleTimeout: Math.min(MOST_IDLE_SECONDS, Math.ceil(limits.requestTimeoutMs / 1000)),

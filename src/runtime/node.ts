@@ -10,6 +10,7 @@ import { cannotUpgrade } from "./faults.ts";
 import { FrameBuilder } from "./frame.ts";
 import { mendInflate } from "./inflate.ts";
 import { cannotListen } from "./listen-fault.ts";
+import { serveOneByOne } from "./one-by-one.ts";
 import { chooseOffer } from "./permessage-deflate.ts";
 import type { Listener, ListenOptions, Runtime, SocketLimits } from "./runtime.ts";
 import { Topics } from "./topics.ts";
@@ -310,7 +311,7 @@ function createServer({ fetch }: ListenOptions, limits: SocketLimits): Server {
     },
   }) as Server;
   server.maxConnections = limits.maxConnections;
-  tidyUpgrades(server);
+  tidyUpgrades(server, serveOneByOne(server));
   return server;
 }
 
@@ -341,12 +342,17 @@ function isWebSocketUpgrade(request: IncomingMessage): boolean {
  * Sees to what @hono/node-server leaves open: a refused handshake is ended, but its peer's half of
  * the connection stays for as long as the peer likes, and would keep a stop waiting; another
  * upgrade than to a WebSocket would wait for an answer for ever (on a Node without the option above).
+ * An upgrade behind an unanswered request would mix its frames with that answer.
  */
-function tidyUpgrades(server: Server): void {
+function tidyUpgrades(server: Server, isBusy: (socket: Duplex) => boolean): void {
   const [upgrade] = server.listeners("upgrade");
   server.removeAllListeners("upgrade");
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer<ArrayBuffer>) => {
     // ws itself ends the sockets that it has taken over, and sees to them.
+    if (isBusy(socket)) {
+      socket.destroy();
+      return;
+    }
     const whenFinished = (): void => void socket.destroy();
     socket.once("finish", whenFinished);
     adopted.set(request, () => socket.off("finish", whenFinished));

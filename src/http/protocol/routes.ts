@@ -13,11 +13,15 @@ export function protocolRoutes(
 ): Hono {
   // Made at the first request and kept: nothing is fanned out in the milliseconds that it takes.
   let messages: object | undefined;
+  let last: { readonly base: string; readonly text: string } | undefined;
   return new Hono().get("/asyncapi.json", (c) => {
-    messages ??= describeMessages();
     const base = new URL(".", c.req.url);
-    const { version } = report.meta();
-    const document = asyncApi({ title: "Spillway", version, path, base, messages });
-    return c.body(JSON.stringify(document, null, 2), 200, { "Content-Type": CONTENT_TYPE });
+    if (last?.base !== base.href) {
+      messages ??= describeMessages();
+      const { version } = report.meta();
+      const document = asyncApi({ title: "Spillway", version, path, base, messages });
+      last = { base: base.href, text: JSON.stringify(document, null, 2) };
+    }
+    return c.body(last.text, 200, { "Content-Type": CONTENT_TYPE });
   });
 }

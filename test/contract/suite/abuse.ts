@@ -6,6 +6,7 @@ import { within } from "../../support/journal.ts";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { subscribe, subscribeRaw, untilReady, useGateway } from "./gateway-stage.ts";
+import { metric } from "./metrics.ts";
 import { expectRefusal } from "./refusal.ts";
 
 const HAS_IPV6 = Object.values(networkInterfaces())
@@ -171,6 +172,88 @@ export function abuse(target: Target): void {
         socket.destroy();
       });
     }
+
+    /**
+     * Sends a request many times in one write, and looks once the first answer or the end came.
+     *
+     * @returns how many were answered with 200 in the end.
+     */
+    async function sendMany(
+      request: string,
+      count: number,
+      look: () => Promise<void>,
+    ): Promise<number> {
+      const socket = connectTcp({ host: "127.0.0.1", port: gateway().port });
+      const { promise: begun, resolve } = Promise.withResolvers<void>();
+      let answer = "";
+      socket
+        .on("error", () => {})
+        .on("data", (chunk) => {
+          answer += String(chunk);
+          resolve();
+        })
+        .on("close", () => resolve());
+      socket.write(request.repeat(count));
+      try {
+        await within(begun, "answer or end of the connection");
+        await look();
+      } finally {
+        socket.destroy();
+      }
+      return answer.split("HTTP/1.1 200").length - 1;
+    }
+
+    async function expectOneClientAtMost(): Promise<void> {
+      expect(await metric(gateway(), "websocket_clients_active")).toBeLessThanOrEqual(1);
+    }
+
+    test("Some requests in one write are answered in their order, and so is what follows", async () => {
+      const names = Array.from("abcdefghijk");
+      const socket = connectTcp({ host: "127.0.0.1", port: gateway().port });
+      const { promise: answered, resolve } = Promise.withResolvers<void>();
+      let answer = "";
+      socket
+        .on("error", () => {})
+        .on("data", (chunk) => {
+          answer += String(chunk);
+          if (answer.includes("at /no-k")) {
+            socket.write("GET /no-l HTTP/1.1\r\nHost: localhost\r\n\r\n");
+          }
+          if (answer.includes("at /no-l")) resolve();
+        });
+      const requests = names.map((name) => `GET /no-${name} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+      socket.write(requests.join(""));
+      await within(answered, () => `answers; came instead: ${answer}`);
+      expect([...answer.matchAll(/at \/no-(\w)/g)].map(([, name]) => name)).toEqual([
+        ...names,
+        "l",
+      ]);
+      socket.destroy();
+    });
+
+    test("Of a thousand event streams that one connection asks for at once there is one at most", async () => {
+      const request = "GET /ws/sse HTTP/1.1\r\nHost: localhost\r\n\r\n";
+      await sendMany(request, 1000, expectOneClientAtMost);
+    });
+
+    // Deno's own server reads them one after the other, and serves others between them.
+    test.skipIf(target.name === "deno-native")(
+      "A thousand requests in one write do not all go before those of others",
+      async () => {
+        const request = "GET /schema.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        const answers = await sendMany(request, 1000, async () => {
+          expect((await gateway().get("/livez")).status).toBe(200);
+        });
+        expect(answers).toBeLessThan(500);
+      },
+    );
+
+    test("A handshake behind an unanswered request is not agreed to", async () => {
+      const handshake =
+        "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+      const request = `GET /ws/sse HTTP/1.1\r\nHost: localhost\r\n\r\n${handshake}`;
+      await sendMany(request, 1, expectOneClientAtMost);
+    });
 
     test("A wish for HTTP/2 is left unheeded or refused, and answered at once", async () => {
       const head =

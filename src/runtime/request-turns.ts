@@ -1,0 +1,34 @@
+/** How many requests are served in one turn of the event loop; more wait for the next turns. */
+const MAX_PER_TURN = 64;
+
+/**
+ * Holds requests back where the runtime hands over all that a connection has brought at once, so that a
+ * single write of thousands of them does not hold the event loop until all are answered.
+ */
+export class RequestTurns {
+  #left = MAX_PER_TURN;
+  #isRenewing = false;
+  readonly #waiting: (() => void)[] = [];
+
+  /** Calls now, or in a later turn. */
+  serve<T>(call: () => T | Promise<T>): T | Promise<T> {
+    this.#renewSoon();
+    if (this.#left > 0) {
+      this.#left--;
+      return call();
+    }
+    return new Promise<void>((resolve) => void this.#waiting.push(resolve)).then(call);
+  }
+
+  #renewSoon(): void {
+    if (this.#isRenewing) return;
+    this.#isRenewing = true;
+    setImmediate(() => {
+      this.#isRenewing = false;
+      const released = this.#waiting.splice(0, MAX_PER_TURN);
+      this.#left = MAX_PER_TURN - released.length;
+      if (released.length > 0) this.#renewSoon();
+      for (const release of released) release();
+    });
+  }
+}
