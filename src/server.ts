@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { plainReason } from "./component/fault.ts";
-import { listenerUrl } from "./config/address.ts";
+import { ANY_ADDRESS, listenerUrl } from "./config/address.ts";
 import type { Config } from "./config/config.ts";
 import { checkReport, helpText } from "./config/describe.ts";
 import { type Loaded, type LoadedConfig, loadConfig } from "./config/load.ts";
@@ -113,7 +113,10 @@ function announce(config: Config, port: number, log: Log): void {
     });
   }
   const stream = `${url.replace("http", "ws")}${path}`;
-  log.info("Listening; clients connect to {stream}", {
+  const listening = ANY_ADDRESS.includes(host)
+    ? "Listening on all addresses; clients on this machine connect to {stream}"
+    : "Listening; clients connect to {stream}";
+  log.info(listening, {
     event: "listening",
     stream,
     url,

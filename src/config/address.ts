@@ -46,12 +46,15 @@ export function portNumber() {
   return stating(z.int({ error }).min(0, { error }).max(65535, { error }), "integer", limits);
 }
 
+/** The hosts that stand for all network interfaces: one listens there, and connects to another name. */
+export const ANY_ADDRESS: readonly string[] = ["0.0.0.0", "::"];
+
 /**
  * The URL of a listener, as it is shown to people; an IPv6 address stands in brackets. Browsers take `127.0.0.1`
  * and `localhost` for two origins, so a page of one may not connect to the other: all that we show says `localhost`.
  */
 export function listenerUrl(host: string, port: number): string {
-  const shown = host === "127.0.0.1" ? "localhost" : host;
+  const shown = host === "127.0.0.1" || ANY_ADDRESS.includes(host) ? "localhost" : host;
   return `http://${shown.includes(":") ? `[${shown}]` : shown}:${port}`;
 }
 

@@ -158,6 +158,21 @@ describe("--check", () => {
     });
   });
 
+  test.each([
+    ["127.0.0.1", "localhost"],
+    ["0.0.0.0", "localhost"],
+    ["::", "localhost"],
+    ["::1", "[::1]"],
+    ["192.0.2.7", "192.0.2.7"],
+  ])(
+    "says where clients connect if the host is %s: a name that a browser can open",
+    async (host, name) => {
+      const loaded = await load({ argv: ["--check", "--host", host] });
+      if (loaded.kind !== "check") throw new Error(`This asks for ${loaded.kind}`);
+      expect(checkReport(loaded)).toContain(`Clients connect to ws://${name}:8080/ws`);
+    },
+  );
+
   test("says what a configuration comes to, where from, and no secret", async () => {
     const loaded = await load({
       argv: ["--check", "--config", "f.json", "--write-timeout", "1500ms"],

@@ -96,7 +96,8 @@ const ackIds = z.object({ type: z.literal("ack"), ids: messageIds }).meta({
 });
 
 const ackUpto = z.object({ type: z.literal("ack"), upto: messageId }).meta({
-  description: "All messages that were sent up to one were taken in. Otherwise as with one.",
+  description:
+    "A message, and all that were sent and lie before it in the same stream (or the gateway's run), were taken in. Otherwise as with one.",
   examples: [{ type: "ack", upto: "a3f81c09b2d4:42" }],
 });
 
