@@ -64,7 +64,7 @@ describe("Connections are logged", () => {
     // The next line has what happened since.
     stage.clock.advance(10_000);
     expect(summaries().slice(1)).toMatchObject([
-      { connected: 0, left: 2, left_by: " (2 for no_pong)", refused: 0, refused_by: "", active: 0 },
+      { connected: 0, left: 2, left_by: " (no_pong: 2)", refused: 0, refused_by: "", active: 0 },
     ]);
   });
 
