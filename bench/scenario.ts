@@ -1,4 +1,4 @@
-/** What is asked of a contender. */
+/** The load that a contender is measured under. */
 export type Scenario = Flow | Crowd | Replay | Start;
 
 /** Messages flow to clients for a while. */
@@ -7,80 +7,71 @@ export interface Flow {
   readonly name: string;
   readonly clients: number;
   readonly payloadBytes: number;
-  /** Messages per second; `undefined`: saturated, as many as the slowest client takes. */
+  /** Messages per second. `undefined`: saturated, as many as the slowest client takes. */
   readonly rate?: number;
-  /** So many of the clients stop to read when the first message has come. Default: none. */
+  /** This many clients stop reading after the first message. Default: none. */
   readonly stalled?: number;
-  /** Messages go to so many subjects in turn, and each client wants one of them. Default: all the same. */
+  /** Messages go to this many subjects in turn; each client wants one of them. Default: one subject for all. */
   readonly subjects?: number;
-  /** Whether clients want theirs by a pattern instead of exactly. */
+  /** Whether clients subscribe with a pattern instead of the exact subject. */
   readonly wildcard?: boolean;
   /** Whether Spillway's clients speak `spillway.v1.json`, whose frames hold whole flushes. */
   readonly v1?: boolean;
   /** Whether clients offer permessage-deflate. */
   readonly deflate?: boolean;
-  /** How clients acknowledge what they get; see `Endpoint.acks`. */
+  /** How clients acknowledge messages; see `Endpoint.acks`. */
   readonly acks?: "each" | "last";
-  /** Of Spillway, beside what it needs. */
+  /** Settings of Spillway for this scenario. */
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** How long is measured, where it is not as long as in the others. */
+  /** How long to measure, if it is not the plan's default. */
   readonly measureMs?: number;
 }
 
-/** Very many clients connect and are idle. */
+/** Thousands of clients connect and stay idle. */
 export interface Crowd {
   readonly kind: "crowd";
   readonly name: string;
   readonly clients: number;
-  /** So many of them connect at a time. */
+  /** This many of them connect at a time. */
   readonly atOnce: number;
-  /** So many messages are then sent to all, one after another. */
+  /** After that, this many messages are sent to all, one after another. */
   readonly messages: number;
 }
 
-/** Clients come back all at once to what a stream has kept. */
+/** Clients reconnect all at once and replay a stream. */
 export interface Replay {
   readonly kind: "replay";
   readonly name: string;
   readonly clients: number;
-  /** So many the stream has. */
+  /** Messages in the stream. */
   readonly messages: number;
   readonly payloadBytes: number;
-  /** Only that dialect of Spillway's is told when all is there. */
+  /** Only this dialect tells a client that it has caught up. */
   readonly v1: true;
   readonly settings: Readonly<Record<string, unknown>>;
 }
 
-/** A process is started and left alone. */
+/** A process starts and stays idle. */
 export interface Start {
   readonly kind: "start";
   readonly name: string;
 }
 
+/** How long each flow is measured. */
 export interface Timing {
   readonly warmUpMs: number;
   readonly measureMs: number;
 }
 
-/** What a scenario loads its contender with, by its numbers. */
+/** Returns a flow that is named after its numbers. */
 export function flow(
   clients: number,
   payloadBytes: number,
-  rate: number | undefined,
+  rate?: number,
   rest: Partial<Flow> = {},
 ): Flow {
+  const size = payloadBytes % 1024 === 0 ? `${payloadBytes / 1024} KiB` : `${payloadBytes} B`;
   const load = rate === undefined ? "saturated" : `${rate.toLocaleString("en")} messages/s`;
-  const name = `${clients.toLocaleString("en")} clients, ${sizeOf(payloadBytes)}, ${load}`;
-  return {
-    kind: "flow",
-    name,
-    clients,
-    payloadBytes,
-    ...(rate !== undefined && { rate }),
-    ...rest,
-  };
-}
-
-function sizeOf(bytes: number): string {
-  return bytes % 1024 === 0 ? `${bytes / 1024} KiB` : `${bytes} B`;
+  const name = `${clients.toLocaleString("en")} clients, ${size}, ${load}`;
+  return { kind: "flow", name, clients, payloadBytes, ...(rate && { rate }), ...rest };
 }

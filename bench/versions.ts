@@ -7,26 +7,24 @@ import { findDeno } from "../test/support/runtimes.ts";
 const PACKAGES = ["nats", "ws", "socket.io", "@hono/node-server"];
 
 /**
- * Of all that is measured.
+ * Returns the versions of all that is measured.
  *
- * @param natsServer where its binary is.
+ * @param natsServer the path of its binary.
  */
 export function findVersions(natsServer: string): Record<string, string> {
+  const versionOf = (file: string): string => {
+    const { stdout } = spawnSync(file, ["--version"], { encoding: "utf8" });
+    return /\d+\.\d+\.\d+/.exec(stdout)?.[0] ?? "unknown";
+  };
+  const packages = PACKAGES.map((name) => {
+    const manifest = readFileSync(installedFile(`${name}/package.json`), "utf8");
+    return [name, (JSON.parse(manifest) as { version: string }).version];
+  });
   return {
     Bun: Bun.version,
-    Node: said(ensureNode("node")),
-    Deno: said(findDeno()),
-    "nats-server": said(natsServer),
-    ...Object.fromEntries(PACKAGES.map((name) => [name, packageVersion(name)])),
+    Node: versionOf(ensureNode("node")),
+    Deno: versionOf(findDeno()),
+    "nats-server": versionOf(natsServer),
+    ...Object.fromEntries(packages),
   };
-}
-
-function packageVersion(name: string): string {
-  const manifest = readFileSync(installedFile(`${name}/package.json`), "utf8");
-  return (JSON.parse(manifest) as { version: string }).version;
-}
-
-function said(file: string): string {
-  const { stdout } = spawnSync(file, ["--version"], { encoding: "utf8" });
-  return /\d+\.\d+\.\d+/.exec(stdout)?.[0] ?? "unknown";
 }

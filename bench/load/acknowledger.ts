@@ -4,16 +4,16 @@ import { maskedFrame } from "./masked-frame.ts";
 const FIRST = Buffer.from('"type":"data","id":"');
 
 /**
- * Acknowledges what one client of Spillway gets. As the client gets every message of the gateway, or one of
- * so many in turn, the first one's id says what the others' are, and none of them has to be read.
+ * Acknowledges the messages of one client of Spillway. It reads only the first message: as the client gets
+ * every message of the gateway, or one of so many in turn, that id says what the others' are.
  */
 export class Acknowledger {
   readonly #socket: Socket;
   readonly #each: boolean;
-  /** How far the sequences of its messages are apart. */
+  /** The distance between the sequences of its messages. */
   readonly #stride: number;
   #origin = "";
-  /** The sequence of its message before the first, if there were one. */
+  /** The sequence one stride before its first message. */
   #before = 0;
   #acknowledged = 0;
 
@@ -44,10 +44,8 @@ export class Acknowledger {
 
   #readFirst(chunk: Buffer): void {
     const start = chunk.indexOf(FIRST) + FIRST.length;
-    const [origin, sequence] = chunk
-      .toString("latin1", start, start + 40)
-      .split('"')[0]!
-      .split(":");
+    const id = chunk.toString("latin1", start, start + 40).split('"')[0]!;
+    const [origin, sequence] = id.split(":");
     if (origin === undefined || !(Number(sequence) > 0)) throw new Error("a message has no id");
     this.#origin = origin;
     this.#before = Number(sequence) - this.#stride;

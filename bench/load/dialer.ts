@@ -3,17 +3,24 @@ import { Acknowledger } from "./acknowledger.ts";
 import { type Endpoint, KEPT_STREAM, wantedBy } from "./endpoint.ts";
 import { maskedFrame } from "./masked-frame.ts";
 import { EnvelopeReader, NatsReader, SocketIoReader, V1Reader } from "./message-readers.ts";
-import type { Findings, Sampling, StreamReader } from "./stream-reader.ts";
+import type { Sampling, StreamEvents, StreamReader } from "./stream-reader.ts";
 
 /** The example of RFC 6455 §1.3: the C reference knows the answer to no other. */
 const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-/** Read at a time from one socket. It stays in the core's cache, and nothing is allocated per read. */
+/** Read at a time from one socket. It stays in the core's cache, and no read allocates. */
 const RECEIVE_BYTES = 64 * 1024;
-/** JetStream asks for one where there is flow control. */
+/** JetStream requires one with flow control. */
 const IDLE_HEARTBEAT_NS = 30e9;
 
-/** A client of the load: a WebSocket over raw TCP that counts what it gets. */
+const READERS = {
+  envelope: EnvelopeReader,
+  v1: V1Reader,
+  nats: NatsReader,
+  "socket.io": SocketIoReader,
+};
+
+/** A client of the load: a WebSocket over raw TCP that counts its messages. */
 export interface LoadClient {
   readonly reader: StreamReader;
   /** Leaves all that comes in the kernel, as a program does that hangs. */
@@ -22,42 +29,52 @@ export interface LoadClient {
 
 /** Opens the clients of a load. All of them read into one buffer, which Node can and Bun can't. */
 export class Dialer {
+  /** The clients that have subscribed, in this order. */
+  readonly clients: LoadClient[] = [];
   readonly #endpoint: Endpoint;
   readonly #sampling: Sampling;
-  readonly #lose: (client: number, what: string) => void;
+  readonly #lose: (client: number, reason: string) => void;
   readonly #received = Buffer.allocUnsafeSlow(RECEIVE_BYTES);
   #dialled = 0;
 
-  /** @param lose learns of each connection that ends or never comes about: its number, and why. */
+  /** @param lose is called for each connection that ends or never opens: its number, and why. */
   constructor(
     endpoint: Endpoint,
     sampling: Sampling,
-    lose: (client: number, what: string) => void,
+    lose: (client: number, reason: string) => void,
   ) {
     this.#endpoint = endpoint;
     this.#sampling = sampling;
     this.#lose = lose;
   }
 
-  /** Resolves when the client will get every message that is published from now on. */
-  dial(): Promise<LoadClient> {
-    const { port } = this.#endpoint;
-    const number = this.#dialled++;
-    const { promise, resolve, reject } = Promise.withResolvers<LoadClient>();
-    let lost = false;
-    const fault = (what: string): void => {
-      if (lost) return;
-      lost = true;
-      this.#lose(number, what);
-      reject(new Error(what));
+  /** Opens clients, `atOnce` at a time; resolves when each will get every message from now on, or was lost. */
+  async dialAll(count: number, atOnce: number): Promise<void> {
+    let left = count;
+    const dialOneByOne = async (): Promise<void> => {
+      while (left-- > 0) await this.#dial().catch(() => {});
     };
-    const findings: Findings = {
+    await Promise.all(Array.from({ length: atOnce }, dialOneByOne));
+  }
+
+  async #dial(): Promise<void> {
+    const number = this.#dialled++;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    let isLost = false;
+    const fault = (reason: string): void => {
+      if (isLost) return;
+      isLost = true;
+      this.#lose(number, reason);
+      reject(new Error(reason));
+    };
+    const events: StreamEvents = {
       ping: () => void socket.write(this.#pong()),
       wantsAnswer: (subject) => void socket.write(maskedFrame(2, `PUB ${subject} 0\r\n\r\n`)),
-      subscribed: () => resolve({ reader, stall: () => socket.pause() }),
+      subscribed: resolve,
       fault,
     };
-    const reader = this.#reader(findings, number);
+    const { port, dialect, acks, subjects = 1 } = this.#endpoint;
+    const reader = new READERS[dialect](events, this.#sampling, number);
     let handshake: Buffer<ArrayBufferLike> | undefined = Buffer.alloc(0);
     const callback = (length: number): boolean => {
       let chunk: Buffer = this.#received.subarray(0, length);
@@ -72,7 +89,7 @@ export class Dialer {
         }
         chunk = handshake.subarray(end + 4);
         handshake = undefined;
-        this.#greet(socket, findings, number);
+        this.#greet(socket, events, number);
       }
       reader.read(chunk);
       acknowledger?.after(reader.messages, chunk);
@@ -80,28 +97,18 @@ export class Dialer {
     };
     const options = { host: "127.0.0.1", port, noDelay: true };
     const socket = connect({ ...options, onread: { buffer: this.#received, callback } });
-    const { acks, subjects = 1 } = this.#endpoint;
     const acknowledger = acks && new Acknowledger(socket, acks, subjects);
     socket.on("error", ({ message }) => fault(message));
     socket.on("close", () => fault("the connection was closed"));
     socket.write(this.#request(number));
-    return promise;
-  }
-
-  #reader(findings: Findings, number: number): StreamReader {
-    const Reader = {
-      envelope: EnvelopeReader,
-      v1: V1Reader,
-      nats: NatsReader,
-      "socket.io": SocketIoReader,
-    };
-    return new Reader[this.#endpoint.dialect](findings, this.#sampling, number);
+    await promise;
+    this.clients.push({ reader, stall: () => socket.pause() });
   }
 
   #request(number: number): string {
     const { path, port, dialect, subjects, deflate } = this.#endpoint;
-    const filtered = dialect === "envelope" && subjects !== undefined;
-    const query = filtered ? `?subjects=${wantedBy(this.#endpoint, number)}` : "";
+    const isFiltered = dialect === "envelope" && subjects !== undefined;
+    const query = isFiltered ? `?subjects=${wantedBy(this.#endpoint, number)}` : "";
     const offers =
       (dialect === "v1" ? "Sec-WebSocket-Protocol: spillway.v1.json\r\n" : "") +
       (deflate ? "Sec-WebSocket-Extensions: permessage-deflate\r\n" : "");
@@ -111,25 +118,19 @@ export class Dialer {
     );
   }
 
-  /** Says what a protocol needs to hear before it sends messages. */
-  #greet(socket: Socket, { subscribed }: Findings, number: number): void {
-    const { dialect, goesBack } = this.#endpoint;
+  /** Sends what a protocol requires before messages come. */
+  #greet(socket: Socket, { subscribed }: StreamEvents, number: number): void {
+    const { dialect, replays } = this.#endpoint;
     const subject = wantedBy(this.#endpoint, number);
     if (dialect === "envelope") subscribed();
     else if (dialect === "v1") {
-      const begin = goesBack && { from: "all" };
-      const subscribe = { type: "subscribe", id: "1", subjects: [subject], ...begin };
-      socket.write(maskedFrame(1, JSON.stringify(subscribe)));
+      const subscribe = { type: "subscribe", id: "1", subjects: [subject] };
+      const frame = replays ? { ...subscribe, from: "all" } : subscribe;
+      socket.write(maskedFrame(1, JSON.stringify(frame)));
     } else if (dialect === "socket.io") socket.write(maskedFrame(1, "40"));
     else {
-      const about = {
-        verbose: false,
-        pedantic: false,
-        headers: true,
-        lang: "bench",
-        version: "1",
-      };
-      const wish = goesBack ? consumer(number) : `SUB ${subject} 1\r\n`;
+      const about = { verbose: false, pedantic: false, headers: true, lang: "bench", version: "1" };
+      const wish = replays ? createConsumer(number) : `SUB ${subject} 1\r\n`;
       const greeting = `CONNECT ${JSON.stringify(about)}\r\n${wish}PING\r\n`;
       socket.write(maskedFrame(2, greeting));
     }
@@ -143,8 +144,8 @@ export class Dialer {
   }
 }
 
-/** What makes a JetStream consumer of a client's own, which sends it all that the stream has. */
-function consumer(client: number): string {
+/** Creates a JetStream consumer of the client's own, which sends it the whole stream. */
+function createConsumer(client: number): string {
   const inbox = `_INBOX.bench.${client}`;
   const config = {
     deliver_policy: "all",

@@ -3,13 +3,13 @@ import { StreamReader } from "./stream-reader.ts";
 const DIGIT_0 = 0x30;
 const NEWLINE = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
-/** The first two letters of NATS' lines. */
+/** The first two letters of NATS lines. */
 const MSG = 0x4d53;
 const HMSG = 0x484d;
 const PING = 0x5049;
 const PONG = 0x504f;
 const ERROR = 0x2d45;
-/** Where JetStream wants an answer before a push consumer goes on. */
+/** The subject that JetStream wants an answer on before a push consumer continues. */
 const FLOW_CONTROL = /\$JS\.FC\.\S+/;
 
 /** One text frame is one message: Spillway's plain dialect, and the controls. */
@@ -22,15 +22,15 @@ export class EnvelopeReader extends StreamReader {
 }
 
 /**
- * `spillway.v1.json`: the first frame is a welcome, the second says that we have subscribed, and each
- * one behind them holds one message per line.
+ * `spillway.v1.json`: the first frame is a welcome, the second confirms the subscription, and each of
+ * the others holds one message per line.
  */
 export class V1Reader extends StreamReader {
   #frames = 0;
 
   protected frame(chunk: Buffer, start: number, end: number): void {
     this.#frames++;
-    if (this.#frames === 2) this.findings.subscribed();
+    if (this.#frames === 2) this.events.subscribed();
     else if (this.#frames > 2) this.count(chunk, start, end);
   }
 
@@ -53,8 +53,8 @@ export class SocketIoReader extends StreamReader {
   #packets = 0;
 
   protected frame(chunk: Buffer, start: number, end: number): void {
-    if (end - start === 1) this.findings.ping();
-    else if (++this.#packets === 2) this.findings.subscribed();
+    if (end - start === 1) this.events.ping();
+    else if (++this.#packets === 2) this.events.subscribed();
     else if (this.#packets > 2) this.count(chunk, start, end);
   }
 
@@ -62,17 +62,17 @@ export class SocketIoReader extends StreamReader {
 }
 
 /**
- * NATS' protocol in frames, whose borders mean nothing
+ * The NATS protocol in frames, whose borders mean nothing
  * (https://docs.nats.io/reference/reference-protocols/nats-protocol). Lines are read without making
- * strings of them: of each, the first two letters and the number at its end are all that counts.
+ * strings: only the first two letters and the number at the end of each count.
  */
 export class NatsReader extends StreamReader {
-  /** Bytes of the present message that are still to come, its line's end included. */
+  /** Bytes of the current message that have not come yet, with its line end. */
   #messageLeft = 0;
   #lineLength = 0;
   #firstLetters = 0;
   #lastNumber = 0;
-  /** Of a message with headers, of which only those of flow control come. */
+  /** The line of a message with headers: only those of flow control come. */
   #headLine = "";
 
   protected frame(): void {}
@@ -87,7 +87,7 @@ export class NatsReader extends StreamReader {
     }
   }
 
-  /** Reads a line, or what there is of it, and returns where that ends. */
+  /** Reads a line, or the part of it that came, and returns where that ends. */
   #readLine(chunk: Buffer, start: number, end: number): number {
     let lineLength = this.#lineLength;
     let firstLetters = this.#firstLetters;
@@ -111,7 +111,7 @@ export class NatsReader extends StreamReader {
     return at + 1;
   }
 
-  /** Acts on a line, behind which a message may stand. */
+  /** Acts on a line; a message may follow it. */
   #take(firstLetters: number, length: number, chunk: Buffer, start: number, end: number): void {
     if (firstLetters === MSG) {
       this.#messageLeft = length + 2;
@@ -121,9 +121,9 @@ export class NatsReader extends StreamReader {
       this.#messageLeft = length + 2;
       const reply = FLOW_CONTROL.exec(this.#headLine)?.[0];
       this.#headLine = "";
-      if (reply !== undefined) this.findings.wantsAnswer(reply);
-    } else if (firstLetters === PING) this.findings.ping();
-    else if (firstLetters === PONG) this.findings.subscribed();
-    else if (firstLetters === ERROR) this.findings.fault("an error of NATS");
+      if (reply !== undefined) this.events.wantsAnswer(reply);
+    } else if (firstLetters === PING) this.events.ping();
+    else if (firstLetters === PONG) this.events.subscribed();
+    else if (firstLetters === ERROR) this.events.fault("an error of NATS");
   }
 }

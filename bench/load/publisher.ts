@@ -1,75 +1,73 @@
 /**
- * The publisher: one process that sends messages to NATS at a rate, or as many as are taken. It
- * prints one line of JSON: {@linkcode Published}.
+ * The publisher: a thread of the load client that sends messages to NATS at a rate, or as many as the
+ * slowest client takes. It posts {@linkcode Published} when it has finished.
  */
-import { followCredits } from "./credits.ts";
+import { parentPort, workerData } from "node:worker_threads";
 import { NatsWriter } from "./nats-writer.ts";
-import { WallClock } from "./wall-clock.ts";
 
-/** What it is to do, as JSON in its first argument. */
+/** What it does, as the thread's data. */
 export interface PublisherTask {
-  /** Of nats-server. */
-  readonly port: number;
+  readonly natsPort: number;
   readonly subject: string;
   readonly payloadBytes: number;
-  /** Messages go to so many subjects below that in turn. Default: to itself. */
+  /** Messages go to this many subjects below `subject` in turn. Default: to itself. */
   readonly subjects?: number;
-  /** Messages per second; `undefined`: as fast as the slowest client of the load client reads. */
+  /** Messages per second; `undefined`: as many as the slowest client takes. */
   readonly rate?: number;
-  readonly durationMs: number;
-  /** Where the load client tells how far it is; without `rate` only. */
-  readonly creditPort: number;
+  readonly flowMs: number;
+  /** One number, which the load client renews every millisecond: how many messages its slowest client has. */
+  readonly received: Int32Array;
 }
 
 export interface Published {
-  readonly event: "published";
   readonly messages: number;
   readonly seconds: number;
-  /** By how much the schedule slipped at worst. */
-  readonly lateMs: number;
-  readonly cpuSeconds: number;
 }
 
 const MOST_AT_ONCE = 8192;
-/** While NATS has not taken so many bytes, nothing more is written. */
+/** While NATS has not taken this much, nothing more is written. */
 const MOST_UNWRITTEN = 1024 * 1024;
+/**
+ * Without a rate, this much is in flight: enough for nobody to wait for more. With more of it, the load
+ * client would read what is no longer in the processor's cache, half as fast.
+ */
+const IN_FLIGHT_MS = 50;
+const FEWEST_IN_FLIGHT = 64;
+/** The pace of the slowest client is taken this often. */
+const PACE_MS = 50;
 
-const task = JSON.parse(process.argv[2]!) as PublisherTask;
-const { port, subject, subjects, payloadBytes } = task;
-const nats = await NatsWriter.connect(port, new WallClock(), subject, payloadBytes, subjects);
+const { natsPort, subject, payloadBytes, subjects, rate, flowMs, received } =
+  workerData as PublisherTask;
+const nats = await NatsWriter.connect(natsPort, subject, payloadBytes, subjects);
 const allowed =
-  task.rate === undefined ? await followCredits(task.creditPort) : followClock(task.rate);
-let lateMs = 0;
+  rate === undefined ? followReaders() : (ms: number) => Math.floor((ms * rate) / 1000);
 const startMs = performance.now();
-const cpu = process.cpuUsage();
-await new Promise<void>((resolve) => {
-  let lastMs = startMs;
-  const timer = setInterval(() => {
-    const nowMs = performance.now();
-    lateMs = Math.max(lateMs, nowMs - lastMs - 1);
-    lastMs = nowMs;
-    if (nowMs - startMs >= task.durationMs) {
-      clearInterval(timer);
-      resolve();
-    } else if (nats.unwrittenBytes < MOST_UNWRITTEN) {
-      nats.publish(Math.min(MOST_AT_ONCE, allowed(nowMs - startMs) - nats.published));
-    }
-  }, 1);
-});
-const seconds = (performance.now() - startMs) / 1000;
-const { user, system } = process.cpuUsage(cpu);
-await nats.flush();
-const result: Published = {
-  event: "published",
-  messages: nats.published,
-  seconds,
-  lateMs,
-  cpuSeconds: (user + system) / 1e6,
-};
-process.stdout.write(`${JSON.stringify(result)}\n`);
-process.exit(0);
+const timer = setInterval(async () => {
+  const passedMs = performance.now() - startMs;
+  if (passedMs < flowMs) {
+    if (nats.unwrittenBytes >= MOST_UNWRITTEN) return;
+    nats.publish(Math.min(MOST_AT_ONCE, allowed(passedMs) - nats.published));
+    return;
+  }
+  clearInterval(timer);
+  await nats.flush();
+  parentPort!.postMessage({
+    messages: nats.published,
+    seconds: passedMs / 1000,
+  } satisfies Published);
+}, 1);
 
-/** How many messages are due at a time since the start, by a bucket that each moment fills. */
-function followClock(rate: number): (elapsedMs: number) => number {
-  return (elapsedMs) => Math.floor((elapsedMs * rate) / 1000);
+/** Returns how many messages may be published so that the work in flight stays the same. */
+function followReaders(): (passedMs: number) => number {
+  let window = FEWEST_IN_FLIGHT;
+  let seen = { count: 0, ms: 0 };
+  return (ms) => {
+    const count = Atomics.load(received, 0);
+    if (ms - seen.ms >= PACE_MS) {
+      const perMs = (count - seen.count) / (ms - seen.ms);
+      window = Math.max(FEWEST_IN_FLIGHT, Math.ceil(perMs * IN_FLIGHT_MS));
+      seen = { count, ms };
+    }
+    return count + window;
+  };
 }

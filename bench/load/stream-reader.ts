@@ -1,23 +1,22 @@
 import type { Latencies } from "./latency.ts";
-import type { WallClock } from "./wall-clock.ts";
+import { nowUs } from "./wall-clock.ts";
 
-/** What a reader finds besides messages. */
-export interface Findings {
+/** What a reader tells besides the number of messages. */
+export interface StreamEvents {
   /** A ping (RFC 6455 §5.5.2), or one of the protocol inside. */
   ping(): void;
   /** The server will send every message that is published from now on. */
   subscribed(): void;
-  /** JetStream goes on when something is published there. */
+  /** JetStream continues when something is published there. */
   wantsAnswer(subject: string): void;
   /** A close frame, or an error of the protocol inside. */
   fault(what: string): void;
 }
 
-/** Which messages are looked into, and who learns what they say. */
+/** Which messages' latency is taken, and where it goes. */
 export interface Sampling {
-  /** One message of so many is looked into. */
+  /** One message of this many is sampled. */
   readonly every: number;
-  readonly clock: WallClock;
   latencies: Latencies;
 }
 
@@ -26,27 +25,27 @@ const DIGIT_0 = 0x30;
 
 /**
  * Counts the messages in what a server sends after the handshake, by hopping from header to
- * header: payloads are not touched, save for the few that are looked into for their stamp.
+ * header: payloads are not touched, except for the stamp of the few that are sampled.
  */
 export abstract class StreamReader {
   messages = 0;
-  protected readonly findings: Findings;
+  protected readonly events: StreamEvents;
   readonly #sampling: Sampling;
-  /** The beginning of a frame's header, when the last chunk ended within it. */
+  /** The beginning of a frame's header, if the last chunk ended within it. */
   #header: Buffer | undefined;
-  /** Bytes of the present frame that are still to come. */
+  /** Bytes of the current frame that have not come yet. */
   #frameLeft = 0;
   #opcode = 0;
   #untilSample: number;
 
-  /** @param phase where in the sampling it begins, so that not all clients look into the same message. */
-  constructor(findings: Findings, sampling: Sampling, phase: number) {
-    this.findings = findings;
+  /** @param phase where the sampling begins, so that clients sample different messages. */
+  constructor(events: StreamEvents, sampling: Sampling, phase: number) {
+    this.events = events;
     this.#sampling = sampling;
     this.#untilSample = 1 + (phase % sampling.every);
   }
 
-  /** @param received is the caller's again when this returns. */
+  /** @param received the caller may overwrite it when this returns. */
   read(received: Buffer): void {
     let chunk = received;
     if (this.#header !== undefined) {
@@ -80,12 +79,12 @@ export abstract class StreamReader {
     }
   }
 
-  /** A data frame begins; it may end behind the chunk. */
+  /** Called when a data frame begins; it may end behind the chunk. */
   protected abstract frame(chunk: Buffer, start: number, end: number): void;
-  /** What has come of a data frame; never behind the chunk. */
+  /** Called with each part of a data frame; it never ends behind the chunk. */
   protected abstract payload(chunk: Buffer, start: number, end: number): void;
 
-  /** Counts a message, and takes its latency when its turn has come and it is all there. */
+  /** Counts a message, and takes its latency if it is its turn and the whole message is in the chunk. */
   protected count(chunk: Buffer, start: number, end: number): void {
     this.messages++;
     if (--this.#untilSample > 0) return;
@@ -93,10 +92,10 @@ export abstract class StreamReader {
       this.#untilSample = 1;
       return;
     }
-    const { every, clock, latencies } = this.#sampling;
+    const { every, latencies } = this.#sampling;
     this.#untilSample = every;
     const stampUs = readStamp(chunk, start, end);
-    if (stampUs > 0) latencies.add(clock.nowUs() - stampUs);
+    if (stampUs > 0) latencies.add(nowUs() - stampUs);
   }
 
   #advance(chunk: Buffer, start: number, end: number): void {
@@ -105,12 +104,12 @@ export abstract class StreamReader {
   }
 
   #control(): void {
-    if (this.#opcode === 9) this.findings.ping();
-    else if (this.#opcode === 8) this.findings.fault("closed by the server");
+    if (this.#opcode === 9) this.events.ping();
+    else if (this.#opcode === 8) this.events.fault("closed by the server");
   }
 }
 
-/** The number behind `"t":`, or 0. */
+/** Returns the number behind `"t":`, or 0. */
 function readStamp(chunk: Buffer, start: number, end: number): number {
   let at = chunk.indexOf(STAMP, start) + STAMP.length;
   if (at < start + STAMP.length || at > end) return 0;

@@ -1,92 +1,95 @@
 /**
- * The load client: one process that opens many WebSockets, counts what each gets, and says what it
- * saw. It prints two lines of JSON: {@linkcode Ready}, then {@linkcode Observed}.
+ * The load client: it opens many WebSockets, publishes from a thread, and counts what each client gets. It
+ * prints one line of JSON: {@linkcode FlowSeen}.
  *
  * It runs on Node, whose sockets can all read into one buffer: on Bun, and on Node without that, it
  * reads half as much.
  */
+import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import { tellCredits } from "./credits.ts";
-import { Dialer, type LoadClient } from "./dialer.ts";
+import { Worker } from "node:worker_threads";
+import { Dialer } from "./dialer.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { Latencies } from "./latency.ts";
-import { beginUsage, type Usage } from "./usage.ts";
-import { WallClock } from "./wall-clock.ts";
+import type { Published, PublisherTask } from "./publisher.ts";
+import { beginUsage, type Pids, type Usage } from "./usage.ts";
 
-/** What it is to do, as JSON in its first argument. */
-export interface SubscriberTask extends Endpoint {
+/** What it does, as JSON in its first argument. */
+export interface FlowTask extends Endpoint, Omit<PublisherTask, "natsPort" | "received"> {
+  /** `undefined` if the contender makes its messages itself. */
+  readonly natsPort: number | undefined;
   readonly clients: number;
-  /** So many of them stop to read when the first message has come; they count for nothing. */
-  readonly stalled: number;
-  /** One message of so many is looked into for its latency. */
-  readonly sampleEvery: number;
-  /** From the first message on, nothing is counted for so long. */
+  /** This many of them stop reading after the first message; they are not counted. */
+  readonly stalled?: number;
+  /** After the first message, nothing is counted for this long. */
   readonly warmUpMs: number;
   readonly measureMs: number;
-  /** The processes whose CPU time is taken over the measurement, by what they are. */
-  readonly pids: Readonly<Record<string, number>>;
+  readonly pids: Pids;
 }
 
-/** All clients are connected: the publisher may begin. */
-export interface Ready {
-  readonly event: "ready";
-  /** Here it tells how many messages each client has got, every millisecond, in 4 bytes. */
-  readonly creditPort: number;
-}
-
-/** What was seen between the end of the warm-up and the end of the measurement. */
-export interface Observed extends Usage {
-  readonly event: "observed";
+/** What it saw between the end of the warm-up and the end of the measurement. */
+export interface FlowSeen extends Usage {
   readonly deliveries: number;
-  readonly latencyUs: { samples: number; p50: number; p99: number; max: number };
+  readonly p50Us?: number;
+  readonly p99Us?: number;
   /** Messages per client from the very first to the very last. */
-  readonly received: { fewest: number; most: number };
-  /** Connections that ended before we ended them, and why the first did. */
-  readonly lost: { count: number; reason: string | undefined };
+  readonly received: { readonly fewest: number; readonly most: number };
+  /** Connections that ended early. */
+  readonly lost: number;
+  readonly published?: Published;
 }
 
 const CONNECT_AT_ONCE = 100;
-/** So long may all take to connect, and then the first message to come. */
 const CONNECT_MS = 25_000;
 const FIRST_MESSAGE_MS = 5000;
-/** When nothing came for so long after the measurement, nothing more will. */
+/** If nothing comes for this long after the measurement, nothing more will. */
 const IDLE_MS = 150;
-/** So long is waited for what is still under way, at the most. */
+/** The longest wait for what is still in flight. */
 const DRAIN_MS = 1000;
 
-const task = JSON.parse(process.argv[2]!) as SubscriberTask;
-const sampling = { every: task.sampleEvery, clock: new WallClock(), latencies: new Latencies() };
+const task = JSON.parse(process.argv[2]!) as FlowTask;
+const { clients, stalled = 0, rate, natsPort } = task;
+// Some ten thousand samples are enough; sampling millions costs the load client a fifth of its speed.
+const every = rate === undefined || clients * rate >= 1_000_000 ? 128 : 16;
+const sampling = { every, latencies: new Latencies() };
 const lost: string[] = [];
-const dialer = new Dialer(task, sampling, (number, what) => {
-  if (number >= task.stalled) lost.push(what);
+const dialer = new Dialer(task, sampling, (number, reason) => {
+  if (number >= stalled) lost.push(reason);
 });
-const clients: LoadClient[] = [];
 const connecting = deadline(CONNECT_MS, "not all clients connected");
-for (let left = task.clients; left > 0; left -= CONNECT_AT_ONCE) {
-  const dials = Array.from({ length: Math.min(CONNECT_AT_ONCE, left) }, () => dialer.dial());
-  clients.push(...(await Promise.all(dials)));
-}
+await dialer.dialAll(clients, Math.min(clients, CONNECT_AT_ONCE));
 clearTimeout(connecting);
-const readers = clients.slice(task.stalled).map(({ reader }) => reader);
-say({ event: "ready", creditPort: await tellCredits(() => received().fewest) } satisfies Ready);
+failIfLost();
+const readers = dialer.clients.slice(stalled).map(({ reader }) => reader);
+const publishing = natsPort === undefined ? undefined : publish(natsPort);
 
 const waiting = deadline(FIRST_MESSAGE_MS, "no message came");
 while (received().most === 0) {
-  if (lost.length > 0) throw new Error(`a client was lost before the first message: ${lost[0]}`);
+  failIfLost();
   await sleep(1);
 }
 clearTimeout(waiting);
-for (const client of clients.slice(0, task.stalled)) client.stall();
+for (const client of dialer.clients.slice(0, stalled)) client.stall();
 await sleep(task.warmUpMs);
 const seen = await measure();
+const published = await publishing;
 await untilIdle();
-say({
-  event: "observed",
+const result: FlowSeen = {
   ...seen,
   received: received(),
-  lost: { count: lost.length, reason: lost[0] },
-} satisfies Observed);
-process.exit(0);
+  lost: lost.length,
+  ...(published && { published }),
+};
+process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
+
+async function publish(natsPort: number): Promise<Published> {
+  const slowest = new Int32Array(new SharedArrayBuffer(4));
+  setInterval(() => Atomics.store(slowest, 0, received().fewest), 1);
+  const workerData: PublisherTask = { ...task, natsPort, received: slowest };
+  const publisher = new Worker(new URL("./publisher.ts", import.meta.url), { workerData });
+  const [published] = (await once(publisher, "message")) as [Published];
+  return published;
+}
 
 function deadline(ms: number, what: string): NodeJS.Timeout {
   return setTimeout(() => {
@@ -94,7 +97,11 @@ function deadline(ms: number, what: string): NodeJS.Timeout {
   }, ms);
 }
 
-/** What each client has got; those that were lost say no more. */
+function failIfLost(): void {
+  if (lost.length > 0) throw new Error(`a client was lost before the first message: ${lost[0]}`);
+}
+
+/** Returns what the clients have got; lost ones stay behind. */
 function received(): { fewest: number; most: number } {
   let fewest = Number.POSITIVE_INFINITY;
   let most = 0;
@@ -115,19 +122,10 @@ async function measure() {
   const deliveries = count() - before;
   const usage = endUsage();
   sampling.latencies = new Latencies();
-  return {
-    ...usage,
-    deliveries,
-    latencyUs: {
-      samples: latencies.count,
-      p50: latencies.quantileUs(0.5),
-      p99: latencies.quantileUs(0.99),
-      max: latencies.maxUs,
-    },
-  };
+  return { ...usage, deliveries, ...latencies.quantiles() };
 }
 
-/** Waits until what is under way has arrived. */
+/** Waits until what is in flight has arrived. */
 async function untilIdle(): Promise<void> {
   const endMs = performance.now() + DRAIN_MS;
   let before = -1;
@@ -137,8 +135,4 @@ async function untilIdle(): Promise<void> {
     before = fewest + most;
     await sleep(IDLE_MS);
   }
-}
-
-function say(what: Ready | Observed): void {
-  process.stdout.write(`${JSON.stringify(what)}\n`);
 }

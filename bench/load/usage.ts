@@ -1,50 +1,33 @@
-import { cpuSeconds, machineTime, rssBytes } from "../machine.ts";
+import { cpuSeconds, rssBytes } from "../machine.ts";
 
-/** What processes and the machine used from one moment to another. */
+/** The processes under load: the gateway, and NATS if it is another one. */
+export type Pids = { readonly gateway: number; readonly nats?: number };
+
+/** What the gateway used in a span of time, and everything else together. */
 export interface Usage {
   readonly seconds: number;
-  /** CPU seconds by process, this one as `load`; without those that could not be had. */
-  readonly cpuSeconds: Readonly<Record<string, number>>;
-  /** CPU seconds of all processes of the machine, and what was stolen and all of it. */
-  readonly machine: { busy: number; stolen: number; total: number } | undefined;
-  /** What the gateway had in memory at the end. */
+  readonly cpuSeconds: { readonly gateway?: number; readonly load?: number };
+  /** The gateway's memory at the end. */
   readonly gatewayRssBytes: number | undefined;
 }
 
-/**
- * Begins to look at processes.
- *
- * @param pids by what they are; the measured one is `gateway`.
- * @returns what tells what was used since.
- */
-export function beginUsage(pids: Readonly<Record<string, number>>): () => Usage {
-  const take = () => ({
-    ms: performance.now(),
-    cpu: Object.entries(pids).map(([name, pid]) => [name, cpuSeconds(pid)] as const),
-    machine: machineTime(),
-  });
-  const load = process.cpuUsage();
+/** Begins a span of time; the returned function ends it. */
+export function beginUsage({ gateway, nats }: Pids): () => Usage {
+  const take = () => {
+    const { user, system } = process.cpuUsage();
+    const load = (user + system) / 1e6 + ((nats && cpuSeconds(nats)) ?? 0);
+    return { ms: performance.now(), gateway: cpuSeconds(gateway), load };
+  };
   const before = take();
   return () => {
     const after = take();
-    const { user, system } = process.cpuUsage(load);
-    const used = after.cpu.flatMap(([name, seconds], index) => {
-      const from = before.cpu[index]![1];
-      return seconds === undefined || from === undefined ? [] : [[name, seconds - from] as const];
-    });
-    const machine =
-      after.machine === undefined || before.machine === undefined
-        ? undefined
-        : {
-            busy: after.machine.busy - before.machine.busy,
-            stolen: after.machine.stolen - before.machine.stolen,
-            total: after.machine.total - before.machine.total,
-          };
     return {
       seconds: (after.ms - before.ms) / 1000,
-      cpuSeconds: { ...Object.fromEntries(used), load: (user + system) / 1e6 },
-      machine,
-      gatewayRssBytes: pids.gateway === undefined ? undefined : rssBytes(pids.gateway),
+      cpuSeconds: {
+        ...(after.gateway !== undefined && { gateway: after.gateway - before.gateway! }),
+        load: after.load - before.load,
+      },
+      gatewayRssBytes: rssBytes(gateway),
     };
   };
 }

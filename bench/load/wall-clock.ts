@@ -1,28 +1,25 @@
-/** So often is the clock read; the best reading counts. */
+/** How often the clock is read to find its origin; the best reading counts. */
 const READINGS = 10;
 
+const ORIGIN_MS = findOrigin();
+
 /**
- * Microseconds since 1970, the same in every process on one machine to within a few: `Date.now()`
+ * Returns microseconds since 1970, the same in every process of a machine to within a few: `Date.now()`
  * has only milliseconds, and `performance.timeOrigin` is not exact on every runtime.
  */
-export class WallClock {
-  readonly #originMs: number;
+export function nowUs(): number {
+  return Math.round((ORIGIN_MS + performance.now()) * 1000);
+}
 
-  /** Takes about {@linkcode READINGS} ms. */
-  constructor() {
-    let origin = 0;
-    for (let reading = 0; reading < READINGS; reading++) {
-      // Where `Date.now()` moves on, its value is exact, unless we were kept from looking: then it
-      // is too low, never too high.
-      const before = Date.now();
-      let now = before;
-      while (now === before) now = Date.now();
-      origin = Math.max(origin, now - performance.now());
-    }
-    this.#originMs = origin;
+/** Takes about {@linkcode READINGS} ms. */
+function findOrigin(): number {
+  let origin = 0;
+  for (let reading = 0; reading < READINGS; reading++) {
+    // When `Date.now()` moves on, its value is exact. If this loop notices late, it is too low, never too high.
+    const before = Date.now();
+    let now = before;
+    while (now === before) now = Date.now();
+    origin = Math.max(origin, now - performance.now());
   }
-
-  nowUs(): number {
-    return Math.round((this.#originMs + performance.now()) * 1000);
-  }
+  return origin;
 }

@@ -1,14 +1,25 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { reasonOf } from "../../src/core/errors.ts";
+import { startProcess } from "../../test/support/child-process.ts";
+import { ensureNode } from "../../test/support/node-binary.ts";
+import { ROOT } from "../../test/support/runtimes.ts";
 import type { Carrier, Contender } from "../contenders/contender.ts";
-import type { Cores } from "../machine.ts";
-import type { Scenario, Timing } from "../scenario.ts";
-import { measureCrowd } from "./crowd.ts";
-import { flowMs, measureFlow } from "./flow.ts";
-import { failed, type Measurement } from "./measurement.ts";
-import { measureReplay } from "./replay.ts";
-import { measureStart } from "./start.ts";
+import type { CrowdSeen, CrowdTask } from "../load/crowd.ts";
+import { KEPT_SUBJECT, SUBJECT } from "../load/endpoint.ts";
+import type { ReturningTask, ReturnsSeen } from "../load/returning.ts";
+import type { FlowSeen, FlowTask } from "../load/subscribers.ts";
+import { type Cores, rssBytes } from "../machine.ts";
+import type { Crowd, Flow, Replay, Scenario, Timing } from "../scenario.ts";
+import { type Measurement, spread } from "../summary.ts";
 
-/** Starts a contender and its load, measures, and ends all of it. What fails is a measurement too. */
+/** Messages flow for this much longer than the measurement. */
+const MARGIN_MS = 200;
+/** How long a process stays idle before its memory is read. */
+const SETTLE_MS = 700;
+/** Load processes give up earlier, and say why. */
+const DEADLINE_MS = 120_000;
+
+/** Starts a contender and its load, measures, and ends both. An error is a measurement too. */
 export async function measure(
   contender: Contender,
   scenario: Scenario,
@@ -16,31 +27,133 @@ export async function measure(
   cores: Cores | undefined,
 ): Promise<Measurement> {
   let carrier: Carrier | undefined;
+  const { measureMs, warmUpMs } = { ...timing, ...(scenario as Partial<Flow>) };
+  const flowMs = warmUpMs + measureMs + MARGIN_MS;
   try {
-    const lastsMs = scenario.kind === "flow" ? flowMs(scenario, timing) : 0;
-    carrier = await contender.start(cores, scenario, lastsMs);
-    return await measureRunning(carrier, scenario, timing);
+    carrier = await contender.start(cores, scenario, flowMs);
+    if (scenario.kind === "flow") {
+      return await measureFlow(carrier, scenario, { warmUpMs, measureMs, flowMs });
+    }
+    if (scenario.kind === "crowd") return await measureCrowd(carrier, scenario);
+    if (scenario.kind === "replay") return await measureReplay(carrier, scenario);
+    await sleep(SETTLE_MS);
+    return {
+      figures: known({ readyMs: carrier.readyMs, rssBytes: rssBytes(carrier.pids.gateway) }),
+    };
   } catch (cause) {
-    const words = carrier?.lastWords() ?? "";
-    process.stderr.write(`\n${scenario.name}: ${contender.name}: ${reasonOf(cause)}\n${words}\n`);
-    return failed(briefly(reasonOf(cause)));
+    const reason = reasonOf(cause);
+    process.stderr.write(`\n${scenario.name}: ${contender.name}: ${reason}\n`);
+    // Errors of processes hold their last lines; the first that says what was thrown is enough.
+    const thrown = /Error: ([^\n]+)/.exec(reason)?.[1] ?? reason.split("\n", 1)[0]!;
+    return { figures: {}, failure: thrown.slice(0, 100) };
   } finally {
     await carrier?.stop();
   }
 }
 
-function measureRunning(
-  carrier: Carrier,
-  scenario: Scenario,
-  timing: Timing,
+async function measureFlow(
+  { endpoint, pids, natsPort }: Carrier,
+  scenario: Flow,
+  times: Pick<FlowTask, "warmUpMs" | "measureMs" | "flowMs">,
 ): Promise<Measurement> {
-  if (scenario.kind === "flow") return measureFlow(carrier, scenario, timing);
-  if (scenario.kind === "crowd") return measureCrowd(carrier, scenario);
-  return scenario.kind === "replay" ? measureReplay(carrier, scenario) : measureStart(carrier);
+  const { clients, stalled = 0, rate, subjects = 1 } = scenario;
+  const task: FlowTask = { ...scenario, ...endpoint, ...times, pids, natsPort, subject: SUBJECT };
+  const seen = await runLoad<FlowSeen>("subscribers.ts", task);
+  const { seconds, deliveries, p50Us, p99Us, cpuSeconds, received, published } = seen;
+  const { gateway, load } = cpuSeconds;
+  const meant = published && Math.floor(published.messages / subjects);
+  // NATS holds a publisher up if it can't pass on the messages.
+  const isHeldUp = published && rate && published.messages < 0.99 * rate * published.seconds;
+  return {
+    figures: known({
+      deliveriesPerSecond: deliveries / seconds,
+      delivered:
+        rate && Math.min(1, deliveries / (((rate * seconds) / subjects) * (clients - stalled))),
+      p50Us,
+      p99Us,
+      cpuUsPerDelivery: gateway && deliveries > 0 ? (gateway * 1e6) / deliveries : undefined,
+      rssBytes: seen.gatewayRssBytes,
+    }),
+    cpuShares: known({ gateway: gateway && gateway / seconds, load: load && load / seconds }),
+    complete: received.fewest >= (meant ?? received.most) && !isHeldUp,
+    lostClients: seen.lost,
+  };
 }
 
-/** Errors of processes hold their last lines; of these, the first that says what was thrown is enough. */
-function briefly(reason: string): string {
-  const thrown = /Error: ([^\n]+)/.exec(reason)?.[1];
-  return (thrown ?? reason.split("\n", 1)[0]!).slice(0, 100);
+async function measureCrowd(carrier: Carrier, scenario: Crowd): Promise<Measurement> {
+  const { endpoint, pids, natsPort } = carrier;
+  const { clients, atOnce, messages } = scenario;
+  const task: CrowdTask = {
+    ...endpoint,
+    subject: SUBJECT,
+    pids,
+    natsPort: natsPort!,
+    clients,
+    atOnce,
+    messages,
+  };
+  const { grownBytes, connectedMs, lastClientMs, failed } = await runLoad<CrowdSeen>(
+    "crowd.ts",
+    task,
+  );
+  return {
+    figures: known({
+      bytesPerConnection:
+        grownBytes && failed < clients ? grownBytes / (clients - failed) : undefined,
+      lastClientMs: spread(lastClientMs)?.median,
+      connectedMs,
+      failedClients: failed,
+    }),
+  };
+}
+
+async function measureReplay(carrier: Carrier, scenario: Replay): Promise<Measurement> {
+  const { endpoint, pids, natsPort } = carrier;
+  const { clients, messages } = scenario;
+  const task: ReturningTask = {
+    ...endpoint,
+    subject: KEPT_SUBJECT,
+    pids,
+    natsPort: natsPort!,
+    clients,
+    messages,
+  };
+  const { caughtUpMs, before, during, gatewayRssBytes } = await runLoad<ReturnsSeen>(
+    "returning.ts",
+    task,
+  );
+  return {
+    figures: known({
+      caughtUpMs,
+      p50Us: during.p50Us,
+      p99Us: during.p99Us,
+      calmP50Us: before.p50Us,
+      calmP99Us: before.p99Us,
+      rssBytes: gatewayRssBytes,
+    }),
+  };
+}
+
+/** Runs a load process on Node, which gets its task as an argument and prints one line of JSON. */
+async function runLoad<Seen>(file: string, task: object): Promise<Seen> {
+  const command = [ensureNode("node"), `bench/load/${file}`, JSON.stringify(task)];
+  const running = await startProcess(file, command, { cwd: ROOT });
+  try {
+    const { stream, text } = await running.lines.next("line", DEADLINE_MS);
+    if (stream === "stdout") return JSON.parse(text) as Seen;
+    await running.exited;
+    throw new Error(running.lines.entries.map((line) => line.text).join("\n"));
+  } finally {
+    await running.stop();
+  }
+}
+
+/** Returns the fields that have a value. */
+function known<Field extends string>(
+  fields: Readonly<Record<Field, number | undefined>>,
+): Partial<Record<Field, number>> {
+  const entries = Object.entries<number | undefined>(fields).filter(
+    ([, value]) => value !== undefined,
+  );
+  return Object.fromEntries(entries) as Partial<Record<Field, number>>;
 }

@@ -7,9 +7,7 @@ import {
   SocketIoReader,
   V1Reader,
 } from "../../bench/load/message-readers.ts";
-import { WallClock } from "../../bench/load/wall-clock.ts";
 
-const clock = new WallClock();
 const READERS = { EnvelopeReader, NatsReader, SocketIoReader, V1Reader };
 
 /** An unmasked frame (RFC 6455 §5.2). */
@@ -22,14 +20,14 @@ function frame(opcode: number, text: string): Buffer {
 /** Feeds a stream in chunks that end at these places, and tells all that was found in it. */
 function read(name: keyof typeof READERS, stream: Buffer, ends: readonly number[]) {
   const found: string[] = [];
-  const findings = {
+  const events = {
     ping: () => void found.push("ping"),
     subscribed: () => void found.push("subscribed"),
     wantsAnswer: (subject: string) => void found.push(subject),
     fault: (what: string) => void found.push(what),
   };
-  const sampling = { every: 1, clock, latencies: new Latencies() };
-  const reader = new READERS[name](findings, sampling, 0);
+  const sampling = { every: 1, latencies: new Latencies() };
+  const reader = new READERS[name](events, sampling, 0);
   const borders = [...new Set([...ends.map((end) => end % stream.length), stream.length])];
   let start = 0;
   for (const end of borders.toSorted((a, b) => a - b)) {
