@@ -140,7 +140,7 @@ export function configuration(target: Target): void {
         args: ["--check", "--path", "/checked"],
       });
       expect(run).toMatchObject({ code: 0, signal: null, stderr: "" });
-      for (const part of [`ws://127.0.0.1:${port}/checked`, "16MB", "--path", "NATS_URL"]) {
+      for (const part of [`ws://localhost:${port}/checked`, "16MB", "--path", "NATS_URL"]) {
         expect(run.stdout).toContain(part);
       }
       expect(run.stdout).not.toContain("hunter2");
@@ -152,7 +152,7 @@ export function configuration(target: Target): void {
       expect(wrong.stderr.trimEnd().split("\n")).toHaveLength(3);
       const right = await runToExit(target, { args: ["--check"], env: { PORT: "80" } });
       expect(right).toMatchObject({ code: 0, stderr: "" });
-      expect(right.stdout).toContain("ws://127.0.0.1:80/ws");
+      expect(right.stdout).toContain("ws://localhost:80/ws");
     });
 
     test("A file that names NATS subjects and no NATS is used, with a warning", async () => {
