@@ -17,7 +17,7 @@ export interface Asked {
   readonly isNative?: true;
 }
 
-/** What we ask of Spillway: the median is to be at least (`≥`), or at most, the goal. */
+/** A goal for Spillway: the median is to be at least (`≥`), or at most, this. */
 export interface Goal extends Asked {
   readonly asks: string;
   readonly bound: "≥" | "≤";

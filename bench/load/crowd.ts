@@ -10,7 +10,7 @@ import { Latencies } from "./latency.ts";
 import { NatsWriter } from "./nats-writer.ts";
 import type { Pids } from "./usage.ts";
 
-/** What it does, as JSON in its first argument. */
+/** The task of this process, as JSON in its first argument. */
 export interface CrowdTask extends Endpoint {
   readonly clients: number;
   /** This many of them connect at a time. */
@@ -33,7 +33,7 @@ export interface CrowdSeen {
 
 /** A client that has not connected by then has failed. */
 const CONNECT_MS = 20_000;
-/** How long the gateway stays idle before its memory is read. */
+/** Time that the gateway stays idle before its memory is read. */
 const SETTLE_MS = 1000;
 const BETWEEN_MESSAGES_MS = 100;
 const MESSAGE_MS = 5000;

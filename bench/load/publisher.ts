@@ -5,7 +5,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { NatsWriter } from "./nats-writer.ts";
 
-/** What it does, as the thread's data. */
+/** The task of this thread, as its data. */
 export interface PublisherTask {
   readonly natsPort: number;
   readonly subject: string;

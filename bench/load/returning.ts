@@ -11,7 +11,7 @@ import { Latencies } from "./latency.ts";
 import type { LiveSeen } from "./live.ts";
 import { beginUsage, type Pids, type Usage } from "./usage.ts";
 
-/** What it does, as JSON in its first argument. */
+/** The task of this process, as JSON in its first argument. */
 export interface ReturningTask extends Endpoint {
   readonly clients: number;
   /** Messages in the stream. */
@@ -23,7 +23,7 @@ export interface ReturningTask extends Endpoint {
 export interface ReturnsSeen extends Usage {
   /** From the first connection until each client had the whole stream. */
   readonly caughtUpMs: number;
-  /** What the live clients saw before the replay, and during it. */
+  /** The figures of the live clients before the replay, and during it. */
   readonly before: LiveSeen;
   readonly during: LiveSeen;
 }

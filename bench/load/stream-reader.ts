@@ -1,7 +1,7 @@
 import type { Latencies } from "./latency.ts";
 import { nowUs } from "./wall-clock.ts";
 
-/** What a reader tells besides the number of messages. */
+/** A reader's report besides the number of messages. */
 export interface StreamEvents {
   /** A ping (RFC 6455 §5.5.2), or one of the protocol inside. */
   ping(): void;

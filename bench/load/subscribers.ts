@@ -14,7 +14,7 @@ import { Latencies } from "./latency.ts";
 import type { Published, PublisherTask } from "./publisher.ts";
 import { beginUsage, type Pids, type Usage } from "./usage.ts";
 
-/** What it does, as JSON in its first argument. */
+/** The task of this process, as JSON in its first argument. */
 export interface FlowTask extends Endpoint, Omit<PublisherTask, "natsPort" | "received"> {
   /** `undefined` if the contender makes its messages itself. */
   readonly natsPort: number | undefined;
@@ -27,7 +27,7 @@ export interface FlowTask extends Endpoint, Omit<PublisherTask, "natsPort" | "re
   readonly pids: Pids;
 }
 
-/** What it saw between the end of the warm-up and the end of the measurement. */
+/** The figures between the end of the warm-up and the end of the measurement. */
 export interface FlowSeen extends Usage {
   readonly deliveries: number;
   readonly p50Us?: number;

@@ -3,7 +3,7 @@ import { cpuSeconds, rssBytes } from "../machine.ts";
 /** The processes under load: the gateway, and NATS if it is another one. */
 export type Pids = { readonly gateway: number; readonly nats?: number };
 
-/** What the gateway used in a span of time, and everything else together. */
+/** CPU time and memory of the gateway in a span of time, and the CPU time of everything else together. */
 export interface Usage {
   readonly seconds: number;
   readonly cpuSeconds: { readonly gateway?: number; readonly load?: number };

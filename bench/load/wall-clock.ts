@@ -1,4 +1,4 @@
-/** How often the clock is read to find its origin; the best reading counts. */
+/** Number of readings of the clock to find its origin; the best one counts. */
 const READINGS = 10;
 
 const ORIGIN_MS = findOrigin();

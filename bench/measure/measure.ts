@@ -14,7 +14,7 @@ import { type Measurement, spread } from "../summary.ts";
 
 /** Messages flow for this much longer than the measurement. */
 const MARGIN_MS = 200;
-/** How long a process stays idle before its memory is read. */
+/** Time that a process stays idle before its memory is read. */
 const SETTLE_MS = 700;
 /** Load processes give up earlier, and say why. */
 const DEADLINE_MS = 120_000;
