@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { markdownTable } from "../src/config/describe.ts";
-import { Distribution, Meter } from "../src/core/meter.ts";
+import { Distribution, Meter } from "../src/core/metering/meter.ts";
 import { FAMILIES, type Family } from "../src/metrics/families.ts";
 import { PROCESS_FAMILIES } from "../src/metrics/process.ts";
 

@@ -9,13 +9,14 @@ const SRC = join(ROOT, "src");
 
 /** What a folder may import from, itself always; a name with a slash is one file. */
 const FOLDERS: Readonly<Record<string, readonly string[]>> = {
+  text: [],
   core: [],
-  config: ["core"],
-  component: ["core", "config"],
+  config: ["core", "text"],
+  component: ["core", "config", "text"],
   source: ["core"],
   metrics: ["core"],
   log: ["core"],
-  http: ["core", "component"],
+  http: ["core", "component", "text"],
   runtime: ["core", "http/sockets.ts"],
   gateway: ["core", "config", "component", "source", "metrics", "log", "http", "runtime"],
 };

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { reasonOf } from "../../src/core/errors.ts";
+import { reasonOf } from "../../src/core/ports/errors.ts";
 import { startProcess } from "../../test/support/child-process.ts";
 import { ensureNode } from "../../test/support/node-binary.ts";
 import { ROOT } from "../../test/support/runtimes.ts";

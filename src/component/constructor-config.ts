@@ -1,6 +1,6 @@
 import type { Config } from "../config/config.ts";
 import { defaultConfig, parseComponentConfig } from "../config/parse.ts";
-import type { Log } from "../core/log.ts";
+import type { Log } from "../core/ports/log.ts";
 import { fileShape } from "./file-shape.ts";
 
 /** What a host may give an output; each has a default of its own. */

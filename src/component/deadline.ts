@@ -1,4 +1,4 @@
-import type { Cancel, Clock } from "../core/clock.ts";
+import type { Cancel, Clock } from "../core/ports/clock.ts";
 
 /** Waits for work no longer than `timeoutMs`, then rejects with the error; the work goes on. */
 export async function within(

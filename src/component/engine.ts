@@ -1,4 +1,4 @@
-import type { Meter } from "../core/meter.ts";
+import type { Meter } from "../core/metering/meter.ts";
 
 /** What an `Output` runs: a gateway and the server that it listens with. */
 export interface Engine {

@@ -1,4 +1,4 @@
-import { type ErrorClass, reasonOf, SpillwayError } from "../core/errors.ts";
+import { type ErrorClass, reasonOf, SpillwayError } from "../core/ports/errors.ts";
 
 /**
  * An error as StreamKit words it, `Component.method: action failed: cause`. The class and code of

@@ -1,5 +1,5 @@
-import type { Cancel, Clock } from "../core/clock.ts";
-import { CLIENT_ERROR_KINDS, type Meter } from "../core/meter.ts";
+import { CLIENT_ERROR_KINDS, type Meter } from "../core/metering/meter.ts";
+import type { Cancel, Clock } from "../core/ports/clock.ts";
 import type { FlowMetrics } from "./contract.ts";
 
 /** Rates are those of about so long: of one sample interval more, at most. */

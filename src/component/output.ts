@@ -2,9 +2,9 @@ import type { Config } from "../config/config.ts";
 import { componentSchema } from "../config/describe.ts";
 import { parseConfig } from "../config/parse.ts";
 import { streamInputs } from "../config/stream-inputs.ts";
-import type { Cancel, Clock } from "../core/clock.ts";
-import { reasonOf, SpillwayError } from "../core/errors.ts";
-import type { Log } from "../core/log.ts";
+import type { Cancel, Clock } from "../core/ports/clock.ts";
+import { reasonOf, SpillwayError } from "../core/ports/errors.ts";
+import type { Log } from "../core/ports/log.ts";
 import type {
   ConfigSchema,
   Discoverable,

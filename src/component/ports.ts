@@ -1,4 +1,4 @@
-import type { StreamInput } from "../core/source.ts";
+import type { StreamInput } from "../core/ports/source.ts";
 import type { NetworkPortConfig, Port, SubjectPortConfig } from "./contract.ts";
 
 /**

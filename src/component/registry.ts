@@ -1,7 +1,7 @@
 import { instanceName as instanceNameSchema } from "../config/address.ts";
 import { ENTRY_KEYS } from "../config/flow.ts";
 import { unknownName } from "../config/problem.ts";
-import { nearest } from "../core/nearest.ts";
+import { nearest } from "../text/nearest.ts";
 import { addressesOf, collide } from "./claims.ts";
 import type { ComponentConfig, LifecycleComponent, Registration } from "./contract.ts";
 import { failure, refusal } from "./fault.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { subjectFault } from "../core/subject.ts";
+import { subjectFault } from "../core/subject/subject.ts";
 import { list, stating, text } from "./value.ts";
 
 /** The paths that the gateway answers itself; nothing under `/publish` is free either. */

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { carries, exposes } from "../core/subject.ts";
+import { carries, exposes } from "../core/subject/subject.ts";
 import { formatDuration } from "./duration.ts";
 import type { Key, keys } from "./keys.ts";
 import { shown } from "./problem.ts";

@@ -1,4 +1,4 @@
-import { nearest } from "../core/nearest.ts";
+import { nearest } from "../text/nearest.ts";
 import { valueFromText } from "./from-text.ts";
 import { type Key, keys } from "./keys.ts";
 import type { Layer } from "./layer.ts";

@@ -1,4 +1,4 @@
-import { nearest } from "../core/nearest.ts";
+import { nearest } from "../text/nearest.ts";
 import { valueFromText } from "./from-text.ts";
 import { type KeyEntry, keyTable } from "./key-table.ts";
 import type { Key } from "./keys.ts";

@@ -1,4 +1,4 @@
-import { nearest } from "../core/nearest.ts";
+import { nearest } from "../text/nearest.ts";
 import { FILE_KEYS, keys } from "./keys.ts";
 import { brokenLayer, type Layer } from "./layer.ts";
 import { type Problem, quoted, shown, unknownName } from "./problem.ts";

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { nearest } from "../core/nearest.ts";
+import { nearest } from "../text/nearest.ts";
 import { agreementFaults, type CheckedKeys, type Fault } from "./agreement.ts";
 import { factsOf } from "./key-facts.ts";
 import { FILE_KEYS, type Key, keys } from "./keys.ts";

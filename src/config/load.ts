@@ -1,4 +1,4 @@
-import { reasonOf } from "../core/errors.ts";
+import { reasonOf } from "../core/ports/errors.ts";
 import { type Config, toConfig } from "./config.ts";
 import { type Environment, type Lookalike, readEnvironment } from "./environment.ts";
 import { readFlags } from "./flags.ts";

@@ -1,6 +1,6 @@
 import type { z } from "zod";
-import { SpillwayError } from "../core/errors.ts";
-import { nearest } from "../core/nearest.ts";
+import { SpillwayError } from "../core/ports/errors.ts";
+import { nearest } from "../text/nearest.ts";
 
 /** One thing that is wrong with a configuration. */
 export interface Problem {

@@ -1,4 +1,4 @@
-import type { StreamInput } from "../core/source.ts";
+import type { StreamInput } from "../core/ports/source.ts";
 import { readStreamInput } from "./address.ts";
 
 /** What nats-server calls the stream of a key-value bucket (ADR-8). */

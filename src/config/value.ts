@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { nearest } from "../core/nearest.ts";
+import { nearest } from "../text/nearest.ts";
 import { DURATION, parseDuration } from "./duration.ts";
 import { formatSize, parseSize, SIZE } from "./size.ts";
 

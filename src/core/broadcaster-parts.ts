@@ -1,17 +1,17 @@
-import type { Fanouts } from "./audience-book.ts";
-import type { ClientLimits } from "./client-watcher.ts";
-import type { Clock } from "./clock.ts";
+import type { DeliveryOptions } from "./acks/delivery-parts.ts";
 import type { ConversationLimits } from "./conversation.ts";
-import type { DeliveryOptions } from "./delivery-parts.ts";
-import type { DemandOptions } from "./demand.ts";
-import type { EnvelopeEncoder } from "./envelope.ts";
-import type { Log } from "./log.ts";
-import type { Meter } from "./meter.ts";
-import type { ReplayingOptions } from "./replaying.ts";
-import type { RingBounds } from "./ring.ts";
-import type { SessionOptions } from "./sessions.ts";
-import type { MessageSource, Publisher, StreamInput } from "./source.ts";
-import type { SubscribingOptions } from "./subscribing.ts";
+import type { Fanouts } from "./fanout/audience-book.ts";
+import type { RingBounds } from "./history/ring.ts";
+import type { Meter } from "./metering/meter.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { Log } from "./ports/log.ts";
+import type { MessageSource, Publisher, StreamInput } from "./ports/source.ts";
+import type { ClientLimits } from "./sessions/client-watcher.ts";
+import type { SessionOptions } from "./sessions/sessions.ts";
+import type { ReplayingOptions } from "./subscribe/replaying.ts";
+import type { SubscribingOptions } from "./subscribe/subscribing.ts";
+import type { DemandOptions } from "./upstream/demand.ts";
+import type { EnvelopeEncoder } from "./wire/envelope.ts";
 
 export interface BroadcasterOptions
   extends ClientLimits,

@@ -1,38 +1,38 @@
-import type { Audience } from "./audience.ts";
-import { AudienceBook } from "./audience-book.ts";
 import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.ts";
-import { Client } from "./client.ts";
-import type { ClientWatcher } from "./client-watcher.ts";
-import type { Clock } from "./clock.ts";
 import { ConnectionLog, type RefusedHandshake } from "./connection-log.ts";
 import { Conversation } from "./conversation.ts";
-import { Demand } from "./demand.ts";
-import type { Dialect } from "./dialect.ts";
-import type { Envelope, EnvelopeEncoder, Position } from "./envelope.ts";
-import { FlushTimer } from "./flush-timer.ts";
+import type { Audience } from "./fanout/audience.ts";
+import { AudienceBook } from "./fanout/audience-book.ts";
 import { Governor } from "./governor.ts";
-import { IncidentLog } from "./incident-log.ts";
-import type { DisconnectReason, Meter } from "./meter.ts";
-import { Reception } from "./reception.ts";
-import type { Refusal } from "./refusal.ts";
-import { ReturnTimes } from "./return-times.ts";
-import { Ring } from "./ring.ts";
-import { Roster } from "./roster.ts";
-import type { ClientSocket, CloseCause } from "./socket.ts";
+import { Ring } from "./history/ring.ts";
+import { IncidentLog } from "./metering/incident-log.ts";
+import type { DisconnectReason, Meter } from "./metering/meter.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { ClientSocket, CloseCause } from "./ports/socket.ts";
 import type {
   SourceFault,
   SourceListener,
   SourceMessage,
   SourceStatus,
   StreamTip,
-} from "./source.ts";
-import { StreamDesk } from "./stream-desk.ts";
-import { firstHidden } from "./subject.ts";
-import { Subscribing } from "./subscribing.ts";
-import type { SubscriptionRequest } from "./subscription.ts";
+} from "./ports/source.ts";
+import { Reception } from "./reception.ts";
+import { Client } from "./sessions/client.ts";
+import type { ClientWatcher } from "./sessions/client-watcher.ts";
+import { Roster } from "./sessions/roster.ts";
+import { firstHidden } from "./subject/subject.ts";
+import type { Refusal } from "./subscribe/refusal.ts";
+import { StreamDesk } from "./subscribe/stream-desk.ts";
+import { Subscribing } from "./subscribe/subscribing.ts";
 import { Sweeper } from "./sweeper.ts";
-import { TurnShare } from "./turn-share.ts";
+import { FlushTimer } from "./timing/flush-timer.ts";
+import { ReturnTimes } from "./timing/return-times.ts";
+import { TurnShare } from "./timing/turn-share.ts";
+import { Demand } from "./upstream/demand.ts";
 import { UpstreamWatch } from "./upstream-watch.ts";
+import type { Dialect } from "./wire/dialect.ts";
+import type { Envelope, EnvelopeEncoder, Position } from "./wire/envelope.ts";
+import type { SubscriptionRequest } from "./wire/subscription-request.ts";
 
 /**
  * An audience with more bytes than this pending is flushed at once: one write of so many bytes

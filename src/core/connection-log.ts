@@ -1,8 +1,8 @@
-import type { Client } from "./client.ts";
-import type { Cancel, Clock } from "./clock.ts";
-import type { Log } from "./log.ts";
-import type { DisconnectReason } from "./meter.ts";
-import type { SubscriptionRequest } from "./subscription.ts";
+import type { DisconnectReason } from "./metering/meter.ts";
+import type { Cancel, Clock } from "./ports/clock.ts";
+import type { Log } from "./ports/log.ts";
+import type { Client } from "./sessions/client.ts";
+import type { SubscriptionRequest } from "./wire/subscription-request.ts";
 
 /** How long connections are counted after the first event; then one line has the counts. */
 const INTERVAL_MS = 10_000;

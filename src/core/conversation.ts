@@ -1,15 +1,20 @@
-import type { Client } from "./client.ts";
+import type { Meter } from "./metering/meter.ts";
+import type { Client } from "./sessions/client.ts";
+import {
+  costOf,
+  FrameBudget,
+  type FrameLimits,
+  subscriptionCost,
+} from "./sessions/frame-budget.ts";
+import type { Refusal } from "./subscribe/refusal.ts";
+import type { Subscribing } from "./subscribe/subscribing.ts";
 import {
   type ClientFrame,
   type FrameFault,
   isLongerThan,
   readClientFrame,
-} from "./client-frame.ts";
-import { costOf, FrameBudget, type FrameLimits, subscriptionCost } from "./frame-budget.ts";
-import type { Meter } from "./meter.ts";
-import type { Refusal } from "./refusal.ts";
-import type { ErrorCode } from "./server-frame.ts";
-import type { Subscribing } from "./subscribing.ts";
+} from "./wire/client-frame.ts";
+import type { ErrorCode } from "./wire/server-frame.ts";
 
 export interface ConversationLimits extends FrameLimits {
   /** A longer frame from a client closes its connection with 1009. */

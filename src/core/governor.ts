@@ -1,5 +1,5 @@
-import type { Client } from "./client.ts";
-import type { Meter } from "./meter.ts";
+import type { Meter } from "./metering/meter.ts";
+import type { Client } from "./sessions/client.ts";
 
 /** After clients were shed, so much of the bound may be in use. */
 const RELIEVED = 0.9;

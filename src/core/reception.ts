@@ -1,16 +1,16 @@
-import { Alarms } from "./alarms.ts";
-import type { AudienceBook } from "./audience-book.ts";
 import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.ts";
-import type { Client } from "./client.ts";
-import type { Dialect } from "./dialect.ts";
-import { cursorOf, type Position } from "./envelope.ts";
-import { unknownGap } from "./resume.ts";
-import type { UpstreamState } from "./server-frame.ts";
-import { Sessions } from "./sessions.ts";
-import type { Subscribing } from "./subscribing.ts";
-import type { SubscriptionRequest } from "./subscription.ts";
-import type { TurnShare } from "./turn-share.ts";
+import type { AudienceBook } from "./fanout/audience-book.ts";
+import type { Client } from "./sessions/client.ts";
+import { Sessions } from "./sessions/sessions.ts";
+import type { Subscribing } from "./subscribe/subscribing.ts";
+import { Alarms } from "./timing/alarms.ts";
+import type { TurnShare } from "./timing/turn-share.ts";
 import { welcome } from "./welcome.ts";
+import type { Dialect } from "./wire/dialect.ts";
+import { cursorOf, type Position } from "./wire/envelope.ts";
+import { unknownGap } from "./wire/gap.ts";
+import type { UpstreamState } from "./wire/server-frame.ts";
+import type { SubscriptionRequest } from "./wire/subscription-request.ts";
 
 interface ReceptionParts extends BroadcasterParts {
   readonly audiences: AudienceBook;

@@ -1,8 +1,8 @@
-import type { Audience } from "./audience.ts";
-import type { Client } from "./client.ts";
-import type { ClientLimits } from "./client-watcher.ts";
-import type { Cancel, Clock } from "./clock.ts";
-import type { Meter } from "./meter.ts";
+import type { Audience } from "./fanout/audience.ts";
+import type { Meter } from "./metering/meter.ts";
+import type { Cancel, Clock } from "./ports/clock.ts";
+import type { Client } from "./sessions/client.ts";
+import type { ClientLimits } from "./sessions/client-watcher.ts";
 
 /** While somebody lags, this is how often it is seen whether its socket has room again. */
 const LAG_INTERVAL_MS = 10;

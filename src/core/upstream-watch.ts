@@ -1,15 +1,15 @@
-import type { Audience } from "./audience.ts";
-import type { AudienceBook } from "./audience-book.ts";
-import type { Client } from "./client.ts";
-import type { Demand } from "./demand.ts";
-import { cursorOf, type Position } from "./envelope.ts";
-import { patternRefusal, streamRefusal } from "./refusal.ts";
-import { unknownGap } from "./resume.ts";
-import type { ServerFrame, UpstreamState } from "./server-frame.ts";
-import type { SourceStatus } from "./source.ts";
-import type { Followed } from "./stream-book.ts";
-import { exposedOf, exposesSome } from "./subject.ts";
-import type { UpstreamRefusal } from "./want.ts";
+import type { Audience } from "./fanout/audience.ts";
+import type { AudienceBook } from "./fanout/audience-book.ts";
+import type { Followed } from "./history/stream-book.ts";
+import type { SourceStatus } from "./ports/source.ts";
+import type { Client } from "./sessions/client.ts";
+import { exposedOf, exposesSome } from "./subject/subject.ts";
+import { patternRefusal, streamRefusal } from "./subscribe/refusal.ts";
+import type { Demand } from "./upstream/demand.ts";
+import type { UpstreamRefusal } from "./upstream/want.ts";
+import { cursorOf, type Position } from "./wire/envelope.ts";
+import { unknownGap } from "./wire/gap.ts";
+import type { ServerFrame, UpstreamState } from "./wire/server-frame.ts";
 
 /** What a client is told of something that it has subscribed to, before the reason. */
 const ABOUT = "NATS does not send what you subscribed to";

@@ -1,6 +1,6 @@
 import type { BroadcasterOptions } from "./broadcaster-parts.ts";
-import type { Clock } from "./clock.ts";
-import type { UpstreamState, WelcomeFrame } from "./server-frame.ts";
+import type { Clock } from "./ports/clock.ts";
+import type { UpstreamState, WelcomeFrame } from "./wire/server-frame.ts";
 
 /** What a client is told first. */
 export function welcome(

@@ -1,5 +1,5 @@
-import type { Cancel, Clock } from "../core/clock.ts";
-import type { Log } from "../core/log.ts";
+import type { Cancel, Clock } from "../core/ports/clock.ts";
+import type { Log } from "../core/ports/log.ts";
 import { canOpen } from "../runtime/descriptors.ts";
 import type { Listener } from "../runtime/runtime.ts";
 

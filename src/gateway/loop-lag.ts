@@ -1,5 +1,5 @@
-import type { Cancel, Clock } from "../core/clock.ts";
-import { Distribution } from "../core/meter.ts";
+import { Distribution } from "../core/metering/meter.ts";
+import type { Cancel, Clock } from "../core/ports/clock.ts";
 
 /** The time of the timer whose lateness is measured. */
 const INTERVAL_MS = 100;

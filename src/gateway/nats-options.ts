@@ -1,6 +1,6 @@
 import type { Config } from "../config/config.ts";
 import { configError, type Problem } from "../config/problem.ts";
-import { reasonOf } from "../core/errors.ts";
+import { reasonOf } from "../core/ports/errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import {
   type NatsOptions,

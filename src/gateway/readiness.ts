@@ -1,6 +1,6 @@
 import type { Broadcaster } from "../core/broadcaster.ts";
-import type { Clock } from "../core/clock.ts";
-import type { MessageSource, SourceStatus } from "../core/source.ts";
+import type { Clock } from "../core/ports/clock.ts";
+import type { MessageSource, SourceStatus } from "../core/ports/source.ts";
 import type { Readiness as ReadinessReport } from "../http/status.ts";
 
 /** A source that was connected may be away so long before traffic is sent elsewhere: it mostly comes back. */

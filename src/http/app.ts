@@ -1,6 +1,6 @@
 import { Hono } from "hono";
-import { reasonOf, SpillwayError } from "../core/errors.ts";
-import type { Publisher } from "../core/source.ts";
+import { reasonOf, SpillwayError } from "../core/ports/errors.ts";
+import type { Publisher } from "../core/ports/source.ts";
 import { consoleRoutes } from "./console-routes.ts";
 import { Guard, type GuardOptions, type GuardParts } from "./guard.ts";
 import { problem } from "./problem.ts";

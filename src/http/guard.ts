@@ -1,7 +1,7 @@
 import type { Context, MiddlewareHandler } from "hono";
-import type { Clock } from "../core/clock.ts";
-import type { Log } from "../core/log.ts";
-import { LogLimit } from "../core/log-limit.ts";
+import type { Clock } from "../core/ports/clock.ts";
+import type { Log } from "../core/ports/log.ts";
+import { LogLimit } from "../core/timing/log-limit.ts";
 import { hostnameOf, isAddress, isLoopback, readAuthority } from "./host.ts";
 import { isOwnOrigin, printableOrigin } from "./origin.ts";
 import { problem } from "./problem.ts";

@@ -2,9 +2,9 @@ import { zValidator } from "@hono/zod-validator";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { z } from "zod";
-import type { Clock } from "../core/clock.ts";
-import type { Publisher } from "../core/source.ts";
-import { carries, isReserved, subjectFault } from "../core/subject.ts";
+import type { Clock } from "../core/ports/clock.ts";
+import type { Publisher } from "../core/ports/source.ts";
+import { carries, isReserved, subjectFault } from "../core/subject/subject.ts";
 import { problem } from "./problem.ts";
 
 export interface PublishOptions {

@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import type { WSContext, WSEvents, WSMessageReceive } from "hono/ws";
-import type { ClientSocket, CloseCause, Fanout } from "../core/socket.ts";
+import type { ClientSocket, CloseCause, Fanout } from "../core/ports/socket.ts";
 
 /** What happens on one connection. None of these may throw or take long. */
 export interface ConnectionEvents {

@@ -1,15 +1,15 @@
 import { z } from "zod";
+import { subjectFault, withoutCovered } from "../core/subject/subject.ts";
 import {
   DURABLE_NAME,
   isDurableName,
   MAX_ID_LENGTH,
   MAX_PATTERNS,
   MAX_RATE,
-} from "../core/client-frame.ts";
-import { nearest } from "../core/nearest.ts";
-import { POLICIES } from "../core/policy.ts";
-import { readStartText } from "../core/start-point.ts";
-import { subjectFault, withoutCovered } from "../core/subject.ts";
+} from "../core/wire/client-frame.ts";
+import { POLICIES } from "../core/wire/policy.ts";
+import { readStartText } from "../core/wire/start-point.ts";
+import { nearest } from "../text/nearest.ts";
 
 /** The name of a session is a secret: whoever knows it gets its messages. */
 const SESSION = /^[A-Za-z0-9_-]{16,128}$/;

@@ -6,7 +6,7 @@ import {
   type LogLevel,
   type LogRecord,
 } from "@logtape/logtape";
-import type { Log } from "../core/log.ts";
+import type { Log } from "../core/ports/log.ts";
 
 /** LogTape's name for everything that this package logs. */
 const CATEGORY = "spillway";

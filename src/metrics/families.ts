@@ -1,5 +1,5 @@
-import type { Distribution, Meter } from "../core/meter.ts";
-import type { StreamState } from "../core/source.ts";
+import type { Distribution, Meter } from "../core/metering/meter.ts";
+import type { StreamState } from "../core/ports/source.ts";
 
 /** A component whose figures are shown. */
 export interface Metered {

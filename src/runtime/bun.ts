@@ -1,8 +1,8 @@
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
 import type { Context } from "hono";
 import { createWSMessageEvent, defineWebSocketHelper, WSContext, type WSEvents } from "hono/ws";
-import type { ClientSocket, SendResult } from "../core/socket.ts";
-import type { TextFrame } from "../core/text-frame.ts";
+import type { ClientSocket, SendResult } from "../core/ports/socket.ts";
+import type { TextFrame } from "../core/ports/text-frame.ts";
 import { type ConnectionEvents, HonoListeners, type SocketRuntime } from "../http/sockets.ts";
 import { cannotUpgrade } from "./faults.ts";
 import { framedLength } from "./frame.ts";

@@ -1,4 +1,4 @@
-import type { Clock } from "../core/clock.ts";
+import type { Clock } from "../core/ports/clock.ts";
 
 /** The machine's own time; Bun, Deno and Node have the same timers. */
 export const systemClock: Clock = {

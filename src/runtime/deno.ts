@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import { defineWebSocketHelper } from "hono/ws";
-import type { ClientSocket, SendResult } from "../core/socket.ts";
-import type { TextFrame } from "../core/text-frame.ts";
+import type { ClientSocket, SendResult } from "../core/ports/socket.ts";
+import type { TextFrame } from "../core/ports/text-frame.ts";
 import { type ConnectionEvents, HonoListeners, type SocketRuntime } from "../http/sockets.ts";
 import { LastTexts } from "./last-texts.ts";
 import { cannotListen } from "./listen-fault.ts";

@@ -1,4 +1,4 @@
-import { SpillwayError } from "../core/errors.ts";
+import { SpillwayError } from "../core/ports/errors.ts";
 
 /** The error of a host's server that was not given what upgrades need. */
 export function cannotUpgrade(runtime: string, missing: string): SpillwayError {

@@ -1,5 +1,5 @@
 import { constants, deflateRawSync } from "node:zlib";
-import type { TextFrame } from "../core/text-frame.ts";
+import type { TextFrame } from "../core/ports/text-frame.ts";
 
 /** FIN, text (RFC 6455 §5.2). */
 const TEXT = 0x81;

@@ -1,4 +1,4 @@
-import type { TextFrame } from "../core/text-frame.ts";
+import type { TextFrame } from "../core/ports/text-frame.ts";
 
 /**
  * What frames say, for runtimes whose sockets want texts. In at-least-once, each client of an audience is

@@ -1,6 +1,6 @@
 import { lookup } from "node:dns/promises";
 import { createServer, isIP } from "node:net";
-import { reasonOf, SpillwayError } from "../core/errors.ts";
+import { reasonOf, SpillwayError } from "../core/ports/errors.ts";
 
 /** How long the lookup of a host name may take before the error is reported without its result. */
 const LOOKUP_TIMEOUT_MS = 5000;

@@ -1,6 +1,6 @@
 import type { Auth, Authenticator, ConnectionOptions, NatsConnection, TlsOptions } from "nats";
-import { reasonOf, SpillwayError } from "../core/errors.ts";
-import type { SourceMessage } from "../core/source.ts";
+import { reasonOf, SpillwayError } from "../core/ports/errors.ts";
+import type { SourceMessage } from "../core/ports/source.ts";
 import { type NatsServers, readServers } from "./servers.ts";
 import { guardTransport, guardWebSocket } from "./transport-guard.ts";
 

@@ -1,12 +1,12 @@
-import { reasonOf } from "../core/errors.ts";
-import type { Log } from "../core/log.ts";
+import { reasonOf } from "../core/ports/errors.ts";
+import type { Log } from "../core/ports/log.ts";
 import type {
   SourceFault,
   SourceListener,
   SourceMessage,
   SourceStatus,
   StreamTip,
-} from "../core/source.ts";
+} from "../core/ports/source.ts";
 
 /** A listener whose errors are counted instead of thrown: nats.js would stop reading its socket. */
 export class GuardedListener implements SourceListener {

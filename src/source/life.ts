@@ -1,6 +1,6 @@
-import { reasonOf } from "../core/errors.ts";
-import type { Log } from "../core/log.ts";
-import type { SourceListener, SourceMessage, SourceStatus } from "../core/source.ts";
+import { reasonOf } from "../core/ports/errors.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { SourceListener, SourceMessage, SourceStatus } from "../core/ports/source.ts";
 import { hearErrors, type NatsConnection, natsReason, publishOn, type Status } from "./connect.ts";
 import { GuardedListener } from "./guarded-listener.ts";
 import type { Streams } from "./jetstream/streams.ts";

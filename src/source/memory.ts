@@ -1,12 +1,12 @@
-import { SpillwayError } from "../core/errors.ts";
+import { SpillwayError } from "../core/ports/errors.ts";
 import type {
   MessageSource,
   Publisher,
   SourceListener,
   SourceMessage,
   SourceStatus,
-} from "../core/source.ts";
-import { subjectFault } from "../core/subject.ts";
+} from "../core/ports/source.ts";
+import { subjectFault } from "../core/subject/subject.ts";
 import { Patterns } from "./patterns.ts";
 
 /**

@@ -1,4 +1,4 @@
-import type { SourceMessage } from "../core/source.ts";
+import type { SourceMessage } from "../core/ports/source.ts";
 import type { Msg } from "./connect.ts";
 import { type Headers, readHeaders } from "./headers.ts";
 

@@ -1,5 +1,5 @@
-import { SpillwayError } from "../core/errors.ts";
-import type { Log } from "../core/log.ts";
+import { SpillwayError } from "../core/ports/errors.ts";
+import type { Log } from "../core/ports/log.ts";
 import type {
   Durables,
   MessageSource,
@@ -10,7 +10,7 @@ import type {
   StreamHistory,
   StreamInput,
   StreamState,
-} from "../core/source.ts";
+} from "../core/ports/source.ts";
 import { connectNats, type NatsConnection, type NatsOptions } from "./connect.ts";
 import type { DurableBounds } from "./jetstream/durable-link.ts";
 import { Streams } from "./jetstream/streams.ts";

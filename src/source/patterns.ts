@@ -1,6 +1,6 @@
-import { SpillwayError } from "../core/errors.ts";
-import { isReserved, subjectFault } from "../core/subject.ts";
-import { SubjectTrie } from "../core/subject-trie.ts";
+import { SpillwayError } from "../core/ports/errors.ts";
+import { isReserved, subjectFault } from "../core/subject/subject.ts";
+import { SubjectTrie } from "../core/subject/subject-trie.ts";
 
 /** What a source is subscribed to, connected or not: each pattern once. */
 export class Patterns implements Iterable<string> {

@@ -1,4 +1,4 @@
-import type { Log } from "../core/log.ts";
+import type { Log } from "../core/ports/log.ts";
 
 /** The most lines in a minute, as there may be very many patterns. */
 const LOGGED = 20;

@@ -1,4 +1,4 @@
-import { SpillwayError } from "../core/errors.ts";
+import { SpillwayError } from "../core/ports/errors.ts";
 import type { NatsOptions } from "./connect.ts";
 
 /** The servers of {@linkcode NatsOptions} as the clients take them, without secrets. */

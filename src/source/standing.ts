@@ -1,5 +1,5 @@
-import type { Log } from "../core/log.ts";
-import type { SourceListener, SourceStatus } from "../core/source.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { SourceListener, SourceStatus } from "../core/ports/source.ts";
 
 /** How often the log says that NATS is still away. */
 const REMINDER_MS = 60_000;

@@ -1,7 +1,7 @@
-import { reasonOf } from "../core/errors.ts";
-import type { Log } from "../core/log.ts";
-import type { SourceListener, SourceMessage } from "../core/source.ts";
-import { hasWildcard, isReserved } from "../core/subject.ts";
+import { reasonOf } from "../core/ports/errors.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { SourceListener, SourceMessage } from "../core/ports/source.ts";
+import { hasWildcard, isReserved } from "../core/subject/subject.ts";
 import type { Msg, NatsConnection, Subscription } from "./connect.ts";
 import { listen } from "./listen.ts";
 import { NatsMessage } from "./nats-message.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { FlowMeter } from "../../src/component/flow-meter.ts";
-import { ENDED_AS } from "../../src/core/close-cause.ts";
-import { Meter } from "../../src/core/meter.ts";
+import { Meter } from "../../src/core/metering/meter.ts";
+import { ENDED_AS } from "../../src/core/sessions/close-cause.ts";
 import { ManualClock } from "../core/manual-clock.ts";
 
 function running() {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { SpillwayError } from "../../src/core/errors.ts";
+import { SpillwayError } from "../../src/core/ports/errors.ts";
 import { Gate, rejection, turn } from "./fake-engine.ts";
 import { Rig } from "./rig.ts";
 

@@ -7,7 +7,7 @@ import type {
 } from "../../src/component/contract.ts";
 import { endpointPort } from "../../src/component/ports.ts";
 import { Registry } from "../../src/component/registry.ts";
-import { SpillwayError } from "../../src/core/errors.ts";
+import { SpillwayError } from "../../src/core/ports/errors.ts";
 import { thrown } from "./fake-engine.ts";
 import { Rig } from "./rig.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { loadConfig } from "../../src/config/load.ts";
 import { defaultConfig } from "../../src/config/parse.ts";
-import { SpillwayError } from "../../src/core/errors.ts";
+import { SpillwayError } from "../../src/core/ports/errors.ts";
 import { load, loadedConfig, loadRefusalOf, several } from "./refusal.ts";
 
 const files = {

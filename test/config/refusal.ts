@@ -1,7 +1,7 @@
 import { expect } from "bun:test";
 import { loadConfig } from "../../src/config/load.ts";
 import { parseConfig } from "../../src/config/parse.ts";
-import { SpillwayError } from "../../src/core/errors.ts";
+import { SpillwayError } from "../../src/core/ports/errors.ts";
 
 /** The text with which a configuration is refused. */
 export function refusalOf(raw: unknown): string {

@@ -1,12 +1,12 @@
 import { describe, expect, spyOn, test } from "bun:test";
-import { Alarms } from "../../src/core/alarms.ts";
-import { V1 } from "../../src/core/dialect.ts";
-import { Durable } from "../../src/core/durable.ts";
-import { Envelope } from "../../src/core/envelope.ts";
-import { PrivateQueue } from "../../src/core/queue.ts";
-import type { Settlement } from "../../src/core/source.ts";
-import { SubjectTrie } from "../../src/core/subject-trie.ts";
-import { TurnShare } from "../../src/core/turn-share.ts";
+import { Durable } from "../../src/core/acks/durable.ts";
+import type { Settlement } from "../../src/core/ports/source.ts";
+import { PrivateQueue } from "../../src/core/sessions/queue.ts";
+import { SubjectTrie } from "../../src/core/subject/subject-trie.ts";
+import { Alarms } from "../../src/core/timing/alarms.ts";
+import { TurnShare } from "../../src/core/timing/turn-share.ts";
+import { V1 } from "../../src/core/wire/dialect.ts";
+import { Envelope } from "../../src/core/wire/envelope.ts";
 import { type Actor, Stage } from "./stage.ts";
 
 /** More steps than one turn of the event loop may take for long work, by far. */

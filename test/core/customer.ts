@@ -1,4 +1,4 @@
-import { PLAIN, V1 } from "../../src/core/dialect.ts";
+import { PLAIN, V1 } from "../../src/core/wire/dialect.ts";
 import type { Said } from "./fake-sockets.ts";
 import type { Actor, Stage } from "./stage.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { SSE } from "../../src/core/dialect.ts";
-import type { Policy } from "../../src/core/policy.ts";
+import { SSE } from "../../src/core/wire/dialect.ts";
+import type { Policy } from "../../src/core/wire/policy.ts";
 import { type ReadEvent, readEventStream } from "./event-source.ts";
 import { type Actor, Stage } from "./stage.ts";
 

@@ -1,5 +1,10 @@
-import type { ClientSocket, Fanout, FanoutResult, SendResult } from "../../src/core/socket.ts";
-import type { TextFrame } from "../../src/core/text-frame.ts";
+import type {
+  ClientSocket,
+  Fanout,
+  FanoutResult,
+  SendResult,
+} from "../../src/core/ports/socket.ts";
+import type { TextFrame } from "../../src/core/ports/text-frame.ts";
 
 /** One JSON object that a client got. */
 export type Said = Readonly<Record<string, unknown>> & { readonly type: string };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { V1 } from "../../src/core/dialect.ts";
+import { V1 } from "../../src/core/wire/dialect.ts";
 import { type Actor, Stage } from "./stage.ts";
 
 const BOUND = 10_000;

@@ -1,10 +1,10 @@
 import { describe, expect, spyOn, test } from "bun:test";
-import { Audience } from "../../src/core/audience.ts";
-import { AudienceBook } from "../../src/core/audience-book.ts";
-import { Client } from "../../src/core/client.ts";
-import { V1 } from "../../src/core/dialect.ts";
-import { Flow } from "../../src/core/flow.ts";
-import { Meter } from "../../src/core/meter.ts";
+import { Audience } from "../../src/core/fanout/audience.ts";
+import { AudienceBook } from "../../src/core/fanout/audience-book.ts";
+import { Meter } from "../../src/core/metering/meter.ts";
+import { Client } from "../../src/core/sessions/client.ts";
+import { Flow } from "../../src/core/sessions/flow.ts";
+import { V1 } from "../../src/core/wire/dialect.ts";
 import { FrameBuilder } from "../../src/runtime/frame.ts";
 import { createNodeRuntime } from "../../src/runtime/node.ts";
 import type { FakeSocket, Said } from "./fake-sockets.ts";

@@ -1,5 +1,5 @@
-import type { Dialect } from "../../src/core/dialect.ts";
-import type { TextFrame } from "../../src/core/text-frame.ts";
+import type { TextFrame } from "../../src/core/ports/text-frame.ts";
+import type { Dialect } from "../../src/core/wire/dialect.ts";
 import { readEventStream } from "./event-source.ts";
 import type { Said } from "./fake-sockets.ts";
 import type { History, Wish } from "./history.ts";

@@ -1,6 +1,6 @@
 import type { BroadcasterOptions } from "../../src/core/broadcaster-parts.ts";
-import { PLAIN, SSE, V1 } from "../../src/core/dialect.ts";
-import type { Policy } from "../../src/core/policy.ts";
+import { PLAIN, SSE, V1 } from "../../src/core/wire/dialect.ts";
+import type { Policy } from "../../src/core/wire/policy.ts";
 import { History, type Wish } from "./history.ts";
 import { type Actor, Stage } from "./stage.ts";
 import { Witness } from "./witness.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { MessageSource, SourceStatus } from "../../src/core/source.ts";
+import type { MessageSource, SourceStatus } from "../../src/core/ports/source.ts";
 import { Readiness } from "../../src/gateway/readiness.ts";
 import { Stage } from "../core/stage.ts";
 

@@ -1,8 +1,8 @@
 /** The core knows no zod, so that its types and the schemas agree is for the compiler to check. */
 import type { z } from "zod";
-import type { ClientFrame, V1Frame } from "../../src/core/client-frame.ts";
-import type { Payload } from "../../src/core/payload.ts";
-import type { ServerFrame } from "../../src/core/server-frame.ts";
+import type { ClientFrame, V1Frame } from "../../src/core/wire/client-frame.ts";
+import type { Payload } from "../../src/core/wire/payload.ts";
+import type { ServerFrame } from "../../src/core/wire/server-frame.ts";
 import type { plainClientFrame, v1ClientFrame } from "../../src/http/protocol/client-frames.ts";
 import type { dataFrame } from "../../src/http/protocol/data-frame.ts";
 import type { serverFrame } from "../../src/http/protocol/server-frames.ts";

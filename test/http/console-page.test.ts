@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { subjectFault, subjectMatches } from "../../src/core/subject.ts";
+import { subjectFault, subjectMatches } from "../../src/core/subject/subject.ts";
 import { type ConsoleOptions, consolePage } from "../../src/http/console-page.ts";
 import { consoleRoutes } from "../../src/http/console-routes.ts";
 

@@ -1,12 +1,12 @@
 /** What the core writes and reads, beside what the schemas say of it. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { MAX_ID_LENGTH, MAX_PATTERNS, readClientFrame } from "../../src/core/client-frame.ts";
-import { farewell } from "../../src/core/close-cause.ts";
-import { SSE } from "../../src/core/dialect.ts";
-import { EnvelopeEncoder, type PayloadFormat } from "../../src/core/envelope.ts";
-import { CLOSE, type CloseCause } from "../../src/core/socket.ts";
-import { subjectFault } from "../../src/core/subject.ts";
+import { CLOSE, type CloseCause } from "../../src/core/ports/socket.ts";
+import { farewell } from "../../src/core/sessions/close-cause.ts";
+import { subjectFault } from "../../src/core/subject/subject.ts";
+import { MAX_ID_LENGTH, MAX_PATTERNS, readClientFrame } from "../../src/core/wire/client-frame.ts";
+import { SSE } from "../../src/core/wire/dialect.ts";
+import { EnvelopeEncoder, type PayloadFormat } from "../../src/core/wire/envelope.ts";
 import { plainClientFrame, v1ClientFrame } from "../../src/http/protocol/client-frames.ts";
 import { dataFrame } from "../../src/http/protocol/data-frame.ts";
 import { subjectPattern } from "../../src/http/protocol/fields.ts";

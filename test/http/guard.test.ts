@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Hono } from "hono";
-import type { Log } from "../../src/core/log.ts";
+import type { Log } from "../../src/core/ports/log.ts";
 import { createGateway } from "../../src/gateway/gateway.ts";
 import { Guard, type GuardOptions, type ListenAddress } from "../../src/http/guard.ts";
 import { ManualClock } from "../core/manual-clock.ts";

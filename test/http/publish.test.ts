@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { SourceMessage } from "../../src/core/source.ts";
+import type { SourceMessage } from "../../src/core/ports/source.ts";
 import { publishRoutes } from "../../src/http/publish.ts";
 import { ManualClock } from "../core/manual-clock.ts";
 

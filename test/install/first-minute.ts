@@ -66,7 +66,7 @@ interface Commands {
 const NPM: Commands = {
   install: "npm install",
   start: "npm start -- --port 0",
-  test: "npm test -- test/core/subject.test.ts",
+  test: "npm test -- test/core/subject/subject.test.ts",
   largest: 250 * MB,
 };
 
@@ -78,7 +78,7 @@ describe.each<[keyof typeof PROGRAMS, Commands]>([
     {
       install: "bun install",
       start: "bun run start --port 0",
-      test: "bun run test test/core/subject.test.ts",
+      test: "bun run test test/core/subject/subject.test.ts",
       largest: 250 * MB,
     },
   ],
@@ -87,7 +87,7 @@ describe.each<[keyof typeof PROGRAMS, Commands]>([
     {
       install: "deno install",
       start: "deno task start --port 0",
-      test: "deno task test test/core/subject.test.ts",
+      test: "deno task test test/core/subject/subject.test.ts",
       largest: 300 * MB,
     },
   ],

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { constants, inflateRawSync } from "node:zlib";
 import fc from "fast-check";
-import { TextFrame } from "../../src/core/text-frame.ts";
+import { TextFrame } from "../../src/core/ports/text-frame.ts";
 import { FrameBuilder, framedLength } from "../../src/runtime/frame.ts";
 
 function textFrame(text: string): TextFrame {

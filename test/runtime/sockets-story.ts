@@ -2,8 +2,8 @@
 import { connect, type Socket } from "node:net";
 import process from "node:process";
 import { Hono } from "hono";
-import type { ClientSocket, SendResult } from "../../src/core/socket.ts";
-import { TextFrame } from "../../src/core/text-frame.ts";
+import type { ClientSocket, SendResult } from "../../src/core/ports/socket.ts";
+import { TextFrame } from "../../src/core/ports/text-frame.ts";
 import { EventStreams } from "../../src/http/event-stream.ts";
 import type { ConnectionEvents } from "../../src/http/sockets.ts";
 import { createRuntime, type SocketChoice } from "../../src/runtime/detect.ts";

@@ -4,7 +4,7 @@ import { type AddressInfo, createConnection, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { connect, headers, type NatsConnection } from "nats";
-import type { SourceListener } from "../../src/core/source.ts";
+import type { SourceListener } from "../../src/core/ports/source.ts";
 import { connectNats } from "../../src/source/connect.ts";
 import { NatsSource } from "../../src/source/nats.ts";
 import { within } from "../support/journal.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { carries } from "../../src/core/subject.ts";
+import { carries } from "../../src/core/subject/subject.ts";
 import { Patterns } from "../../src/source/patterns.ts";
 
 // Few tokens and short subjects, so that every subject there is can be tried.

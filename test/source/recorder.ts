@@ -1,11 +1,11 @@
-import type { Log } from "../../src/core/log.ts";
+import type { Log } from "../../src/core/ports/log.ts";
 import type {
   SourceFault,
   SourceListener,
   SourceMessage,
   SourceStatus,
   StreamTip,
-} from "../../src/core/source.ts";
+} from "../../src/core/ports/source.ts";
 import { Journal } from "../support/journal.ts";
 
 /** A message with bytes of its own, as a source takes its bytes back after the call. */

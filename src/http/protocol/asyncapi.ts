@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { farewell } from "../../core/close-cause.ts";
-import { CLOSE, type CloseCause } from "../../core/socket.ts";
+import { CLOSE, type CloseCause } from "../../core/ports/socket.ts";
+import { farewell } from "../../core/sessions/close-cause.ts";
 import { PROTOCOLS } from "../sockets.ts";
 import { eventsPath } from "../stream.ts";
 import { durableParameter, sessionParameter, streamParameters } from "../stream-query.ts";

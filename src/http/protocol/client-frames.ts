@@ -1,7 +1,12 @@
 import { z } from "zod";
-import { DURABLE_NAME, isDurableName, MAX_PATTERNS, MAX_RATE } from "../../core/client-frame.ts";
-import { readStart } from "../../core/start-point.ts";
-import type { StartPoint } from "../../core/subscription.ts";
+import type { StartPoint } from "../../core/ports/source.ts";
+import {
+  DURABLE_NAME,
+  isDurableName,
+  MAX_PATTERNS,
+  MAX_RATE,
+} from "../../core/wire/client-frame.ts";
+import { readStart } from "../../core/wire/start-point.ts";
 import { givenName, policy, subjectPattern } from "./fields.ts";
 
 const subscribe = z

@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { MAX_ID_LENGTH } from "../../core/client-frame.ts";
-import { POLICIES } from "../../core/policy.ts";
-import { MAX_SUBJECT_BYTES, MAX_TOKENS, subjectFault } from "../../core/subject.ts";
+import { MAX_SUBJECT_BYTES, MAX_TOKENS, subjectFault } from "../../core/subject/subject.ts";
+import { MAX_ID_LENGTH } from "../../core/wire/client-frame.ts";
+import { POLICIES } from "../../core/wire/policy.ts";
 
 /**
  * Tokens of anything but white space and control characters, parted by dots; a whole `>` is the last.

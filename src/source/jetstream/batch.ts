@@ -1,4 +1,4 @@
-import type { SourceMessage } from "../../core/source.ts";
+import type { SourceMessage } from "../../core/ports/source.ts";
 import type { Answer } from "../requests.ts";
 import type { StreamApi } from "./stream-api.ts";
 import { readDelivery, StreamMessage } from "./stream-message.ts";

@@ -1,5 +1,5 @@
-import type { StreamPage, StreamQuery } from "../../core/source.ts";
-import { withoutCovered } from "../../core/subject.ts";
+import type { StreamPage, StreamQuery } from "../../core/ports/source.ts";
+import { withoutCovered } from "../../core/subject/subject.ts";
 import { Patterns } from "../patterns.ts";
 import type { Answer } from "../requests.ts";
 import type { StreamApi, StreamInfo } from "./stream-api.ts";

@@ -1,5 +1,4 @@
-import type { DurableQuery, DurableTip } from "../../core/source.ts";
-import type { StartPoint } from "../../core/subscription.ts";
+import type { DurableQuery, DurableTip, StartPoint } from "../../core/ports/source.ts";
 import { expectUnpaused, filterOf, hasAll, nanoseconds, type StreamApi } from "./stream-api.ts";
 
 export interface DurableBounds {

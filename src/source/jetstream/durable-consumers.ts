@@ -1,5 +1,10 @@
-import type { Log } from "../../core/log.ts";
-import type { DurableListener, DurableQuery, Durables, DurableUse } from "../../core/source.ts";
+import type { Log } from "../../core/ports/log.ts";
+import type {
+  DurableListener,
+  DurableQuery,
+  Durables,
+  DurableUse,
+} from "../../core/ports/source.ts";
 import { type DurableBounds, DurableLink } from "./durable-link.ts";
 import type { StreamApi } from "./stream-api.ts";
 

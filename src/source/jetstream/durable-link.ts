@@ -1,5 +1,10 @@
-import type { Log } from "../../core/log.ts";
-import type { DurableListener, DurableQuery, DurableUse, Settlement } from "../../core/source.ts";
+import type { Log } from "../../core/ports/log.ts";
+import type {
+  DurableListener,
+  DurableQuery,
+  DurableUse,
+  Settlement,
+} from "../../core/ports/source.ts";
 import { natsReason } from "../connect.ts";
 import { Patterns } from "../patterns.ts";
 import { Backoff, pause, unlessAborted } from "../retry.ts";

@@ -1,7 +1,7 @@
-import { reasonOf } from "../../core/errors.ts";
-import type { Log } from "../../core/log.ts";
-import type { SourceListener, StreamInput, StreamState } from "../../core/source.ts";
-import { subjectsIntersect } from "../../core/subject.ts";
+import { reasonOf } from "../../core/ports/errors.ts";
+import type { Log } from "../../core/ports/log.ts";
+import type { SourceListener, StreamInput, StreamState } from "../../core/ports/source.ts";
+import { subjectsIntersect } from "../../core/subject/subject.ts";
 import { type Msg, natsReason } from "../connect.ts";
 import { newInbox } from "../listen.ts";
 import { Patterns } from "../patterns.ts";

@@ -1,11 +1,11 @@
-import { reasonOf, SpillwayError } from "../../core/errors.ts";
+import { reasonOf, SpillwayError } from "../../core/ports/errors.ts";
 import type {
   SourceMessage,
   StreamExtent,
   StreamHistory,
   StreamPage,
   StreamQuery,
-} from "../../core/source.ts";
+} from "../../core/ports/source.ts";
 import { Patterns } from "../patterns.ts";
 import { type Batch, readBatch } from "./batch.ts";
 import { readDirectSnapshot } from "./direct-snapshot.ts";

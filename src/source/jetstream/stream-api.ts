@@ -4,7 +4,7 @@ import {
   subjectFault,
   subjectsIntersect,
   withoutCovered,
-} from "../../core/subject.ts";
+} from "../../core/subject/subject.ts";
 import type { NatsConnection } from "../connect.ts";
 import type { Requests } from "../requests.ts";
 import { StreamApiError, verdictOf } from "./api-error.ts";

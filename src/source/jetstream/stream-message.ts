@@ -1,4 +1,4 @@
-import type { DurableMessage, StreamPosition } from "../../core/source.ts";
+import type { DurableMessage, StreamPosition } from "../../core/ports/source.ts";
 import type { Msg } from "../connect.ts";
 import { NatsMessage, type ReportUnreadable } from "../nats-message.ts";
 

@@ -1,6 +1,11 @@
-import { reasonOf } from "../../core/errors.ts";
-import type { Log } from "../../core/log.ts";
-import type { SourceListener, StreamHistory, StreamInput, StreamState } from "../../core/source.ts";
+import { reasonOf } from "../../core/ports/errors.ts";
+import type { Log } from "../../core/ports/log.ts";
+import type {
+  SourceListener,
+  StreamHistory,
+  StreamInput,
+  StreamState,
+} from "../../core/ports/source.ts";
 import type { NatsConnection } from "../connect.ts";
 import { Requests } from "../requests.ts";
 import { DurableConsumers } from "./durable-consumers.ts";

@@ -1,4 +1,4 @@
-import type { DurableQuery } from "../../core/source.ts";
+import type { DurableQuery } from "../../core/ports/source.ts";
 import type { Msg } from "../connect.ts";
 import type { Requests } from "../requests.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Meter } from "../../../src/core/meter.ts";
+import { Meter } from "../../../src/core/metering/meter.ts";
 import { VERSION } from "../../../src/gateway/version.ts";
 import { FAMILIES } from "../../../src/metrics/families.ts";
 import { startGateway } from "../../support/gateway-process.ts";

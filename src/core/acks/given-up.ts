@@ -1,0 +1,19 @@
+import type { Envelope } from "../wire/envelope.ts";
+import { Gap } from "../wire/gap.ts";
+import type { ServerFrame } from "../wire/server-frame.ts";
+
+/** Messages that are given up together, of which their client is told together. */
+export class GivenUp {
+  #gap: Gap | undefined;
+
+  add(envelope: Envelope): void {
+    const gap = new Gap(envelope, "max_deliver");
+    if (this.#gap === undefined) this.#gap = gap;
+    else this.#gap.join(gap);
+  }
+
+  tell(recipient: { tell(...frames: readonly ServerFrame[]): void } | undefined): void {
+    if (this.#gap !== undefined) recipient?.tell(...this.#gap.frames);
+    this.#gap = undefined;
+  }
+}

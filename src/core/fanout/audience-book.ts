@@ -1,0 +1,144 @@
+import type { Meter } from "../metering/meter.ts";
+import type { Fanout } from "../ports/socket.ts";
+import { SubjectTrie } from "../subject/subject-trie.ts";
+import type { Dialect } from "../wire/dialect.ts";
+import { Audience, type Taste, topicHeadOf } from "./audience.ts";
+
+/** A runtime's best way to write to many, for each kind of connection. */
+export interface Fanouts {
+  readonly websocket: Fanout;
+  /** Server-sent events. */
+  readonly events: Fanout;
+}
+
+/**
+ * Patterns that clients ask for together: filed once for all audiences that want them, so that a client with
+ * very many patterns goes over to another audience for the price of those that it has more, or no longer.
+ */
+interface PatternGroup {
+  /** The patterns, which tell it apart from others. */
+  readonly key: string;
+  /** Tells it apart in fewer words; none is used twice. */
+  readonly number: number;
+  readonly patterns: readonly string[];
+  readonly audiences: Set<Audience>;
+}
+
+const NO_GROUPS: readonly PatternGroup[] = [];
+
+/** All audiences, found by what their clients want and by the subjects that they match. */
+export class AudienceBook {
+  readonly #fanouts: Fanouts;
+  readonly #meter: Meter;
+  /** By topic: equal for equal lists of patterns, and for no others. */
+  readonly #audiences = new Map<string, Audience>();
+  /** By key. */
+  readonly #groups = new Map<string, PatternGroup>();
+  /** The keys of lists, which are asked for again whenever their client goes over to another audience. */
+  readonly #keys = new WeakMap<readonly string[], string>();
+  #count = 0;
+  /** Those that want only some subjects. */
+  readonly #filtered = new SubjectTrie<PatternGroup>();
+  readonly #groupsOf = new Map<Audience, readonly PatternGroup[]>();
+  /** Those that want everything. */
+  readonly #unfiltered = new Set<Audience>();
+
+  constructor(fanouts: Fanouts, meter: Meter) {
+    this.#fanouts = fanouts;
+    this.#meter = meter;
+  }
+
+  get size(): number {
+    return this.#audiences.size;
+  }
+
+  all(): Iterable<Audience> {
+    return this.#audiences.values();
+  }
+
+  /** The audience of this taste, made when it is the first client's. */
+  of(taste: Taste): Audience {
+    let groups = this.#groupsIn(taste);
+    let topic = topicOf(taste, groups);
+    const before = taste.acked ? this.#audiences.get(topic) : undefined;
+    if (before !== undefined) {
+      // What is pending may be too much for the last of its members, and the audience goes with it.
+      before.flush();
+      groups = this.#groupsIn(taste);
+      topic = topicOf(taste, groups);
+    }
+    let audience = this.#audiences.get(topic);
+    if (audience === undefined) {
+      audience = new Audience(topic, taste, this.#fanoutOf(taste.dialect), this.#meter);
+      this.#audiences.set(topic, audience);
+      if (taste.lists === undefined) this.#unfiltered.add(audience);
+      for (const group of groups) group.audiences.add(audience);
+      if (groups.length > 0) this.#groupsOf.set(audience, groups);
+    }
+    return audience;
+  }
+
+  /** Forgets an audience that has no members. */
+  forget(audience: Audience): void {
+    if (audience.size > 0 || !this.#audiences.delete(audience.topic)) return;
+    this.#unfiltered.delete(audience);
+    for (const group of this.#groupsOf.get(audience) ?? NO_GROUPS) {
+      group.audiences.delete(audience);
+      if (group.audiences.size > 0) continue;
+      this.#groups.delete(group.key);
+      for (const pattern of group.patterns) this.#filtered.remove(pattern, group);
+    }
+    this.#groupsOf.delete(audience);
+  }
+
+  /** Visits each audience that wants the subject, some perhaps several times. */
+  match(subject: string, visit: (audience: Audience) => void): void {
+    for (const audience of this.#unfiltered) visit(audience);
+    this.#filtered.match(subject, ({ audiences }) => {
+      for (const audience of audiences) visit(audience);
+    });
+  }
+
+  /** Visits each audience that wants all of a pattern by one of its own, some perhaps several times. */
+  covering(pattern: string, visit: (audience: Audience) => void): void {
+    for (const audience of this.#unfiltered) visit(audience);
+    this.#filtered.covering(pattern, ({ audiences }) => {
+      for (const audience of audiences) visit(audience);
+    });
+  }
+
+  #groupsIn({ lists }: Taste): readonly PatternGroup[] {
+    if (lists === undefined || lists.length === 0) return NO_GROUPS;
+    return [...new Set(lists.map((list) => this.#groupOf(list)))];
+  }
+
+  #groupOf(list: readonly string[]): PatternGroup {
+    let key = this.#keys.get(list);
+    if (key === undefined) {
+      // No subject holds a space.
+      key = [...new Set(list)].sort().join(" ");
+      this.#keys.set(list, key);
+    }
+    let group = this.#groups.get(key);
+    if (group === undefined) {
+      group = { key, number: ++this.#count, patterns: [...new Set(list)], audiences: new Set() };
+      this.#groups.set(key, group);
+      for (const pattern of group.patterns) this.#filtered.add(pattern, group);
+    }
+    return group;
+  }
+
+  #fanoutOf({ name }: Dialect): Fanout {
+    return name === "sse" ? this.#fanouts.events : this.#fanouts.websocket;
+  }
+}
+
+/** What an audience is called, and its topic. */
+function topicOf(taste: Taste, groups: readonly PatternGroup[]): string {
+  const head = topicHeadOf(taste);
+  if (taste.lists === undefined) return head;
+  if (groups.length < 2) return `${head} ${groups[0]?.key ?? ""}`;
+  // No list begins with a space.
+  const numbers = groups.map(({ number }) => number).sort((one, other) => one - other);
+  return `${head}  ${numbers.join(" ")}`;
+}

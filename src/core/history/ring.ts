@@ -1,0 +1,256 @@
+import { Envelope, type Position } from "../wire/envelope.ts";
+
+export interface RingBounds {
+  /** 0 keeps nothing, and nobody can come back to where they were. */
+  readonly ringMessages: number;
+  readonly ringBytes: number;
+}
+
+/** Room for so many messages at first, a power of two; it is doubled as they come. */
+const FIRST_ROOM = 256;
+/** While somebody reads, up to this many times the usual amount is kept. */
+const MOST_WHILE_READ = 2;
+
+/**
+ * The last messages that came, for clients that come back; every message has its place here.
+ *
+ * What is kept is where a message's bytes stand, not the objects around them: most messages are never
+ * asked for again, and a garbage collector that finds ten thousand of them alive each time is dearer
+ * than all the rest that we do with a message. Envelopes are made anew for the first client that
+ * wants them, and kept for the next.
+ */
+export class Ring {
+  readonly #bounds: RingBounds;
+  #origin = "";
+  /** The serials of the oldest one, and of the one behind the newest. */
+  #oldest = 0;
+  #end = 0;
+  #bytes = 0;
+
+  // One place for each message, at its serial modulo the room.
+  #room = FIRST_ROOM;
+  #memory: (ArrayBufferLike | undefined)[] = new Array(FIRST_ROOM);
+  #offsets = new Uint32Array(FIRST_ROOM);
+  #lengths = new Uint32Array(FIRST_ROOM);
+  #payloadAts = new Uint32Array(FIRST_ROOM);
+  #envelopes: (Envelope | undefined)[] = new Array(FIRST_ROOM);
+  /** Where a message of a stream stands there; nothing for those of the gateway's own count. */
+  #streams: (string | undefined)[] = new Array(FIRST_ROOM);
+  #sequences = new Float64Array(FIRST_ROOM);
+  /** By stream: all that has come behind this sequence is here. */
+  readonly #floors = new Map<string, number>();
+  readonly #readers = new Set<RingReader>();
+  /** The least serial that one of them has not read. */
+  #unread = Number.POSITIVE_INFINITY;
+
+  constructor(bounds: RingBounds) {
+    this.#bounds = bounds;
+  }
+
+  get keeps(): boolean {
+    return this.#bounds.ringMessages > 0 && this.#bounds.ringBytes > 0;
+  }
+
+  get messages(): number {
+    return this.#end - this.#oldest;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** @param envelope the one with the serial that follows the last one's. */
+  push({ origin, sequence, serial, bytes, payloadAt }: Envelope): void {
+    if (this.messages === 0) this.#oldest = serial;
+    else if (this.messages === this.#room) this.#grow();
+    this.#end = serial + 1;
+    const at = this.#placeOf(serial);
+    if (this.#floors.has(origin)) {
+      this.#streams[at] = origin;
+      this.#sequences[at] = sequence;
+    } else this.#origin = origin;
+    this.#memory[at] = bytes.buffer;
+    this.#offsets[at] = bytes.byteOffset;
+    this.#lengths[at] = bytes.length;
+    this.#payloadAts[at] = payloadAt;
+    this.#bytes += bytes.length;
+    this.#keepBounds();
+  }
+
+  /** A message comes that is not kept: of a followed stream, only what is behind it may be here. */
+  skip({ origin, sequence }: Position): void {
+    if (this.#floors.has(origin)) this.#floors.set(origin, sequence);
+  }
+
+  /** Begins to follow a stream: all that comes of it from now on stands behind that sequence. */
+  follow(stream: string, sequence: number): void {
+    this.#floors.set(stream, sequence);
+  }
+
+  /** Ends `follow`. */
+  forget(stream: string): void {
+    this.#floors.delete(stream);
+  }
+
+  /** All that has come of a followed stream behind this sequence is here. */
+  floorOf(stream: string): number | undefined {
+    return this.#floors.get(stream);
+  }
+
+  /** The serial of the oldest message that is kept, or `undefined` when there is none. */
+  get oldest(): number | undefined {
+    return this.messages === 0 ? undefined : this.#oldest;
+  }
+
+  /** The serial behind the newest message. */
+  get end(): number {
+    return this.#end;
+  }
+
+  /** Which stream a message that is kept is of, if it is of one that is followed. */
+  streamAt(serial: number): string | undefined {
+    return this.#streams[this.#placeOf(serial)];
+  }
+
+  /** Where it stands there. */
+  sequenceAt(serial: number): number {
+    return this.#sequences[this.#placeOf(serial)]!;
+  }
+
+  /** Begins to read with a message, or the first one that is kept behind it. */
+  read(serial: number): RingReader {
+    const reader = new RingReader(serial, this);
+    this.#readers.add(reader);
+    this.#unread = Math.min(this.#unread, serial);
+    return reader;
+  }
+
+  /** @internal A reader has come further: what only it had not read may go. */
+  moved(reader: RingReader, before: number): void {
+    if (!this.#readers.delete(reader)) return;
+    // The reader that has not moved for the longest stands first: the search almost always ends with it.
+    this.#readers.add(reader);
+    this.#let(before);
+  }
+
+  /** @internal Ends `read`. */
+  closed(reader: RingReader): void {
+    if (this.#readers.delete(reader)) this.#let(reader.next);
+  }
+
+  /** A message that is kept. */
+  at(serial: number): Envelope {
+    const at = this.#placeOf(serial);
+    let envelope = this.#envelopes[at];
+    if (envelope === undefined) {
+      const bytes = new Uint8Array(this.#memory[at]!, this.#offsets[at]!, this.#lengths[at]!);
+      const stream = this.#streams[at];
+      const position =
+        stream === undefined
+          ? { origin: this.#origin, sequence: serial }
+          : { origin: stream, sequence: this.#sequences[at]!, serial };
+      envelope = Envelope.read(position, bytes, this.#payloadAts[at]!);
+      this.#envelopes[at] = envelope;
+    }
+    return envelope;
+  }
+
+  /** Drops messages that nobody reads any more, as a reader has moved on from a serial. */
+  #let(before: number): void {
+    const unread = this.#unread;
+    if (before > unread) return;
+    this.#unread = Number.POSITIVE_INFINITY;
+    for (const { next } of this.#readers) {
+      this.#unread = Math.min(this.#unread, next);
+      if (this.#unread <= unread) break;
+    }
+    this.#keepBounds();
+  }
+
+  #keepBounds(): void {
+    while (this.#isOver(1) && (this.#oldest < this.#unread || this.#isOver(MOST_WHILE_READ))) {
+      this.#dropOldest();
+    }
+  }
+
+  #isOver(times: number): boolean {
+    const { ringMessages, ringBytes } = this.#bounds;
+    return this.messages > times * ringMessages || this.#bytes > times * ringBytes;
+  }
+
+  #dropOldest(): void {
+    const at = this.#placeOf(this.#oldest++);
+    this.#bytes -= this.#lengths[at]!;
+    const stream = this.#streams[at];
+    if (stream !== undefined) {
+      this.#streams[at] = undefined;
+      const floor = this.#floors.get(stream);
+      if (floor !== undefined) this.#floors.set(stream, Math.max(floor, this.#sequences[at]!));
+    }
+    this.#memory[at] = undefined;
+    this.#envelopes[at] = undefined;
+  }
+
+  #placeOf(serial: number): number {
+    return serial & (this.#room - 1);
+  }
+
+  /** Doubles the room. All places are in use; the older part stands behind the newer one, and swaps with it or not. */
+  #grow(): void {
+    const room = this.#room;
+    const split = this.#placeOf(this.#oldest);
+    // In the doubled room each part begins in the first half or in the second one.
+    const isSecond = (this.#oldest & room) !== 0;
+    const older = isSecond ? room : 0;
+    const newer = isSecond ? 0 : room;
+    const listed = <T>(old: readonly (T | undefined)[]): (T | undefined)[] => {
+      const larger = new Array<T | undefined>(2 * room);
+      for (let at = 0; at < room; at++) larger[at + (at < split ? newer : older)] = old[at];
+      return larger;
+    };
+    const counted = <T extends Float64Array | Uint32Array>(old: T, larger: T): T => {
+      larger.set(old.subarray(split), older + split);
+      larger.set(old.subarray(0, split), newer);
+      return larger;
+    };
+    this.#room = 2 * room;
+    this.#memory = listed(this.#memory);
+    this.#envelopes = listed(this.#envelopes);
+    this.#streams = listed(this.#streams);
+    this.#sequences = counted(this.#sequences, new Float64Array(2 * room));
+    this.#offsets = counted(this.#offsets, new Uint32Array(2 * room));
+    this.#lengths = counted(this.#lengths, new Uint32Array(2 * room));
+    this.#payloadAts = counted(this.#payloadAts, new Uint32Array(2 * room));
+  }
+}
+
+/** Reads a ring from one message on. The ring keeps the messages that it has not read, as long as it can. */
+export class RingReader {
+  #next: number;
+  readonly #ring: Ring;
+
+  constructor(next: number, ring: Ring) {
+    this.#next = next;
+    this.#ring = ring;
+  }
+
+  /** The serial of the first message that it has not read. */
+  get next(): number {
+    return this.#next;
+  }
+
+  /** How many of those that it has not read are not kept any more. */
+  get lost(): number {
+    return Math.max(0, (this.#ring.oldest ?? this.#ring.end) - this.#next);
+  }
+
+  moveTo(serial: number): void {
+    const before = this.#next;
+    this.#next = serial;
+    this.#ring.moved(this, before);
+  }
+
+  close(): void {
+    this.#ring.closed(this);
+  }
+}

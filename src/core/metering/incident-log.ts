@@ -1,0 +1,58 @@
+import type { Clock } from "../ports/clock.ts";
+import type { Log } from "../ports/log.ts";
+import { CLOSE, type CloseCause } from "../ports/socket.ts";
+import type { SourceFault } from "../ports/source.ts";
+import { LogLimit } from "../timing/log-limit.ts";
+import type { DisconnectReason } from "./meter.ts";
+
+/** The minimum time between two lines about the same cause: many bad clients must not fill the log. */
+const INTERVAL_MS = 1000;
+
+const FAULTS: Readonly<Record<SourceFault, string>> = {
+  unreadable_headers:
+    "A message has no headers for clients: {detail} ({others} more since the last such line)",
+  source_fault:
+    "An error of the gateway was contained: {detail} ({others} more since the last such line)",
+  stream_refused: "A stream can't be had: {detail} ({others} more since the last such line)",
+  publish_refused: "A message was not published: {detail} ({others} more since the last such line)",
+};
+
+/** Logs which clients were cut and what went wrong with the source, and why. */
+export class IncidentLog {
+  readonly #log: Log;
+  readonly #limit: LogLimit<CloseCause | SourceFault>;
+
+  constructor(log: Log, clock: Clock) {
+    this.#log = log;
+    this.#limit = new LogLimit(clock, INTERVAL_MS);
+  }
+
+  /** A connection is over; that somebody went, or that we stop, is no incident. */
+  ended(reason: DisconnectReason, client: string): void {
+    if (reason in CLOSE && reason !== "going_away") this.#cut(reason as CloseCause, client);
+  }
+
+  /** Something went wrong with the source. */
+  fault(kind: SourceFault, detail: string): void {
+    const others = this.#limit.othersBefore(kind);
+    if (others === undefined) return;
+    const level = kind === "source_fault" ? "error" : "warn";
+    this.#log[level](FAULTS[kind], { event: kind, detail, others });
+  }
+
+  #cut(cause: CloseCause, client: string): void {
+    const others = this.#limit.othersBefore(cause);
+    if (others === undefined) return;
+    const { code, reason } = CLOSE[cause];
+    this.#log.warn(
+      "Client {client} is cut with {code}: {reason} ({others} more since the last such line)",
+      {
+        event: "client_cut",
+        client,
+        code,
+        reason,
+        others,
+      },
+    );
+  }
+}

@@ -1,0 +1,49 @@
+import type { DropReason, ErrorKind, LossReason } from "../metering/meter.ts";
+import { CLOSE, type CloseCause } from "../ports/socket.ts";
+import { SOONEST_RETURN_MS } from "../timing/return-times.ts";
+import { cursorOf, type Position } from "../wire/envelope.ts";
+import type { ServerFrame } from "../wire/server-frame.ts";
+
+/** What a client that ends, by whoever's will, is counted as. */
+export const ENDED_AS: Partial<Record<CloseCause, { error: ErrorKind; drop?: DropReason }>> = {
+  frame_too_big: { error: "frame_too_big" },
+  malformed: { error: "malformed_frame" },
+  too_many_frames: { error: "too_many_frames" },
+  slow_consumer: { error: "slow_consumer", drop: "slow_consumer" },
+  write_timeout: { error: "write_timeout", drop: "write_timeout" },
+  no_pong: { error: "no_pong" },
+  overloaded: { error: "overloaded", drop: "overloaded" },
+};
+
+/** Causes after which nobody may come back to what was kept: there is no room for it. */
+export const ENDS_SESSION: Partial<Record<CloseCause, LossReason>> = {
+  slow_consumer: "slow_consumer",
+  overloaded: "overloaded",
+};
+
+/** Whether a client that is ended for a cause is to come back. 44xx and 1009: the same again would end the same. */
+function mayComeBack(cause: CloseCause): boolean {
+  return CLOSE[cause].code >= 4500 || cause === "going_away" || cause === "forbidden";
+}
+
+/**
+ * Makes the last frame before a connection is closed: why, and behind which position to resume.
+ *
+ * @param retryAfterMs asked where the client is to come back.
+ */
+export function farewell(
+  cause: CloseCause,
+  cursor: Position | undefined,
+  retryAfterMs: () => number = () => SOONEST_RETURN_MS,
+): ServerFrame {
+  const { code, reason } = CLOSE[cause];
+  const reconnect = mayComeBack(cause);
+  return {
+    type: "disconnect",
+    code,
+    reason,
+    reconnect,
+    ...(reconnect && { retry_after_ms: retryAfterMs() }),
+    ...(cursor !== undefined && { cursor: cursorOf(cursor) }),
+  };
+}

@@ -1,0 +1,74 @@
+import type { Audience } from "../fanout/audience.ts";
+import type { ClientSocket } from "../ports/socket.ts";
+import type { TextFrame } from "../ports/text-frame.ts";
+
+/** What was handed to one socket, by us or by its topic, and whether its peer takes it. */
+export class Outlet {
+  readonly socket: ClientSocket;
+  /** The audience whose topic is joined. */
+  #audience: Audience | undefined;
+  /** `writtenBytes` of the audience when its topic was joined. */
+  #joinedAtBytes = 0;
+  /** Bytes handed over since the connection began, but for those since a topic was last joined. */
+  #handedBytes = 0;
+  /** Of the bytes handed over, those that the kernel had taken when last seen to move. */
+  #takenBytes = 0;
+  #takenAtMs: number;
+
+  constructor(socket: ClientSocket, nowMs: number) {
+    this.socket = socket;
+    this.#takenAtMs = nowMs;
+  }
+
+  get bufferedBytes(): number {
+    return this.socket.bufferedBytes();
+  }
+
+  /** From now on, what is written to the audience's topic comes here; what was added before does not. */
+  join(audience: Audience): void {
+    audience.flush();
+    this.#audience = audience;
+    this.#joinedAtBytes = audience.writtenBytes;
+    this.socket.join(audience.topic);
+  }
+
+  /** Ends `join`, after what was added to the audience until now. */
+  leave(): void {
+    if (this.#audience === undefined) return;
+    this.#audience.flush();
+    this.#handedBytes = this.#totalBytes();
+    this.socket.leave(this.#audience.topic);
+    this.#audience = undefined;
+  }
+
+  /** @returns `false` when the socket takes nothing any more. */
+  write(frames: readonly TextFrame[]): boolean {
+    if (frames.length === 0) return true;
+    const before = this.bufferedBytes;
+    if (this.socket.write(frames) === "refused") return false;
+    this.#handedBytes += Math.max(0, this.bufferedBytes - before);
+    return true;
+  }
+
+  /** For how long the peer has taken nothing of what is buffered for it. */
+  stalledMs(nowMs: number): number {
+    const buffered = this.bufferedBytes;
+    const taken = this.#totalBytes() - buffered;
+    if (buffered === 0 || taken > this.#takenBytes) {
+      this.#takenBytes = taken;
+      this.#takenAtMs = nowMs;
+    }
+    return nowMs - this.#takenAtMs;
+  }
+
+  /** See `Client.excuse`. */
+  excuse(pausedMs: number, nowMs: number): void {
+    this.#takenAtMs = Math.min(nowMs, this.#takenAtMs + pausedMs);
+  }
+
+  #totalBytes(): number {
+    const joined =
+      this.#audience === undefined ? 0 : this.#audience.writtenBytes - this.#joinedAtBytes;
+    return this.#handedBytes + joined;
+  }
+}

@@ -1,0 +1,360 @@
+import type { DropReason, Meter } from "../metering/meter.ts";
+import type { Clock } from "../ports/clock.ts";
+import { SubjectTrie } from "../subject/subject-trie.ts";
+import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
+import { type Envelope, earliest, type Position } from "../wire/envelope.ts";
+import type { Policy, QueueBounds } from "../wire/policy.ts";
+import { Pacer } from "./pacer.ts";
+import type { Effort, Subscription } from "./subscription.ts";
+
+interface SubscriptionsParts {
+  readonly limits: QueueBounds;
+  readonly clock: Clock;
+  readonly meter: Meter;
+  readonly turnShare: TurnShare;
+}
+
+/** Who takes what subscriptions bring. */
+interface SubscriptionsEnds {
+  /** Takes a message that is due. */
+  release(envelope: Envelope, policy: Policy): void;
+  /** What ended subscriptions held back is handed over. */
+  handedOver(): void;
+}
+
+/** What subscriptions hold back. */
+export interface HeldBack {
+  readonly pacers: ReadonlyMap<Subscription, Pacer> | undefined;
+  readonly leaving: ReadonlySet<Pacer> | undefined;
+}
+
+const NONE: readonly Subscription[] = [];
+const EVERYTHING = [">"];
+/** How many messages that were sent apart are remembered; further ones may be delivered twice. */
+const MOST_SENT_APART = 65_536;
+/** With more patterns than these, those that match a subject are looked up instead of tried. */
+const FEW_PATTERNS = 8;
+
+/**
+ * The subscriptions of one client. Of those in effect, the first that wants a message decides what becomes
+ * of it: whether it comes at once or at a rate, and what happens where there is no room. Of those that
+ * catch up, the first that comes to a message sends it, and the others leave it out.
+ */
+export class Subscriptions implements Iterable<Subscription> {
+  readonly #parts: SubscriptionsParts;
+  readonly #ends: SubscriptionsEnds;
+
+  /** The subscriptions in effect, in the order in which the client asked for them. */
+  #all: readonly Subscription[] = NONE;
+  /** The subscriptions that catch up, and then join the others; most clients have none. */
+  #catchingUp: Set<Subscription> | undefined;
+  /** The ids of messages that were sent before others that lie in between, while several subscriptions catch up. */
+  #sentApart: Set<string> | undefined;
+  /** How many patterns all of them have, and where they are filed when these are many. */
+  #patterns = 0;
+  #index: SubjectTrie<Subscription> | undefined;
+  /** The pacers of subscriptions with a rate; most clients have none, and there may be very many. */
+  #pacers: Map<Subscription, Pacer> | undefined;
+  /** Of those that have ended, the first one first: what they hold back is handed to others little by little. */
+  #leaving: Set<Pacer> | undefined;
+
+  constructor(parts: SubscriptionsParts, ends: SubscriptionsEnds) {
+    this.#parts = parts;
+    this.#ends = ends;
+  }
+
+  /** How many catch up. */
+  get catchingUp(): number {
+    return this.#catchingUp?.size ?? 0;
+  }
+
+  /** Whether they are at different places of a stream, so that no cursor is good for all. */
+  get areApart(): boolean {
+    for (const { progress } of this.#catchingUp ?? NONE) {
+      if (progress?.origin === undefined) return this.#all.length + this.catchingUp > 1;
+    }
+    return false;
+  }
+
+  /** Whether some are slowed down, or something is held back. */
+  get anyPaced(): boolean {
+    return this.#pacers !== undefined || this.#leaving !== undefined;
+  }
+
+  /** What they hold back. */
+  get bytes(): number {
+    if (!this.anyPaced) return 0;
+    let bytes = 0;
+    for (const pacer of this.#pacers?.values() ?? []) bytes += pacer.bytes;
+    for (const pacer of this.#leaving ?? []) bytes += pacer.bytes;
+    return bytes;
+  }
+
+  /** The oldest of all that they hold back, and have not come to. */
+  get oldest(): Position | undefined {
+    return earliest(this.#oldest());
+  }
+
+  get(id: string): Subscription | undefined {
+    return this.#all.find((subscription) => subscription.id === id);
+  }
+
+  [Symbol.iterator](): Iterator<Subscription> {
+    return this.#all.values();
+  }
+
+  /** Begins to feed a subscription with what was kept. */
+  catchUp(subscription: Subscription): void {
+    this.#catchingUp ??= new Set();
+    this.#catchingUp.add(subscription);
+    this.#file(subscription);
+  }
+
+  /** Takes a subscription into effect. */
+  add(subscription: Subscription): void {
+    if (!this.#endCatchUp(subscription)) this.#file(subscription);
+    subscription.progress = undefined;
+    const { order } = subscription;
+    const at = this.#all.findIndex((other) => other.order > order);
+    this.#all = this.#all.toSpliced(at < 0 ? this.#all.length : at, 0, subscription);
+    this.#pacerOf(subscription);
+  }
+
+  /** Ends a subscription; what it holds back goes to another one that wants it. */
+  remove(subscription: Subscription): void {
+    if (!this.#endCatchUp(subscription) && !this.#all.includes(subscription)) return;
+    this.#all = this.#all.filter((other) => other !== subscription);
+    this.#unfile(subscription);
+    const pacer = this.#pacers?.get(subscription);
+    if (pacer === undefined) return;
+    this.#pacers?.delete(subscription);
+    if (this.#pacers?.size === 0) this.#pacers = undefined;
+    pacer.pause();
+    if (pacer.messages > 0) this.#leave(pacer);
+  }
+
+  /** Ends those that catch up, or the one of a name among them. */
+  abandon(id?: string): void {
+    for (const subscription of this.#catchingUp ?? NONE) {
+      if (id === undefined || subscription.id === id) this.remove(subscription);
+    }
+  }
+
+  /** Gives out all that is held back, for those of another connection; here, nothing is any more. */
+  giveHeldBack(): HeldBack {
+    const held = { pacers: this.#pacers, leaving: this.#leaving };
+    this.#pacers = undefined;
+    this.#leaving = undefined;
+    return held;
+  }
+
+  /** Takes what those of another connection held back, once they are added here. */
+  takeHeldBack({ pacers, leaving }: HeldBack): void {
+    for (const [subscription, pacer] of pacers ?? []) {
+      pacer.releaseTo((envelope) => this.#ends.release(envelope, subscription.policy));
+      this.#pacers ??= new Map();
+      this.#pacers.set(subscription, pacer);
+    }
+    for (const pacer of leaving ?? []) this.#leave(pacer);
+  }
+
+  /**
+   * What of messages that a subscription has missed is due at once, at its rate: the latest of each
+   * subject, when there are no more.
+   *
+   * @param most no more of them; the others are asked for by another call without new ones.
+   */
+  paced(
+    missed: readonly Envelope[],
+    subscription: Subscription,
+    isLast: boolean,
+    most: number,
+  ): { readonly due: readonly Envelope[]; readonly left: number } {
+    const pacer = this.#pacerOf(subscription);
+    if (pacer === undefined) return { due: missed, left: 0 };
+    const due = pacer.passLatest(missed, isLast, most);
+    return { due, left: pacer.messages };
+  }
+
+  /** Whether another subscription has brought a message to the client. */
+  anyOtherHas(envelope: Envelope, than: Subscription, effort?: Effort): boolean {
+    // One that catches up is among them.
+    if (this.#all.length + this.catchingUp < 2) return false;
+    if (this.#sentApart?.has(envelope.id)) return true;
+    let has = false;
+    this.#visit(
+      envelope.subject,
+      (other) => {
+        has ||= other !== than && other.hasPassed(envelope);
+      },
+      effort,
+    );
+    return has;
+  }
+
+  /** Remembers what one of them was sent before what lies in between, for others that catch up with it. */
+  keepSent(envelopes: readonly Envelope[]): void {
+    if (this.catchingUp < 2) return;
+    this.#sentApart ??= new Set();
+    for (const { id } of envelopes) {
+      if (this.#sentApart.size < MOST_SENT_APART) this.#sentApart.add(id);
+    }
+  }
+
+  /** Returns the subscription whose policy counts for a message: the first of those that bring it. */
+  deciderOf(envelope: Envelope, bringer: Subscription): Subscription {
+    let first = bringer;
+    if (this.catchingUp < 2) return first;
+    this.#visit(envelope.subject, (other) => {
+      if (other.order < first.order && other.begunBy(envelope)) first = other;
+    });
+    return first;
+  }
+
+  /** Takes a message, which one of them wants. */
+  take(envelope: Envelope): void {
+    if (this.#leaving !== undefined) this.#handOverOf(envelope.subject, this.#leaving);
+    const first = this.#all.length === 1 ? this.#all[0] : this.#firstThatWants(envelope);
+    this.#give(envelope, first);
+  }
+
+  /** Releases what is held back, due or not. */
+  open(): void {
+    for (const pacer of this.#leaving ?? []) {
+      for (const envelope of pacer.drain()) this.#handOver(envelope);
+    }
+    for (const pacer of this.#pacers?.values() ?? []) pacer.open();
+  }
+
+  /** Holds nothing back any more; what was counts as dropped. */
+  clear(reason: DropReason): void {
+    const pacers = [...(this.#pacers?.values() ?? []), ...(this.#leaving ?? [])];
+    this.#pacers = undefined;
+    this.#leaving = undefined;
+    this.#catchingUp = undefined;
+    this.#sentApart = undefined;
+    for (const pacer of pacers) this.#parts.meter.dropped[reason] += pacer.clear();
+  }
+
+  #give(envelope: Envelope, first: Subscription | undefined): void {
+    const pacer = first && this.#pacers?.get(first);
+    if (pacer !== undefined) pacer.add(envelope);
+    else this.#ends.release(envelope, first?.policy ?? "disconnect");
+  }
+
+  /** What an ended subscription holds back goes to others that want it, in shares of this turn and the next ones. */
+  #leave(pacer: Pacer): void {
+    this.#leaving ??= new Set();
+    this.#leaving.add(pacer);
+    this.#parts.turnShare.run(this, new SteppedJob(this.#handOverAll(pacer)));
+  }
+
+  *#handOverAll(pacer: Pacer): Generator<number, void, void> {
+    const effort: Effort = { steps: 0 };
+    for (const envelope of pacer.drain()) {
+      effort.steps = 1;
+      this.#handOver(envelope, effort);
+      yield effort.steps;
+      if (this.#leaving?.has(pacer) !== true) return;
+    }
+    if (this.#leaving?.delete(pacer) !== true || this.#leaving.size > 0) return;
+    this.#leaving = undefined;
+    this.#ends.handedOver();
+  }
+
+  /** What is still to be handed over of a subject comes before a later message of it. */
+  #handOverOf(subject: string, leaving: ReadonlySet<Pacer>): void {
+    for (const pacer of leaving) {
+      const envelope = pacer.takeOut(subject);
+      if (envelope !== undefined) this.#handOver(envelope);
+    }
+  }
+
+  #handOver(envelope: Envelope, effort?: Effort): void {
+    const first = this.#firstThatWants(envelope, effort);
+    if (first !== undefined) this.#give(envelope, first);
+    else this.#parts.meter.dropped.abandoned++;
+  }
+
+  #firstThatWants({ subject }: Envelope, effort?: Effort): Subscription | undefined {
+    let first: Subscription | undefined;
+    const visit = (other: Subscription): void => {
+      if (other.progress !== undefined || (first !== undefined && first.order <= other.order))
+        return;
+      first = other;
+    };
+    this.#visit(subject, visit, effort);
+    return first;
+  }
+
+  /** Visits each subscription that wants a subject, in effect or not, some perhaps several times. */
+  #visit(subject: string, visit: (subscription: Subscription) => void, effort?: Effort): void {
+    if (this.#patterns > FEW_PATTERNS) {
+      this.#index ??= this.#filed();
+      const steps = this.#index.match(subject, visit);
+      if (effort !== undefined) effort.steps += steps;
+      return;
+    }
+    for (const one of this.#all) if (one.wants(subject, effort)) visit(one);
+    for (const one of this.#catchingUp ?? NONE) if (one.wants(subject, effort)) visit(one);
+  }
+
+  #filed(): SubjectTrie<Subscription> {
+    const index = new SubjectTrie<Subscription>();
+    for (const one of [...this.#all, ...(this.#catchingUp ?? NONE)]) {
+      for (const pattern of patternsOf(one)) index.add(pattern, one);
+    }
+    return index;
+  }
+
+  #file(subscription: Subscription): void {
+    const patterns = patternsOf(subscription);
+    this.#patterns += patterns.length;
+    for (const pattern of patterns) this.#index?.add(pattern, subscription);
+  }
+
+  #unfile(subscription: Subscription): void {
+    const patterns = patternsOf(subscription);
+    this.#patterns -= patterns.length;
+    if (this.#patterns <= FEW_PATTERNS) this.#index = undefined;
+    for (const pattern of patterns) this.#index?.remove(pattern, subscription);
+  }
+
+  /** @returns whether it caught up until now. */
+  #endCatchUp(subscription: Subscription): boolean {
+    if (this.#catchingUp?.delete(subscription) !== true) return false;
+    if (this.#catchingUp.size === 0) {
+      this.#catchingUp = undefined;
+      this.#sentApart = undefined;
+    }
+    return true;
+  }
+
+  #pacerOf(subscription: Subscription): Pacer | undefined {
+    const { maxRate, policy } = subscription;
+    if (maxRate === undefined) return undefined;
+    let pacer = this.#pacers?.get(subscription);
+    if (pacer === undefined) {
+      const { limits, clock, meter } = this.#parts;
+      const release = (envelope: Envelope): void => this.#ends.release(envelope, policy);
+      pacer = new Pacer(maxRate, limits, clock, meter, release);
+      this.#pacers ??= new Map();
+      this.#pacers.set(subscription, pacer);
+    }
+    return pacer;
+  }
+
+  *#oldest(): Generator<Position | undefined, void, void> {
+    for (const { oldest } of this.#pacers?.values() ?? []) yield oldest;
+    for (const { oldest } of this.#leaving ?? []) yield oldest;
+    for (const { progress } of this.#catchingUp ?? NONE) {
+      if (progress?.origin === undefined) continue;
+      const serial = progress.serial + 1;
+      yield { origin: progress.origin, sequence: serial, serial };
+    }
+  }
+}
+
+function patternsOf({ subjects = EVERYTHING }: Subscription): readonly string[] {
+  return subjects;
+}

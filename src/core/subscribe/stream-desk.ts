@@ -1,0 +1,61 @@
+import type { BroadcasterOptions, BroadcasterParts } from "../broadcaster-parts.ts";
+import type { Ring } from "../history/ring.ts";
+import { StreamBook } from "../history/stream-book.ts";
+import { StreamPages } from "../history/stream-pages.ts";
+import { Alarms } from "../timing/alarms.ts";
+import type { TurnShare } from "../timing/turn-share.ts";
+import { Turns } from "../timing/turns.ts";
+import type { Position } from "../wire/envelope.ts";
+import { DurableDesk } from "./durable-desk.ts";
+import { Replaying } from "./replaying.ts";
+
+/** So many clients at a time are fed with pages of what streams have kept. */
+const MOST_READERS = 32;
+
+/** All about streams that keep their messages. */
+export class StreamDesk {
+  readonly book: StreamBook;
+  readonly replaying: Replaying;
+  readonly durables: DurableDesk;
+  readonly #alarms: Alarms;
+
+  /** @param last the last message that has come. */
+  constructor(
+    options: BroadcasterOptions,
+    parts: BroadcasterParts,
+    ring: Ring,
+    last: () => Position,
+    turnShare: TurnShare,
+  ) {
+    const { source, encoder, clock, meter, deadLetters, random = Math.random } = parts;
+    const { deadLetterSubject } = options;
+    this.book = new StreamBook(options.streams, ring);
+    const catchUp = source.history && {
+      clock,
+      ring,
+      pages: new StreamPages(source.history, encoder, clock, meter),
+      turns: new Turns(clock, MOST_READERS),
+      turnShare,
+    };
+    this.replaying = new Replaying(options, this.book, catchUp, last);
+    this.#alarms = new Alarms(clock);
+    this.durables = new DurableDesk(options, {
+      options,
+      clock,
+      meter,
+      encoder,
+      alarms: this.#alarms,
+      turnShare,
+      deadLetters,
+      deadLetterSubject,
+      random,
+      book: this.book,
+      durables: source.durables,
+    });
+  }
+
+  /** Lets go of the timer. */
+  stop(): void {
+    this.#alarms.stop();
+  }
+}

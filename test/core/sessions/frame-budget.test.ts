@@ -1,0 +1,118 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { costOf, FrameBudget, subscriptionCost } from "../../../src/core/sessions/frame-budget.ts";
+import { PLAIN } from "../../../src/core/wire/dialect.ts";
+import { FakeSocket } from "../fake-sockets.ts";
+import { Stage } from "../stage.ts";
+
+const LIMITS = { maxFramesPerSecond: 10, maxSubscriptions: 1 };
+/** Five seconds' worth, and what it costs to subscribe and unsubscribe at once. */
+const BURST = 50 + 20;
+
+describe("Frame budget", () => {
+  test("allows a burst, then the rate, and saves no more than a burst", () => {
+    const budget = new FrameBudget(LIMITS, 0);
+    for (let n = 0; n < BURST; n++) expect(budget.spend(1, 0)).toBe(true);
+    expect(budget.spend(1, 0)).toBe(false);
+    expect(budget.spend(1, 200)).toBe(true);
+    expect(budget.spend(BURST, 1_000_000)).toBe(true);
+    expect(budget.spend(1, 1_000_000)).toBe(false);
+  });
+
+  test("counts a long frame for several, and a subscription for more than a ping", () => {
+    expect(costOf("x")).toBe(1);
+    expect(costOf("x".repeat(64 * 1024))).toBe(129);
+    expect(subscriptionCost(64)).toBeGreaterThan(subscriptionCost());
+    expect(subscriptionCost()).toBeGreaterThan(1);
+  });
+
+  test("takes nothing for the acknowledgement of each message that was sent, however fast they are", () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(1000), { maxLength: 50 }), (batches) => {
+        const budget = new FrameBudget({ maxFramesPerSecond: 1, maxSubscriptions: 1 }, 0);
+        let sent = 0;
+        for (const batch of batches) {
+          sent += batch;
+          for (let n = 0; n < batch; n++) {
+            expect(budget.answer(1, sent, 0) && budget.answer(1, sent, 0)).toBe(true);
+          }
+        }
+        expect(budget.spend(5, 0)).toBe(true);
+      }),
+    );
+  });
+
+  test("takes acknowledgements of what was never sent for frames like others", () => {
+    const budget = new FrameBudget(LIMITS, 0);
+    for (let n = 0; n < BURST; n++) expect(budget.answer(1, 0, 0)).toBe(true);
+    expect(budget.answer(1, 0, 0)).toBe(false);
+    expect(budget.answer(2, 1, 0)).toBe(true);
+    expect(budget.answer(1, 1, 0)).toBe(false);
+  });
+});
+
+describe("How many messages a client was sent", () => {
+  const subscribe = (id: string, subject: string) => ({
+    type: "subscribe",
+    id,
+    subjects: [subject],
+  });
+
+  test("counts those of each audience that it was in", () => {
+    const stage = new Stage();
+    const actor = stage.joinV1();
+    for (const subject of ["a", "b", "c"]) {
+      actor.says(subscribe(subject, subject));
+      stage.publish(1, subject);
+      stage.clock.advance(10);
+    }
+    expect(actor.socket.envelopes).toHaveLength(3);
+    expect(actor.client.sentMessages).toBe(3);
+    // A client that comes later was sent nothing of these.
+    const late = stage.joinV1();
+    late.says(subscribe("1", "a"));
+    expect(late.client.sentMessages).toBe(0);
+  });
+
+  test("counts those that waited in its queue", () => {
+    const stage = new Stage({ highWaterBytes: 300, lowWaterBytes: 100 });
+    const { client, socket } = stage.join(["a"]);
+    socket.reads = false;
+    for (let n = 0; n < 20; n++) {
+      stage.publish(n);
+      stage.clock.advance(10);
+    }
+    socket.reads = true;
+    for (let n = 0; n < 20; n++) {
+      socket.buffered = 0;
+      stage.clock.advance(100);
+    }
+    expect(socket.payloads).toHaveLength(20);
+    expect(client.sentMessages).toBe(20);
+  });
+
+  test("counts a message each time that it is sent", () => {
+    const stage = new Stage({ deliveryMode: "at-least-once", ackTimeoutMs: 1000, maxDeliver: 3 });
+    const actor = stage.joinV1();
+    actor.says(subscribe("1", "a"));
+    stage.publish(1);
+    stage.clock.advance(2500);
+    expect(actor.socket.envelopes.length).toBe(2);
+    expect(actor.client.sentMessages).toBe(2);
+  });
+});
+
+describe("A flood", () => {
+  test("of pings below the frames ends the connection, and nothing more is read", () => {
+    const stage = new Stage({ maxFramesPerSecond: 10, maxSubscriptions: 1 });
+    const socket = new FakeSocket(stage.fanout);
+    let ignored = 0;
+    const deaf = Object.assign(socket, { ignore: () => ignored++ });
+    const conversation = stage.broadcaster.accept(deaf, PLAIN);
+    for (let n = 0; n < BURST; n++) conversation.alive();
+    expect(socket.closedWith).toBeUndefined();
+    conversation.alive();
+    expect(socket.closedWith).toBe(4429);
+    expect(ignored).toBe(1);
+  });
+});

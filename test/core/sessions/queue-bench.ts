@@ -1,0 +1,42 @@
+import { expect } from "bun:test";
+import { Meter } from "../../../src/core/metering/meter.ts";
+import { PrivateQueue } from "../../../src/core/sessions/queue.ts";
+import { Envelope } from "../../../src/core/wire/envelope.ts";
+import type { Policy, QueueBounds } from "../../../src/core/wire/policy.ts";
+
+export const EVERYTHING = Number.POSITIVE_INFINITY;
+
+/** A queue with a clock of its own. */
+export class QueueBench {
+  readonly meter = new Meter();
+  readonly queue: PrivateQueue;
+  nowMs = 0;
+
+  constructor(bounds: Partial<QueueBounds> = {}) {
+    this.queue = new PrivateQueue(
+      { maxQueueBytes: 100_000, maxQueueMessages: 3, maxQueueAgeMs: 60_000, ...bounds },
+      this.meter,
+    );
+  }
+
+  push(envelope: Envelope, policy: Policy): boolean {
+    return this.queue.push(envelope, policy, this.nowMs) === undefined;
+  }
+
+  pushAll(envelopes: readonly Envelope[], policy: Policy): boolean[] {
+    return envelopes.map((envelope) => this.push(envelope, policy));
+  }
+
+  /** What comes out: the numbers of messages with what they superseded, and what else is said. */
+  take(maxBytes = EVERYTHING): unknown[] {
+    return this.queue.take(maxBytes).map((item) => {
+      if (item instanceof Envelope) {
+        const { superseded } = JSON.parse(item.text);
+        return superseded === undefined ? item.sequence : `${item.sequence} for ${superseded} more`;
+      }
+      if (item.type !== "gap") return item.type;
+      expect(item.reason).toBe("slow");
+      return `${item.count} lost, ${item.from} to ${item.to}`;
+    });
+  }
+}

@@ -1,0 +1,364 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { KeptStream, ORIGIN } from "../kept-stream.ts";
+import { type Actor, Stage } from "../stage.ts";
+
+const OPTIONS = {
+  subjects: ["s.>"],
+  demanded: [],
+  streams: [{ name: "S", subjects: ["s.>"] }],
+  ringBytes: 1_000_000,
+  maxQueueMessages: 10_000,
+  maxQueueBytes: 10_000_000,
+  maxFrameBytes: 65_536,
+};
+
+/** A gateway that follows a stream. */
+function follow(kept: KeptStream, ringMessages: number, more = {}): Stage {
+  const stage = new Stage({ ...OPTIONS, ringMessages, ...more }, kept);
+  const { last: sequence } = kept;
+  stage.broadcaster.stream({ name: "S", origin: ORIGIN, sequence, lost: false });
+  return stage;
+}
+
+/** Time passes, between which what was promised is done. */
+async function pass(stage: Stage, turns = 40): Promise<void> {
+  for (let turn = 0; turn < turns; turn++) {
+    stage.clock.advance(5);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+function sequencesOf({ socket }: Actor): number[] {
+  return socket.envelopes.map(({ id }) => Number(String(id).split(":").at(-1)));
+}
+
+function countTo(last: number): number[] {
+  return Array.from({ length: last }, (_, n) => n + 1);
+}
+
+describe("Overlapping subscriptions that catch up at the same time", () => {
+  for (const [one, other] of [
+    ["all", "all"],
+    ["all", { seq: 5 }],
+    [{ seq: 5 }, "all"],
+    ["last_per_subject", "last_per_subject"],
+    ["last_per_subject", "all"],
+    ["all", "last_per_subject"],
+  ] as const)
+    test(`from ${JSON.stringify(one)} and ${JSON.stringify(other)}, bring each message once`, async () => {
+      const kept = new KeptStream();
+      for (let n = 0; n < 20; n++) kept.add(`s.${n % 4}`);
+      const stage = follow(kept, 10);
+      const actor = stage.joinV1();
+      actor.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: one });
+      actor.says({ type: "subscribe", id: "2", subjects: ["s.*"], from: other });
+      await pass(stage, 5);
+      stage.broadcaster.message(kept.add("s.1"));
+      await pass(stage);
+      const sequences = sequencesOf(actor);
+      expect(sequences).toHaveLength(new Set(sequences).size);
+      const isWhole = one === "all" || other === "all";
+      const expected = isWhole ? countTo(21) : [17, 18, 19, 20, 21];
+      expect(sequences.toSorted((one, other) => one - other)).toEqual(expected);
+      stage.expectBalance();
+    });
+
+  test("in the ring, bring each message once, as the one says that was asked for first", async () => {
+    const stage = new Stage({ ringMessages: 100, ringBytes: 100_000, stepsPerTurn: 3 });
+    const keeper = stage.join(["a"]);
+    stage.publish(0);
+    stage.clock.advance(10);
+    const after = String(keeper.socket.envelopes[0]?.id);
+    for (let n = 1; n <= 50; n++) stage.publish(n);
+    const actor = stage.joinV1();
+    const from = { after };
+    actor.says({ type: "subscribe", id: "1", subjects: ["a"], policy: "conflate", from });
+    actor.says({ type: "subscribe", id: "2", subjects: [">"], from });
+    actor.says({ type: "subscribe", id: "3", subjects: ["*"] });
+    stage.publish(51);
+    stage.clock.advance(200);
+    const numbers = actor.socket.payloads.map(Number);
+    expect(numbers.toSorted((one, other) => one - other)).toEqual(countTo(51));
+    expect([...actor.client.subscriptions].map(({ id }) => id)).toEqual(["1", "2", "3"]);
+    stage.expectBalance();
+  });
+
+  test("bring what one of them left when it was ended", async () => {
+    const kept = new KeptStream();
+    for (let n = 0; n < 40; n++) kept.add("s.a");
+    const stage = follow(kept, 10);
+    const actor = stage.joinV1();
+    actor.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    actor.says({ type: "subscribe", id: "2", subjects: ["s.*"], from: "all" });
+    await pass(stage, 3);
+    actor.says({ type: "unsubscribe", sub: "1" });
+    await pass(stage, 80);
+    expect(new Set(sequencesOf(actor))).toEqual(new Set(countTo(40)));
+    stage.expectBalance();
+  });
+
+  test("whatever they are and whenever they begin and end, miss nothing and bring nothing twice", async () => {
+    const subscribe = fc.record({
+      subject: fc.constantFrom("s.>", "s.*", "s.0", "s.1", "*.1"),
+      start: fc.constantFrom("all", "last_per_subject", "new", 3, 12),
+    });
+    const step = fc.oneof(
+      subscribe,
+      fc.record({ publish: fc.integer({ min: 1, max: 4 }) }),
+      fc.record({ turns: fc.integer({ min: 1, max: 4 }) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(step, { maxLength: 14 }),
+        fc.constantFrom(5, 40),
+        fc.constantFrom(1, 5000),
+        async (steps, ringMessages, stepsPerTurn) => {
+          const kept = new KeptStream();
+          for (let n = 0; n < 20; n++) kept.add(`s.${n % 3}`);
+          const stage = follow(kept, ringMessages, { stepsPerTurn });
+          const actor = stage.joinV1();
+          let id = 0;
+          const begun: { matches: (subject: string) => boolean; behind: number }[] = [];
+          for (const step of steps) {
+            if ("publish" in step) {
+              for (let n = 0; n < step.publish; n++) {
+                stage.broadcaster.message(kept.add(`s.${n % 3}`));
+              }
+            } else if ("turns" in step) {
+              await pass(stage, step.turns);
+            } else if (id < 8) {
+              const { subject, start } = step;
+              const from = typeof start === "number" ? { seq: start } : start;
+              actor.says({ type: "subscribe", id: `${++id}`, subjects: [subject], from });
+              // What changes before the snapshot is made, only the last of it is in it.
+              if (start === "last_per_subject") await pass(stage, 30);
+              const [, token] = subject.split(".") as [string, string];
+              const behind =
+                start === "all" ? 0 : typeof start === "number" ? start - 1 : kept.last;
+              const matches = (one: string) => /[>*]/.test(token) || one === `s.${token}`;
+              begun.push({ matches, behind });
+            }
+          }
+          await pass(stage, 120);
+          const sequences = sequencesOf(actor);
+          for (const { sequence } of [...kept.messages.values()].map(({ position }) => position!)) {
+            const { subject } = kept.messages.get(sequence)!;
+            const isDue = begun.some(
+              ({ matches, behind }) => sequence > behind && matches(subject),
+            );
+            const times = sequences.filter((one) => one === sequence).length;
+            // Each that begins with the latest of each subject gets it, when no other one catches up.
+            const snapshots = steps.filter(
+              (one) => "start" in one && one.start === "last_per_subject",
+            ).length;
+            const least = isDue ? 1 : 0;
+            if (times < least || times > least + snapshots) {
+              throw new Error(`${sequence} came ${times} times`);
+            }
+          }
+          expect(actor.client.subscriptions.catchingUp).toBe(0);
+          stage.expectBalance();
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe("Who begins in a stream", () => {
+  for (const [name, from, expected] of [
+    ["all", "all", [1, 3, 5, 6]],
+    ["a sequence", { seq: 2 }, [3, 5, 6]],
+    ["a time", { time: "2026-01-01T00:00:00Z" }, [1, 3, 5, 6]],
+  ] as const)
+    test(`with ${name}, is not sent from the ring what the stream no longer keeps`, async () => {
+      const kept = new KeptStream();
+      const stage = follow(kept, 100);
+      for (let n = 0; n < 5; n++) stage.broadcaster.message(kept.add("s.a"));
+      kept.delete(2);
+      kept.delete(4);
+      const actor = stage.joinV1();
+      actor.says({ type: "subscribe", id: "1", subjects: ["s.>"], from });
+      await pass(stage);
+      stage.broadcaster.message(kept.add("s.a"));
+      await pass(stage);
+      expect(sequencesOf(actor)).toEqual([...expected]);
+      stage.expectBalance();
+    });
+
+  test("is not sent what was purged, though all that is left is in the ring", async () => {
+    const kept = new KeptStream();
+    const stage = follow(kept, 100);
+    for (let n = 0; n < 6; n++) stage.broadcaster.message(kept.add("s.a"));
+    for (const sequence of [1, 2, 3]) kept.delete(sequence);
+    const actor = stage.joinV1();
+    actor.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    await pass(stage);
+    expect(sequencesOf(actor)).toEqual([4, 5, 6]);
+    // Nothing but its head is gone: the ring was proved, and served it.
+    expect(kept.asked).toEqual([]);
+    expect(kept.extents).toBe(1);
+  });
+
+  test("is not sent from a page that others read what is gone since; who resumes may be", async () => {
+    const kept = new KeptStream();
+    for (let n = 0; n < 12; n++) kept.add("s.a");
+    const stage = follow(kept, 2);
+    const first = stage.joinV1();
+    first.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    await pass(stage);
+    expect(sequencesOf(first)).toEqual(countTo(12));
+    const { length: before } = kept.asked;
+    const second = stage.joinV1();
+    second.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    await pass(stage);
+    expect(sequencesOf(second)).toEqual(countTo(12));
+    // Only the last page is read anew.
+    expect(kept.asked.length - before).toBe(1);
+    kept.delete(5);
+    const third = stage.joinV1();
+    third.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    await pass(stage);
+    expect(sequencesOf(third)).toEqual(countTo(12).filter((one) => one !== 5));
+  });
+
+  test("has no hole where messages come while it reads", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.oneof(fc.constant("publish"), fc.constant("turn"), fc.nat(20)), {
+          maxLength: 30,
+        }),
+        fc.constantFrom(3, 50),
+        async (steps, ringMessages) => {
+          const kept = new KeptStream();
+          for (let n = 0; n < 10; n++) kept.add("s.a");
+          const stage = follow(kept, ringMessages);
+          for (let n = 0; n < 10; n++) stage.broadcaster.message(kept.add("s.a"));
+          const gone = new Set<number>();
+          const delayed = steps.splice(0, 5);
+          for (const step of delayed) {
+            if (typeof step !== "number") continue;
+            kept.delete(step);
+            gone.add(step);
+          }
+          const actor = stage.joinV1();
+          actor.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+          for (const step of steps) {
+            if (step === "publish") stage.broadcaster.message(kept.add("s.a"));
+            else await pass(stage, 1);
+          }
+          await pass(stage, 60);
+          const expected = countTo(kept.last).filter((sequence) => !gone.has(sequence));
+          expect(sequencesOf(actor)).toEqual(expected);
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe("Catch-ups with patterns that the source can't select", () => {
+  test("read the same pages, however different they are", async () => {
+    const kept = new KeptStream(10);
+    for (let n = 0; n < 100; n++) kept.add(`s.${n % 10}.x`);
+    const stage = follow(kept, 2);
+    const actors = Array.from({ length: 20 }, (_, n) => {
+      const actor = stage.joinV1();
+      const subjects = [`s.${n % 10}.*`, `s.*.${n}`];
+      actor.says({ type: "subscribe", id: "1", subjects, from: "all" });
+      return actor;
+    });
+    await pass(stage, 400);
+    for (const [n, actor] of actors.entries()) {
+      const wanted = countTo(100).filter((sequence) => (sequence - 1) % 10 === n % 10);
+      expect(sequencesOf(actor)).toEqual(wanted);
+    }
+    // Ten pages, and some of them for those who came while they were read.
+    expect(kept.asked.length).toBeLessThan(30);
+    for (const { subjects } of kept.asked) expect(subjects).toEqual(["s.>"]);
+    stage.expectBalance();
+  });
+
+  test("that begin with the latest of each subject share a snapshot", async () => {
+    const kept = new KeptStream(10);
+    for (let n = 0; n < 100; n++) kept.add(`s.${n % 50}.x`);
+    const stage = follow(kept, 2);
+    const join = (n: number): Actor => {
+      const actor = stage.joinV1();
+      const subjects = [`s.${n % 10}.*`, `s.*.${n}`, `s.${(n % 10) + 20}.x`];
+      actor.says({ type: "subscribe", id: "1", subjects, from: "last_per_subject" });
+      return actor;
+    };
+    const actors = Array.from({ length: 20 }, (_, n) => join(n));
+    await pass(stage, 400);
+    for (const [n, actor] of actors.entries()) {
+      expect(sequencesOf(actor)).toEqual([51 + (n % 10), 71 + (n % 10)]);
+      expect(actor.socket.said.at(-1)?.type).toBe("caught_up");
+    }
+    expect(kept.asked.length).toBeLessThanOrEqual(2);
+    for (const { subjects } of kept.asked) expect(subjects).toEqual(["s.>"]);
+    stage.expectBalance();
+  });
+
+  test("are not sent from a snapshot that others read what is gone since", async () => {
+    const kept = new KeptStream(1);
+    for (let n = 0; n < 50; n++) kept.add(`s.${n % 25}`);
+    const stage = follow(kept, 2);
+    const join = (): Actor => {
+      const actor = stage.joinV1();
+      actor.says({ type: "subscribe", id: "1", subjects: ["s.*"], from: "last_per_subject" });
+      return actor;
+    };
+    const first = join();
+    await pass(stage, 5);
+    expect(sequencesOf(first).length).toBeGreaterThan(0);
+    kept.delete(50);
+    const others = Array.from({ length: 5 }, join);
+    await pass(stage, 600);
+    expect(sequencesOf(first)).toEqual(countTo(50).slice(25));
+    for (const other of others) {
+      expect(sequencesOf(other).filter((one) => one > 25)).toEqual(countTo(49).slice(25));
+    }
+    expect(kept.asked).toHaveLength(2);
+  });
+
+  test("wait for nobody who takes its time, and keep no more of a snapshot for it than some megabytes", async () => {
+    const kept = new KeptStream(1);
+    const long = "x".repeat(400_000);
+    for (let n = 0; n < 20; n++) {
+      const message = kept.add(`s.${n}`);
+      Object.assign(message, { data: new TextEncoder().encode(JSON.stringify(long)) });
+    }
+    const stage = follow(kept, 0, { maxReplayBytes: 1e9, writeTimeoutMs: 1e9, readTimeoutMs: 1e9 });
+    const [slow, fast] = [stage.joinV1(), stage.joinV1()];
+    slow.socket.reads = false;
+    const frame = { type: "subscribe", id: "1", subjects: ["s.*"], from: "last_per_subject" };
+    for (const actor of [slow, fast]) actor.says(frame);
+    await pass(stage, 400);
+    expect(sequencesOf(fast)).toEqual(countTo(20));
+    expect(fast.socket.said.at(-1)?.type).toBe("caught_up");
+    expect(sequencesOf(slow).length).toBeLessThan(10);
+    slow.socket.reads = true;
+    slow.socket.buffered = 0;
+    await pass(stage, 600);
+    expect(sequencesOf(slow)).toEqual(countTo(20));
+    // It went on by itself.
+    expect(kept.asked).toHaveLength(2);
+    stage.expectBalance();
+  });
+
+  test("ask the source for no more than it is to do at the same time", async () => {
+    const kept = new KeptStream();
+    for (let n = 0; n < 30; n++) kept.add(`s.${n % 10}`);
+    const stage = follow(kept, 2);
+    for (let n = 0; n < 100; n++) {
+      const actor = stage.joinV1();
+      const from = n % 2 === 0 ? "all" : "last_per_subject";
+      actor.says({ type: "subscribe", id: "1", subjects: [`s.${n % 10}`], from });
+    }
+    for (let turn = 0; turn < 3000; turn++) await pass(stage, 1);
+    expect(kept.mostOpen).toBeLessThanOrEqual(16);
+    expect(stage.meter.sent).toBe(50 * 3 + 50);
+  });
+});

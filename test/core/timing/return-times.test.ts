@@ -1,0 +1,37 @@
+import { describe, expect, test } from "bun:test";
+import { ReturnTimes } from "../../../src/core/timing/return-times.ts";
+import { V1 } from "../../../src/core/wire/dialect.ts";
+import { ManualClock } from "../manual-clock.ts";
+import { Stage } from "../stage.ts";
+
+describe("Clients that are sent away", () => {
+  test("come back over the longer, the more they are", () => {
+    const clock = new ManualClock();
+    const times = new ReturnTimes(clock, () => 0.999);
+    expect(times.afterMs("slow_consumer")).toBe(1000);
+    expect(times.afterMs("slow_consumer")).toBe(1999);
+    for (let n = 0; n < 8000; n++) times.afterMs("slow_consumer");
+    expect(times.afterMs("slow_consumer")).toBeGreaterThan(8000);
+    // Those of another cause, or of later, are others.
+    expect(times.afterMs("overloaded")).toBe(1000);
+    clock.advance(10_001);
+    expect(times.afterMs("slow_consumer")).toBe(1000);
+    expect(times.afterMs("going_away", 20_000)).toBeGreaterThan(20_000);
+  });
+
+  test("are spread evenly when all of them must go", async () => {
+    const stage = new Stage({ maxClients: 10_000 });
+    let last = 0;
+    // A sequence that fills the interval evenly, whatever its start.
+    Object.defineProperty(stage, "random", { get: () => (last = (last + 0.618) % 1) });
+    const actors = Array.from({ length: 3000 }, () => stage.joinWith(undefined, V1));
+    const drained = stage.broadcaster.drain(1000);
+    stage.clock.advance(1000);
+    await drained;
+    const waits = actors.map(({ socket }) => Number(socket.notices.at(-1)?.retry_after_ms));
+    const seconds = [1, 2, 3].map(
+      (at) => waits.filter((ms) => Math.floor(ms / 1000) === at).length,
+    );
+    for (const count of seconds) expect(count).toBeWithin(900, 1100);
+  });
+});

@@ -1,0 +1,123 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { PLAIN, SSE, V1 } from "../../../src/core/wire/dialect.ts";
+import { type Envelope, EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
+import { readEventStream } from "../event-source.ts";
+import { messageOf, messagesOf } from "../messages.ts";
+
+const encoder = new EnvelopeEncoder({ payloadFormat: "raw", headers: [] });
+const anyEnvelope = fc
+  .tuple(
+    fc.oneof(
+      fc.uint8Array({ maxLength: 100 }),
+      fc.json().map((json) => new TextEncoder().encode(json)),
+      fc
+        .constantFrom('{\r\n"a":\r1}', "\r1", "[1,\n2]", "a\rb", "\n\n")
+        .map((text) => new TextEncoder().encode(text)),
+    ),
+    fc.string({ unit: "grapheme", minLength: 1, maxLength: 20 }),
+    fc.nat(),
+  )
+  .map(([data, subject, sequence]) =>
+    encoder.encode({ subject, data }, { origin: "o", sequence }, 0),
+  );
+const anyEnvelopes = fc.array(anyEnvelope, { minLength: 1, maxLength: 20 });
+
+describe("The plain dialect", () => {
+  test("puts each envelope in a frame, as it is", () => {
+    const envelopes = messagesOf(1, 3);
+    expect(PLAIN.pack(envelopes)).toBe(envelopes);
+    expect(PLAIN.tells).toBe(false);
+  });
+});
+
+describe("The v1 dialect", () => {
+  test("puts what leaves together into one frame, a line each", () => {
+    fc.assert(
+      fc.property(anyEnvelopes, (envelopes) => {
+        const [frame, ...others] = V1.pack(envelopes);
+        expect(others).toEqual([]);
+        expect(frame!.text.split("\n")).toEqual(envelopes.map(({ text }) => text));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("copies nothing where there is one envelope", () => {
+    const envelope = messageOf(1);
+    expect(V1.pack([envelope])).toEqual([envelope]);
+    expect(V1.pack([envelope])[0]).toBe(envelope);
+  });
+
+  test.each([
+    ["frames of 256 KiB at the most", Array(10).fill(60_000), [4, 4, 2]],
+    ["a longer envelope alone", [100, 300_000, 100, 100], [1, 1, 2]],
+    ["a longer envelope first and last", [300_000, 100, 300_000], [1, 1, 1]],
+  ])("has %s", (_, lengths, expected) => {
+    const envelopes = lengths.map((length: number, n: number) => messageOf(n + 1, "a", length));
+    const frames = V1.pack(envelopes);
+    expect(frames.map(({ text }) => text.split("\n").length)).toEqual(expected);
+    expect(frames.flatMap(({ text }) => text.split("\n"))).toEqual(
+      envelopes.map(({ text }: Envelope) => text),
+    );
+    for (const { byteLength, text } of frames) {
+      if (text.includes("\n")) expect(byteLength).toBeLessThanOrEqual(256 * 1024);
+    }
+  });
+
+  test("says what it has to say as one JSON object", () => {
+    const frame = { type: "unsubscribed", sub: 'a"\n' } as const;
+    const { text } = V1.notice(frame);
+    expect(JSON.parse(text)).toEqual(frame);
+    expect(text).not.toContain("\n");
+  });
+});
+
+describe("Server-sent events", () => {
+  test("have the cursor as their id and the envelope as their data, as an EventSource reads them", () => {
+    fc.assert(
+      fc.property(anyEnvelopes, (envelopes) => {
+        const stream = SSE.pack(envelopes)
+          .map(({ text }) => text)
+          .join("");
+        const events = readEventStream(stream);
+        expect(events.map(({ type, lastEventId }) => [type, lastEventId])).toEqual(
+          envelopes.map(({ id }) => ["message", id]),
+        );
+        for (const [index, { data }] of events.entries()) {
+          expect(data).toBe(envelopes[index]!.text.replaceAll("\r", " "));
+          expect(JSON.parse(data)).toEqual(JSON.parse(envelopes[index]!.text));
+        }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("that are notices are named by their type, and leave the cursor as it is", () => {
+    const data = SSE.pack([messageOf(7)])[0]!.text;
+    const notice = SSE.notice({ type: "caught_up", sub: "a\r\n" }).text;
+    const events = readEventStream(data + notice);
+    expect(events[1]).toEqual({
+      type: "caught_up",
+      data: '{"type":"caught_up","sub":"a\\r\\n"}',
+      lastEventId: "o:7",
+    });
+  });
+});
+
+describe("A reader of event streams", () => {
+  test.each([
+    ["data: a\n\n", [{ type: "message", data: "a", lastEventId: "" }]],
+    [
+      "data:a\r\rdata: b\r\n\r\n",
+      ["a", "b"].map((data) => ({ type: "message", data, lastEventId: "" })),
+    ],
+    [": comment\n\nevent: x\n\ndata\n\n", [{ type: "message", data: "", lastEventId: "" }]],
+    [
+      "id: 1\ndata: a\ndata:  b\n\ndata: not over\n",
+      [{ type: "message", data: "a\n b", lastEventId: "1" }],
+    ],
+  ])("reads %j", (stream, events) => {
+    expect(readEventStream(stream)).toEqual(events);
+  });
+});
