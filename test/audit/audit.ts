@@ -1,9 +1,9 @@
 import type { NatsConnection } from "nats";
-import { type Cable, layCable } from "../support/cable.ts";
+import { until } from "../support/event-log.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
-import { until } from "../support/journal.ts";
 import { type NatsCluster, startNatsCluster } from "../support/nats-cluster.ts";
 import type { Target } from "../support/runtimes.ts";
+import { type Cable, layCable } from "../support/tcp-proxy.ts";
 import { AuditedClient } from "./audited-client.ts";
 import { Random } from "./random.ts";
 

@@ -9,8 +9,8 @@ import { pathToFileURL } from "node:url";
 import type { Page } from "puppeteer-core";
 import { describeInBrowser, eventually } from "../support/browser.ts";
 import { startProcess } from "../support/child-process.ts";
+import { until } from "../support/event-log.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
-import { until } from "../support/journal.ts";
 import { ROOT, TARGETS } from "../support/runtimes.ts";
 
 /** What a page finds out of the gateway, in each way that it has. */

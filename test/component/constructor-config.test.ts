@@ -6,9 +6,9 @@ import {
 } from "../../src/component/constructor-config.ts";
 import { createOutputWith } from "../../src/component/factory.ts";
 import { defaultConfig } from "../../src/config/parse.ts";
-import { ManualClock } from "../core/manual-clock.ts";
+import { ManualClock } from "../core/support/manual-clock.ts";
 import { FakeEngine, thrown } from "./fake-engine.ts";
-import { ErrorLog } from "./rig.ts";
+import { ErrorLog } from "./output-harness.ts";
 
 /** The default with something changed, even to what the type does not allow. */
 function changed(change: object): ConstructorConfig {

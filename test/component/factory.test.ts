@@ -8,9 +8,9 @@ import { Registry } from "../../src/component/registry.ts";
 import type { Config } from "../../src/config/config.ts";
 import { componentSchema } from "../../src/config/describe.ts";
 import { parseConfig } from "../../src/config/parse.ts";
-import { ManualClock } from "../core/manual-clock.ts";
+import { ManualClock } from "../core/support/manual-clock.ts";
 import { FakeEngine, thrown } from "./fake-engine.ts";
-import { ErrorLog } from "./rig.ts";
+import { ErrorLog } from "./output-harness.ts";
 
 interface Connection {
   readonly server: string;

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { SpillwayError } from "../../src/core/ports/errors.ts";
 import { Gate, rejection, turn } from "./fake-engine.ts";
-import { Rig } from "./rig.ts";
+import { Rig } from "./output-harness.ts";
 
 describe("Output that is started", () => {
   test("opens nothing before that", () => {

@@ -2,9 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { Output } from "../../src/component/output.ts";
 import { componentSchema } from "../../src/config/describe.ts";
 import { defaultConfig } from "../../src/config/parse.ts";
-import { ManualClock } from "../core/manual-clock.ts";
+import { ManualClock } from "../core/support/manual-clock.ts";
 import { FakeEngine, thrown } from "./fake-engine.ts";
-import { ErrorLog, Rig } from "./rig.ts";
+import { ErrorLog, Rig } from "./output-harness.ts";
 
 /** What a tool gets that reads the component as JSON. */
 function json(value: unknown): unknown {

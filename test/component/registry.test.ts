@@ -9,7 +9,7 @@ import { endpointPort } from "../../src/component/ports.ts";
 import { Registry } from "../../src/component/registry.ts";
 import { SpillwayError } from "../../src/core/ports/errors.ts";
 import { thrown } from "./fake-engine.ts";
-import { Rig } from "./rig.ts";
+import { Rig } from "./output-harness.ts";
 
 interface Deps {
   readonly site: string;

@@ -1,5 +1,5 @@
 import { describe, expect, spyOn, test } from "bun:test";
-import { Stage } from "./stage.ts";
+import { Stage } from "./support/harness.ts";
 
 describe("Broadcaster fans out", () => {
   test("a message to every client, with the same bytes and id", () => {

@@ -7,7 +7,7 @@ import { Alarms } from "../../src/core/timing/alarms.ts";
 import { TurnShare } from "../../src/core/timing/turn-share.ts";
 import { V1 } from "../../src/core/wire/dialect.ts";
 import { Envelope } from "../../src/core/wire/envelope.ts";
-import { type Actor, Stage } from "./stage.ts";
+import { type Actor, Stage } from "./support/harness.ts";
 
 /** More steps than one turn of the event loop may take for long work, by far. */
 const SHARE = 5000;

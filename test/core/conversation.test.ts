@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { ManualClock } from "./manual-clock.ts";
-import { lastOf, Stage, typesOf } from "./stage.ts";
+import { lastOf, Stage, typesOf } from "./support/harness.ts";
+import { ManualClock } from "./support/manual-clock.ts";
 
 describe("Client of the v1 dialect", () => {
   test("is welcomed with what it needs to know, and gets nothing before it subscribes", () => {

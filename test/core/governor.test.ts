@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { V1 } from "../../src/core/wire/dialect.ts";
-import { type Actor, Stage } from "./stage.ts";
+import { type Actor, Stage } from "./support/harness.ts";
 
 const BOUND = 10_000;
 

@@ -7,9 +7,9 @@ import { Flow } from "../../src/core/sessions/flow.ts";
 import { V1 } from "../../src/core/wire/dialect.ts";
 import { FrameBuilder } from "../../src/runtime/frame.ts";
 import { createNodeRuntime } from "../../src/runtime/node.ts";
-import type { FakeSocket, Said } from "./fake-sockets.ts";
-import { messageOf } from "./messages.ts";
-import { type Actor, Stage } from "./stage.ts";
+import type { FakeSocket, Said } from "./support/fake-sockets.ts";
+import { type Actor, Stage } from "./support/harness.ts";
+import { messageOf } from "./support/messages.ts";
 
 const CLIENTS = 1000;
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import type { Said } from "./fake-sockets.ts";
-import { Stage } from "./stage.ts";
+import type { Said } from "./support/fake-sockets.ts";
+import { Stage } from "./support/harness.ts";
 
 /** What was said of upstream and of gaps. */
 function heard({ socket }: { socket: { notices: readonly { type: string }[] } }): unknown[] {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { RUNTIMES, runStory } from "../support/host-program.ts";
 import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
-import { RUNTIMES, runStory } from "./story.ts";
 
 let nats: NatsServer;
 beforeAll(async () => {
@@ -30,6 +30,6 @@ const STORY = [
 describe.each(RUNTIMES)("Library on %s", (name) => {
   test("starts, restarts, stops, shares what it is given, and leaves nothing that keeps the process", async () => {
     const environment = { STORY_NATS_URL: nats.url };
-    expect(await runStory(name, "test/gateway/library-story.ts", environment)).toEqual(STORY);
+    expect(await runStory(name, "test/gateway/library-program.ts", environment)).toEqual(STORY);
   });
 });

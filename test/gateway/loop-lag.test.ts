@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { LoopLag } from "../../src/gateway/loop-lag.ts";
-import { ManualClock } from "../core/manual-clock.ts";
+import { ManualClock } from "../core/support/manual-clock.ts";
 
 test("LoopLag measures by how much its timers are late, until it is stopped", () => {
   const clock = new ManualClock();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { RUNTIMES, runStory } from "./story.ts";
+import { RUNTIMES, runStory } from "../support/host-program.ts";
 
 const STORY = [
   ["published on one of two servers", 202],
@@ -10,6 +10,6 @@ const STORY = [
 
 describe.each(RUNTIMES)("Gateway mounted on %s", (name) => {
   test("serves on several servers of its host, before and after one of them closed", async () => {
-    expect(await runStory(name, "test/gateway/mount-story.ts")).toEqual(STORY);
+    expect(await runStory(name, "test/gateway/mount-program.ts")).toEqual(STORY);
   });
 });

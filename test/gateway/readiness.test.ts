@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { MessageSource, SourceStatus } from "../../src/core/ports/source.ts";
 import { Readiness } from "../../src/gateway/readiness.ts";
-import { Stage } from "../core/stage.ts";
+import { Stage } from "../core/support/harness.ts";
 
 /** A readiness whose source's status the test sets. */
 function readiness() {

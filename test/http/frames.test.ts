@@ -11,7 +11,7 @@ import { plainClientFrame, v1ClientFrame } from "../../src/http/protocol/client-
 import { dataFrame } from "../../src/http/protocol/data-frame.ts";
 import { subjectPattern } from "../../src/http/protocol/fields.ts";
 import { SERVER_FRAMES, serverFrame } from "../../src/http/protocol/server-frames.ts";
-import { type Actor, Stage } from "../core/stage.ts";
+import { type Actor, Stage } from "../core/support/harness.ts";
 
 const anyFrame = serverFrame.or(dataFrame);
 

@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import type { Log } from "../../src/core/ports/log.ts";
 import { createGateway } from "../../src/gateway/gateway.ts";
 import { Guard, type GuardOptions, type ListenAddress } from "../../src/http/guard.ts";
-import { ManualClock } from "../core/manual-clock.ts";
+import { ManualClock } from "../core/support/manual-clock.ts";
 
 interface Setting extends Partial<GuardOptions> {
   readonly listening?: ListenAddress | undefined;

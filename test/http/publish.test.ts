@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { SourceMessage } from "../../src/core/ports/source.ts";
 import { publishRoutes } from "../../src/http/publish.ts";
-import { ManualClock } from "../core/manual-clock.ts";
+import { ManualClock } from "../core/support/manual-clock.ts";
 
 test("A body that ends after its request was answered with 408 is not published", async () => {
   const clock = new ManualClock();

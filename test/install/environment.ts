@@ -16,7 +16,7 @@ import { ensureChromium } from "../../scripts/install-chromium.ts";
 import { findNatsServer, findOldestNatsServer } from "../../scripts/install-nats-server.ts";
 import { installedFile, ROOT } from "../../scripts/installed.ts";
 import { type OutputLine, type RunningProcess, startProcess } from "../support/child-process.ts";
-import { within } from "../support/journal.ts";
+import { within } from "../support/event-log.ts";
 import { ensureNode } from "../support/node-binary.ts";
 import { findDeno } from "../support/runtimes.ts";
 import { connect } from "../support/subscriber.ts";

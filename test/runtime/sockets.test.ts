@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { RUNTIMES, runStory } from "../gateway/story.ts";
+import { RUNTIMES, runStory } from "../support/host-program.ts";
 
 const ENDED = { closedInCall: false, written: "refused" };
 
@@ -19,6 +19,6 @@ describe.each(RUNTIMES)("Sockets on %s", (name) => {
   const choices = name === "bun" || name === "deno" ? ["native", "node"] : ["node"];
   test.each(choices)("%s ones never tell their end while they are written to", async (sockets) => {
     const environment = { STORY_SOCKETS: sockets };
-    expect(await runStory(name, "test/runtime/sockets-story.ts", environment)).toEqual(STORY);
+    expect(await runStory(name, "test/runtime/sockets-program.ts", environment)).toEqual(STORY);
   });
 });

@@ -7,7 +7,7 @@ import { connect, headers, type NatsConnection } from "nats";
 import type { SourceListener } from "../../src/core/ports/source.ts";
 import { connectNats } from "../../src/source/connect.ts";
 import { NatsSource } from "../../src/source/nats.ts";
-import { within } from "../support/journal.ts";
+import { within } from "../support/event-log.ts";
 import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
 import { publishWithHeaders } from "../support/raw-nats.ts";
 import { Recorder } from "./recorder.ts";

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { connect, type NatsConnection } from "nats";
 import { NatsSource } from "../../src/source/nats.ts";
-import { type Cable, layCable } from "../support/cable.ts";
-import { Journal } from "../support/journal.ts";
+import { Journal } from "../support/event-log.ts";
 import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
+import { type Cable, layCable } from "../support/tcp-proxy.ts";
 
 /** What a source says, of whatever kind, in its order. */
 const LOG = { debug() {}, info() {}, warn() {}, error() {} };

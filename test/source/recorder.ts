@@ -6,7 +6,7 @@ import type {
   SourceStatus,
   StreamTip,
 } from "../../src/core/ports/source.ts";
-import { Journal } from "../support/journal.ts";
+import { Journal } from "../support/event-log.ts";
 
 /** A message with bytes of its own, as a source takes its bytes back after the call. */
 export interface Received {

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe } from "bun:test";
 import puppeteer, { type Browser, type BrowserContext, type Page } from "puppeteer-core";
 import { CHROMIUM_ADVICE, ensureChromium } from "../../scripts/install-chromium.ts";
-import { DEADLINE_MS, DeadlineError } from "./journal.ts";
+import { DEADLINE_MS, DeadlineError } from "./event-log.ts";
 
 const ARGUMENTS = [
   "--no-sandbox",

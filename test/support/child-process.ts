@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { rm } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { DEADLINE_MS, DeadlineError, Journal, within } from "./journal.ts";
+import { DEADLINE_MS, DeadlineError, Journal, within } from "./event-log.ts";
 
 /** The end of a process: its exit code, or the signal that ended it. */
 export interface Exit {

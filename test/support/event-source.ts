@@ -1,5 +1,5 @@
 import { connect, type Socket } from "node:net";
-import { DEADLINE_MS, Journal, within } from "./journal.ts";
+import { DEADLINE_MS, Journal, within } from "./event-log.ts";
 
 /** An event, as `EventSource` dispatches it. */
 export interface ServerEvent {

@@ -2,7 +2,7 @@ import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Exit, type OutputLine, type RunningProcess, startProcess } from "./child-process.ts";
-import { DEADLINE_MS, within } from "./journal.ts";
+import { DEADLINE_MS, within } from "./event-log.ts";
 import { ROOT, type Target } from "./runtimes.ts";
 
 /** What the service is started with. Its port is always a free one, unless `args` or `env.PORT` names one. */

@@ -1,6 +1,6 @@
 import { createServer } from "node:net";
 import { connect, type NatsConnection } from "nats";
-import { until } from "./journal.ts";
+import { until } from "./event-log.ts";
 import { type NatsServer, startNatsServer } from "./nats-server.ts";
 
 const NODES = 3;

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findNatsServer } from "../../scripts/install-nats-server.ts";
 import { type RunningProcess, startProcess } from "./child-process.ts";
-import { DEADLINE_MS } from "./journal.ts";
+import { DEADLINE_MS } from "./event-log.ts";
 
 export interface NatsServerOptions {
   /** More configuration, in nats-server's own syntax; it stands after what is generated. */

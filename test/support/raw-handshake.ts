@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { connect, type Socket } from "node:net";
-import { DEADLINE_MS, within } from "./journal.ts";
+import { DEADLINE_MS, within } from "./event-log.ts";
 
 /** How a client asks for a WebSocket, to the last letter. */
 export interface HandshakeOptions {

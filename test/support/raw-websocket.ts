@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
-import { DEADLINE_MS, Journal } from "./journal.ts";
+import { DEADLINE_MS, Journal } from "./event-log.ts";
 import { type HandshakeOptions, type HandshakeResponse, requestUpgrade } from "./raw-handshake.ts";
 
 /** RFC 6455 §5.2 */

@@ -1,4 +1,4 @@
-import { Journal } from "./journal.ts";
+import { Journal } from "./event-log.ts";
 import { openRaw, type RawWebSocket } from "./raw-websocket.ts";
 
 /** So long it takes over one message: about a hundred a second. */

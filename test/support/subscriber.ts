@@ -1,4 +1,4 @@
-import { DEADLINE_MS, Journal, within } from "./journal.ts";
+import { DEADLINE_MS, Journal, within } from "./event-log.ts";
 import type { CloseEvent } from "./raw-websocket.ts";
 
 /** A data envelope, as the plain dialect sends it. */

@@ -1,4 +1,4 @@
-import { DEADLINE_MS, Journal } from "./journal.ts";
+import { DEADLINE_MS, Journal } from "./event-log.ts";
 import { type CloseEvent, OPCODE, openRaw, type RawWebSocket } from "./raw-websocket.ts";
 
 /** Whoever waits for what is said has a deadline of its own. */

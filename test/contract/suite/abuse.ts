@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { connect as connectTcp } from "node:net";
 import { networkInterfaces } from "node:os";
+import { within } from "../../support/event-log.ts";
 import { startGateway } from "../../support/gateway-process.ts";
-import { within } from "../../support/journal.ts";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeRaw, untilReady, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeRaw, untilReady, useGateway } from "./gateway-fixture.ts";
 import { metric } from "./metrics.ts";
 import { expectRefusal } from "./refusal.ts";
 

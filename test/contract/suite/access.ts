@@ -4,12 +4,12 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { connect as connectNats, credsAuthenticator, nkeys } from "nats";
 import { createCertificates, createOperator } from "../../source/credentials.ts";
+import { until } from "../../support/event-log.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
-import { until } from "../../support/journal.ts";
 import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { connect } from "../../support/subscriber.ts";
-import { subscribe, subscribeEvents, subscribeV1, untilReady } from "./gateway-stage.ts";
+import { subscribe, subscribeEvents, subscribeV1, untilReady } from "./gateway-fixture.ts";
 import { metric } from "./metrics.ts";
 
 type Settings = Readonly<Record<string, unknown>>;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { connect as connectNats } from "nats";
+import { within } from "../../support/event-log.ts";
 import { startGateway } from "../../support/gateway-process.ts";
-import { within } from "../../support/journal.ts";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
 import { openRaw } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
@@ -14,10 +14,10 @@ import {
   subscribeV1,
   untilReady,
   useGateway,
-} from "./gateway-stage.ts";
+} from "./gateway-fixture.ts";
 import { metric, untilMetric } from "./metrics.ts";
-import { countTo, numbersOf, useNats } from "./nats-stage.ts";
-import { useStreams } from "./stream-stage.ts";
+import { countTo, numbersOf, useNats } from "./nats-fixture.ts";
+import { useStreams } from "./stream-fixture.ts";
 
 const PROMISE = {
   delivery_mode: "at-least-once",

@@ -2,9 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { connect as connectTcp } from "node:net";
 import { encodeFrame, OPCODE } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeRaw, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeRaw, useGateway } from "./gateway-fixture.ts";
 import { metric, untilMetric } from "./metrics.ts";
-import { useNats } from "./nats-stage.ts";
+import { useNats } from "./nats-fixture.ts";
 
 const NO_UTF8 = Uint8Array.of(0x22, 0xc3, 0x28, 0x22);
 const MALFORMED = 'error_type="malformed_frame"';

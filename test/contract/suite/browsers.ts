@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { startGateway } from "../../support/gateway-process.ts";
 import { type HandshakeOptions, requestUpgrade } from "../../support/raw-handshake.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribeEvents, subscribeRaw, useGateway } from "./gateway-stage.ts";
+import { subscribeEvents, subscribeRaw, useGateway } from "./gateway-fixture.ts";
 import { expectProblem, expectRefusal } from "./refusal.ts";
 
 const APP = "https://app.example.com";

@@ -12,9 +12,9 @@ import {
   textOf,
 } from "../../support/raw-websocket.ts";
 import { ROOT, type Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeRaw, takenIn, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeRaw, takenIn, useGateway } from "./gateway-fixture.ts";
 import { expectBalancedLedger } from "./metrics.ts";
-import { countTo, type NatsStage, numbersOf, useNats } from "./nats-stage.ts";
+import { countTo, type NatsStage, numbersOf, useNats } from "./nats-fixture.ts";
 
 const OFFER = {
   "Sec-WebSocket-Extensions":

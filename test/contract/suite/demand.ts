@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { until } from "../../support/journal.ts";
+import { until } from "../../support/event-log.ts";
 import type { NatsServer } from "../../support/nats-server.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeEvents, subscribeV1, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeEvents, subscribeV1, useGateway } from "./gateway-fixture.ts";
 import { metric } from "./metrics.ts";
-import { useNats } from "./nats-stage.ts";
+import { useNats } from "./nats-fixture.ts";
 
 /** What the gateway asks NATS for: that is what its clients ask it for, and no more. */
 export function demand(target: Target): void {

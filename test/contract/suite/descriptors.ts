@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import { until, within } from "../../support/event-log.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
-import { until, within } from "../../support/journal.ts";
 import { OPCODE, openRaw } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
 

@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect } from "nats";
-import { type Cable, layCable } from "../../support/cable.ts";
+import { until, within } from "../../support/event-log.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
-import { until, within } from "../../support/journal.ts";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
 import type { Target } from "../../support/runtimes.ts";
+import { type Cable, layCable } from "../../support/tcp-proxy.ts";
 import type { Said, V1Client } from "../../support/v1-client.ts";
-import { subscribeRaw, subscribeV1, untilReady, useGateway } from "./gateway-stage.ts";
+import { subscribeRaw, subscribeV1, untilReady, useGateway } from "./gateway-fixture.ts";
 import { metric, untilMetric } from "./metrics.ts";
-import { countTo } from "./nats-stage.ts";
-import { numberOf, type StreamStage, sequenceOf, useStreams } from "./stream-stage.ts";
+import { countTo } from "./nats-fixture.ts";
+import { numberOf, type StreamStage, sequenceOf, useStreams } from "./stream-fixture.ts";
 
 /** Longer than any test takes: where something comes again, it is not because of it. */
 const PROMISE = {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { headers as natsHeaders } from "nats";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeMany, subscribeRaw, useGateway } from "./gateway-stage.ts";
-import { useNats } from "./nats-stage.ts";
+import { subscribe, subscribeMany, subscribeRaw, useGateway } from "./gateway-fixture.ts";
+import { useNats } from "./nats-fixture.ts";
 
 /** Payloads, and how the envelope ends that carries them: from behind `"subject":"…"` on. */
 const PAYLOADS: readonly (readonly [what: string, data: string | Uint8Array, tail: string])[] = [

@@ -4,9 +4,9 @@ import type { EventReader, ServerEvent } from "../../support/event-source.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
 import { residentBytes } from "../../support/memory.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeEvents, untilReady, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeEvents, untilReady, useGateway } from "./gateway-fixture.ts";
 import { expectBalancedLedger, metric, untilMetric } from "./metrics.ts";
-import { countTo, type NatsStage, useNats } from "./nats-stage.ts";
+import { countTo, type NatsStage, useNats } from "./nats-fixture.ts";
 import { expectProblem } from "./refusal.ts";
 
 /** More than the kernel's buffers of one connection take, and the queue on top of that. */

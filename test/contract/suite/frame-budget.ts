@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { OPCODE, type RawWebSocket } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeRaw, subscribeV1, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeRaw, subscribeV1, useGateway } from "./gateway-fixture.ts";
 import { metric, untilMetric } from "./metrics.ts";
-import { countTo, numbersOf, useNats } from "./nats-stage.ts";
+import { countTo, numbersOf, useNats } from "./nats-fixture.ts";
 
 /** More than `max_frames_per_second: 10` allows at once: 5 seconds' worth, and 64 subscriptions made and ended. */
 const TOO_MANY = 50 + 64 * 20 + 100;

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { DeadlineError } from "../../support/journal.ts";
+import { DeadlineError } from "../../support/event-log.ts";
 import { encodeFrame, OPCODE, openRaw, type RawWebSocket } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, useGateway } from "./gateway-stage.ts";
+import { subscribe, useGateway } from "./gateway-fixture.ts";
 import { metric } from "./metrics.ts";
-import { useNats } from "./nats-stage.ts";
+import { useNats } from "./nats-fixture.ts";
 
 const RUNS = 40;
 const MALFORMED = 'error_type="malformed_frame"';

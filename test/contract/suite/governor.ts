@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import type { Tally } from "../../support/counting-client.ts";
 import type { Gateway } from "../../support/gateway-process.ts";
 import { residentBytes } from "../../support/memory.ts";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
 import type { Target } from "../../support/runtimes.ts";
-import type { Tally } from "../../support/tally.ts";
 import type { Said, V1Client } from "../../support/v1-client.ts";
 import {
   subscribe,
@@ -12,9 +12,9 @@ import {
   subscribeTally,
   subscribeV1,
   useGateway,
-} from "./gateway-stage.ts";
+} from "./gateway-fixture.ts";
 import { expectBalancedLedger, metric, untilMetric } from "./metrics.ts";
-import { countTo, useNats } from "./nats-stage.ts";
+import { countTo, useNats } from "./nats-fixture.ts";
 import { expectRefusal } from "./refusal.ts";
 
 const MiB = 1024 ** 2;

@@ -3,9 +3,9 @@ import { requestUpgrade } from "../../support/raw-handshake.ts";
 import { encodeFrame, OPCODE } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { connect } from "../../support/subscriber.ts";
-import { subscribe, subscribeMany, subscribeRaw, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeMany, subscribeRaw, useGateway } from "./gateway-fixture.ts";
 import { metric, untilMetric } from "./metrics.ts";
-import { useNats } from "./nats-stage.ts";
+import { useNats } from "./nats-fixture.ts";
 import { expectProblem, expectRefusal } from "./refusal.ts";
 
 /** Who is let in, and how the others are told. */

@@ -2,12 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { Meter } from "../../../src/core/metering/meter.ts";
 import { VERSION } from "../../../src/gateway/version.ts";
 import { FAMILIES } from "../../../src/metrics/families.ts";
+import { until } from "../../support/event-log.ts";
 import { startGateway } from "../../support/gateway-process.ts";
-import { until } from "../../support/journal.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeRaw, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeRaw, useGateway } from "./gateway-fixture.ts";
 import { metric, metricsOf, untilMetric } from "./metrics.ts";
-import { useNats } from "./nats-stage.ts";
+import { useNats } from "./nats-fixture.ts";
 import { expectProblem } from "./refusal.ts";
 
 /** What answers GET and HEAD. */

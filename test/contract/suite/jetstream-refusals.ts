@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import { until } from "../../support/event-log.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
-import { until } from "../../support/journal.ts";
 import type { Target } from "../../support/runtimes.ts";
 import type { V1Client } from "../../support/v1-client.ts";
-import { subscribeRaw, subscribeV1, untilReady, useGateway } from "./gateway-stage.ts";
+import { subscribeRaw, subscribeV1, untilReady, useGateway } from "./gateway-fixture.ts";
 import { metric, untilMetric } from "./metrics.ts";
-import { countTo, useNats } from "./nats-stage.ts";
-import { numberOf, type StreamStage, useStreams } from "./stream-stage.ts";
+import { countTo, useNats } from "./nats-fixture.ts";
+import { numberOf, type StreamStage, useStreams } from "./stream-fixture.ts";
 
 const AT_LEAST_ONCE = { delivery_mode: "at-least-once", session_ttl: "0s" };
 const REFUSED = ["websocket_errors_total", 'error_type="stream_refused"'] as const;

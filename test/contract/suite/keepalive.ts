@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { OPCODE } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeRaw, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeRaw, useGateway } from "./gateway-fixture.ts";
 import { metric } from "./metrics.ts";
-import { useNats } from "./nats-stage.ts";
+import { useNats } from "./nats-fixture.ts";
 
 /** Who answers pings lives, and who does not is closed. */
 export function keepalive(target: Target): void {

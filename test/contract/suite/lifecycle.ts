@@ -2,13 +2,13 @@ import { describe, expect, test } from "bun:test";
 import { connect as connectTcp, createServer } from "node:net";
 import { networkInterfaces } from "node:os";
 import { startProcess } from "../../support/child-process.ts";
+import { until, within } from "../../support/event-log.ts";
 import { cleanEnvironment, runToExit, startGateway } from "../../support/gateway-process.ts";
-import { until, within } from "../../support/journal.ts";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
 import { findDeno, ROOT, type Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeRaw, untilReady } from "./gateway-stage.ts";
+import { subscribe, subscribeRaw, untilReady } from "./gateway-fixture.ts";
 import { metric, untilMetric } from "./metrics.ts";
-import { useNats } from "./nats-stage.ts";
+import { useNats } from "./nats-fixture.ts";
 import { expectRefusal } from "./refusal.ts";
 
 /** An address of this machine that others can reach; `undefined` where it has none. */

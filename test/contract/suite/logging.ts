@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import { until } from "../../support/event-log.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
-import { until } from "../../support/journal.ts";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe } from "./gateway-stage.ts";
+import { subscribe } from "./gateway-fixture.ts";
 import { metric, untilMetric } from "./metrics.ts";
 
 /** What an operator reads of those who come, go and are refused. */

@@ -1,6 +1,6 @@
 import { expect } from "bun:test";
+import { until } from "../../support/event-log.ts";
 import type { Gateway } from "../../support/gateway-process.ts";
-import { until } from "../../support/journal.ts";
 
 /** Every series of `/metrics` with its value, as it is written there. */
 export async function metricsOf(gateway: Gateway): Promise<Map<string, number>> {

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createServer, type Server, type Socket } from "node:net";
-import { type Cable, layCable } from "../../support/cable.ts";
+import { until, within } from "../../support/event-log.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
-import { until, within } from "../../support/journal.ts";
 import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribeV1, untilReady } from "./gateway-stage.ts";
-import { useStreams } from "./stream-stage.ts";
+import { type Cable, layCable } from "../../support/tcp-proxy.ts";
+import { subscribeV1, untilReady } from "./gateway-fixture.ts";
+import { useStreams } from "./stream-fixture.ts";
 
 /** What a stop takes at the longest, beyond `stop_timeout`: the process must end, too. */
 const STOP = { config: "1s", deadlineMs: 6_000 };

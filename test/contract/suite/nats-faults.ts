@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type Cable, layCable } from "../../support/cable.ts";
+import { until } from "../../support/event-log.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
-import { until } from "../../support/journal.ts";
 import { type NatsCluster, startNatsCluster } from "../../support/nats-cluster.ts";
 import type { Target } from "../../support/runtimes.ts";
+import { type Cable, layCable } from "../../support/tcp-proxy.ts";
 import type { V1Client } from "../../support/v1-client.ts";
-import { subscribeV1, untilReady, useGateway } from "./gateway-stage.ts";
-import { countTo } from "./nats-stage.ts";
-import { numberOf, useStreams } from "./stream-stage.ts";
+import { subscribeV1, untilReady, useGateway } from "./gateway-fixture.ts";
+import { countTo } from "./nats-fixture.ts";
+import { numberOf, useStreams } from "./stream-fixture.ts";
 
 const FAILOVER_MS = 45_000;
 const CUT_MS = 5_000;

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { until } from "../../support/journal.ts";
+import { until } from "../../support/event-log.ts";
 import type { NatsServer } from "../../support/nats-server.ts";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
 import type { Target } from "../../support/runtimes.ts";
 import type { V1Client } from "../../support/v1-client.ts";
-import { subscribe, subscribeV1, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeV1, useGateway } from "./gateway-fixture.ts";
 import { metric } from "./metrics.ts";
-import { useNats } from "./nats-stage.ts";
+import { useNats } from "./nats-fixture.ts";
 
 /** What NATS does not take from the gateway: whoever asks for it is told, and nobody else hears of it. */
 export function natsLimits(target: Target): void {

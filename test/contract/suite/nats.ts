@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect as connectNats } from "nats";
+import { until } from "../../support/event-log.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
-import { until } from "../../support/journal.ts";
 import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { connect } from "../../support/subscriber.ts";
-import { subscribe, untilReady } from "./gateway-stage.ts";
+import { subscribe, untilReady } from "./gateway-fixture.ts";
 
 /** NATS comes and goes; the gateway's clients stay. */
 export function nats(target: Target): void {

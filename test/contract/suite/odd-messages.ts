@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { until } from "../../support/journal.ts";
+import { until } from "../../support/event-log.ts";
 import { publishWithHeaders, sendRaw } from "../../support/raw-nats.ts";
 import type { Target } from "../../support/runtimes.ts";
 import type { Said } from "../../support/v1-client.ts";
-import { subscribe, subscribeV1, untilReady, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeV1, untilReady, useGateway } from "./gateway-fixture.ts";
 import { metric, untilMetric } from "./metrics.ts";
-import { numberOf, type StreamStage, useStreams } from "./stream-stage.ts";
+import { numberOf, type StreamStage, useStreams } from "./stream-fixture.ts";
 
 /** Headers that break the rules, or say what only the server may say. Each comes with its name. */
 const ODD: Readonly<Record<string, readonly (string | Uint8Array)[]>> = {

@@ -2,9 +2,9 @@ import { describe, expect, test } from "bun:test";
 import type { Gateway } from "../../support/gateway-process.ts";
 import type { Target } from "../../support/runtimes.ts";
 import type { Said, V1Client } from "../../support/v1-client.ts";
-import { subscribe, subscribeMany, subscribeV1, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeMany, subscribeV1, useGateway } from "./gateway-fixture.ts";
 import { expectBalancedLedger, metric, untilMetric } from "./metrics.ts";
-import { countTo, type NatsStage, numbersOf, useNats } from "./nats-stage.ts";
+import { countTo, type NatsStage, numbersOf, useNats } from "./nats-fixture.ts";
 
 /** More than the kernel's buffers of one connection take, and the queue on top of that. */
 const FLOOD = { count: 3000, bytes: 10_000 };

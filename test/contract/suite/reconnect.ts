@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type Cable, layCable } from "../../support/cable.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
 import type { Target } from "../../support/runtimes.ts";
+import { type Cable, layCable } from "../../support/tcp-proxy.ts";
 import { openV1, type Said, type V1Client } from "../../support/v1-client.ts";
-import { subscribeEvents, subscribeV1, untilReady } from "./gateway-stage.ts";
+import { subscribeEvents, subscribeV1, untilReady } from "./gateway-fixture.ts";
 import { untilMetric } from "./metrics.ts";
-import { useNatsServer } from "./nats-server-stage.ts";
+import { useNatsServer } from "./nats-server-fixture.ts";
 
 /** More than the kernel keeps for a connection that does not read. */
 const FLOOD = { count: 40, bytes: 500_000 };

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import type { Target } from "../../support/runtimes.ts";
 import type { Said } from "../../support/v1-client.ts";
-import { subscribe, subscribeV1, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeV1, useGateway } from "./gateway-fixture.ts";
 import { metric } from "./metrics.ts";
-import { countTo, numbersOf, useNats } from "./nats-stage.ts";
+import { countTo, numbersOf, useNats } from "./nats-fixture.ts";
 
 /** Clients that come back with the id of the last message that they have. */
 export function resume(target: Target): void {

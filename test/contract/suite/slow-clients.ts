@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeMany, subscribeRaw, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeMany, subscribeRaw, useGateway } from "./gateway-fixture.ts";
 import { metric, untilMetric } from "./metrics.ts";
-import { countTo, numbersOf, useNats } from "./nats-stage.ts";
+import { countTo, numbersOf, useNats } from "./nats-fixture.ts";
 
 /** More than the kernel's buffers of one connection take, so that the rest waits in the gateway. */
 const FLOOD = { count: 3000, bytes: 10_000 };

@@ -3,9 +3,9 @@ import { connect } from "nats";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
 import type { Target } from "../../support/runtimes.ts";
 import type { Said, V1Client } from "../../support/v1-client.ts";
-import { subscribeV1, untilReady, useGateway } from "./gateway-stage.ts";
-import { countTo } from "./nats-stage.ts";
-import { numberOf, sequenceOf, useStreams } from "./stream-stage.ts";
+import { subscribeV1, untilReady, useGateway } from "./gateway-fixture.ts";
+import { countTo } from "./nats-fixture.ts";
+import { numberOf, sequenceOf, useStreams } from "./stream-fixture.ts";
 
 /** Waits for the message of this number, and says which ones came until then. */
 async function numbersUntil(client: V1Client, last: number): Promise<number[]> {

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { until } from "../../support/event-log.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
-import { until } from "../../support/journal.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeV1, untilReady, useGateway } from "./gateway-stage.ts";
-import { countTo } from "./nats-stage.ts";
-import { numberOf, type StreamStage, sequenceOf, useStreams } from "./stream-stage.ts";
+import { subscribe, subscribeV1, untilReady, useGateway } from "./gateway-fixture.ts";
+import { countTo } from "./nats-fixture.ts";
+import { numberOf, type StreamStage, sequenceOf, useStreams } from "./stream-fixture.ts";
 
 /** Whether the server is of this version or newer. */
 function isAtLeast(nats: StreamStage, major: number, minor: number): boolean {

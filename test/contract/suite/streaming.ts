@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import type { RawWebSocket } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeMany, subscribeRaw, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeMany, subscribeRaw, useGateway } from "./gateway-fixture.ts";
 import { untilMetric } from "./metrics.ts";
-import { countTo, numbersOf, useNats } from "./nats-stage.ts";
+import { countTo, numbersOf, useNats } from "./nats-fixture.ts";
 
 const MANY = 20_000;
 

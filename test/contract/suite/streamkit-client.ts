@@ -2,9 +2,9 @@ import { describe, expect, test } from "bun:test";
 import type { Gateway } from "../../support/gateway-process.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { StreamkitClient } from "../../support/streamkit-client.ts";
-import { subscribe, takenIn, useGateway } from "./gateway-stage.ts";
+import { subscribe, takenIn, useGateway } from "./gateway-fixture.ts";
 import { metric, untilMetric } from "./metrics.ts";
-import { countTo, type NatsStage, useNats } from "./nats-stage.ts";
+import { countTo, type NatsStage, useNats } from "./nats-fixture.ts";
 
 /** Twice as much as the client can take. */
 const PER_SECOND = 200;

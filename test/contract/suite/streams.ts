@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { until } from "../../support/event-log.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
-import { until } from "../../support/journal.ts";
 import type { Target } from "../../support/runtimes.ts";
 import {
   subscribe,
@@ -8,10 +8,10 @@ import {
   subscribeV1,
   untilReady,
   useGateway,
-} from "./gateway-stage.ts";
+} from "./gateway-fixture.ts";
 import { metric, metricsOf } from "./metrics.ts";
-import { countTo } from "./nats-stage.ts";
-import { numberOf, sequenceOf, useStreams } from "./stream-stage.ts";
+import { countTo } from "./nats-fixture.ts";
+import { numberOf, sequenceOf, useStreams } from "./stream-fixture.ts";
 
 /** What JetStream keeps, and how clients get it. */
 export function streams(target: Target): void {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, useGateway } from "./gateway-stage.ts";
-import { useNats } from "./nats-stage.ts";
+import { subscribe, useGateway } from "./gateway-fixture.ts";
+import { useNats } from "./nats-fixture.ts";
 import { expectProblem, expectRefusal } from "./refusal.ts";
 
 /** Which messages a client gets: once each, and none that the endpoint does not expose. */

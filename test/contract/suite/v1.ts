@@ -2,9 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { connect as connectNats } from "nats";
 import { startGateway } from "../../support/gateway-process.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { subscribe, subscribeV1, useGateway } from "./gateway-stage.ts";
+import { subscribe, subscribeV1, useGateway } from "./gateway-fixture.ts";
 import { metric, untilMetric } from "./metrics.ts";
-import { countTo, useNats } from "./nats-stage.ts";
+import { countTo, useNats } from "./nats-fixture.ts";
 
 /** The dialect in which clients subscribe, and are told things. */
 export function v1(target: Target): void {

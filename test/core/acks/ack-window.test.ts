@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { STANDING } from "../../../src/core/acks/ack-standing.ts";
 import { AckWindow } from "../../../src/core/acks/ack-window.ts";
-import { messageOf } from "../messages.ts";
+import { messageOf } from "../support/messages.ts";
 
 /** What is in a window, in order, found by looking at every place. */
 function contentOf(window: AckWindow): [sequence: number, dueMs: number, deliveries: number][] {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { Customer, type Terms } from "../customer.ts";
-import { Stage } from "../stage.ts";
+import { Customer, type Terms } from "../support/ack-model-client.ts";
+import { Stage } from "../support/harness.ts";
 
 interface World {
   readonly stage: Stage;

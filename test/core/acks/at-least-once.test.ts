@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import type { BroadcasterOptions } from "../../../src/core/broadcaster-parts.ts";
 import { PLAIN, V1 } from "../../../src/core/wire/dialect.ts";
-import type { Said } from "../fake-sockets.ts";
-import { type Actor, lastOf, Stage, typesOf } from "../stage.ts";
+import type { Said } from "../support/fake-sockets.ts";
+import { type Actor, lastOf, Stage, typesOf } from "../support/harness.ts";
 
 const ANY = { id: "", subjects: undefined };
 

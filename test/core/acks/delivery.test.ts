@@ -1,7 +1,7 @@
 import { describe, test } from "bun:test";
 import fc from "fast-check";
 import { POLICIES } from "../../../src/core/wire/policy.ts";
-import { type Step, SUBJECTS, World } from "../world.ts";
+import { type Step, SUBJECTS, World } from "../support/simulation.ts";
 
 const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
 

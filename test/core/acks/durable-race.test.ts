@@ -5,7 +5,7 @@ import type { Settlement } from "../../../src/core/ports/source.ts";
 import { Alarms } from "../../../src/core/timing/alarms.ts";
 import { TurnShare } from "../../../src/core/timing/turn-share.ts";
 import { EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
-import { Stage } from "../stage.ts";
+import { Stage } from "../support/harness.ts";
 
 const ACK_TIMEOUT_MS = 1000;
 const TERMS = {

@@ -4,7 +4,7 @@ import type { DurableUse, Settlement, SourceMessage } from "../../../src/core/po
 import { Alarms } from "../../../src/core/timing/alarms.ts";
 import { TurnShare } from "../../../src/core/timing/turn-share.ts";
 import { EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
-import { type Actor, Stage } from "../stage.ts";
+import { type Actor, Stage } from "../support/harness.ts";
 
 const TERMS = {
   deliveryMode: "at-least-once",

@@ -4,7 +4,7 @@ import { resumeAfter } from "../../../src/core/history/resume.ts";
 import { Ring } from "../../../src/core/history/ring.ts";
 import type { Arrival } from "../../../src/core/upstream/want.ts";
 import type { Envelope } from "../../../src/core/wire/envelope.ts";
-import { countKept, messageOf } from "../messages.ts";
+import { countKept, messageOf } from "../support/messages.ts";
 
 /** A ring that so many messages have passed. */
 function ringOf(passed: number, ringMessages: number, ringBytes = 1_000_000): Ring {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Stage } from "../stage.ts";
+import { Stage } from "../support/harness.ts";
 
 const KILOBYTE = "x".repeat(1024);
 

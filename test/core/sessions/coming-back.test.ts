@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { SSE, V1 } from "../../../src/core/wire/dialect.ts";
-import { lastOf, Stage, typesOf } from "../stage.ts";
+import { lastOf, Stage, typesOf } from "../support/harness.ts";
 
 describe("Client that came back", () => {
   /** A client that has some messages, and left; more came since. */

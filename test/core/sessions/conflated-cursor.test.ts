@@ -4,8 +4,8 @@ import { sequenceOf } from "../../../src/core/acks/ack-id.ts";
 import { Meter } from "../../../src/core/metering/meter.ts";
 import { PrivateQueue } from "../../../src/core/sessions/queue.ts";
 import { Envelope } from "../../../src/core/wire/envelope.ts";
-import { messageOf } from "../messages.ts";
-import { Stage } from "../stage.ts";
+import { Stage } from "../support/harness.ts";
+import { messageOf } from "../support/messages.ts";
 
 const BOUNDS = { maxQueueMessages: 1000, maxQueueBytes: 1_000_000, maxQueueAgeMs: 60_000 };
 

@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { costOf, FrameBudget, subscriptionCost } from "../../../src/core/sessions/frame-budget.ts";
 import { PLAIN } from "../../../src/core/wire/dialect.ts";
-import { FakeSocket } from "../fake-sockets.ts";
-import { Stage } from "../stage.ts";
+import { FakeSocket } from "../support/fake-sockets.ts";
+import { Stage } from "../support/harness.ts";
 
 const LIMITS = { maxFramesPerSecond: 10, maxSubscriptions: 1 };
 /** Five seconds' worth, and what it costs to subscribe and unsubscribe at once. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { lastOf, Stage, typesOf } from "../stage.ts";
+import { lastOf, Stage, typesOf } from "../support/harness.ts";
 
 describe("Client that does not keep up", () => {
   const KILOBYTE = "x".repeat(1024);

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { Meter } from "../../../src/core/metering/meter.ts";
 import { Pacer } from "../../../src/core/sessions/pacer.ts";
-import { ManualClock } from "../manual-clock.ts";
-import { messageOf } from "../messages.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+import { messageOf } from "../support/messages.ts";
 
 function pace(maxRate: number, maxQueueMessages = 1000, maxQueueBytes = 1_000_000) {
   const clock = new ManualClock();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { messageOf, messagesOf } from "../messages.ts";
-import { QueueBench } from "./queue-bench.ts";
+import { messageOf, messagesOf } from "../support/messages.ts";
+import { QueueBench } from "./queue-harness.ts";
 
 describe("Queue that is full", () => {
   test("with disconnect takes no more", () => {

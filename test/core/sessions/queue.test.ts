@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Envelope } from "../../../src/core/wire/envelope.ts";
-import { countKept, messageOf, messagesOf } from "../messages.ts";
-import { EVERYTHING, QueueBench } from "./queue-bench.ts";
+import { countKept, messageOf, messagesOf } from "../support/messages.ts";
+import { EVERYTHING, QueueBench } from "./queue-harness.ts";
 
 describe("Queue", () => {
   test("gives out what it took in, in order, and counts it meanwhile", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { BroadcasterOptions } from "../../../src/core/broadcaster-parts.ts";
-import { type Actor, lastOf, Stage, typesOf } from "../stage.ts";
+import { type Actor, lastOf, Stage, typesOf } from "../support/harness.ts";
 
 /** Publishes so many messages a second for a while. @returns how many the client got meanwhile. */
 function pass(

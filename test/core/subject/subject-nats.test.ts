@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createConnection, type Socket } from "node:net";
 import fc from "fast-check";
 import { subjectFault, subjectMatches } from "../../../src/core/subject/subject.ts";
-import { Journal } from "../../support/journal.ts";
+import { Journal } from "../../support/event-log.ts";
 import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
 
 const WORDS = ["a", "b", "$a", "ä", "*a", "a>", "**"];

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { memoryOf, PatternBudget } from "../../../src/core/subscribe/pattern-budget.ts";
 import { PLAIN, SSE } from "../../../src/core/wire/dialect.ts";
-import { type Actor, Stage } from "../stage.ts";
+import { type Actor, Stage } from "../support/harness.ts";
 
 /** Asks for patterns, and says what was answered. */
 function ask(actor: Actor, id: string, subjects: readonly string[]) {

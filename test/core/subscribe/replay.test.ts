@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { KeptStream, ORIGIN } from "../kept-stream.ts";
-import { type Actor, Stage } from "../stage.ts";
+import { KeptStream, ORIGIN } from "../support/fake-stream.ts";
+import { type Actor, Stage } from "../support/harness.ts";
 
 const OPTIONS = {
   subjects: ["s.>"],

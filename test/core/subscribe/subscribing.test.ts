@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { SSE, V1 } from "../../../src/core/wire/dialect.ts";
-import { readEventStream } from "../event-source.ts";
-import { lastOf, Stage, typesOf } from "../stage.ts";
+import { readEventStream } from "../support/event-stream-text.ts";
+import { lastOf, Stage, typesOf } from "../support/harness.ts";
 
 describe("Subscription", () => {
   test("begins when the source says that all of it arrives, and not before", () => {

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import type { SourceMessage, StreamHistory, StreamPage } from "../../../src/core/ports/source.ts";
 import { carries } from "../../../src/core/subject/subject.ts";
 import { V1 } from "../../../src/core/wire/dialect.ts";
-import { type Actor, Stage } from "../stage.ts";
+import { type Actor, Stage } from "../support/harness.ts";
 
 /**
  * Nothing waits for something that no longer comes: whatever clients have said, and in whatever order, a

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type Alarm, Alarms, NOT_SET } from "../../../src/core/timing/alarms.ts";
-import { ManualClock } from "../manual-clock.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 
 class Bell implements Alarm {
   alarmAt = NOT_SET;

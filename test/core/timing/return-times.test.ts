@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { ReturnTimes } from "../../../src/core/timing/return-times.ts";
 import { V1 } from "../../../src/core/wire/dialect.ts";
-import { ManualClock } from "../manual-clock.ts";
-import { Stage } from "../stage.ts";
+import { Stage } from "../support/harness.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 
 describe("Clients that are sent away", () => {
   test("come back over the longer, the more they are", () => {

@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type Job, TurnShare } from "../../../src/core/timing/turn-share.ts";
 import { Envelope } from "../../../src/core/wire/envelope.ts";
-import { ManualClock } from "../manual-clock.ts";
-import { type Actor, lastOf, Stage, typesOf } from "../stage.ts";
+import { type Actor, lastOf, Stage, typesOf } from "../support/harness.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 
 const RING = {
   upstream: "eager",

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Demand } from "../../../src/core/upstream/demand.ts";
-import { DemandBench, NO } from "./demand-bench.ts";
+import { DemandBench, NO } from "./demand-harness.ts";
 
 /** 0 to `count` - 1, as parts of patterns. */
 function numbered(count: number, pattern: (n: number) => string): string[] {

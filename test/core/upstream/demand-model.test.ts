@@ -6,7 +6,7 @@ import {
   subjectCovers,
   subjectMatches,
 } from "../../../src/core/subject/subject.ts";
-import { DemandBench, NO } from "./demand-bench.ts";
+import { DemandBench, NO } from "./demand-harness.ts";
 
 describe("Demand, whatever is wanted and released", () => {
   const token = fc.constantFrom("a", "b", "*");

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { DemandBench, NO } from "./demand-bench.ts";
+import { DemandBench, NO } from "./demand-harness.ts";
 
 describe("Demand", () => {
   test("subscribes to each pattern once, and to none that nobody wants any more", () => {

@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { PLAIN, SSE, V1 } from "../../../src/core/wire/dialect.ts";
 import { type Envelope, EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
-import { readEventStream } from "../event-source.ts";
-import { messageOf, messagesOf } from "../messages.ts";
+import { readEventStream } from "../support/event-stream-text.ts";
+import { messageOf, messagesOf } from "../support/messages.ts";
 
 const encoder = new EnvelopeEncoder({ payloadFormat: "raw", headers: [] });
 const anyEnvelope = fc

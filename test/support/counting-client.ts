@@ -1,4 +1,4 @@
-import { within } from "./journal.ts";
+import { within } from "./event-log.ts";
 
 /** A well-behaved client that keeps nothing of what it gets: for floods that would fill the memory. */
 export class Tally {

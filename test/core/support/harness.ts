@@ -1,15 +1,15 @@
 import { expect } from "bun:test";
-import { Broadcaster } from "../../src/core/broadcaster.ts";
-import type { BroadcasterOptions } from "../../src/core/broadcaster-parts.ts";
-import type { Conversation } from "../../src/core/conversation.ts";
-import { Meter } from "../../src/core/metering/meter.ts";
-import type { Log } from "../../src/core/ports/log.ts";
-import type { SourceMessage, StreamHistory } from "../../src/core/ports/source.ts";
-import type { Client } from "../../src/core/sessions/client.ts";
-import { carries, carriesAll } from "../../src/core/subject/subject.ts";
-import { type Dialect, PLAIN, V1 } from "../../src/core/wire/dialect.ts";
-import { EnvelopeEncoder } from "../../src/core/wire/envelope.ts";
-import type { SubscriptionRequest } from "../../src/core/wire/subscription-request.ts";
+import { Broadcaster } from "../../../src/core/broadcaster.ts";
+import type { BroadcasterOptions } from "../../../src/core/broadcaster-parts.ts";
+import type { Conversation } from "../../../src/core/conversation.ts";
+import { Meter } from "../../../src/core/metering/meter.ts";
+import type { Log } from "../../../src/core/ports/log.ts";
+import type { SourceMessage, StreamHistory } from "../../../src/core/ports/source.ts";
+import type { Client } from "../../../src/core/sessions/client.ts";
+import { carries, carriesAll } from "../../../src/core/subject/subject.ts";
+import { type Dialect, PLAIN, V1 } from "../../../src/core/wire/dialect.ts";
+import { EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
+import type { SubscriptionRequest } from "../../../src/core/wire/subscription-request.ts";
 import { FakeFanout, FakeSocket, type Said } from "./fake-sockets.ts";
 import { ManualClock } from "./manual-clock.ts";
 

@@ -1,4 +1,4 @@
-import { type Envelope, EnvelopeEncoder } from "../../src/core/wire/envelope.ts";
+import { type Envelope, EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
 
 const encoder = new EnvelopeEncoder({ payloadFormat: "raw", headers: [] });
 

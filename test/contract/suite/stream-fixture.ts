@@ -1,7 +1,7 @@
 import type { JetStreamManager, NatsConnection, StreamConfig } from "nats";
 import type { NatsServer, NatsServerOptions } from "../../support/nats-server.ts";
 import type { Said } from "../../support/v1-client.ts";
-import { useNatsServer } from "./nats-server-stage.ts";
+import { useNatsServer } from "./nats-server-fixture.ts";
 
 /** A real NATS server that keeps streams, with a publisher, for the tests of one `describe`. */
 export interface StreamStage {

@@ -3,8 +3,8 @@ import type {
   Fanout,
   FanoutResult,
   SendResult,
-} from "../../src/core/ports/socket.ts";
-import type { TextFrame } from "../../src/core/ports/text-frame.ts";
+} from "../../../src/core/ports/socket.ts";
+import type { TextFrame } from "../../../src/core/ports/text-frame.ts";
 
 /** One JSON object that a client got. */
 export type Said = Readonly<Record<string, unknown>> & { readonly type: string };

@@ -1,7 +1,7 @@
 import { Demand, type DemandOptions } from "../../../src/core/upstream/demand.ts";
 import type { UpstreamRefusal } from "../../../src/core/upstream/want.ts";
-import { ManualClock } from "../manual-clock.ts";
-import { FakeSource } from "../stage.ts";
+import { FakeSource } from "../support/harness.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 
 /** What a source may say. */
 export const NO: UpstreamRefusal = { reason: "no", isFinal: false };

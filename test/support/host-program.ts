@@ -1,7 +1,7 @@
 import { expect } from "bun:test";
-import { startProcess } from "../support/child-process.ts";
-import { within } from "../support/journal.ts";
-import { ROOT, TARGETS } from "../support/runtimes.ts";
+import { startProcess } from "./child-process.ts";
+import { within } from "./event-log.ts";
+import { ROOT, TARGETS } from "./runtimes.ts";
 
 /** Where a host may use the library. */
 export const RUNTIMES = ["bun", "deno", "node22", "node"] as const;

@@ -3,8 +3,8 @@ import type {
   StreamHistory,
   StreamPage,
   StreamQuery,
-} from "../../src/core/ports/source.ts";
-import { carries } from "../../src/core/subject/subject.ts";
+} from "../../../src/core/ports/source.ts";
+import { carries } from "../../../src/core/subject/subject.ts";
 
 export const ORIGIN = "S:epoch";
 

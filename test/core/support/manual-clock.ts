@@ -1,4 +1,4 @@
-import type { Cancel, Clock } from "../../src/core/ports/clock.ts";
+import type { Cancel, Clock } from "../../../src/core/ports/clock.ts";
 
 interface Pending {
   readonly dueMs: number;

@@ -1,7 +1,7 @@
 import type { MsgHdrs } from "nats";
 import type { NatsServer, NatsServerOptions } from "../../support/nats-server.ts";
 import type { Envelope, Subscriber } from "../../support/subscriber.ts";
-import { useNatsServer } from "./nats-server-stage.ts";
+import { useNatsServer } from "./nats-server-fixture.ts";
 
 /** How many messages a client that keeps up is behind at most. */
 const BATCH = 50;

@@ -1,11 +1,11 @@
 import { afterAll, afterEach, beforeAll, expect } from "bun:test";
+import { Tally } from "../../support/counting-client.ts";
+import { until } from "../../support/event-log.ts";
 import { type EventReader, openEvents } from "../../support/event-source.ts";
 import { type Gateway, type GatewayOptions, startGateway } from "../../support/gateway-process.ts";
-import { until } from "../../support/journal.ts";
 import { openRaw, type RawWebSocket } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { connect, type Subscriber } from "../../support/subscriber.ts";
-import { Tally } from "../../support/tally.ts";
 import { openV1, type V1Client } from "../../support/v1-client.ts";
 import { expectSettledLedger, metric, untilMetric } from "./metrics.ts";
 

@@ -1,9 +1,9 @@
-import type { BroadcasterOptions } from "../../src/core/broadcaster-parts.ts";
-import { PLAIN, SSE, V1 } from "../../src/core/wire/dialect.ts";
-import type { Policy } from "../../src/core/wire/policy.ts";
-import { History, type Wish } from "./history.ts";
-import { type Actor, Stage } from "./stage.ts";
-import { Witness } from "./witness.ts";
+import type { BroadcasterOptions } from "../../../src/core/broadcaster-parts.ts";
+import { PLAIN, SSE, V1 } from "../../../src/core/wire/dialect.ts";
+import type { Policy } from "../../../src/core/wire/policy.ts";
+import { Witness } from "./delivery-model.ts";
+import { type Actor, Stage } from "./harness.ts";
+import { History, type Wish } from "./history-model.ts";
 
 export const SUBJECTS = ["a", "b", "c.x", "c.y"];
 const DIALECTS = { plain: PLAIN, v1: V1, sse: SSE };

@@ -2,7 +2,7 @@ import { Output } from "../../src/component/output.ts";
 import type { Config } from "../../src/config/config.ts";
 import { defaultConfig } from "../../src/config/parse.ts";
 import type { Log } from "../../src/core/ports/log.ts";
-import { ManualClock } from "../core/manual-clock.ts";
+import { ManualClock } from "../core/support/manual-clock.ts";
 import { FakeEngine } from "./fake-engine.ts";
 
 /** A log that keeps the events of errors and warnings. */

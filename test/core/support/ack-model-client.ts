@@ -1,6 +1,6 @@
-import { PLAIN, V1 } from "../../src/core/wire/dialect.ts";
+import { PLAIN, V1 } from "../../../src/core/wire/dialect.ts";
 import type { Said } from "./fake-sockets.ts";
-import type { Actor, Stage } from "./stage.ts";
+import type { Actor, Stage } from "./harness.ts";
 
 /** What the promise of at-least-once is measured by. */
 export interface Terms {

@@ -1,9 +1,9 @@
-import type { TextFrame } from "../../src/core/ports/text-frame.ts";
-import type { Dialect } from "../../src/core/wire/dialect.ts";
-import { readEventStream } from "./event-source.ts";
+import type { TextFrame } from "../../../src/core/ports/text-frame.ts";
+import type { Dialect } from "../../../src/core/wire/dialect.ts";
+import { readEventStream } from "./event-stream-text.ts";
 import type { Said } from "./fake-sockets.ts";
-import type { History, Wish } from "./history.ts";
-import type { Actor } from "./stage.ts";
+import type { Actor } from "./harness.ts";
+import type { History, Wish } from "./history-model.ts";
 
 /** A subscription in effect. */
 interface Held extends Wish {

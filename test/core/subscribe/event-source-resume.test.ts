@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { SSE } from "../../src/core/wire/dialect.ts";
-import type { Policy } from "../../src/core/wire/policy.ts";
-import { type ReadEvent, readEventStream } from "./event-source.ts";
-import { type Actor, Stage } from "./stage.ts";
+import { SSE } from "../../../src/core/wire/dialect.ts";
+import type { Policy } from "../../../src/core/wire/policy.ts";
+import { type ReadEvent, readEventStream } from "../support/event-stream-text.ts";
+import { type Actor, Stage } from "../support/harness.ts";
 
 interface Told {
   readonly type: string;
