@@ -8,16 +8,16 @@ import type { Log } from "./ports/log.ts";
 import type { MessageSource, Publisher, StreamInput } from "./ports/source.ts";
 import type { ClientLimits } from "./sessions/client-watcher.ts";
 import type { SessionOptions } from "./sessions/sessions.ts";
-import type { ReplayingOptions } from "./subscribe/replaying.ts";
-import type { SubscribingOptions } from "./subscribe/subscribing.ts";
+import type { ReplayOptions } from "./subscribe/replayer.ts";
+import type { SubscriptionOptions } from "./subscribe/subscription-manager.ts";
 import type { DemandOptions } from "./upstream/demand.ts";
 import type { EnvelopeEncoder } from "./wire/envelope.ts";
 
 export interface BroadcasterOptions
   extends ClientLimits,
     ConversationLimits,
-    SubscribingOptions,
-    ReplayingOptions,
+    SubscriptionOptions,
+    ReplayOptions,
     DemandOptions,
     DeliveryOptions,
     SessionOptions,

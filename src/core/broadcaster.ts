@@ -14,7 +14,7 @@ import type {
   SourceListener,
   SourceMessage,
   SourceStatus,
-  StreamTip,
+  StreamState,
 } from "./ports/source.ts";
 import { Reception } from "./reception.ts";
 import { Client } from "./sessions/client.ts";
@@ -23,7 +23,7 @@ import { Roster } from "./sessions/roster.ts";
 import { firstHidden } from "./subject/subject.ts";
 import type { Refusal } from "./subscribe/refusal.ts";
 import { StreamDesk } from "./subscribe/stream-desk.ts";
-import { Subscribing } from "./subscribe/subscribing.ts";
+import { SubscriptionManager } from "./subscribe/subscription-manager.ts";
 import { Sweeper } from "./sweeper.ts";
 import { FlushTimer } from "./timing/flush-timer.ts";
 import { ReturnTimes } from "./timing/return-times.ts";
@@ -61,7 +61,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   readonly #upstream: UpstreamWatch;
   readonly #ring: Ring;
   readonly #turnShare: TurnShare;
-  readonly #subscribing: Subscribing;
+  readonly #subscriptions: SubscriptionManager;
   readonly #audiences: AudienceBook;
   readonly #incidents: IncidentLog;
   readonly #connections: ConnectionLog;
@@ -100,10 +100,10 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       last: () => this.#last,
       // A client without a connection keeps its session, and is told when it comes back.
       refused: (client) => {
-        if (this.#roster.open.has(client)) this.#subscribing.endRefused(client);
+        if (this.#roster.open.has(client)) this.#subscriptions.endRefused(client);
       },
     });
-    this.#subscribing = new Subscribing(options, {
+    this.#subscriptions = new SubscriptionManager(options, {
       audiences: this.#audiences,
       demand: this.#demand,
       ring: this.#ring,
@@ -116,7 +116,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.reception = new Reception(options, {
       ...parts,
       audiences: this.#audiences,
-      subscribing: this.#subscribing,
+      subscriptions: this.#subscriptions,
       turnShare: this.#turnShare,
       upstreamState: () => this.#upstream.state,
       last: () => this.#last,
@@ -158,7 +158,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
 
   /** Why nobody may subscribe to so much, or not now; `undefined`: one may. */
   excessOf(subjects: readonly string[] | undefined): Refusal | undefined {
-    return this.#subscribing.excessOf(subjects);
+    return this.#subscriptions.excessOf(subjects);
   }
 
   /** What is subscribed to upstream, and what of it the source has not confirmed. */
@@ -200,7 +200,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#meter.countConnect();
     this.#connections.connected(client, request);
     this.#sweeper.start();
-    const conversation = new Conversation(client, this.#options, this.#meter, this.#subscribing);
+    const conversation = new Conversation(client, this.#options, this.#meter, this.#subscriptions);
     if (refusal === undefined) this.reception.admit(client, request, session);
     else client.end(refusal === "closed" ? "going_away" : "overloaded");
     return conversation;
@@ -250,8 +250,8 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   }
 
   /** The source follows a stream, from the beginning on or again. */
-  stream(tip: StreamTip): void {
-    this.#upstream.stream(this.streams.book.follow(tip));
+  stream(state: StreamState): void {
+    this.#upstream.stream(this.streams.book.follow(state));
   }
 
   /** The source says that a pattern's messages arrive from now on. */
@@ -347,7 +347,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#connections.left(client, reason);
     this.#incidents.ended(reason, client.socket.remoteAddress);
     this.reception.sessions?.forget(client);
-    this.#subscribing.forget(client);
+    this.#subscriptions.forget(client);
     this.#audiences.forget(client.audience);
   }
 

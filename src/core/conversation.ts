@@ -7,7 +7,7 @@ import {
   subscriptionCost,
 } from "./sessions/frame-budget.ts";
 import type { Refusal } from "./subscribe/refusal.ts";
-import type { Subscribing } from "./subscribe/subscribing.ts";
+import type { SubscriptionManager } from "./subscribe/subscription-manager.ts";
 import {
   type ClientFrame,
   type FrameFault,
@@ -28,16 +28,21 @@ export class Conversation {
   readonly client: Client;
   readonly #limits: ConversationLimits;
   readonly #meter: Meter;
-  readonly #subscribing: Subscribing;
+  readonly #subscriptions: SubscriptionManager;
   readonly #budget: FrameBudget;
   #malformedFrames = 0;
 
-  constructor(client: Client, limits: ConversationLimits, meter: Meter, subscribing: Subscribing) {
+  constructor(
+    client: Client,
+    limits: ConversationLimits,
+    meter: Meter,
+    subscriptions: SubscriptionManager,
+  ) {
     this.client = client;
     this.#budget = new FrameBudget(limits, client.heard());
     this.#limits = limits;
     this.#meter = meter;
-    this.#subscribing = subscribing;
+    this.#subscriptions = subscriptions;
   }
 
   /** Takes in a frame. Never throws, whatever is in it. */
@@ -100,10 +105,10 @@ export class Conversation {
   #answer(frame: ClientFrame, nowMs: number): void {
     switch (frame.type) {
       case "subscribe":
-        this.#refuse(this.#subscribing.subscribe(this.client, frame), frame.id);
+        this.#refuse(this.#subscriptions.subscribe(this.client, frame), frame.id);
         break;
       case "unsubscribe":
-        this.#refuse(this.#subscribing.unsubscribe(this.client, frame.sub), frame.sub);
+        this.#refuse(this.#subscriptions.unsubscribe(this.client, frame.sub), frame.sub);
         break;
       case "ping":
         this.client.tell({ type: "pong", ...(frame.id !== undefined && { id: frame.id }) });

@@ -2,7 +2,7 @@ import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.t
 import type { AudienceBook } from "./fanout/audience-book.ts";
 import type { Client } from "./sessions/client.ts";
 import { Sessions } from "./sessions/sessions.ts";
-import type { Subscribing } from "./subscribe/subscribing.ts";
+import type { SubscriptionManager } from "./subscribe/subscription-manager.ts";
 import { Alarms } from "./timing/alarms.ts";
 import type { TurnShare } from "./timing/turn-share.ts";
 import { welcome } from "./welcome.ts";
@@ -14,7 +14,7 @@ import type { SubscriptionRequest } from "./wire/subscription-request.ts";
 
 interface ReceptionParts extends BroadcasterParts {
   readonly audiences: AudienceBook;
-  readonly subscribing: Subscribing;
+  readonly subscriptions: SubscriptionManager;
   readonly turnShare: TurnShare;
   upstreamState(): UpstreamState;
   /** The last message that has come. */
@@ -49,7 +49,7 @@ export class Reception {
    * @param asked the name of the session that it comes back to, or begins.
    */
   admit(client: Client, request?: SubscriptionRequest, asked?: string): void {
-    const { subscribing } = this.#parts;
+    const { subscriptions } = this.#parts;
     if (this.sessions !== undefined && this.acknowledges(client.dialect)) {
       const before = this.sessions.get(asked);
       if (before !== undefined) {
@@ -60,7 +60,7 @@ export class Reception {
     } else {
       this.#welcome(client, { session: crypto.randomUUID() });
     }
-    if (request !== undefined) subscribing.begin(client, request);
+    if (request !== undefined) subscriptions.begin(client, request);
   }
 
   /** Lets go of the timer. */
@@ -86,12 +86,12 @@ export class Reception {
     before: Client,
     request: SubscriptionRequest | undefined,
   ): void {
-    const { subscribing } = this.#parts;
+    const { subscriptions } = this.#parts;
     this.#welcome(client, { session: before.session ?? "", resumed: true });
     sessions.resume(client, before);
-    subscribing.confirm(client);
+    subscriptions.confirm(client);
     client.delivery?.resume(client);
-    if (request !== undefined) subscribing.renew(client, request);
+    if (request !== undefined) subscriptions.renew(client, request);
   }
 
   #welcome(client: Client, about: { session: string; resumed?: boolean }): void {
@@ -101,14 +101,14 @@ export class Reception {
 
   #createSessions(): Sessions {
     const { deadLetters, random = Math.random, clock, meter } = this.#parts;
-    const { audiences, subscribing, turnShare } = this.#parts;
+    const { audiences, subscriptions, turnShare } = this.#parts;
     const { deadLetterSubject } = this.#options;
     const shared = { clock, meter, alarms: this.#alarms };
     return new Sessions(this.#options, {
       ...shared,
       limits: this.#options,
       audiences,
-      subscribing,
+      subscriptions,
       turnShare,
       delivery: { ...shared, options: this.#options, deadLetters, deadLetterSubject, random },
     });

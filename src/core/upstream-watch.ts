@@ -1,6 +1,6 @@
 import type { Audience } from "./fanout/audience.ts";
 import type { AudienceBook } from "./fanout/audience-book.ts";
-import type { Followed } from "./history/stream-book.ts";
+import type { Followed } from "./history/stream-registry.ts";
 import type { SourceStatus } from "./ports/source.ts";
 import type { Client } from "./sessions/client.ts";
 import { exposedOf, exposesSome } from "./subject/subject.ts";

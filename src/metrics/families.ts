@@ -1,5 +1,5 @@
 import type { Distribution, Meter } from "../core/metering/meter.ts";
-import type { StreamState } from "../core/ports/source.ts";
+import type { StreamStatus } from "../core/ports/source.ts";
 
 /** A component whose figures are shown. */
 export interface Metered {
@@ -22,7 +22,7 @@ export interface Metered {
   /** How many durables are used. */
   durables(): number;
   /** How far each stream that is configured has come. */
-  streams(): readonly StreamState[];
+  streams(): readonly StreamStatus[];
   /** Seconds since it started. */
   uptimeSeconds(): number;
   /** By how many seconds timers were late. */
@@ -75,7 +75,7 @@ function labelled(name: string, help: string, label: string, read: ByLabel): Fam
 }
 
 /** A gauge for each stream of the configuration. */
-function ofStreams(name: string, help: string, read: (stream: StreamState) => number): Family {
+function ofStreams(name: string, help: string, read: (stream: StreamStatus) => number): Family {
   return {
     kind: "gauge",
     name: PREFIX + name,

@@ -5,7 +5,7 @@ import type {
   SourceListener,
   SourceMessage,
   SourceStatus,
-  StreamTip,
+  StreamState,
 } from "../core/ports/source.ts";
 
 /** A listener whose errors are counted instead of thrown: nats.js would stop reading its socket. */
@@ -30,8 +30,8 @@ export class GuardedListener implements SourceListener {
     this.#guard("a status", () => this.#listener.status(status));
   }
 
-  stream(tip: StreamTip): void {
-    this.#guard(`the way of stream ${tip.name}`, () => this.#listener.stream(tip));
+  stream(state: StreamState): void {
+    this.#guard(`the state of stream ${state.name}`, () => this.#listener.stream(state));
   }
 
   streamRefused(name: string, reason: string): void {

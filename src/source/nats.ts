@@ -9,7 +9,7 @@ import type {
   SourceStatus,
   StreamHistory,
   StreamInput,
-  StreamState,
+  StreamStatus,
 } from "../core/ports/source.ts";
 import { connectNats, type NatsConnection, type NatsOptions } from "./connect.ts";
 import type { DurableBounds } from "./jetstream/durable-link.ts";
@@ -63,7 +63,7 @@ export class NatsSource implements MessageSource, Publisher {
     return this.#streams?.troubles ?? [];
   }
 
-  get streams(): readonly StreamState[] {
+  get streams(): readonly StreamStatus[] {
     return this.#streams?.states ?? [];
   }
 

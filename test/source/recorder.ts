@@ -4,7 +4,7 @@ import type {
   SourceListener,
   SourceMessage,
   SourceStatus,
-  StreamTip,
+  StreamState,
 } from "../../src/core/ports/source.ts";
 import { Journal } from "../support/event-log.ts";
 
@@ -28,7 +28,7 @@ export class Recorder implements SourceListener {
   readonly refusals = new Journal<{ pattern: string; reason: string; isFinal?: true }>("refusals");
   readonly faults = new Journal<{ kind: SourceFault; detail: string }>("faults");
   readonly streamRefusals = new Journal<{ name: string; reason: string }>("refused streams");
-  readonly tips = new Journal<StreamTip>("tips of streams");
+  readonly tips = new Journal<StreamState>("tips of streams");
   readonly statuses = new Journal<SourceStatus>("statuses");
   readonly lines = new Journal<LogLine>("log", ({ level, text }) => `${level}: ${text}`);
   readonly log: Log = {
@@ -50,8 +50,8 @@ export class Recorder implements SourceListener {
     this.statuses.add(status);
   }
 
-  stream(tip: StreamTip): void {
-    this.tips.add(tip);
+  stream(state: StreamState): void {
+    this.tips.add(state);
   }
 
   arrives(pattern: string): void {

@@ -2,7 +2,7 @@ import type {
   DurableListener,
   DurableMessage,
   DurableRefusal,
-  DurableTip,
+  DurableState,
   DurableUse,
   Settlement,
 } from "../ports/source.ts";
@@ -100,7 +100,7 @@ export class Durable implements DurableListener, Alarm {
     return behind;
   }
 
-  begins({ origin, sequence, first, isNew }: DurableTip): void {
+  begins({ origin, sequence, first, isNew }: DurableState): void {
     const before = this.#origin;
     const from = cursorOf({ origin, sequence });
     const gaps: GapFrame[] = [];

@@ -7,10 +7,10 @@ import type {
   StreamPage,
   StreamQuery,
 } from "../ports/source.ts";
-import { Turns } from "../timing/turns.ts";
+import { ConcurrencyLimiter } from "../timing/concurrency-limiter.ts";
 import type { Envelope, EnvelopeEncoder } from "../wire/envelope.ts";
-import { SharedAnswers } from "./shared-answers.ts";
-import { SharedWalk } from "./shared-walk.ts";
+import { SharedReader } from "./shared-reader.ts";
+import { SingleFlight } from "./single-flight.ts";
 
 /** A page of a stream, ready for clients. */
 export interface EncodedPage {
@@ -49,11 +49,11 @@ export class StreamPages {
   readonly #meter: Meter;
   /** By query, those that were read last; the oldest one first. */
   readonly #cached = new Map<string, CachedPage[]>();
-  readonly #pages = new SharedAnswers<EncodedPage | undefined>();
-  readonly #extents = new SharedAnswers<StreamExtent | undefined>();
+  readonly #pages = new SingleFlight<EncodedPage | undefined>();
+  readonly #extents = new SingleFlight<StreamExtent | undefined>();
   /** By query, the snapshot that is to be read next, or is read now. */
-  readonly #walks = new Map<string, SharedWalk<EncodedPage>>();
-  readonly #reads: Turns;
+  readonly #walks = new Map<string, SharedReader<EncodedPage>>();
+  readonly #reads: ConcurrencyLimiter;
   #bytes = 0;
 
   constructor(history: StreamHistory, encoder: EnvelopeEncoder, clock: Clock, meter: Meter) {
@@ -61,7 +61,7 @@ export class StreamPages {
     this.#history = history;
     this.#encoder = encoder;
     this.#clock = clock;
-    this.#reads = new Turns(clock, MOST_READS, Number.POSITIVE_INFINITY);
+    this.#reads = new ConcurrencyLimiter(clock, MOST_READS, Number.POSITIVE_INFINITY);
   }
 
   /** See {@linkcode StreamHistory}. */
@@ -122,7 +122,7 @@ export class StreamPages {
       const begun = (): void => {
         next.hasBegun = true;
       };
-      const next = new SharedWalk(this.#latest(query, of, before, begun), WALK_BYTES);
+      const next = new SharedReader(this.#latest(query, of, before, begun), WALK_BYTES);
       walk = next;
       this.#walks.set(key, next);
       void next.over.then(() => {

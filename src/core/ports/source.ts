@@ -48,7 +48,7 @@ export interface StreamInput {
 }
 
 /** How a stream stands when the source begins to follow it, for the first time or again. */
-export interface StreamTip {
+export interface StreamState {
   readonly name: string;
   /** See {@linkcode StreamPosition}; `undefined`: there is no such stream now. */
   readonly origin: string | undefined;
@@ -153,7 +153,7 @@ export interface DurableMessage extends SourceMessage {
 export type Settlement = "ack" | "nack" | "working" | "term";
 
 /** How a durable stands when it begins to deliver, for the first time or again. */
-export interface DurableTip {
+export interface DurableState {
   readonly origin: string;
   /** Each message behind this one that it wants and that is not settled comes. */
   readonly sequence: number;
@@ -171,7 +171,7 @@ export interface DurableListener {
   readonly roomBytes: number;
   /** The sequence up to which all that came is settled; `undefined` when nothing came. */
   readonly behind: number | undefined;
-  begins(tip: DurableTip): void;
+  begins(state: DurableState): void;
   /** The stream let go of messages before they came: of those from one sequence to another, all that it wanted. */
   missed(first: number, last: number): void;
   message(message: DurableMessage): void;
@@ -230,7 +230,7 @@ export interface SourceListener {
    */
   refused(pattern: string, reason: string, isFinal?: boolean): void;
   /** From now on the source follows a stream, or there is none. */
-  stream(tip: StreamTip): void;
+  stream(state: StreamState): void;
   /**
    * The source may not follow a stream, and says why. It goes on trying, and tells with `stream` when
    * it may.
@@ -258,7 +258,7 @@ export const SOURCE_FAULTS = [
 export type SourceFault = (typeof SOURCE_FAULTS)[number];
 
 /** How far a stream has come, for metrics. */
-export interface StreamState {
+export interface StreamStatus {
   readonly name: string;
   /** Whether its messages come. */
   readonly isFollowed: boolean;
@@ -276,7 +276,7 @@ export interface MessageSource {
   /** What keeps it from delivering something although it is connected, in words for people. */
   readonly troubles?: readonly string[];
   /** One for each stream that is configured. */
-  readonly streams?: readonly StreamState[];
+  readonly streams?: readonly StreamStatus[];
   /** What its streams have kept; `undefined` for a source without streams. */
   readonly history?: StreamHistory | undefined;
   /** `undefined` for a source without streams. */

@@ -5,7 +5,7 @@ import type { Audience } from "../fanout/audience.ts";
 import type { AudienceBook } from "../fanout/audience-book.ts";
 import type { LossReason, Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Subscribing } from "../subscribe/subscribing.ts";
+import type { SubscriptionManager } from "../subscribe/subscription-manager.ts";
 import { type Alarm, type Alarms, NOT_SET } from "../timing/alarms.ts";
 import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
 import { Client } from "./client.ts";
@@ -27,7 +27,7 @@ interface SessionsParts {
   readonly meter: Meter;
   readonly alarms: Alarms;
   readonly audiences: AudienceBook;
-  readonly subscribing: Subscribing;
+  readonly subscriptions: SubscriptionManager;
   readonly turnShare: TurnShare;
   readonly delivery: DeliveryParts;
 }
@@ -97,7 +97,7 @@ export class Sessions implements ClientWatcher {
     const { session } = before;
     const expiry = this.#parked.get(before);
     this.#unpark(before);
-    this.#parts.subscribing.move(before, client);
+    this.#parts.subscriptions.move(before, client);
     if (expiry === undefined) {
       before.end("taken_over");
     } else {
@@ -139,7 +139,7 @@ export class Sessions implements ClientWatcher {
       this.forget(client);
       return;
     }
-    const { clock, meter, limits, audiences, subscribing, turnShare, alarms } = this.#parts;
+    const { clock, meter, limits, audiences, subscriptions, turnShare, alarms } = this.#parts;
     const { dialect, socket } = client;
     const audience = audiences.of({ dialect, compresses: false, acked: true, lists: [] });
     const parked = new Client(new ParkedSocket(socket.remoteAddress), dialect, audience, {
@@ -149,7 +149,7 @@ export class Sessions implements ClientWatcher {
       turnShare,
       watcher: this,
     });
-    subscribing.move(client, parked);
+    subscriptions.move(client, parked);
     parked.session = session;
     this.#byId.set(session, parked);
     const nowMs = clock.nowMs();
@@ -229,7 +229,7 @@ export class Sessions implements ClientWatcher {
 
   /** About how many steps it takes to give a session up: its patterns are taken out of where they are filed. */
   #stepsFor(client: Client): number {
-    return SESSION_STEPS + Math.ceil(this.#parts.subscribing.memoryOf(client) / BYTES_PER_STEP);
+    return SESSION_STEPS + Math.ceil(this.#parts.subscriptions.memoryOf(client) / BYTES_PER_STEP);
   }
 
   #giveUp(client: Client, reason: LossReason): void {
@@ -241,7 +241,7 @@ export class Sessions implements ClientWatcher {
 
   /** The bytes that a session without a connection takes beside its queue. */
   #standingBytesOf(client: Client): number {
-    return (client.delivery?.bytes ?? 0) + this.#parts.subscribing.memoryOf(client);
+    return (client.delivery?.bytes ?? 0) + this.#parts.subscriptions.memoryOf(client);
   }
 
   #unpark(client: Client): void {
@@ -255,7 +255,7 @@ export class Sessions implements ClientWatcher {
 
   #settle(client: Client): void {
     this.forget(client);
-    this.#parts.subscribing.forget(client);
+    this.#parts.subscriptions.forget(client);
     this.#parts.audiences.forget(client.audience);
   }
 }

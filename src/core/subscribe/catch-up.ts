@@ -1,14 +1,14 @@
 import type { Ring } from "../history/ring.ts";
-import type { FollowedStream } from "../history/stream-book.ts";
 import { type EncodedPage, isWhole, type StreamPages } from "../history/stream-pages.ts";
+import type { FollowedStream } from "../history/stream-registry.ts";
 import type { Clock } from "../ports/clock.ts";
 import { SpillwayError } from "../ports/errors.ts";
 import type { StreamQuery } from "../ports/source.ts";
 import type { Client } from "../sessions/client.ts";
 import type { Subscription } from "../sessions/subscription.ts";
 import { exposedOf } from "../subject/subject.ts";
+import type { ConcurrencyLimiter } from "../timing/concurrency-limiter.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
-import type { Turns } from "../timing/turns.ts";
 import { cursorOf, type Envelope } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
 import type { GapFrame } from "../wire/server-frame.ts";
@@ -24,7 +24,7 @@ export interface ReplayBounds {
 }
 
 /** How far a subscription has come in one stream. */
-export interface Track {
+export interface StreamProgress {
   readonly stream: FollowedStream;
   /** `undefined`: there was no such stream yet. */
   origin: string | undefined;
@@ -46,7 +46,7 @@ export interface CatchUpParts {
   readonly clock: Clock;
   readonly ring: Ring;
   readonly pages: StreamPages;
-  readonly turns: Turns;
+  readonly turns: ConcurrencyLimiter;
   readonly turnShare: TurnShare;
 }
 
@@ -63,7 +63,7 @@ const MOST_WAITS = 100;
 export class CatchUp {
   readonly #client: Client;
   readonly #subscription: Subscription;
-  readonly #tracks: readonly Track[];
+  readonly #tracks: readonly StreamProgress[];
   readonly #bounds: ReplayBounds;
   readonly #parts: CatchUpParts;
   readonly #goesOn: () => boolean;
@@ -76,7 +76,7 @@ export class CatchUp {
   constructor(
     client: Client,
     subscription: Subscription,
-    tracks: readonly Track[],
+    tracks: readonly StreamProgress[],
     bounds: ReplayBounds,
     parts: CatchUpParts,
     goesOn: () => boolean,
@@ -112,7 +112,7 @@ export class CatchUp {
   }
 
   /** The latest message of all, or of each subject, before whatever follows. */
-  async feedLatest(track: Track, of: "last" | "last_per_subject"): Promise<void> {
+  async feedLatest(track: StreamProgress, of: "last" | "last_per_subject"): Promise<void> {
     if (track.stream.origin === undefined) return;
     const { pages } = this.#parts;
     // What was sent of an attempt that failed is not sent again.
@@ -141,7 +141,7 @@ export class CatchUp {
   }
 
   /** Leaves out what the operator does not let clients have. */
-  async keepBounds(track: Track): Promise<void> {
+  async keepBounds(track: StreamProgress): Promise<void> {
     const { maxReplayMessages, maxReplayAgeMs } = this.#bounds;
     if (track.origin === undefined || track.origin !== track.stream.origin) return;
     this.#skipTo(track, track.stream.last - maxReplayMessages);
@@ -151,7 +151,11 @@ export class CatchUp {
   }
 
   /** Finds out where a time is in a stream. */
-  async locate(track: Track, timeMs: number, use: (sequence: number) => void): Promise<void> {
+  async locate(
+    track: StreamProgress,
+    timeMs: number,
+    use: (sequence: number) => void,
+  ): Promise<void> {
     await this.#retrying(track, async () => {
       const { origin } = track.stream;
       if (origin === undefined) return;
@@ -164,7 +168,7 @@ export class CatchUp {
    * Finds out whether the ring may serve a subscription that begins in the stream: it may if no message
    * behind the stream's first one is gone.
    */
-  async prove(track: Track): Promise<void> {
+  async prove(track: StreamProgress): Promise<void> {
     if (track.isExact !== true) return;
     await this.#retrying(track, async () => {
       const { origin } = track.stream;
@@ -180,7 +184,7 @@ export class CatchUp {
   }
 
   /** Whether the ring, and what comes then, has all that is behind. */
-  #isNear(track: Track): boolean {
+  #isNear(track: StreamProgress): boolean {
     const { origin, last } = track.stream;
     if (origin === undefined) {
       // It is gone, and with it all that was not sent; whatever comes of a successor comes to all.
@@ -207,7 +211,7 @@ export class CatchUp {
     return isRead && floor <= track.sequence && track.sequence <= last;
   }
 
-  async #step(track: Track): Promise<void> {
+  async #step(track: StreamProgress): Promise<void> {
     const { turns, pages } = this.#parts;
     const origin = track.origin!;
     const give = await turns.take();
@@ -223,7 +227,7 @@ export class CatchUp {
     }
   }
 
-  async #take(track: Track, page: EncodedPage): Promise<void> {
+  async #take(track: StreamProgress, page: EncodedPage): Promise<void> {
     const { envelopes, end, first, last } = page;
     const from = this.#cursorOf(track);
     const gone = Math.min(first, envelopes[0]?.sequence ?? first) - 1;
@@ -282,7 +286,7 @@ export class CatchUp {
   }
 
   /** What it wants up to a sequence, it will not get. */
-  #skipTo(track: Track, sequence: number): void {
+  #skipTo(track: StreamProgress, sequence: number): void {
     const count = sequence - track.sequence;
     if (count <= 0 || track.origin === undefined) return;
     const { origin } = track;
@@ -294,20 +298,20 @@ export class CatchUp {
   }
 
   /** Notes that all up to a sequence was sent, by this subscription or by another one. */
-  #reach(track: Track, sequence: number): void {
+  #reach(track: StreamProgress, sequence: number): void {
     track.sequence = sequence;
     if (track.origin !== undefined) this.#subscription.progress?.of.set(track.origin, sequence);
   }
 
   /** Notes that the subscription brings nothing before the track's place. */
-  #restart({ origin, sequence }: Track): void {
+  #restart({ origin, sequence }: StreamProgress): void {
     if (origin === undefined) return;
     this.#subscription.sinceOf.set(origin, sequence);
     this.#subscription.progress?.of.set(origin, sequence);
   }
 
   /** Takes over the place that the ring came to before it lost the next message. */
-  #resync(track: Track): void {
+  #resync(track: StreamProgress): void {
     const { origin } = track;
     if (origin === undefined) return;
     track.sequence = this.#subscription.progress?.of.get(origin) ?? track.sequence;
@@ -318,7 +322,7 @@ export class CatchUp {
   }
 
   /** The wanted subjects if the source selects them, or else all carried ones, whose pages others read too. */
-  #query(track: Track, origin: string): StreamQuery {
+  #query(track: StreamProgress, origin: string): StreamQuery {
     if (track.query?.origin !== origin) {
       const { subjects } = track.stream;
       const wanted = exposedOf(subjects, this.#subscription.subjects);
@@ -328,7 +332,7 @@ export class CatchUp {
     return track.query;
   }
 
-  #cursorOf({ origin = "", sequence }: Track): string {
+  #cursorOf({ origin = "", sequence }: StreamProgress): string {
     return cursorOf({ origin, sequence });
   }
 
@@ -341,7 +345,7 @@ export class CatchUp {
    * Calls again after the source was cut off, which may be at any time. What the source refuses for good
    * becomes a gap.
    */
-  async #retrying(track: Track, call: () => Promise<void>): Promise<void> {
+  async #retrying(track: StreamProgress, call: () => Promise<void>): Promise<void> {
     while (this.#goesOn()) {
       try {
         await call();
@@ -357,7 +361,7 @@ export class CatchUp {
   }
 
   /** Tells a gap of all that the stream has until now, as it can't be read; what comes from now on is sent. */
-  #giveUp(track: Track): void {
+  #giveUp(track: StreamProgress): void {
     const { origin, last } = track.stream;
     // If the stream is gone or was made anew, `#isNear` tells that.
     if (origin === undefined || (track.origin !== undefined && track.origin !== origin)) return;

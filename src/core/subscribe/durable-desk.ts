@@ -1,5 +1,5 @@
 import { Durable, type DurableParts } from "../acks/durable.ts";
-import type { FollowedStream, StreamBook } from "../history/stream-book.ts";
+import type { FollowedStream, StreamRegistry } from "../history/stream-registry.ts";
 import type { Durables, StartPoint } from "../ports/source.ts";
 import type { Client } from "../sessions/client.ts";
 import { exposedOf, exposesSome } from "../subject/subject.ts";
@@ -17,7 +17,7 @@ export interface DurableDeskOptions {
 }
 
 interface DurableDeskParts extends DurableParts {
-  readonly book: StreamBook;
+  readonly book: StreamRegistry;
   /** `undefined` where nothing keeps them. */
   readonly durables: Durables | undefined;
 }

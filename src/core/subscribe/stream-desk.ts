@@ -1,21 +1,21 @@
 import type { BroadcasterOptions, BroadcasterParts } from "../broadcaster-parts.ts";
 import type { Ring } from "../history/ring.ts";
-import { StreamBook } from "../history/stream-book.ts";
 import { StreamPages } from "../history/stream-pages.ts";
+import { StreamRegistry } from "../history/stream-registry.ts";
 import { Alarms } from "../timing/alarms.ts";
+import { ConcurrencyLimiter } from "../timing/concurrency-limiter.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
-import { Turns } from "../timing/turns.ts";
 import type { Position } from "../wire/envelope.ts";
 import { DurableDesk } from "./durable-desk.ts";
-import { Replaying } from "./replaying.ts";
+import { Replayer } from "./replayer.ts";
 
 /** So many clients at a time are fed with pages of what streams have kept. */
 const MOST_READERS = 32;
 
 /** All about streams that keep their messages. */
 export class StreamDesk {
-  readonly book: StreamBook;
-  readonly replaying: Replaying;
+  readonly book: StreamRegistry;
+  readonly replaying: Replayer;
   readonly durables: DurableDesk;
   readonly #alarms: Alarms;
 
@@ -29,15 +29,15 @@ export class StreamDesk {
   ) {
     const { source, encoder, clock, meter, deadLetters, random = Math.random } = parts;
     const { deadLetterSubject } = options;
-    this.book = new StreamBook(options.streams, ring);
+    this.book = new StreamRegistry(options.streams, ring);
     const catchUp = source.history && {
       clock,
       ring,
       pages: new StreamPages(source.history, encoder, clock, meter),
-      turns: new Turns(clock, MOST_READERS),
+      turns: new ConcurrencyLimiter(clock, MOST_READERS),
       turnShare,
     };
-    this.replaying = new Replaying(options, this.book, catchUp, last);
+    this.replaying = new Replayer(options, this.book, catchUp, last);
     this.#alarms = new Alarms(clock);
     this.durables = new DurableDesk(options, {
       options,

@@ -1,4 +1,4 @@
-import type { DurableQuery, DurableTip, StartPoint } from "../../core/ports/source.ts";
+import type { DurableQuery, DurableState, StartPoint } from "../../core/ports/source.ts";
 import { expectUnpaused, filterOf, hasAll, nanoseconds, type StreamApi } from "./stream-api.ts";
 
 export interface DurableBounds {
@@ -15,7 +15,7 @@ export interface DurableBounds {
 
 /** A consumer that is there, and where it stands. */
 interface Found {
-  readonly tip: DurableTip;
+  readonly tip: DurableState;
   readonly consumer: string;
   /** Whether it has only what is wanted. */
   readonly exact: boolean;

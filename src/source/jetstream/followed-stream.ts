@@ -1,6 +1,6 @@
 import { reasonOf } from "../../core/ports/errors.ts";
 import type { Log } from "../../core/ports/log.ts";
-import type { SourceListener, StreamInput, StreamState } from "../../core/ports/source.ts";
+import type { SourceListener, StreamInput, StreamStatus } from "../../core/ports/source.ts";
 import { subjectsIntersect } from "../../core/subject/subject.ts";
 import { type Msg, natsReason } from "../connect.ts";
 import { newInbox } from "../listen.ts";
@@ -73,7 +73,7 @@ export class FollowedStream {
   }
 
   /** How far it has come. */
-  get state(): StreamState {
+  get state(): StreamStatus {
     const { name } = this.input;
     return { name, isFollowed: this.#isFollowed, sequence: this.#last, lag: this.#lag };
   }

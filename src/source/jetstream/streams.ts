@@ -4,7 +4,7 @@ import type {
   SourceListener,
   StreamHistory,
   StreamInput,
-  StreamState,
+  StreamStatus,
 } from "../../core/ports/source.ts";
 import type { NatsConnection } from "../connect.ts";
 import { Requests } from "../requests.ts";
@@ -39,7 +39,7 @@ export class Streams {
   }
 
   /** How far each has come. */
-  get states(): StreamState[] {
+  get states(): StreamStatus[] {
     return this.#followed.map(({ state }) =>
       this.#api === undefined ? { ...state, isFollowed: false } : state,
     );

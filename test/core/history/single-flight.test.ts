@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { SharedAnswers } from "../../../src/core/history/shared-answers.ts";
+import { SingleFlight } from "../../../src/core/history/single-flight.ts";
 
 /** Questions that are answered when the test says so. */
 function asking() {
@@ -9,7 +9,7 @@ function asking() {
     answers.push(answer);
     return answer.promise;
   };
-  return { answers, ask, shared: new SharedAnswers<number>() };
+  return { answers, ask, shared: new SingleFlight<number>() };
 }
 
 /** Lets all that is ready to run do so. */

@@ -1,7 +1,7 @@
 import type { AudienceBook } from "../fanout/audience-book.ts";
 import { resumeAfter } from "../history/resume.ts";
 import type { Ring } from "../history/ring.ts";
-import type { StreamBook } from "../history/stream-book.ts";
+import type { StreamRegistry } from "../history/stream-registry.ts";
 import type { Meter } from "../metering/meter.ts";
 import type { StartPoint } from "../ports/source.ts";
 import type { Client } from "../sessions/client.ts";
@@ -22,10 +22,10 @@ import {
   type PatternBudgetOptions,
 } from "./pattern-budget.ts";
 import { patternRefusal, type Refusal, streamRefusal } from "./refusal.ts";
-import type { Replaying } from "./replaying.ts";
-import { RingWalk } from "./ring-walk.ts";
+import type { Replayer } from "./replayer.ts";
+import { RingReplay } from "./ring-replay.ts";
 
-export interface SubscribingOptions extends PatternBudgetOptions {
+export interface SubscriptionOptions extends PatternBudgetOptions {
   /** What the endpoint exposes. */
   readonly subjects: readonly string[];
   /** Where a subscription begins in streams that doesn't say it. */
@@ -38,13 +38,13 @@ export interface SubscribingOptions extends PatternBudgetOptions {
   readonly deliveryMode: DeliveryMode;
 }
 
-interface SubscribingParts {
+interface SubscriptionManagerParts {
   readonly audiences: AudienceBook;
   readonly demand: Demand;
   readonly ring: Ring;
   readonly meter: Meter;
-  readonly book: StreamBook;
-  readonly replaying: Replaying;
+  readonly book: StreamRegistry;
+  readonly replaying: Replayer;
   readonly durables: DurableDesk;
   readonly turnShare: TurnShare;
   /** Whether the source delivers now. */
@@ -62,15 +62,15 @@ interface Asked extends SubscriptionRequest {
 }
 
 /** Brings clients' subscriptions into effect: upstream first, then in their audience. */
-export class Subscribing {
-  readonly #options: SubscribingOptions;
-  readonly #parts: SubscribingParts;
+export class SubscriptionManager {
+  readonly #options: SubscriptionOptions;
+  readonly #parts: SubscriptionManagerParts;
   readonly #budget: PatternBudget;
   /** What each client has asked for, in effect or not yet. */
   readonly #requests = new Map<Client, readonly Asked[]>();
   #count = 0;
 
-  constructor(options: SubscribingOptions, parts: SubscribingParts) {
+  constructor(options: SubscriptionOptions, parts: SubscriptionManagerParts) {
     this.#options = options;
     this.#parts = parts;
     this.#budget = new PatternBudget(options);
@@ -381,7 +381,7 @@ export class Subscribing {
     const walked = {
       ...{ client, subscription, sought: [], wantsRest: true, origin: now.origin },
     };
-    const walk = new RingWalk(ring, walked, {
+    const walk = new RingReplay(ring, walked, {
       goesOn: () => this.#isWanted(client, request),
       leaves: () => client.subscriptions.remove(subscription),
       joins: () => {

@@ -10,7 +10,7 @@ const PAGE_BYTES = 512;
  * fastest one turns the pages. Of pages that were read no more than some bytes are kept: whoever needs one
  * that is gone is left behind.
  */
-export class SharedWalk<T extends Page> {
+export class SharedReader<T extends Page> {
   /** Whether it is too late to join. */
   hasBegun = false;
   /** Resolves when nobody reads it any more, or it has come to its end. */

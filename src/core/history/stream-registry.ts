@@ -1,4 +1,4 @@
-import type { SourceMessage, StreamInput, StreamPosition, StreamTip } from "../ports/source.ts";
+import type { SourceMessage, StreamInput, StreamPosition, StreamState } from "../ports/source.ts";
 import { exposedOf, exposesSome, subjectsIntersect } from "../subject/subject.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
@@ -38,7 +38,7 @@ interface Entry extends FollowedStream {
 }
 
 /** The streams that messages come from, and how far each has come. */
-export class StreamBook {
+export class StreamRegistry {
   readonly #entries: readonly Entry[];
   readonly #byOrigin = new Map<string, Entry>();
   readonly #ring: Ring;
@@ -121,27 +121,27 @@ export class StreamBook {
   /**
    * The source follows a stream anew.
    */
-  follow(tip: StreamTip): Followed {
-    const entry = this.#entries.find(({ name }) => name === tip.name);
+  follow(state: StreamState): Followed {
+    const entry = this.#entries.find(({ name }) => name === state.name);
     if (entry === undefined) return { subjects: [] };
-    const { origin, sequence } = tip;
-    const gap = gapBefore(tip, entry);
+    const { origin, sequence } = state;
+    const gap = gapBefore(state, entry);
     if (entry.origin !== undefined && entry.origin !== origin) {
       this.#byOrigin.delete(entry.origin);
       this.#ring.forget(entry.origin);
     }
     if (origin !== undefined) {
-      if (origin !== entry.origin || tip.lost) {
+      if (origin !== entry.origin || state.lost) {
         entry.last = sequence;
         this.#ring.follow(origin, sequence);
       }
       this.#byOrigin.set(origin, entry);
       entry.was = origin;
-      entry.captures = tip.captures;
+      entry.captures = state.captures;
     }
     entry.origin = origin;
     this.#lasts = undefined;
-    if (tip.isFollowed !== false) {
+    if (state.isFollowed !== false) {
       entry.refusal = undefined;
       tellKnown(entry);
     }
@@ -164,7 +164,7 @@ function tellKnown(entry: Entry): void {
 }
 
 function gapBefore(
-  { origin, sequence, lost, sparse }: StreamTip,
+  { origin, sequence, lost, sparse }: StreamState,
   entry: Entry,
 ): GapFrame | undefined {
   const { was, last } = entry;

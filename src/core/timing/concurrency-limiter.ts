@@ -7,7 +7,7 @@ const LONGEST_MS = 1000;
  * Lets so many work at a time, and begin one in each turn of the event loop, so that whatever else
  * the loop has to do comes in between. First come, first served.
  */
-export class Turns {
+export class ConcurrencyLimiter {
   readonly #clock: Clock;
   readonly #most: number;
   readonly #longestMs: number;

@@ -5,7 +5,7 @@ interface Asked<T> {
 }
 
 /** Asks a question once if several want the answer at about the same time. */
-export class SharedAnswers<T> {
+export class SingleFlight<T> {
   readonly #under = new Map<string, Asked<T>>();
   #count = 0;
 

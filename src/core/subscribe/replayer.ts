@@ -1,4 +1,4 @@
-import type { FollowedStream, StreamBook } from "../history/stream-book.ts";
+import type { FollowedStream, StreamRegistry } from "../history/stream-registry.ts";
 import type { Client } from "../sessions/client.ts";
 import { Subscription } from "../sessions/subscription.ts";
 import { exposesSome } from "../subject/subject.ts";
@@ -7,10 +7,10 @@ import { unknownGap } from "../wire/gap.ts";
 import type { Policy } from "../wire/policy.ts";
 import type { GapFrame } from "../wire/server-frame.ts";
 import type { SubscriptionRequest } from "../wire/subscription-request.ts";
-import { CatchUp, type CatchUpParts, type ReplayBounds, type Track } from "./catch-up.ts";
-import { RingWalk } from "./ring-walk.ts";
+import { CatchUp, type CatchUpParts, type ReplayBounds, type StreamProgress } from "./catch-up.ts";
+import { RingReplay } from "./ring-replay.ts";
 
-export interface ReplayingOptions extends ReplayBounds {
+export interface ReplayOptions extends ReplayBounds {
   /** What of the exposed subjects no stream keeps. */
   readonly demanded: readonly string[];
 }
@@ -27,9 +27,9 @@ export interface Replay {
 }
 
 /** Where requests begin in streams, and how they get from there to what comes now. */
-export class Replaying {
-  readonly #options: ReplayingOptions;
-  readonly #book: StreamBook;
+export class Replayer {
+  readonly #options: ReplayOptions;
+  readonly #book: StreamRegistry;
   readonly #parts: CatchUpParts | undefined;
   readonly #last: () => Position;
 
@@ -38,8 +38,8 @@ export class Replaying {
    * @param last the last message that has come.
    */
   constructor(
-    options: ReplayingOptions,
-    book: StreamBook,
+    options: ReplayOptions,
+    book: StreamRegistry,
     parts: CatchUpParts | undefined,
     last: () => Position,
   ) {
@@ -153,7 +153,7 @@ export class Replaying {
                 resolve(true);
               },
             };
-            new RingWalk(parts.ring, { ...walk, sought }, ends).begin(parts.turnShare);
+            new RingReplay(parts.ring, { ...walk, sought }, ends).begin(parts.turnShare);
           }),
       );
     } finally {
@@ -176,7 +176,7 @@ export class Replaying {
     return exposesSome(found.stream.subjects, subjects) ? found : undefined;
   }
 
-  #fromOf([first]: readonly Track[]): string {
+  #fromOf([first]: readonly StreamProgress[]): string {
     if (first?.origin === undefined) return cursorOf(this.#last());
     return cursorOf({ origin: first.origin, sequence: first.sequence });
   }
@@ -185,9 +185,9 @@ export class Replaying {
   #tracksOf(
     { after, start, subjects }: SubscriptionRequest,
     streams: readonly FollowedStream[],
-  ): { tracks: Track[]; gaps: GapFrame[] } {
+  ): { tracks: StreamProgress[]; gaps: GapFrame[] } {
     const cursor = after === undefined ? undefined : this.#book.ofCursor(after);
-    const tracks = streams.map((stream): Track => {
+    const tracks = streams.map((stream): StreamProgress => {
       const { origin, last } = stream;
       if (cursor?.stream === stream) return { stream, ...cursor.position, open: false };
       if (cursor === undefined && typeof start === "object" && "sequence" in start) {

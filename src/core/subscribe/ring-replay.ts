@@ -34,7 +34,7 @@ export interface WalkEnds {
  * Hands a subscription what the ring has of what it has not got, part by part, until nothing is left and
  * the client can go over to what comes. What comes meanwhile goes into the ring, and so has its place.
  */
-export class RingWalk implements Job {
+export class RingReplay implements Job {
   isDone = false;
   readonly #ring: Ring;
   readonly #reader: RingReader;
