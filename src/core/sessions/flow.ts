@@ -46,6 +46,8 @@ export abstract class Flow {
   #laggedAtBytes = 0;
   /** Since it said that it is slow, until it has recovered. */
   protected throttle: Throttle | undefined;
+  /** Called once when nothing waits any more, or the client is over. */
+  #whenDrained: (() => void)[] | undefined;
 
   constructor(socket: ClientSocket, dialect: Dialect, audience: Audience, parts: ClientParts) {
     this.socket = socket;
@@ -103,6 +105,20 @@ export abstract class Flow {
   /** Whether it has not got all that was due. */
   get waits(): boolean {
     return this.lagging || this.queue?.isEmpty === false;
+  }
+
+  /** Resolves when nothing waits for the client any more, when it is over, or when the signal is aborted. */
+  whenDrained(signal: AbortSignal): Promise<void> {
+    if (!this.waits || this.isOver || signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      signal.addEventListener("abort", done);
+      this.#whenDrained ??= [];
+      this.#whenDrained.push(done);
+    });
   }
 
   /** Whether that waits for room in its socket, or for its time, and not for the client to acknowledge. */
@@ -210,6 +226,7 @@ export abstract class Flow {
       this.meter.clientsLagging--;
       this.tell({ type: "ok" });
     }
+    this.#drained();
     if (this.throttle?.isOver(this.parts.clock.nowMs())) this.throttle = undefined;
     if (this.throttle !== undefined || this.subscriptions.anyPaced) return;
     if (this.state === "queued") this.#rejoin();
@@ -251,6 +268,7 @@ export abstract class Flow {
     if (this.queue !== undefined) this.parts.watcher.queues(this.self(), false);
     this.lagging = false;
     this.queue = undefined;
+    this.#drained();
   }
 
   #queueForMissed(count: number): PrivateQueue | undefined {
@@ -336,6 +354,12 @@ export abstract class Flow {
     this.audience.queued.add(this.self());
     this.parts.watcher.queues(this.self(), true);
     return this.queue;
+  }
+
+  #drained(): void {
+    const waiting = this.#whenDrained;
+    this.#whenDrained = undefined;
+    for (const resolve of waiting ?? []) resolve();
   }
 
   #rejoin(): void {

@@ -224,3 +224,59 @@ describe("Client that does not keep up", () => {
     expect(lastOf(busy)).toMatchObject({ code: 1001, cursor: busy.socket.envelopes[0]!.id });
   });
 });
+
+describe("whenDrained", () => {
+  const KILOBYTE = "x".repeat(1024);
+
+  function lagging(stage: Stage) {
+    const actor = stage.joinV1();
+    actor.says({ type: "subscribe", id: "1", subjects: [">"], policy: "drop-oldest" });
+    actor.socket.reads = false;
+    stage.publish(KILOBYTE);
+    stage.clock.advance(300);
+    stage.publish("next");
+    return actor;
+  }
+
+  /** Whether a promise is resolved by now. */
+  async function isResolved(promise: Promise<void>): Promise<boolean> {
+    let resolved = false;
+    promise.then(() => {
+      resolved = true;
+    });
+    await Promise.resolve();
+    return resolved;
+  }
+
+  test("resolves at once for a client that keeps up", async () => {
+    const { client } = new Stage().join();
+    expect(await isResolved(client.whenDrained(new AbortController().signal))).toBe(true);
+  });
+
+  test("resolves when the client has taken what waited", async () => {
+    const stage = new Stage();
+    const { client, socket } = lagging(stage);
+    const drained = client.whenDrained(new AbortController().signal);
+    stage.clock.advance(100);
+    expect(await isResolved(drained)).toBe(false);
+    socket.buffered = 0;
+    socket.reads = true;
+    stage.clock.advance(20);
+    expect(await isResolved(drained)).toBe(true);
+    expect(socket.payloads).toEqual([KILOBYTE, "next"]);
+  });
+
+  test("resolves when the client goes, or when the wait is cancelled", async () => {
+    const stage = new Stage();
+    const { client } = lagging(stage);
+    const cancel = new AbortController();
+    const cancelled = client.whenDrained(cancel.signal);
+    const drained = client.whenDrained(new AbortController().signal);
+    cancel.abort();
+    expect(await isResolved(cancelled)).toBe(true);
+    expect(await isResolved(drained)).toBe(false);
+    client.closed(1006);
+    expect(await isResolved(drained)).toBe(true);
+    expect(client.waits).toBe(false);
+  });
+});
