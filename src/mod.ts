@@ -7,24 +7,6 @@
  * @module
  */
 
-export {
-  type ConstructorConfig,
-  defaultConstructorConfig,
-  type SecurityConfig,
-} from "./component/constructor-config.ts";
-export type {
-  ComponentConfig,
-  Discoverable,
-  FlowMetrics,
-  HealthStatus,
-  LifecycleComponent,
-  Metadata,
-  Port,
-  Registration,
-} from "./component/contract.ts";
-export { defaultConfig } from "./component/factory.ts";
-export { Output } from "./component/output.ts";
-export { Registry } from "./component/registry.ts";
 export type { Config } from "./config/config.ts";
 export { componentSchema, jsonSchema } from "./config/describe.ts";
 export { parseConfig } from "./config/parse.ts";
@@ -34,3 +16,21 @@ export type { EngineDeps as GatewayDeps } from "./gateway/engine.ts";
 export { createGateway, type Gateway } from "./gateway/gateway.ts";
 export { createOutput, newOutputFromConfig, register } from "./gateway/output.ts";
 export { VERSION } from "./gateway/version.ts";
+export {
+  type ConstructorConfig,
+  defaultConstructorConfig,
+  type SecurityConfig,
+} from "./streamkit/constructor-config.ts";
+export type {
+  ComponentConfig,
+  Discoverable,
+  FlowMetrics,
+  HealthStatus,
+  LifecycleComponent,
+  Metadata,
+  Port,
+  Registration,
+} from "./streamkit/contract.ts";
+export { defaultConfig } from "./streamkit/factory.ts";
+export { Output } from "./streamkit/output.ts";
+export { Registry } from "./streamkit/registry.ts";

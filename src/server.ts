@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 import { readFile } from "node:fs/promises";
 import process from "node:process";
-import { plainReason } from "./component/fault.ts";
 import { ANY_ADDRESS, listenerUrl } from "./config/address.ts";
 import type { Config } from "./config/config.ts";
 import { checkReport, helpText } from "./config/describe.ts";
@@ -13,6 +12,7 @@ import { assembleOutput } from "./gateway/output.ts";
 import { VERSION } from "./gateway/version.ts";
 import { isLoopback } from "./http/host.ts";
 import { configureLog } from "./log/logtape.ts";
+import { plainReason } from "./streamkit/errors.ts";
 
 /** npm and shells pass a signal on that came to the whole group anyhow: so soon, another means no more. */
 const PASSED_ON_MS = 500;

@@ -12,13 +12,13 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   text: [],
   core: [],
   config: ["core", "text"],
-  component: ["core", "config", "text"],
+  streamkit: ["core", "config", "text", "gateway"],
   source: ["core"],
   metrics: ["core"],
   log: ["core"],
-  http: ["core", "component", "text"],
-  runtime: ["core", "http/sockets.ts"],
-  gateway: ["core", "config", "component", "source", "metrics", "log", "http", "runtime"],
+  http: ["core", "streamkit", "text", "runtime/sockets.ts"],
+  runtime: ["core"],
+  gateway: ["core", "config", "streamkit", "source", "metrics", "log", "http", "runtime"],
 };
 
 /** What users load: the library and the command. */

@@ -1,7 +1,4 @@
 import type { Hono } from "hono";
-import type { OutputDeps } from "../component/constructor-config.ts";
-import type { Discoverable } from "../component/contract.ts";
-import type { Engine } from "../component/engine.ts";
 import type { Config } from "../config/config.ts";
 import { jsonSchema } from "../config/describe.ts";
 import { streamInputs } from "../config/stream-inputs.ts";
@@ -24,6 +21,9 @@ import type { Listener, Runtime } from "../runtime/runtime.ts";
 import type { NatsConnection } from "../source/connect.ts";
 import { MemorySource } from "../source/memory.ts";
 import { NatsSource } from "../source/nats.ts";
+import type { OutputDeps } from "../streamkit/constructor-config.ts";
+import type { Discoverable } from "../streamkit/contract.ts";
+import type { Engine } from "../streamkit/engine.ts";
 import { DescriptorWatch } from "./descriptor-watch.ts";
 import { LoopLag } from "./loop-lag.ts";
 import { memoryLimitBytes } from "./memory-limit.ts";

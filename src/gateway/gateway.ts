@@ -1,9 +1,9 @@
 import type { Hono } from "hono";
-import type { Discoverable } from "../component/contract.ts";
-import { Output } from "../component/output.ts";
 import { parseConfig } from "../config/parse.ts";
 import { libraryLog } from "../log/logtape.ts";
 import { systemClock } from "../runtime/clock.ts";
+import type { Discoverable } from "../streamkit/contract.ts";
+import { Output } from "../streamkit/output.ts";
 import { createEngine, type EngineDeps } from "./engine.ts";
 import { VERSION } from "./version.ts";
 

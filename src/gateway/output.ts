@@ -1,8 +1,8 @@
-import { createOutputWith } from "../component/factory.ts";
 import { libraryLog } from "../log/logtape.ts";
 import type { MetricsRegistry } from "../metrics/prometheus.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { NatsConnection } from "../source/connect.ts";
+import { createOutputWith } from "../streamkit/factory.ts";
 import { createEngine } from "./engine.ts";
 import { VERSION } from "./version.ts";
 

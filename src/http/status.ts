@@ -1,7 +1,7 @@
 import { Hono } from "hono";
-import type { FlowMetrics, HealthStatus, Metadata } from "../component/contract.ts";
 import type { Ledger } from "../core/metering/meter.ts";
 import type { Clock } from "../core/ports/clock.ts";
+import type { FlowMetrics, HealthStatus, Metadata } from "../streamkit/contract.ts";
 
 /** Whether traffic should be sent here, and if not, why. */
 export interface Readiness {

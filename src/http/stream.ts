@@ -8,11 +8,12 @@ import { MAX_ID_LENGTH } from "../core/wire/client-frame.ts";
 import { type Dialect, PLAIN, SSE, V1 } from "../core/wire/dialect.ts";
 import type { DeliveryMode } from "../core/wire/server-frame.ts";
 import type { SubscriptionRequest } from "../core/wire/subscription-request.ts";
+import type { ConnectionEvents, SocketRuntime } from "../runtime/sockets.ts";
 import type { EventStreams } from "./event-stream.ts";
 import { handshakeFault } from "./handshake.ts";
 import { problem, refusalOf } from "./problem.ts";
-import { type ConnectionEvents, PROTOCOLS, type SocketRuntime } from "./sockets.ts";
 import { streamParameters, streamQuery } from "./stream-query.ts";
+import { SUBPROTOCOLS } from "./subprotocols.ts";
 
 export interface StreamOptions {
   readonly path: string;
@@ -130,7 +131,9 @@ const onlyGet: MiddlewareHandler = async (c, next) =>
 /** The first of the client's subprotocols that is spoken here. */
 function chosenProtocol(c: Context): string | undefined {
   const offered = c.req.header("sec-websocket-protocol")?.split(",") ?? [];
-  return offered.map((name) => name.trim()).find((name) => PROTOCOLS.some((own) => own === name));
+  return offered
+    .map((name) => name.trim())
+    .find((name) => SUBPROTOCOLS.some((own) => own === name));
 }
 
 function requestOf(query: z.output<typeof streamQuery>): SubscriptionRequest {

@@ -3,14 +3,14 @@ import type { Context } from "hono";
 import { createWSMessageEvent, defineWebSocketHelper, WSContext, type WSEvents } from "hono/ws";
 import type { ClientSocket, SendResult } from "../core/ports/socket.ts";
 import type { TextFrame } from "../core/ports/text-frame.ts";
-import { type ConnectionEvents, HonoListeners, type SocketRuntime } from "../http/sockets.ts";
-import { cannotUpgrade } from "./faults.ts";
+import { cannotUpgrade } from "./errors.ts";
 import { framedLength } from "./frame.ts";
-import { LastTexts } from "./last-texts.ts";
-import { cannotListen } from "./listen-fault.ts";
+import { cannotListen } from "./listen-error.ts";
 import { chooseOffer } from "./permessage-deflate.ts";
-import { RequestTurns } from "./request-turns.ts";
 import type { Runtime, SocketLimits } from "./runtime.ts";
+import { type ConnectionEvents, HonoListeners, type SocketRuntime } from "./sockets.ts";
+import { TextCache } from "./text-cache.ts";
+import { TurnLimiter } from "./turn-limiter.ts";
 
 /**
  * What a socket carries under `Bun.serve`'s one handler. `events`, `url` and `protocol` are what
@@ -58,7 +58,7 @@ const MOST_IDLE_SECONDS = 255;
 export function createBunRuntime(limits: SocketLimits): Runtime {
   // One server may carry several gateways, and topics are the server's.
   const prefix = `spillway:${crypto.randomUUID()}:`;
-  const shared: Shared = { prefix, texts: new LastTexts() };
+  const shared: Shared = { prefix, texts: new TextCache() };
   // A host may serve one gateway on several: with and without TLS, say.
   const servers = new Set<Server<SocketData>>();
 
@@ -100,7 +100,7 @@ export function createBunRuntime(limits: SocketLimits): Runtime {
     sockets,
     websocket,
     async listen({ host, port, fetch }) {
-      const turns = new RequestTurns();
+      const turns = new TurnLimiter();
       let own: Server<SocketData>;
       try {
         own = Bun.serve({
@@ -226,7 +226,7 @@ class BunListeners extends HonoListeners<BunWebSocket> {
 interface Shared {
   /** What its topics begin with. */
   readonly prefix: string;
-  readonly texts: LastTexts;
+  readonly texts: TextCache;
 }
 
 class BunSocket implements ClientSocket {

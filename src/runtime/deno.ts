@@ -2,10 +2,10 @@ import type { Context } from "hono";
 import { defineWebSocketHelper } from "hono/ws";
 import type { ClientSocket, SendResult } from "../core/ports/socket.ts";
 import type { TextFrame } from "../core/ports/text-frame.ts";
-import { type ConnectionEvents, HonoListeners, type SocketRuntime } from "../http/sockets.ts";
-import { LastTexts } from "./last-texts.ts";
-import { cannotListen } from "./listen-fault.ts";
+import { cannotListen } from "./listen-error.ts";
 import type { Listener, Runtime, SocketLimits } from "./runtime.ts";
+import { type ConnectionEvents, HonoListeners, type SocketRuntime } from "./sockets.ts";
+import { TextCache } from "./text-cache.ts";
 import { Topics } from "./topics.ts";
 
 /** The part of Deno's own namespace that is used here. */
@@ -52,7 +52,7 @@ export function createDenoRuntime(limits: SocketLimits): Runtime {
   const { Deno } = globalThis as unknown as { Deno: DenoNamespace };
   const idleTimeout = Math.max(2, Math.ceil(limits.readTimeoutMs / 1000));
   const topics = new Topics<WebSocket>();
-  const lastTexts = new LastTexts();
+  const lastTexts = new TextCache();
   let client: unknown;
   let clientFiles = "";
 
@@ -178,13 +178,13 @@ function addressOf(c: Context): string {
 class DenoListeners extends HonoListeners<WebSocket> {
   readonly #address: string;
   readonly #topics: Topics<WebSocket>;
-  readonly #texts: LastTexts;
+  readonly #texts: TextCache;
 
   constructor(
     events: ConnectionEvents,
     address: string,
     topics: Topics<WebSocket>,
-    texts: LastTexts,
+    texts: TextCache,
   ) {
     super(events);
     this.#address = address;
@@ -203,13 +203,13 @@ class DenoSocket implements ClientSocket {
   readonly compresses = false;
   readonly #socket: WebSocket;
   readonly #topics: Topics<WebSocket>;
-  readonly #texts: LastTexts;
+  readonly #texts: TextCache;
 
   constructor(
     socket: WebSocket,
     remoteAddress: string,
     topics: Topics<WebSocket>,
-    texts: LastTexts,
+    texts: TextCache,
   ) {
     this.#socket = socket;
     this.remoteAddress = remoteAddress;

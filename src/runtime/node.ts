@@ -5,14 +5,14 @@ import { createAdaptorServer, type HttpBindings, upgradeWebSocket } from "@hono/
 import type { RawData, WebSocketServer as RawServer, WebSocket as RawWebSocket } from "ws";
 import type { ClientSocket, SendResult } from "../core/ports/socket.ts";
 import type { TextFrame } from "../core/ports/text-frame.ts";
-import { type ConnectionEvents, PROTOCOLS, type SocketRuntime } from "../http/sockets.ts";
-import { cannotUpgrade } from "./faults.ts";
+import { cannotUpgrade } from "./errors.ts";
 import { FrameBuilder } from "./frame.ts";
-import { mendInflate } from "./inflate.ts";
-import { cannotListen } from "./listen-fault.ts";
-import { serveOneByOne } from "./one-by-one.ts";
+import { cannotListen } from "./listen-error.ts";
+import { patchInflate } from "./patch-inflate.ts";
 import { chooseOffer } from "./permessage-deflate.ts";
 import type { Listener, ListenOptions, Runtime, SocketLimits } from "./runtime.ts";
+import { serveInOrder } from "./serve-in-order.ts";
+import type { ConnectionEvents, SocketRuntime } from "./sockets.ts";
 import { Topics } from "./topics.ts";
 import { WebSocket, WebSocketServer } from "./ws.ts";
 
@@ -30,17 +30,18 @@ const BACKLOG = 4096;
 
 /** Node: the frames of a flush are built once, and the same buffer is written to each socket. */
 export function createNodeRuntime(limits: SocketLimits): Runtime {
-  if (limits.compression) mendInflate();
+  if (limits.compression) patchInflate();
   const topics = new Topics<NodeSocket>();
   const builder = new FrameBuilder(limits.compressionThresholdBytes);
 
   const sockets: SocketRuntime = {
-    async upgrade(c, events) {
+    async upgrade(c, events, protocol) {
       // @hono/node-server hands its socket server on with requests that may be upgraded.
       const env = c.env as (Partial<HttpBindings> & { wss?: unknown }) | undefined;
       const incoming = env?.wss === undefined ? undefined : env.incoming;
       if (incoming === undefined) throw cannotUpgrade("Node", "`websocket: gateway.websocket`");
       const { socket } = incoming;
+      if (protocol !== undefined) subprotocols.set(incoming, protocol);
       return await upgradeWebSocket(c, {
         onOpen(_event, { raw }) {
           adopted.get(incoming)?.();
@@ -159,9 +160,12 @@ function createSocketServer(limits: SocketLimits): RawServer {
     // A message of many small fragments costs as much as so many messages.
     maxFragments: Math.max(FEW_FRAGMENTS, Math.ceil(limits.maxFrameBytes / 1024)),
     // Left to itself, ws accepts the first subprotocol that the client offers.
-    handleProtocols: (offered) => PROTOCOLS.find((protocol) => offered.has(protocol)) ?? false,
+    handleProtocols: (_offered, request) => subprotocols.get(request) ?? false,
   });
 }
+
+/** By handshake, the subprotocol that the gateway chose. */
+const subprotocols = new WeakMap<IncomingMessage, string>();
 
 /** A socket of ws, and the TCP or TLS socket below it, to which frames of ours are written. */
 class NodeSocket implements ClientSocket {
@@ -311,7 +315,7 @@ function createServer({ fetch }: ListenOptions, limits: SocketLimits): Server {
     },
   }) as Server;
   server.maxConnections = limits.maxConnections;
-  tidyUpgrades(server, serveOneByOne(server));
+  tidyUpgrades(server, serveInOrder(server));
   return server;
 }
 

@@ -1,4 +1,4 @@
-import type { SocketRuntime } from "../http/sockets.ts";
+import type { SocketRuntime } from "./sockets.ts";
 
 /** What a server of ours listens with. */
 export interface ListenOptions {

@@ -5,8 +5,8 @@ import { Hono } from "hono";
 import type { ClientSocket, SendResult } from "../../src/core/ports/socket.ts";
 import { TextFrame } from "../../src/core/ports/text-frame.ts";
 import { EventStreams } from "../../src/http/event-stream.ts";
-import type { ConnectionEvents } from "../../src/http/sockets.ts";
 import { createRuntime, type SocketChoice } from "../../src/runtime/detect.ts";
+import type { ConnectionEvents } from "../../src/runtime/sockets.ts";
 
 const HANDSHAKE =
   "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";

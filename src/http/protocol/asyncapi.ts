@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { CLOSE, type CloseCause } from "../../core/ports/socket.ts";
 import { farewell } from "../../core/sessions/close-cause.ts";
-import { PROTOCOLS } from "../sockets.ts";
 import { eventsPath } from "../stream.ts";
 import { durableParameter, sessionParameter, streamParameters } from "../stream-query.ts";
+import { SUBPROTOCOLS } from "../subprotocols.ts";
 import { DIALECT_MESSAGES, jsonSchemaOf } from "./messages.ts";
 
 export interface AsyncApiOptions {
@@ -26,7 +26,7 @@ Every message is one JSON object. Unknown fields are ignored in both directions.
 
 const PLAIN_CHANNEL = `A WebSocket without subprotocol. Each text frame is one message. Gaps are not told.`;
 
-const V1_CHANNEL = `A WebSocket with the subprotocol \`${PROTOCOLS[0]}\`. A text frame holds one message, or several \`data\` parted by newlines. A client gets nothing but \`welcome\` and \`upstream\` until it subscribes.`;
+const V1_CHANNEL = `A WebSocket with the subprotocol \`${SUBPROTOCOLS[0]}\`. A text frame holds one message, or several \`data\` parted by newlines. A client gets nothing but \`welcome\` and \`upstream\` until it subscribes.`;
 
 const SSE_CHANNEL = `Server-sent events. \`data\` comes as an event without a name, whose \`id\` is the message's; everything else as an event named by its type. \`Last-Event-ID\` stands for \`after\`. Comments keep the connection alive.`;
 
@@ -62,7 +62,7 @@ export function asyncApi(options: AsyncApiOptions): object {
       v1: {
         address: path,
         servers: [{ $ref: "#/servers/websocket" }],
-        title: `WebSocket with ${PROTOCOLS[0]}`,
+        title: `WebSocket with ${SUBPROTOCOLS[0]}`,
         description: V1_CHANNEL,
         messages: channelMessages("v1"),
         bindings: webSocket({ headers: SUBPROTOCOL, query: jsonSchemaOf(z.object(SESSION)) }),
@@ -106,7 +106,7 @@ const SESSION = { session: sessionParameter };
 /** What a client offers in the handshake (RFC 6455 §11.3.4). */
 const SUBPROTOCOL = {
   type: "object",
-  properties: { "Sec-WebSocket-Protocol": { type: "string", const: PROTOCOLS[0] } },
+  properties: { "Sec-WebSocket-Protocol": { type: "string", const: SUBPROTOCOLS[0] } },
   required: ["Sec-WebSocket-Protocol"],
 };
 

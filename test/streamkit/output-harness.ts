@@ -1,7 +1,7 @@
-import { Output } from "../../src/component/output.ts";
 import type { Config } from "../../src/config/config.ts";
 import { defaultConfig } from "../../src/config/parse.ts";
 import type { Log } from "../../src/core/ports/log.ts";
+import { Output } from "../../src/streamkit/output.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 import { FakeEngine } from "./fake-engine.ts";
 

@@ -12,9 +12,6 @@ export interface ConnectionEvents {
   closed(code: number, cause?: CloseCause): void;
 }
 
-/** The subprotocols that are spoken here. */
-export const PROTOCOLS = ["spillway.v1.json"] as const;
-
 /** How a runtime turns requests into sockets, and writes to many of them. */
 export interface SocketRuntime extends Fanout {
   /**

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "bun:test";
+import { SpillwayError } from "../../src/core/ports/errors.ts";
 import type {
   ComponentConfig,
   NetworkPortConfig,
   Port,
   Registration,
-} from "../../src/component/contract.ts";
-import { endpointPort } from "../../src/component/ports.ts";
-import { Registry } from "../../src/component/registry.ts";
-import { SpillwayError } from "../../src/core/ports/errors.ts";
+} from "../../src/streamkit/contract.ts";
+import { endpointPort } from "../../src/streamkit/ports.ts";
+import { Registry } from "../../src/streamkit/registry.ts";
 import { thrown } from "./fake-engine.ts";
 import { Rig } from "./output-harness.ts";
 

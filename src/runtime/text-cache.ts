@@ -4,7 +4,7 @@ import type { TextFrame } from "../core/ports/text-frame.ts";
  * What frames say, for runtimes whose sockets want texts. In at-least-once, each client of an audience is
  * given the same list of frames: it is decoded once.
  */
-export class LastTexts {
+export class TextCache {
   #frames: readonly TextFrame[] | undefined;
   #texts: readonly string[] = [];
 

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import {
-  defaultConstructorConfig,
-  type OutputDeps,
-} from "../../src/component/constructor-config.ts";
-import { createOutputWith, defaultConfig, FACTORY_NAME } from "../../src/component/factory.ts";
-import { Registry } from "../../src/component/registry.ts";
 import type { Config } from "../../src/config/config.ts";
 import { componentSchema } from "../../src/config/describe.ts";
 import { parseConfig } from "../../src/config/parse.ts";
+import {
+  defaultConstructorConfig,
+  type OutputDeps,
+} from "../../src/streamkit/constructor-config.ts";
+import { createOutputWith, defaultConfig, FACTORY_NAME } from "../../src/streamkit/factory.ts";
+import { Registry } from "../../src/streamkit/registry.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 import { FakeEngine, thrown } from "./fake-engine.ts";
 import { ErrorLog } from "./output-harness.ts";

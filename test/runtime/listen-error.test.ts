@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { createServer } from "node:net";
-import { cannotListen } from "../../src/runtime/listen-fault.ts";
+import { cannotListen } from "../../src/runtime/listen-error.ts";
 
 function failedWith(code: string): Error {
   return Object.assign(new Error(`listen ${code}`), { code });

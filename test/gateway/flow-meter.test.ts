@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { FlowMeter } from "../../src/component/flow-meter.ts";
 import { Meter } from "../../src/core/metering/meter.ts";
 import { ENDED_AS } from "../../src/core/sessions/close-cause.ts";
+import { FlowMeter } from "../../src/gateway/flow-meter.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 
 function running() {

@@ -1,6 +1,6 @@
 import { CLIENT_ERROR_KINDS, type Meter } from "../core/metering/meter.ts";
 import type { Cancel, Clock } from "../core/ports/clock.ts";
-import type { FlowMetrics } from "./contract.ts";
+import type { FlowMetrics } from "../streamkit/contract.ts";
 
 /** Rates are those of about so long: of one sample interval more, at most. */
 const WINDOW_MS = 10_000;

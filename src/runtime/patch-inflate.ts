@@ -11,7 +11,7 @@ const mended = new WeakSet<object>();
  * could end the process with one frame that is not what it says, compressed. Here the callback is
  * left out after an error, as on Node; the event follows, and ws closes the connection with 1007.
  */
-export function mendInflate(): void {
+export function patchInflate(): void {
   const prototype = InflateRaw.prototype as unknown as { flush: Flush };
   if (!("Deno" in globalThis) || mended.has(prototype)) return;
   mended.add(prototype);

@@ -2,9 +2,9 @@ import { instanceName as instanceNameSchema } from "../config/address.ts";
 import { ENTRY_KEYS } from "../config/flow.ts";
 import { unknownName } from "../config/problem.ts";
 import { nearest } from "../text/nearest.ts";
-import { addressesOf, collide } from "./claims.ts";
+import { addressesOf, collide } from "./addresses.ts";
 import type { ComponentConfig, LifecycleComponent, Registration } from "./contract.ts";
-import { failure, refusal } from "./fault.ts";
+import { failure, refusal } from "./errors.ts";
 
 /**
  * The kinds of component that there are, by factory name, and the components that were made, by

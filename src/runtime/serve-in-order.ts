@@ -19,7 +19,7 @@ interface Line {
  *
  * @returns a function that says whether a request of a connection is not answered yet.
  */
-export function serveOneByOne(server: Server): (socket: Duplex) => boolean {
+export function serveInOrder(server: Server): (socket: Duplex) => boolean {
   const lines = new WeakMap<Duplex, Line>();
   const listeners = server.listeners("request");
   server.removeAllListeners("request");

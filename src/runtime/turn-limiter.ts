@@ -5,7 +5,7 @@ const MAX_PER_TURN = 64;
  * Holds requests back where the runtime hands over all that a connection has brought at once, so that a
  * single write of thousands of them does not hold the event loop until all are answered.
  */
-export class RequestTurns {
+export class TurnLimiter {
   #left = MAX_PER_TURN;
   #isRenewing = false;
   readonly #waiting: (() => void)[] = [];

@@ -1,6 +1,6 @@
-import type { Engine } from "../../src/component/engine.ts";
 import { Meter } from "../../src/core/metering/meter.ts";
 import { SpillwayError } from "../../src/core/ports/errors.ts";
+import type { Engine } from "../../src/streamkit/engine.ts";
 
 /** A promise that a test fulfils or rejects when it wants to. */
 export class Gate {

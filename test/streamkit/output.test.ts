@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { Output } from "../../src/component/output.ts";
 import { componentSchema } from "../../src/config/describe.ts";
 import { defaultConfig } from "../../src/config/parse.ts";
+import { Output } from "../../src/streamkit/output.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 import { FakeEngine, thrown } from "./fake-engine.ts";
 import { ErrorLog, Rig } from "./output-harness.ts";

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
+import { defaultConfig } from "../../src/config/parse.ts";
 import {
   type ConstructorConfig,
   configOf,
   defaultConstructorConfig,
-} from "../../src/component/constructor-config.ts";
-import { createOutputWith } from "../../src/component/factory.ts";
-import { defaultConfig } from "../../src/config/parse.ts";
+} from "../../src/streamkit/constructor-config.ts";
+import { createOutputWith } from "../../src/streamkit/factory.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 import { FakeEngine, thrown } from "./fake-engine.ts";
 import { ErrorLog } from "./output-harness.ts";

@@ -5,6 +5,9 @@ import { streamInputs } from "../config/stream-inputs.ts";
 import type { Cancel, Clock } from "../core/ports/clock.ts";
 import { reasonOf, SpillwayError } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
+import { within } from "../gateway/deadline.ts";
+import { FlowMeter } from "../gateway/flow-meter.ts";
+import { Lifecycle } from "../gateway/lifecycle.ts";
 import type {
   ConfigSchema,
   Discoverable,
@@ -16,12 +19,9 @@ import type {
   Port,
   SubjectPortConfig,
 } from "./contract.ts";
-import { within } from "./deadline.ts";
 import type { Engine } from "./engine.ts";
-import { failure, refusal } from "./fault.ts";
+import { failure, refusal } from "./errors.ts";
 import { fileShape } from "./file-shape.ts";
-import { FlowMeter } from "./flow-meter.ts";
-import { Lifecycle } from "./lifecycle.ts";
 import { endpointPort, subjectPorts } from "./ports.ts";
 
 /** What StreamKit calls this kind of component. */
