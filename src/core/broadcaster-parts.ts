@@ -10,7 +10,7 @@ import type { ClientLimits } from "./sessions/client-watcher.ts";
 import type { SessionOptions } from "./sessions/sessions.ts";
 import type { ReplayOptions } from "./subscribe/replayer.ts";
 import type { SubscriptionOptions } from "./subscribe/subscription-manager.ts";
-import type { DemandOptions } from "./upstream/demand.ts";
+import type { UpstreamOptions } from "./upstream/upstream-subscriptions.ts";
 import type { EnvelopeEncoder } from "./wire/envelope.ts";
 
 export interface BroadcasterOptions
@@ -18,7 +18,7 @@ export interface BroadcasterOptions
     ConversationLimits,
     SubscriptionOptions,
     ReplayOptions,
-    DemandOptions,
+    UpstreamOptions,
     DeliveryOptions,
     SessionOptions,
     RingBounds {

@@ -28,8 +28,8 @@ import { Sweeper } from "./sweeper.ts";
 import { FlushTimer } from "./timing/flush-timer.ts";
 import { ReturnTimes } from "./timing/return-times.ts";
 import { TurnShare } from "./timing/turn-share.ts";
-import { Demand } from "./upstream/demand.ts";
-import { UpstreamWatch } from "./upstream-watch.ts";
+import { UpstreamSubscriptions } from "./upstream/upstream-subscriptions.ts";
+import { UpstreamNotifier } from "./upstream-notifier.ts";
 import type { Dialect } from "./wire/dialect.ts";
 import type { Envelope, EnvelopeEncoder, Position } from "./wire/envelope.ts";
 import type { SubscriptionRequest } from "./wire/subscription-request.ts";
@@ -57,8 +57,8 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   readonly #meter: Meter;
   readonly #sweeper: Sweeper;
   readonly #governor: Governor;
-  readonly #demand: Demand;
-  readonly #upstream: UpstreamWatch;
+  readonly #upstream: UpstreamSubscriptions;
+  readonly #notifier: UpstreamNotifier;
   readonly #ring: Ring;
   readonly #turnShare: TurnShare;
   readonly #subscriptions: SubscriptionManager;
@@ -93,10 +93,10 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#turnShare = new TurnShare(clock, parts.stepsPerTurn);
     this.streams = new StreamDesk(options, parts, this.#ring, () => this.#last, this.#turnShare);
     const demanded = { ...options, subjects: options.demanded };
-    this.#demand = new Demand(demanded, clock, parts.source, () => this.#sequence);
-    this.#upstream = new UpstreamWatch(options, {
+    this.#upstream = new UpstreamSubscriptions(demanded, clock, parts.source, () => this.#sequence);
+    this.#notifier = new UpstreamNotifier(options, {
       audiences: this.#audiences,
-      demand: this.#demand,
+      upstream: this.#upstream,
       last: () => this.#last,
       // A client without a connection keeps its session, and is told when it comes back.
       refused: (client) => {
@@ -105,12 +105,12 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     });
     this.#subscriptions = new SubscriptionManager(options, {
       audiences: this.#audiences,
-      demand: this.#demand,
+      upstream: this.#upstream,
       ring: this.#ring,
       meter,
       turnShare: this.#turnShare,
       ...this.streams,
-      connected: () => this.#upstream.isConnected,
+      connected: () => this.#notifier.isConnected,
       last: () => this.#last,
     });
     this.reception = new Reception(options, {
@@ -118,7 +118,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       audiences: this.#audiences,
       subscriptions: this.#subscriptions,
       turnShare: this.#turnShare,
-      upstreamState: () => this.#upstream.state,
+      upstreamState: () => this.#notifier.state,
       last: () => this.#last,
     });
     this.#sweeper = new Sweeper(options, clock, meter, this.#roster);
@@ -162,8 +162,8 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   }
 
   /** What is subscribed to upstream, and what of it the source has not confirmed. */
-  get upstream(): Pick<Demand, "subscriptions" | "pending" | "refusal"> {
-    return this.#demand;
+  get upstream(): Pick<UpstreamSubscriptions, "subscriptions" | "pending" | "refusal"> {
+    return this.#upstream;
   }
 
   /** What is kept for clients that come back. */
@@ -246,29 +246,29 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   }
 
   status(status: SourceStatus): void {
-    this.#upstream.status(status);
+    this.#notifier.status(status);
   }
 
   /** The source follows a stream, from the beginning on or again. */
   stream(state: StreamState): void {
-    this.#upstream.stream(this.streams.book.follow(state));
+    this.#notifier.stream(this.streams.book.follow(state));
   }
 
   /** The source says that a pattern's messages arrive from now on. */
   arrives(pattern: string): void {
-    this.#upstream.arrives(pattern);
+    this.#notifier.arrives(pattern);
   }
 
   /** The source may not subscribe to a pattern. */
   refused(pattern: string, reason: string, isFinal = false): void {
-    if (this.#upstream.refused(pattern, { reason, isFinal })) {
+    if (this.#notifier.refused(pattern, { reason, isFinal })) {
       this.#meter.countError("upstream_refused", `NATS refuses ${pattern}: ${reason}`);
     }
   }
 
   /** The source may not follow a stream: whoever waits for it has an answer, whoever has it is told. */
   streamRefused(name: string, reason: string): void {
-    this.#upstream.streamRefused(this.streams.book.refuse(name, reason), reason);
+    this.#notifier.streamRefused(this.streams.book.refuse(name, reason), reason);
     this.fault("stream_refused", `stream ${name} is not followed: ${reason}`);
   }
 
@@ -305,7 +305,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.reception.stop();
     this.streams.stop();
     this.#turnShare.stop();
-    this.#demand.stop();
+    this.#upstream.stop();
     this.#connections.stop();
     this.#timer.stop();
   }

@@ -3,7 +3,7 @@ import type { AudienceBook } from "./fanout/audience-book.ts";
 import type { Client } from "./sessions/client.ts";
 import { Sessions } from "./sessions/sessions.ts";
 import type { SubscriptionManager } from "./subscribe/subscription-manager.ts";
-import { Alarms } from "./timing/alarms.ts";
+import { TimerQueue } from "./timing/timer-queue.ts";
 import type { TurnShare } from "./timing/turn-share.ts";
 import { welcome } from "./welcome.ts";
 import type { Dialect } from "./wire/dialect.ts";
@@ -28,12 +28,12 @@ export class Reception {
   readonly #options: BroadcasterOptions;
   readonly #parts: ReceptionParts;
   /** Of all that must be acknowledged, on one timer. */
-  readonly #alarms: Alarms;
+  readonly #timers: TimerQueue;
 
   constructor(options: BroadcasterOptions, parts: ReceptionParts) {
     this.#options = options;
     this.#parts = parts;
-    this.#alarms = new Alarms(parts.clock);
+    this.#timers = new TimerQueue(parts.clock);
     if (options.deliveryMode === "at-least-once") this.sessions = this.#createSessions();
   }
 
@@ -65,7 +65,7 @@ export class Reception {
 
   /** Lets go of the timer. */
   stop(): void {
-    this.#alarms.stop();
+    this.#timers.stop();
   }
 
   #begin(sessions: Sessions, client: Client, asked: string | undefined): void {
@@ -103,7 +103,7 @@ export class Reception {
     const { deadLetters, random = Math.random, clock, meter } = this.#parts;
     const { audiences, subscriptions, turnShare } = this.#parts;
     const { deadLetterSubject } = this.#options;
-    const shared = { clock, meter, alarms: this.#alarms };
+    const shared = { clock, meter, timers: this.#timers };
     return new Sessions(this.#options, {
       ...shared,
       limits: this.#options,

@@ -212,7 +212,7 @@ export class GatewayEngine implements Engine {
     // that don't acknowledge the time for what others said last.
     const lastWordsMs = Math.min(LAST_WORDS_MS, timeoutMs / 4);
     const drainMs = (): number => Math.max(0, left() - lastWordsMs);
-    await this.#source.quiet(drainMs() / 2);
+    await this.#source.drain(drainMs() / 2);
     await this.#broadcaster.drain(drainMs());
     await this.#source.stop(Math.max(left(), LEAST_WORDS_MS));
     this.#descriptors.stop();

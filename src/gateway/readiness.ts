@@ -63,7 +63,7 @@ export class Readiness {
       if (status.state === "connecting" && !this.#inGrace()) {
         reasons.push(`${name} is not connected: ${status.reason}`);
       }
-      reasons.push(...(this.#source.troubles ?? []));
+      reasons.push(...(this.#source.problems ?? []));
       const { refusal, upstream } = this.#broadcaster;
       if (upstream.refusal !== undefined) reasons.push(upstream.refusal);
       const problem = this.#problem();

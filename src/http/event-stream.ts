@@ -62,7 +62,7 @@ export class EventStreams implements Fanout {
 class EventStream implements ClientSocket {
   readonly remoteAddress: string;
   readonly compresses = false;
-  readonly mute = true;
+  readonly writeOnly = true;
   readonly body: ReadableStream<Uint8Array>;
   readonly #topics: Map<string, Set<EventStream>>;
   readonly #events: ConnectionEvents;

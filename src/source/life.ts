@@ -55,7 +55,7 @@ export class NatsLife {
   readonly #quieting = new AbortController();
   readonly #stopping = new AbortController();
   /** No more time for what is under way, and for the connection's end. */
-  readonly #hurrying = { quiet: new AbortController(), stop: new AbortController() };
+  readonly #hurrying = { drain: new AbortController(), stop: new AbortController() };
   readonly #quieted = Promise.withResolvers<void>();
   readonly #retries = new Backoff();
   #retrying = false;
@@ -109,9 +109,9 @@ export class NatsLife {
   }
 
   /** Lets what is under way arrive within the time, and nothing more; the connection stays. */
-  async quiet(timeoutMs: number): Promise<void> {
+  async drain(timeoutMs: number): Promise<void> {
     this.#quieting.abort();
-    const timer = setTimeout(() => this.#hurrying.quiet.abort(), timeoutMs);
+    const timer = setTimeout(() => this.#hurrying.drain.abort(), timeoutMs);
     await Promise.race([this.#quieted.promise, this.done]);
     clearTimeout(timer);
   }
@@ -189,9 +189,9 @@ export class NatsLife {
     let closed = await unlessAborted(closing, this.#quieting.signal);
     if (closed === undefined) {
       if (this.status.state === "connected") {
-        await unlessAborted(subscriptions.drain(), this.#hurrying.quiet.signal);
+        await unlessAborted(subscriptions.drain(), this.#hurrying.drain.signal);
       }
-      this.#options.streams?.quiet();
+      this.#options.streams?.drain();
       this.#quieted.resolve();
       closed = await unlessAborted(closing, this.#stopping.signal);
     }

@@ -45,7 +45,7 @@ export class MemorySource implements MessageSource, Publisher {
   }
 
   /** Nothing is ever under way. */
-  async quiet(_timeoutMs: number): Promise<void> {
+  async drain(_timeoutMs: number): Promise<void> {
     this.#isQuiet = true;
   }
 

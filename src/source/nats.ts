@@ -59,8 +59,8 @@ export class NatsSource implements MessageSource, Publisher {
     return this.#streams?.durables;
   }
 
-  get troubles(): readonly string[] {
-    return this.#streams?.troubles ?? [];
+  get problems(): readonly string[] {
+    return this.#streams?.problems ?? [];
   }
 
   get streams(): readonly StreamStatus[] {
@@ -112,8 +112,8 @@ export class NatsSource implements MessageSource, Publisher {
       this.#options.log.warn("Cannot publish to {subject}: stopped", { subject: message.subject });
   }
 
-  async quiet(timeoutMs: number): Promise<void> {
-    await this.#life?.quiet(timeoutMs);
+  async drain(timeoutMs: number): Promise<void> {
+    await this.#life?.drain(timeoutMs);
   }
 
   async stop(timeoutMs: number): Promise<void> {

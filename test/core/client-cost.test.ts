@@ -3,7 +3,7 @@ import { Durable } from "../../src/core/acks/durable.ts";
 import type { Settlement } from "../../src/core/ports/source.ts";
 import { PrivateQueue } from "../../src/core/sessions/queue.ts";
 import { SubjectTrie } from "../../src/core/subject/subject-trie.ts";
-import { Alarms } from "../../src/core/timing/alarms.ts";
+import { TimerQueue } from "../../src/core/timing/timer-queue.ts";
 import { TurnShare } from "../../src/core/timing/turn-share.ts";
 import { V1 } from "../../src/core/wire/dialect.ts";
 import { Envelope } from "../../src/core/wire/envelope.ts";
@@ -32,7 +32,7 @@ describe("A client of 64 durables", () => {
     const durables = Array.from({ length: MANY }, (_, n) => {
       const title = { id: `${n}`, name: `d${n}`, subjects: [`s.${n}`], policy: "disconnect" };
       const durable = new Durable(title as Durable["title"], actor.client, {
-        ...{ clock, meter, encoder, turnShare, alarms: new Alarms(clock) },
+        ...{ clock, meter, encoder, turnShare, timers: new TimerQueue(clock) },
         options: {
           ackTimeoutMs: 1000,
           maxDeliver: 3,

@@ -15,7 +15,7 @@ function readiness() {
     start() {},
     subscribe() {},
     unsubscribe() {},
-    async quiet() {},
+    async drain() {},
     async stop() {},
   };
   const judge = new Readiness(stage.clock, source, stage.broadcaster);

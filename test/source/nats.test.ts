@@ -227,7 +227,7 @@ describe("NatsSource", () => {
     const { source, recorder } = await started(["quiet.in"]);
     for (let number = 0; number < 1_000; number++) publisher.publish("quiet.in");
     await publisher.flush();
-    await source.quiet(5_000);
+    await source.drain(5_000);
     expect(recorder.messages.entries.length).toBe(1_000);
     publisher.publish("quiet.in");
     const heard = publisher.subscribe("quiet.out", { max: 1 });
@@ -245,7 +245,7 @@ describe("NatsSource", () => {
     const { source, recorder } = create(["x"], [away.url]);
     source.start(recorder);
     await recorder.until("connecting", ({ reason }) => reason.startsWith("Cannot connect"));
-    await within(source.quiet(10_000), "end of quiet", 500);
+    await within(source.drain(10_000), "end of quiet", 500);
     await within(source.stop(10_000), "end of stop", 500);
     expect(recorder.states.at(-1)).toBe("idle");
   });

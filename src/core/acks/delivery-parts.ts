@@ -1,7 +1,7 @@
 import type { Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Publisher } from "../ports/source.ts";
-import type { Alarms } from "../timing/alarms.ts";
+import type { TimerQueue } from "../timing/timer-queue.ts";
 import type { Envelope } from "../wire/envelope.ts";
 import type { ServerFrame } from "../wire/server-frame.ts";
 
@@ -23,7 +23,7 @@ export interface DeliveryParts {
   readonly options: DeliveryOptions;
   readonly clock: Clock;
   readonly meter: Meter;
-  readonly alarms: Alarms;
+  readonly timers: TimerQueue;
   /** Where messages go that are given up. */
   readonly deadLetters: Publisher | undefined;
   readonly deadLetterSubject: string | undefined;

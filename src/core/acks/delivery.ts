@@ -1,6 +1,6 @@
 import type { LossReason, Meter } from "../metering/meter.ts";
-import { type Alarm, NOT_SET } from "../timing/alarms.ts";
 import { backoffMs } from "../timing/backoff.ts";
+import { NOT_QUEUED, type QueuedTimer } from "../timing/timer-queue.ts";
 import type { Envelope } from "../wire/envelope.ts";
 import type { GapFrame } from "../wire/server-frame.ts";
 import { AckBook } from "./ack-book.ts";
@@ -20,9 +20,9 @@ const PAUSE_MS = 1000;
  * Sees to it that what a client was sent is acknowledged: sends it again after a while, and gives it
  * up in the end. Outlives the connection where the client may come back.
  */
-export class Delivery implements Alarm {
-  alarmAt = NOT_SET;
-  alarmMs = 0;
+export class Delivery implements QueuedTimer {
+  queueIndex = NOT_QUEUED;
+  dueMs = 0;
   readonly #parts: DeliveryParts;
   readonly #meter: Meter;
   readonly #book = new AckBook();
@@ -137,7 +137,7 @@ export class Delivery implements Alarm {
   /** The connection is gone; the client may come back. */
   park(): void {
     this.#recipient = undefined;
-    this.#parts.alarms.clear(this);
+    this.#parts.timers.clear(this);
   }
 
   /** The client is back: it gets what it has not acknowledged, in order, and the gaps that it may not have heard of. */
@@ -155,7 +155,7 @@ export class Delivery implements Alarm {
 
   /** The client does not come back: nobody waits for its acknowledgements. */
   forget(reason: LossReason): void {
-    this.#parts.alarms.clear(this);
+    this.#parts.timers.clear(this);
     this.#recipient = undefined;
     const { messages } = this;
     this.#meter.lost[reason] += messages;
@@ -163,10 +163,10 @@ export class Delivery implements Alarm {
     this.#book.clear();
   }
 
-  ring(nowMs: number): void {
+  fire(nowMs: number): void {
     if (this.#recipient === undefined) return;
     // After a standstill of the whole process, acknowledgements get time to be read.
-    if (nowMs - this.alarmMs > PAUSE_MS) {
+    if (nowMs - this.dueMs > PAUSE_MS) {
       this.#book.extend(nowMs + Math.min(PAUSE_MS, this.#parts.options.ackTimeoutMs));
     }
     this.#redeliver(nowMs, this.#recipient.takes);
@@ -205,7 +205,7 @@ export class Delivery implements Alarm {
       nextMs = Math.min(nextMs, window.nextDueMs());
     }
     this.#book.shrink();
-    if (nextMs < Number.POSITIVE_INFINITY) this.#parts.alarms.set(this, nextMs);
+    if (nextMs < Number.POSITIVE_INFINITY) this.#parts.timers.set(this, nextMs);
     const recipient = this.#recipient;
     givenUp.tell(recipient);
     // Those of one origin are in order anyhow.
@@ -252,7 +252,7 @@ export class Delivery implements Alarm {
   }
 
   #alarmBy(dueMs: number): void {
-    if (this.alarmAt === NOT_SET || dueMs < this.alarmMs) this.#parts.alarms.set(this, dueMs);
+    if (this.queueIndex === NOT_QUEUED || dueMs < this.dueMs) this.#parts.timers.set(this, dueMs);
   }
 
   #acknowledged(count: number, standing: number, dueMs: number, nowMs: number): void {

@@ -7,8 +7,8 @@ import type {
   Settlement,
 } from "../ports/source.ts";
 import type { Client } from "../sessions/client.ts";
-import { type Alarm, NOT_SET } from "../timing/alarms.ts";
 import { backoffMs } from "../timing/backoff.ts";
+import { NOT_QUEUED, type QueuedTimer } from "../timing/timer-queue.ts";
 import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
 import { cursorOf, type Envelope, type EnvelopeEncoder } from "../wire/envelope.ts";
 import { Gap, unknownGap } from "../wire/gap.ts";
@@ -52,9 +52,9 @@ interface Unsettled {
  * the durable, which knows when they are to come again. Nothing of it is kept here but what the
  * client has and has not settled.
  */
-export class Durable implements DurableListener, Alarm {
-  alarmAt = NOT_SET;
-  alarmMs = 0;
+export class Durable implements DurableListener, QueuedTimer {
+  queueIndex = NOT_QUEUED;
+  dueMs = 0;
   readonly title: DurableTitle;
   readonly #client: Client;
   readonly #parts: DurableParts;
@@ -93,7 +93,7 @@ export class Durable implements DurableListener, Alarm {
     return 0;
   }
 
-  get behind(): number | undefined {
+  get settledUpTo(): number | undefined {
     if (this.#newest === 0) return undefined;
     let behind = this.#newest;
     for (const sequence of this.#unsettled.keys()) behind = Math.min(behind, sequence - 1);
@@ -176,9 +176,9 @@ export class Durable implements DurableListener, Alarm {
   }
 
   refused(code: DurableRefusal, message: string): void {
-    const { meter, alarms } = this.#parts;
+    const { meter, timers } = this.#parts;
     meter.refused[code]++;
-    alarms.clear(this);
+    timers.clear(this);
     this.#giveBack();
     const client = this.#client;
     client.durables = client.durables.filter((other) => other !== this);
@@ -227,14 +227,14 @@ export class Durable implements DurableListener, Alarm {
 
   /** The client is gone, or wants it no more: what it has not settled goes to whoever comes next, at once. */
   release(): void {
-    this.#parts.alarms.clear(this);
+    this.#parts.timers.clear(this);
     // First nothing more is asked for: what is given back must not come here once more.
     this.#use?.release();
     this.#giveBack();
   }
 
   /** What is not settled by now comes again, and takes no room until then. */
-  ring(nowMs: number): void {
+  fire(nowMs: number): void {
     for (const unsettled of this.#unsettled.values()) {
       if (unsettled.isLate) continue;
       if (unsettled.sentMs + this.#parts.options.ackTimeoutMs > nowMs) break;
@@ -248,15 +248,15 @@ export class Durable implements DurableListener, Alarm {
 
   /** Until the next one is late, or the client may take more again. */
   #wait(nowMs: number): void {
-    const { alarms, options } = this.#parts;
+    const { timers, options } = this.#parts;
     if (!this.#client.takes) {
-      alarms.set(this, nowMs + CONGESTED_MS);
+      timers.set(this, nowMs + CONGESTED_MS);
       return;
     }
-    if (this.alarmAt !== NOT_SET) return;
+    if (this.queueIndex !== NOT_QUEUED) return;
     for (const { isLate, sentMs } of this.#unsettled.values()) {
       if (isLate) continue;
-      alarms.set(this, sentMs + options.ackTimeoutMs);
+      timers.set(this, sentMs + options.ackTimeoutMs);
       return;
     }
   }

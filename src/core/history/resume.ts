@@ -1,4 +1,4 @@
-import type { Arrival } from "../upstream/want.ts";
+import type { Arrival } from "../upstream/upstream-subscription.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
 import type { GapFrame } from "../wire/server-frame.ts";

@@ -57,7 +57,7 @@ export interface ClientSocket {
   /** Sends a ping (RFC 6455 §5.5.2). Absent where the runtime itself sees to it that dead peers are closed. */
   ping?(): void;
   /** Whether nothing is ever heard of the peer, not even a pong, as with server-sent events. */
-  readonly mute?: boolean;
+  readonly writeOnly?: boolean;
   /** Reads nothing more of what the peer sends, where the runtime can. */
   ignore?(): void;
   /** Sends a close frame behind what is buffered. */

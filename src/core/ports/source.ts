@@ -170,7 +170,7 @@ export interface DurableListener {
   /** How many bytes of messages may come now; below 1: none. */
   readonly roomBytes: number;
   /** The sequence up to which all that came is settled; `undefined` when nothing came. */
-  readonly behind: number | undefined;
+  readonly settledUpTo: number | undefined;
   begins(state: DurableState): void;
   /** The stream let go of messages before they came: of those from one sequence to another, all that it wanted. */
   missed(first: number, last: number): void;
@@ -274,7 +274,7 @@ export interface MessageSource {
   readonly name: string;
   readonly status: SourceStatus;
   /** What keeps it from delivering something although it is connected, in words for people. */
-  readonly troubles?: readonly string[];
+  readonly problems?: readonly string[];
   /** One for each stream that is configured. */
   readonly streams?: readonly StreamStatus[];
   /** What its streams have kept; `undefined` for a source without streams. */
@@ -297,7 +297,7 @@ export interface MessageSource {
    * Unsubscribes, and delivers what is already under way; what is published or settled still arrives.
    * Ends by itself within `timeoutMs`; then only `stop` is left.
    */
-  quiet(timeoutMs: number): Promise<void>;
+  drain(timeoutMs: number): Promise<void>;
   /**
    * Does the same, unless that is done, and lets go of every timer and socket. Ends by itself within `timeoutMs`. May be called twice, and before `start`.
    */

@@ -27,8 +27,8 @@ export class Liveness {
 
   /** Whether the peer was heard after a time, or never can be; one that may be asked is asked. */
   heardSince(ms: number, nowMs: number): boolean {
-    const { ping, mute } = this.#socket;
-    if (ping === undefined || mute || this.#lastHeardMs > ms) return true;
+    const { ping, writeOnly } = this.#socket;
+    if (ping === undefined || writeOnly || this.#lastHeardMs > ms) return true;
     if (this.#lastPingMs <= ms) {
       this.#lastPingMs = nowMs;
       this.#socket.ping?.();
@@ -46,7 +46,7 @@ export class Liveness {
     const socket = this.#socket;
     // Without a ping of ours nobody owes us a pong: there the runtime ends dead connections.
     if (socket.ping === undefined) return true;
-    if (!socket.mute && nowMs - this.#lastHeardMs > this.#limits.readTimeoutMs) return false;
+    if (!socket.writeOnly && nowMs - this.#lastHeardMs > this.#limits.readTimeoutMs) return false;
     if (nowMs - this.#lastPingMs >= this.#limits.pingIntervalMs) {
       this.#lastPingMs = nowMs;
       socket.ping();

@@ -6,7 +6,7 @@ import type { AudienceBook } from "../fanout/audience-book.ts";
 import type { LossReason, Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { SubscriptionManager } from "../subscribe/subscription-manager.ts";
-import { type Alarm, type Alarms, NOT_SET } from "../timing/alarms.ts";
+import { NOT_QUEUED, type QueuedTimer, type TimerQueue } from "../timing/timer-queue.ts";
 import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
 import { Client } from "./client.ts";
 import type { ClientLimits, ClientWatcher } from "./client-watcher.ts";
@@ -25,7 +25,7 @@ interface SessionsParts {
   readonly limits: ClientLimits;
   readonly clock: Clock;
   readonly meter: Meter;
-  readonly alarms: Alarms;
+  readonly timers: TimerQueue;
   readonly audiences: AudienceBook;
   readonly subscriptions: SubscriptionManager;
   readonly turnShare: TurnShare;
@@ -139,7 +139,7 @@ export class Sessions implements ClientWatcher {
       this.forget(client);
       return;
     }
-    const { clock, meter, limits, audiences, subscriptions, turnShare, alarms } = this.#parts;
+    const { clock, meter, limits, audiences, subscriptions, turnShare, timers } = this.#parts;
     const { dialect, socket } = client;
     const audience = audiences.of({ dialect, compresses: false, acked: true, lists: [] });
     const parked = new Client(new ParkedSocket(socket.remoteAddress), dialect, audience, {
@@ -158,7 +158,7 @@ export class Sessions implements ClientWatcher {
     const expiry = new Expiry(nowMs, standingBytes, () => this.#expires(parked));
     this.#parked.set(parked, expiry);
     meter.sessionsParked++;
-    alarms.set(expiry, nowMs + sessionTtlMs);
+    timers.set(expiry, nowMs + sessionTtlMs);
     this.#mostBytes += parked.queuedBytes + standingBytes;
     this.#keepBounds();
   }
@@ -249,7 +249,7 @@ export class Sessions implements ClientWatcher {
     if (expiry === undefined) return;
     this.#parked.delete(client);
     this.#standingBytes -= expiry.standingBytes;
-    this.#parts.alarms.clear(expiry);
+    this.#parts.timers.clear(expiry);
     this.#parts.meter.sessionsParked--;
   }
 
@@ -261,9 +261,9 @@ export class Sessions implements ClientWatcher {
 }
 
 /** Rings when a session has been without a connection for too long. */
-class Expiry implements Alarm {
-  alarmAt = NOT_SET;
-  alarmMs = 0;
+class Expiry implements QueuedTimer {
+  queueIndex = NOT_QUEUED;
+  dueMs = 0;
   readonly sinceMs: number;
   readonly standingBytes: number;
   readonly #expire: () => void;
@@ -274,7 +274,7 @@ class Expiry implements Alarm {
     this.#expire = expire;
   }
 
-  ring(): void {
+  fire(): void {
     this.#expire();
   }
 }

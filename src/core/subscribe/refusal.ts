@@ -1,4 +1,4 @@
-import type { UpstreamRefusal } from "../upstream/want.ts";
+import type { UpstreamRefusal } from "../upstream/upstream-subscription.ts";
 import type { RefusalCode } from "../wire/server-frame.ts";
 
 /** Why a client's request was refused. */

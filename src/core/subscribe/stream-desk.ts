@@ -2,8 +2,8 @@ import type { BroadcasterOptions, BroadcasterParts } from "../broadcaster-parts.
 import type { Ring } from "../history/ring.ts";
 import { StreamPages } from "../history/stream-pages.ts";
 import { StreamRegistry } from "../history/stream-registry.ts";
-import { Alarms } from "../timing/alarms.ts";
 import { ConcurrencyLimiter } from "../timing/concurrency-limiter.ts";
+import { TimerQueue } from "../timing/timer-queue.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
 import type { Position } from "../wire/envelope.ts";
 import { DurableDesk } from "./durable-desk.ts";
@@ -17,7 +17,7 @@ export class StreamDesk {
   readonly book: StreamRegistry;
   readonly replaying: Replayer;
   readonly durables: DurableDesk;
-  readonly #alarms: Alarms;
+  readonly #timers: TimerQueue;
 
   /** @param last the last message that has come. */
   constructor(
@@ -38,13 +38,13 @@ export class StreamDesk {
       turnShare,
     };
     this.replaying = new Replayer(options, this.book, catchUp, last);
-    this.#alarms = new Alarms(clock);
+    this.#timers = new TimerQueue(clock);
     this.durables = new DurableDesk(options, {
       options,
       clock,
       meter,
       encoder,
-      alarms: this.#alarms,
+      timers: this.#timers,
       turnShare,
       deadLetters,
       deadLetterSubject,
@@ -56,6 +56,6 @@ export class StreamDesk {
 
   /** Lets go of the timer. */
   stop(): void {
-    this.#alarms.stop();
+    this.#timers.stop();
   }
 }

@@ -8,8 +8,8 @@ import type { Client } from "../sessions/client.ts";
 import { Subscription } from "../sessions/subscription.ts";
 import { exposedOf, firstHidden, subjectFault } from "../subject/subject.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
-import type { Demand } from "../upstream/demand.ts";
-import type { UpstreamRefusal } from "../upstream/want.ts";
+import type { UpstreamRefusal } from "../upstream/upstream-subscription.ts";
+import type { UpstreamSubscriptions } from "../upstream/upstream-subscriptions.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
 import type { Policy } from "../wire/policy.ts";
 import type { DeliveryMode, GapFrame, RefusalCode } from "../wire/server-frame.ts";
@@ -40,7 +40,7 @@ export interface SubscriptionOptions extends PatternBudgetOptions {
 
 interface SubscriptionManagerParts {
   readonly audiences: AudienceBook;
-  readonly demand: Demand;
+  readonly upstream: UpstreamSubscriptions;
   readonly ring: Ring;
   readonly meter: Meter;
   readonly book: StreamRegistry;
@@ -111,7 +111,7 @@ export class SubscriptionManager {
         this.#replay(client, request).catch(() => client.end("going_away"));
       } else this.#beginKnown(client, request);
     };
-    this.#parts.demand.want(request.subjects, begin, goesOn);
+    this.#parts.upstream.acquire(request.subjects, begin, goesOn);
     // A client that is not told when it begins need not wait, and without NATS there is nothing to wait for.
     if (!client.dialect.tells || !this.#parts.connected()) begin();
     return undefined;
@@ -150,7 +150,7 @@ export class SubscriptionManager {
     to.delivery = estate.delivery;
     to.inherit(estate, this.#audienceFor(to, estate.subscriptions));
     for (const request of requests) {
-      if (!inEffect.has(request.id)) this.#parts.demand.release(request.subjects);
+      if (!inEffect.has(request.id)) this.#parts.upstream.release(request.subjects);
     }
   }
 
@@ -215,7 +215,7 @@ export class SubscriptionManager {
   /** A client is gone, and wants nothing more. */
   forget(client: Client): void {
     for (const { subjects } of this.#requestsOf(client)) {
-      this.#parts.demand.release(subjects);
+      this.#parts.upstream.release(subjects);
     }
     this.#asks(client, []);
   }
@@ -226,7 +226,7 @@ export class SubscriptionManager {
     subjects: readonly string[] | undefined,
   ): Refusal | undefined {
     if (subjects === undefined) return undefined;
-    const { demand } = this.#parts;
+    const { upstream } = this.#parts;
     for (const pattern of exposedOf(this.#options.subjects, subjects)) {
       // The exposed part of a pattern may be longer than the pattern.
       const fault = subjectFault(pattern, true);
@@ -237,9 +237,10 @@ export class SubscriptionManager {
     const all = this.#budget.costOf([...held, subjects]);
     const message = this.#budget.excessOf(all);
     if (message !== undefined) return { code: "too_many_subscriptions", message };
-    const added = demand.newOf(subjects);
+    const added = upstream.newOf(subjects);
     const isRoom =
-      added === 0 || (added <= demand.room && isFairShare(all.patterns, all.patterns, demand.room));
+      added === 0 ||
+      (added <= upstream.room && isFairShare(all.patterns, all.patterns, upstream.room));
     if (isRoom && this.#budget.hasRoom(all, this.#budget.costOf([subjects]))) return undefined;
     const full = "there is no room for more patterns here now";
     return { code: "too_many_subscriptions", message: full, retryable: true };
@@ -285,13 +286,13 @@ export class SubscriptionManager {
 
   /** The code of the error if nothing comes of what a client asked for, or not of all that it named. */
   #lossOf(request: SubscriptionRequest): RefusalCode | undefined {
-    const { demand, book, replaying } = this.#parts;
+    const { upstream, book, replaying } = this.#parts;
     const { subjects } = request;
     const stream = replaying.refusalOf(request);
     if (stream?.isWhole) return streamRefusal(stream.reason, ABOUT).code;
     // A client that names nothing still gets what streams carry.
     if (subjects === undefined && book.touchedBy(subjects).length > 0) return undefined;
-    const refusal = demand.refusalOf(subjects);
+    const refusal = upstream.refusalOf(subjects);
     return refusal && patternRefusal(refusal, ABOUT).code;
   }
 
@@ -311,7 +312,7 @@ export class SubscriptionManager {
   #withdraw(client: Client, request: Asked): void {
     const others = this.#requestsOf(client).filter((other) => other !== request);
     this.#asks(client, others);
-    this.#parts.demand.release(request.subjects);
+    this.#parts.upstream.release(request.subjects);
   }
 
   /** Who is told where it begins waits until that is known; what a stream got before is not missed. */
@@ -358,12 +359,12 @@ export class SubscriptionManager {
 
   /** Goes on behind a cursor of this gateway's run, with what the ring has. */
   #resume(client: Client, request: Asked, after: string): void {
-    const { ring, demand, last, meter, book, turnShare } = this.#parts;
+    const { ring, upstream, last, meter, book, turnShare } = this.#parts;
     const now = last();
     const { from, gaps } = resumeAfter(after, {
       last: now,
       ring,
-      completeSince: demand.completeSince(request.subjects),
+      completeSince: upstream.completeSince(request.subjects),
       wantsAll: request.subjects === undefined,
     });
     const policy = this.#policyOf(request);
@@ -402,9 +403,9 @@ export class SubscriptionManager {
 
   /** Where something began to arrive behind the same message, the cursor says that it is of after that. */
   #since({ subjects }: Asked, from: Position): Position {
-    const { demand } = this.#parts;
-    const isThere = demand.completeSince(subjects)?.sequence === from.sequence;
-    return isThere ? { ...from, arrivals: demand.arrivals } : from;
+    const { upstream } = this.#parts;
+    const isThere = upstream.completeSince(subjects)?.sequence === from.sequence;
+    return isThere ? { ...from, arrivals: upstream.arrivals } : from;
   }
 
   /** Begins where streams are to be read from: in effect when that is done. */

@@ -55,7 +55,7 @@ export class DurableConsumers implements Durables {
   }
 
   /** Nothing more comes; what is settled still arrives. */
-  quiet(): void {
+  drain(): void {
     for (const link of this.#links) link.close();
   }
 

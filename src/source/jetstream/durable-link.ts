@@ -86,14 +86,14 @@ export class DurableLink implements DurableUse {
     const { signal } = this.#stopping;
     const retries = new Backoff();
     const patience = new Patience();
-    let trouble: string | undefined;
+    let problem: string | undefined;
     const { name, stream } = this.#query;
     while (!signal.aborted && !this.#isReleased) {
       try {
         const reason = await this.#serve(api, signal, () => {
           retries.reset();
           patience.reset();
-          trouble = undefined;
+          problem = undefined;
         });
         if (signal.aborted) return;
         if (reason !== undefined && patience.isOver(reason)) throw reason;
@@ -112,9 +112,9 @@ export class DurableLink implements DurableUse {
           api.requests.faults.refused(`durable ${name} of ${stream} can't be used: ${reason}`);
           return;
         }
-        if (reason !== trouble)
+        if (reason !== problem)
           this.#log.warn("Cannot use durable {name} of {stream}: {reason}", about);
-        trouble = reason;
+        problem = reason;
       }
       await pause(retries.next(), signal);
     }
@@ -129,7 +129,7 @@ export class DurableLink implements DurableUse {
   /** @returns why it can't go on. */
   async #serve(api: StreamApi, signal: AbortSignal, works: () => void): Promise<Error | undefined> {
     const listener = this.#listener;
-    const behind = { origin: this.#origin, sequence: listener.behind };
+    const behind = { origin: this.#origin, sequence: listener.settledUpTo };
     const found = await ensureDurable(api, this.#query, this.#bounds, behind);
     if (signal.aborted) return;
     if ("refused" in found) {

@@ -53,7 +53,7 @@ export class FollowedStream {
   /** Whether it was ever looked for: what is made later is followed from its first message on. */
   #looked = false;
   /** Why it can't be followed, and which configured subjects fit nothing that it has. */
-  #trouble: string | undefined;
+  #problem: string | undefined;
   #misfit: string | undefined;
   /** Whether NATS lets us answer its flow control, as far as is known. */
   #controlsFlow = true;
@@ -68,8 +68,8 @@ export class FollowedStream {
   }
 
   /** What keeps its messages from coming, in words for people. */
-  get trouble(): string | undefined {
-    return this.#trouble ?? this.#misfit;
+  get problem(): string | undefined {
+    return this.#problem ?? this.#misfit;
   }
 
   /** How far it has come. */
@@ -368,14 +368,14 @@ export class FollowedStream {
       : thrown instanceof StreamApiError
         ? reasonOf(thrown)
         : natsReason(thrown);
-    const trouble = `stream ${name} is not followed: ${reason}`;
-    if (trouble !== this.#trouble)
+    const problem = `stream ${name} is not followed: ${reason}`;
+    if (problem !== this.#problem)
       this.#log.warn("Cannot follow stream {stream}: {reason}", {
         event: "stream_lost",
         stream: name,
         reason,
       });
-    this.#trouble = trouble;
+    this.#problem = problem;
     if (isMissing) {
       this.#looked = true;
       this.#lag = 0;
@@ -389,8 +389,8 @@ export class FollowedStream {
 
   #recover(): void {
     this.#isRefused = false;
-    if (this.#trouble === undefined) return;
-    this.#trouble = undefined;
+    if (this.#problem === undefined) return;
+    this.#problem = undefined;
     this.#log.info("Following stream {stream}", { event: "stream_found", stream: this.input.name });
   }
 }

@@ -33,9 +33,9 @@ export class Streams {
   }
 
   /** What keeps some of them from being followed although there is a connection. */
-  get troubles(): string[] {
+  get problems(): string[] {
     if (this.#api === undefined) return [];
-    return this.#followed.flatMap(({ trouble }) => trouble ?? []);
+    return this.#followed.flatMap(({ problem }) => problem ?? []);
   }
 
   /** How far each has come. */
@@ -64,10 +64,10 @@ export class Streams {
   }
 
   /** Nothing more comes; what is settled still arrives. */
-  quiet(): void {
+  drain(): void {
     this.#api = undefined;
     for (const stream of this.#followed) stream.close();
-    this.durables?.quiet();
+    this.durables?.drain();
   }
 
   close(): void {

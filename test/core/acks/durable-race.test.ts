@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Durable } from "../../../src/core/acks/durable.ts";
 import type { Settlement } from "../../../src/core/ports/source.ts";
-import { Alarms } from "../../../src/core/timing/alarms.ts";
+import { TimerQueue } from "../../../src/core/timing/timer-queue.ts";
 import { TurnShare } from "../../../src/core/timing/turn-share.ts";
 import { EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
 import { Stage } from "../support/harness.ts";
@@ -47,7 +47,7 @@ class Consumer {
       options: TERMS,
       clock,
       meter,
-      alarms: new Alarms(clock),
+      timers: new TimerQueue(clock),
       turnShare: new TurnShare(clock),
       encoder: new EnvelopeEncoder({ payloadFormat: "raw", headers: [] }),
       deadLetters: undefined,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Durable } from "../../../src/core/acks/durable.ts";
 import type { DurableUse, Settlement, SourceMessage } from "../../../src/core/ports/source.ts";
-import { Alarms } from "../../../src/core/timing/alarms.ts";
+import { TimerQueue } from "../../../src/core/timing/timer-queue.ts";
 import { TurnShare } from "../../../src/core/timing/turn-share.ts";
 import { EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
 import { type Actor, Stage } from "../support/harness.ts";
@@ -39,7 +39,7 @@ class Bench {
       options: TERMS,
       clock,
       meter,
-      alarms: new Alarms(clock),
+      timers: new TimerQueue(clock),
       turnShare: new TurnShare(clock),
       encoder: new EnvelopeEncoder({ payloadFormat: "raw", headers: [] }),
       deadLetters: { publish: (message) => void this.letters.push(message) },
@@ -201,7 +201,7 @@ describe("A durable", () => {
     bench.stage.clock.advance(10);
     expect([bench.resumed, bench.durable.roomBytes]).toEqual([resumed + 1, 400]);
     expect(bench.stage.meter.acks.timed_out).toBe(bench.stage.meter.inFlight);
-    expect(bench.durable.behind).toBe(0);
+    expect(bench.durable.settledUpTo).toBe(0);
     await bench.delivers(1, 2);
     expect(bench.durable.roomBytes).toBeLessThan(400);
     bench.says("ack", { upto: id(100) });
@@ -292,7 +292,7 @@ describe("A durable", () => {
     bench.begins({ origin: "ORDERS:later" });
     expect(bench.actor.socket.said.at(-1)).toMatchObject({ ...gap, reason: "stream_reset" });
     expect(bench.settled).toEqual([["4#1", "nack"]]);
-    expect(bench.durable.behind).toBeUndefined();
+    expect(bench.durable.settledUpTo).toBeUndefined();
     bench.stage.expectBalance();
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { resumeAfter } from "../../../src/core/history/resume.ts";
 import { Ring } from "../../../src/core/history/ring.ts";
-import type { Arrival } from "../../../src/core/upstream/want.ts";
+import type { Arrival } from "../../../src/core/upstream/upstream-subscription.ts";
 import type { Envelope } from "../../../src/core/wire/envelope.ts";
 import { countKept, messageOf } from "../support/messages.ts";
 

@@ -1,5 +1,8 @@
-import { Demand, type DemandOptions } from "../../../src/core/upstream/demand.ts";
-import type { UpstreamRefusal } from "../../../src/core/upstream/want.ts";
+import type { UpstreamRefusal } from "../../../src/core/upstream/upstream-subscription.ts";
+import {
+  type UpstreamOptions,
+  UpstreamSubscriptions,
+} from "../../../src/core/upstream/upstream-subscriptions.ts";
 import { FakeSource } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
@@ -7,13 +10,13 @@ import { ManualClock } from "../support/manual-clock.ts";
 export const NO: UpstreamRefusal = { reason: "no", isFinal: false };
 
 /** A demand with everything around it fake. */
-export class DemandBench {
+export class UpstreamHarness {
   readonly clock = new ManualClock();
   readonly source = new FakeSource();
-  readonly demand: Demand;
+  readonly upstream: UpstreamSubscriptions;
   sequence = 0;
 
-  constructor(options: Partial<DemandOptions> = {}, stepsPerTurn?: number) {
+  constructor(options: Partial<UpstreamOptions> = {}, stepsPerTurn?: number) {
     const all = {
       subjects: [">"],
       upstream: "demand",
@@ -23,8 +26,14 @@ export class DemandBench {
       maxUpstreamPatterns: 100_000,
       ...options,
     } as const;
-    this.demand = new Demand(all, this.clock, this.source, () => this.sequence, stepsPerTurn);
-    this.source.arrives = (pattern) => this.demand.arrives(pattern);
+    this.upstream = new UpstreamSubscriptions(
+      all,
+      this.clock,
+      this.source,
+      () => this.sequence,
+      stepsPerTurn,
+    );
+    this.source.arrives = (pattern) => this.upstream.arrives(pattern);
   }
 
   /** What is subscribed to upstream. */
@@ -33,9 +42,12 @@ export class DemandBench {
   }
 
   /** Wants patterns. @returns what was heard of them: `true` once they arrive. */
-  want(...subjects: string[]): { known: unknown } {
+  acquire(...subjects: string[]): { known: unknown } {
     const heard: { known: unknown } = { known: undefined };
-    this.demand.want(subjects, (refusal) => void Object.assign(heard, { known: refusal ?? true }));
+    this.upstream.acquire(
+      subjects,
+      (refusal) => void Object.assign(heard, { known: refusal ?? true }),
+    );
     return heard;
   }
 }

@@ -22,7 +22,7 @@ export interface Waiter {
 }
 
 /** A pattern that somebody wants, or wanted a moment ago. */
-export class Want {
+export class UpstreamSubscription {
   readonly pattern: string;
   users = 1;
   /** Whether nobody wants it any more, and it is kept for clients that come back. */
@@ -34,9 +34,9 @@ export class Want {
   /** Whether the source has confirmed that. */
   confirmed = false;
   /** The wider one, to which the source is subscribed, that it comes with. */
-  cover: Want | undefined;
+  cover: UpstreamSubscription | undefined;
   /** The narrower patterns that come with this one. */
-  covered: Set<Want> | undefined;
+  covered: Set<UpstreamSubscription> | undefined;
   /** Whether narrower ones that the source was subscribed to come with this one now. */
   swept = false;
   /** Since when every message has come, of itself or of what covers it; `undefined`: not yet. */
@@ -61,7 +61,7 @@ export class Want {
   }
 
   /** Comes with a wider one from now on, or with none. */
-  comeWith(cover: Want | undefined): void {
+  comeWith(cover: UpstreamSubscription | undefined): void {
     this.cover?.covered?.delete(this);
     this.cover = cover;
     if (cover === undefined) return;

@@ -3,9 +3,14 @@ import type { Cancel, Clock } from "../ports/clock.ts";
 import type { MessageSource } from "../ports/source.ts";
 import { PatternTrie } from "../subject/pattern-trie.ts";
 import { exposedOf, hasWildcard, utf8Length } from "../subject/subject.ts";
-import { type Arrival, type UpstreamRefusal, type Waiter, Want } from "./want.ts";
+import {
+  type Arrival,
+  type UpstreamRefusal,
+  UpstreamSubscription,
+  type Waiter,
+} from "./upstream-subscription.ts";
 
-export interface DemandOptions {
+export interface UpstreamOptions {
   /** What the endpoint exposes. */
   readonly subjects: readonly string[];
   /** Whether to subscribe to all of that at once, or to what clients ask for. */
@@ -37,29 +42,29 @@ const STEPS_IN_VAIN = 512;
  * goes may be very much: that is done little by little, and until it is done some patterns are subscribed
  * to beside it.
  */
-export class Demand {
+export class UpstreamSubscriptions {
   /** How often something began to arrive. */
   arrivals = 0;
   /** Patterns and branches that were looked at, of all: what the work has cost. */
   steps = 0;
-  readonly #options: DemandOptions;
+  readonly #options: UpstreamOptions;
   readonly #clock: Clock;
   readonly #source: Pick<MessageSource, "subscribe" | "unsubscribe">;
   readonly #sequence: () => number;
   readonly #stepsPerTurn: number;
-  readonly #wants = new Map<string, Want>();
+  readonly #byPattern = new Map<string, UpstreamSubscription>();
   /** Those that the source is subscribed to, and may be: they cover narrower ones. */
-  readonly #subscribed = new PatternTrie<Want>();
-  #subscriptions = 0;
+  readonly #subscribed = new PatternTrie<UpstreamSubscription>();
+  #subscriptionCount = 0;
   /** Patterns that NATS doesn't deliver because it refused them or the wildcard that covered them. */
-  readonly #missed = new PatternTrie<Want>();
+  readonly #missed = new PatternTrie<UpstreamSubscription>();
   #pending = 0;
   /** Until when each lingers, the one that has done so the longest first. */
-  readonly #lingering = new OldestFirst<Want, number>();
+  readonly #lingering = new OldestFirst<UpstreamSubscription, number>();
   #lingeringBytes = 0;
   #lingerTimer: Cancel | undefined;
   /** Patterns to unsubscribe from. */
-  readonly #dropped = new Set<Want>();
+  readonly #dropped = new Set<UpstreamSubscription>();
   /** What is done little by little. */
   readonly #jobs = new Set<Generator<void, void, void>>();
   #jobTimer: Cancel | undefined;
@@ -67,7 +72,7 @@ export class Demand {
 
   /** @param sequence the number of the last message that has come. */
   constructor(
-    options: DemandOptions,
+    options: UpstreamOptions,
     clock: Clock,
     source: Pick<MessageSource, "subscribe" | "unsubscribe">,
     sequence: () => number,
@@ -78,7 +83,7 @@ export class Demand {
     this.#clock = clock;
     this.#source = source;
     this.#sequence = sequence;
-    if (options.upstream === "eager") this.want(undefined);
+    if (options.upstream === "eager") this.acquire(undefined);
   }
 
   /** Patterns that the source has not confirmed yet. */
@@ -88,7 +93,7 @@ export class Demand {
 
   /** Patterns that the source is subscribed to. */
   get subscriptions(): number {
-    return this.#subscriptions;
+    return this.#subscriptionCount;
   }
 
   /** How many patterns nobody wants any more, which are kept for clients that come back. */
@@ -98,15 +103,15 @@ export class Demand {
 
   /** How many more patterns may be wanted; those that only linger make room. */
   get room(): number {
-    return this.#options.maxUpstreamPatterns - this.#wants.size + this.#lingering.size;
+    return this.#options.maxUpstreamPatterns - this.#byPattern.size + this.#lingering.size;
   }
 
   /** How many of these patterns, as far as they are exposed, nobody wants yet. */
   newOf(subjects: readonly string[] | undefined): number {
     let count = 0;
     for (const pattern of this.#exposed(subjects)) {
-      const want = this.#wants.get(pattern);
-      if (want === undefined || want.lingers) count++;
+      const subscription = this.#byPattern.get(pattern);
+      if (subscription === undefined || subscription.lingers) count++;
     }
     return count;
   }
@@ -119,18 +124,18 @@ export class Demand {
    * source says that it may not subscribe to one of them, with the reason.
    * @param goesOn whether the client still waits.
    */
-  want(
+  acquire(
     subjects: readonly string[] | undefined,
     whenKnown: (refusal?: UpstreamRefusal) => void = () => {},
     goesOn: () => boolean = () => true,
   ): void {
-    const wants = this.#exposed(subjects).map((pattern) => this.#use(pattern));
+    const subscriptions = this.#exposed(subjects).map((pattern) => this.#use(pattern));
     const waiter: Waiter = {
       goesOn,
       // One after the other: what has arrived may be cut off while another one is waited for.
       known: () => {
-        const refused = wants.find(({ refusal }) => refusal !== undefined);
-        const missing = wants.find(({ since }) => since === undefined);
+        const refused = subscriptions.find(({ refusal }) => refusal !== undefined);
+        const missing = subscriptions.find(({ since }) => since === undefined);
         if (refused !== undefined) whenKnown(refused.refusal);
         else if (missing === undefined) whenKnown();
         else missing.await(waiter);
@@ -142,11 +147,11 @@ export class Demand {
   /** Somebody no longer wants them. */
   release(subjects: readonly string[] | undefined): void {
     for (const pattern of this.#exposed(subjects)) {
-      const want = this.#wants.get(pattern);
-      if (want === undefined || --want.users > 0) continue;
-      want.waiters = [];
-      if (this.#options.upstreamLingerMs === 0) this.#dropped.add(want);
-      else this.#linger(want);
+      const subscription = this.#byPattern.get(pattern);
+      if (subscription === undefined || --subscription.users > 0) continue;
+      subscription.waiters = [];
+      if (this.#options.upstreamLingerMs === 0) this.#dropped.add(subscription);
+      else this.#linger(subscription);
     }
     this.#dropAll();
   }
@@ -155,7 +160,7 @@ export class Demand {
   completeSince(subjects: readonly string[] | undefined): Arrival | undefined {
     let last: Arrival | undefined = { sequence: 0, number: 0 };
     for (const pattern of this.#exposed(subjects)) {
-      const since = this.#wants.get(pattern)?.since;
+      const since = this.#byPattern.get(pattern)?.since;
       if (since === undefined) return undefined;
       if (since.number > last.number) last = since;
     }
@@ -164,29 +169,30 @@ export class Demand {
 
   /** The source says that a pattern's messages arrive from now on. */
   arrives(pattern: string): void {
-    const want = this.#wants.get(pattern);
-    if (want === undefined || !want.subscribed) return;
-    const { cover } = want;
-    want.confirmed = true;
-    want.comeWith(undefined);
-    this.#subscribed.set(pattern, want);
+    const subscription = this.#byPattern.get(pattern);
+    if (subscription === undefined || !subscription.subscribed) return;
+    const { cover } = subscription;
+    subscription.confirmed = true;
+    subscription.comeWith(undefined);
+    this.#subscribed.set(pattern, subscription);
     this.arrivals++;
-    this.#nowArrives(want);
-    for (const other of want.covered ?? []) {
+    this.#nowArrives(subscription);
+    for (const other of subscription.covered ?? []) {
       this.steps++;
       this.#nowArrives(other);
     }
     if (cover?.leaving) this.#finish(cover);
-    if (!want.leaving && want.confirmed && hasWildcard(pattern)) this.#cover(want);
+    if (!subscription.leaving && subscription.confirmed && hasWildcard(pattern))
+      this.#cover(subscription);
   }
 
   /** What would come again when a pattern arrives, after something was refused. */
   returningWith(pattern: string): string[] {
-    if (this.#missed.size === 0 || !this.#wants.has(pattern)) return [];
+    if (this.#missed.size === 0 || !this.#byPattern.has(pattern)) return [];
     const returning: string[] = [];
-    for (const want of this.#missed.covered(pattern)) {
+    for (const subscription of this.#missed.covered(pattern)) {
       this.steps++;
-      if (want !== undefined) returning.push(want.pattern);
+      if (subscription !== undefined) returning.push(subscription.pattern);
     }
     return returning;
   }
@@ -197,32 +203,32 @@ export class Demand {
    * @returns whether that is news.
    */
   refused(pattern: string, refusal: UpstreamRefusal): boolean {
-    const want = this.#wants.get(pattern);
-    if (want === undefined) return false;
-    const wider = this.#coverOf(want);
-    if (wider?.confirmed && !want.leaving) {
+    const subscription = this.#byPattern.get(pattern);
+    if (subscription === undefined) return false;
+    const wider = this.#coverOf(subscription);
+    if (wider?.confirmed && !subscription.leaving) {
       // It would not have been asked for, had there been time to see that it comes with that one.
-      if (want.subscribed) this.#bringAlong(want, wider);
+      if (subscription.subscribed) this.#bringAlong(subscription, wider);
       return false;
     }
     // The wider one that it came with until now is kept as long as it does not come by itself.
-    if (want.cover?.confirmed) return false;
-    const isNews = want.refusal === undefined;
-    const { cover } = want;
-    this.#change(want, () => {
-      want.refusal = refusal;
-      want.since = undefined;
+    if (subscription.cover?.confirmed) return false;
+    const isNews = subscription.refusal === undefined;
+    const { cover } = subscription;
+    this.#change(subscription, () => {
+      subscription.refusal = refusal;
+      subscription.since = undefined;
     });
-    want.confirmed = false;
-    want.swept = false;
-    want.comeWith(undefined);
-    this.#missed.set(pattern, want);
+    subscription.confirmed = false;
+    subscription.swept = false;
+    subscription.comeWith(undefined);
+    this.#missed.set(pattern, subscription);
     this.#subscribed.delete(pattern);
-    for (const other of [...(want.covered ?? [])]) this.#uncover(other);
-    want.tell();
+    for (const other of [...(subscription.covered ?? [])]) this.#uncover(other);
+    subscription.tell();
     if (cover?.leaving) this.#finish(cover);
-    if (!want.isNeeded) {
-      this.#dropped.add(want);
+    if (!subscription.isNeeded) {
+      this.#dropped.add(subscription);
       this.#dropAll();
     }
     return isNews;
@@ -234,7 +240,7 @@ export class Demand {
    */
   refusalOf(subjects: readonly string[] | undefined): UpstreamRefusal | undefined {
     const patterns = this.#exposed(subjects);
-    const refusals = patterns.flatMap((pattern) => this.#wants.get(pattern)?.refusal ?? []);
+    const refusals = patterns.flatMap((pattern) => this.#byPattern.get(pattern)?.refusal ?? []);
     const isRefused = subjects !== undefined || refusals.length === patterns.length;
     return isRefused ? refusals[0] : undefined;
   }
@@ -242,7 +248,7 @@ export class Demand {
   /** Why the source may not subscribe to what the endpoint exposes, of which somebody wants all. */
   get refusal(): string | undefined {
     for (const pattern of this.#options.subjects) {
-      const refusal = this.#wants.get(pattern)?.refusal;
+      const refusal = this.#byPattern.get(pattern)?.refusal;
       if (refusal !== undefined) {
         return `NATS refuses a subscription to ${pattern}: ${refusal.reason}`;
       }
@@ -253,22 +259,23 @@ export class Demand {
   /** The source was cut off: what was published meanwhile has not come. */
   cutOff(): void {
     this.#missed.clear();
-    this.#pending = this.#wants.size;
-    for (const want of this.#wants.values()) {
+    this.#pending = this.#byPattern.size;
+    for (const subscription of this.#byPattern.values()) {
       this.steps++;
       // A refused pattern was taken out, and may be allowed now.
-      if (want.refusal !== undefined && want.subscribed) this.#subscribed.set(want.pattern, want);
-      want.since = undefined;
-      want.confirmed = false;
-      want.refusal = undefined;
+      if (subscription.refusal !== undefined && subscription.subscribed)
+        this.#subscribed.set(subscription.pattern, subscription);
+      subscription.since = undefined;
+      subscription.confirmed = false;
+      subscription.refusal = undefined;
     }
   }
 
   /** Lets go at once of what only lingers, and so of every timer. */
   stop(): void {
-    for (const want of this.#lingering.keys()) {
-      want.lingers = false;
-      this.#dropped.add(want);
+    for (const subscription of this.#lingering.keys()) {
+      subscription.lingers = false;
+      this.#dropped.add(subscription);
     }
     this.#lingering.clear();
     this.#lingeringBytes = 0;
@@ -282,32 +289,32 @@ export class Demand {
     return exposedOf(this.#options.subjects, subjects);
   }
 
-  #use(pattern: string): Want {
-    let want = this.#wants.get(pattern);
-    if (want === undefined) {
-      want = new Want(pattern);
-      this.#wants.set(pattern, want);
-      if (this.#wants.size > this.#options.maxUpstreamPatterns) this.#makeRoom();
+  #use(pattern: string): UpstreamSubscription {
+    let subscription = this.#byPattern.get(pattern);
+    if (subscription === undefined) {
+      subscription = new UpstreamSubscription(pattern);
+      this.#byPattern.set(pattern, subscription);
+      if (this.#byPattern.size > this.#options.maxUpstreamPatterns) this.#makeRoom();
       this.#pending++;
-      const cover = this.#coverOf(want);
-      if (cover === undefined) this.#subscribe(want);
+      const cover = this.#coverOf(subscription);
+      if (cover === undefined) this.#subscribe(subscription);
       else {
-        want.comeWith(cover);
-        this.#change(want, (created) => {
+        subscription.comeWith(cover);
+        this.#change(subscription, (created) => {
           created.since = cover.since;
         });
       }
-      return want;
+      return subscription;
     }
-    want.users++;
-    this.#unlinger(want);
-    this.#dropped.delete(want);
-    if (want.leaving) {
-      want.leaving = false;
-      want.swept = false;
-      if (want.confirmed) this.#cover(want);
+    subscription.users++;
+    this.#unlinger(subscription);
+    this.#dropped.delete(subscription);
+    if (subscription.leaving) {
+      subscription.leaving = false;
+      subscription.swept = false;
+      if (subscription.confirmed) this.#cover(subscription);
     }
-    return want;
+    return subscription;
   }
 
   /** The one that has lingered the longest goes. */
@@ -319,11 +326,11 @@ export class Demand {
     this.#dropAll();
   }
 
-  #linger(want: Want): void {
+  #linger(subscription: UpstreamSubscription): void {
     const { upstreamLingerMs, maxLingering, maxLingeringBytes } = this.#options;
-    want.lingers = true;
-    this.#lingering.set(want, this.#clock.nowMs() + upstreamLingerMs);
-    this.#lingeringBytes += utf8Length(want.pattern);
+    subscription.lingers = true;
+    this.#lingering.set(subscription, this.#clock.nowMs() + upstreamLingerMs);
+    this.#lingeringBytes += utf8Length(subscription.pattern);
     for (const oldest of this.#lingering.keys()) {
       const fits = this.#lingeringBytes <= maxLingeringBytes;
       if (this.#lingering.size <= maxLingering && fits) break;
@@ -333,10 +340,10 @@ export class Demand {
     this.#lingerTimer ??= this.#clock.after(upstreamLingerMs, () => this.#lingeredLongEnough());
   }
 
-  #unlinger(want: Want): void {
-    if (!this.#lingering.delete(want)) return;
-    want.lingers = false;
-    this.#lingeringBytes -= utf8Length(want.pattern);
+  #unlinger(subscription: UpstreamSubscription): void {
+    if (!this.#lingering.delete(subscription)) return;
+    subscription.lingers = false;
+    this.#lingeringBytes -= utf8Length(subscription.pattern);
     if (this.#lingering.size > 0) return;
     this.#lingerTimer?.();
     this.#lingerTimer = undefined;
@@ -346,13 +353,13 @@ export class Demand {
     this.#lingerTimer = undefined;
     const nowMs = this.#clock.nowMs();
     for (let next = this.#lingering.oldest; next !== undefined; next = this.#lingering.oldest) {
-      const [want, untilMs] = next;
+      const [subscription, untilMs] = next;
       if (untilMs > nowMs) {
         this.#lingerTimer = this.#clock.after(untilMs - nowMs, () => this.#lingeredLongEnough());
         break;
       }
-      this.#unlinger(want);
-      this.#dropped.add(want);
+      this.#unlinger(subscription);
+      this.#dropped.add(subscription);
     }
     this.#dropAll();
   }
@@ -362,177 +369,181 @@ export class Demand {
   }
 
   *#drops(): Generator<void, void, void> {
-    for (const want of this.#dropped) {
-      this.#dropped.delete(want);
-      yield* this.#drop(want);
+    for (const subscription of this.#dropped) {
+      this.#dropped.delete(subscription);
+      yield* this.#drop(subscription);
     }
   }
 
   /** Lets a pattern go, once all that comes with it comes otherwise. */
-  *#drop(want: Want): Generator<void, void, void> {
-    if (want.isNeeded || !this.#isKnown(want)) return;
-    if (!want.subscribed) {
-      this.#forget(want);
+  *#drop(subscription: UpstreamSubscription): Generator<void, void, void> {
+    if (subscription.isNeeded || !this.#isKnown(subscription)) return;
+    if (!subscription.subscribed) {
+      this.#forget(subscription);
       yield;
       return;
     }
-    want.leaving = true;
-    for (const other of want.covered ?? []) {
-      if (!want.leaving) return;
+    subscription.leaving = true;
+    for (const other of subscription.covered ?? []) {
+      if (!subscription.leaving) return;
       this.#leaveCover(other);
       yield;
     }
-    this.#finish(want);
+    this.#finish(subscription);
     yield;
   }
 
   /** The cover of a pattern is to go: it comes with another one, or is subscribed to. */
-  #leaveCover(want: Want): void {
-    if (want.subscribed || !this.#isKnown(want)) return;
-    const cover = this.#coverOf(want);
+  #leaveCover(subscription: UpstreamSubscription): void {
+    if (subscription.subscribed || !this.#isKnown(subscription)) return;
+    const cover = this.#coverOf(subscription);
     if (cover?.confirmed) {
-      want.comeWith(cover);
-      this.#nowArrives(want);
+      subscription.comeWith(cover);
+      this.#nowArrives(subscription);
       return;
     }
     // A wider pattern may arrive later, and this one then comes with it.
-    const forget = (other: Want): boolean => {
+    const forget = (other: UpstreamSubscription): boolean => {
       other.swept = false;
       return false;
     };
-    this.steps += this.#subscribed.covering(want.pattern, forget, STEPS_IN_VAIN);
-    this.#subscribe(want);
+    this.steps += this.#subscribed.covering(subscription.pattern, forget, STEPS_IN_VAIN);
+    this.#subscribe(subscription);
   }
 
   /** Unsubscribes from a pattern that nobody wants, if nothing comes with it any more. */
-  #finish(want: Want): void {
-    if (!want.leaving || (want.covered?.size ?? 0) > 0) return;
-    want.leaving = false;
-    this.#unsubscribe(want);
-    this.#forget(want);
+  #finish(subscription: UpstreamSubscription): void {
+    if (!subscription.leaving || (subscription.covered?.size ?? 0) > 0) return;
+    subscription.leaving = false;
+    this.#unsubscribe(subscription);
+    this.#forget(subscription);
   }
 
   /** Whether a pattern is not gone: a waiter that is told that another one arrives may have released it. */
-  #isKnown(want: Want): boolean {
-    return this.#wants.get(want.pattern) === want;
+  #isKnown(subscription: UpstreamSubscription): boolean {
+    return this.#byPattern.get(subscription.pattern) === subscription;
   }
 
-  #forget(want: Want): void {
-    const { cover } = want;
-    if (want.isPending) this.#pending--;
-    want.comeWith(undefined);
-    this.#wants.delete(want.pattern);
-    this.#missed.delete(want.pattern);
+  #forget(subscription: UpstreamSubscription): void {
+    const { cover } = subscription;
+    if (subscription.isPending) this.#pending--;
+    subscription.comeWith(undefined);
+    this.#byPattern.delete(subscription.pattern);
+    this.#missed.delete(subscription.pattern);
     if (cover?.leaving) this.#finish(cover);
   }
 
   /** A wider pattern that the source is subscribed to, and stays so; a confirmed one if there is one. */
-  #coverOf({ pattern }: Want): Want | undefined {
-    let cover: Want | undefined;
-    const accept = (want: Want): boolean => {
-      if (want.leaving || want.pattern === pattern) return false;
-      cover = want;
-      return want.confirmed;
+  #coverOf({ pattern }: UpstreamSubscription): UpstreamSubscription | undefined {
+    let cover: UpstreamSubscription | undefined;
+    const accept = (subscription: UpstreamSubscription): boolean => {
+      if (subscription.leaving || subscription.pattern === pattern) return false;
+      cover = subscription;
+      return subscription.confirmed;
     };
     this.steps += this.#subscribed.covering(pattern, accept, STEPS_IN_VAIN);
     return cover;
   }
 
   /** What a pattern that arrives covers arrives with it, and need not be subscribed to. */
-  #cover(want: Want): void {
-    for (const other of [...this.#missed.covered(want.pattern)]) {
+  #cover(subscription: UpstreamSubscription): void {
+    for (const other of [...this.#missed.covered(subscription.pattern)]) {
       this.steps++;
-      if (other !== undefined && other !== want) this.#bringAlong(other, want);
+      if (other !== undefined && other !== subscription) this.#bringAlong(other, subscription);
     }
-    if (want.swept || this.#subscribed.size < 2) return;
-    this.#begin(this.#sweep(want));
+    if (subscription.swept || this.#subscribed.size < 2) return;
+    this.#begin(this.#sweep(subscription));
   }
 
-  *#sweep(want: Want): Generator<void, void, void> {
+  *#sweep(subscription: UpstreamSubscription): Generator<void, void, void> {
     let inVain = 0;
-    for (const other of this.#subscribed.covered(want.pattern)) {
+    for (const other of this.#subscribed.covered(subscription.pattern)) {
       yield;
       // It may have been released or cut off meanwhile, and is swept again when it comes again.
-      if (want.leaving || !want.confirmed) return;
-      if (other === undefined || other === want || !other.subscribed) {
+      if (subscription.leaving || !subscription.confirmed) return;
+      if (other === undefined || other === subscription || !other.subscribed) {
         if (++inVain > STEPS_IN_VAIN) break;
         continue;
       }
       inVain = 0;
       for (const narrow of other.covered ?? []) {
-        this.#bringAlong(narrow, want);
+        this.#bringAlong(narrow, subscription);
         yield;
-        if (want.leaving || !want.confirmed) return;
+        if (subscription.leaving || !subscription.confirmed) return;
       }
-      if (other.subscribed && (other.covered?.size ?? 0) === 0) this.#bringAlong(other, want);
+      if (other.subscribed && (other.covered?.size ?? 0) === 0)
+        this.#bringAlong(other, subscription);
     }
-    want.swept = want.confirmed && !want.leaving;
+    subscription.swept = subscription.confirmed && !subscription.leaving;
   }
 
   /** A pattern, and what comes with it, comes with a wider one that arrives, and not by itself. */
-  #bringAlong(want: Want, cover: Want): void {
+  #bringAlong(subscription: UpstreamSubscription, cover: UpstreamSubscription): void {
     this.steps++;
-    if (!this.#isKnown(want)) return;
-    for (const other of [...(want.covered ?? [])]) this.#bringAlong(other, cover);
-    if (want.subscribed) this.#unsubscribe(want);
-    const before = want.cover;
-    if (want.leaving) {
-      want.leaving = false;
-      this.#forget(want);
+    if (!this.#isKnown(subscription)) return;
+    for (const other of [...(subscription.covered ?? [])]) this.#bringAlong(other, cover);
+    if (subscription.subscribed) this.#unsubscribe(subscription);
+    const before = subscription.cover;
+    if (subscription.leaving) {
+      subscription.leaving = false;
+      this.#forget(subscription);
       return;
     }
-    want.comeWith(cover);
+    subscription.comeWith(cover);
     if (before?.leaving) this.#finish(before);
-    this.#nowArrives(want);
+    this.#nowArrives(subscription);
   }
 
   /** What came with a pattern comes no longer, but for what another one brings. */
-  #uncover(want: Want): void {
+  #uncover(subscription: UpstreamSubscription): void {
     this.steps++;
-    if (!this.#isKnown(want)) return;
-    want.comeWith(undefined);
-    const cover = this.#coverOf(want);
-    if (cover !== undefined && !want.subscribed) want.comeWith(cover);
+    if (!this.#isKnown(subscription)) return;
+    subscription.comeWith(undefined);
+    const cover = this.#coverOf(subscription);
+    if (cover !== undefined && !subscription.subscribed) subscription.comeWith(cover);
     if (cover?.confirmed) {
-      this.#nowArrives(want);
+      this.#nowArrives(subscription);
       return;
     }
-    if (want.since !== undefined) this.#missed.set(want.pattern, want);
-    this.#change(want, () => {
-      want.since = undefined;
+    if (subscription.since !== undefined) this.#missed.set(subscription.pattern, subscription);
+    this.#change(subscription, () => {
+      subscription.since = undefined;
     });
-    if (want.cover === undefined && !want.subscribed) this.#subscribe(want);
+    if (subscription.cover === undefined && !subscription.subscribed) this.#subscribe(subscription);
   }
 
-  #subscribe(want: Want): void {
-    want.subscribed = true;
-    this.#subscriptions++;
-    this.#subscribed.set(want.pattern, want);
-    this.#source.subscribe(want.pattern);
+  #subscribe(subscription: UpstreamSubscription): void {
+    subscription.subscribed = true;
+    this.#subscriptionCount++;
+    this.#subscribed.set(subscription.pattern, subscription);
+    this.#source.subscribe(subscription.pattern);
   }
 
-  #unsubscribe(want: Want): void {
-    want.subscribed = false;
-    want.confirmed = false;
-    want.swept = false;
-    this.#subscriptions--;
-    this.#subscribed.delete(want.pattern);
-    this.#source.unsubscribe(want.pattern);
+  #unsubscribe(subscription: UpstreamSubscription): void {
+    subscription.subscribed = false;
+    subscription.confirmed = false;
+    subscription.swept = false;
+    this.#subscriptionCount--;
+    this.#subscribed.delete(subscription.pattern);
+    this.#source.unsubscribe(subscription.pattern);
   }
 
-  #nowArrives(want: Want): void {
-    this.#missed.delete(want.pattern);
-    this.#change(want, () => {
-      want.refusal = undefined;
-      want.since ??= { sequence: this.#sequence(), number: this.arrivals };
+  #nowArrives(subscription: UpstreamSubscription): void {
+    this.#missed.delete(subscription.pattern);
+    this.#change(subscription, () => {
+      subscription.refusal = undefined;
+      subscription.since ??= { sequence: this.#sequence(), number: this.arrivals };
     });
-    want.tell();
+    subscription.tell();
   }
 
-  #change(want: Want, change: (want: Want) => void): void {
-    const before = want.isPending;
-    change(want);
-    if (before !== want.isPending) this.#pending += before ? -1 : 1;
+  #change(
+    subscription: UpstreamSubscription,
+    change: (subscription: UpstreamSubscription) => void,
+  ): void {
+    const before = subscription.isPending;
+    change(subscription);
+    if (before !== subscription.isPending) this.#pending += before ? -1 : 1;
   }
 
   /** Does something little by little, as much as may be at once. */

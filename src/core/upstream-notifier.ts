@@ -5,8 +5,8 @@ import type { SourceStatus } from "./ports/source.ts";
 import type { Client } from "./sessions/client.ts";
 import { exposedOf, exposesSome } from "./subject/subject.ts";
 import { patternRefusal, streamRefusal } from "./subscribe/refusal.ts";
-import type { Demand } from "./upstream/demand.ts";
-import type { UpstreamRefusal } from "./upstream/want.ts";
+import type { UpstreamRefusal } from "./upstream/upstream-subscription.ts";
+import type { UpstreamSubscriptions } from "./upstream/upstream-subscriptions.ts";
 import { cursorOf, type Position } from "./wire/envelope.ts";
 import { unknownGap } from "./wire/gap.ts";
 import type { ServerFrame, UpstreamState } from "./wire/server-frame.ts";
@@ -21,7 +21,7 @@ interface WatchOptions {
 
 interface WatchParts {
   readonly audiences: AudienceBook;
-  readonly demand: Demand;
+  readonly upstream: UpstreamSubscriptions;
   /** The last message that has come. */
   last(): Position;
   /** A client that can't ask again does not get something that it asked for. */
@@ -29,7 +29,7 @@ interface WatchParts {
 }
 
 /** Tells the clients how the source stands, and what that means for them. */
-export class UpstreamWatch {
+export class UpstreamNotifier {
   readonly #exposed: readonly string[];
   readonly #parts: WatchParts;
   #connected = false;
@@ -52,7 +52,7 @@ export class UpstreamWatch {
     const connected = status.state === "connected";
     if (connected === this.#connected) return;
     this.#connected = connected;
-    if (!connected) this.#parts.demand.cutOff();
+    if (!connected) this.#parts.upstream.cutOff();
     const cursor = cursorOf(this.#parts.last());
     for (const audience of this.#parts.audiences.all()) {
       audience.tell({ type: "upstream", state: this.state });
@@ -71,7 +71,7 @@ export class UpstreamWatch {
    * @returns whether that is news.
    */
   refused(pattern: string, refusal: UpstreamRefusal): boolean {
-    if (!this.#parts.demand.refused(pattern, refusal)) return false;
+    if (!this.#parts.upstream.refused(pattern, refusal)) return false;
     const error = patternRefusal(refusal, ABOUT);
     this.#refuse(this.#tellWhoHas([pattern], { type: "error", error }));
     return true;
@@ -82,10 +82,10 @@ export class UpstreamWatch {
     // Before those who wait for it are told that they have it: they have missed nothing.
     const cursor = cursorOf(this.#parts.last());
     this.#tellWhoHas(
-      this.#parts.demand.returningWith(pattern),
+      this.#parts.upstream.returningWith(pattern),
       unknownGap(cursor, cursor, "upstream"),
     );
-    this.#parts.demand.arrives(pattern);
+    this.#parts.upstream.arrives(pattern);
   }
 
   /** A stream is followed anew; perhaps something of it will not come. */

@@ -6,9 +6,9 @@ import {
   subjectCovers,
   subjectMatches,
 } from "../../../src/core/subject/subject.ts";
-import { DemandBench, NO } from "./demand-harness.ts";
+import { NO, UpstreamHarness } from "./upstream-harness.ts";
 
-describe("Demand, whatever is wanted and released", () => {
+describe("UpstreamSubscriptions, whatever is wanted and released", () => {
   const token = fc.constantFrom("a", "b", "*");
   const pattern = fc
     .tuple(fc.array(token, { minLength: 1, maxLength: 3 }), fc.constantFrom("", ".>"))
@@ -41,38 +41,38 @@ describe("Demand, whatever is wanted and released", () => {
         fc.array(step, { maxLength: 40, size: "max" }),
         (exposed, upstreamLingerMs, confirms, maxLingering, stepsPerTurn, steps) => {
           const options = { subjects: exposed, upstreamLingerMs, maxLingering };
-          const bench = new DemandBench(options, stepsPerTurn);
-          bench.source.confirms = confirms;
+          const harness = new UpstreamHarness(options, stepsPerTurn);
+          harness.source.confirms = confirms;
           const refused = new Set<string>();
           const wanted: { subjects: string[]; arrives: boolean }[] = [];
           const unconfirmed = () =>
-            [...bench.source.patterns].find((each) => !bench.source.confirmed.has(each));
+            [...harness.source.patterns].find((each) => !harness.source.confirmed.has(each));
           for (const step of steps) {
             if ("want" in step) {
               const want = { subjects: step.want, arrives: false };
               wanted.push(want);
-              bench.demand.want(step.want, (refusal) => {
+              harness.upstream.acquire(step.want, (refusal) => {
                 want.arrives ||= refusal === undefined;
               });
             } else if ("release" in step) {
               const [want] = wanted.splice(step.release, 1);
-              if (want !== undefined) bench.demand.release(want.subjects);
+              if (want !== undefined) harness.upstream.release(want.subjects);
             } else if (step.does === "confirm one" || step.does === "refuse one") {
               const next = unconfirmed();
-              if (next !== undefined && step.does === "confirm one") bench.source.confirm(next);
+              if (next !== undefined && step.does === "confirm one") harness.source.confirm(next);
               if (next !== undefined && step.does === "refuse one") {
                 refused.add(next);
-                bench.demand.refused(next, NO);
+                harness.upstream.refused(next, NO);
               }
             } else if (step.does === "cut") {
-              bench.source.confirmed.clear();
-              bench.demand.cutOff();
+              harness.source.confirmed.clear();
+              harness.upstream.cutOff();
               for (const want of wanted) want.arrives = false;
             } else {
-              bench.clock.advance(60);
+              harness.clock.advance(60);
             }
-            expect(bench.demand.subscriptions).toBe(bench.source.patterns.size);
-            for (const each of bench.source.patterns) {
+            expect(harness.upstream.subscriptions).toBe(harness.source.patterns.size);
+            for (const each of harness.source.patterns) {
               expect(exposed.some((outer) => subjectCovers(outer, each))).toBe(true);
             }
             // What is said to arrive does.
@@ -87,9 +87,9 @@ describe("Demand, whatever is wanted and released", () => {
                       (!subject.startsWith("$") || inner.startsWith("$")),
                   ),
                 );
-                if (isWanted && !bench.source.carries(subject)) {
+                if (isWanted && !harness.source.carries(subject)) {
                   throw new Error(
-                    `${want.subjects} does not get ${subject} from ${bench.patterns}`,
+                    `${want.subjects} does not get ${subject} from ${harness.patterns}`,
                   );
                 }
               }
@@ -98,25 +98,25 @@ describe("Demand, whatever is wanted and released", () => {
           // When all is confirmed, nothing is subscribed to twice.
           const settle = (): void => {
             for (let round = 0; round < 50; round++) {
-              bench.source.confirmAll();
-              bench.clock.advance(5);
+              harness.source.confirmAll();
+              harness.clock.advance(5);
             }
           };
           settle();
-          expect(bench.demand.pending).toBe(0);
-          const { patterns: left } = bench;
+          expect(harness.upstream.pending).toBe(0);
+          const { patterns: left } = harness;
           if (refused.size === 0) {
             const covered = left.filter((each) =>
               left.some((other) => other !== each && carriesAll(other, each)),
             );
             expect(covered).toEqual([]);
           }
-          for (const { subjects } of wanted) bench.demand.release(subjects);
-          expect(bench.demand.lingering).toBeLessThanOrEqual(maxLingering);
+          for (const { subjects } of wanted) harness.upstream.release(subjects);
+          expect(harness.upstream.lingering).toBeLessThanOrEqual(maxLingering);
           settle();
-          expect(bench.demand.lingering).toBe(0);
-          expect(bench.patterns).toEqual([]);
-          expect(bench.demand.subscriptions + bench.clock.timers).toBe(0);
+          expect(harness.upstream.lingering).toBe(0);
+          expect(harness.patterns).toEqual([]);
+          expect(harness.upstream.subscriptions + harness.clock.timers).toBe(0);
         },
       ),
       { numRuns: 2000 },
