@@ -3,7 +3,7 @@ import { until } from "../support/event-log.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { type NatsCluster, startNatsCluster } from "../support/nats-cluster.ts";
 import type { Target } from "../support/runtimes.ts";
-import { type Cable, layCable } from "../support/tcp-proxy.ts";
+import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { AuditedClient } from "./audited-client.ts";
 import { Random } from "./random.ts";
 
@@ -46,8 +46,10 @@ export async function audit(
   const { connection } = nats;
   await nats.create("AUDIT");
   // No node tells of the others, so that all of the gateways' connections go through these.
-  const cables = await Promise.all([...nats.nodes.values()].map(({ port }) => layCable(port)));
-  const nats_url = cables.map(({ port }) => `nats://127.0.0.1:${port}`);
+  const proxies = await Promise.all(
+    [...nats.nodes.values()].map(({ port }) => startTcpProxy(port)),
+  );
+  const nats_url = proxies.map(({ port }) => `nats://127.0.0.1:${port}`);
   const config = { nats_url, streams: ["AUDIT"], ring_messages: 500 };
   const gateways = await Promise.all([1, 2].map(() => startGateway(target, { config })));
   const clients = Array.from({ length: CLIENTS }, (_, n) => {
@@ -66,7 +68,7 @@ export async function audit(
       clients,
       gateways,
       nats,
-      cables,
+      proxies,
       target,
       config,
     });
@@ -87,8 +89,8 @@ export async function audit(
     ).catch((error: unknown) => {
       const late = clients.filter((_, n) => behind()[n]! < 0);
       const logs = gateways.map(({ logs }) => logs.slice(-8).map(({ message }) => message));
-      const stories = late.slice(0, 3).map(({ story }) => story);
-      throw new Error([`${error}`, ...stories, ...logs.flat()].join("\n"));
+      const examples = late.slice(0, 3).map(({ history }) => history);
+      throw new Error([`${error}`, ...examples, ...logs.flat()].join("\n"));
     });
     const wrong = clients.flatMap((client) =>
       client.faults(published, (subject) => wants(client, subject)),
@@ -108,7 +110,7 @@ export async function audit(
   } finally {
     for (const client of clients) client.stop();
     await Promise.all(gateways.map((gateway) => gateway.stop()));
-    await Promise.all(cables.map((cable) => cable.close()));
+    await Promise.all(proxies.map((proxy) => proxy.close()));
     await nats.stop();
   }
 }
@@ -149,14 +151,14 @@ interface Breakable {
   readonly clients: readonly AuditedClient[];
   readonly gateways: Gateway[];
   readonly nats: NatsCluster;
-  readonly cables: readonly Cable[];
+  readonly proxies: readonly TcpProxy[];
   readonly target: Target;
   readonly config: Readonly<Record<string, unknown>>;
 }
 
 /** Breaks one thing after the other, by the seed. @returns how often each. */
 async function breakThings(parts: Breakable): Promise<Record<string, number>> {
-  const { random, untilMs, clients, gateways, nats, cables, target, config } = parts;
+  const { random, untilMs, clients, gateways, nats, proxies, target, config } = parts;
   const kill = async (): Promise<void> => {
     const which = random.below(gateways.length);
     const gateway = gateways[which]!;
@@ -174,15 +176,15 @@ async function breakThings(parts: Breakable): Promise<Record<string, number>> {
       await nats.whole("AUDIT");
     },
     "NATS is cut off": async () => {
-      for (const cable of cables) cable.cut();
+      for (const proxy of proxies) proxy.cut();
       await pause(random.below(1500));
-      for (const cable of cables) cable.mend();
+      for (const proxy of proxies) proxy.mend();
     },
     "a connection to NATS falls silent": async () => {
-      const cable = random.of(cables);
-      cable.hold();
+      const proxy = random.of(proxies);
+      proxy.hold();
       await pause(random.below(1500));
-      cable.mend();
+      proxy.mend();
     },
     "a client is cut": () => random.of(clients).cut(),
     "several clients are cut": () => {

@@ -45,7 +45,7 @@ export class AuditedClient {
   }
 
   /** What it was told last, for whoever looks for a fault. */
-  get story(): string {
+  get history(): string {
     const told =
       this.#client?.said.entries
         .slice(-6)

@@ -7,7 +7,7 @@ import { TimerQueue } from "../../src/core/timing/timer-queue.ts";
 import { TurnShare } from "../../src/core/timing/turn-share.ts";
 import { V1 } from "../../src/core/wire/dialect.ts";
 import { Envelope } from "../../src/core/wire/envelope.ts";
-import { type Actor, Stage } from "./support/harness.ts";
+import { Harness, type TestClient } from "./support/harness.ts";
 
 /** More steps than one turn of the event loop may take for long work, by far. */
 const SHARE = 5000;
@@ -24,14 +24,14 @@ describe("A client of 64 durables", () => {
   const id = (sequence: number): string => `${ORIGIN}:${sequence}`;
 
   /** Of one stream, each with so many messages that the client has not settled. */
-  async function withDurables(stage: Stage, messages: number) {
-    const actor: Actor = stage.joinV1();
-    const { clock, meter, encoder } = stage;
+  async function withDurables(harness: Harness, messages: number) {
+    const peer: TestClient = harness.joinV1();
+    const { clock, meter, encoder } = harness;
     const settled: [durable: number, receipt: string, as: Settlement][] = [];
     const turnShare = new TurnShare(clock);
     const durables = Array.from({ length: MANY }, (_, n) => {
       const title = { id: `${n}`, name: `d${n}`, subjects: [`s.${n}`], policy: "disconnect" };
-      const durable = new Durable(title as Durable["title"], actor.client, {
+      const durable = new Durable(title as Durable["title"], peer.client, {
         ...{ clock, meter, encoder, turnShare, timers: new TimerQueue(clock) },
         options: {
           ackTimeoutMs: 1000,
@@ -52,7 +52,7 @@ describe("A client of 64 durables", () => {
       durable.begins({ origin: ORIGIN, sequence: 0, first: 1, isNew: true });
       return durable;
     });
-    actor.client.durables = durables;
+    peer.client.durables = durables;
     const data = new TextEncoder().encode("1");
     for (let k = 0; k < messages; k++) {
       for (const [n, durable] of durables.entries()) {
@@ -63,14 +63,14 @@ describe("A client of 64 durables", () => {
       }
     }
     await Promise.resolve();
-    return { actor, durables, settled };
+    return { peer, durables, settled };
   }
 
   test.each(["ack", "nack", "working"] as const)(
     "says `%s` of many messages for the price of these, not of these for each durable",
     async (type) => {
-      const stage = new Stage(AT_LEAST_ONCE);
-      const { actor, durables, settled } = await withDurables(stage, 20);
+      const harness = new Harness(AT_LEAST_ONCE);
+      const { peer, durables, settled } = await withDurables(harness, 20);
       let asked = 0;
       for (const durable of durables) {
         const { settle } = durable;
@@ -81,67 +81,67 @@ describe("A client of 64 durables", () => {
       }
       const unknown = Array.from({ length: 500 }, (_, n) => id(100_000 + n));
       const known = Array.from({ length: 20 * MANY }, (_, n) => id(n + 1));
-      actor.says({ type, ids: [...unknown, ...known] });
+      peer.send({ type, ids: [...unknown, ...known] });
       expect(settled).toHaveLength(20 * MANY);
       expect(asked).toBeLessThanOrEqual(unknown.length + known.length);
-      expect(stage.meter.acks.unknown).toBe(500);
-      if (type === "ack") actor.says({ type, ids: known });
-      expect(stage.meter.acks.repeated).toBe(type === "ack" ? known.length : 0);
-      stage.expectBalance();
+      expect(harness.meter.acks.unknown).toBe(500);
+      if (type === "ack") peer.send({ type, ids: known });
+      expect(harness.meter.acks.repeated).toBe(type === "ack" ? known.length : 0);
+      harness.expectBalance();
     },
   );
 
   test("settles all up to a message in shares of several turns", async () => {
-    const stage = new Stage(AT_LEAST_ONCE);
-    const { actor, settled } = await withDurables(stage, 256);
-    actor.says({ type: "ack", upto: id(MANY * 256) });
+    const harness = new Harness(AT_LEAST_ONCE);
+    const { peer, settled } = await withDurables(harness, 256);
+    peer.send({ type: "ack", upto: id(MANY * 256) });
     expect(settled.length).toBeLessThan(SHARE);
     for (let turn = 0; turn < 8; turn++) {
       const before = settled.length;
-      stage.clock.turn();
+      harness.clock.turn();
       expect(settled.length - before).toBeLessThan(SHARE);
-      stage.expectBalance();
+      harness.expectBalance();
     }
     expect(settled).toHaveLength(MANY * 256);
     expect(settled.every(([, , as]) => as === "ack")).toBe(true);
-    expect(stage.meter.inFlight).toBe(0);
+    expect(harness.meter.inFlight).toBe(0);
   });
 
   test("gives back what it has not settled in shares of several turns, in order", async () => {
-    const stage = new Stage(AT_LEAST_ONCE);
-    const { actor, settled } = await withDurables(stage, 256);
-    actor.client.closed(1006);
+    const harness = new Harness(AT_LEAST_ONCE);
+    const { peer, settled } = await withDurables(harness, 256);
+    peer.client.closed(1006);
     expect(settled.length).toBeLessThan(SHARE);
-    expect(stage.meter).toMatchObject({ inFlight: 0, returned: MANY * 256 });
-    for (let turn = 0; turn < 8; turn++) stage.clock.turn();
+    expect(harness.meter).toMatchObject({ inFlight: 0, returned: MANY * 256 });
+    for (let turn = 0; turn < 8; turn++) harness.clock.turn();
     expect(settled).toHaveLength(MANY * 256);
     const last = settled.filter(([n]) => n === MANY - 1).map(([, receipt]) => Number(receipt));
     expect(last).toEqual([...last].sort((one, other) => one - other));
-    stage.expectBalance();
+    harness.expectBalance();
   });
 
   test("acknowledges a message that two of them have sent for one after the other", async () => {
-    const stage = new Stage(AT_LEAST_ONCE);
-    const { actor, durables, settled } = await withDurables(stage, 1);
+    const harness = new Harness(AT_LEAST_ONCE);
+    const { peer, durables, settled } = await withDurables(harness, 1);
     const position = { origin: ORIGIN, sequence: 1000 };
     for (const n of [7, 3]) {
       const data = new TextEncoder().encode("1");
       const about = { timestampMs: 0, deliveries: 1, receipt: `r${n}` };
       durables[n]?.message({ subject: "s.x", data, position, ...about });
     }
-    for (let n = 0; n < 3; n++) actor.says({ type: "ack", id: id(1000) });
+    for (let n = 0; n < 3; n++) peer.send({ type: "ack", id: id(1000) });
     expect(settled).toEqual([
       [7, "r7", "ack"],
       [3, "r3", "ack"],
     ]);
-    expect(stage.meter.acks).toMatchObject({ acked: 2, repeated: 1, unknown: 0 });
-    stage.expectBalance();
+    expect(harness.meter.acks).toMatchObject({ acked: 2, repeated: 1, unknown: 0 });
+    harness.expectBalance();
   });
 });
 
 /** How many messages are handed on in one call: released by a rate, or put into a queue. */
-function countHanded(stage: Stage, during: () => void): number {
-  const { abandoned } = stage.meter.dropped;
+function countHanded(harness: Harness, during: () => void): number {
+  const { abandoned } = harness.meter.dropped;
   let handed = 0;
   const spies = [spyOn(PrivateQueue.prototype, "push"), spyOn(PrivateQueue.prototype, "replay")];
   during();
@@ -149,7 +149,7 @@ function countHanded(stage: Stage, during: () => void): number {
     handed += spy.mock.calls.length;
     spy.mockRestore();
   }
-  return handed + stage.meter.dropped.abandoned - abandoned;
+  return handed + harness.meter.dropped.abandoned - abandoned;
 }
 
 describe("A client whose rate holds back a message each of very many subjects", () => {
@@ -166,24 +166,24 @@ describe("A client whose rate holds back a message each of very many subjects", 
     ackTimeoutMs: 1_000_000,
   };
 
-  function fill(stage: Stage, actor: Actor): void {
-    actor.says({ type: "subscribe", id: "slow", subjects: ["s.>"], max_rate: 0.001 });
-    stage.publish("first", "s.first");
-    stage.clock.advance(10);
-    for (let n = 0; n < SUBJECTS; n++) stage.publish(n, `s.${n}`);
-    expect(stage.meter.queued).toBe(SUBJECTS);
+  function fill(harness: Harness, peer: TestClient): void {
+    peer.send({ type: "subscribe", id: "slow", subjects: ["s.>"], max_rate: 0.001 });
+    harness.publish("first", "s.first");
+    harness.clock.advance(10);
+    for (let n = 0; n < SUBJECTS; n++) harness.publish(n, `s.${n}`);
+    expect(harness.meter.queued).toBe(SUBJECTS);
   }
 
   /** The most that is handed on in one of the turns until nothing waits. */
-  function mostOfTurns(stage: Stage): number {
+  function mostOfTurns(harness: Harness): number {
     let most = 0;
     for (let turn = 0; turn < 50; turn++) {
       most = Math.max(
         most,
-        countHanded(stage, () => stage.clock.turn()),
+        countHanded(harness, () => harness.clock.turn()),
       );
-      stage.clock.pause(1);
-      stage.expectBalance();
+      harness.clock.pause(1);
+      harness.expectBalance();
     }
     return most;
   }
@@ -191,62 +191,62 @@ describe("A client whose rate holds back a message each of very many subjects", 
   test.each(["s.>", "s.1.>"])(
     "hands them over in several turns when it ends (beside %s)",
     (other) => {
-      const stage = new Stage(ROOM);
-      const actor = stage.joinV1();
-      fill(stage, actor);
-      actor.says({ type: "subscribe", id: "other", subjects: [other] });
-      const ended = countHanded(stage, () => actor.says({ type: "unsubscribe", sub: "slow" }));
+      const harness = new Harness(ROOM);
+      const peer = harness.joinV1();
+      fill(harness, peer);
+      peer.send({ type: "subscribe", id: "other", subjects: [other] });
+      const ended = countHanded(harness, () => peer.send({ type: "unsubscribe", sub: "slow" }));
       expect(ended).toBeLessThan(SHARE);
       // What comes meanwhile comes behind what is older of its subject.
-      stage.publish("newer", `s.${SUBJECTS - 1}`);
-      expect(mostOfTurns(stage)).toBeLessThan(SHARE);
-      expect(stage.meter.queued).toBe(0);
-      expect(actor.client.state).toBe("live");
-      const { payloads } = actor.socket;
+      harness.publish("newer", `s.${SUBJECTS - 1}`);
+      expect(mostOfTurns(harness)).toBeLessThan(SHARE);
+      expect(harness.meter.queued).toBe(0);
+      expect(peer.client.state).toBe("live");
+      const { payloads } = peer.socket;
       if (other === "s.>") {
         expect(payloads).toHaveLength(SUBJECTS + 2);
         const [older, newer] = [payloads.indexOf(SUBJECTS - 1), payloads.indexOf("newer")];
         expect(older).toBeGreaterThan(0);
         expect(newer).toBeGreaterThan(older);
       } else expect(payloads).toEqual(["first"]);
-      stage.expectBalance();
+      harness.expectBalance();
     },
   );
 
   test("is parked and comes back for nothing, and gets them at its rate", () => {
-    const stage = new Stage({ ...AT_LEAST_ONCE, ...ROOM, policy: "drop-oldest" });
-    const actor = stage.joinV1();
-    fill(stage, actor);
-    const session = String(actor.socket.said[0]?.session);
-    expect(countHanded(stage, () => actor.client.closed(1006))).toBe(0);
-    let again = actor;
+    const harness = new Harness({ ...AT_LEAST_ONCE, ...ROOM, policy: "drop-oldest" });
+    const peer = harness.joinV1();
+    fill(harness, peer);
+    const session = String(peer.socket.frames[0]?.session);
+    expect(countHanded(harness, () => peer.client.closed(1006))).toBe(0);
+    let again = peer;
     const back = () => {
-      again = stage.joinWith(undefined, V1, false, session);
+      again = harness.joinWith(undefined, V1, false, session);
     };
-    expect(countHanded(stage, back)).toBe(0);
-    expect(stage.meter.queued).toBe(SUBJECTS);
-    stage.clock.pause(1_000_000);
-    expect(mostOfTurns(stage)).toBeLessThan(SHARE);
+    expect(countHanded(harness, back)).toBe(0);
+    expect(harness.meter.queued).toBe(SUBJECTS);
+    harness.clock.pause(1_000_000);
+    expect(mostOfTurns(harness)).toBeLessThan(SHARE);
     expect(again.socket.payloads).toHaveLength(SUBJECTS + 1);
-    stage.expectBalance();
+    harness.expectBalance();
   });
 
   test("goes on with handing over when it comes back meanwhile", () => {
-    const stage = new Stage({ ...AT_LEAST_ONCE, ...ROOM, policy: "drop-oldest" });
-    const actor = stage.joinV1();
-    fill(stage, actor);
-    const session = String(actor.socket.said[0]?.session);
-    actor.says({ type: "subscribe", id: "other", subjects: ["s.>"] });
-    actor.says({ type: "unsubscribe", sub: "slow" });
-    stage.clock.turn();
-    actor.client.closed(1006);
-    stage.clock.turn();
-    const again = stage.joinWith(undefined, V1, false, session);
-    mostOfTurns(stage);
-    expect(stage.meter.queued).toBe(0);
-    const got = [...actor.socket.payloads, ...again.socket.payloads];
+    const harness = new Harness({ ...AT_LEAST_ONCE, ...ROOM, policy: "drop-oldest" });
+    const peer = harness.joinV1();
+    fill(harness, peer);
+    const session = String(peer.socket.frames[0]?.session);
+    peer.send({ type: "subscribe", id: "other", subjects: ["s.>"] });
+    peer.send({ type: "unsubscribe", sub: "slow" });
+    harness.clock.turn();
+    peer.client.closed(1006);
+    harness.clock.turn();
+    const again = harness.joinWith(undefined, V1, false, session);
+    mostOfTurns(harness);
+    expect(harness.meter.queued).toBe(0);
+    const got = [...peer.socket.payloads, ...again.socket.payloads];
     expect(new Set(got).size).toBe(SUBJECTS + 1);
-    stage.expectBalance();
+    harness.expectBalance();
   });
 
   /** How often a message's subject is read, or an object is made of where it stands, in one call. */
@@ -272,60 +272,60 @@ describe("A client whose rate holds back a message each of very many subjects", 
   }
 
   test("is told where to resume, if what waits is in its queue, for the price of one message", () => {
-    const stage = new Stage({ ...ROOM, highWaterBytes: 1000, lowWaterBytes: 200 });
-    const actor = stage.joinV1();
-    actor.says({ type: "subscribe", id: "1", subjects: ["s.>"] });
-    actor.socket.reads = false;
-    stage.publish("x".repeat(2000), "s.long");
-    stage.clock.advance(1000);
-    for (let n = 0; n < SUBJECTS; n++) stage.publish(n, `s.${n}`);
-    expect(stage.meter.queued).toBe(SUBJECTS);
-    expect(countLooks(() => actor.client.end("going_away"))).toBeLessThan(100);
-    expect(String(actor.socket.notices.at(-1)?.cursor)).toEndWith(":1");
-    stage.expectBalance();
+    const harness = new Harness({ ...ROOM, highWaterBytes: 1000, lowWaterBytes: 200 });
+    const peer = harness.joinV1();
+    peer.send({ type: "subscribe", id: "1", subjects: ["s.>"] });
+    peer.socket.reads = false;
+    harness.publish("x".repeat(2000), "s.long");
+    harness.clock.advance(1000);
+    for (let n = 0; n < SUBJECTS; n++) harness.publish(n, `s.${n}`);
+    expect(harness.meter.queued).toBe(SUBJECTS);
+    expect(countLooks(() => peer.client.end("going_away"))).toBeLessThan(100);
+    expect(String(peer.socket.notices.at(-1)?.cursor)).toEndWith(":1");
+    harness.expectBalance();
   });
 
   test("ends for the price of one message", () => {
-    const stage = new Stage(ROOM);
-    const actor = stage.joinV1();
-    fill(stage, actor);
-    expect(countLooks(() => actor.client.end("going_away"))).toBeLessThan(100);
-    expect(String(actor.socket.notices.at(-1)?.cursor)).toEndWith(":1");
-    expect(stage.meter).toMatchObject({ queued: 0, queuedBytes: 0 });
-    expect(stage.meter.dropped.abandoned).toBe(SUBJECTS);
-    stage.expectBalance();
+    const harness = new Harness(ROOM);
+    const peer = harness.joinV1();
+    fill(harness, peer);
+    expect(countLooks(() => peer.client.end("going_away"))).toBeLessThan(100);
+    expect(String(peer.socket.notices.at(-1)?.cursor)).toEndWith(":1");
+    expect(harness.meter).toMatchObject({ queued: 0, queuedBytes: 0 });
+    expect(harness.meter.dropped.abandoned).toBe(SUBJECTS);
+    harness.expectBalance();
   });
 
   test("that goes back into the ring gets the latest of each subject in several turns", () => {
-    const stage = new Stage({
+    const harness = new Harness({
       ...ROOM,
       upstream: "eager",
       ringMessages: 50_000,
       ringBytes: 100_000_000,
     });
-    const keeper = stage.join(["s.>"]);
-    stage.publish(-1, "s.0");
-    stage.clock.advance(10);
+    const keeper = harness.join(["s.>"]);
+    harness.publish(-1, "s.0");
+    harness.clock.advance(10);
     const after = String(keeper.socket.envelopes[0]?.id);
     keeper.client.closed(1000);
-    for (let n = 0; n < 2 * SUBJECTS; n++) stage.publish(n, `s.${n % SUBJECTS}`);
-    const actor = stage.joinV1();
+    for (let n = 0; n < 2 * SUBJECTS; n++) harness.publish(n, `s.${n % SUBJECTS}`);
+    const peer = harness.joinV1();
     const frame = { type: "subscribe", id: "1", subjects: ["s.>"], max_rate: 1, from: { after } };
-    expect(countHanded(stage, () => actor.says(frame))).toBeLessThan(SHARE);
-    expect(mostOfTurns(stage)).toBeLessThan(SHARE);
-    expect(actor.socket.payloads).toEqual(Array.from({ length: SUBJECTS }, (_, n) => SUBJECTS + n));
-    stage.expectBalance();
+    expect(countHanded(harness, () => peer.send(frame))).toBeLessThan(SHARE);
+    expect(mostOfTurns(harness)).toBeLessThan(SHARE);
+    expect(peer.socket.payloads).toEqual(Array.from({ length: SUBJECTS }, (_, n) => SUBJECTS + n));
+    harness.expectBalance();
   });
 
   test("and for whom there is no more room has the window over in several turns", () => {
-    const stage = new Stage({ ...ROOM, maxQueueMessages: SUBJECTS, policy: "drop-oldest" });
-    const actor = stage.joinV1();
-    fill(stage, actor);
-    const one = countHanded(stage, () => stage.publish("more", "s.more"));
+    const harness = new Harness({ ...ROOM, maxQueueMessages: SUBJECTS, policy: "drop-oldest" });
+    const peer = harness.joinV1();
+    fill(harness, peer);
+    const one = countHanded(harness, () => harness.publish("more", "s.more"));
     expect(one).toBeLessThan(SHARE);
-    expect(mostOfTurns(stage)).toBeLessThan(SHARE);
-    expect(actor.socket.payloads.length).toBeGreaterThanOrEqual(SUBJECTS);
-    stage.expectBalance();
+    expect(mostOfTurns(harness)).toBeLessThan(SHARE);
+    expect(peer.socket.payloads.length).toBeGreaterThanOrEqual(SUBJECTS);
+    harness.expectBalance();
   });
 });
 
@@ -356,86 +356,86 @@ describe("A client of a thousand patterns", () => {
     maxSessionBytes: 1_000_000_000,
   } as const;
 
-  function fill(actor: Actor): void {
+  function fill(peer: TestClient): void {
     for (let id = 0; id < LISTS; id++) {
       const subjects = Array.from({ length: PATTERNS }, (_, n) => `s.${id}.${n}`);
-      actor.says({ type: "subscribe", id: `${id}`, subjects });
+      peer.send({ type: "subscribe", id: `${id}`, subjects });
     }
   }
 
   test.each([0, 1])(
     "subscribes and unsubscribes for the price of what changes (%p alike)",
     (alike) => {
-      const stage = new Stage(ROOM);
-      for (let n = 0; n < alike; n++) fill(stage.joinV1());
-      const actor = stage.joinV1();
-      fill(actor);
-      stage.publish(0, "s.3.3");
+      const harness = new Harness(ROOM);
+      for (let n = 0; n < alike; n++) fill(harness.joinV1());
+      const peer = harness.joinV1();
+      fill(peer);
+      harness.publish(0, "s.3.3");
       const more = ["m.1", "m.2"];
       const subscribes = { type: "subscribe", id: "more", subjects: more };
-      const added = countFiled(() => actor.says(subscribes));
+      const added = countFiled(() => peer.send(subscribes));
       expect(added).toBeLessThanOrEqual(PER_PATTERN * more.length);
-      stage.publish(1, "m.1");
-      stage.publish(2, "s.3.3");
-      const removed = countFiled(() => actor.says({ type: "unsubscribe", sub: "more" }));
+      harness.publish(1, "m.1");
+      harness.publish(2, "s.3.3");
+      const removed = countFiled(() => peer.send({ type: "unsubscribe", sub: "more" }));
       expect(removed).toBeLessThanOrEqual(PER_PATTERN * more.length);
-      stage.publish(3, "m.1");
-      stage.publish(4, "s.15.63");
-      const some = countFiled(() => actor.says({ type: "unsubscribe", sub: "15" }));
+      harness.publish(3, "m.1");
+      harness.publish(4, "s.15.63");
+      const some = countFiled(() => peer.send({ type: "unsubscribe", sub: "15" }));
       expect(some).toBeLessThanOrEqual(PER_PATTERN * PATTERNS);
-      stage.publish(5, "s.15.63");
-      stage.publish(6, "s.0.0");
-      stage.clock.advance(10);
-      expect(actor.socket.payloads).toEqual([0, 1, 2, 4, 6]);
-      stage.expectBalance();
+      harness.publish(5, "s.15.63");
+      harness.publish(6, "s.0.0");
+      harness.clock.advance(10);
+      expect(peer.socket.payloads).toEqual([0, 1, 2, 4, 6]);
+      harness.expectBalance();
     },
   );
 
   test("lags and keeps up again, and loses and resumes its connection, for no pattern of others", () => {
-    const stage = new Stage({ ...ROOM, policy: "drop-oldest" });
-    const actor = stage.joinV1();
-    fill(actor);
+    const harness = new Harness({ ...ROOM, policy: "drop-oldest" });
+    const peer = harness.joinV1();
+    fill(peer);
     const lags = countFiled(() => {
-      actor.socket.reads = false;
-      stage.publish("x".repeat(2000), "s.0.0");
-      stage.clock.advance(1000);
-      expect(actor.client.state).toBe("queued");
-      actor.socket.buffered = 0;
-      actor.socket.reads = true;
-      stage.clock.advance(1000);
-      expect(actor.client.state).toBe("live");
+      peer.socket.reads = false;
+      harness.publish("x".repeat(2000), "s.0.0");
+      harness.clock.advance(1000);
+      expect(peer.client.state).toBe("queued");
+      peer.socket.buffered = 0;
+      peer.socket.reads = true;
+      harness.clock.advance(1000);
+      expect(peer.client.state).toBe("live");
     });
     // Its own ones are filed when they are first looked at.
     expect(lags).toBeLessThanOrEqual(LISTS * PATTERNS);
-    const session = String(actor.socket.said[0]?.session);
-    let again = actor;
+    const session = String(peer.socket.frames[0]?.session);
+    let again = peer;
     const moves = countFiled(() => {
-      actor.client.closed(1006);
-      again = stage.joinWith(undefined, V1, false, session);
+      peer.client.closed(1006);
+      again = harness.joinWith(undefined, V1, false, session);
     });
     expect(moves).toBe(0);
-    stage.publish("after", "s.15.63");
-    stage.clock.advance(10);
+    harness.publish("after", "s.15.63");
+    harness.clock.advance(10);
     expect(again.socket.payloads.at(-1)).toBe("after");
-    stage.expectBalance();
+    harness.expectBalance();
   });
 
   test("shares its audience with those that ask for the same lists, and with no others", () => {
-    const stage = new Stage(ROOM);
-    const says = (...lists: string[][]): Actor => {
-      const actor = stage.joinV1();
+    const harness = new Harness(ROOM);
+    const subscribed = (...lists: string[][]): TestClient => {
+      const peer = harness.joinV1();
       for (const [n, subjects] of lists.entries()) {
-        actor.says({ type: "subscribe", id: `${n}`, subjects });
+        peer.send({ type: "subscribe", id: `${n}`, subjects });
       }
-      return actor;
+      return peer;
     };
-    const one = says(["a", "b"], ["c"]);
-    const same = says(["c"], ["b", "a", "b"], ["a", "b"]);
-    const other = says(["a", "b"], ["d"]);
+    const one = subscribed(["a", "b"], ["c"]);
+    const same = subscribed(["c"], ["b", "a", "b"], ["a", "b"]);
+    const other = subscribed(["a", "b"], ["d"]);
     expect(same.client.audience).toBe(one.client.audience);
     expect(other.client.audience).not.toBe(one.client.audience);
-    for (const [n, subject] of ["a", "b", "c", "d"].entries()) stage.publish(n, subject);
-    stage.clock.advance(10);
+    for (const [n, subject] of ["a", "b", "c", "d"].entries()) harness.publish(n, subject);
+    harness.clock.advance(10);
     expect([one, same, other].map(({ socket }) => socket.payloads)).toEqual([
       [0, 1, 2],
       [0, 1, 2],
@@ -458,50 +458,50 @@ describe("Sessions of many patterns that are given up at the same time", () => {
     maxTotalPatternBytes: 1_000_000_000,
   } as const;
 
-  function park(stage: Stage): void {
+  function park(harness: Harness): void {
     for (let n = 0; n < SESSIONS; n++) {
-      const actor = stage.joinV1();
+      const peer = harness.joinV1();
       const subjects = Array.from({ length: PATTERNS }, (_, k) => `s.${n}.${k}`);
-      actor.says({ type: "subscribe", id: "1", subjects });
-      actor.client.closed(1006);
+      peer.send({ type: "subscribe", id: "1", subjects });
+      peer.client.closed(1006);
     }
-    expect(stage.meter.sessionsParked).toBe(SESSIONS);
+    expect(harness.meter.sessionsParked).toBe(SESSIONS);
   }
 
   /** The most patterns that are taken out in one of the turns until all sessions, or those that must, are gone. */
-  function mostOfTurns(stage: Stage): number {
+  function mostOfTurns(harness: Harness): number {
     let most = 0;
     for (let turn = 0; turn < 30; turn++) {
       most = Math.max(
         most,
-        countFiled(() => stage.clock.turn()),
+        countFiled(() => harness.clock.turn()),
       );
-      stage.clock.pause(1);
+      harness.clock.pause(1);
     }
-    stage.expectBalance();
+    harness.expectBalance();
     return most;
   }
 
   test("as their time is over, are so in several turns", () => {
-    const stage = new Stage(ROOM);
-    park(stage);
-    stage.clock.pause(120_000);
-    expect(mostOfTurns(stage)).toBeLessThan(SHARE);
-    expect(stage.meter.sessionsParked).toBe(0);
-    expect([...stage.source.patterns]).toEqual([]);
+    const harness = new Harness(ROOM);
+    park(harness);
+    harness.clock.pause(120_000);
+    expect(mostOfTurns(harness)).toBeLessThan(SHARE);
+    expect(harness.meter.sessionsParked).toBe(0);
+    expect([...harness.source.patterns]).toEqual([]);
   });
 
   test("as too much is kept for them, are so in several turns", () => {
     const room = { maxQueueBytes: 10_000_000, maxTotalQueueBytes: 100_000_000 };
-    const stage = new Stage({ ...ROOM, ...room, maxSessionBytes: 8_000_000 });
-    park(stage);
-    const all = stage.joinV1();
-    all.says({ type: "subscribe", id: "1", subjects: ["s.>"] });
+    const harness = new Harness({ ...ROOM, ...room, maxSessionBytes: 8_000_000 });
+    park(harness);
+    const all = harness.joinV1();
+    all.send({ type: "subscribe", id: "1", subjects: ["s.>"] });
     all.client.closed(1006);
     const big = "x".repeat(5_000_000);
-    expect(countFiled(() => stage.publish(big, "s.big"))).toBeLessThan(SHARE);
-    expect(mostOfTurns(stage)).toBeLessThan(SHARE);
-    expect(stage.broadcaster.reception.sessions?.bytes).toBeLessThanOrEqual(8_000_000);
-    expect(stage.meter.sessionsParked).toBeLessThan(SESSIONS);
+    expect(countFiled(() => harness.publish(big, "s.big"))).toBeLessThan(SHARE);
+    expect(mostOfTurns(harness)).toBeLessThan(SHARE);
+    expect(harness.broadcaster.reception.sessions?.bytes).toBeLessThanOrEqual(8_000_000);
+    expect(harness.meter.sessionsParked).toBeLessThan(SESSIONS);
   });
 });

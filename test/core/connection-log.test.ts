@@ -1,32 +1,32 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import type { Log } from "../../src/core/ports/log.ts";
-import { Stage } from "./support/harness.ts";
+import { Harness } from "./support/harness.ts";
 
 type Level = keyof Log;
 type Line = Record<string, unknown> & { readonly event?: string };
 
-let stage: Stage;
+let harness: Harness;
 let lines: Map<Level, Line[]>;
 
 const summaries = () => lines.get("info")?.filter(({ event }) => event === "clients") ?? [];
 const details = () => lines.get("debug") ?? [];
 const refuse = (status: number, reason = "no") =>
-  stage.broadcaster.handshakeRefused({ status, reason, address: "192.0.2.7" });
+  harness.broadcaster.handshakeRefused({ status, reason, address: "192.0.2.7" });
 
 beforeEach(() => {
-  stage = new Stage();
+  harness = new Harness();
   lines = new Map();
   for (const level of ["debug", "info"] as const) {
-    stage.log[level] = (_, properties = {}) =>
+    harness.log[level] = (_, properties = {}) =>
       void lines.set(level, [...(lines.get(level) ?? []), properties]);
   }
 });
 
 describe("Connections are logged", () => {
   test("at debug, a line for each that comes, goes and is refused", () => {
-    const client = stage.join(["a.>", "b"]);
-    stage.joinV1();
-    stage.clock.advance(1500);
+    const client = harness.join(["a.>", "b"]);
+    harness.joinV1();
+    harness.clock.advance(1500);
     client.client.closed(1006);
     refuse(403, "Pages from there may not connect");
     const reason = "Pages from there may not connect";
@@ -39,15 +39,15 @@ describe("Connections are logged", () => {
   });
 
   test("at info, in one line for each interval in which something happened", () => {
-    stage.clock.advance(60_000);
+    harness.clock.advance(60_000);
     expect(summaries()).toEqual([]);
-    const clients = Array.from({ length: 5 }, () => stage.join());
+    const clients = Array.from({ length: 5 }, () => harness.join());
     clients[0]?.client.closed(1006);
     clients[1]?.client.closed(1000);
     clients[2]?.client.end("no_pong");
     for (let n = 0; n < 1000; n++) refuse(n % 2 === 0 ? 403 : 400);
     expect(summaries()).toEqual([]);
-    stage.clock.advance(10_000);
+    harness.clock.advance(10_000);
     expect(summaries()).toEqual([
       {
         event: "clients",
@@ -59,10 +59,10 @@ describe("Connections are logged", () => {
         active: 2,
       },
     ]);
-    stage.clock.advance(60_000);
+    harness.clock.advance(60_000);
     expect(summaries()).toHaveLength(1);
     // The next line has what happened since.
-    stage.clock.advance(10_000);
+    harness.clock.advance(10_000);
     expect(summaries().slice(1)).toMatchObject([
       { connected: 0, left: 2, left_by: " (no_pong: 2)", refused: 0, refused_by: "", active: 0 },
     ]);
@@ -70,14 +70,14 @@ describe("Connections are logged", () => {
 
   test("with no more of what a client said than one reads", () => {
     refuse(400, "x".repeat(100_000));
-    stage.joinWith({ id: "", subjects: ["a"], durable: "d".repeat(100_000) });
+    harness.joinWith({ id: "", subjects: ["a"], durable: "d".repeat(100_000) });
     for (const line of details()) expect(JSON.stringify(line).length).toBeLessThan(1000);
   });
 
   test("to the last one, when the gateway stops, and no timer is left", async () => {
-    stage.join();
-    await stage.broadcaster.drain(0);
+    harness.join();
+    await harness.broadcaster.drain(0);
     expect(summaries()).toMatchObject([{ connected: 1, left: 1, active: 0 }]);
-    expect(stage.clock.timers).toBe(0);
+    expect(harness.clock.timers).toBe(0);
   });
 });

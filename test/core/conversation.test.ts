@@ -1,15 +1,19 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { lastOf, Stage, typesOf } from "./support/harness.ts";
+import { Harness, lastOf, typesOf } from "./support/harness.ts";
 import { ManualClock } from "./support/manual-clock.ts";
 
 describe("Client of the v1 dialect", () => {
   test("is welcomed with what it needs to know, and gets nothing before it subscribes", () => {
-    const stage = new Stage({ pingIntervalMs: 30_000, maxFrameBytes: 1024, maxSubscriptions: 8 });
-    const actor = stage.joinV1();
-    stage.publish(1);
-    stage.clock.advance(10);
-    expect(actor.socket.said).toEqual([
+    const harness = new Harness({
+      pingIntervalMs: 30_000,
+      maxFrameBytes: 1024,
+      maxSubscriptions: 8,
+    });
+    const peer = harness.joinV1();
+    harness.publish(1);
+    harness.clock.advance(10);
+    expect(peer.socket.frames).toEqual([
       {
         type: "welcome",
         session: expect.stringMatching(/^[0-9a-f-]{36}$/),
@@ -21,29 +25,32 @@ describe("Client of the v1 dialect", () => {
         delivery_mode: "at-most-once",
       },
     ]);
-    expect(stage.meter.offered).toBe(0);
+    expect(harness.meter.offered).toBe(0);
   });
 
   test("is told by the welcome when nothing comes from upstream", () => {
-    const stage = new Stage();
-    stage.disconnect();
-    expect(lastOf(stage.joinV1())).toMatchObject({ upstream: "disconnected" });
+    const harness = new Harness();
+    harness.disconnect();
+    expect(lastOf(harness.joinV1())).toMatchObject({ upstream: "disconnected" });
   });
 
   test("gets a pong for each ping, with its id", () => {
-    const actor = new Stage().joinV1();
-    actor.says({ type: "ping" });
-    actor.says({ type: "ping", id: "7" });
-    expect(actor.socket.notices.slice(1)).toEqual([{ type: "pong" }, { type: "pong", id: "7" }]);
+    const peer = new Harness().joinV1();
+    peer.send({ type: "ping" });
+    peer.send({ type: "ping", id: "7" });
+    expect(peer.socket.notices.slice(1)).toEqual([{ type: "pong" }, { type: "pong", id: "7" }]);
   });
 
   test("is told what it subscribed to, with the policy in effect and where that begins", () => {
-    const stage = new Stage({ policy: "disconnect", allowedPolicies: ["disconnect", "conflate"] });
-    const actor = stage.joinV1();
-    stage.source.subscribe("b");
-    stage.publish(0);
-    actor.says({ type: "subscribe", id: "1", subjects: ["a", "b.>"], policy: "conflate" });
-    expect(lastOf(actor)).toEqual({
+    const harness = new Harness({
+      policy: "disconnect",
+      allowedPolicies: ["disconnect", "conflate"],
+    });
+    const peer = harness.joinV1();
+    harness.source.subscribe("b");
+    harness.publish(0);
+    peer.send({ type: "subscribe", id: "1", subjects: ["a", "b.>"], policy: "conflate" });
+    expect(lastOf(peer)).toEqual({
       type: "subscribed",
       id: "1",
       sub: "1",
@@ -51,66 +58,66 @@ describe("Client of the v1 dialect", () => {
       policy: "conflate",
       from: expect.stringMatching(/^[0-9a-f]{12}:1\.2$/),
     });
-    actor.says({ type: "subscribe", id: "2", subjects: ["c"], policy: "drop-oldest" });
-    expect(lastOf(actor)).toMatchObject({ sub: "2", policy: "disconnect" });
-    stage.publish(1, "b.x");
-    stage.clock.advance(10);
-    expect(actor.socket.payloads).toEqual([1]);
+    peer.send({ type: "subscribe", id: "2", subjects: ["c"], policy: "drop-oldest" });
+    expect(lastOf(peer)).toMatchObject({ sub: "2", policy: "disconnect" });
+    harness.publish(1, "b.x");
+    harness.clock.advance(10);
+    expect(peer.socket.payloads).toEqual([1]);
   });
 
   test("gets what several of its subscriptions want once, and no more when all are ended", () => {
-    const stage = new Stage();
-    const actor = stage.joinV1();
+    const harness = new Harness();
+    const peer = harness.joinV1();
     for (const [id, subject] of [">", "a.*", "a.b"].entries()) {
-      actor.says({ type: "subscribe", id: `${id}`, subjects: [subject] });
+      peer.send({ type: "subscribe", id: `${id}`, subjects: [subject] });
     }
-    stage.publish(1, "a.b");
-    actor.says({ type: "unsubscribe", sub: "0" });
-    stage.publish(2, "a.b");
-    stage.publish(3, "c");
-    actor.says({ type: "unsubscribe", sub: "1" });
-    stage.publish(4, "a.c");
-    stage.publish(5, "a.b");
-    actor.says({ type: "unsubscribe", sub: "2" });
-    expect(lastOf(actor)).toEqual({ type: "unsubscribed", sub: "2" });
-    stage.publish(6, "a.b");
-    stage.clock.advance(10);
-    expect(actor.socket.payloads).toEqual([1, 2, 5]);
-    expect([...stage.source.patterns]).toEqual([]);
-    stage.expectBalance();
+    harness.publish(1, "a.b");
+    peer.send({ type: "unsubscribe", sub: "0" });
+    harness.publish(2, "a.b");
+    harness.publish(3, "c");
+    peer.send({ type: "unsubscribe", sub: "1" });
+    harness.publish(4, "a.c");
+    harness.publish(5, "a.b");
+    peer.send({ type: "unsubscribe", sub: "2" });
+    expect(lastOf(peer)).toEqual({ type: "unsubscribed", sub: "2" });
+    harness.publish(6, "a.b");
+    harness.clock.advance(10);
+    expect(peer.socket.payloads).toEqual([1, 2, 5]);
+    expect([...harness.source.patterns]).toEqual([]);
+    harness.expectBalance();
   });
 
   test("is told where a subscription begins and ends behind what was published before", () => {
-    const stage = new Stage({ flushIntervalMs: 1000 });
-    const actor = stage.joinV1();
+    const harness = new Harness({ flushIntervalMs: 1000 });
+    const peer = harness.joinV1();
     for (const id of ["1", "2"]) {
-      actor.says({ type: "subscribe", id, subjects: ["a"] });
-      stage.publish(id);
-      stage.clock.advance(0);
-      stage.publish(id);
+      peer.send({ type: "subscribe", id, subjects: ["a"] });
+      harness.publish(id);
+      harness.clock.advance(0);
+      harness.publish(id);
     }
-    for (const sub of ["1", "2"]) actor.says({ type: "unsubscribe", sub });
-    expect(typesOf(actor)).toEqual([
+    for (const sub of ["1", "2"]) peer.send({ type: "unsubscribe", sub });
+    expect(typesOf(peer)).toEqual([
       ...["welcome", "subscribed", "data", "data", "subscribed"],
       ...["unsubscribed", "data", "data", "unsubscribed"],
     ]);
   });
 
   test("is answered at once, and what waits for everybody's flush goes on waiting", () => {
-    const stage = new Stage({ flushIntervalMs: 1000 });
-    const [actor, other] = [stage.joinV1(), stage.joinV1()];
-    for (const { says } of [actor, other]) says({ type: "subscribe", id: "1", subjects: ["a"] });
-    stage.publish(1);
-    stage.clock.advance(0);
+    const harness = new Harness({ flushIntervalMs: 1000 });
+    const [peer, other] = [harness.joinV1(), harness.joinV1()];
+    for (const { send } of [peer, other]) send({ type: "subscribe", id: "1", subjects: ["a"] });
+    harness.publish(1);
+    harness.clock.advance(0);
     for (let n = 0; n < 5; n++) {
-      stage.publish(n);
-      actor.says({ type: "ping" });
-      actor.says({ type: "unsubscribe", sub: "none" });
+      harness.publish(n);
+      peer.send({ type: "ping" });
+      peer.send({ type: "unsubscribe", sub: "none" });
     }
-    expect(typesOf(actor).slice(3)).toEqual(Array(5).fill(["pong", "error"]).flat());
+    expect(typesOf(peer).slice(3)).toEqual(Array(5).fill(["pong", "error"]).flat());
     expect(other.socket.payloads).toEqual([1]);
     const { writes } = other.socket;
-    stage.clock.advance(1000);
+    harness.clock.advance(1000);
     expect(other.socket.payloads).toEqual([1, 0, 1, 2, 3, 4]);
     expect(other.socket.writes).toBe(writes + 1);
   });
@@ -130,52 +137,52 @@ describe("Request that is not served", () => {
     ["duplicate_subscription", "1", { type: "subscribe", id: "1", subjects: ["ours.a"] }],
     ["unknown_subscription", "9", { type: "unsubscribe", sub: "9" }],
   ] as const)("is answered: %s (%s)", (code, id, frame) => {
-    const stage = new Stage({ subjects: ["ours.>"] });
-    const actor = stage.joinV1();
-    actor.says({ type: "subscribe", id: "1", subjects: ["ours.>"] });
-    actor.says(frame);
+    const harness = new Harness({ subjects: ["ours.>"] });
+    const peer = harness.joinV1();
+    peer.send({ type: "subscribe", id: "1", subjects: ["ours.>"] });
+    peer.send(frame);
     const error = { code, message: expect.any(String), retryable: false };
-    expect(lastOf(actor)).toEqual({ type: "error", ...(id !== undefined && { id }), error });
+    expect(lastOf(peer)).toEqual({ type: "error", ...(id !== undefined && { id }), error });
     const isFault = code === "malformed";
-    const refused = Object.entries(stage.meter.refused).filter(([, count]) => count > 0);
+    const refused = Object.entries(harness.meter.refused).filter(([, count]) => count > 0);
     expect(refused).toEqual(isFault ? [] : [[code, 1]]);
-    expect(stage.meter.errors.get("malformed_frame")).toBe(isFault ? 1 : 0);
+    expect(harness.meter.errors.get("malformed_frame")).toBe(isFault ? 1 : 0);
     // And what was served still is.
-    stage.publish(1, "ours.a");
-    stage.clock.advance(10);
-    expect(actor.socket.payloads).toEqual([1]);
-    expect([...stage.source.patterns]).toEqual(["ours.>"]);
+    harness.publish(1, "ours.a");
+    harness.clock.advance(10);
+    expect(peer.socket.payloads).toEqual([1]);
+    expect([...harness.source.patterns]).toEqual(["ours.>"]);
   });
 
   test("is answered where a client has as many subscriptions as it may", () => {
-    const stage = new Stage({ maxSubscriptions: 2 });
-    const actor = stage.joinV1();
-    for (const id of ["1", "2", "3"]) actor.says({ type: "subscribe", id, subjects: ["a"] });
-    expect(lastOf(actor)).toMatchObject({ id: "3", error: { code: "too_many_subscriptions" } });
-    actor.says({ type: "unsubscribe", sub: "1" });
-    actor.says({ type: "subscribe", id: "3", subjects: ["a"] });
-    expect(lastOf(actor)).toMatchObject({ type: "subscribed", id: "3" });
+    const harness = new Harness({ maxSubscriptions: 2 });
+    const peer = harness.joinV1();
+    for (const id of ["1", "2", "3"]) peer.send({ type: "subscribe", id, subjects: ["a"] });
+    expect(lastOf(peer)).toMatchObject({ id: "3", error: { code: "too_many_subscriptions" } });
+    peer.send({ type: "unsubscribe", sub: "1" });
+    peer.send({ type: "subscribe", id: "3", subjects: ["a"] });
+    expect(lastOf(peer)).toMatchObject({ type: "subscribed", id: "3" });
   });
 
   test("counts against the budget when it is malformed, and not when it is only refused", () => {
-    const stage = new Stage({ maxMalformedFrames: 2, subjects: ["a"] });
-    const actor = stage.joinV1();
+    const harness = new Harness({ maxMalformedFrames: 2, subjects: ["a"] });
+    const peer = harness.joinV1();
     for (let n = 0; n < 10; n++) {
-      actor.says({ type: "subscribe", id: `${n}`, subjects: ["b"] });
-      actor.says({ type: "unsubscribe", sub: "x" });
-      actor.says({ type: "subscribe", id: `${n}`, subjects: ["a"], from: "all" });
+      peer.send({ type: "subscribe", id: `${n}`, subjects: ["b"] });
+      peer.send({ type: "unsubscribe", sub: "x" });
+      peer.send({ type: "subscribe", id: `${n}`, subjects: ["a"], from: "all" });
     }
-    expect(actor.socket.closedWith).toBeUndefined();
-    for (const _ of [1, 2]) actor.says("x");
-    expect(actor.socket.closedWith).toBeUndefined();
-    actor.says("x");
-    expect(lastOf(actor)).toEqual({
+    expect(peer.socket.closedWith).toBeUndefined();
+    for (const _ of [1, 2]) peer.send("x");
+    expect(peer.socket.closedWith).toBeUndefined();
+    peer.send("x");
+    expect(lastOf(peer)).toEqual({
       type: "disconnect",
       code: 4400,
       reason: "too many malformed frames",
       reconnect: false,
     });
-    expect(actor.socket.closedWith).toBe(4400);
+    expect(peer.socket.closedWith).toBe(4400);
   });
 
   test("may be any bytes: an answer, or a close, is all that comes of it", () => {
@@ -192,14 +199,14 @@ describe("Request that is not served", () => {
     );
     fc.assert(
       fc.property(fc.array(frame, { maxLength: 20 }), (frames) => {
-        const stage = new Stage();
-        const actor = stage.joinV1();
-        for (const frame of frames) actor.says(frame);
-        stage.publish(1);
-        stage.clock.advance(10);
-        expect([undefined, 4400]).toContain(actor.socket.closedWith);
-        expect(actor.socket.said.length).toBeLessThanOrEqual(2 + frames.length * 3 + 1);
-        stage.expectBalance();
+        const harness = new Harness();
+        const peer = harness.joinV1();
+        for (const frame of frames) peer.send(frame);
+        harness.publish(1);
+        harness.clock.advance(10);
+        expect([undefined, 4400]).toContain(peer.socket.closedWith);
+        expect(peer.socket.frames.length).toBeLessThanOrEqual(2 + frames.length * 3 + 1);
+        harness.expectBalance();
       }),
       { numRuns: 500 },
     );

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { V1 } from "../../src/core/wire/dialect.ts";
-import { type Actor, Stage } from "./support/harness.ts";
+import { Harness, type TestClient } from "./support/harness.ts";
 
 const BOUND = 10_000;
 
-function stageOf(): Stage {
-  return new Stage({
+function stageOf(): Harness {
+  return new Harness({
     maxTotalQueueBytes: BOUND,
     maxQueueBytes: 100_000,
     maxQueueMessages: 1000,
@@ -14,97 +14,97 @@ function stageOf(): Stage {
 }
 
 /** A client that reads nothing any more and has a queue of so many messages of a kilobyte. */
-function stalled(stage: Stage, subject: string, queued: number): Actor {
-  const actor = stage.join([subject]);
-  actor.socket.reads = false;
+function stalled(harness: Harness, subject: string, queued: number): TestClient {
+  const peer = harness.join([subject]);
+  peer.socket.reads = false;
   for (let n = 0; n < 2; n++) {
-    stage.publish("x".repeat(1000), subject);
-    stage.clock.advance(20);
+    harness.publish("x".repeat(1000), subject);
+    harness.clock.advance(20);
   }
-  expect(actor.client.queuedBytes).toBeGreaterThan(0);
-  for (let n = 1; n < queued; n++) stage.publish("x".repeat(1000), subject);
-  return actor;
+  expect(peer.client.queuedBytes).toBeGreaterThan(0);
+  for (let n = 1; n < queued; n++) harness.publish("x".repeat(1000), subject);
+  return peer;
 }
 
 describe("Governor", () => {
   test("sheds those with the longest queues first, and no more than must go", () => {
-    const stage = stageOf();
-    const healthy = stage.join();
-    const [two, five] = [stalled(stage, "two", 2), stalled(stage, "five", 5)];
-    const three = stalled(stage, "three", 3);
+    const harness = stageOf();
+    const healthy = harness.join();
+    const [two, five] = [stalled(harness, "two", 2), stalled(harness, "five", 5)];
+    const three = stalled(harness, "three", 3);
     expect([two, five, three].map(({ socket }) => socket.closedWith)).toEqual([
       undefined,
       4503,
       undefined,
     ]);
     expect(healthy.socket.closedWith).toBeUndefined();
-    expect(stage.meter.queuedBytes).toBeLessThanOrEqual(0.9 * BOUND);
-    expect(stage.meter.dropped.overloaded).toBe(5);
-    expect(stage.meter.disconnections.get("overloaded")).toBe(1);
-    expect(stage.warnings).toMatchObject([{ code: 4503 }]);
-    stage.expectBalance();
+    expect(harness.meter.queuedBytes).toBeLessThanOrEqual(0.9 * BOUND);
+    expect(harness.meter.dropped.overloaded).toBe(5);
+    expect(harness.meter.disconnections.get("overloaded")).toBe(1);
+    expect(harness.warnings).toMatchObject([{ code: 4503 }]);
+    harness.expectBalance();
   });
 
   test("keeps what waits under its bound, however many stall", () => {
-    const stage = stageOf();
+    const harness = stageOf();
     for (let n = 0; n < 20; n++) {
-      const { socket } = stage.join();
+      const { socket } = harness.join();
       socket.reads = false;
     }
     for (let n = 0; n < 100; n++) {
-      stage.publish("x".repeat(1000));
-      stage.clock.advance(1);
-      expect(stage.meter.queuedBytes).toBeLessThanOrEqual(BOUND);
+      harness.publish("x".repeat(1000));
+      harness.clock.advance(1);
+      expect(harness.meter.queuedBytes).toBeLessThanOrEqual(BOUND);
     }
-    stage.expectBalance();
+    harness.expectBalance();
   });
 
   test("counts what a slowed-down client holds back against that client", () => {
-    const stage = stageOf();
-    const hoarder = stage.joinWith({ id: "", subjects: ["many.>"], maxRate: 0.001 }, V1);
-    stage.publish(0, "many.0");
-    stage.clock.advance(10);
-    const lagging = stalled(stage, "two", 2);
-    for (let n = 0; n < 8; n++) stage.publish("x".repeat(1000), `many.${n}`);
+    const harness = stageOf();
+    const hoarder = harness.joinWith({ id: "", subjects: ["many.>"], maxRate: 0.001 }, V1);
+    harness.publish(0, "many.0");
+    harness.clock.advance(10);
+    const lagging = stalled(harness, "two", 2);
+    for (let n = 0; n < 8; n++) harness.publish("x".repeat(1000), `many.${n}`);
     expect(hoarder.socket.closedWith).toBe(4503);
     expect(lagging.socket.closedWith).toBeUndefined();
-    stage.expectBalance();
+    harness.expectBalance();
   });
 
   test("sheds also when queues grow by what clients have missed", () => {
-    const stage = new Stage({
+    const harness = new Harness({
       maxTotalQueueBytes: BOUND,
       ringMessages: 100,
       ringBytes: 100_000,
       maxQueueBytes: 100_000,
       maxQueueMessages: 1000,
     });
-    const keeper = stage.join();
-    for (let n = 0; n < 5; n++) stage.publish("x".repeat(1000));
-    stage.clock.advance(10);
+    const keeper = harness.join();
+    for (let n = 0; n < 5; n++) harness.publish("x".repeat(1000));
+    harness.clock.advance(10);
     const after = String(keeper.socket.envelopes[0]?.id);
     const returned = Array.from({ length: 5 }, () => {
-      const actor = stage.joinV1();
-      actor.socket.buffered = 1000;
-      actor.says({ type: "subscribe", id: "1", subjects: ["a"], from: { after } });
-      return actor;
+      const peer = harness.joinV1();
+      peer.socket.buffered = 1000;
+      peer.send({ type: "subscribe", id: "1", subjects: ["a"], from: { after } });
+      return peer;
     });
-    stage.clock.advance(1);
-    expect(stage.meter.queuedBytes).toBeLessThanOrEqual(BOUND);
+    harness.clock.advance(1);
+    expect(harness.meter.queuedBytes).toBeLessThanOrEqual(BOUND);
     expect(returned.filter(({ client }) => client.isOver).length).toBeWithin(1, 5);
-    stage.expectBalance();
+    harness.expectBalance();
   });
 
   test("refuses newcomers while it is pressed, and says why", () => {
-    const stage = stageOf();
-    const all = Array.from({ length: 9 }, (_, n) => stalled(stage, `s${n}`, 1));
+    const harness = stageOf();
+    const all = Array.from({ length: 9 }, (_, n) => stalled(harness, `s${n}`, 1));
     for (const { client } of all) expect(client.isOver).toBe(false);
-    stage.publish("x".repeat(1000), "s0");
+    harness.publish("x".repeat(1000), "s0");
     expect(all.filter(({ client }) => client.isOver)).toHaveLength(1);
-    expect(stage.broadcaster.refusal).toBe("overloaded");
-    const late = stage.joinV1();
+    expect(harness.broadcaster.refusal).toBe("overloaded");
+    const late = harness.joinV1();
     expect(late.socket.closedWith).toBe(4503);
-    expect(late.socket.said).toEqual([
+    expect(late.socket.frames).toEqual([
       {
         type: "disconnect",
         code: 4503,
@@ -119,9 +119,9 @@ describe("Governor", () => {
         socket.reads = true;
       }
     }
-    stage.clock.advance(20);
-    expect(stage.broadcaster.refusal).toBeUndefined();
-    expect(stage.joinV1().socket.closedWith).toBeUndefined();
-    stage.expectBalance();
+    harness.clock.advance(20);
+    expect(harness.broadcaster.refusal).toBeUndefined();
+    expect(harness.joinV1().socket.closedWith).toBeUndefined();
+    harness.expectBalance();
   });
 });

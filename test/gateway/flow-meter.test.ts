@@ -39,14 +39,17 @@ describe("FlowMeter", () => {
   });
 
   test("divides by the time since the start before the first full window", () => {
-    const stage = running();
-    pass(stage, 3, (meter) => {
+    const harness = running();
+    pass(harness, 3, (meter) => {
       meter.messagesReceived += 10;
       meter.bytesSent += 500;
     });
-    expect(stage.flow.metrics()).toMatchObject({ messages_per_second: 10, bytes_per_second: 500 });
-    stage.clock.advance(500);
-    expect(stage.flow.metrics().messages_per_second).toBeCloseTo(30 / 3.5);
+    expect(harness.flow.metrics()).toMatchObject({
+      messages_per_second: 10,
+      bytes_per_second: 500,
+    });
+    harness.clock.advance(500);
+    expect(harness.flow.metrics().messages_per_second).toBeCloseTo(30 / 3.5);
   });
 
   test("takes the first second as a whole one", () => {
@@ -58,25 +61,25 @@ describe("FlowMeter", () => {
   });
 
   test("forgets what is older than the window", () => {
-    const stage = running();
-    pass(stage, 20, (meter) => {
+    const harness = running();
+    pass(harness, 20, (meter) => {
       meter.messagesReceived += 1000;
     });
-    pass(stage, 10, (meter) => {
+    pass(harness, 10, (meter) => {
       meter.messagesReceived += 2;
     });
-    expect(stage.flow.metrics().messages_per_second).toBe(2);
+    expect(harness.flow.metrics().messages_per_second).toBe(2);
   });
 
   test("falls to zero when nothing comes any more", () => {
-    const stage = running();
-    pass(stage, 30, (meter) => {
+    const harness = running();
+    pass(harness, 30, (meter) => {
       meter.messagesReceived += 100;
       meter.bytesSent += 100;
       meter.countError("write_timeout", "nothing taken");
     });
-    stage.clock.advance(11_000);
-    expect(stage.flow.metrics()).toMatchObject({
+    harness.clock.advance(11_000);
+    expect(harness.flow.metrics()).toMatchObject({
       messages_per_second: 0,
       bytes_per_second: 0,
       error_rate: 0,
@@ -84,61 +87,61 @@ describe("FlowMeter", () => {
   });
 
   test("counts a message once, however many clients get it", () => {
-    const stage = running();
-    pass(stage, 10, (meter) => {
+    const harness = running();
+    pass(harness, 10, (meter) => {
       meter.messagesReceived += 1;
       meter.sent += 500;
     });
-    expect(stage.flow.metrics().messages_per_second).toBe(1);
+    expect(harness.flow.metrics().messages_per_second).toBe(1);
   });
 
   test("gives errors as a percentage of deliveries and errors", () => {
-    const stage = running();
-    pass(stage, 10, (meter) => {
+    const harness = running();
+    pass(harness, 10, (meter) => {
       meter.sent += 3;
       meter.countError("slow_consumer", "one lags");
     });
-    expect(stage.flow.metrics().error_rate).toBe(25);
+    expect(harness.flow.metrics().error_rate).toBe(25);
   });
 
   test.each(Object.values(ENDED_AS).map(({ error }) => error))(
     "counts %p, for which a client is disconnected",
     (kind) => {
-      const stage = running();
-      pass(stage, 5, (meter) => meter.countError(kind, "one is disconnected"));
-      expect(stage.flow.metrics().error_rate).toBe(100);
+      const harness = running();
+      pass(harness, 5, (meter) => meter.countError(kind, "one is disconnected"));
+      expect(harness.flow.metrics().error_rate).toBe(100);
     },
   );
 
   test("has errors alone as 100 percent", () => {
-    const stage = running();
-    pass(stage, 5, (meter) => meter.countError("no_pong", "silent"));
-    expect(stage.flow.metrics().error_rate).toBe(100);
+    const harness = running();
+    pass(harness, 5, (meter) => meter.countError("no_pong", "silent"));
+    expect(harness.flow.metrics().error_rate).toBe(100);
   });
 
   test("leaves out handshakes that were refused: whoever asked is no client", () => {
-    const stage = running();
-    pass(stage, 5, (meter) => meter.countRefusedHandshake());
-    expect(stage.flow.metrics().error_rate).toBe(0);
-    expect(stage.meter).toMatchObject({ errorsTotal: 0, lastError: undefined });
-    expect(stage.meter.errors.get("handshake")).toBe(5);
+    const harness = running();
+    pass(harness, 5, (meter) => meter.countRefusedHandshake());
+    expect(harness.flow.metrics().error_rate).toBe(0);
+    expect(harness.meter).toMatchObject({ errorsTotal: 0, lastError: undefined });
+    expect(harness.meter.errors.get("handshake")).toBe(5);
   });
 
   test("has what is read from streams in its rates, and replays as activity", () => {
-    const stage = running();
-    pass(stage, 10, (meter) => {
+    const harness = running();
+    pass(harness, 10, (meter) => {
       meter.messagesReplayed += 100;
       meter.sent += 300;
       meter.bytesSent += 30_000;
     });
-    expect(stage.flow.metrics()).toEqual({
+    expect(harness.flow.metrics()).toEqual({
       messages_per_second: 100,
       bytes_per_second: 30_000,
       error_rate: 0,
       last_activity: "2026-01-01T00:00:10.000Z",
     });
-    stage.clock.advance(5000);
-    expect(stage.flow.metrics().last_activity).toBe("2026-01-01T00:00:10.000Z");
+    harness.clock.advance(5000);
+    expect(harness.flow.metrics().last_activity).toBe("2026-01-01T00:00:10.000Z");
   });
 
   test("has the moment at which a message came, also when it is asked later", () => {
@@ -151,12 +154,12 @@ describe("FlowMeter", () => {
   });
 
   test("leaves the source's errors out of what clients err", () => {
-    const stage = running();
-    pass(stage, 5, (meter) => {
+    const harness = running();
+    pass(harness, 5, (meter) => {
       meter.countError("source", "NATS is away");
       meter.countError("source", "lost again");
     });
-    expect(stage.flow.metrics().error_rate).toBe(0);
+    expect(harness.flow.metrics().error_rate).toBe(0);
   });
 
   test("gives the last message's time in RFC 3339, also when stopped", () => {
@@ -168,29 +171,29 @@ describe("FlowMeter", () => {
   });
 
   test("leaves no timer when it is stopped, and is zero", () => {
-    const stage = running();
-    pass(stage, 5, (meter) => {
+    const harness = running();
+    pass(harness, 5, (meter) => {
       meter.messagesReceived += 10;
     });
-    expect(stage.clock.timers).toBe(1);
-    stage.flow.stop();
-    stage.flow.stop();
-    expect(stage.clock.timers).toBe(0);
-    expect(stage.flow.metrics().messages_per_second).toBe(0);
+    expect(harness.clock.timers).toBe(1);
+    harness.flow.stop();
+    harness.flow.stop();
+    expect(harness.clock.timers).toBe(0);
+    expect(harness.flow.metrics().messages_per_second).toBe(0);
   });
 
   test("begins anew at a restart, though the meter's counts go on", () => {
-    const stage = running();
-    pass(stage, 5, (meter) => {
+    const harness = running();
+    pass(harness, 5, (meter) => {
       meter.messagesReceived += 1000;
     });
-    stage.flow.stop();
-    stage.flow.start(stage.meter);
-    pass(stage, 2, (meter) => {
+    harness.flow.stop();
+    harness.flow.start(harness.meter);
+    pass(harness, 2, (meter) => {
       meter.messagesReceived += 3;
     });
-    expect(stage.flow.metrics().messages_per_second).toBe(3);
-    expect(stage.clock.timers).toBe(1);
+    expect(harness.flow.metrics().messages_per_second).toBe(3);
+    expect(harness.clock.timers).toBe(1);
   });
 
   test("is right about a window whose samples came late", () => {

@@ -15,7 +15,7 @@ import {
   type SpillwayError,
 } from "../../src/mod.ts";
 
-const natsUrl = process.env.STORY_NATS_URL ?? "";
+const natsUrl = process.env.PROGRAM_NATS_URL ?? "";
 const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
 const tell = (name: string, fact: unknown): void =>
   void process.stdout.write(`${JSON.stringify({ name, fact })}\n`);
@@ -50,7 +50,7 @@ const metricsRegistry = createRegistry();
 
 // Its own connection to NATS, started, used, stopped, and all that again.
 const output = createOutput(
-  { port: 0, subjects: ["story.>"], nats_url: natsUrl },
+  { port: 0, subjects: ["program.>"], nats_url: natsUrl },
   { logger: quiet, metricsRegistry },
 );
 output.initialize();
@@ -61,7 +61,7 @@ for (const round of [1, 2]) {
   const client = await listen(port);
   const heard = client.next();
   // NATS may learn of the subscription after the port is open.
-  const publishing = setInterval(() => nats.publish("story.own", `"round ${round}"`), 20);
+  const publishing = setInterval(() => nats.publish("program.own", `"round ${round}"`), 20);
   await heard;
   clearInterval(publishing);
   tell(`round ${round} heard`, client.received[0]);
@@ -81,7 +81,7 @@ tell("healthy after the stop", output.health().healthy);
 const constructed = {
   ...defaultConstructorConfig(),
   port: 0,
-  subjects: ["story.>"],
+  subjects: ["program.>"],
   logger: quiet,
   metricsRegistry,
 };
@@ -97,7 +97,7 @@ tell(
 );
 const client = await listen(injected.outputPorts()[0]!.config.data.port);
 const heard = client.next();
-const publishing = setInterval(() => nats.publish("story.injected", '"injected"'), 20);
+const publishing = setInterval(() => nats.publish("program.injected", '"injected"'), 20);
 await heard;
 clearInterval(publishing);
 tell("injected heard", client.received[0]);

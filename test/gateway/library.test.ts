@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { RUNTIMES, runStory } from "../support/host-program.ts";
+import { RUNTIMES, runProgram } from "../support/host-program.ts";
 import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
 
 let nats: NatsServer;
@@ -8,7 +8,7 @@ beforeAll(async () => {
 });
 afterAll(() => nats.stop());
 
-const STORY = [
+const EXPECTED = [
   ["healthy before the start", false],
   ["round 1 heard", "round 1"],
   ["round 1 healthy", true],
@@ -29,7 +29,9 @@ const STORY = [
 
 describe.each(RUNTIMES)("Library on %s", (name) => {
   test("starts, restarts, stops, shares what it is given, and leaves nothing that keeps the process", async () => {
-    const environment = { STORY_NATS_URL: nats.url };
-    expect(await runStory(name, "test/gateway/library-program.ts", environment)).toEqual(STORY);
+    const environment = { PROGRAM_NATS_URL: nats.url };
+    expect(await runProgram(name, "test/gateway/library-program.ts", environment)).toEqual(
+      EXPECTED,
+    );
   });
 });

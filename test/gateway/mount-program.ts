@@ -8,7 +8,7 @@ interface Served {
   stop(): Promise<void>;
 }
 
-const gateway = await createGateway({ subjects: ["story.>"] });
+const gateway = await createGateway({ subjects: ["program.>"] });
 const app = new Hono().route("/live", gateway.app);
 
 /** Serves the app as the host of this runtime does. */
@@ -63,7 +63,7 @@ async function listen({ port }: Served) {
 }
 
 const publish = (payload: string, { port }: Served): Promise<Response> =>
-  fetch(`http://127.0.0.1:${port}/live/publish/story.x`, { method: "POST", body: payload });
+  fetch(`http://127.0.0.1:${port}/live/publish/program.x`, { method: "POST", body: payload });
 const tell = (name: string, fact: unknown): void =>
   void process.stdout.write(`${JSON.stringify({ name, fact })}\n`);
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { RUNTIMES, runStory } from "../support/host-program.ts";
+import { RUNTIMES, runProgram } from "../support/host-program.ts";
 
-const STORY = [
+const EXPECTED = [
   ["published on one of two servers", 202],
   ["heard on both", [1, 1]],
   ["heard when one server has closed, and on a new one", [2, 2]],
@@ -10,6 +10,6 @@ const STORY = [
 
 describe.each(RUNTIMES)("Gateway mounted on %s", (name) => {
   test("serves on several servers of its host, before and after one of them closed", async () => {
-    expect(await runStory(name, "test/gateway/mount-program.ts")).toEqual(STORY);
+    expect(await runProgram(name, "test/gateway/mount-program.ts")).toEqual(EXPECTED);
   });
 });

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import type { MessageSource, SourceStatus } from "../../src/core/ports/source.ts";
 import { Readiness } from "../../src/gateway/readiness.ts";
-import { Stage } from "../core/support/harness.ts";
+import { Harness } from "../core/support/harness.ts";
 
 /** A readiness whose source's status the test sets. */
 function readiness() {
-  const stage = new Stage({ maxClients: 1 });
+  const harness = new Harness({ maxClients: 1 });
   let status: SourceStatus = { state: "idle" };
   const source: MessageSource = {
     name: "NATS",
@@ -18,12 +18,12 @@ function readiness() {
     async drain() {},
     async stop() {},
   };
-  const judge = new Readiness(stage.clock, source, stage.broadcaster);
+  const judge = new Readiness(harness.clock, source, harness.broadcaster);
   const become = (next: SourceStatus): void => {
     status = next;
     judge.sourceChanged(next);
   };
-  return { stage, judge, become };
+  return { harness, judge, become };
 }
 
 const LOST: SourceStatus = { state: "connecting", reason: "connection refused" };
@@ -52,24 +52,24 @@ describe("Readiness", () => {
   });
 
   test("outlives a lost connection for two seconds, counted from the loss", () => {
-    const { stage, judge, become } = readiness();
+    const { harness, judge, become } = readiness();
     judge.started();
     become(CONNECTED);
     become(LOST);
-    stage.clock.advance(1999);
+    harness.clock.advance(1999);
     become(LOST);
     expect(judge.report()).toEqual(READY);
-    stage.clock.advance(1);
+    harness.clock.advance(1);
     expect(judge.report()).toEqual(NOT_READY);
     become(CONNECTED);
     expect(judge.report()).toEqual(READY);
   });
 
   test("is refused when no more clients are taken in", () => {
-    const { stage, judge, become } = readiness();
+    const { harness, judge, become } = readiness();
     judge.started();
     become(CONNECTED);
-    stage.join();
+    harness.join();
     expect(judge.report()).toEqual({
       ready: false,
       reasons: ["as many clients as max_clients are connected"],

@@ -11,7 +11,7 @@ import { plainClientFrame, v1ClientFrame } from "../../src/http/protocol/client-
 import { dataFrame } from "../../src/http/protocol/data-frame.ts";
 import { subjectPattern } from "../../src/http/protocol/fields.ts";
 import { SERVER_FRAMES, serverFrame } from "../../src/http/protocol/server-frames.ts";
-import { type Actor, Stage } from "../core/support/harness.ts";
+import { Harness, type TestClient } from "../core/support/harness.ts";
 
 const anyFrame = serverFrame.or(dataFrame);
 
@@ -21,45 +21,45 @@ function expectKnown(frame: unknown): void {
 }
 
 /** What server-sent events say, as their lines of data. */
-function eventsOf({ socket }: Actor): unknown[] {
-  return socket.received.flatMap(({ text }) =>
+function eventsOf({ socket }: TestClient): unknown[] {
+  return socket.textFrames.flatMap(({ text }) =>
     [...text.matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as unknown),
   );
 }
 
 describe("Frames of the server", () => {
   test("of every type are known by the schemas, as a client gets them", () => {
-    const stage = new Stage({ ringMessages: 2, ringBytes: 10_000, maxQueueMessages: 3 });
-    const events = stage.joinWith({ id: "", subjects: undefined, after: "old:1" }, SSE);
-    const actor = stage.joinV1();
+    const harness = new Harness({ ringMessages: 2, ringBytes: 10_000, maxQueueMessages: 3 });
+    const events = harness.joinWith({ id: "", subjects: undefined, after: "old:1" }, SSE);
+    const peer = harness.joinV1();
     const subscribe = { type: "subscribe", subjects: ["a"] };
-    actor.says({ type: "ping", id: "x" });
-    actor.says({ type: "ping" });
-    actor.says("no frame");
-    actor.says({ ...subscribe, id: "1", policy: "drop-oldest" });
-    actor.says({ ...subscribe, id: "1" });
-    actor.says({ ...subscribe, id: "2", subjects: ["a..b"] });
-    actor.says({ type: "unsubscribe", sub: "3" });
-    const conflating = stage.joinV1();
-    conflating.says({ ...subscribe, id: "1", policy: "conflate" });
-    for (const { socket } of [actor, conflating]) socket.reads = false;
-    stage.publish("x".repeat(2000));
-    stage.clock.advance(300);
-    for (let n = 0; n < 9; n++) stage.publish(n);
-    for (const { socket } of [actor, conflating]) {
+    peer.send({ type: "ping", id: "x" });
+    peer.send({ type: "ping" });
+    peer.send("no frame");
+    peer.send({ ...subscribe, id: "1", policy: "drop-oldest" });
+    peer.send({ ...subscribe, id: "1" });
+    peer.send({ ...subscribe, id: "2", subjects: ["a..b"] });
+    peer.send({ type: "unsubscribe", sub: "3" });
+    const conflating = harness.joinV1();
+    conflating.send({ ...subscribe, id: "1", policy: "conflate" });
+    for (const { socket } of [peer, conflating]) socket.reads = false;
+    harness.publish("x".repeat(2000));
+    harness.clock.advance(300);
+    for (let n = 0; n < 9; n++) harness.publish(n);
+    for (const { socket } of [peer, conflating]) {
       socket.reads = true;
       socket.buffered = 0;
     }
-    stage.clock.advance(300);
-    stage.disconnect();
-    stage.connect();
-    actor.says({ ...subscribe, id: "4", subjects: ["b"], from: { after: "old:1" } });
-    actor.says({ type: "unsubscribe", sub: "1" });
-    for (let n = 0; n < 3; n++) actor.says("no frame");
+    harness.clock.advance(300);
+    harness.disconnect();
+    harness.connect();
+    peer.send({ ...subscribe, id: "4", subjects: ["b"], from: { after: "old:1" } });
+    peer.send({ type: "unsubscribe", sub: "1" });
+    for (let n = 0; n < 3; n++) peer.send("no frame");
 
-    const said = [...actor.socket.said, ...conflating.socket.said, ...eventsOf(events)];
+    const said = [...peer.socket.frames, ...conflating.socket.frames, ...eventsOf(events)];
     for (const frame of said) expectKnown(frame);
-    const types = new Set(actor.socket.said.map(({ type }) => type));
+    const types = new Set(peer.socket.frames.map(({ type }) => type));
     expect([...types].sort()).toEqual([...Object.keys(SERVER_FRAMES), "data"].sort());
     expect(conflating.socket.envelopes.some((frame) => "superseded" in frame)).toBe(true);
   });

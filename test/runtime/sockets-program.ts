@@ -25,7 +25,7 @@ const limits = {
   compression: false,
   compressionThresholdBytes: 0,
 };
-const runtime = await createRuntime(limits, process.env.STORY_SOCKETS as SocketChoice, "listens");
+const runtime = await createRuntime(limits, process.env.PROGRAM_SOCKETS as SocketChoice, "listens");
 const streams = new EventStreams();
 
 /** One connection, and whether its end was told inside of a call that may not do that. */

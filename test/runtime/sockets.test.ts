@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { RUNTIMES, runStory } from "../support/host-program.ts";
+import { RUNTIMES, runProgram } from "../support/host-program.ts";
 
 const ENDED = { closedInCall: false, written: "refused" };
 
-const STORY = [
+const EXPECTED = [
   ["/ws: peer has gone", ENDED],
   ["/ws: peer that did not read has gone", ENDED],
   ["/ws: peer closes", ENDED],
@@ -18,7 +18,9 @@ const STORY = [
 describe.each(RUNTIMES)("Sockets on %s", (name) => {
   const choices = name === "bun" || name === "deno" ? ["native", "node"] : ["node"];
   test.each(choices)("%s ones never tell their end while they are written to", async (sockets) => {
-    const environment = { STORY_SOCKETS: sockets };
-    expect(await runStory(name, "test/runtime/sockets-program.ts", environment)).toEqual(STORY);
+    const environment = { PROGRAM_SOCKETS: sockets };
+    expect(await runProgram(name, "test/runtime/sockets-program.ts", environment)).toEqual(
+      EXPECTED,
+    );
   });
 });

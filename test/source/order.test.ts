@@ -4,16 +4,16 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { connect, type NatsConnection } from "nats";
 import { NatsSource } from "../../src/source/nats.ts";
-import { Journal } from "../support/event-log.ts";
+import { EventLog } from "../support/event-log.ts";
 import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
-import { type Cable, layCable } from "../support/tcp-proxy.ts";
+import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 
 /** What a source says, of whatever kind, in its order. */
 const LOG = { debug() {}, info() {}, warn() {}, error() {} };
 
 let server: NatsServer;
 let publisher: NatsConnection;
-let cable: Cable;
+let proxy: TcpProxy;
 let source: NatsSource | undefined;
 const users = join(tmpdir(), `spillway-order-${process.pid}.conf`);
 
@@ -36,7 +36,7 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   await source?.stop(1000);
-  await cable?.close();
+  await proxy?.close();
 });
 afterAll(async () => {
   await publisher?.close();
@@ -46,13 +46,13 @@ afterAll(async () => {
 async function start(
   patterns: readonly string[],
   holdsConfirmations = false,
-): Promise<Journal<string>> {
-  cable = await layCable(server.port);
-  if (holdsConfirmations) cable.holdConfirmations();
-  const servers = [`nats://reader:pass@127.0.0.1:${cable.port}`];
+): Promise<EventLog<string>> {
+  proxy = await startTcpProxy(server.port);
+  if (holdsConfirmations) proxy.holdConfirmations();
+  const servers = [`nats://reader:pass@127.0.0.1:${proxy.port}`];
   source = new NatsSource({ log: LOG, nats: { options: { servers, name: "test" } } });
   for (const pattern of patterns) source.subscribe(pattern);
-  const said = new Journal<string>("source");
+  const said = new EventLog<string>("source");
   source.start({
     message: ({ subject, data }) => said.add(`${subject} ${new TextDecoder().decode(data)}`),
     status: ({ state }) => said.add(state),
@@ -85,17 +85,17 @@ describe("What comes before NATS has confirmed a subscription", () => {
     const said = await start(["order.a", "order.b"], when === "at first");
     if (when === "after a cut") {
       await said.find((one) => one === "arrives order.b");
-      cable.cut();
+      proxy.cut();
       await said.find((one) => one.startsWith("connecting") && said.entries.includes("connected"));
-      cable.mend();
-      cable.holdConfirmations();
+      proxy.mend();
+      proxy.holdConfirmations();
     }
     const before = said.entries.length;
     await publishUntilTaken("order.a", 3);
     publisher.publish("order.b", "?");
     await publisher.flush();
     expect(said.entries.slice(before).filter((one) => one.startsWith("order"))).toEqual([]);
-    cable.mend();
+    proxy.mend();
     await said.find((one) => one === "order.b ?");
     const seen = said.entries.slice(before).filter((one) => one !== "connecting");
     expect(seen.slice(0, 3)).toEqual(["connected", "arrives order.a", "arrives order.b"]);
@@ -110,13 +110,13 @@ describe("What comes before NATS has confirmed a subscription", () => {
     await permit(false);
     process.kill(server.pid, "SIGHUP");
     await said.find((one) => one === "refused closed.a");
-    cable.holdConfirmations();
+    proxy.holdConfirmations();
     await permit(true);
     process.kill(server.pid, "SIGHUP");
     await publishUntilTaken("closed.a", 1);
     await said.find((one) => one === "closed.a ?");
     const at = said.entries.indexOf("closed.a ?");
     expect(said.entries.slice(0, at).lastIndexOf("arrives closed.a")).toBe(at - 1);
-    cable.mend();
+    proxy.mend();
   });
 });

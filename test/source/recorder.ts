@@ -6,7 +6,7 @@ import type {
   SourceStatus,
   StreamState,
 } from "../../src/core/ports/source.ts";
-import { Journal } from "../support/event-log.ts";
+import { EventLog } from "../support/event-log.ts";
 
 /** A message with bytes of its own, as a source takes its bytes back after the call. */
 export interface Received {
@@ -23,14 +23,14 @@ export interface LogLine {
 
 /** What a source said, for tests that wait for it. */
 export class Recorder implements SourceListener {
-  readonly messages = new Journal<Received>("messages", ({ subject }) => subject);
-  readonly arrivals = new Journal<string>("arrivals");
-  readonly refusals = new Journal<{ pattern: string; reason: string; isFinal?: true }>("refusals");
-  readonly faults = new Journal<{ kind: SourceFault; detail: string }>("faults");
-  readonly streamRefusals = new Journal<{ name: string; reason: string }>("refused streams");
-  readonly tips = new Journal<StreamState>("tips of streams");
-  readonly statuses = new Journal<SourceStatus>("statuses");
-  readonly lines = new Journal<LogLine>("log", ({ level, text }) => `${level}: ${text}`);
+  readonly messages = new EventLog<Received>("messages", ({ subject }) => subject);
+  readonly arrivals = new EventLog<string>("arrivals");
+  readonly refusals = new EventLog<{ pattern: string; reason: string; isFinal?: true }>("refusals");
+  readonly faults = new EventLog<{ kind: SourceFault; detail: string }>("faults");
+  readonly streamRefusals = new EventLog<{ name: string; reason: string }>("refused streams");
+  readonly tips = new EventLog<StreamState>("tips of streams");
+  readonly statuses = new EventLog<SourceStatus>("statuses");
+  readonly lines = new EventLog<LogLine>("log", ({ level, text }) => `${level}: ${text}`);
   readonly log: Log = {
     debug: (message, properties) => this.#line("debug", message, properties),
     info: (message, properties) => this.#line("info", message, properties),

@@ -2,97 +2,97 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { SpillwayError } from "../../src/core/ports/errors.ts";
 import { Gate, rejection, turn } from "./fake-engine.ts";
-import { Rig } from "./output-harness.ts";
+import { OutputHarness } from "./output-harness.ts";
 
 describe("Output that is started", () => {
   test("opens nothing before that", () => {
-    const rig = new Rig();
-    rig.output.initialize();
-    expect(rig.made).toBe(0);
-    expect(rig.clock.timers).toBe(0);
+    const harness = new OutputHarness();
+    harness.output.initialize();
+    expect(harness.made).toBe(0);
+    expect(harness.clock.timers).toBe(0);
   });
 
   test("starts its engine once, however often it is told to", async () => {
-    const rig = new Rig();
-    await Promise.all([rig.output.start(), rig.output.start()]);
-    await rig.output.start();
-    expect(rig.engine.calls).toEqual(["start"]);
+    const harness = new OutputHarness();
+    await Promise.all([harness.output.start(), harness.output.start()]);
+    await harness.output.start();
+    expect(harness.engine.calls).toEqual(["start"]);
   });
 
   test("shares a failure with all who wait for the same start", async () => {
-    const rig = new Rig();
-    rig.engine.takePort();
-    const starts = [rig.output.start(), rig.output.start()];
+    const harness = new OutputHarness();
+    harness.engine.takePort();
+    const starts = [harness.output.start(), harness.output.start()];
     const codes = await Promise.all(starts.map(async (start) => (await rejection(start)).code));
     expect(codes).toEqual(["LISTEN_FAILED", "LISTEN_FAILED"]);
-    expect(rig.engine.calls).toEqual(["start"]);
-    expect(rig.output.health().error_count).toBe(1);
+    expect(harness.engine.calls).toEqual(["start"]);
+    expect(harness.output.health().error_count).toBe(1);
   });
 
   test("waits for a stop that is under way", async () => {
-    const rig = new Rig();
-    await rig.output.start();
+    const harness = new OutputHarness();
+    await harness.output.start();
     const gate = new Gate();
-    rig.engine.stopGate = gate;
-    const stopped = rig.output.stop(1000);
-    const started = rig.output.start();
+    harness.engine.stopGate = gate;
+    const stopped = harness.output.stop(1000);
+    const started = harness.output.start();
     await turn();
-    expect(rig.engine.calls).toEqual(["start", "stop 900"]);
+    expect(harness.engine.calls).toEqual(["start", "stop 900"]);
     gate.open();
     await Promise.all([stopped, started]);
-    expect(rig.engine.calls).toEqual(["start", "stop 900", "start"]);
-    expect(rig.output.health().healthy).toBe(true);
+    expect(harness.engine.calls).toEqual(["start", "stop 900", "start"]);
+    expect(harness.output.health().healthy).toBe(true);
   });
 
   test("starts again after a stop, with the same engine", async () => {
-    const rig = new Rig();
+    const harness = new OutputHarness();
     for (let round = 0; round < 3; round++) {
-      await rig.output.start();
-      await rig.output.stop(1000);
+      await harness.output.start();
+      await harness.output.stop(1000);
     }
-    expect(rig.made).toBe(1);
-    expect(rig.engine.calls.filter((call) => call === "start")).toHaveLength(3);
-    expect(rig.clock.timers).toBe(0);
+    expect(harness.made).toBe(1);
+    expect(harness.engine.calls.filter((call) => call === "start")).toHaveLength(3);
+    expect(harness.clock.timers).toBe(0);
   });
 
   test("asks for an engine again when there was none the first time", async () => {
-    const rig = new Rig();
-    rig.makeFault = new SpillwayError("invalid", "CONFIG_INVALID", "Cannot use /nkey");
-    const error = await rejection(rig.output.start());
+    const harness = new OutputHarness();
+    harness.makeFault = new SpillwayError("invalid", "CONFIG_INVALID", "Cannot use /nkey");
+    const error = await rejection(harness.output.start());
     expect(error.message).toBe("Output.start: set up failed: Cannot use /nkey");
     expect([error.class, error.code]).toEqual(["invalid", "CONFIG_INVALID"]);
-    rig.makeFault = undefined;
-    await rig.output.start();
-    expect(rig.made).toBe(2);
+    harness.makeFault = undefined;
+    await harness.output.start();
+    expect(harness.made).toBe(2);
   });
 
   test("ends an engine that breaks half-way, and calls that fatal", async () => {
-    const rig = new Rig();
+    const harness = new OutputHarness();
     const gate = new Gate();
-    rig.engine.startGate = gate;
-    const started = rejection(rig.output.start());
+    harness.engine.startGate = gate;
+    const started = rejection(harness.output.start());
     gate.fail(new TypeError("x is undefined"));
     const error = await started;
     expect([error.class, error.code]).toEqual(["fatal", "START_FAILED"]);
     expect(error.message).toBe("Output.start: run failed: x is undefined");
-    expect(rig.engine.calls).toEqual(["start", "stop 0"]);
-    expect(rig.clock.timers).toBe(0);
+    expect(harness.engine.calls).toEqual(["start", "stop 0"]);
+    expect(harness.clock.timers).toBe(0);
   });
 
   test("calls an engine that cannot even be made fatal", async () => {
-    const rig = new Rig();
-    rig.makeFault = new TypeError("x is undefined");
-    const error = await rejection(rig.output.start());
+    const harness = new OutputHarness();
+    harness.makeFault = new TypeError("x is undefined");
+    const error = await rejection(harness.output.start());
     expect([error.class, error.code]).toEqual(["fatal", "SETUP_FAILED"]);
-    expect(error.cause).toBe(rig.makeFault);
+    expect(error.cause).toBe(harness.makeFault);
   });
 });
 
 describe("Upstream defect 7, a port in use", () => {
   test("Start fails with a transient error that keeps its cause", async () => {
-    const rig = new Rig();
-    const cause = rig.engine.takePort();
-    const error = await rejection(rig.output.start());
+    const harness = new OutputHarness();
+    const cause = harness.engine.takePort();
+    const error = await rejection(harness.output.start());
     expect(error.message).toBe(
       "Output.start: listen failed: Cannot listen on 127.0.0.1:8080: the port is in use",
     );
@@ -101,117 +101,117 @@ describe("Upstream defect 7, a port in use", () => {
   });
 
   test("Health says so, and nothing is left behind", async () => {
-    const rig = new Rig();
-    rig.engine.takePort();
-    const error = await rejection(rig.output.start());
-    expect(rig.output.health()).toMatchObject({
+    const harness = new OutputHarness();
+    harness.engine.takePort();
+    const error = await rejection(harness.output.start());
+    expect(harness.output.health()).toMatchObject({
       healthy: false,
       error_count: 1,
       last_error: error.message,
       uptime: 0,
     });
-    expect(rig.clock.timers).toBe(0);
+    expect(harness.clock.timers).toBe(0);
   });
 
   test("Start works as soon as the port is free, and health is well again", async () => {
-    const rig = new Rig();
-    rig.engine.takePort();
-    await rejection(rig.output.start());
-    await rig.output.start();
-    expect(rig.output.health().healthy).toBe(true);
-    expect(rig.output.health()).not.toHaveProperty("last_error");
+    const harness = new OutputHarness();
+    harness.engine.takePort();
+    await rejection(harness.output.start());
+    await harness.output.start();
+    expect(harness.output.health().healthy).toBe(true);
+    expect(harness.output.health()).not.toHaveProperty("last_error");
   });
 
   test("A stop after it does nothing", async () => {
-    const rig = new Rig();
-    rig.engine.takePort();
-    await rejection(rig.output.start());
-    await rig.output.stop(1000);
-    expect(rig.engine.calls).toEqual(["start"]);
+    const harness = new OutputHarness();
+    harness.engine.takePort();
+    await rejection(harness.output.start());
+    await harness.output.stop(1000);
+    expect(harness.engine.calls).toEqual(["start"]);
   });
 });
 
 describe("Output that is stopped", () => {
   test("stops its engine once, however often it is told to", async () => {
-    const rig = new Rig();
-    await rig.output.start();
-    await Promise.all([rig.output.stop(1000), rig.output.stop(1000)]);
-    await rig.output.stop(1000);
-    expect(rig.engine.calls).toEqual(["start", "stop 900"]);
+    const harness = new OutputHarness();
+    await harness.output.start();
+    await Promise.all([harness.output.stop(1000), harness.output.stop(1000)]);
+    await harness.output.stop(1000);
+    expect(harness.engine.calls).toEqual(["start", "stop 900"]);
   });
 
   test("does nothing when it was never started", async () => {
-    const rig = new Rig();
-    await rig.output.stop(1000);
-    expect(rig.made).toBe(0);
+    const harness = new OutputHarness();
+    await harness.output.stop(1000);
+    expect(harness.made).toBe(0);
   });
 
   test("waits for a start that is under way", async () => {
-    const rig = new Rig();
+    const harness = new OutputHarness();
     const gate = new Gate();
-    rig.engine.startGate = gate;
-    const started = rig.output.start();
-    const stopped = rig.output.stop(1000);
+    harness.engine.startGate = gate;
+    const started = harness.output.start();
+    const stopped = harness.output.stop(1000);
     await turn();
-    rig.clock.advance(400);
+    harness.clock.advance(400);
     gate.open();
     await Promise.all([started, stopped]);
-    expect(rig.engine.calls).toEqual(["start", "stop 500"]);
-    expect(rig.output.health().healthy).toBe(false);
+    expect(harness.engine.calls).toEqual(["start", "stop 500"]);
+    expect(harness.output.health().healthy).toBe(false);
   });
 
   test("is stopped in the end when it is started and stopped while it starts", async () => {
-    const rig = new Rig();
-    rig.engine.startGate = new Gate();
-    const gate = rig.engine.startGate;
+    const harness = new OutputHarness();
+    harness.engine.startGate = new Gate();
+    const gate = harness.engine.startGate;
     const calls = [
-      rig.output.start(),
-      rig.output.stop(1000),
-      rig.output.start(),
-      rig.output.stop(1000),
+      harness.output.start(),
+      harness.output.stop(1000),
+      harness.output.start(),
+      harness.output.stop(1000),
     ];
     gate.open();
     await Promise.all(calls);
-    expect(rig.engine.calls).toEqual(["start", "stop 900", "start", "stop 900"]);
-    expect(rig.clock.timers).toBe(0);
+    expect(harness.engine.calls).toEqual(["start", "stop 900", "start", "stop 900"]);
+    expect(harness.clock.timers).toBe(0);
   });
 
   test("does nothing when the start that it waited for fails", async () => {
-    const rig = new Rig();
-    rig.engine.takePort();
-    const started = rejection(rig.output.start());
-    await rig.output.stop(1000);
+    const harness = new OutputHarness();
+    harness.engine.takePort();
+    const started = rejection(harness.output.start());
+    await harness.output.stop(1000);
     expect((await started).code).toBe("LISTEN_FAILED");
-    expect(rig.engine.calls).toEqual(["start"]);
+    expect(harness.engine.calls).toEqual(["start"]);
   });
 
   test("refuses a timeout that is none, and goes on running", async () => {
-    const rig = new Rig();
-    await rig.output.start();
+    const harness = new OutputHarness();
+    await harness.output.start();
     for (const timeoutMs of [-1, Number.NaN, Number.POSITIVE_INFINITY, 86_400_001]) {
-      const error = await rejection(rig.output.stop(timeoutMs));
+      const error = await rejection(harness.output.stop(timeoutMs));
       expect([error.class, error.code]).toEqual(["invalid", "TIMEOUT_INVALID"]);
       expect(error.message).toBe(
         `Output.stop: check timeout failed: it is ${timeoutMs} but must be 0 to 86400000 milliseconds`,
       );
     }
-    expect(rig.engine.calls).toEqual(["start"]);
-    expect(rig.output.health().healthy).toBe(true);
+    expect(harness.engine.calls).toEqual(["start"]);
+    expect(harness.output.health().healthy).toBe(true);
   });
 
   test("calls an engine that cannot stop fatal", async () => {
-    const rig = new Rig();
-    await rig.output.start();
+    const harness = new OutputHarness();
+    await harness.output.start();
     const gate = new Gate();
-    rig.engine.stopGate = gate;
-    const stopped = rejection(rig.output.stop(1000));
+    harness.engine.stopGate = gate;
+    const stopped = rejection(harness.output.stop(1000));
     gate.fail(new Error("the port is stuck"));
     const error = await stopped;
     expect([error.class, error.code]).toEqual(["fatal", "STOP_FAILED"]);
     expect(error.message).toBe("Output.stop: close failed: the port is stuck");
-    expect(rig.output.health()).toMatchObject({ healthy: false, last_error: error.message });
-    await rig.output.stop(1000);
-    expect(rig.clock.timers).toBe(0);
+    expect(harness.output.health()).toMatchObject({ healthy: false, last_error: error.message });
+    await harness.output.stop(1000);
+    expect(harness.clock.timers).toBe(0);
   });
 });
 
@@ -223,115 +223,115 @@ describe("Upstream defect 8, a stop that takes its own time", () => {
       [500, 450],
       [0, 0],
     ] as const) {
-      const rig = new Rig();
-      await rig.output.start();
-      await rig.output.stop(timeoutMs);
-      expect(rig.engine.calls).toEqual(["start", `stop ${given}`]);
+      const harness = new OutputHarness();
+      await harness.output.start();
+      await harness.output.stop(timeoutMs);
+      expect(harness.engine.calls).toEqual(["start", `stop ${given}`]);
     }
   });
 
   test("Stop ends within its timeout when the engine hangs", async () => {
-    const rig = new Rig();
-    await rig.output.start();
-    rig.engine.stopGate = new Gate();
-    const stopped = rejection(rig.output.stop(500));
+    const harness = new OutputHarness();
+    await harness.output.start();
+    harness.engine.stopGate = new Gate();
+    const stopped = rejection(harness.output.stop(500));
     await turn();
-    rig.clock.advance(500);
+    harness.clock.advance(500);
     const error = await stopped;
     expect([error.class, error.code]).toEqual(["transient", "STOP_TIMEOUT"]);
     expect(error.message).toBe("Output.stop: close failed: it was not done in 500 milliseconds");
-    expect(rig.output.health().last_error).toBe(error.message);
-    expect(rig.clock.timers).toBe(0);
+    expect(harness.output.health().last_error).toBe(error.message);
+    expect(harness.clock.timers).toBe(0);
   });
 
   test("Stop ends within its timeout when the start before it hangs", async () => {
-    const rig = new Rig();
+    const harness = new OutputHarness();
     const gate = new Gate();
-    rig.engine.startGate = gate;
-    const started = rig.output.start();
-    const stopped = rejection(rig.output.stop(500));
+    harness.engine.startGate = gate;
+    const started = harness.output.start();
+    const stopped = rejection(harness.output.stop(500));
     await turn();
-    rig.clock.advance(500);
+    harness.clock.advance(500);
     expect((await stopped).code).toBe("STOP_TIMEOUT");
     // What was asked for is done all the same.
     gate.open();
     await started;
-    await rig.output.stop(500);
-    expect(rig.engine.calls).toEqual(["start", "stop 0"]);
-    expect(rig.clock.timers).toBe(0);
+    await harness.output.stop(500);
+    expect(harness.engine.calls).toEqual(["start", "stop 0"]);
+    expect(harness.clock.timers).toBe(0);
   });
 
   test("A second stop waits for the first with a timeout of its own", async () => {
-    const rig = new Rig();
-    await rig.output.start();
+    const harness = new OutputHarness();
+    await harness.output.start();
     const gate = new Gate();
-    rig.engine.stopGate = gate;
-    const patient = rig.output.stop(60_000);
-    const hasty = rejection(rig.output.stop(200));
+    harness.engine.stopGate = gate;
+    const patient = harness.output.stop(60_000);
+    const hasty = rejection(harness.output.stop(200));
     await turn();
-    rig.clock.advance(200);
+    harness.clock.advance(200);
     expect((await hasty).code).toBe("STOP_TIMEOUT");
     gate.open();
     await patient;
-    expect(rig.engine.calls).toEqual(["start", "stop 59750"]);
+    expect(harness.engine.calls).toEqual(["start", "stop 59750"]);
   });
 });
 
 describe("Signal of a start", () => {
   test("stops the output with stop_timeout when it is aborted", async () => {
-    const rig = new Rig({ stopTimeoutMs: 3000 });
+    const harness = new OutputHarness({ stopTimeoutMs: 3000 });
     const controller = new AbortController();
-    await rig.output.start(controller.signal);
+    await harness.output.start(controller.signal);
     controller.abort();
     await turn();
-    expect(rig.engine.calls).toEqual(["start", "stop 2750"]);
-    expect(rig.clock.timers).toBe(0);
+    expect(harness.engine.calls).toEqual(["start", "stop 2750"]);
+    expect(harness.clock.timers).toBe(0);
   });
 
   test("stops the output when it is aborted during the start", async () => {
-    const rig = new Rig();
+    const harness = new OutputHarness();
     const gate = new Gate();
-    rig.engine.startGate = gate;
+    harness.engine.startGate = gate;
     const controller = new AbortController();
-    const started = rig.output.start(controller.signal);
+    const started = harness.output.start(controller.signal);
     await turn();
     controller.abort();
     gate.open();
     await started;
     await turn();
-    expect(rig.engine.calls).toEqual(["start", "stop 9750"]);
+    expect(harness.engine.calls).toEqual(["start", "stop 9750"]);
   });
 
   test("keeps the output from starting when it is aborted before", async () => {
-    const rig = new Rig();
-    const error = await rejection(rig.output.start(AbortSignal.abort()));
+    const harness = new OutputHarness();
+    const error = await rejection(harness.output.start(AbortSignal.abort()));
     expect([error.class, error.code]).toEqual(["invalid", "ABORTED"]);
-    expect(rig.made).toBe(0);
-    await rig.output.start();
-    expect(rig.output.health().healthy).toBe(true);
+    expect(harness.made).toBe(0);
+    await harness.output.start();
+    expect(harness.output.health().healthy).toBe(true);
   });
 
   test("is forgotten when the output stops", async () => {
-    const rig = new Rig();
+    const harness = new OutputHarness();
     const controller = new AbortController();
-    await rig.output.start(controller.signal);
-    await rig.output.stop(1000);
-    await rig.output.start();
+    await harness.output.start(controller.signal);
+    await harness.output.stop(1000);
+    await harness.output.start();
     controller.abort();
     await turn();
-    expect(rig.output.health().healthy).toBe(true);
+    expect(harness.output.health().healthy).toBe(true);
   });
 
   test("has a stop that fails logged, as nobody waits for it", async () => {
-    const rig = new Rig();
+    const harness = new OutputHarness();
     const controller = new AbortController();
-    await rig.output.start(controller.signal);
+    await harness.output.start(controller.signal);
     const gate = new Gate();
-    rig.engine.stopGate = gate;
+    harness.engine.stopGate = gate;
     controller.abort();
     gate.fail(new Error("the port is stuck"));
     await turn();
-    expect(rig.log.errors).toEqual([
+    expect(harness.log.errors).toEqual([
       { event: "stop_failed", reason: "Output.stop: close failed: the port is stuck" },
     ]);
   });
@@ -351,24 +351,24 @@ describe("Any starts and stops in any order", () => {
   test("leave the output as the last one wants it, with its engine started and stopped in turns", async () => {
     await fc.assert(
       fc.asyncProperty(calls, async (steps) => {
-        const rig = new Rig();
+        const harness = new OutputHarness();
         const ends: Promise<unknown>[] = [];
         for (const { call, atOnce, portTaken } of steps) {
-          if (call === "stop") ends.push(rig.output.stop(1000));
+          if (call === "stop") ends.push(harness.output.stop(1000));
           else {
-            if (portTaken && !rig.output.health().healthy) rig.engine.takePort();
-            ends.push(rig.output.start().catch(rejectedByPort));
+            if (portTaken && !harness.output.health().healthy) harness.engine.takePort();
+            ends.push(harness.output.start().catch(rejectedByPort));
           }
           if (!atOnce) await turn();
         }
         await Promise.all(ends);
-        const running = rig.output.health().healthy;
+        const running = harness.output.health().healthy;
         if (steps.at(-1)?.call !== "start") expect(running).toBe(false);
         else if (!steps.some(({ portTaken }) => portTaken)) expect(running).toBe(true);
-        if (running) await rig.output.stop(1000);
-        expect(rig.clock.timers).toBe(0);
-        expect(rig.engine.opened).toBe(rig.engine.closed);
-        expect(rig.engine.mostOpen).toBeLessThanOrEqual(1);
+        if (running) await harness.output.stop(1000);
+        expect(harness.clock.timers).toBe(0);
+        expect(harness.engine.opened).toBe(harness.engine.closed);
+        expect(harness.engine.mostOpen).toBeLessThanOrEqual(1);
       }),
     );
   });

@@ -20,7 +20,7 @@ export class ErrorLog implements Log {
 }
 
 /** An output with everything around it fake. */
-export class Rig {
+export class OutputHarness {
   readonly clock = new ManualClock();
   readonly engine = new FakeEngine();
   readonly log = new ErrorLog();

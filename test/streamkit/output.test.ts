@@ -4,7 +4,7 @@ import { defaultConfig } from "../../src/config/parse.ts";
 import { Output } from "../../src/streamkit/output.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 import { FakeEngine, thrown } from "./fake-engine.ts";
-import { ErrorLog, Rig } from "./output-harness.ts";
+import { ErrorLog, OutputHarness } from "./output-harness.ts";
 
 /** What a tool gets that reads the component as JSON. */
 function json(value: unknown): unknown {
@@ -13,7 +13,7 @@ function json(value: unknown): unknown {
 
 describe("Output's JSON", () => {
   test("Meta has StreamKit's names", () => {
-    const { output } = new Rig({ name: "feed" });
+    const { output } = new OutputHarness({ name: "feed" });
     expect(json(output.meta())).toEqual({
       name: "feed",
       type: "output",
@@ -23,11 +23,11 @@ describe("Output's JSON", () => {
   });
 
   test("Meta's name is the seed's when none is configured", () => {
-    expect(new Rig().output.meta().name).toBe("websocket-output");
+    expect(new OutputHarness().output.meta().name).toBe("websocket-output");
   });
 
   test("InputPorts are one per subject", () => {
-    const { output } = new Rig({ subjects: ["orders.>", "trades.*"] });
+    const { output } = new OutputHarness({ subjects: ["orders.>", "trades.*"] });
     expect(json(output.inputPorts())).toEqual([
       {
         name: "nats_input_0",
@@ -47,7 +47,7 @@ describe("Output's JSON", () => {
   });
 
   test("OutputPorts are the one endpoint", () => {
-    const { output } = new Rig({ host: "::1", port: 9000, path: "/events" });
+    const { output } = new OutputHarness({ host: "::1", port: 9000, path: "/events" });
     expect(json(output.outputPorts())).toEqual([
       {
         name: "websocket_endpoint",
@@ -60,11 +60,11 @@ describe("Output's JSON", () => {
   });
 
   test("ConfigSchema is the configuration's own", () => {
-    expect(new Rig().output.configSchema()).toEqual(componentSchema());
+    expect(new OutputHarness().output.configSchema()).toEqual(componentSchema());
   });
 
   test("Health before the first start has neither an uptime nor an error", () => {
-    expect(json(new Rig().output.health())).toEqual({
+    expect(json(new OutputHarness().output.health())).toEqual({
       healthy: false,
       last_check: "2026-01-01T00:00:00.000Z",
       error_count: 0,
@@ -73,11 +73,11 @@ describe("Output's JSON", () => {
   });
 
   test("Health of one that runs counts its engine's errors", async () => {
-    const rig = new Rig();
-    await rig.output.start();
-    rig.engine.meter.countError("write_timeout", "a client read nothing");
-    rig.clock.advance(1500);
-    expect(json(rig.output.health())).toEqual({
+    const harness = new OutputHarness();
+    await harness.output.start();
+    harness.engine.meter.countError("write_timeout", "a client read nothing");
+    harness.clock.advance(1500);
+    expect(json(harness.output.health())).toEqual({
       healthy: true,
       last_check: "2026-01-01T00:00:01.500Z",
       error_count: 1,
@@ -87,7 +87,7 @@ describe("Output's JSON", () => {
   });
 
   test("DataFlow before the first start is all zero", () => {
-    expect(json(new Rig().output.dataFlow())).toEqual({
+    expect(json(new OutputHarness().output.dataFlow())).toEqual({
       messages_per_second: 0,
       bytes_per_second: 0,
       error_rate: 0,
@@ -98,43 +98,43 @@ describe("Output's JSON", () => {
 
 describe("Output", () => {
   test("shows the port that was taken while it runs, and the configured one afterwards", async () => {
-    const rig = new Rig({ port: 0 });
-    const port = (): number | undefined => rig.output.outputPorts()[0]?.config.data.port;
+    const harness = new OutputHarness({ port: 0 });
+    const port = (): number | undefined => harness.output.outputPorts()[0]?.config.data.port;
     expect(port()).toBe(0);
-    await rig.output.start();
+    await harness.output.start();
     expect(port()).toBe(40_000);
-    await rig.output.stop(1000);
+    await harness.output.stop(1000);
     expect(port()).toBe(0);
   });
 
   test("measures its uptime since the last start, in whole nanoseconds", async () => {
-    const rig = new Rig();
-    await rig.output.start();
-    rig.clock.advance(60_000);
-    await rig.output.stop(1000);
-    expect(rig.output.health().uptime).toBe(0);
-    await rig.output.start();
-    rig.clock.advance(0.1234567);
-    expect(rig.output.health().uptime).toBe(123_457);
+    const harness = new OutputHarness();
+    await harness.output.start();
+    harness.clock.advance(60_000);
+    await harness.output.stop(1000);
+    expect(harness.output.health().uptime).toBe(0);
+    await harness.output.start();
+    harness.clock.advance(0.1234567);
+    expect(harness.output.health().uptime).toBe(123_457);
   });
 
   test("measures its data flow while it runs, and leaves no timer", async () => {
-    const rig = new Rig();
-    await rig.output.start();
-    rig.engine.meter.messagesReceived += 40;
-    rig.clock.advance(4000);
-    expect(rig.output.dataFlow().messages_per_second).toBe(10);
-    await rig.output.stop(1000);
-    expect(rig.output.dataFlow().messages_per_second).toBe(0);
-    expect(rig.clock.timers).toBe(0);
+    const harness = new OutputHarness();
+    await harness.output.start();
+    harness.engine.meter.messagesReceived += 40;
+    harness.clock.advance(4000);
+    expect(harness.output.dataFlow().messages_per_second).toBe(10);
+    await harness.output.stop(1000);
+    expect(harness.output.dataFlow().messages_per_second).toBe(0);
+    expect(harness.clock.timers).toBe(0);
   });
 
   test("initializes with the default configuration", () => {
-    expect(() => new Rig().output.initialize()).not.toThrow();
+    expect(() => new OutputHarness().output.initialize()).not.toThrow();
   });
 
   test("initializes with every key set", () => {
-    const { output } = new Rig({
+    const { output } = new OutputHarness({
       host: "0.0.0.0",
       natsUrls: ["nats://one:4222", "tls://two:4222"],
       natsUser: "spillway",
@@ -161,7 +161,7 @@ describe("Output", () => {
       [{ writeTimeoutMs: Number.NaN }, '"write_timeout" is NaN'],
       [{ deliveryMode: "exactly-once" }, '"delivery_mode" is "exactly-once"'],
     ] as const) {
-      const error = thrown(() => new Rig(wrong as object).output.initialize());
+      const error = thrown(() => new OutputHarness(wrong as object).output.initialize());
       expect([error.class, error.code]).toEqual(["invalid", "CONFIG_INVALID"]);
       expect(error.message).toStartWith("Output.initialize: check configuration failed: Cannot");
       expect(error.message).toContain(says);

@@ -9,7 +9,7 @@ import type {
 import { endpointPort } from "../../src/streamkit/ports.ts";
 import { Registry } from "../../src/streamkit/registry.ts";
 import { thrown } from "./fake-engine.ts";
-import { Rig } from "./output-harness.ts";
+import { OutputHarness } from "./output-harness.ts";
 
 interface Deps {
   readonly site: string;
@@ -28,7 +28,7 @@ function registration(given: unknown[] = []): Registration<Deps> {
     schema: { properties: {}, required: [] },
     factory: (rawConfig, deps, instanceName) => {
       given.push([rawConfig, deps, instanceName]);
-      return new Rig(rawConfig as object).output;
+      return new OutputHarness(rawConfig as object).output;
     },
   };
 }
@@ -294,7 +294,7 @@ describe("Two components", () => {
     all.registerFactory("udp", {
       ...registration(),
       factory: (rawConfig) => {
-        const { output } = new Rig(rawConfig as object);
+        const { output } = new OutputHarness(rawConfig as object);
         const { config, ...port } = endpointPort("127.0.0.1", 9000, "/");
         const udp: Port<NetworkPortConfig> = {
           ...port,

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { rm } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { DEADLINE_MS, DeadlineError, Journal, within } from "./event-log.ts";
+import { DEADLINE_MS, DeadlineError, EventLog, within } from "./event-log.ts";
 
 /** The end of a process: its exit code, or the signal that ended it. */
 export interface Exit {
@@ -19,7 +19,7 @@ export interface OutputLine {
 /** A process that a test started, with all it says. */
 export interface RunningProcess {
   readonly pid: number;
-  readonly lines: Journal<OutputLine>;
+  readonly lines: EventLog<OutputLine>;
   /** Settles when the process has ended and all its output was read. */
   readonly exited: Promise<Exit>;
   signal(signal: NodeJS.Signals): void;
@@ -66,7 +66,7 @@ export async function startProcess(
     if (options.group && child.exitCode === null) process.kill(-child.pid!, signal);
     else child.kill(signal);
   };
-  const lines = new Journal<OutputLine>(name, ({ stream, text }) => `${stream}: ${text}`);
+  const lines = new EventLog<OutputLine>(name, ({ stream, text }) => `${stream}: ${text}`);
   const exited = watch(child, lines, options.directory);
   const { promise: spawned, resolve, reject } = Promise.withResolvers<void>();
   child.once("spawn", resolve);
@@ -98,7 +98,7 @@ export async function startProcess(
 
 async function watch(
   child: ChildProcess,
-  lines: Journal<OutputLine>,
+  lines: EventLog<OutputLine>,
   directory: string | undefined,
 ): Promise<Exit> {
   const { promise: closed, resolve } = Promise.withResolvers<Exit>();

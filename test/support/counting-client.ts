@@ -1,7 +1,7 @@
 import { within } from "./event-log.ts";
 
 /** A well-behaved client that keeps nothing of what it gets: for floods that would fill the memory. */
-export class Tally {
+export class CountingClient {
   readonly #socket: WebSocket;
   #got = 0;
   #asked = 0;
@@ -15,13 +15,13 @@ export class Tally {
   }
 
   /** Connects, and returns when the connection is open. */
-  static async open(url: string): Promise<Tally> {
+  static async open(url: string): Promise<CountingClient> {
     const socket = new WebSocket(url);
     const open = Promise.withResolvers<void>();
     socket.onopen = () => open.resolve();
     socket.onclose = () => open.reject(new Error(`${url}: closed before it was open`));
     await within(open.promise, `WebSocket to ${url}`);
-    return new Tally(socket);
+    return new CountingClient(socket);
   }
 
   /** Returns when so many messages more than were asked for until now have come. */

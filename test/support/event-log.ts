@@ -52,7 +52,7 @@ export async function until<T>(
  * Entries can be taken one after another (`next`, `take`) or looked for among all of them,
  * those that came before included (`find`).
  */
-export class Journal<T> {
+export class EventLog<T> {
   readonly entries: T[] = [];
   #taken = 0;
   #ended: string | undefined;
@@ -60,7 +60,7 @@ export class Journal<T> {
   readonly #name: string;
   readonly #show: (entry: T) => string;
 
-  /** @param name whose journal it is, for error texts. */
+  /** @param name names the log in error texts. */
   constructor(name: string, show: (entry: T) => string = (entry) => JSON.stringify(entry)) {
     this.#name = name;
     this.#show = show;

@@ -1,5 +1,5 @@
 import { connect, type Socket } from "node:net";
-import { DEADLINE_MS, Journal, within } from "./event-log.ts";
+import { DEADLINE_MS, EventLog, within } from "./event-log.ts";
 
 /** An event, as `EventSource` dispatches it. */
 export interface ServerEvent {
@@ -66,11 +66,11 @@ export class EventParser {
 
 /** A reader of server-sent events over a bare TCP connection, which a test can really stall. */
 export class EventReader {
-  readonly events = new Journal<ServerEvent>(
+  readonly events = new EventLog<ServerEvent>(
     "event reader",
     ({ type, data }) => `${type}: ${data}`,
   );
-  readonly comments = new Journal<string>("event reader");
+  readonly comments = new EventLog<string>("event reader");
   readonly #socket: Socket;
   readonly #parser = new EventParser(
     (event) => this.events.add(event),

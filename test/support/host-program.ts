@@ -13,16 +13,16 @@ const NOTICE = "Deno.serve: request.signal aborts on successful responses";
  * Runs a script on a runtime, with the permissions that the command has, and returns the facts that
  * it told. It must end by itself: what keeps it alive was left open.
  */
-export async function runStory(
+export async function runProgram(
   name: (typeof RUNTIMES)[number],
   script: string,
   environment: Record<string, string> = {},
 ): Promise<unknown[]> {
   const command = TARGETS[name].command().map((word) => (word === "src/server.ts" ? script : word));
   const env = { PATH: process.env.PATH ?? "", ...environment };
-  const story = await startProcess(name, command, { cwd: ROOT, env });
-  const exit = await within(story.exited, () => `end of ${script}`, 30_000);
-  const told = story.lines.entries
+  const program = await startProcess(name, command, { cwd: ROOT, env });
+  const exit = await within(program.exited, () => `end of ${script}`, 30_000);
+  const told = program.lines.entries
     .filter(({ text }) => !text.startsWith(NOTICE))
     .map(({ stream, text }) => {
       if (stream === "stderr") return text;

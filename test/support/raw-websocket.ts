@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
-import { DEADLINE_MS, Journal } from "./event-log.ts";
+import { DEADLINE_MS, EventLog } from "./event-log.ts";
 import { type HandshakeOptions, type HandshakeResponse, requestUpgrade } from "./raw-handshake.ts";
 
 /** RFC 6455 §5.2 */
@@ -49,9 +49,9 @@ export async function openRaw(
 export class RawWebSocket {
   readonly response: HandshakeResponse;
   /** All frames that came, control frames included. */
-  readonly frames = new Journal<Frame>("raw client", showFrame);
-  readonly #texts = new Journal<string>("raw client");
-  readonly #closes = new Journal<CloseEvent>("raw client");
+  readonly frames = new EventLog<Frame>("raw client", showFrame);
+  readonly #texts = new EventLog<string>("raw client");
+  readonly #closes = new EventLog<CloseEvent>("raw client");
   readonly #socket: Socket;
   readonly #autoPong: boolean;
   #unread: Buffer = Buffer.alloc(0);

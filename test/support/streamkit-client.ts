@@ -1,4 +1,4 @@
-import { Journal } from "./event-log.ts";
+import { EventLog } from "./event-log.ts";
 import { openRaw, type RawWebSocket } from "./raw-websocket.ts";
 
 /** So long it takes over one message: about a hundred a second. */
@@ -21,7 +21,7 @@ interface Work {
  */
 export class StreamkitClient {
   /** The payloads that it was done with, in order. */
-  readonly done = new Journal<unknown>("StreamKit's client");
+  readonly done = new EventLog<unknown>("StreamKit's client");
   /** How often it said `slow`, and how full its queue ever was. */
   complaints = 0;
   deepest = 0;

@@ -1,4 +1,4 @@
-import { DEADLINE_MS, Journal, within } from "./event-log.ts";
+import { DEADLINE_MS, EventLog, within } from "./event-log.ts";
 import type { CloseEvent } from "./raw-websocket.ts";
 
 /** A data envelope, as the plain dialect sends it. */
@@ -34,7 +34,7 @@ export async function connect(
   url: string,
   options: { protocols?: string[]; headers?: Record<string, string> } = {},
 ): Promise<Subscriber> {
-  const texts = new Journal<string>("subscriber", (text) => text);
+  const texts = new EventLog<string>("subscriber", (text) => text);
   // `headers` is Bun's own extension.
   const socket = new WebSocket(url, options as unknown as string[]);
   const open = Promise.withResolvers<void>();

@@ -3,7 +3,7 @@ import { createServer, connect as dial, type Socket } from "node:net";
 const DRIP_MS = 20;
 
 /** A TCP connection to a port on loopback that a test may cut and mend. */
-export interface Cable {
+export interface TcpProxy {
   /** Where to connect to instead. */
   readonly port: number;
   /** Ends all connections, and every new one at once. */
@@ -22,7 +22,7 @@ export interface Cable {
   close(): Promise<void>;
 }
 
-export async function layCable(to: number): Promise<Cable> {
+export async function startTcpProxy(to: number): Promise<TcpProxy> {
   let state: "whole" | "cut" | "held" = "whole";
   let holdsConfirmations = false;
   let mostPerSecond = Number.POSITIVE_INFINITY;

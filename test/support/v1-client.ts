@@ -1,4 +1,4 @@
-import { DEADLINE_MS, Journal } from "./event-log.ts";
+import { DEADLINE_MS, EventLog } from "./event-log.ts";
 import { type CloseEvent, OPCODE, openRaw, type RawWebSocket } from "./raw-websocket.ts";
 
 /** Whoever waits for what is said has a deadline of its own. */
@@ -11,7 +11,7 @@ export type Said = Readonly<Record<string, unknown>> & { readonly type: string }
 export class V1Client {
   readonly raw: RawWebSocket;
   /** Everything that was said, however many objects stood in a frame. */
-  readonly said = new Journal<Said>("v1 client");
+  readonly said = new EventLog<Said>("v1 client");
   /** How many text frames came. */
   frames = 0;
 

@@ -14,7 +14,7 @@ import {
 import { ROOT, type Target } from "../../support/runtimes.ts";
 import { subscribe, subscribeRaw, takenIn, useGateway } from "./gateway-fixture.ts";
 import { expectBalancedLedger } from "./metrics.ts";
-import { countTo, type NatsStage, numbersOf, useNats } from "./nats-fixture.ts";
+import { countTo, type NatsFixture, numbersOf, useNats } from "./nats-fixture.ts";
 
 const OFFER = {
   "Sec-WebSocket-Extensions":
@@ -296,7 +296,7 @@ function expectAgreement({ response }: RawWebSocket, gap: string | undefined): v
   } else expect({ gap, extensions }).toEqual({ gap, extensions: undefined });
 }
 
-async function expectUntouched(gateway: Gateway, nats: NatsStage): Promise<void> {
+async function expectUntouched(gateway: Gateway, nats: NatsFixture): Promise<void> {
   const other = await subscribe(gateway);
   nats.publish("z.after", '"still here"');
   expect((await other.next()).payload).toBe("still here");

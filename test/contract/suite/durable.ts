@@ -4,12 +4,12 @@ import { until, within } from "../../support/event-log.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { type Cable, layCable } from "../../support/tcp-proxy.ts";
+import { startTcpProxy, type TcpProxy } from "../../support/tcp-proxy.ts";
 import type { Said, V1Client } from "../../support/v1-client.ts";
 import { subscribeRaw, subscribeV1, untilReady, useGateway } from "./gateway-fixture.ts";
 import { metric, untilMetric } from "./metrics.ts";
 import { countTo } from "./nats-fixture.ts";
-import { numberOf, type StreamStage, sequenceOf, useStreams } from "./stream-fixture.ts";
+import { numberOf, type StreamFixture, sequenceOf, useStreams } from "./stream-fixture.ts";
 
 /** Longer than any test takes: where something comes again, it is not because of it. */
 const PROMISE = {
@@ -334,14 +334,14 @@ export function durable(target: Target): void {
 
   describe("Durables, acknowledged at about ack_timeout", () => {
     const nats = useStreams();
-    let cable: Cable;
+    let proxy: TcpProxy;
     beforeAll(async () => {
-      cable = await layCable(nats.server.port);
+      proxy = await startTcpProxy(nats.server.port);
     });
-    afterAll(() => cable.close());
+    afterAll(() => proxy.close());
     const gateway = useGateway(target, async () => {
       await nats.create("RACE");
-      const nats_url = `nats://127.0.0.1:${cable.port}`;
+      const nats_url = `nats://127.0.0.1:${proxy.port}`;
       return { config: { ...PROMISE, nats_url, streams: ["RACE"], ack_timeout: "300ms" } };
     });
 
@@ -351,7 +351,7 @@ export function durable(target: Target): void {
       await nats.fill("race.x", 100);
       const idsNow = () => new Set(client.messages.map(({ id }) => id));
       await client.until(() => idsNow().size === 100, "100 messages");
-      cable.hold();
+      proxy.hold();
       const sentAgain = async (): Promise<number> => {
         const consumer = await nats.manager.consumers.info("RACE", consumerOf(name));
         // What was sent before is on its way as well.
@@ -362,7 +362,7 @@ export function durable(target: Target): void {
       client.send({ type: "ping", id: "acknowledged" });
       await client.next("pong");
       const before = client.messages.length;
-      cable.mend();
+      proxy.mend();
       await untilPending(nats, "RACE", name, 0);
       await nats.fill("race.x", 1, 100);
       await client.until((said) => numberOf(said) === 100, "the next message");
@@ -523,17 +523,17 @@ function consumerOf(name: string): string {
   return `spillway_${name}`;
 }
 
-async function consumersOf(nats: StreamStage, stream: string): Promise<string[]> {
+async function consumersOf(nats: StreamFixture, stream: string): Promise<string[]> {
   return (await nats.manager.consumers.list(stream).next()).map(({ name }) => name);
 }
 
-async function ackFloor(nats: StreamStage, stream: string, name: string): Promise<number> {
+async function ackFloor(nats: StreamFixture, stream: string, name: string): Promise<number> {
   return (await nats.manager.consumers.info(stream, consumerOf(name))).ack_floor.stream_seq;
 }
 
 /** Waits until so many messages of a durable are not acknowledged. */
 async function untilPending(
-  nats: StreamStage,
+  nats: StreamFixture,
   stream: string,
   name: string,
   count: number,

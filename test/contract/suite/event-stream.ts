@@ -6,7 +6,7 @@ import { residentBytes } from "../../support/memory.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { subscribe, subscribeEvents, untilReady, useGateway } from "./gateway-fixture.ts";
 import { expectBalancedLedger, metric, untilMetric } from "./metrics.ts";
-import { countTo, type NatsStage, useNats } from "./nats-fixture.ts";
+import { countTo, type NatsFixture, useNats } from "./nats-fixture.ts";
 import { expectProblem } from "./refusal.ts";
 
 /** More than the kernel's buffers of one connection take, and the queue on top of that. */
@@ -364,14 +364,14 @@ async function stalledReader(gateway: Gateway, policy: string): Promise<EventRea
 }
 
 /** Publishes more than the kernel's buffers take; a client that keeps up gets it all, in order. */
-async function floodPast(gateway: Gateway, nats: NatsStage): Promise<void> {
+async function floodPast(gateway: Gateway, nats: NatsFixture): Promise<void> {
   const healthy = await subscribe(gateway, "?subjects=sse.x");
   const got = await nats.floodInStep(healthy, "sse.x", FLOOD.count, FLOOD.bytes);
   expect(got).toEqual(countTo(FLOOD.count));
 }
 
 /** Lets a reader read again, until it has had all that came before. */
-async function catchUp(gateway: Gateway, nats: NatsStage, reader: EventReader): Promise<void> {
+async function catchUp(gateway: Gateway, nats: NatsFixture, reader: EventReader): Promise<void> {
   reader.resume();
   await untilMetric(gateway, "websocket_messages_queued", (queued) => queued === 0);
   nats.publish("sse.end", "{}");

@@ -121,11 +121,11 @@ export function fuzz(target: Target): void {
     }));
 
     /** That the process lives, and a client that has been there all the time is served. */
-    async function witnessed(work: (witness: Awaited<ReturnType<typeof subscribe>>) => unknown) {
-      const witness = await subscribe(gateway(), "?subjects=f.witness");
-      await work(witness);
-      nats.publish("f.witness", '"last"');
-      expect((await witness.next()).payload).toBe("last");
+    async function checkAlive(work: (bystander: Awaited<ReturnType<typeof subscribe>>) => unknown) {
+      const bystander = await subscribe(gateway(), "?subjects=f.bystander");
+      await work(bystander);
+      nats.publish("f.bystander", '"last"');
+      expect((await bystander.next()).payload).toBe("last");
       expect((await gateway().get("/livez")).status).toBe(200);
       const { logs } = gateway();
       expect(logs.filter(({ level }) => level === "ERROR" || level === "FATAL")).toEqual([]);
@@ -137,7 +137,7 @@ export function fuzz(target: Target): void {
     ] as const) {
       test(`${dialect}: frames of anything are answered, counted or ignored, on one connection that lives`, async () => {
         const before = await metric(gateway(), "websocket_errors_total", MALFORMED);
-        await witnessed(async (witness) => {
+        await checkAlive(async (bystander) => {
           const client = await openRaw(gateway().wsUrl, { headers });
           let round = 0;
           await fc.assert(
@@ -148,8 +148,8 @@ export function fuzz(target: Target): void {
               const isAnswer = ({ opcode, payload }: { opcode: number; payload: Buffer }) =>
                 opcode === OPCODE.pong && payload.toString() === marker;
               await client.frames.find(isAnswer, `pong for ${marker}`);
-              nats.publish("f.witness", String(round));
-              expect((await witness.next()).payload).toBe(round);
+              nats.publish("f.bystander", String(round));
+              expect((await bystander.next()).payload).toBe(round);
             }),
             { numRuns: RUNS },
           );
@@ -161,7 +161,7 @@ export function fuzz(target: Target): void {
       });
 
       test(`${dialect}: bytes of anything end their own connection, if that`, async () => {
-        await witnessed(async (witness) => {
+        await checkAlive(async (bystander) => {
           let round = 0;
           await fc.assert(
             fc.asyncProperty(noise, async (some) => {
@@ -173,8 +173,8 @@ export function fuzz(target: Target): void {
                 if (!(error instanceof DeadlineError)) throw error;
                 return { code: 1006 };
               });
-              nats.publish("f.witness", String(++round));
-              expect((await witness.next()).payload).toBe(round);
+              nats.publish("f.bystander", String(++round));
+              expect((await bystander.next()).payload).toBe(round);
               expect(FOR_OTHER_REASONS).not.toContain((await ending).code);
               client.destroy();
             }),
@@ -193,7 +193,7 @@ function expectOnlyAnswers({ frames: came }: RawWebSocket, dialect: "plain" | "v
     .flatMap(({ payload }) => payload.toString().split("\n"))
     .map((line) => JSON.parse(line) as { type: string; subject?: string });
   const types = new Set(said.map(({ type }) => type));
-  // A plain client gets all messages, those for the witness as well, and nothing else.
+  // A plain client gets all messages, those for the bystander as well, and nothing else.
   const allowed =
     dialect === "plain"
       ? ["data"]

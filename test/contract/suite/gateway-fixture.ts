@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect } from "bun:test";
-import { Tally } from "../../support/counting-client.ts";
+import { CountingClient } from "../../support/counting-client.ts";
 import { until } from "../../support/event-log.ts";
 import { type EventReader, openEvents } from "../../support/event-source.ts";
 import { type Gateway, type GatewayOptions, startGateway } from "../../support/gateway-process.ts";
@@ -70,8 +70,8 @@ export async function subscribeMany(gateway: Gateway, count: number): Promise<Su
 }
 
 /** Like {@linkcode subscribe}, with a client that only counts. */
-export async function subscribeTally(gateway: Gateway): Promise<Tally> {
-  const open = async () => [await Tally.open(gateway.wsUrl)];
+export async function subscribeCounting(gateway: Gateway): Promise<CountingClient> {
+  const open = async () => [await CountingClient.open(gateway.wsUrl)];
   return (await takenIn(gateway, open, (client) => client.close()))[0]!;
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { Tally } from "../../support/counting-client.ts";
+import type { CountingClient } from "../../support/counting-client.ts";
 import type { Gateway } from "../../support/gateway-process.ts";
 import { residentBytes } from "../../support/memory.ts";
 import { requestUpgrade } from "../../support/raw-handshake.ts";
@@ -7,9 +7,9 @@ import type { Target } from "../../support/runtimes.ts";
 import type { Said, V1Client } from "../../support/v1-client.ts";
 import {
   subscribe,
+  subscribeCounting,
   subscribeEvents,
   subscribeManyV1,
-  subscribeTally,
   subscribeV1,
   useGateway,
 } from "./gateway-fixture.ts";
@@ -68,7 +68,7 @@ export function governor(target: Target): void {
      * @returns for each client that keeps up, how long each batch took until it had all of it.
      */
     async function publishInStep(
-      healthy: readonly Tally[],
+      healthy: readonly CountingClient[],
       subjects: readonly string[],
     ): Promise<number[][]> {
       const tookMs = healthy.map((): number[] => []);
@@ -76,7 +76,7 @@ export function governor(target: Target): void {
         const batch = subjects.slice(from, from + BATCH);
         const sentMs = performance.now();
         for (const subject of batch) nats.publish(subject, `"${"x".repeat(BYTES)}"`);
-        const arrive = async (client: Tally, index: number): Promise<void> => {
+        const arrive = async (client: CountingClient, index: number): Promise<void> => {
           await client.more(batch.length);
           tookMs[index]!.push(performance.now() - sentMs);
         };
@@ -95,7 +95,7 @@ export function governor(target: Target): void {
         client.raw.pause();
       };
       await Promise.all(stalled.map(stall));
-      const healthy = [await subscribeTally(gateway()), await subscribeTally(control())];
+      const healthy = [await subscribeCounting(gateway()), await subscribeCounting(control())];
       for (let fill = 0, superseded = 0; superseded < FILL_BATCH * STALLED; fill += FILL_BATCH) {
         expect(fill).toBeLessThan(MOST_FILL);
         const before = await metric(gateway(), "websocket_messages_conflated_total");

@@ -6,7 +6,7 @@ import type { V1Client } from "../../support/v1-client.ts";
 import { subscribeRaw, subscribeV1, untilReady, useGateway } from "./gateway-fixture.ts";
 import { metric, untilMetric } from "./metrics.ts";
 import { countTo, useNats } from "./nats-fixture.ts";
-import { numberOf, type StreamStage, useStreams } from "./stream-fixture.ts";
+import { numberOf, type StreamFixture, useStreams } from "./stream-fixture.ts";
 
 const AT_LEAST_ONCE = { delivery_mode: "at-least-once", session_ttl: "0s" };
 const REFUSED = ["websocket_errors_total", 'error_type="stream_refused"'] as const;
@@ -25,7 +25,7 @@ function usersWithout(deny: { publish?: string[]; subscribe?: string[] }): strin
   return `authorization { users: ${JSON.stringify(users)} }\nno_auth_user: tests`;
 }
 
-const asGateway = (nats: StreamStage): string => nats.url.replace("//", "//gateway:y@");
+const asGateway = (nats: StreamFixture): string => nats.url.replace("//", "//gateway:y@");
 
 /** Waits until `/readyz` refuses with these words. */
 async function untilNotReady(gateway: Gateway, words: RegExp): Promise<void> {
@@ -39,7 +39,7 @@ async function untilNotReady(gateway: Gateway, words: RegExp): Promise<void> {
 /** What JetStream refuses, and goes on refusing: whoever asked has an answer, and what can come comes. */
 export function jetstreamRefusals(target: Target): void {
   /** Who asks for what was kept is told of a gap, and gets what comes. */
-  async function expectGapThenLive(gateway: Gateway, nats: StreamStage, root: string) {
+  async function expectGapThenLive(gateway: Gateway, nats: StreamFixture, root: string) {
     for (const from of [
       "all",
       "last",
@@ -322,7 +322,7 @@ export function jetstreamRefusals(target: Target): void {
 }
 
 /** Takes the one consumer that a stream may have, as soon as that is free. */
-async function untilTaken(nats: StreamStage, stream: string): Promise<string> {
+async function untilTaken(nats: StreamFixture, stream: string): Promise<string> {
   const take = async (): Promise<string | undefined> => {
     try {
       return (await nats.manager.consumers.add(stream, { inactive_threshold: 60e9 })).name;

@@ -4,7 +4,7 @@ import { until, within } from "../../support/event-log.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
 import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { type Cable, layCable } from "../../support/tcp-proxy.ts";
+import { startTcpProxy, type TcpProxy } from "../../support/tcp-proxy.ts";
 import { subscribeV1, untilReady } from "./gateway-fixture.ts";
 import { useStreams } from "./stream-fixture.ts";
 
@@ -142,14 +142,14 @@ export function natsAway(target: Target): void {
   describe("While NATS does not answer, SIGTERM ends the gateway in time", () => {
     const nats = useStreams();
     const silent: Server[] = [];
-    let cable: Cable;
+    let proxy: TcpProxy;
     beforeAll(async () => {
       await nats.create("MUTE");
       await nats.create("WORK");
-      cable = await layCable(nats.server.port);
+      proxy = await startTcpProxy(nats.server.port);
     });
     afterAll(async () => {
-      await cable?.close();
+      await proxy?.close();
       for (const server of silent) server.close();
     });
     const start = async (nats_url: string, more: object = {}): Promise<Gateway> =>
@@ -193,7 +193,7 @@ export function natsAway(target: Target): void {
     });
 
     test("in the middle of JetStream's answers, with durables and dead letters under way", async () => {
-      const gateway = await start(`nats://127.0.0.1:${cable.port}`, {
+      const gateway = await start(`nats://127.0.0.1:${proxy.port}`, {
         ...{
           streams: ["MUTE:mute.>", "WORK:work.>"],
           subjects: ["core.>"],
@@ -209,7 +209,7 @@ export function natsAway(target: Target): void {
       nats.connection.publish("core.x", "1");
       const { id } = await client.until(({ subject }) => subject === "core.x", "core message");
       await client.until(({ subject }) => subject === "work.x", "durable message");
-      cable.hold();
+      proxy.hold();
       client.send({ type: "nack", id });
       client.send({ type: "subscribe", id: "3", subjects: ["mute.>"], from: "all" });
       client.send({ type: "subscribe", id: "4", subjects: ["work.y"], durable: "other" });
@@ -217,7 +217,7 @@ export function natsAway(target: Target): void {
       await client.next("pong");
       await expectStop(gateway);
       client.raw.destroy();
-      cable.mend();
+      proxy.mend();
     });
 
     test("stopped by SIGSTOP, with clients and a subscription under way", async () => {

@@ -3,7 +3,7 @@ import { until } from "../../support/event-log.ts";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
 import { type NatsCluster, startNatsCluster } from "../../support/nats-cluster.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { type Cable, layCable } from "../../support/tcp-proxy.ts";
+import { startTcpProxy, type TcpProxy } from "../../support/tcp-proxy.ts";
 import type { V1Client } from "../../support/v1-client.ts";
 import { subscribeV1, untilReady, useGateway } from "./gateway-fixture.ts";
 import { countTo } from "./nats-fixture.ts";
@@ -93,31 +93,31 @@ export function natsFaults(target: Target): void {
 
   describe("The connection to NATS", () => {
     const nats = useStreams();
-    let cable: Cable;
+    let proxy: TcpProxy;
     let gateway: Gateway;
     beforeAll(async () => {
       await nats.create("CABLE");
-      cable = await layCable(nats.server.port);
-      const nats_url = `nats://127.0.0.1:${cable.port}`;
+      proxy = await startTcpProxy(nats.server.port);
+      const nats_url = `nats://127.0.0.1:${proxy.port}`;
       gateway = await startGateway(target, { config: { nats_url, streams: ["CABLE"] } });
       await untilReady(gateway);
     });
     afterAll(async () => {
       await gateway?.stop();
-      await cable?.close();
+      await proxy?.close();
     });
 
     test("is cut for 5 s: /readyz says so, clients stay, and nothing is missing", async () => {
       const client = await subscribeV1(gateway);
-      await client.subscribe("1", ["cable.>"]);
-      await nats.fill("cable.x", 10);
+      await client.subscribe("1", ["proxy.>"]);
+      await nats.fill("proxy.x", 10);
       await client.until((said) => numberOf(said) === 9, "message 9");
-      cable.cut();
+      proxy.cut();
       await client.until(
         ({ type, state }) => type === "upstream" && state === "disconnected",
         "word of it",
       );
-      await nats.fill("cable.x", 1000, 10);
+      await nats.fill("proxy.x", 1000, 10);
       const cutMs = performance.now();
       const readiness = async () => (await gateway.get("/readyz")).status;
       // Not at once: mostly it is back soon.
@@ -128,7 +128,7 @@ export function natsFaults(target: Target): void {
       );
       expect(status).toBe(503);
       expect(client.messages).toHaveLength(10);
-      cable.mend();
+      proxy.mend();
       await client.until((said) => numberOf(said) === 1009, "message 1009");
       await untilReady(gateway);
       expect(client.messages.map(numberOf)).toEqual(countTo(1010));
@@ -142,12 +142,12 @@ export function natsFaults(target: Target): void {
 
     test("falls silent without an end: the stream goes on when it speaks again", async () => {
       const client = await subscribeV1(gateway);
-      await client.subscribe("1", ["cable.>"]);
-      await nats.fill("cable.y", 10);
+      await client.subscribe("1", ["proxy.>"]);
+      await nats.fill("proxy.y", 10);
       await client.until((said) => numberOf(said) === 9, "message 9");
       const before = gateway.logs.length;
-      cable.hold();
-      await nats.fill("cable.y", 100, 10);
+      proxy.hold();
+      await nats.fill("proxy.y", 100, 10);
       await until(
         "word of the silence",
         async () => {
@@ -156,7 +156,7 @@ export function natsFaults(target: Target): void {
         },
         (messages) => messages.some((message) => /follow.*there is no answer/.test(message)),
       );
-      cable.mend();
+      proxy.mend();
       await client.until((said) => numberOf(said) === 109, "message 109");
       expect(client.messages.map(numberOf)).toEqual(countTo(110));
       expect(client.notices("gap")).toEqual([]);
@@ -167,7 +167,7 @@ export function natsFaults(target: Target): void {
     test("is slow, and a message takes longer than a consumer may be silent: it comes, and what is behind it", async () => {
       const worker = await startGateway(target, {
         config: {
-          nats_url: `nats://127.0.0.1:${cable.port}`,
+          nats_url: `nats://127.0.0.1:${proxy.port}`,
           streams: ["CABLE"],
           delivery_mode: "at-least-once",
           ack_timeout: "1m",
@@ -175,13 +175,13 @@ export function natsFaults(target: Target): void {
       });
       await untilReady(worker);
       const client = await subscribeV1(gateway);
-      await client.subscribe("1", ["cable.z"]);
+      await client.subscribe("1", ["proxy.z"]);
       const durable = await subscribeV1(worker);
-      await durable.subscribe("1", ["cable.z"], { durable: "slow" });
+      await durable.subscribe("1", ["proxy.z"], { durable: "slow" });
       const before = gateway.logs.length;
-      cable.slow(SLOW.bytesPerSecond);
-      nats.connection.publish("cable.z", `{"n":0,"x":"${"x".repeat(SLOW.bytes)}"}`);
-      await nats.fill("cable.z", 2, 1);
+      proxy.slow(SLOW.bytesPerSecond);
+      nats.connection.publish("proxy.z", `{"n":0,"x":"${"x".repeat(SLOW.bytes)}"}`);
+      await nats.fill("proxy.z", 2, 1);
       for (const one of [client, durable]) {
         await one.until((said) => numberOf(said) === 2, "what is behind it", SLOW.deadlineMs);
         expect(one.messages.map(numberOf)).toEqual(countTo(3));
@@ -189,7 +189,7 @@ export function natsFaults(target: Target): void {
         expect(one.notices("error")).toEqual([]);
       }
       durable.send({ type: "ack", upto: durable.messages.at(-1)?.id });
-      cable.mend();
+      proxy.mend();
       await untilReady(gateway);
       const lines = [...gateway.logs.slice(before), ...worker.logs].map(({ message }) => message);
       expect(lines.filter((line) => /anew/.test(line))).toEqual([]);

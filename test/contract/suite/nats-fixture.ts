@@ -7,7 +7,7 @@ import { useNatsServer } from "./nats-server-fixture.ts";
 const BATCH = 50;
 
 /** A real NATS server with a publisher, for the tests of one `describe`. */
-export interface NatsStage {
+export interface NatsFixture {
   readonly server: NatsServer;
   readonly url: string;
   publish(subject: string, data?: string | Uint8Array, headers?: MsgHdrs): void;
@@ -24,7 +24,7 @@ export interface NatsStage {
 }
 
 /** Starts a NATS server before the tests of this `describe` and ends it after them. */
-export function useNats(options: NatsServerOptions = {}): NatsStage {
+export function useNats(options: NatsServerOptions = {}): NatsFixture {
   const nats = useNatsServer(options);
   return {
     get server() {
@@ -55,7 +55,7 @@ function numbered(n: number, bytes: number): string {
   return `{"n":${n},"x":"${"x".repeat(Math.max(0, bytes - 20))}"}`;
 }
 
-/** The `n` of each envelope that {@linkcode NatsStage.flood} published. */
+/** The `n` of each envelope that {@linkcode NatsFixture.flood} published. */
 export function numbersOf(envelopes: readonly Envelope[]): number[] {
   return envelopes.map(({ payload }) => (payload as { n: number }).n);
 }

@@ -7,7 +7,7 @@ import {
 } from "../../support/nats-server.ts";
 
 /** A real NATS server and a connection of the test's own to it, for the tests of one `describe`. */
-export interface NatsServerStage {
+export interface NatsServerFixture {
   readonly server: NatsServer;
   readonly connection: NatsConnection;
 }
@@ -20,7 +20,7 @@ export interface NatsServerStage {
 export function useNatsServer(
   options: NatsServerOptions,
   opened: (connection: NatsConnection) => void | Promise<void> = () => {},
-): NatsServerStage {
+): NatsServerFixture {
   let server: NatsServer | undefined;
   let connection: NatsConnection | undefined;
   beforeAll(async () => {

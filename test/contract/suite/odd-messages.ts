@@ -5,7 +5,7 @@ import type { Target } from "../../support/runtimes.ts";
 import type { Said } from "../../support/v1-client.ts";
 import { subscribe, subscribeV1, untilReady, useGateway } from "./gateway-fixture.ts";
 import { metric, untilMetric } from "./metrics.ts";
-import { numberOf, type StreamStage, useStreams } from "./stream-fixture.ts";
+import { numberOf, type StreamFixture, useStreams } from "./stream-fixture.ts";
 
 /** Headers that break the rules, or say what only the server may say. Each comes with its name. */
 const ODD: Readonly<Record<string, readonly (string | Uint8Array)[]>> = {
@@ -244,7 +244,7 @@ export function oddMessages(target: Target): void {
 }
 
 /** Where a stream's consumers send. */
-async function inboxesOf(nats: StreamStage, stream: string): Promise<string[]> {
+async function inboxesOf(nats: StreamFixture, stream: string): Promise<string[]> {
   const consumers = await nats.manager.consumers.list(stream).next();
   return consumers.flatMap(({ config }) => config.deliver_subject ?? []);
 }

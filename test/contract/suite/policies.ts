@@ -4,7 +4,7 @@ import type { Target } from "../../support/runtimes.ts";
 import type { Said, V1Client } from "../../support/v1-client.ts";
 import { subscribe, subscribeMany, subscribeV1, useGateway } from "./gateway-fixture.ts";
 import { expectBalancedLedger, metric, untilMetric } from "./metrics.ts";
-import { countTo, type NatsStage, numbersOf, useNats } from "./nats-fixture.ts";
+import { countTo, type NatsFixture, numbersOf, useNats } from "./nats-fixture.ts";
 
 /** More than the kernel's buffers of one connection take, and the queue on top of that. */
 const FLOOD = { count: 3000, bytes: 10_000 };
@@ -180,7 +180,7 @@ async function stalledClient(
 }
 
 /** Lets a client read again, until it has had all that came before. */
-async function catchUp(gateway: Gateway, nats: NatsStage, client: V1Client): Promise<void> {
+async function catchUp(gateway: Gateway, nats: NatsFixture, client: V1Client): Promise<void> {
   client.raw.resume();
   await untilMetric(gateway, "websocket_messages_queued", (queued) => queued === 0);
   nats.publish("slow.end", "{}");

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Gateway, startGateway } from "../../support/gateway-process.ts";
 import type { Target } from "../../support/runtimes.ts";
-import { type Cable, layCable } from "../../support/tcp-proxy.ts";
+import { startTcpProxy, type TcpProxy } from "../../support/tcp-proxy.ts";
 import { openV1, type Said, type V1Client } from "../../support/v1-client.ts";
 import { subscribeEvents, subscribeV1, untilReady } from "./gateway-fixture.ts";
 import { untilMetric } from "./metrics.ts";
@@ -38,7 +38,7 @@ export function reconnect(target: Target): void {
   for (const mode of ["at-most-once", "at-least-once"] as const) {
     describe(`After a cut from NATS, ${mode}`, () => {
       const nats = useNatsServer({});
-      let cable: Cable;
+      let proxy: TcpProxy;
       let gateway: Gateway;
       const clients: { destroy(): void }[] = [];
       const publish = async (...numbers: number[]): Promise<void> => {
@@ -57,9 +57,9 @@ export function reconnect(target: Target): void {
         }
       };
       beforeAll(async () => {
-        cable = await layCable(nats.server.port);
+        proxy = await startTcpProxy(nats.server.port);
         const config = {
-          nats_url: `nats://127.0.0.1:${cable.port}`,
+          nats_url: `nats://127.0.0.1:${proxy.port}`,
           ...{ subjects: ["cut.>"], delivery_mode: mode, policy: "drop-oldest" },
           ...{ max_queue_bytes: "64MiB", max_inflight_bytes: "64MiB", write_timeout: "1h" },
         };
@@ -69,7 +69,7 @@ export function reconnect(target: Target): void {
       afterAll(async () => {
         for (const client of clients) client.destroy();
         await gateway?.stop();
-        await cable?.close();
+        await proxy?.close();
       });
       const join = async (more: object = {}): Promise<V1Client> => {
         const client = await subscribeV1(gateway);
@@ -103,14 +103,14 @@ export function reconnect(target: Target): void {
         await publish(2, 97);
         await live.until((said) => heard(said).n === 97, "message 97");
 
-        cable.cut();
+        proxy.cut();
         await live.until(({ state }) => state === "disconnected", "word of the cut");
         await publish(98);
-        cable.mend();
-        cable.holdConfirmations();
+        proxy.mend();
+        proxy.holdConfirmations();
         await publishToSomebody(99);
         await publish(100, 101);
-        cable.mend();
+        proxy.mend();
         await live.until((said) => heard(said).n === 101, "message 101");
         lagging.raw.resume();
         const all: [string, () => Said[]][] = [

@@ -4,7 +4,7 @@ import type { Said } from "../../support/v1-client.ts";
 import { useNatsServer } from "./nats-server-fixture.ts";
 
 /** A real NATS server that keeps streams, with a publisher, for the tests of one `describe`. */
-export interface StreamStage {
+export interface StreamFixture {
   readonly server: NatsServer;
   readonly url: string;
   readonly connection: NatsConnection;
@@ -18,7 +18,7 @@ export interface StreamStage {
 }
 
 /** Starts a NATS server with JetStream before the tests of this `describe` and ends it after them. */
-export function useStreams(options: NatsServerOptions = {}): StreamStage {
+export function useStreams(options: NatsServerOptions = {}): StreamFixture {
   let manager: JetStreamManager | undefined;
   const nats = useNatsServer({ ...options, jetstream: true }, async (connection) => {
     manager = await connection.jetstreamManager();
@@ -57,7 +57,7 @@ export function useStreams(options: NatsServerOptions = {}): StreamStage {
   };
 }
 
-/** The `n` of a message that {@linkcode StreamStage.fill} published. */
+/** The `n` of a message that {@linkcode StreamFixture.fill} published. */
 export function numberOf({ payload }: { readonly payload?: unknown } | Said): number {
   return (payload as { n: number } | undefined)?.n ?? -1;
 }

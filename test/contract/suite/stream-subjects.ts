@@ -4,10 +4,10 @@ import { type Gateway, startGateway } from "../../support/gateway-process.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { subscribe, subscribeV1, untilReady, useGateway } from "./gateway-fixture.ts";
 import { countTo } from "./nats-fixture.ts";
-import { numberOf, type StreamStage, sequenceOf, useStreams } from "./stream-fixture.ts";
+import { numberOf, type StreamFixture, sequenceOf, useStreams } from "./stream-fixture.ts";
 
 /** Whether the server is of this version or newer. */
-function isAtLeast(nats: StreamStage, major: number, minor: number): boolean {
+function isAtLeast(nats: StreamFixture, major: number, minor: number): boolean {
   const [its = 0, itsMinor = 0] = nats.server.version.split(".").map(Number);
   return its > major || (its === major && itsMinor >= minor);
 }

@@ -4,7 +4,7 @@ import type { Target } from "../../support/runtimes.ts";
 import { StreamkitClient } from "../../support/streamkit-client.ts";
 import { subscribe, takenIn, useGateway } from "./gateway-fixture.ts";
 import { metric, untilMetric } from "./metrics.ts";
-import { countTo, type NatsStage, useNats } from "./nats-fixture.ts";
+import { countTo, type NatsFixture, useNats } from "./nats-fixture.ts";
 
 /** Twice as much as the client can take. */
 const PER_SECOND = 200;
@@ -12,7 +12,7 @@ const TOTAL = 400;
 const CAPACITY = 40;
 
 /** Publishes the numbers up to `TOTAL` at a steady rate. */
-async function publishSteadily(nats: NatsStage, subject: string): Promise<void> {
+async function publishSteadily(nats: NatsFixture, subject: string): Promise<void> {
   const beganMs = performance.now();
   for (let n = 0; n < TOTAL; ) {
     const due = Math.min(TOTAL, ((performance.now() - beganMs) * PER_SECOND) / 1000);

@@ -1,23 +1,23 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { Customer, type Terms } from "../support/ack-model-client.ts";
-import { Stage } from "../support/harness.ts";
+import { AckModelClient, type Terms } from "../support/ack-model-client.ts";
+import { Harness } from "../support/harness.ts";
 
-interface World {
-  readonly stage: Stage;
-  readonly customers: readonly Customer[];
+interface Simulation {
+  readonly harness: Harness;
+  readonly clients: readonly AckModelClient[];
   readonly maxSessions: number;
 }
 
 const MESSAGES = 4;
 const RUNS = Number(process.env.SPILLWAY_MODEL_RUNS ?? 10_000);
 
-/** What happens in one step; the model is the customers' own memory. */
-class Step implements fc.Command<object, World> {
+/** What happens in one step; the model is the clients' own memory. */
+class Step implements fc.Command<object, Simulation> {
   readonly #what: string;
-  readonly #act: (world: World) => void;
+  readonly #act: (simulation: Simulation) => void;
 
-  constructor(what: string, act: (world: World) => void) {
+  constructor(what: string, act: (simulation: Simulation) => void) {
     this.#what = what;
     this.#act = act;
   }
@@ -26,11 +26,11 @@ class Step implements fc.Command<object, World> {
     return true;
   }
 
-  run(_: unknown, world: World): void {
-    this.#act(world);
-    expireAway(world);
-    for (const customer of world.customers) customer.check();
-    world.stage.expectBalance();
+  run(_: unknown, simulation: Simulation): void {
+    this.#act(simulation);
+    expireAway(simulation);
+    for (const client of simulation.clients) client.check();
+    simulation.harness.expectBalance();
   }
 
   toString(): string {
@@ -39,26 +39,26 @@ class Step implements fc.Command<object, World> {
 }
 
 /** Sessions end when nobody came back in time, or when there are too many. */
-function expireAway({ stage, customers, maxSessions }: World): void {
-  const nowMs = stage.clock.nowMs();
-  for (const customer of customers) {
-    if (customer.expiresMs !== undefined && customer.expiresMs <= nowMs) customer.over();
+function expireAway({ harness, clients, maxSessions }: Simulation): void {
+  const nowMs = harness.clock.nowMs();
+  for (const client of clients) {
+    if (client.expiresMs !== undefined && client.expiresMs <= nowMs) client.over();
   }
-  const away = customers
+  const away = clients
     .filter(({ expiresMs }) => expiresMs !== undefined)
     .sort((one, other) => one.left - other.left);
   // Those who have been away the longest make room.
-  for (const customer of away.splice(0, Math.max(0, away.length - maxSessions))) customer.over();
-  expect(stage.meter.sessionsParked).toBe(away.length);
+  for (const client of away.splice(0, Math.max(0, away.length - maxSessions))) client.over();
+  expect(harness.meter.sessionsParked).toBe(away.length);
 }
 
 const who = fc.nat(MESSAGES - 1);
 
-function of(name: string, act: (customer: Customer, choice: number) => void) {
+function of(name: string, act: (client: AckModelClient, choice: number) => void) {
   return fc.tuple(who, fc.nat(50)).map(
     ([index, choice]) =>
-      new Step(`${name}(${index}, ${choice})`, ({ customers }) => {
-        act(customers[index] as Customer, choice);
+      new Step(`${name}(${index}, ${choice})`, ({ clients }) => {
+        act(clients[index] as AckModelClient, choice);
       }),
   );
 }
@@ -66,32 +66,32 @@ function of(name: string, act: (customer: Customer, choice: number) => void) {
 const steps = [
   fc.integer({ min: 1, max: 6 }).map(
     (count) =>
-      new Step(`publish(${count})`, ({ stage, customers }) => {
+      new Step(`publish(${count})`, ({ harness, clients }) => {
         for (let n = 0; n < count; n++) {
-          const sequence = stage.meter.messagesReceived + 1;
-          for (const customer of customers) customer.publishes(sequence);
-          stage.publish(sequence);
+          const sequence = harness.meter.messagesReceived + 1;
+          for (const client of clients) client.publishes(sequence);
+          harness.publish(sequence);
         }
       }),
   ),
   fc
     .constantFrom(1, 2, 10, 60, 300, 1000, 1500, 2500, 6000)
-    .map((ms) => new Step(`advance(${ms})`, ({ stage }) => stage.clock.advance(ms))),
-  of("connect", (customer) => customer.connect()),
-  of("vanish", (customer) => customer.vanish()),
-  of("ack", (customer, choice) => customer.ack(choice, "id")),
-  of("ackIds", (customer, choice) => customer.ack(choice, "ids")),
-  of("ackUpto", (customer, choice) => customer.ack(choice, "upto")),
-  of("nack", (customer, choice) => customer.nack(choice)),
-  of("stall", ({ actor }) => {
-    if (actor !== undefined) actor.socket.reads = false;
+    .map((ms) => new Step(`advance(${ms})`, ({ harness }) => harness.clock.advance(ms))),
+  of("connect", (client) => client.connect()),
+  of("vanish", (client) => client.vanish()),
+  of("ack", (client, choice) => client.ack(choice, "id")),
+  of("ackIds", (client, choice) => client.ack(choice, "ids")),
+  of("ackUpto", (client, choice) => client.ack(choice, "upto")),
+  of("nack", (client, choice) => client.nack(choice)),
+  of("stall", ({ peer }) => {
+    if (peer !== undefined) peer.socket.reads = false;
   }),
-  of("read", (customer) => {
-    const { actor } = customer;
-    if (actor === undefined || actor.socket.reads) return;
-    actor.socket.reads = true;
-    actor.socket.buffered = 0;
-    customer.attentiveMs = Math.max(customer.attentiveMs, customer.nowMs);
+  of("read", (client) => {
+    const { peer } = client;
+    if (peer === undefined || peer.socket.reads) return;
+    peer.socket.reads = true;
+    peer.socket.buffered = 0;
+    client.attentiveMs = Math.max(client.attentiveMs, client.nowMs);
   }),
 ];
 
@@ -115,36 +115,36 @@ test("In at-least-once nothing is lost without being declared, and nothing comes
       fc.commands(steps, { maxCommands: 60, size: "max" }),
       fc.boolean(),
       async (terms, random, commands, settles) => {
-        const stage = new Stage({
+        const harness = new Harness({
           ...terms,
           deliveryMode: "at-least-once",
           highWaterBytes: 2000,
           lowWaterBytes: 500,
           writeTimeoutMs: 3000,
-          // The customers count messages, not bytes.
+          // The clients count messages, not bytes.
           maxQueueBytes: 1_000_000,
         });
-        stage.random = random;
-        const customers = [
-          new Customer(stage, terms, "plain", "the-first-session"),
-          new Customer(stage, terms, "v1", undefined),
-          new Customer(stage, terms, "plain", undefined),
-          new Customer(stage, terms, "v1", undefined),
+        harness.random = random;
+        const clients = [
+          new AckModelClient(harness, terms, "plain", "the-first-session"),
+          new AckModelClient(harness, terms, "v1", undefined),
+          new AckModelClient(harness, terms, "plain", undefined),
+          new AckModelClient(harness, terms, "v1", undefined),
         ];
-        const world = { stage, customers, maxSessions: terms.maxSessions };
-        fc.modelRun(() => ({ model: {}, real: world }), commands);
+        const simulation = { harness, clients, maxSessions: terms.maxSessions };
+        fc.modelRun(() => ({ model: {}, real: simulation }), commands);
         if (settles) {
-          for (const customer of customers) customer.returns();
-          for (const customer of customers) customer.settle();
+          for (const client of clients) client.returns();
+          for (const client of clients) client.settle();
         }
-        const drained = stage.broadcaster.drain(700);
+        const drained = harness.broadcaster.drain(700);
         // They are told of the end, if only by its coming.
-        stage.clock.advance(1500);
+        harness.clock.advance(1500);
         await drained;
-        for (const customer of customers) customer.over();
-        stage.expectBalance();
-        checkTotals(world);
-        const { meter } = stage;
+        for (const client of clients) client.over();
+        harness.expectBalance();
+        checkTotals(simulation);
+        const { meter } = harness;
         seen.redelivered += meter.redelivered;
         seen.resumed += meter.sessionsResumed;
         seen.lost += meter.lost.max_deliver;
@@ -160,11 +160,11 @@ test("In at-least-once nothing is lost without being declared, and nothing comes
 }, 300_000);
 
 /** What the gateway counted is what its clients saw. */
-function checkTotals({ stage, customers }: World): void {
-  const { meter, clock } = stage;
-  const lives = customers.flatMap((customer) => customer.lives);
-  const sum = (of: (life: (typeof lives)[number]) => number): number =>
-    lives.reduce((total, life) => total + of(life), 0);
+function checkTotals({ harness, clients }: Simulation): void {
+  const { meter, clock } = harness;
+  const sessions = clients.flatMap((client) => client.sessions);
+  const sum = (of: (session: (typeof sessions)[number]) => number): number =>
+    sessions.reduce((total, session) => total + of(session), 0);
   expect(meter.offered).toBe(sum(({ due }) => due.length));
   expect(meter.sent).toBe(sum(({ delivered }) => delivered.size));
   expect(meter.tracked).toBe(meter.sent);

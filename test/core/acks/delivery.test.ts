@@ -1,7 +1,7 @@
 import { describe, test } from "bun:test";
 import fc from "fast-check";
 import { POLICIES } from "../../../src/core/wire/policy.ts";
-import { type Step, SUBJECTS, World } from "../support/simulation.ts";
+import { Simulation, type Step, SUBJECTS } from "../support/simulation.ts";
 
 const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
 
@@ -121,9 +121,9 @@ describe("Whatever happens", () => {
     });
     await fc.assert(
       fc.asyncProperty(scenario, async ({ options, cast, wishes, steps }) => {
-        const world = new World(options);
-        for (const step of [...cast, ...wishes, ...steps]) world.do(step);
-        await world.end();
+        const simulation = new Simulation(options);
+        for (const step of [...cast, ...wishes, ...steps]) simulation.do(step);
+        await simulation.end();
       }),
       { numRuns: Number(process.env.RUNS ?? 5000) },
     );

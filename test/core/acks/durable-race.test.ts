@@ -5,7 +5,7 @@ import type { Settlement } from "../../../src/core/ports/source.ts";
 import { TimerQueue } from "../../../src/core/timing/timer-queue.ts";
 import { TurnShare } from "../../../src/core/timing/turn-share.ts";
 import { EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
-import { Stage } from "../support/harness.ts";
+import { Harness } from "../support/harness.ts";
 
 const ACK_TIMEOUT_MS = 1000;
 const TERMS = {
@@ -29,8 +29,8 @@ type Step =
  * settled, is on its way for a while, and a settlement may be lost.
  */
 class Consumer {
-  readonly stage = new Stage(TERMS);
-  readonly actor = this.stage.joinV1();
+  readonly harness = new Harness(TERMS);
+  readonly peer = this.harness.joinV1();
   readonly durable: Durable;
   /** How often each was sent that is not settled. */
   readonly pending = new Map<number, number>();
@@ -41,9 +41,9 @@ class Consumer {
   published = 0;
 
   constructor() {
-    const { clock, meter } = this.stage;
+    const { clock, meter } = this.harness;
     const title = { id: "1", name: "w", subjects: ["x"], policy: "disconnect" } as const;
-    this.durable = new Durable(title, this.actor.client, {
+    this.durable = new Durable(title, this.peer.client, {
       options: TERMS,
       clock,
       meter,
@@ -60,14 +60,14 @@ class Consumer {
       resume: () => {},
       release: () => {},
     });
-    this.actor.client.durables = [this.durable];
+    this.peer.client.durables = [this.durable];
     this.durable.begins({ origin: ORIGIN, sequence: 0, first: 1, isNew: true });
   }
 
   /** How often the client got each message. */
   get got(): Map<number, number> {
     const got = new Map<number, number>();
-    for (const said of this.actor.socket.said) {
+    for (const said of this.peer.socket.frames) {
       if (said.type !== "data") continue;
       const sequence = Number(String(said.id).split(":").at(-1));
       got.set(sequence, (got.get(sequence) ?? 0) + 1);
@@ -120,19 +120,19 @@ class Consumer {
         break;
       }
       case "wait":
-        this.stage.clock.advance(step.ms);
+        this.harness.clock.advance(step.ms);
         break;
       default: {
         const { got } = this;
         const sequence = pick(got.keys(), step.of);
         if (sequence === undefined) break;
-        this.actor.says({ type: step.do, id: `${ORIGIN}:${sequence}` });
+        this.peer.send({ type: step.do, id: `${ORIGIN}:${sequence}` });
         if (step.do === "ack" && !this.acked.has(sequence)) {
           this.acked.set(sequence, got.get(sequence)!);
         }
       }
     }
-    this.stage.expectBalance();
+    this.harness.expectBalance();
   }
 }
 
@@ -174,7 +174,7 @@ describe("A durable whose messages come again while they are acknowledged", () =
         for (const [sequence, times] of consumer.acked) expect(got.get(sequence)).toBe(times);
         expect(got.size).toBe(consumer.published);
         expect([...consumer.pending.keys()]).toEqual([]);
-        expect(consumer.stage.meter.inFlight).toBe(0);
+        expect(consumer.harness.meter.inFlight).toBe(0);
       }),
       { numRuns: 500 },
     );
@@ -186,19 +186,19 @@ describe("A durable whose messages come again while they are acknowledged", () =
       for (let n = 0; n < count; n++) {
         await consumer.take({ do: "publish" });
         await consumer.take({ do: "deliver" });
-        consumer.actor.says({ type: "ack", id: `${ORIGIN}:${consumer.published}` });
+        consumer.peer.send({ type: "ack", id: `${ORIGIN}:${consumer.published}` });
         await consumer.take({ do: "settle" });
       }
     };
     await acknowledge(20);
-    consumer.stage.clock.advance(61_000);
+    consumer.harness.clock.advance(61_000);
     await acknowledge(20);
-    const before = consumer.actor.socket.said.length;
+    const before = consumer.peer.socket.frames.length;
     // What is as old as that may come again; what is newer may not.
     consumer.pending.set(40, 1);
     consumer.send(40);
     consumer.send(1);
     while (consumer.underWay.length > 0) await consumer.take({ do: "deliver" });
-    expect(consumer.actor.socket.said.slice(before)).toMatchObject([{ id: `${ORIGIN}:1` }]);
+    expect(consumer.peer.socket.frames.slice(before)).toMatchObject([{ id: `${ORIGIN}:1` }]);
   });
 });

@@ -4,7 +4,7 @@ import { sequenceOf } from "../../../src/core/acks/ack-id.ts";
 import { Meter } from "../../../src/core/metering/meter.ts";
 import { PrivateQueue } from "../../../src/core/sessions/queue.ts";
 import { Envelope } from "../../../src/core/wire/envelope.ts";
-import { Stage } from "../support/harness.ts";
+import { Harness } from "../support/harness.ts";
 import { messageOf } from "../support/messages.ts";
 
 const BOUNDS = { maxQueueMessages: 1000, maxQueueBytes: 1_000_000, maxQueueAgeMs: 60_000 };
@@ -97,28 +97,28 @@ describe("The id of a message that overtook a superseded one", () => {
 
 describe("A client that conflates, lags and is cut off", () => {
   test("gets what was superseded meanwhile when it resumes with the last id that it has", () => {
-    const stage = new Stage({
+    const harness = new Harness({
       ...{ policy: "conflate", ringMessages: 100, ringBytes: 100_000 },
       ...{ highWaterBytes: 1000, lowWaterBytes: 100 },
     });
-    const first = stage.join(["*"]);
+    const first = harness.join(["*"]);
     first.socket.reads = false;
-    stage.publish("x".repeat(1100), "z");
-    stage.clock.advance(300);
-    stage.publish(1, "a");
-    stage.publish("y".repeat(900), "b");
-    stage.publish(3, "a");
-    stage.publish(4, "a");
+    harness.publish("x".repeat(1100), "z");
+    harness.clock.advance(300);
+    harness.publish(1, "a");
+    harness.publish("y".repeat(900), "b");
+    harness.publish(3, "a");
+    harness.publish(4, "a");
     // There is room for one message, and then the connection is gone.
     first.socket.buffered = 0;
-    stage.clock.advance(1);
-    stage.clock.advance(10);
+    harness.clock.advance(1);
+    harness.clock.advance(10);
     const { id, subject } = first.socket.envelopes[1]!;
     expect(subject).toBe("b");
     first.client.closed(1006);
-    const again = stage.joinWith({ id: "", subjects: ["*"], after: String(id) });
-    stage.clock.advance(10);
+    const again = harness.joinWith({ id: "", subjects: ["*"], after: String(id) });
+    harness.clock.advance(10);
     expect(again.socket.payloads).toEqual([1, "y".repeat(900), 3, 4]);
-    stage.expectBalance();
+    harness.expectBalance();
   });
 });

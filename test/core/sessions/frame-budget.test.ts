@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { costOf, FrameBudget, subscriptionCost } from "../../../src/core/sessions/frame-budget.ts";
 import { PLAIN } from "../../../src/core/wire/dialect.ts";
 import { FakeSocket } from "../support/fake-sockets.ts";
-import { Stage } from "../support/harness.ts";
+import { Harness } from "../support/harness.ts";
 
 const LIMITS = { maxFramesPerSecond: 10, maxSubscriptions: 1 };
 /** Five seconds' worth, and what it costs to subscribe and unsubscribe at once. */
@@ -59,56 +59,60 @@ describe("How many messages a client was sent", () => {
   });
 
   test("counts those of each audience that it was in", () => {
-    const stage = new Stage();
-    const actor = stage.joinV1();
+    const harness = new Harness();
+    const peer = harness.joinV1();
     for (const subject of ["a", "b", "c"]) {
-      actor.says(subscribe(subject, subject));
-      stage.publish(1, subject);
-      stage.clock.advance(10);
+      peer.send(subscribe(subject, subject));
+      harness.publish(1, subject);
+      harness.clock.advance(10);
     }
-    expect(actor.socket.envelopes).toHaveLength(3);
-    expect(actor.client.sentMessages).toBe(3);
+    expect(peer.socket.envelopes).toHaveLength(3);
+    expect(peer.client.sentMessages).toBe(3);
     // A client that comes later was sent nothing of these.
-    const late = stage.joinV1();
-    late.says(subscribe("1", "a"));
+    const late = harness.joinV1();
+    late.send(subscribe("1", "a"));
     expect(late.client.sentMessages).toBe(0);
   });
 
   test("counts those that waited in its queue", () => {
-    const stage = new Stage({ highWaterBytes: 300, lowWaterBytes: 100 });
-    const { client, socket } = stage.join(["a"]);
+    const harness = new Harness({ highWaterBytes: 300, lowWaterBytes: 100 });
+    const { client, socket } = harness.join(["a"]);
     socket.reads = false;
     for (let n = 0; n < 20; n++) {
-      stage.publish(n);
-      stage.clock.advance(10);
+      harness.publish(n);
+      harness.clock.advance(10);
     }
     socket.reads = true;
     for (let n = 0; n < 20; n++) {
       socket.buffered = 0;
-      stage.clock.advance(100);
+      harness.clock.advance(100);
     }
     expect(socket.payloads).toHaveLength(20);
     expect(client.sentMessages).toBe(20);
   });
 
   test("counts a message each time that it is sent", () => {
-    const stage = new Stage({ deliveryMode: "at-least-once", ackTimeoutMs: 1000, maxDeliver: 3 });
-    const actor = stage.joinV1();
-    actor.says(subscribe("1", "a"));
-    stage.publish(1);
-    stage.clock.advance(2500);
-    expect(actor.socket.envelopes.length).toBe(2);
-    expect(actor.client.sentMessages).toBe(2);
+    const harness = new Harness({
+      deliveryMode: "at-least-once",
+      ackTimeoutMs: 1000,
+      maxDeliver: 3,
+    });
+    const peer = harness.joinV1();
+    peer.send(subscribe("1", "a"));
+    harness.publish(1);
+    harness.clock.advance(2500);
+    expect(peer.socket.envelopes.length).toBe(2);
+    expect(peer.client.sentMessages).toBe(2);
   });
 });
 
 describe("A flood", () => {
   test("of pings below the frames ends the connection, and nothing more is read", () => {
-    const stage = new Stage({ maxFramesPerSecond: 10, maxSubscriptions: 1 });
-    const socket = new FakeSocket(stage.fanout);
+    const harness = new Harness({ maxFramesPerSecond: 10, maxSubscriptions: 1 });
+    const socket = new FakeSocket(harness.fanout);
     let ignored = 0;
     const deaf = Object.assign(socket, { ignore: () => ignored++ });
-    const conversation = stage.broadcaster.accept(deaf, PLAIN);
+    const conversation = harness.broadcaster.accept(deaf, PLAIN);
     for (let n = 0; n < BURST; n++) conversation.alive();
     expect(socket.closedWith).toBeUndefined();
     conversation.alive();

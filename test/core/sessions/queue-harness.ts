@@ -7,7 +7,7 @@ import type { Policy, QueueBounds } from "../../../src/core/wire/policy.ts";
 export const EVERYTHING = Number.POSITIVE_INFINITY;
 
 /** A queue with a clock of its own. */
-export class QueueBench {
+export class QueueHarness {
   readonly meter = new Meter();
   readonly queue: PrivateQueue;
   nowMs = 0;

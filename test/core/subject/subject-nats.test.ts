@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createConnection, type Socket } from "node:net";
 import fc from "fast-check";
 import { subjectFault, subjectMatches } from "../../../src/core/subject/subject.ts";
-import { Journal } from "../../support/event-log.ts";
+import { EventLog } from "../../support/event-log.ts";
 import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
 
 const WORDS = ["a", "b", "$a", "ä", "*a", "a>", "**"];
@@ -74,11 +74,11 @@ describe("subjectFault", () => {
 /** Talks to nats-server in its own protocol, pedantically: it checks subjects only then. */
 class Conversation {
   readonly #socket: Socket;
-  readonly #lines: Journal<string>;
+  readonly #lines: EventLog<string>;
 
   private constructor(socket: Socket) {
     this.#socket = socket;
-    this.#lines = new Journal<string>("nats-server", (line) => line);
+    this.#lines = new EventLog<string>("nats-server", (line) => line);
     let rest = "";
     socket.setEncoding("utf8");
     socket.on("data", (text: string) => {

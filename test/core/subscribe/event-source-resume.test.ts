@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { SSE } from "../../../src/core/wire/dialect.ts";
 import type { Policy } from "../../../src/core/wire/policy.ts";
 import { type ReadEvent, readEventStream } from "../support/event-stream-text.ts";
-import { type Actor, Stage } from "../support/harness.ts";
+import { Harness, type TestClient } from "../support/harness.ts";
 
 interface Told {
   readonly type: string;
@@ -21,19 +21,19 @@ class Source {
   unsure = false;
   /** Behind which message it began. */
   since: number | undefined;
-  actor: Actor;
-  readonly #stage: Stage;
+  peer: TestClient;
+  readonly #harness: Harness;
   readonly #policy: Policy;
   readonly #maxRate: number | undefined;
 
-  constructor(stage: Stage, policy: Policy, maxRate: number | undefined) {
-    this.#stage = stage;
+  constructor(harness: Harness, policy: Policy, maxRate: number | undefined) {
+    this.#harness = harness;
     this.#policy = policy;
     this.#maxRate = maxRate;
-    this.actor = this.connect();
+    this.peer = this.connect();
   }
 
-  connect(): Actor {
+  connect(): TestClient {
     const after = this.lastEventId || undefined;
     const request = {
       id: "",
@@ -42,15 +42,15 @@ class Source {
       maxRate: this.#maxRate,
       after,
     };
-    this.actor = this.#stage.joinWith(request, SSE);
-    return this.actor;
+    this.peer = this.#harness.joinWith(request, SSE);
+    return this.peer;
   }
 
   /** The connection ends when so much of what was written has come. */
   cut(share: number): void {
-    const text = this.actor.socket.received.map((frame) => frame.text).join("");
+    const text = this.peer.socket.textFrames.map((frame) => frame.text).join("");
     this.read(text.slice(0, Math.floor(text.length * share)));
-    this.actor.client.closed(1006);
+    this.peer.client.closed(1006);
   }
 
   read(text: string): void {
@@ -101,37 +101,37 @@ describe("An EventSource", () => {
         ),
         (policy, maxRate, ringMessages, steps) => {
           const options = { ringMessages, ringBytes: 1_000_000, maxQueueMessages: 4 };
-          const stage = new Stage({ ...options, highWaterBytes: 300, upstreamLingerMs: 1e9 });
+          const harness = new Harness({ ...options, highWaterBytes: 300, upstreamLingerMs: 1e9 });
           // It keeps the subject subscribed to, so that nothing but what the test does is missed.
-          stage.join(["a"]);
-          const source = new Source(stage, policy, maxRate);
+          harness.join(["a"]);
+          const source = new Source(harness, policy, maxRate);
           for (const step of steps) {
             if (step.does === "publish")
-              for (let n = 0; n < step.times; n++) stage.publish("x".repeat(80));
-            if (step.does === "pass") stage.clock.advance(step.ms);
-            if (step.does === "stop reading") source.actor.socket.reads = false;
+              for (let n = 0; n < step.times; n++) harness.publish("x".repeat(80));
+            if (step.does === "pass") harness.clock.advance(step.ms);
+            if (step.does === "stop reading") source.peer.socket.reads = false;
             if (step.does === "read") {
-              source.actor.socket.reads = true;
-              source.actor.socket.buffered = 0;
+              source.peer.socket.reads = true;
+              source.peer.socket.buffered = 0;
             }
             if (step.does === "lose") {
-              stage.disconnect();
-              stage.connect();
+              harness.disconnect();
+              harness.connect();
             }
-            if (step.does !== "cut" && !source.actor.client.isOver) continue;
+            if (step.does !== "cut" && !source.peer.client.isOver) continue;
             source.cut("share" in step ? step.share : 1);
             source.connect();
           }
           // In the end it reads everything, and comes back as often as it is sent away.
           for (let n = 0; n < 40; n++) {
-            source.actor.socket.reads = true;
-            source.actor.socket.buffered = 0;
-            stage.clock.advance(300);
+            source.peer.socket.reads = true;
+            source.peer.socket.buffered = 0;
+            harness.clock.advance(300);
             source.cut(1);
             source.connect();
           }
           if (source.unsure || source.since === undefined) return;
-          const published = stage.meter.messagesReceived;
+          const published = harness.meter.messagesReceived;
           const missing: number[] = [];
           for (let n = source.since + 1; n <= published; n++) {
             if (!source.numbers.has(n)) missing.push(n);

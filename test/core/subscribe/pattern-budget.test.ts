@@ -1,13 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { memoryOf, PatternBudget } from "../../../src/core/subscribe/pattern-budget.ts";
 import { PLAIN, SSE } from "../../../src/core/wire/dialect.ts";
-import { type Actor, Stage } from "../support/harness.ts";
+import { Harness, type TestClient } from "../support/harness.ts";
 
 /** Asks for patterns, and says what was answered. */
-function ask(actor: Actor, id: string, subjects: readonly string[]) {
-  const before = actor.socket.said.length;
-  actor.says({ type: "subscribe", id, subjects });
-  const said = actor.socket.said.slice(before).at(-1) as unknown as {
+function ask(peer: TestClient, id: string, subjects: readonly string[]) {
+  const before = peer.socket.frames.length;
+  peer.send({ type: "subscribe", id, subjects });
+  const said = peer.socket.frames.slice(before).at(-1) as unknown as {
     type: string;
     error?: { code: string; message: string; retryable: boolean };
   };
@@ -19,91 +19,91 @@ const numbered = (count: number, prefix: string): string[] =>
 
 describe("Patterns of a client", () => {
   test("are no more than max_patterns in all its subscriptions, until it gives some back", () => {
-    const stage = new Stage({ maxPatterns: 10, maxFrameBytes: 10_000 });
-    const client = stage.joinV1();
+    const harness = new Harness({ maxPatterns: 10, maxFrameBytes: 10_000 });
+    const client = harness.joinV1();
     expect(ask(client, "1", numbered(8, "a"))).toBe("subscribed");
     expect(ask(client, "2", numbered(3, "b"))).toMatchObject({
       code: "too_many_subscriptions",
       message: "a client may have 10 patterns",
       retryable: false,
     });
-    client.says({ type: "unsubscribe", sub: "1" });
+    client.send({ type: "unsubscribe", sub: "1" });
     expect(ask(client, "2", numbered(3, "b"))).toBe("subscribed");
   });
 
   test("have no more bytes than max_pattern_bytes, in UTF-8", () => {
-    const stage = new Stage({ maxPatternBytes: 30, maxFrameBytes: 10_000 });
-    const client = stage.joinV1();
+    const harness = new Harness({ maxPatternBytes: 30, maxFrameBytes: 10_000 });
+    const client = harness.joinV1();
     expect(ask(client, "1", ["€".repeat(8)])).toBe("subscribed");
     expect(ask(client, "2", ["€€"])).toBe("subscribed");
     expect(ask(client, "3", ["a"])).toMatchObject({ code: "too_many_subscriptions" });
   });
 
   test("are different ones of all clients together, and there is room for those who ask for what is there", () => {
-    const stage = new Stage({ maxUpstreamPatterns: 100, maxFrameBytes: 100_000 });
-    const greedy = Array.from({ length: 30 }, () => stage.joinV1());
+    const harness = new Harness({ maxUpstreamPatterns: 100, maxFrameBytes: 100_000 });
+    const greedy = Array.from({ length: 30 }, () => harness.joinV1());
     const answers = greedy.map((client, n) => ask(client, "1", numbered(20, `g${n}`)));
     // As much as an eighth of what is free.
     expect(answers.every((answer) => answer !== "subscribed")).toBe(true);
     expect(answers[0]).toMatchObject({ code: "too_many_subscriptions", retryable: true });
     for (const [n, client] of greedy.entries()) ask(client, "2", numbered(12, `g${n}`));
     for (const [n, client] of greedy.entries()) ask(client, "3", numbered(8, `h${n}`));
-    expect(stage.source.patterns.size).toBeLessThanOrEqual(100);
-    const late = stage.joinV1();
-    const there = [...stage.source.patterns].slice(0, 20);
+    expect(harness.source.patterns.size).toBeLessThanOrEqual(100);
+    const late = harness.joinV1();
+    const there = [...harness.source.patterns].slice(0, 20);
     expect(ask(late, "1", there)).toBe("subscribed");
   });
 
   test("make room when they only linger", () => {
-    const stage = new Stage({ maxUpstreamPatterns: 10, upstreamLingerMs: 60_000 });
-    const client = stage.joinV1();
+    const harness = new Harness({ maxUpstreamPatterns: 10, upstreamLingerMs: 60_000 });
+    const client = harness.joinV1();
     for (let n = 0; n < 30; n++) {
       expect(ask(client, `${n}`, numbered(8, `a${n}`))).toBe("subscribed");
-      client.says({ type: "unsubscribe", sub: `${n}` });
-      expect(stage.source.patterns.size).toBeLessThanOrEqual(10);
+      client.send({ type: "unsubscribe", sub: `${n}` });
+      expect(harness.source.patterns.size).toBeLessThanOrEqual(10);
     }
   });
 
   test("have a bound for all clients and sessions together, of which each has a share", () => {
-    const stage = new Stage({ maxTotalPatternBytes: 20_000, maxFrameBytes: 100_000 });
+    const harness = new Harness({ maxTotalPatternBytes: 20_000, maxFrameBytes: 100_000 });
     let taken = 0;
     for (let n = 0; n < 50; n++) {
       // All of them the same: they cost NATS nothing.
-      if (ask(stage.joinV1(), "1", numbered(20, "same")) === "subscribed") taken++;
+      if (ask(harness.joinV1(), "1", numbered(20, "same")) === "subscribed") taken++;
     }
     expect(taken).toBeGreaterThan(3);
     expect(taken).toBeLessThan(15);
     // Whoever wants little still finds room.
-    expect(ask(stage.joinV1(), "1", ["small"])).toBe("subscribed");
+    expect(ask(harness.joinV1(), "1", ["small"])).toBe("subscribed");
   });
 
   test("that are exposed only in part are not longer than NATS takes, nor is anything thrown", () => {
     const long = "x".repeat(2000);
-    const stage = new Stage({ subjects: [`${long}.>`], maxFrameBytes: 100_000 });
-    const client = stage.joinV1();
+    const harness = new Harness({ subjects: [`${long}.>`], maxFrameBytes: 100_000 });
+    const client = harness.joinV1();
     expect(ask(client, "1", [`*.${"y".repeat(2000)}`])).toMatchObject({ code: "invalid_subject" });
-    expect(stage.source.calls).toBe(0);
+    expect(harness.source.calls).toBe(0);
   });
 
   test("end a client that can't ask for others with a way to come back, if there was no room", () => {
     for (const dialect of [PLAIN, SSE]) {
-      const stage = new Stage({ maxUpstreamPatterns: 1 });
-      stage.joinWith({ id: "", subjects: ["a"] }, dialect);
-      const late = stage.joinWith({ id: "", subjects: ["b"] }, dialect);
+      const harness = new Harness({ maxUpstreamPatterns: 1 });
+      harness.joinWith({ id: "", subjects: ["a"] }, dialect);
+      const late = harness.joinWith({ id: "", subjects: ["b"] }, dialect);
       expect(late.socket.closedWith).toBe(4503);
     }
   });
 });
 
 test("Sessions without a connection count what their patterns take, and are given up past their bound", () => {
-  const stage = new Stage({
+  const harness = new Harness({
     deliveryMode: "at-least-once",
     maxFrameBytes: 100_000,
     maxSessionBytes: 100_000,
   });
-  const { sessions } = stage.broadcaster.reception;
+  const { sessions } = harness.broadcaster.reception;
   const bytesOf = (count: number): number => {
-    const client = stage.joinV1();
+    const client = harness.joinV1();
     expect(ask(client, "1", numbered(count, "x".repeat(20)))).toBe("subscribed");
     const before = sessions?.bytes ?? 0;
     client.client.closed(1006);
@@ -112,8 +112,8 @@ test("Sessions without a connection count what their patterns take, and are give
   expect(bytesOf(60)).toBeGreaterThan(60 * 2 * 22);
   for (let n = 0; n < 20; n++) bytesOf(60);
   expect(sessions?.bytes).toBeLessThanOrEqual(100_000);
-  expect(stage.meter.sessionsParked).toBeLessThan(5);
-  stage.expectBalance();
+  expect(harness.meter.sessionsParked).toBeLessThan(5);
+  harness.expectBalance();
 });
 
 test("PatternBudget counts what is given back", () => {

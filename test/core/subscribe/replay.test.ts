@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { KeptStream, ORIGIN } from "../support/fake-stream.ts";
-import { type Actor, Stage } from "../support/harness.ts";
+import { FakeStream, ORIGIN } from "../support/fake-stream.ts";
+import { Harness, type TestClient } from "../support/harness.ts";
 
 const OPTIONS = {
   subjects: ["s.>"],
@@ -14,22 +14,22 @@ const OPTIONS = {
 };
 
 /** A gateway that follows a stream. */
-function follow(kept: KeptStream, ringMessages: number, more = {}): Stage {
-  const stage = new Stage({ ...OPTIONS, ringMessages, ...more }, kept);
+function follow(kept: FakeStream, ringMessages: number, more = {}): Harness {
+  const harness = new Harness({ ...OPTIONS, ringMessages, ...more }, kept);
   const { last: sequence } = kept;
-  stage.broadcaster.stream({ name: "S", origin: ORIGIN, sequence, lost: false });
-  return stage;
+  harness.broadcaster.stream({ name: "S", origin: ORIGIN, sequence, lost: false });
+  return harness;
 }
 
 /** Time passes, between which what was promised is done. */
-async function pass(stage: Stage, turns = 40): Promise<void> {
+async function pass(harness: Harness, turns = 40): Promise<void> {
   for (let turn = 0; turn < turns; turn++) {
-    stage.clock.advance(5);
+    harness.clock.advance(5);
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
 
-function sequencesOf({ socket }: Actor): number[] {
+function sequencesOf({ socket }: TestClient): number[] {
   return socket.envelopes.map(({ id }) => Number(String(id).split(":").at(-1)));
 }
 
@@ -47,55 +47,55 @@ describe("Overlapping subscriptions that catch up at the same time", () => {
     ["all", "last_per_subject"],
   ] as const)
     test(`from ${JSON.stringify(one)} and ${JSON.stringify(other)}, bring each message once`, async () => {
-      const kept = new KeptStream();
+      const kept = new FakeStream();
       for (let n = 0; n < 20; n++) kept.add(`s.${n % 4}`);
-      const stage = follow(kept, 10);
-      const actor = stage.joinV1();
-      actor.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: one });
-      actor.says({ type: "subscribe", id: "2", subjects: ["s.*"], from: other });
-      await pass(stage, 5);
-      stage.broadcaster.message(kept.add("s.1"));
-      await pass(stage);
-      const sequences = sequencesOf(actor);
+      const harness = follow(kept, 10);
+      const peer = harness.joinV1();
+      peer.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: one });
+      peer.send({ type: "subscribe", id: "2", subjects: ["s.*"], from: other });
+      await pass(harness, 5);
+      harness.broadcaster.message(kept.add("s.1"));
+      await pass(harness);
+      const sequences = sequencesOf(peer);
       expect(sequences).toHaveLength(new Set(sequences).size);
       const isWhole = one === "all" || other === "all";
       const expected = isWhole ? countTo(21) : [17, 18, 19, 20, 21];
       expect(sequences.toSorted((one, other) => one - other)).toEqual(expected);
-      stage.expectBalance();
+      harness.expectBalance();
     });
 
   test("in the ring, bring each message once, as the one says that was asked for first", async () => {
-    const stage = new Stage({ ringMessages: 100, ringBytes: 100_000, stepsPerTurn: 3 });
-    const keeper = stage.join(["a"]);
-    stage.publish(0);
-    stage.clock.advance(10);
+    const harness = new Harness({ ringMessages: 100, ringBytes: 100_000, stepsPerTurn: 3 });
+    const keeper = harness.join(["a"]);
+    harness.publish(0);
+    harness.clock.advance(10);
     const after = String(keeper.socket.envelopes[0]?.id);
-    for (let n = 1; n <= 50; n++) stage.publish(n);
-    const actor = stage.joinV1();
+    for (let n = 1; n <= 50; n++) harness.publish(n);
+    const peer = harness.joinV1();
     const from = { after };
-    actor.says({ type: "subscribe", id: "1", subjects: ["a"], policy: "conflate", from });
-    actor.says({ type: "subscribe", id: "2", subjects: [">"], from });
-    actor.says({ type: "subscribe", id: "3", subjects: ["*"] });
-    stage.publish(51);
-    stage.clock.advance(200);
-    const numbers = actor.socket.payloads.map(Number);
+    peer.send({ type: "subscribe", id: "1", subjects: ["a"], policy: "conflate", from });
+    peer.send({ type: "subscribe", id: "2", subjects: [">"], from });
+    peer.send({ type: "subscribe", id: "3", subjects: ["*"] });
+    harness.publish(51);
+    harness.clock.advance(200);
+    const numbers = peer.socket.payloads.map(Number);
     expect(numbers.toSorted((one, other) => one - other)).toEqual(countTo(51));
-    expect([...actor.client.subscriptions].map(({ id }) => id)).toEqual(["1", "2", "3"]);
-    stage.expectBalance();
+    expect([...peer.client.subscriptions].map(({ id }) => id)).toEqual(["1", "2", "3"]);
+    harness.expectBalance();
   });
 
   test("bring what one of them left when it was ended", async () => {
-    const kept = new KeptStream();
+    const kept = new FakeStream();
     for (let n = 0; n < 40; n++) kept.add("s.a");
-    const stage = follow(kept, 10);
-    const actor = stage.joinV1();
-    actor.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
-    actor.says({ type: "subscribe", id: "2", subjects: ["s.*"], from: "all" });
-    await pass(stage, 3);
-    actor.says({ type: "unsubscribe", sub: "1" });
-    await pass(stage, 80);
-    expect(new Set(sequencesOf(actor))).toEqual(new Set(countTo(40)));
-    stage.expectBalance();
+    const harness = follow(kept, 10);
+    const peer = harness.joinV1();
+    peer.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    peer.send({ type: "subscribe", id: "2", subjects: ["s.*"], from: "all" });
+    await pass(harness, 3);
+    peer.send({ type: "unsubscribe", sub: "1" });
+    await pass(harness, 80);
+    expect(new Set(sequencesOf(peer))).toEqual(new Set(countTo(40)));
+    harness.expectBalance();
   });
 
   test("whatever they are and whenever they begin and end, miss nothing and bring nothing twice", async () => {
@@ -114,25 +114,25 @@ describe("Overlapping subscriptions that catch up at the same time", () => {
         fc.constantFrom(5, 40),
         fc.constantFrom(1, 5000),
         async (steps, ringMessages, stepsPerTurn) => {
-          const kept = new KeptStream();
+          const kept = new FakeStream();
           for (let n = 0; n < 20; n++) kept.add(`s.${n % 3}`);
-          const stage = follow(kept, ringMessages, { stepsPerTurn });
-          const actor = stage.joinV1();
+          const harness = follow(kept, ringMessages, { stepsPerTurn });
+          const peer = harness.joinV1();
           let id = 0;
           const begun: { matches: (subject: string) => boolean; behind: number }[] = [];
           for (const step of steps) {
             if ("publish" in step) {
               for (let n = 0; n < step.publish; n++) {
-                stage.broadcaster.message(kept.add(`s.${n % 3}`));
+                harness.broadcaster.message(kept.add(`s.${n % 3}`));
               }
             } else if ("turns" in step) {
-              await pass(stage, step.turns);
+              await pass(harness, step.turns);
             } else if (id < 8) {
               const { subject, start } = step;
               const from = typeof start === "number" ? { seq: start } : start;
-              actor.says({ type: "subscribe", id: `${++id}`, subjects: [subject], from });
+              peer.send({ type: "subscribe", id: `${++id}`, subjects: [subject], from });
               // What changes before the snapshot is made, only the last of it is in it.
-              if (start === "last_per_subject") await pass(stage, 30);
+              if (start === "last_per_subject") await pass(harness, 30);
               const [, token] = subject.split(".") as [string, string];
               const behind =
                 start === "all" ? 0 : typeof start === "number" ? start - 1 : kept.last;
@@ -140,8 +140,8 @@ describe("Overlapping subscriptions that catch up at the same time", () => {
               begun.push({ matches, behind });
             }
           }
-          await pass(stage, 120);
-          const sequences = sequencesOf(actor);
+          await pass(harness, 120);
+          const sequences = sequencesOf(peer);
           for (const { sequence } of [...kept.messages.values()].map(({ position }) => position!)) {
             const { subject } = kept.messages.get(sequence)!;
             const isDue = begun.some(
@@ -157,8 +157,8 @@ describe("Overlapping subscriptions that catch up at the same time", () => {
               throw new Error(`${sequence} came ${times} times`);
             }
           }
-          expect(actor.client.subscriptions.catchingUp).toBe(0);
-          stage.expectBalance();
+          expect(peer.client.subscriptions.catchingUp).toBe(0);
+          harness.expectBalance();
         },
       ),
       { numRuns: 100 },
@@ -173,53 +173,53 @@ describe("Who begins in a stream", () => {
     ["a time", { time: "2026-01-01T00:00:00Z" }, [1, 3, 5, 6]],
   ] as const)
     test(`with ${name}, is not sent from the ring what the stream no longer keeps`, async () => {
-      const kept = new KeptStream();
-      const stage = follow(kept, 100);
-      for (let n = 0; n < 5; n++) stage.broadcaster.message(kept.add("s.a"));
+      const kept = new FakeStream();
+      const harness = follow(kept, 100);
+      for (let n = 0; n < 5; n++) harness.broadcaster.message(kept.add("s.a"));
       kept.delete(2);
       kept.delete(4);
-      const actor = stage.joinV1();
-      actor.says({ type: "subscribe", id: "1", subjects: ["s.>"], from });
-      await pass(stage);
-      stage.broadcaster.message(kept.add("s.a"));
-      await pass(stage);
-      expect(sequencesOf(actor)).toEqual([...expected]);
-      stage.expectBalance();
+      const peer = harness.joinV1();
+      peer.send({ type: "subscribe", id: "1", subjects: ["s.>"], from });
+      await pass(harness);
+      harness.broadcaster.message(kept.add("s.a"));
+      await pass(harness);
+      expect(sequencesOf(peer)).toEqual([...expected]);
+      harness.expectBalance();
     });
 
   test("is not sent what was purged, though all that is left is in the ring", async () => {
-    const kept = new KeptStream();
-    const stage = follow(kept, 100);
-    for (let n = 0; n < 6; n++) stage.broadcaster.message(kept.add("s.a"));
+    const kept = new FakeStream();
+    const harness = follow(kept, 100);
+    for (let n = 0; n < 6; n++) harness.broadcaster.message(kept.add("s.a"));
     for (const sequence of [1, 2, 3]) kept.delete(sequence);
-    const actor = stage.joinV1();
-    actor.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
-    await pass(stage);
-    expect(sequencesOf(actor)).toEqual([4, 5, 6]);
+    const peer = harness.joinV1();
+    peer.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    await pass(harness);
+    expect(sequencesOf(peer)).toEqual([4, 5, 6]);
     // Nothing but its head is gone: the ring was proved, and served it.
     expect(kept.asked).toEqual([]);
     expect(kept.extents).toBe(1);
   });
 
   test("is not sent from a page that others read what is gone since; who resumes may be", async () => {
-    const kept = new KeptStream();
+    const kept = new FakeStream();
     for (let n = 0; n < 12; n++) kept.add("s.a");
-    const stage = follow(kept, 2);
-    const first = stage.joinV1();
-    first.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
-    await pass(stage);
+    const harness = follow(kept, 2);
+    const first = harness.joinV1();
+    first.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    await pass(harness);
     expect(sequencesOf(first)).toEqual(countTo(12));
     const { length: before } = kept.asked;
-    const second = stage.joinV1();
-    second.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
-    await pass(stage);
+    const second = harness.joinV1();
+    second.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    await pass(harness);
     expect(sequencesOf(second)).toEqual(countTo(12));
     // Only the last page is read anew.
     expect(kept.asked.length - before).toBe(1);
     kept.delete(5);
-    const third = stage.joinV1();
-    third.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
-    await pass(stage);
+    const third = harness.joinV1();
+    third.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    await pass(harness);
     expect(sequencesOf(third)).toEqual(countTo(12).filter((one) => one !== 5));
   });
 
@@ -231,10 +231,10 @@ describe("Who begins in a stream", () => {
         }),
         fc.constantFrom(3, 50),
         async (steps, ringMessages) => {
-          const kept = new KeptStream();
+          const kept = new FakeStream();
           for (let n = 0; n < 10; n++) kept.add("s.a");
-          const stage = follow(kept, ringMessages);
-          for (let n = 0; n < 10; n++) stage.broadcaster.message(kept.add("s.a"));
+          const harness = follow(kept, ringMessages);
+          for (let n = 0; n < 10; n++) harness.broadcaster.message(kept.add("s.a"));
           const gone = new Set<number>();
           const delayed = steps.splice(0, 5);
           for (const step of delayed) {
@@ -242,15 +242,15 @@ describe("Who begins in a stream", () => {
             kept.delete(step);
             gone.add(step);
           }
-          const actor = stage.joinV1();
-          actor.says({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+          const peer = harness.joinV1();
+          peer.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
           for (const step of steps) {
-            if (step === "publish") stage.broadcaster.message(kept.add("s.a"));
-            else await pass(stage, 1);
+            if (step === "publish") harness.broadcaster.message(kept.add("s.a"));
+            else await pass(harness, 1);
           }
-          await pass(stage, 60);
+          await pass(harness, 60);
           const expected = countTo(kept.last).filter((sequence) => !gone.has(sequence));
-          expect(sequencesOf(actor)).toEqual(expected);
+          expect(sequencesOf(peer)).toEqual(expected);
         },
       ),
       { numRuns: 100 },
@@ -260,62 +260,62 @@ describe("Who begins in a stream", () => {
 
 describe("Catch-ups with patterns that the source can't select", () => {
   test("read the same pages, however different they are", async () => {
-    const kept = new KeptStream(10);
+    const kept = new FakeStream(10);
     for (let n = 0; n < 100; n++) kept.add(`s.${n % 10}.x`);
-    const stage = follow(kept, 2);
-    const actors = Array.from({ length: 20 }, (_, n) => {
-      const actor = stage.joinV1();
+    const harness = follow(kept, 2);
+    const peers = Array.from({ length: 20 }, (_, n) => {
+      const peer = harness.joinV1();
       const subjects = [`s.${n % 10}.*`, `s.*.${n}`];
-      actor.says({ type: "subscribe", id: "1", subjects, from: "all" });
-      return actor;
+      peer.send({ type: "subscribe", id: "1", subjects, from: "all" });
+      return peer;
     });
-    await pass(stage, 400);
-    for (const [n, actor] of actors.entries()) {
+    await pass(harness, 400);
+    for (const [n, peer] of peers.entries()) {
       const wanted = countTo(100).filter((sequence) => (sequence - 1) % 10 === n % 10);
-      expect(sequencesOf(actor)).toEqual(wanted);
+      expect(sequencesOf(peer)).toEqual(wanted);
     }
     // Ten pages, and some of them for those who came while they were read.
     expect(kept.asked.length).toBeLessThan(30);
     for (const { subjects } of kept.asked) expect(subjects).toEqual(["s.>"]);
-    stage.expectBalance();
+    harness.expectBalance();
   });
 
   test("that begin with the latest of each subject share a snapshot", async () => {
-    const kept = new KeptStream(10);
+    const kept = new FakeStream(10);
     for (let n = 0; n < 100; n++) kept.add(`s.${n % 50}.x`);
-    const stage = follow(kept, 2);
-    const join = (n: number): Actor => {
-      const actor = stage.joinV1();
+    const harness = follow(kept, 2);
+    const join = (n: number): TestClient => {
+      const peer = harness.joinV1();
       const subjects = [`s.${n % 10}.*`, `s.*.${n}`, `s.${(n % 10) + 20}.x`];
-      actor.says({ type: "subscribe", id: "1", subjects, from: "last_per_subject" });
-      return actor;
+      peer.send({ type: "subscribe", id: "1", subjects, from: "last_per_subject" });
+      return peer;
     };
-    const actors = Array.from({ length: 20 }, (_, n) => join(n));
-    await pass(stage, 400);
-    for (const [n, actor] of actors.entries()) {
-      expect(sequencesOf(actor)).toEqual([51 + (n % 10), 71 + (n % 10)]);
-      expect(actor.socket.said.at(-1)?.type).toBe("caught_up");
+    const peers = Array.from({ length: 20 }, (_, n) => join(n));
+    await pass(harness, 400);
+    for (const [n, peer] of peers.entries()) {
+      expect(sequencesOf(peer)).toEqual([51 + (n % 10), 71 + (n % 10)]);
+      expect(peer.socket.frames.at(-1)?.type).toBe("caught_up");
     }
     expect(kept.asked.length).toBeLessThanOrEqual(2);
     for (const { subjects } of kept.asked) expect(subjects).toEqual(["s.>"]);
-    stage.expectBalance();
+    harness.expectBalance();
   });
 
   test("are not sent from a snapshot that others read what is gone since", async () => {
-    const kept = new KeptStream(1);
+    const kept = new FakeStream(1);
     for (let n = 0; n < 50; n++) kept.add(`s.${n % 25}`);
-    const stage = follow(kept, 2);
-    const join = (): Actor => {
-      const actor = stage.joinV1();
-      actor.says({ type: "subscribe", id: "1", subjects: ["s.*"], from: "last_per_subject" });
-      return actor;
+    const harness = follow(kept, 2);
+    const join = (): TestClient => {
+      const peer = harness.joinV1();
+      peer.send({ type: "subscribe", id: "1", subjects: ["s.*"], from: "last_per_subject" });
+      return peer;
     };
     const first = join();
-    await pass(stage, 5);
+    await pass(harness, 5);
     expect(sequencesOf(first).length).toBeGreaterThan(0);
     kept.delete(50);
     const others = Array.from({ length: 5 }, join);
-    await pass(stage, 600);
+    await pass(harness, 600);
     expect(sequencesOf(first)).toEqual(countTo(50).slice(25));
     for (const other of others) {
       expect(sequencesOf(other).filter((one) => one > 25)).toEqual(countTo(49).slice(25));
@@ -324,41 +324,45 @@ describe("Catch-ups with patterns that the source can't select", () => {
   });
 
   test("wait for nobody who takes its time, and keep no more of a snapshot for it than some megabytes", async () => {
-    const kept = new KeptStream(1);
+    const kept = new FakeStream(1);
     const long = "x".repeat(400_000);
     for (let n = 0; n < 20; n++) {
       const message = kept.add(`s.${n}`);
       Object.assign(message, { data: new TextEncoder().encode(JSON.stringify(long)) });
     }
-    const stage = follow(kept, 0, { maxReplayBytes: 1e9, writeTimeoutMs: 1e9, readTimeoutMs: 1e9 });
-    const [slow, fast] = [stage.joinV1(), stage.joinV1()];
+    const harness = follow(kept, 0, {
+      maxReplayBytes: 1e9,
+      writeTimeoutMs: 1e9,
+      readTimeoutMs: 1e9,
+    });
+    const [slow, fast] = [harness.joinV1(), harness.joinV1()];
     slow.socket.reads = false;
     const frame = { type: "subscribe", id: "1", subjects: ["s.*"], from: "last_per_subject" };
-    for (const actor of [slow, fast]) actor.says(frame);
-    await pass(stage, 400);
+    for (const peer of [slow, fast]) peer.send(frame);
+    await pass(harness, 400);
     expect(sequencesOf(fast)).toEqual(countTo(20));
-    expect(fast.socket.said.at(-1)?.type).toBe("caught_up");
+    expect(fast.socket.frames.at(-1)?.type).toBe("caught_up");
     expect(sequencesOf(slow).length).toBeLessThan(10);
     slow.socket.reads = true;
     slow.socket.buffered = 0;
-    await pass(stage, 600);
+    await pass(harness, 600);
     expect(sequencesOf(slow)).toEqual(countTo(20));
     // It went on by itself.
     expect(kept.asked).toHaveLength(2);
-    stage.expectBalance();
+    harness.expectBalance();
   });
 
   test("ask the source for no more than it is to do at the same time", async () => {
-    const kept = new KeptStream();
+    const kept = new FakeStream();
     for (let n = 0; n < 30; n++) kept.add(`s.${n % 10}`);
-    const stage = follow(kept, 2);
+    const harness = follow(kept, 2);
     for (let n = 0; n < 100; n++) {
-      const actor = stage.joinV1();
+      const peer = harness.joinV1();
       const from = n % 2 === 0 ? "all" : "last_per_subject";
-      actor.says({ type: "subscribe", id: "1", subjects: [`s.${n % 10}`], from });
+      peer.send({ type: "subscribe", id: "1", subjects: [`s.${n % 10}`], from });
     }
-    for (let turn = 0; turn < 3000; turn++) await pass(stage, 1);
+    for (let turn = 0; turn < 3000; turn++) await pass(harness, 1);
     expect(kept.mostOpen).toBeLessThanOrEqual(16);
-    expect(stage.meter.sent).toBe(50 * 3 + 50);
+    expect(harness.meter.sent).toBe(50 * 3 + 50);
   });
 });

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import type { SourceMessage, StreamHistory, StreamPage } from "../../../src/core/ports/source.ts";
 import { carries } from "../../../src/core/subject/subject.ts";
 import { V1 } from "../../../src/core/wire/dialect.ts";
-import { type Actor, Stage } from "../support/harness.ts";
+import { Harness, type TestClient } from "../support/harness.ts";
 
 /**
  * Nothing waits for something that no longer comes: whatever clients have said, and in whatever order, a
@@ -16,7 +16,7 @@ const CLIENTS = 2;
 const RUNS = Number(process.env.SPILLWAY_MODEL_RUNS ?? 400);
 
 /** A stream that has kept everything, in pages of three. */
-class KeptStream implements StreamHistory {
+class FakeStream implements StreamHistory {
   readonly messages: SourceMessage[] = [];
 
   add(subject: string): SourceMessage {
@@ -60,8 +60,8 @@ class KeptStream implements StreamHistory {
 
 /** Somebody who says whatever comes to mind, and remembers what was answered. */
 class Talker {
-  readonly #stage: Stage;
-  #actor: Actor | undefined;
+  readonly #harness: Harness;
+  #peer: TestClient | undefined;
   #session: string | undefined;
   #heard = 0;
   #unacked: string[] = [];
@@ -72,47 +72,47 @@ class Talker {
   /** Whether it ever asked for less than everything. */
   paces = false;
 
-  constructor(stage: Stage) {
-    this.#stage = stage;
+  constructor(harness: Harness) {
+    this.#harness = harness;
     this.come();
   }
 
   get isHere(): boolean {
-    return this.#actor !== undefined && !this.#actor.client.isOver;
+    return this.#peer !== undefined && !this.#peer.client.isOver;
   }
 
-  get actor(): Actor {
-    return this.#actor!;
+  get peer(): TestClient {
+    return this.#peer!;
   }
 
   come(): void {
     if (this.isHere) return;
     this.#heard = 0;
     this.#unacked = [];
-    this.#actor = this.#stage.joinWith(undefined, V1, false, this.#session);
+    this.#peer = this.#harness.joinWith(undefined, V1, false, this.#session);
     this.listen();
   }
 
   detach(): void {
     this.listen();
-    if (this.isHere) this.#actor?.client.closed(1006);
+    if (this.isHere) this.#peer?.client.closed(1006);
   }
 
-  says(frame: unknown): void {
-    if (this.isHere) this.#actor?.says(frame);
+  send(frame: unknown): void {
+    if (this.isHere) this.#peer?.send(frame);
   }
 
   subscribe(subject: string, from: unknown, maxRate: number | undefined): void {
     const id = `${++this.#subscriptions}`;
     this.paces ||= maxRate !== undefined;
-    this.says({
+    this.send({
       ...{ type: "subscribe", id, subjects: [subject], policy: "drop-oldest", from },
       ...(maxRate !== undefined && { max_rate: maxRate }),
     });
   }
 
   listen(): void {
-    const said = this.#actor?.socket.said ?? [];
+    const said = this.#peer?.socket.frames ?? [];
     for (const frame of said.slice(this.#heard)) {
       const { type, id } = frame;
       if (type === "welcome") this.#session = String(frame.session);
@@ -128,32 +128,32 @@ class Talker {
 
   ack(): void {
     this.listen();
-    if (this.#unacked.length > 0) this.says({ type: "ack", ids: this.#unacked.splice(0) });
+    if (this.#unacked.length > 0) this.send({ type: "ack", ids: this.#unacked.splice(0) });
   }
 
   reads(reads: boolean): void {
-    const { socket } = this.actor;
+    const { socket } = this.peer;
     socket.reads = reads;
     if (reads) socket.buffered = 0;
   }
 }
 
-interface World {
-  readonly stage: Stage;
-  readonly kept: KeptStream;
+interface Simulation {
+  readonly harness: Harness;
+  readonly kept: FakeStream;
   readonly talkers: readonly Talker[];
 }
 
 /** Time passes in small steps, between which what was promised is done. */
-async function pass({ stage, talkers }: World, ms: number, stepMs = 10): Promise<void> {
+async function pass({ harness, talkers }: Simulation, ms: number, stepMs = 10): Promise<void> {
   for (let at = 0; at < ms; at += stepMs) {
-    stage.clock.advance(stepMs);
+    harness.clock.advance(stepMs);
     await new Promise((resolve) => setImmediate(resolve));
     for (const talker of talkers) talker.listen();
   }
 }
 
-type Act = (world: World) => void | Promise<void>;
+type Act = (world: Simulation) => void | Promise<void>;
 
 const by = (arbitrary: fc.Arbitrary<(talker: Talker) => void>): fc.Arbitrary<Act> =>
   fc.tuple(fc.nat(CLIENTS - 1), arbitrary).map(([index, act]) => ({ talkers }) => {
@@ -165,10 +165,10 @@ const acts: fc.Arbitrary<Act> = fc.oneof(
     weight: 3,
     arbitrary: fc.tuple(fc.constantFrom("s.x", "s.y", "a.x"), fc.integer({ min: 1, max: 8 })).map(
       ([subject, count]): Act =>
-        ({ stage, kept }) => {
+        ({ harness, kept }) => {
           for (let n = 0; n < count; n++) {
-            if (subject.startsWith("s.")) stage.broadcaster.message(kept.add(subject));
-            else stage.publish(n, subject);
+            if (subject.startsWith("s.")) harness.broadcaster.message(kept.add(subject));
+            else harness.publish(n, subject);
           }
         },
     ),
@@ -181,15 +181,15 @@ const acts: fc.Arbitrary<Act> = fc.oneof(
           pass(world, ms),
     ),
   },
-  { weight: 2, arbitrary: by(fc.constant((talker) => talker.says({ type: "slow" }))) },
-  by(fc.constant((talker) => talker.says({ type: "ok" }))),
+  { weight: 2, arbitrary: by(fc.constant((talker) => talker.send({ type: "slow" }))) },
+  by(fc.constant((talker) => talker.send({ type: "ok" }))),
   by(fc.constant((talker) => talker.ack())),
   by(fc.boolean().map((reads) => (talker) => talker.reads(reads))),
   by(fc.constant((talker) => talker.detach())),
   by(fc.constant((talker) => talker.come())),
   by(
     fc.integer({ min: 1, max: 6 }).map((sub) => (talker) => {
-      talker.says({ type: "unsubscribe", sub: `${sub}` });
+      talker.send({ type: "unsubscribe", sub: `${sub}` });
     }),
   ),
   {
@@ -210,9 +210,9 @@ const acts: fc.Arbitrary<Act> = fc.oneof(
   },
   fc.boolean().map(
     (connected): Act =>
-      ({ stage }) => {
-        if (connected && !stage.source.connected) stage.connect();
-        if (!connected && stage.source.connected) stage.disconnect();
+      ({ harness }) => {
+        if (connected && !harness.source.connected) harness.connect();
+        if (!connected && harness.source.connected) harness.disconnect();
       },
   ),
 );
@@ -224,8 +224,8 @@ test("whatever waits comes, once a client has said nothing for a while and ackno
       fc.constantFrom(0, 5, 100),
       fc.array(acts, { minLength: 3, maxLength: 25 }),
       async (deliveryMode, ringMessages, steps) => {
-        const kept = new KeptStream();
-        const stage = new Stage(
+        const kept = new FakeStream();
+        const harness = new Harness(
           {
             ...{ deliveryMode, ringMessages, ringBytes: 100_000, maxQueueAgeMs: 3_600_000 },
             ...{ subjects: ["a.>", "s.>"], demanded: ["a.>"], maxInflightMessages: 4 },
@@ -234,15 +234,15 @@ test("whatever waits comes, once a client has said nothing for a while and ackno
           },
           kept,
         );
-        stage.broadcaster.stream({ name: "S", origin: ORIGIN, sequence: 0, lost: false });
-        const talkers = Array.from({ length: CLIENTS }, () => new Talker(stage));
-        const world = { stage, kept, talkers };
+        harness.broadcaster.stream({ name: "S", origin: ORIGIN, sequence: 0, lost: false });
+        const talkers = Array.from({ length: CLIENTS }, () => new Talker(harness));
+        const world = { harness, kept, talkers };
         for (const step of steps) {
           await step(world);
-          stage.expectBalance();
+          harness.expectBalance();
         }
 
-        if (!stage.source.connected) stage.connect();
+        if (!harness.source.connected) harness.connect();
         for (const talker of talkers) {
           talker.come();
           talker.reads(true);
@@ -252,13 +252,13 @@ test("whatever waits comes, once a client has said nothing for a while and ackno
           for (const talker of talkers) talker.ack();
           await pass(world, 400, n < 20 ? 20 : 200);
         }
-        for (const { actor } of talkers) {
-          expect(actor.client.hasAll).toBe(true);
-          expect(actor.client.isPressing).toBe(false);
-          expect(actor.client.subscriptions.catchingUp).toBe(0);
-          if (!actor.client.subscriptions.anyPaced) expect(actor.client.state).toBe("live");
+        for (const { peer } of talkers) {
+          expect(peer.client.hasAll).toBe(true);
+          expect(peer.client.isPressing).toBe(false);
+          expect(peer.client.subscriptions.catchingUp).toBe(0);
+          if (!peer.client.subscriptions.anyPaced) expect(peer.client.state).toBe("live");
         }
-        const { queued, inFlight } = stage.meter;
+        const { queued, inFlight } = harness.meter;
         expect({ queued, inFlight }).toEqual({ queued: 0, inFlight: 0 });
         // And who wants a stream from its beginning has, or was told of, all of it.
         for (const talker of talkers) {
@@ -274,7 +274,7 @@ test("whatever waits comes, once a client has said nothing for a while and ackno
             expect(talker.ids).toContain(`${ORIGIN}:${sequence}`);
           }
         }
-        stage.expectBalance();
+        harness.expectBalance();
       },
     ),
     { numRuns: RUNS },

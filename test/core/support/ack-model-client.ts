@@ -1,6 +1,6 @@
 import { PLAIN, V1 } from "../../../src/core/wire/dialect.ts";
-import type { Said } from "./fake-sockets.ts";
-import type { Actor, Stage } from "./harness.ts";
+import type { ReceivedFrame } from "./fake-sockets.ts";
+import type { Harness, TestClient } from "./harness.ts";
 
 /** What the promise of at-least-once is measured by. */
 export interface Terms {
@@ -30,7 +30,7 @@ interface Delivered {
 let leavings = 0;
 
 /** One session from its beginning to its end, as a client with a good memory sees it. */
-export class Life {
+export class ModelSession {
   /** The messages that are due, and those of them that came at least once. */
   readonly due: number[] = [];
   readonly delivered = new Map<number, Delivered>();
@@ -73,125 +73,132 @@ export class Life {
  * Somebody who connects, acknowledges or not, goes and comes back: holds all that the gateway does
  * against what at-least-once promises, knowing nothing of how it is done.
  */
-export class Customer {
-  readonly lives: Life[] = [];
+export class AckModelClient {
+  readonly sessions: ModelSession[] = [];
   /** The present one. */
-  life: Life | undefined;
-  actor: Actor | undefined;
+  session: ModelSession | undefined;
+  peer: TestClient | undefined;
   /** Since when it has been there and has read. */
   attentiveMs = 0;
   /** When something last changed of what it could have. */
   #changedMs = 0;
-  /** Grows with each customer that leaves: who left before whom. */
+  /** Grows with each client that leaves: who left before whom. */
   left = 0;
   /** When its session ends unless it comes back; while it is away. */
   expiresMs: number | undefined;
-  readonly #stage: Stage;
+  readonly #harness: Harness;
   readonly #terms: Terms;
   readonly dialect: "plain" | "v1";
   /** By what it comes back. */
-  #session: string | undefined;
+  #sessionId: string | undefined;
   #origin = "";
 
-  constructor(stage: Stage, terms: Terms, dialect: "plain" | "v1", session: string | undefined) {
-    this.#stage = stage;
+  constructor(
+    harness: Harness,
+    terms: Terms,
+    dialect: "plain" | "v1",
+    sessionId: string | undefined,
+  ) {
+    this.#harness = harness;
     this.#terms = terms;
     this.dialect = dialect;
-    this.#session = session;
+    this.#sessionId = sessionId;
   }
 
   get nowMs(): number {
-    return this.#stage.clock.nowMs();
+    return this.#harness.clock.nowMs();
   }
 
   get isHere(): boolean {
-    return this.actor !== undefined && !this.actor.client.isOver;
+    return this.peer !== undefined && !this.peer.client.isOver;
   }
 
   get mayComeBack(): boolean {
-    return this.dialect === "v1" || this.#session !== undefined;
+    return this.dialect === "v1" || this.#sessionId !== undefined;
   }
 
   /** Connects, to its session where it has one, also where its last connection still stands. */
   connect(): void {
-    const { meter, clock } = this.#stage;
+    const { meter, clock } = this.#harness;
     if (!this.mayComeBack) this.vanish();
     const resumedBefore = meter.sessionsResumed;
-    const before = this.actor;
+    const before = this.peer;
     const wasHere = this.isHere;
     const request = this.dialect === "plain" ? { id: "", subjects: undefined } : undefined;
     const dialect = this.dialect === "plain" ? PLAIN : V1;
-    const actor = this.#stage.joinWith(request, dialect, false, this.#session);
+    const peer = this.#harness.joinWith(request, dialect, false, this.#sessionId);
     // What was pending may have been too much.
-    const hadLife = this.life !== undefined;
-    this.actor = actor;
+    const hadSession = this.session !== undefined;
+    this.peer = peer;
     this.attentiveMs = clock.nowMs();
     this.expiresMs = undefined;
     const resumed = meter.sessionsResumed > resumedBefore;
-    if (this.mayComeBack && resumed !== hadLife) {
+    if (this.mayComeBack && resumed !== hadSession) {
       throw new Error(resumed ? "a session that was over was resumed" : "a session was lost");
     }
     if (wasHere && resumed && before?.socket.closedWith !== 4409) {
       throw new Error("the first connection stays");
     }
     // What may not come back ends with its connection.
-    if (!resumed) this.#begin(actor, hadLife);
-    for (const said of actor.socket.said) this.#hear(said);
-    const { accept } = actor.socket;
-    actor.socket.accept = (frames) => {
-      accept.call(actor.socket, frames);
+    if (!resumed) this.#begin(peer, hadSession);
+    for (const said of peer.socket.frames) this.#hear(said);
+    const { accept } = peer.socket;
+    peer.socket.accept = (frames) => {
+      accept.call(peer.socket, frames);
       for (const { text } of frames) {
-        for (const line of text.split("\n")) this.#hear(JSON.parse(line) as Said);
+        for (const line of text.split("\n")) this.#hear(JSON.parse(line) as ReceivedFrame);
       }
     };
-    actor.socket.onClose = () => {
-      actor.client.closed(1005);
-      if (this.actor === actor) this.#ended(actor.socket.closedWith);
+    peer.socket.onClose = () => {
+      peer.client.closed(1005);
+      if (this.peer === peer) this.#ended(peer.socket.closedWith);
     };
     if (this.dialect === "v1" && !resumed) {
-      actor.says({ type: "subscribe", id: "1", subjects: [">"] });
+      peer.send({ type: "subscribe", id: "1", subjects: [">"] });
     }
   }
 
   /** The connection breaks. */
   vanish(): void {
     if (!this.isHere) return;
-    this.actor?.client.closed(1006);
+    this.peer?.client.closed(1006);
     this.#ended(undefined);
   }
 
   /** A message was published. */
   publishes(sequence: number): void {
-    const { life } = this;
-    if (life === undefined) return;
-    life.due.push(sequence);
+    const { session } = this;
+    if (session === undefined) return;
+    session.due.push(sequence);
     this.#changedMs = this.nowMs;
     const { policy, maxQueueMessages } = this.#terms;
-    const isFull = policy === "disconnect" && life.undelivered > maxQueueMessages;
+    const isFull = policy === "disconnect" && session.undelivered > maxQueueMessages;
     if (!this.isHere && isFull) this.over();
   }
 
   ack(choice: number, how: "id" | "ids" | "upto"): void {
-    const { life, actor } = this;
-    if (life === undefined || actor === undefined || !this.isHere) return;
-    const all = [...life.delivered.keys()].sort((one, other) => one - other);
+    const { session, peer } = this;
+    if (session === undefined || peer === undefined || !this.isHere) return;
+    const all = [...session.delivered.keys()].sort((one, other) => one - other);
     const sequence = all[choice % all.length];
-    if (sequence === undefined || life.inFlight.some(([, one]) => this.#isOnTheEdge(one))) return;
+    if (sequence === undefined || session.inFlight.some(([, one]) => this.#isOnTheEdge(one)))
+      return;
     const id = this.#id(sequence);
     this.#changedMs = this.nowMs;
     if (how === "upto") {
-      for (const one of all) if (one <= sequence) this.#settle(life, one);
-      actor.says({ type: "ack", upto: id });
+      for (const one of all) if (one <= sequence) this.#settle(session, one);
+      peer.send({ type: "ack", upto: id });
     } else {
-      this.#settle(life, sequence);
-      actor.says(how === "id" ? { type: "ack", id } : { type: "ack", ids: [id, id, "x:1"] });
+      this.#settle(session, sequence);
+      peer.send(how === "id" ? { type: "ack", id } : { type: "ack", ids: [id, id, "x:1"] });
     }
   }
 
   nack(choice: number): void {
-    const { life, actor } = this;
-    if (life === undefined || actor === undefined || !this.isHere) return;
-    const [sequence, delivered] = life.inFlight[choice % Math.max(1, life.inFlight.length)] ?? [];
+    const { session, peer } = this;
+    if (session === undefined || peer === undefined || !this.isHere) return;
+    const [sequence, delivered] =
+      session.inFlight[choice % Math.max(1, session.inFlight.length)] ?? [];
     if (sequence === undefined || delivered === undefined) return;
     const overMs = this.nowMs - this.#failedMs(delivered);
     // What has failed already fails no more; and it is hard to say whether it just has.
@@ -199,52 +206,52 @@ export class Customer {
     this.#changedMs = this.nowMs;
     const isFirst = overMs < 0 && delivered.nackedMs === undefined;
     if (isFirst) delivered.nackedMs = this.nowMs;
-    actor.says({ type: "nack", id: this.#id(sequence) });
+    peer.send({ type: "nack", id: this.#id(sequence) });
     if (isFirst && delivered.times >= this.#terms.maxDeliver) this.#givenUp(delivered);
   }
 
   /** Comes back where there is something to come back to, and reads. */
   returns(): void {
-    if (this.life !== undefined && !this.isHere) this.connect();
-    if (this.actor === undefined) return;
-    this.actor.socket.reads = true;
-    this.actor.socket.buffered = 0;
+    if (this.session !== undefined && !this.isHere) this.connect();
+    if (this.peer === undefined) return;
+    this.peer.socket.reads = true;
+    this.peer.socket.buffered = 0;
   }
 
   /** Acknowledges all that comes, until nothing comes any more. */
   settle(): void {
-    for (let round = 0; this.life !== undefined && round < 100; round++) {
-      if (this.life.inFlight.some(([, one]) => this.#isOnTheEdge(one)))
-        this.#stage.clock.advance(20);
-      for (const [sequence] of this.life?.inFlight ?? []) this.#ackNow(sequence);
-      this.#stage.clock.advance(60);
-      if (this.life?.inFlight.length === 0 && this.life.undelivered === 0) return;
+    for (let round = 0; this.session !== undefined && round < 100; round++) {
+      if (this.session.inFlight.some(([, one]) => this.#isOnTheEdge(one)))
+        this.#harness.clock.advance(20);
+      for (const [sequence] of this.session?.inFlight ?? []) this.#ackNow(sequence);
+      this.#harness.clock.advance(60);
+      if (this.session?.inFlight.length === 0 && this.session.undelivered === 0) return;
       // What was left out behind the last message is seen by nobody before the next one comes.
-      if (this.life?.inFlight.length === 0 && this.actor?.client.queuedBytes === 0) return;
+      if (this.session?.inFlight.length === 0 && this.peer?.client.queuedBytes === 0) return;
     }
-    if (this.life !== undefined) throw new Error("it does not come to an end");
+    if (this.session !== undefined) throw new Error("it does not come to an end");
   }
 
   /** Its session is over, with all that was in it. */
   over(): void {
-    this.life?.end();
-    this.life = undefined;
+    this.session?.end();
+    this.session = undefined;
     this.expiresMs = undefined;
   }
 
   /** Whether everything that must have happened by now has. */
   check(): void {
-    const { life, nowMs } = this;
-    if (life === undefined) return;
+    const { session, nowMs } = this;
+    if (session === undefined) return;
     const { maxInflightMessages, ackTimeoutMs, policy } = this.#terms;
-    const inFlight = life.inFlight.filter(([, delivered]) => !this.#mayBeGivenUp(delivered));
+    const inFlight = session.inFlight.filter(([, delivered]) => !this.#mayBeGivenUp(delivered));
     if (inFlight.length > maxInflightMessages) throw new Error("too much is in flight");
-    if (!this.isHere || this.actor?.socket.reads === false) return;
+    if (!this.isHere || this.peer?.socket.reads === false) return;
     const restedMs = nowMs - Math.max(this.attentiveMs, this.#changedMs);
-    if (restedMs > 50 && life.inFlight.length < maxInflightMessages && life.undelivered > 0) {
+    if (restedMs > 50 && session.inFlight.length < maxInflightMessages && session.undelivered > 0) {
       if (policy === "disconnect") throw new Error("it waits for what it could have");
     }
-    for (const [sequence, { times, lastMs, nackedMs }] of life.inFlight) {
+    for (const [sequence, { times, lastMs, nackedMs }] of session.inFlight) {
       const failedMs = nackedMs ?? lastMs + ackTimeoutMs;
       const byMs = Math.max(this.attentiveMs, failedMs) + this.#backoffMs(times) + 100 + SLACK_MS;
       if (nowMs > byMs && this.dialect === "v1") {
@@ -253,37 +260,37 @@ export class Customer {
     }
   }
 
-  #begin(actor: Actor, hadLife: boolean): void {
-    if (hadLife) this.over();
-    this.life = new Life();
-    this.lives.push(this.life);
-    const [welcome, next] = actor.socket.said;
+  #begin(peer: TestClient, hadSession: boolean): void {
+    if (hadSession) this.over();
+    this.session = new ModelSession();
+    this.sessions.push(this.session);
+    const [welcome, next] = peer.socket.frames;
     if (welcome?.type !== "welcome") return;
-    const wasLost = this.#session !== undefined;
+    const wasLost = this.#sessionId !== undefined;
     if (wasLost && next?.reason !== "session_expired") throw new Error("lost in silence");
-    this.#session = String(welcome.session);
+    this.#sessionId = String(welcome.session);
   }
 
   #ended(code: number | undefined): void {
     this.attentiveMs = Number.POSITIVE_INFINITY;
-    if (this.life === undefined) return;
+    if (this.session === undefined) return;
     if (code === 4510 || code === 1001 || !this.mayComeBack) {
       this.over();
       return;
     }
     this.left = ++leavings;
-    const endMs = this.#stage.clock.nowMs() + this.#terms.sessionTtlMs;
+    const endMs = this.#harness.clock.nowMs() + this.#terms.sessionTtlMs;
     this.expiresMs = Math.ceil(endMs / GRAIN_MS) * GRAIN_MS;
   }
 
   #ackNow(sequence: number): void {
-    if (this.life === undefined) return;
-    this.#settle(this.life, sequence);
-    this.actor?.says({ type: "ack", id: this.#id(sequence) });
+    if (this.session === undefined) return;
+    this.#settle(this.session, sequence);
+    this.peer?.send({ type: "ack", id: this.#id(sequence) });
   }
 
-  #settle(life: Life, sequence: number): void {
-    const delivered = life.delivered.get(sequence);
+  #settle(session: ModelSession, sequence: number): void {
+    const delivered = session.delivered.get(sequence);
     if (delivered === undefined || delivered.settled !== undefined) return;
     // A plain client is not told what was given up, and acknowledges it in vain.
     if (this.dialect === "plain" && this.#mayBeGivenUp(delivered)) {
@@ -291,7 +298,7 @@ export class Customer {
       return;
     }
     delivered.settled = "acked";
-    life.acked++;
+    session.acked++;
   }
 
   #mayBeGivenUp(delivered: Delivered): boolean {
@@ -308,24 +315,24 @@ export class Customer {
     if (this.dialect === "plain") delivered.settled ??= "lost";
   }
 
-  #hear(said: Said): void {
-    const { life } = this;
-    if (said.type === "gap" && life !== undefined) this.#hearGap(life, said);
+  #hear(said: ReceivedFrame): void {
+    const { session } = this;
+    if (said.type === "gap" && session !== undefined) this.#hearGap(session, said);
     if (said.type !== "data") return;
-    if (life === undefined) throw new Error("something comes behind the end");
+    if (session === undefined) throw new Error("something comes behind the end");
     const [origin = "", digits] = String(said.id).split(":");
     this.#origin = origin;
     const sequence = Number(digits);
-    if (!life.due.includes(sequence)) throw new Error(`${sequence} is not due`);
-    const nowMs = this.#stage.clock.nowMs();
-    const before = life.delivered.get(sequence);
+    if (!session.due.includes(sequence)) throw new Error(`${sequence} is not due`);
+    const nowMs = this.#harness.clock.nowMs();
+    const before = session.delivered.get(sequence);
     if (said.redelivery !== before?.times) {
       throw new Error(`${sequence} came ${before?.times} times, and says ${said.redelivery}`);
     }
     if (before === undefined) {
-      life.first(sequence, nowMs);
-      if (this.dialect === "v1" && life.skipped > life.declaredSlow) {
-        throw new Error(`${life.skipped} are left out, and ${life.declaredSlow} declared`);
+      session.first(sequence, nowMs);
+      if (this.dialect === "v1" && session.skipped > session.declaredSlow) {
+        throw new Error(`${session.skipped} are left out, and ${session.declaredSlow} declared`);
       }
       return;
     }
@@ -349,21 +356,21 @@ export class Customer {
     }
   }
 
-  #hearGap(life: Life, { reason, from, to, count }: Said): void {
+  #hearGap(session: ModelSession, { reason, from, to, count }: ReceivedFrame): void {
     // Who comes back is told again of what it may not have heard.
     const known = `${reason} ${from} ${to}`;
-    if (life.gaps.has(known)) return;
-    life.gaps.add(known);
-    if (reason === "slow") life.declaredSlow += Number(count);
+    if (session.gaps.has(known)) return;
+    session.gaps.add(known);
+    if (reason === "slow") session.declaredSlow += Number(count);
     if (reason !== "max_deliver") return;
     const [first, last] = [from, to].map((id) => Number(String(id).split(":")[1]));
-    const within = life.inFlight.filter(
+    const within = session.inFlight.filter(
       ([sequence, { times }]) =>
         sequence >= first! && sequence <= last! && times >= this.#terms.maxDeliver,
     );
     this.#changedMs = this.nowMs;
     if (within.length < Number(count)) throw new Error(`${count} are given up too soon`);
-    life.declaredGivenUp += Number(count);
+    session.declaredGivenUp += Number(count);
     // Which of them: those whose time was up first.
     within
       .sort(([, one], [, other]) => this.#failedMs(one) - this.#failedMs(other))

@@ -1,12 +1,12 @@
 import type { TextFrame } from "../../../src/core/ports/text-frame.ts";
 import type { Dialect } from "../../../src/core/wire/dialect.ts";
 import { readEventStream } from "./event-stream-text.ts";
-import type { Said } from "./fake-sockets.ts";
-import type { Actor } from "./harness.ts";
-import type { History, Wish } from "./history-model.ts";
+import type { ReceivedFrame } from "./fake-sockets.ts";
+import type { TestClient } from "./harness.ts";
+import type { HistoryModel, ModelRequest } from "./history-model.ts";
 
 /** A subscription in effect. */
-interface Held extends Wish {
+interface Held extends ModelRequest {
   readonly sinceSequence: number;
   /** Whether every message that is wanted comes, as long as the source is not cut off. */
   assured: boolean;
@@ -31,14 +31,14 @@ interface Due {
  * What one client is due by the rules of the wire protocol, held against what its socket was given:
  * a model that knows nothing of audiences, queues and pacers.
  */
-export class Witness {
-  readonly actor: Actor;
+export class DeliveryModel {
+  readonly peer: TestClient;
   readonly #dialect: Dialect;
-  readonly #history: History;
+  readonly #history: HistoryModel;
   /** In effect, in the order in which they came to be. */
   readonly held = new Map<string, Held>();
   /** Asked for and not answered. */
-  readonly asked = new Map<string, Wish>();
+  readonly asked = new Map<string, ModelRequest>();
   /** Messages that it was ever due, and that its socket took. */
   entitled = 0;
   delivered = 0;
@@ -50,17 +50,17 @@ export class Witness {
   #lost = 0;
   #slow = false;
   /** Gaps since the last `subscribed`. */
-  #gaps: Said[] = [];
+  #gaps: ReceivedFrame[] = [];
   #expectedGaps: string[] = [];
 
-  constructor(actor: Actor, dialect: Dialect, history: History) {
-    this.actor = actor;
+  constructor(peer: TestClient, dialect: Dialect, history: HistoryModel) {
+    this.peer = peer;
     this.#dialect = dialect;
     this.#history = history;
   }
 
   get isOver(): boolean {
-    return this.actor.client.isOver;
+    return this.peer.client.isOver;
   }
 
   /** How many of its subscriptions are slowed down. */
@@ -86,7 +86,7 @@ export class Witness {
   }
 
   /** A plain client's request is in effect at once, and nobody tells it. */
-  beginUntold(wish: Wish): void {
+  beginUntold(wish: ModelRequest): void {
     this.#begin(wish, undefined);
   }
 
@@ -129,16 +129,16 @@ export class Witness {
 
   /** Takes in what the socket was given since. */
   listen(): void {
-    const { received } = this.actor.socket;
-    for (; this.#heard < received.length; this.#heard++) {
-      for (const said of read(received[this.#heard]!, this.#dialect)) this.#hear(said);
+    const { textFrames } = this.peer.socket;
+    for (; this.#heard < textFrames.length; this.#heard++) {
+      for (const said of read(textFrames[this.#heard]!, this.#dialect)) this.#hear(said);
     }
     this.#checkGaps();
   }
 
   /** Everything that was under way has come: what is due was delivered, declared lost, or superseded. */
   settle(connected: boolean): void {
-    const { client, socket } = this.actor;
+    const { client, socket } = this.peer;
     if (this.isOver || socket.peerCloses) return;
     const missing = this.#due.filter(({ got }) => !got);
     const told = this.#superseded + this.#lost;
@@ -174,7 +174,7 @@ export class Witness {
     this.#due.push({ sequence, subject, by: paced, got: false, optional: false });
   }
 
-  #hear(said: Said): void {
+  #hear(said: ReceivedFrame): void {
     switch (said.type) {
       case "data":
         this.#take(said);
@@ -202,7 +202,7 @@ export class Witness {
   }
 
   /** A message is due, comes once, and in order; whatever it supersedes was due before. */
-  #take({ id, subject, superseded = 0 }: Said): void {
+  #take({ id, subject, superseded = 0 }: ReceivedFrame): void {
     this.delivered++;
     const sequence = this.#history.sequenceOf(String(id));
     this.#history.told(String(id));
@@ -233,7 +233,7 @@ export class Witness {
     });
   }
 
-  #lose({ from, to, count }: Said): void {
+  #lose({ from, to, count }: ReceivedFrame): void {
     const first = this.#history.sequenceOf(String(from));
     const last = this.#history.sequenceOf(String(to));
     const missing = this.#due.filter(({ got }) => !got);
@@ -261,7 +261,7 @@ export class Witness {
     throw new Error(`the cursor ${cursor} skips ${skipped.map(({ sequence }) => sequence)}`);
   }
 
-  #begin(wish: Wish, told: Said | undefined): void {
+  #begin(wish: ModelRequest, told: ReceivedFrame | undefined): void {
     const resumption = this.#history.resume(wish);
     const others = [...this.held.values()];
     const { fromSequence } = resumption;
@@ -301,11 +301,11 @@ export class Witness {
   }
 }
 
-function read(frame: TextFrame, dialect: Dialect): Said[] {
+function read(frame: TextFrame, dialect: Dialect): ReceivedFrame[] {
   const texts =
     dialect.name === "sse"
       ? readEventStream(frame.text).map(({ data }) => data)
       : frame.text.split("\n");
   if (dialect.name === "plain" && texts.length > 1) throw new Error("two envelopes in one frame");
-  return texts.map((text) => JSON.parse(text) as Said);
+  return texts.map((text) => JSON.parse(text) as ReceivedFrame);
 }

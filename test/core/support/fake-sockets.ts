@@ -7,14 +7,14 @@ import type {
 import type { TextFrame } from "../../../src/core/ports/text-frame.ts";
 
 /** One JSON object that a client got. */
-export type Said = Readonly<Record<string, unknown>> & { readonly type: string };
+export type ReceivedFrame = Readonly<Record<string, unknown>> & { readonly type: string };
 
 /** A socket that keeps what it is given, and whose peer reads only when the test says so. */
 export class FakeSocket implements ClientSocket {
   readonly remoteAddress = "test";
   readonly compresses = false;
   /** The frames that were accepted, in order. */
-  readonly received: TextFrame[] = [];
+  readonly textFrames: TextFrame[] = [];
   /** Whether the peer reads: when not, everything stays in the buffer. */
   reads = true;
   buffered = 0;
@@ -35,15 +35,15 @@ export class FakeSocket implements ClientSocket {
   }
 
   /** The JSON of what was accepted: envelopes and notices, however many stood in a frame. */
-  get said(): Said[] {
-    return this.received.flatMap(({ text }) =>
-      text.split("\n").map((line) => JSON.parse(line) as Said),
+  get frames(): ReceivedFrame[] {
+    return this.textFrames.flatMap(({ text }) =>
+      text.split("\n").map((line) => JSON.parse(line) as ReceivedFrame),
     );
   }
 
   /** The envelopes among it. */
-  get envelopes(): Said[] {
-    return this.said.filter(({ type }) => type === "data");
+  get envelopes(): ReceivedFrame[] {
+    return this.frames.filter(({ type }) => type === "data");
   }
 
   /** Their payloads. */
@@ -52,13 +52,13 @@ export class FakeSocket implements ClientSocket {
   }
 
   /** What was said besides. */
-  get notices(): Said[] {
-    return this.said.filter(({ type }) => type !== "data");
+  get notices(): ReceivedFrame[] {
+    return this.frames.filter(({ type }) => type !== "data");
   }
 
   accept(frames: readonly TextFrame[]): void {
     this.writes++;
-    this.received.push(...frames);
+    this.textFrames.push(...frames);
     if (!this.reads) for (const { byteLength } of frames) this.buffered += byteLength;
   }
 

@@ -9,7 +9,7 @@ import { carries } from "../../../src/core/subject/subject.ts";
 export const ORIGIN = "S:epoch";
 
 /** A stream in memory, from which messages can be deleted, and which counts what is asked of it. */
-export class KeptStream implements StreamHistory {
+export class FakeStream implements StreamHistory {
   /** What it keeps, by sequence. */
   readonly messages = new Map<number, SourceMessage>();
   last = 0;

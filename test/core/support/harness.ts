@@ -10,7 +10,7 @@ import { carries, carriesAll } from "../../../src/core/subject/subject.ts";
 import { type Dialect, PLAIN, V1 } from "../../../src/core/wire/dialect.ts";
 import { EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
 import type { SubscriptionRequest } from "../../../src/core/wire/subscription-request.ts";
-import { FakeFanout, FakeSocket, type Said } from "./fake-sockets.ts";
+import { FakeFanout, FakeSocket, type ReceivedFrame } from "./fake-sockets.ts";
 import { ManualClock } from "./manual-clock.ts";
 
 const OPTIONS: BroadcasterOptions = {
@@ -118,26 +118,26 @@ export class FakeSource {
   }
 }
 
-/** A client on the stage. */
-export interface Actor {
+/** A client that is connected to a {@linkcode Harness}. */
+export interface TestClient {
   readonly client: Client;
   readonly socket: FakeSocket;
   /** What it sends: JSON, or a text or bytes as they are. */
-  says(frame: unknown): void;
+  send(frame: unknown): void;
 }
 
 /** What a client was told last. */
-export function lastOf({ socket }: Actor): Said | undefined {
-  return socket.said.at(-1);
+export function lastOf({ socket }: TestClient): ReceivedFrame | undefined {
+  return socket.frames.at(-1);
 }
 
 /** The types of all that it was told. */
-export function typesOf({ socket }: Actor): string[] {
-  return socket.said.map(({ type }) => type);
+export function typesOf({ socket }: TestClient): string[] {
+  return socket.frames.map(({ type }) => type);
 }
 
 /** A broadcaster with everything around it fake. */
-export class Stage {
+export class Harness {
   readonly clock = new ManualClock();
   readonly fanout = new FakeFanout();
   readonly meter = new Meter();
@@ -201,12 +201,12 @@ export class Stage {
   }
 
   /** Lets a plain client in whose `closed` event follows each close, unless `lingers`. */
-  join(subjects?: readonly string[], lingers = false): Actor {
+  join(subjects?: readonly string[], lingers = false): TestClient {
     return this.joinWith({ id: "", subjects }, PLAIN, lingers);
   }
 
   /** Lets a client of the v1 dialect in, that has subscribed to nothing. */
-  joinV1(): Actor {
+  joinV1(): TestClient {
     return this.joinWith(undefined, V1);
   }
 
@@ -215,7 +215,7 @@ export class Stage {
     dialect: Dialect = PLAIN,
     lingers = false,
     session?: string,
-  ): Actor {
+  ): TestClient {
     const socket = new FakeSocket(this.fanout);
     const conversation: Conversation = this.broadcaster.accept(socket, dialect, request, session);
     const { client } = conversation;
@@ -225,11 +225,11 @@ export class Stage {
       socket.onClose = () => client.closed(1005);
       if (socket.closedWith !== undefined) client.closed(1005);
     }
-    const says = (frame: unknown): void =>
+    const send = (frame: unknown): void =>
       conversation.receive(
         typeof frame === "string" || frame instanceof Uint8Array ? frame : JSON.stringify(frame),
       );
-    return { client, socket, says };
+    return { client, socket, send };
   }
 
   /** Publishes a JSON payload. */

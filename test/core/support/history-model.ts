@@ -5,7 +5,7 @@ import type { SubscriptionRequest } from "../../../src/core/wire/subscription-re
 import { ManualClock } from "./manual-clock.ts";
 
 /** What a client asks for. */
-export interface Wish extends SubscriptionRequest {
+export interface ModelRequest extends SubscriptionRequest {
   readonly policy?: Policy | undefined;
 }
 
@@ -16,7 +16,7 @@ interface Event {
 }
 
 /** All that was ever published, whether it came to the gateway or not. */
-export class History {
+export class HistoryModel {
   /** Cursors that clients were told. */
   readonly cursors: string[] = [];
   /** How many events there were when a cursor was first told. */
@@ -35,14 +35,14 @@ export class History {
     return this.#exposed.some((pattern) => matches(pattern, subject));
   }
 
-  wants({ subjects }: Pick<Wish, "subjects">, subject: string): boolean {
+  wants({ subjects }: Pick<ModelRequest, "subjects">, subject: string): boolean {
     return (
       this.exposes(subject) && (subjects?.some((pattern) => matches(pattern, subject)) ?? true)
     );
   }
 
   /** The patterns of what is exposed of what is asked for. */
-  exposedOf({ subjects }: Pick<Wish, "subjects">): string[] {
+  exposedOf({ subjects }: Pick<ModelRequest, "subjects">): string[] {
     return this.#exposed.flatMap((pattern) =>
       (subjects ?? [">"]).flatMap((subject) => subjectIntersection(pattern, subject) ?? []),
     );
@@ -76,7 +76,7 @@ export class History {
   }
 
   /** What becomes of a request that comes now. */
-  resume(wish: Wish): {
+  resume(wish: ModelRequest): {
     fromSequence: number;
     kept: readonly { sequence: number; subject: string }[];
     /** The gaps that there must be. */

@@ -1,9 +1,9 @@
 import type { BroadcasterOptions } from "../../../src/core/broadcaster-parts.ts";
 import { PLAIN, SSE, V1 } from "../../../src/core/wire/dialect.ts";
 import type { Policy } from "../../../src/core/wire/policy.ts";
-import { Witness } from "./delivery-model.ts";
-import { type Actor, Stage } from "./harness.ts";
-import { History, type Wish } from "./history-model.ts";
+import { DeliveryModel } from "./delivery-model.ts";
+import { Harness, type TestClient } from "./harness.ts";
+import { HistoryModel, type ModelRequest } from "./history-model.ts";
 
 export const SUBJECTS = ["a", "b", "c.x", "c.y"];
 const DIALECTS = { plain: PLAIN, v1: V1, sse: SSE };
@@ -32,11 +32,11 @@ export type Step =
   | { does: "cut" | "reconnect" | "hesitate" | "confirm" | "settle" };
 
 /** A broadcaster, its clients and its source, with the model that each step is held against. */
-export class World {
-  readonly stage: Stage;
+export class Simulation {
+  readonly harness: Harness;
   readonly #options: Partial<BroadcasterOptions>;
-  readonly #history: History;
-  readonly #witnesses: Witness[] = [];
+  readonly #history: HistoryModel;
+  readonly #models: DeliveryModel[] = [];
   #connected = true;
   #largest = 0;
   #replayed = false;
@@ -45,8 +45,8 @@ export class World {
 
   constructor(options: Partial<BroadcasterOptions>) {
     this.#options = options;
-    this.stage = new Stage(options);
-    this.#history = new History(options.subjects ?? [">"], {
+    this.harness = new Harness(options);
+    this.#history = new HistoryModel(options.subjects ?? [">"], {
       ringMessages: options.ringMessages ?? 0,
       ringBytes: options.ringBytes ?? 0,
     });
@@ -60,11 +60,11 @@ export class World {
   /** The server drains: everybody goes, and nothing is left. */
   async end(): Promise<void> {
     this.do({ does: "settle" });
-    const drain = this.stage.broadcaster.drain(1000).then(() => true);
-    this.stage.clock.advance(2000);
+    const drain = this.harness.broadcaster.drain(1000).then(() => true);
+    this.harness.clock.advance(2000);
     const drained = await Promise.race([drain, new Promise((resolve) => setImmediate(resolve))]);
-    for (const witness of this.#witnesses) witness.listen();
-    const { meter, clock } = this.stage;
+    for (const model of this.#models) model.listen();
+    const { meter, clock } = this.harness;
     this.#expectTotals();
     const { queued, queuedBytes, clientsActive, clientsLagging } = meter;
     const left = { queued, queuedBytes, clientsActive, clientsLagging, timers: clock.timers };
@@ -74,51 +74,51 @@ export class World {
   }
 
   #act(step: Step): void {
-    const { stage } = this;
+    const { harness } = this;
     switch (step.does) {
       case "publish":
         for (let n = 0; n < step.times; n++) this.#publish(step.subject, step.length);
         break;
       case "pass":
-        stage.clock.advance(step.ms);
+        harness.clock.advance(step.ms);
         break;
       case "come":
         this.#come(step);
         break;
       case "cut":
         this.#connected = false;
-        for (const witness of this.#witnesses) witness.cutOff();
-        stage.disconnect();
+        for (const model of this.#models) model.cutOff();
+        harness.disconnect();
         break;
       case "refuse": {
-        const patterns = [...stage.source.patterns];
+        const patterns = [...harness.source.patterns];
         const pattern = patterns[step.pattern % patterns.length];
-        if (this.#connected && pattern !== undefined) stage.source.refuse(pattern);
-        for (const witness of this.#witnesses) witness.unassure(this.#covers);
+        if (this.#connected && pattern !== undefined) harness.source.refuse(pattern);
+        for (const model of this.#models) model.unassure(this.#covers);
         break;
       }
       case "reconnect":
         this.#connected = true;
-        stage.connect();
+        harness.connect();
         break;
       case "hesitate":
-        stage.source.confirms = false;
+        harness.source.confirms = false;
         break;
       case "confirm":
-        stage.source.confirms = true;
-        if (this.#connected) stage.source.confirmAll();
+        harness.source.confirms = true;
+        if (this.#connected) harness.source.confirmAll();
         break;
       case "settle":
         this.#settle();
         break;
       default:
-        this.#actAs(this.#witnesses[step.client % this.#witnesses.length], step);
+        this.#actAs(this.#models[step.client % this.#models.length], step);
     }
   }
 
-  #actAs(witness: Witness | undefined, step: Extract<Step, { client: number }>): void {
-    if (witness === undefined) return;
-    const { socket, client, says } = witness.actor;
+  #actAs(model: DeliveryModel | undefined, step: Extract<Step, { client: number }>): void {
+    if (model === undefined) return;
+    const { socket, client, send } = model.peer;
     switch (step.does) {
       case "stop reading":
         socket.reads = false;
@@ -128,70 +128,70 @@ export class World {
         socket.reads = socket.buffered === 0;
         break;
       case "ping":
-        says({ type: "ping" });
+        send({ type: "ping" });
         break;
       case "begin to close":
         socket.peerCloses = true;
         // What it subscribes to from now on, it can't be told.
-        this.#blind ||= witness.asked.size > 0;
+        this.#blind ||= model.asked.size > 0;
         break;
       case "go":
         client.closed(step.code);
         break;
       case "subscribe":
-        this.#subscribe(witness, step.id, step.asking);
+        this.#subscribe(model, step.id, step.asking);
         break;
       case "unsubscribe":
         if (client.dialect !== V1) break;
-        says({ type: "unsubscribe", sub: step.id });
-        witness.unsubscribe(step.id);
+        send({ type: "unsubscribe", sub: step.id });
+        model.unsubscribe(step.id);
     }
   }
 
   #publish(subject: string, length: number): void {
-    const { stage } = this;
+    const { harness } = this;
     if (!this.#history.exposes(subject)) return;
-    if (!stage.source.carries(subject)) {
+    if (!harness.source.carries(subject)) {
       this.#history.missed(subject);
-      for (const witness of this.#witnesses) witness.missed(subject, this.#connected);
+      for (const model of this.#models) model.missed(subject, this.#connected);
       return;
     }
     const payload = "x".repeat(length);
     const sequence = this.#history.came(subject, payload);
-    for (const witness of this.#witnesses) witness.expect(sequence, subject);
+    for (const model of this.#models) model.expect(sequence, subject);
     this.#largest = Math.max(this.#largest, length + 200);
-    stage.publish(payload, subject);
+    harness.publish(payload, subject);
     const { maxTotalQueueBytes = Number.POSITIVE_INFINITY } = this.#options;
-    if (stage.meter.queuedBytes > maxTotalQueueBytes) {
-      throw new Error(`${stage.meter.queuedBytes} bytes are queued`);
+    if (harness.meter.queuedBytes > maxTotalQueueBytes) {
+      throw new Error(`${harness.meter.queuedBytes} bytes are queued`);
     }
   }
 
   #come({ dialect, asking, lingers }: Extract<Step, { does: "come" }>): void {
     const request = dialect === "v1" ? undefined : this.#wish("", asking);
-    const hidden = request && this.stage.broadcaster.hiddenOf(request.subjects);
+    const hidden = request && this.harness.broadcaster.hiddenOf(request.subjects);
     if (hidden !== undefined) return;
-    const actor: Actor = this.stage.joinWith(request, DIALECTS[dialect], lingers);
-    const witness = new Witness(actor, DIALECTS[dialect], this.#history);
-    actor.socket.onTerminate = () => actor.client.closed(1006);
-    this.#witnesses.push(witness);
-    if (request !== undefined && dialect === "sse") witness.asked.set("", request);
-    if (request !== undefined && dialect === "plain" && !actor.client.isOver) {
-      witness.beginUntold(request);
+    const peer: TestClient = this.harness.joinWith(request, DIALECTS[dialect], lingers);
+    const model = new DeliveryModel(peer, DIALECTS[dialect], this.#history);
+    peer.socket.onTerminate = () => peer.client.closed(1006);
+    this.#models.push(model);
+    if (request !== undefined && dialect === "sse") model.asked.set("", request);
+    if (request !== undefined && dialect === "plain" && !peer.client.isOver) {
+      model.beginUntold(request);
     }
   }
 
-  #subscribe(witness: Witness, id: string, asking: Asking): void {
-    if (witness.actor.client.dialect !== V1 || witness.actor.socket.peerCloses) return;
+  #subscribe(model: DeliveryModel, id: string, asking: Asking): void {
+    if (model.peer.client.dialect !== V1 || model.peer.socket.peerCloses) return;
     const wish = this.#wish(id, asking);
-    if (witness.asked.has(id) || witness.held.has(id)) return;
-    witness.asked.set(id, wish);
+    if (model.asked.has(id) || model.held.has(id)) return;
+    model.asked.set(id, wish);
     const { subjects, policy, maxRate: max_rate, after } = wish;
     const from = after === undefined ? "new" : { after };
-    witness.actor.says({ type: "subscribe", id, subjects, policy, max_rate, from });
+    model.peer.send({ type: "subscribe", id, subjects, policy, max_rate, from });
   }
 
-  #wish(id: string, { subjects, policy, maxRate, cursor }: Asking): Wish {
+  #wish(id: string, { subjects, policy, maxRate, cursor }: Asking): ModelRequest {
     const { cursors } = this.#history;
     const after =
       cursor === undefined
@@ -203,44 +203,45 @@ export class World {
     return { id, subjects: id === "" ? subjects : (subjects ?? [">"]), policy, maxRate, after };
   }
 
-  readonly #covers = (pattern: string): boolean => this.stage.source.covers(pattern);
+  readonly #covers = (pattern: string): boolean => this.harness.source.covers(pattern);
 
   /** Everybody reads, and time passes until nothing moves. */
   #settle(): void {
-    for (const { actor } of this.#witnesses) {
-      actor.socket.reads = true;
-      actor.socket.buffered = 0;
+    for (const { peer } of this.#models) {
+      peer.socket.reads = true;
+      peer.socket.buffered = 0;
     }
-    this.stage.clock.advance(600);
-    for (const witness of this.#witnesses) {
-      witness.listen();
-      witness.settle(this.#connected);
+    this.harness.clock.advance(600);
+    for (const model of this.#models) {
+      model.listen();
+      model.settle(this.#connected);
     }
     this.#expectTotals();
   }
 
   #look(): void {
-    this.stage.expectBalance();
-    for (const witness of this.#witnesses) {
-      witness.listen();
-      witness.assure(this.#covers);
+    this.harness.expectBalance();
+    for (const model of this.#models) {
+      model.listen();
+      model.assure(this.#covers);
       const { maxQueueBytes = Number.POSITIVE_INFINITY } = this.#options;
       if (this.#replayed) continue;
-      const places = 1 + witness.paced;
-      if (witness.actor.client.queuedBytes > places * Math.max(maxQueueBytes, this.#largest)) {
+      const places = 1 + model.paced;
+      if (model.peer.client.queuedBytes > places * Math.max(maxQueueBytes, this.#largest)) {
         throw new Error("a queue is over its bound");
       }
     }
-    const active = this.#witnesses.filter(({ isOver }) => !isOver).length;
-    if (this.stage.meter.clientsActive !== active) throw new Error(`${active} clients are active`);
+    const active = this.#models.filter(({ isOver }) => !isOver).length;
+    if (this.harness.meter.clientsActive !== active)
+      throw new Error(`${active} clients are active`);
   }
 
   /** The ledger agrees with what the model saw. */
   #expectTotals(): void {
-    const { offered, sent } = this.stage.meter;
+    const { offered, sent } = this.harness.meter;
     const sum = (of: "entitled" | "delivered") =>
-      this.#witnesses.reduce((total, witness) => total + witness[of], 0);
-    const blind = this.#blind || this.#witnesses.some(({ unsure }) => unsure);
+      this.#models.reduce((total, model) => total + model[of], 0);
+    const blind = this.#blind || this.#models.some(({ unsure }) => unsure);
     if (!blind && offered !== sum("entitled"))
       throw new Error(`offered ${offered}, not ${sum("entitled")}`);
     if (sent !== sum("delivered")) throw new Error(`sent ${sent}, not ${sum("delivered")}`);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { ReturnTimes } from "../../../src/core/timing/return-times.ts";
 import { V1 } from "../../../src/core/wire/dialect.ts";
-import { Stage } from "../support/harness.ts";
+import { Harness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 describe("Clients that are sent away", () => {
@@ -20,15 +20,15 @@ describe("Clients that are sent away", () => {
   });
 
   test("are spread evenly when all of them must go", async () => {
-    const stage = new Stage({ maxClients: 10_000 });
+    const harness = new Harness({ maxClients: 10_000 });
     let last = 0;
     // A sequence that fills the interval evenly, whatever its start.
-    Object.defineProperty(stage, "random", { get: () => (last = (last + 0.618) % 1) });
-    const actors = Array.from({ length: 3000 }, () => stage.joinWith(undefined, V1));
-    const drained = stage.broadcaster.drain(1000);
-    stage.clock.advance(1000);
+    Object.defineProperty(harness, "random", { get: () => (last = (last + 0.618) % 1) });
+    const peers = Array.from({ length: 3000 }, () => harness.joinWith(undefined, V1));
+    const drained = harness.broadcaster.drain(1000);
+    harness.clock.advance(1000);
     await drained;
-    const waits = actors.map(({ socket }) => Number(socket.notices.at(-1)?.retry_after_ms));
+    const waits = peers.map(({ socket }) => Number(socket.notices.at(-1)?.retry_after_ms));
     const seconds = [1, 2, 3].map(
       (at) => waits.filter((ms) => Math.floor(ms / 1000) === at).length,
     );

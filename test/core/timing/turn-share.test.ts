@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type Job, TurnShare } from "../../../src/core/timing/turn-share.ts";
 import { Envelope } from "../../../src/core/wire/envelope.ts";
-import { type Actor, lastOf, Stage, typesOf } from "../support/harness.ts";
+import { Harness, lastOf, type TestClient, typesOf } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 const RING = {
@@ -82,65 +82,65 @@ function countLooks(during: () => void): number {
 }
 
 /** A client that has the first of so many messages of subject `a`. */
-function filled(stage: Stage, messages: number): string {
-  const keeper = stage.join(["a"]);
-  stage.publish(0);
-  stage.clock.advance(10);
+function filled(harness: Harness, messages: number): string {
+  const keeper = harness.join(["a"]);
+  harness.publish(0);
+  harness.clock.advance(10);
   const cursor = String(keeper.socket.envelopes[0]?.id);
   keeper.client.closed(1000);
-  for (let n = 1; n < messages; n++) stage.publish(n);
+  for (let n = 1; n < messages; n++) harness.publish(n);
   return cursor;
 }
 
 /** Turns until a client is told that it has caught up, and the most messages that one of them looked at. */
-function turnsOf(stage: Stage, actor: Actor): { turns: number; most: number } {
+function turnsOf(harness: Harness, peer: TestClient): { turns: number; most: number } {
   let most = 0;
   for (let turns = 1; turns < 1000; turns++) {
     most = Math.max(
       most,
-      countLooks(() => stage.clock.turn()),
+      countLooks(() => harness.clock.turn()),
     );
-    stage.clock.pause(1);
-    if (lastOf(actor)?.type === "caught_up") return { turns, most };
+    harness.clock.pause(1);
+    if (lastOf(peer)?.type === "caught_up") return { turns, most };
   }
   throw new Error("it never catches up");
 }
 
 describe("A client that goes back into a full ring", () => {
   test("takes a share of each turn, and gets everything in order with what comes meanwhile", () => {
-    const stage = new Stage(RING);
-    const cursor = filled(stage, 20_000);
-    const actor = stage.joinV1();
+    const harness = new Harness(RING);
+    const cursor = filled(harness, 20_000);
+    const peer = harness.joinV1();
     const looks = countLooks(() =>
-      actor.says({ type: "subscribe", id: "1", subjects: ["a"], from: { after: cursor } }),
+      peer.send({ type: "subscribe", id: "1", subjects: ["a"], from: { after: cursor } }),
     );
     expect(looks).toBeLessThan(SHARE);
-    expect(stage.meter.offered).toBeLessThan(SHARE + 2);
+    expect(harness.meter.offered).toBeLessThan(SHARE + 2);
     for (let n = 20_000; n < 20_100; n++) {
-      stage.publish(n);
-      if (n % 10 === 0) expect(countLooks(() => stage.clock.turn())).toBeLessThan(SHARE);
+      harness.publish(n);
+      if (n % 10 === 0) expect(countLooks(() => harness.clock.turn())).toBeLessThan(SHARE);
     }
-    for (let turn = 0; turn < 20; turn++) stage.clock.advance(1);
-    expect(actor.socket.payloads).toEqual(Array.from({ length: 20_099 }, (_, n) => n + 1));
-    expect(typesOf(actor).filter((type) => type !== "data")).toEqual([
+    for (let turn = 0; turn < 20; turn++) harness.clock.advance(1);
+    expect(peer.socket.payloads).toEqual(Array.from({ length: 20_099 }, (_, n) => n + 1));
+    expect(typesOf(peer).filter((type) => type !== "data")).toEqual([
       ...["welcome", "subscribed", "caught_up"],
     ]);
-    expect(actor.client.state).toBe("live");
-    expect(stage.meter.resumed).toBe(1);
-    stage.expectBalance();
+    expect(peer.client.state).toBe("live");
+    expect(harness.meter.resumed).toBe(1);
+    harness.expectBalance();
   });
 
   test("beside 63 subscriptions of 64 patterns that match nothing costs as much as without them", () => {
     const turnsWith = (others: number) => {
-      const stage = new Stage({ ...RING, maxSubscriptions: 64, maxQueueMessages: 100_000 });
-      const after = filled(stage, 20_000);
-      const actor = stage.joinV1();
+      const harness = new Harness({ ...RING, maxSubscriptions: 64, maxQueueMessages: 100_000 });
+      const after = filled(harness, 20_000);
+      const peer = harness.joinV1();
       for (let id = 0; id < others; id++) {
         const subjects = Array.from({ length: 64 }, (_, n) => `no.${id}.${n}.*`);
-        actor.says({ type: "subscribe", id: `${id}`, subjects });
+        peer.send({ type: "subscribe", id: `${id}`, subjects });
       }
-      actor.says({ type: "subscribe", id: "back", subjects: ["b"], from: { after } });
-      return turnsOf(stage, actor);
+      peer.send({ type: "subscribe", id: "back", subjects: ["b"], from: { after } });
+      return turnsOf(harness, peer);
     };
     const alone = turnsWith(0);
     const beside = turnsWith(63);
@@ -149,73 +149,73 @@ describe("A client that goes back into a full ring", () => {
   });
 
   test("with patterns that are dear to compare does less of them in each turn", () => {
-    const stage = new Stage({ ...RING, maxSubscriptions: 64 });
-    const keeper = stage.join(["x.x.x.x.x.x.x.x"]);
-    stage.publish(0, "x.x.x.x.x.x.x.x");
-    stage.clock.advance(10);
+    const harness = new Harness({ ...RING, maxSubscriptions: 64 });
+    const keeper = harness.join(["x.x.x.x.x.x.x.x"]);
+    harness.publish(0, "x.x.x.x.x.x.x.x");
+    harness.clock.advance(10);
     const after = String(keeper.socket.envelopes[0]?.id);
-    for (let n = 1; n < 1000; n++) stage.publish(n, "x.x.x.x.x.x.x.x");
-    const actor = stage.joinV1();
+    for (let n = 1; n < 1000; n++) harness.publish(n, "x.x.x.x.x.x.x.x");
+    const peer = harness.joinV1();
     // Each of them is followed to its last token, where it does not match.
     const subjects = Array.from(
       { length: 64 },
       (_, n) => `${n.toString(2).padStart(7, "0").replaceAll("1", "x.").replaceAll("0", "*.")}no`,
     );
     const looks = countLooks(() =>
-      actor.says({ type: "subscribe", id: "1", subjects, from: { after } }),
+      peer.send({ type: "subscribe", id: "1", subjects, from: { after } }),
     );
     expect(looks).toBeLessThan(100);
   });
 
   test("with many others at once takes no more of each turn than one", () => {
-    const stage = new Stage(RING);
-    const after = filled(stage, 20_000);
+    const harness = new Harness(RING);
+    const after = filled(harness, 20_000);
     const looks = countLooks(() => {
-      for (let n = 0; n < 50; n++) stage.joinWith({ id: "", subjects: ["b"], after });
+      for (let n = 0; n < 50; n++) harness.joinWith({ id: "", subjects: ["b"], after });
     });
     expect(looks).toBeLessThan(SHARE);
     for (let turn = 0; turn < 10; turn++) {
-      expect(countLooks(() => stage.clock.turn())).toBeLessThan(SHARE);
-      stage.clock.pause(1);
+      expect(countLooks(() => harness.clock.turn())).toBeLessThan(SHARE);
+      harness.clock.pause(1);
     }
   });
 
   test("and says no more is forgotten, and lets go of what it had not read", () => {
-    const stage = new Stage(RING);
-    const after = filled(stage, 20_000);
-    const actor = stage.joinV1();
-    actor.says({ type: "subscribe", id: "1", subjects: ["a"], max_rate: 1, from: { after } });
-    actor.says({ type: "unsubscribe", sub: "1" });
-    for (let n = 0; n < 100; n++) stage.publish("more");
-    stage.clock.advance(100);
-    expect(stage.broadcaster.kept.messages).toBe(20_000);
-    expect(typesOf(actor)).toEqual(["welcome", "subscribed", "unsubscribed"]);
-    stage.expectBalance();
-    expect(stage.meter.queued).toBe(0);
+    const harness = new Harness(RING);
+    const after = filled(harness, 20_000);
+    const peer = harness.joinV1();
+    peer.send({ type: "subscribe", id: "1", subjects: ["a"], max_rate: 1, from: { after } });
+    peer.send({ type: "unsubscribe", sub: "1" });
+    for (let n = 0; n < 100; n++) harness.publish("more");
+    harness.clock.advance(100);
+    expect(harness.broadcaster.kept.messages).toBe(20_000);
+    expect(typesOf(peer)).toEqual(["welcome", "subscribed", "unsubscribed"]);
+    harness.expectBalance();
+    expect(harness.meter.queued).toBe(0);
   });
 
   test("keeps what it has not read from being forgotten, for as many messages as the ring has", () => {
-    const stage = new Stage({ ...RING, ringMessages: 6000, stepsPerTurn: 1000 });
-    const cursor = filled(stage, 6001);
-    const actor = stage.joinV1();
-    actor.says({ type: "subscribe", id: "1", subjects: ["a"], from: { after: cursor } });
-    for (let n = 0; n < 5000; n++) stage.publish("live");
-    for (let turn = 0; turn < 50; turn++) stage.clock.advance(1);
-    expect(actor.socket.payloads).toHaveLength(11_000);
-    expect(typesOf(actor)).not.toContain("gap");
-    expect(stage.broadcaster.kept.messages).toBe(6000);
+    const harness = new Harness({ ...RING, ringMessages: 6000, stepsPerTurn: 1000 });
+    const cursor = filled(harness, 6001);
+    const peer = harness.joinV1();
+    peer.send({ type: "subscribe", id: "1", subjects: ["a"], from: { after: cursor } });
+    for (let n = 0; n < 5000; n++) harness.publish("live");
+    for (let turn = 0; turn < 50; turn++) harness.clock.advance(1);
+    expect(peer.socket.payloads).toHaveLength(11_000);
+    expect(typesOf(peer)).not.toContain("gap");
+    expect(harness.broadcaster.kept.messages).toBe(6000);
   });
 
   test("is told what was forgotten before it was read", () => {
-    const stage = new Stage({ ...RING, ringMessages: 6000, stepsPerTurn: 1000 });
-    const cursor = filled(stage, 6001);
-    const actor = stage.joinV1();
-    actor.says({ type: "subscribe", id: "1", subjects: ["a"], from: { after: cursor } });
-    for (let n = 0; n < 9000; n++) stage.publish("live");
-    for (let turn = 0; turn < 50; turn++) stage.clock.advance(1);
-    const gaps = actor.socket.notices.filter(({ type }) => type === "gap");
+    const harness = new Harness({ ...RING, ringMessages: 6000, stepsPerTurn: 1000 });
+    const cursor = filled(harness, 6001);
+    const peer = harness.joinV1();
+    peer.send({ type: "subscribe", id: "1", subjects: ["a"], from: { after: cursor } });
+    for (let n = 0; n < 9000; n++) harness.publish("live");
+    for (let turn = 0; turn < 50; turn++) harness.clock.advance(1);
+    const gaps = peer.socket.notices.filter(({ type }) => type === "gap");
     expect(gaps).toMatchObject([{ reason: "expired", exact: false }]);
-    expect(actor.socket.payloads.length + Number(gaps[0]?.count)).toBe(15_000);
+    expect(peer.socket.payloads.length + Number(gaps[0]?.count)).toBe(15_000);
   });
 
   test("gets each message once and in order, whatever a turn's share is and whatever comes meanwhile", () => {
@@ -226,23 +226,23 @@ describe("A client that goes back into a full ring", () => {
         fc.constantFrom(["a"], ["a", "b"], ["a", "c", "d", "e", "f", ">"]),
         fc.boolean(),
         (stepsPerTurn, arrivals, subjects, parks) => {
-          const stage = new Stage({ ...RING, stepsPerTurn, maxQueueMessages: 10_000 });
-          const cursor = filled(stage, 100);
-          const actor = stage.joinV1();
+          const harness = new Harness({ ...RING, stepsPerTurn, maxQueueMessages: 10_000 });
+          const cursor = filled(harness, 100);
+          const peer = harness.joinV1();
           const other = { type: "subscribe", id: "o", subjects: ["b"], max_rate: 1000 };
-          if (parks) actor.says(other);
-          actor.says({ type: "subscribe", id: "1", subjects, from: { after: cursor } });
+          if (parks) peer.send(other);
+          peer.send({ type: "subscribe", id: "1", subjects, from: { after: cursor } });
           let n = 100;
           for (const count of arrivals) {
-            for (let k = 0; k < count; k++) stage.publish(n++);
-            stage.clock.turn();
-            stage.clock.pause(1);
-            stage.expectBalance();
+            for (let k = 0; k < count; k++) harness.publish(n++);
+            harness.clock.turn();
+            harness.clock.pause(1);
+            harness.expectBalance();
           }
-          stage.clock.advance(1000);
-          expect(actor.socket.payloads).toEqual(Array.from({ length: n - 1 }, (_, k) => k + 1));
-          expect(actor.client.subscriptions.catchingUp).toBe(0);
-          stage.expectBalance();
+          harness.clock.advance(1000);
+          expect(peer.socket.payloads).toEqual(Array.from({ length: n - 1 }, (_, k) => k + 1));
+          expect(peer.client.subscriptions.catchingUp).toBe(0);
+          harness.expectBalance();
         },
       ),
       { numRuns: 200 },

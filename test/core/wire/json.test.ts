@@ -134,7 +134,7 @@ describe("What bytes are", () => {
     fc.string({ unit: "binary-ascii" }),
   );
 
-  test("is what JSON.parse says, of any ASCII text", () => {
+  test("is what JSON.parse send, of any ASCII text", () => {
     fc.assert(
       fc.property(texts, (text) => {
         const verdict = judge(text);
