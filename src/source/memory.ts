@@ -7,7 +7,7 @@ import type {
   SourceStatus,
 } from "../core/ports/source.ts";
 import { subjectFault } from "../core/subject/subject.ts";
-import { Patterns } from "./patterns.ts";
+import { PatternSet } from "./pattern-set.ts";
 
 /**
  * A source without NATS: what is published to it is what it delivers, for trials, tests and
@@ -15,7 +15,7 @@ import { Patterns } from "./patterns.ts";
  */
 export class MemorySource implements MessageSource, Publisher {
   readonly name = "the embedded source";
-  readonly #patterns = new Patterns();
+  readonly #patterns = new PatternSet();
   #listener: SourceListener | undefined;
   #isQuiet = false;
 

@@ -12,13 +12,13 @@ import type {
   StreamStatus,
 } from "../core/ports/source.ts";
 import { connectNats, type NatsConnection, type NatsOptions } from "./connect.ts";
-import type { DurableBounds } from "./jetstream/durable-link.ts";
+import type { DurableBounds } from "./jetstream/durable.ts";
 import { Streams } from "./jetstream/streams.ts";
-import { NatsLife } from "./life.ts";
-import { Patterns } from "./patterns.ts";
-import { strangersAt } from "./probe.ts";
+import { NatsSession } from "./nats-session.ts";
+import { PatternSet } from "./pattern-set.ts";
+import { probeServers } from "./probe.ts";
 import { readServers } from "./servers.ts";
-import { Unsendable } from "./unsendable.ts";
+import { UnsendablePatterns } from "./unsendable-patterns.ts";
 
 /** What a {@linkcode NatsSource} is made of. */
 export interface NatsSourceOptions {
@@ -38,10 +38,10 @@ export interface NatsSourceOptions {
 export class NatsSource implements MessageSource, Publisher {
   readonly name = "NATS";
   readonly #options: NatsSourceOptions;
-  readonly #patterns = new Patterns();
-  readonly #unsendable = new Unsendable();
+  readonly #patterns = new PatternSet();
+  readonly #unsendable = new UnsendablePatterns();
   readonly #streams: Streams | undefined;
-  #life: NatsLife | undefined;
+  #session: NatsSession | undefined;
 
   /** @throws SpillwayError `NATS_OPTIONS`. */
   constructor(options: NatsSourceOptions) {
@@ -68,17 +68,17 @@ export class NatsSource implements MessageSource, Publisher {
   }
 
   get status(): SourceStatus {
-    return this.#life?.status ?? { state: "idle" };
+    return this.#session?.status ?? { state: "idle" };
   }
 
   /** May be called again once `stop` was called, even before that has ended. */
   start(listener: SourceListener): void {
-    const before = this.#life;
+    const before = this.#session;
     if (before !== undefined && !before.ending) {
       throw new SpillwayError("invalid", "SOURCE_STARTED", "Cannot start a source that is started");
     }
     const { log, nats } = this.#options;
-    this.#life = new NatsLife({
+    this.#session = new NatsSession({
       patterns: this.#patterns,
       unsendable: this.#unsendable,
       streams: this.#streams,
@@ -91,34 +91,34 @@ export class NatsSource implements MessageSource, Publisher {
           : {
               owned: true,
               open: (stumbles) => connectNats(nats.options, stumbles),
-              probe: (signal) => strangersAt(readServers(nats.options), signal),
+              probe: (signal) => probeServers(readServers(nats.options), signal),
             },
     });
   }
 
   /** @throws SpillwayError `SUBJECT_INVALID`. */
   subscribe(pattern: string): void {
-    if (this.#patterns.add(pattern)) this.#life?.subscribe(pattern);
+    if (this.#patterns.add(pattern)) this.#session?.subscribe(pattern);
   }
 
   unsubscribe(pattern: string): void {
-    if (this.#patterns.delete(pattern)) this.#life?.unsubscribe(pattern);
+    if (this.#patterns.delete(pattern)) this.#session?.unsubscribe(pattern);
   }
 
   /** Publishes to NATS; what can't be is forgotten, and the log says so. */
   publish(message: SourceMessage): void {
-    if (this.#life !== undefined) this.#life.publish(message);
+    if (this.#session !== undefined) this.#session.publish(message);
     else
       this.#options.log.warn("Cannot publish to {subject}: stopped", { subject: message.subject });
   }
 
   async drain(timeoutMs: number): Promise<void> {
-    await this.#life?.drain(timeoutMs);
+    await this.#session?.drain(timeoutMs);
   }
 
   async stop(timeoutMs: number): Promise<void> {
-    const life = this.#life;
-    await life?.end(timeoutMs);
-    if (this.#life === life) this.#life = undefined;
+    const session = this.#session;
+    await session?.end(timeoutMs);
+    if (this.#session === session) this.#session = undefined;
   }
 }

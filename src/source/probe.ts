@@ -25,7 +25,7 @@ interface Said {
  * @param signal ends it early.
  * @returns what is wrong there, in words for people; `undefined` where nothing is, or nothing is known.
  */
-export async function strangersAt(
+export async function probeServers(
   servers: NatsServers,
   signal: AbortSignal,
 ): Promise<string | undefined> {
@@ -94,20 +94,20 @@ async function converse(url: URL, port: number, signal: AbortSignal): Promise<Sa
   const abort = (): void => void socket.destroy();
   signal.addEventListener("abort", abort);
   try {
-    const ears = new Ears(socket);
-    await ears.connected;
-    const greeting = await ears.next();
-    if (greeting !== "" || ears.hungUp) return { greeting, answer: "", hungUp: ears.hungUp };
+    const reader = new SocketReader(socket);
+    await reader.connected;
+    const greeting = await reader.next();
+    if (greeting !== "" || reader.hungUp) return { greeting, answer: "", hungUp: reader.hungUp };
     socket.write(
       `GET ${url.pathname || "/"} HTTP/1.1\r\nHost: ${url.host}\r\nConnection: Upgrade\r\n` +
         "Upgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n" +
         "Sec-WebSocket-Version: 13\r\n\r\n",
     );
-    let answer = await ears.next();
+    let answer = await reader.next();
     // NATS says who it is in a frame of its own.
     if (answer.startsWith("HTTP/1.1 101") && !answer.includes("INFO {"))
-      answer += await ears.next();
-    return { greeting, answer, hungUp: ears.hungUp };
+      answer += await reader.next();
+    return { greeting, answer, hungUp: reader.hungUp };
   } finally {
     signal.removeEventListener("abort", abort);
     socket.destroy();
@@ -115,7 +115,7 @@ async function converse(url: URL, port: number, signal: AbortSignal): Promise<Sa
 }
 
 /** Hears what comes over a socket. Whatever becomes of that, nothing is thrown by it. */
-class Ears {
+class SocketReader {
   readonly connected: Promise<void>;
   hungUp = false;
   #heard = "";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { StreamApiError, type Verdict, verdictOf } from "../../src/source/jetstream/api-error.ts";
-import { Patience } from "../../src/source/jetstream/patience.ts";
+import { FailureDeadline } from "../../src/source/jetstream/failure-deadline.ts";
 import { PermissionError } from "../../src/source/requests.ts";
 
 /** What nats-server's `errors.json` lists for the requests that we make, and what it means for whoever asked. */
@@ -78,14 +78,14 @@ describe("An error of JetStream", () => {
     expect(verdictOf(new PermissionError("publish", "a"))).toBe("final");
     expect(verdictOf(new Error("there is no answer"))).toBe("transient");
     let nowMs = 0;
-    const patience = new Patience(100, () => nowMs);
-    expect(patience.isOver(new Error("there is no answer"))).toBe(false);
+    const deadline = new FailureDeadline(100, () => nowMs);
+    expect(deadline.isFinal(new Error("there is no answer"))).toBe(false);
     nowMs = 99;
-    expect(patience.isOver(new StreamApiError(503, "", 10008))).toBe(false);
-    expect(patience.isOver(new StreamApiError(400, "", 10026))).toBe(true);
+    expect(deadline.isFinal(new StreamApiError(503, "", 10008))).toBe(false);
+    expect(deadline.isFinal(new StreamApiError(400, "", 10026))).toBe(true);
     nowMs = 100;
-    expect(patience.isOver(new Error("there is no answer"))).toBe(true);
-    patience.reset();
-    expect(patience.isOver(new Error("there is no answer"))).toBe(false);
+    expect(deadline.isFinal(new Error("there is no answer"))).toBe(true);
+    deadline.reset();
+    expect(deadline.isFinal(new Error("there is no answer"))).toBe(false);
   });
 });

@@ -1,6 +1,6 @@
 import type { StreamPage, StreamQuery } from "../../core/ports/source.ts";
 import { withoutCovered } from "../../core/subject/subject.ts";
-import { Patterns } from "../patterns.ts";
+import { PatternSet } from "../pattern-set.ts";
 import type { Answer } from "../requests.ts";
 import type { StreamApi, StreamInfo } from "./stream-api.ts";
 import { StreamMessage } from "./stream-message.ts";
@@ -24,7 +24,7 @@ export async function readDirectSnapshot(
   { origin, subjects }: StreamQuery,
 ): Promise<StreamPage | undefined> {
   if (!info.allowsDirect || !api.isAtLeast(2, 11)) return undefined;
-  const patterns = new Patterns();
+  const patterns = new PatternSet();
   for (const subject of subjects) patterns.add(subject);
   const messages: StreamMessage[] = [];
   const { promise, resolve } = Promise.withResolvers<StreamPage | undefined>();

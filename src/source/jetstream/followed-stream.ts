@@ -4,10 +4,11 @@ import type { SourceListener, StreamInput, StreamStatus } from "../../core/ports
 import { subjectsIntersect } from "../../core/subject/subject.ts";
 import { type Msg, natsReason } from "../connect.ts";
 import { newInbox } from "../listen.ts";
-import { Patterns } from "../patterns.ts";
+import { PatternSet } from "../pattern-set.ts";
 import { PermissionError, type Requests } from "../requests.ts";
 import { Backoff, pause, unlessAborted } from "../retry.ts";
-import { Patience } from "./patience.ts";
+import { FailureDeadline } from "./failure-deadline.ts";
+import { SilenceDetector } from "./silence-detector.ts";
 import {
   filterOf,
   hasAll,
@@ -18,7 +19,6 @@ import {
   type StreamInfo,
 } from "./stream-api.ts";
 import { type Delivery, readDelivery, StreamMessage } from "./stream-message.ts";
-import { Vigil } from "./vigil.ts";
 
 /** JetStream says so often that the consumer is there, when it has no messages. */
 const HEARTBEAT_MS = 1_000;
@@ -42,7 +42,7 @@ const FLOW_CONTROL = "$JS.FC.";
 export class FollowedStream {
   readonly input: StreamInput;
   readonly #log: Log;
-  readonly #patterns = new Patterns();
+  readonly #patterns = new PatternSet();
   /** What it was when it was last looked at; `undefined` before, or when there was none. */
   #origin: string | undefined;
   /** The last message that has come of it. */
@@ -84,16 +84,16 @@ export class FollowedStream {
     this.#stopping = new AbortController();
     const { signal } = this.#stopping;
     const retries = new Backoff();
-    const patience = new Patience();
+    const deadline = new FailureDeadline();
     while (!signal.aborted) {
       try {
-        await this.#follow(api, listener, signal, patience, () => {
+        await this.#follow(api, listener, signal, deadline, () => {
           retries.reset();
-          patience.reset();
+          deadline.reset();
         });
       } catch (thrown) {
         if (signal.aborted) return;
-        this.#stumble(thrown, listener, patience);
+        this.#stumble(thrown, listener, deadline);
       }
       await pause(retries.next(), signal);
     }
@@ -107,7 +107,7 @@ export class FollowedStream {
     api: StreamApi,
     listener: SourceListener,
     signal: AbortSignal,
-    patience: Patience,
+    deadline: FailureDeadline,
     works: () => void,
   ): Promise<void> {
     const { name, subjects } = this.input;
@@ -169,10 +169,10 @@ export class FollowedStream {
     let captured = info.captures;
     let lookedMs = performance.now();
     let lookedLast = this.#last;
-    let fits = new Patterns(captures);
+    let fits = new PatternSet(captures);
     const tellCaptures = (now: readonly string[] | undefined): void => {
       captures = now;
-      fits = new Patterns(captures);
+      fits = new PatternSet(captures);
       // An edit that is not known yet is looked for at once.
       if (now === undefined) lookedMs = Number.NEGATIVE_INFINITY;
       listener.stream({ name, origin, captures, sequence: this.#last, lost: false });
@@ -185,7 +185,7 @@ export class FollowedStream {
     };
     /** Whether it was said that NATS owes an answer. */
     let isLate = false;
-    const vigil = new Vigil(api.connection, SILENCE_MS, (isSilent) => {
+    const silence = new SilenceDetector(api.connection, SILENCE_MS, (isSilent) => {
       if (signal.aborted) return;
       if (isSilent) give("its consumer is silent");
       else if (isLate) begin();
@@ -196,7 +196,7 @@ export class FollowedStream {
     let consumer: string | undefined;
     const take = (msg: Msg): void => {
       if (signal.aborted) return;
-      vigil.heard();
+      silence.heard();
       const delivery = readDelivery(msg.reply);
       if (delivery === undefined) {
         this.#hear(requests, msg, delivered, give);
@@ -256,10 +256,10 @@ export class FollowedStream {
     };
     const watch = setInterval(() => {
       const nowMs = performance.now();
-      if (vigil.watch() > ANSWER_MS) {
+      if (silence.watch() > ANSWER_MS) {
         isLate = consumer !== undefined;
         this.#isFollowed = false;
-        this.#stumble(new Error("there is no answer"), listener, patience);
+        this.#stumble(new Error("there is no answer"), listener, deadline);
       }
       if (unsure === undefined && nowMs - lookedMs < LOOK_MS) return;
       lookedMs = nowMs;
@@ -285,7 +285,7 @@ export class FollowedStream {
       exact &&= made.filters;
       if (!made.filters) config = {};
       judge(stream);
-      vigil.heard();
+      silence.heard();
       begin();
       const reason = await unlessAborted(broken, signal);
       if (reason !== undefined) {
@@ -360,7 +360,7 @@ export class FollowedStream {
     if (headers.code >= 400) give(headers.description);
   }
 
-  #stumble(thrown: unknown, listener: SourceListener, patience: Patience): void {
+  #stumble(thrown: unknown, listener: SourceListener, deadline: FailureDeadline): void {
     const { name } = this.input;
     const isMissing = thrown instanceof StreamApiError && thrown.isNotFound;
     const reason = isMissing
@@ -381,7 +381,7 @@ export class FollowedStream {
       this.#lag = 0;
       this.#isRefused = false;
       listener.stream({ name, origin: undefined, sequence: 0, lost: false });
-    } else if (!this.#isRefused && patience.isOver(thrown)) {
+    } else if (!this.#isRefused && deadline.isFinal(thrown)) {
       this.#isRefused = true;
       listener.streamRefused(name, reason);
     }

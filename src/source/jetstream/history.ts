@@ -6,10 +6,10 @@ import type {
   StreamPage,
   StreamQuery,
 } from "../../core/ports/source.ts";
-import { Patterns } from "../patterns.ts";
+import { PatternSet } from "../pattern-set.ts";
 import { type Batch, readBatch } from "./batch.ts";
 import { readDirectSnapshot } from "./direct-snapshot.ts";
-import { Patience } from "./patience.ts";
+import { FailureDeadline } from "./failure-deadline.ts";
 import {
   filterOf,
   isSelective,
@@ -29,10 +29,13 @@ const INACTIVE_MS = 10_000;
  * A request that JetStream refuses until an operator changes something, or does not serve for long, fails with
  * a SpillwayError `STREAM_REFUSED` (invalid): asking again does not help.
  */
-export class ConsumerHistory implements StreamHistory {
+export class JetStreamHistory implements StreamHistory {
   readonly #api: () => StreamApi;
   /** By stream, since when it can't be read. */
-  readonly #patience = new Map<string, { readonly api: StreamApi; readonly patience: Patience }>();
+  readonly #deadlines = new Map<
+    string,
+    { readonly api: StreamApi; readonly deadline: FailureDeadline }
+  >();
 
   /** @param api throws when there is no connection. */
   constructor(api: () => StreamApi) {
@@ -93,14 +96,14 @@ export class ConsumerHistory implements StreamHistory {
     const stream = nameOf(origin);
     try {
       const result = await read(api);
-      this.#patience.delete(stream);
+      this.#deadlines.delete(stream);
       return result;
     } catch (thrown) {
       if (api.connection.isClosed() || api !== this.#api()) throw thrown;
-      let known = this.#patience.get(stream);
-      if (known?.api !== api) known = { api, patience: new Patience() };
-      this.#patience.set(stream, known);
-      if (!known.patience.isOver(thrown)) throw thrown;
+      let known = this.#deadlines.get(stream);
+      if (known?.api !== api) known = { api, deadline: new FailureDeadline() };
+      this.#deadlines.set(stream, known);
+      if (!known.deadline.isFinal(thrown)) throw thrown;
       const message = `stream ${stream} can't be read: ${reasonOf(thrown)}`;
       api.requests.faults.refused(message);
       throw new SpillwayError("invalid", "STREAM_REFUSED", message, { cause: thrown });
@@ -190,7 +193,7 @@ async function* batchesOf(
     ...start,
     inactive_threshold: nanoseconds(INACTIVE_MS),
   });
-  const patterns = new Patterns();
+  const patterns = new PatternSet();
   for (const subject of subjects ?? []) patterns.add(subject);
   let reached = 0;
   // nats-server 2.9 sends one message again for each that was deleted before it.

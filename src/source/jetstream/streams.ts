@@ -8,25 +8,25 @@ import type {
 } from "../../core/ports/source.ts";
 import type { NatsConnection } from "../connect.ts";
 import { Requests } from "../requests.ts";
-import { DurableConsumers } from "./durable-consumers.ts";
-import type { DurableBounds } from "./durable-link.ts";
+import type { DurableBounds } from "./durable.ts";
+import { JetStreamDurables } from "./durables.ts";
 import { FollowedStream } from "./followed-stream.ts";
-import { ConsumerHistory } from "./history.ts";
+import { JetStreamHistory } from "./history.ts";
 import { StreamApi } from "./stream-api.ts";
 
 /** The streams of a source: one consumer for each on each connection, however many clients there are. */
 export class Streams {
   readonly history: StreamHistory;
   /** `undefined`: there are none. */
-  readonly durables: DurableConsumers | undefined;
+  readonly durables: JetStreamDurables | undefined;
   readonly #followed: readonly FollowedStream[];
   #api: StreamApi | undefined;
   #requests: Requests | undefined;
 
   constructor(inputs: readonly StreamInput[], bounds: DurableBounds | undefined, log: Log) {
-    this.durables = bounds && new DurableConsumers(bounds, log);
+    this.durables = bounds && new JetStreamDurables(bounds, log);
     this.#followed = inputs.map((input) => new FollowedStream(input, log));
-    this.history = new ConsumerHistory(() => {
+    this.history = new JetStreamHistory(() => {
       if (this.#api === undefined) throw new Error("there is no connection to NATS");
       return this.#api;
     });

@@ -5,16 +5,16 @@ import { hasWildcard, isReserved } from "../core/subject/subject.ts";
 import type { Msg, NatsConnection, Subscription } from "./connect.ts";
 import { listen } from "./listen.ts";
 import { NatsMessage } from "./nats-message.ts";
-import type { Patterns } from "./patterns.ts";
-import { Refusals } from "./refusals.ts";
-import type { Unsendable } from "./unsendable.ts";
+import type { PatternSet } from "./pattern-set.ts";
+import { RefusedPatterns } from "./refused-patterns.ts";
+import type { UnsendablePatterns } from "./unsendable-patterns.ts";
 
-/** What the {@linkcode Subscriptions} of a source need. */
-export interface SubscriptionsOptions {
+/** What the {@linkcode NatsSubscriptions} of a source need. */
+export interface NatsSubscriptionsOptions {
   /** The source's own, changed before we are told of it. */
-  readonly patterns: Patterns;
+  readonly patterns: PatternSet;
   /** The source's own, for all of its connections. */
-  readonly unsendable: Unsendable;
+  readonly unsendable: UnsendablePatterns;
   readonly log: Log;
   /** Must not throw: nats.js would stop reading its socket. */
   readonly listener: SourceListener;
@@ -81,10 +81,10 @@ const RETRIED = 1_000;
  * time, until those are found that NATS does not take. What makes NATS end the connection is not sent
  * again.
  */
-export class Subscriptions {
+export class NatsSubscriptions {
   readonly #connection: NatsConnection;
-  readonly #options: SubscriptionsOptions;
-  readonly #refusals: Refusals;
+  readonly #options: NatsSubscriptionsOptions;
+  readonly #refusals: RefusedPatterns;
   readonly #held = new Map<string, Held>();
   /** Those held that NATS has not confirmed. */
   readonly #asked = new Set<Held>();
@@ -111,10 +111,10 @@ export class Subscriptions {
   #earlyBytes = 0;
 
   /** Subscribes to all patterns there are. */
-  constructor(connection: NatsConnection, options: SubscriptionsOptions) {
+  constructor(connection: NatsConnection, options: NatsSubscriptionsOptions) {
     this.#connection = connection;
     this.#options = options;
-    this.#refusals = new Refusals(options.log);
+    this.#refusals = new RefusedPatterns(options.log);
     this.open();
   }
 

@@ -3,7 +3,7 @@ import { isReserved, subjectFault } from "../core/subject/subject.ts";
 import { SubjectTrie } from "../core/subject/subject-trie.ts";
 
 /** What a source is subscribed to, connected or not: each pattern once. */
-export class Patterns implements Iterable<string> {
+export class PatternSet implements Iterable<string> {
   readonly #all = new Set<string>();
   readonly #trie = new SubjectTrie<string>();
 

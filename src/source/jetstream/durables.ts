@@ -5,7 +5,7 @@ import type {
   Durables,
   DurableUse,
 } from "../../core/ports/source.ts";
-import { type DurableBounds, DurableLink } from "./durable-link.ts";
+import { type DurableBounds, JetStreamDurable } from "./durable.ts";
 import type { StreamApi } from "./stream-api.ts";
 
 /** A settlement that waits for a connection: where it goes, and what it says. */
@@ -15,10 +15,10 @@ type Unsent = readonly [receipt: string, body: string];
 const MOST_UNSENT = 100_000;
 
 /** Clients' durables, each of which is a consumer of JetStream's that is acknowledged. */
-export class DurableConsumers implements Durables {
+export class JetStreamDurables implements Durables {
   readonly #bounds: DurableBounds;
   readonly #log: Log;
-  readonly #links = new Set<DurableLink>();
+  readonly #links = new Set<JetStreamDurable>();
   readonly #unsent: Unsent[] = [];
   #api: StreamApi | undefined;
 
@@ -32,7 +32,7 @@ export class DurableConsumers implements Durables {
   }
 
   use(query: DurableQuery, listener: DurableListener): DurableUse {
-    const link = new DurableLink(query, listener, this.#bounds, this.#log, {
+    const link = new JetStreamDurable(query, listener, this.#bounds, this.#log, {
       send: (receipt, body) => this.#send(receipt, body),
       released: (released) => this.#links.delete(released),
     });

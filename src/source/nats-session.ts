@@ -4,22 +4,22 @@ import type { SourceListener, SourceMessage, SourceStatus } from "../core/ports/
 import { hearErrors, type NatsConnection, natsReason, publishOn, type Status } from "./connect.ts";
 import { GuardedListener } from "./guarded-listener.ts";
 import type { Streams } from "./jetstream/streams.ts";
-import type { Patterns } from "./patterns.ts";
+import { isRefusal, NatsSubscriptions } from "./nats-subscriptions.ts";
+import type { PatternSet } from "./pattern-set.ts";
 import { PermissionError } from "./requests.ts";
 import { Backoff, pause, unlessAborted } from "./retry.ts";
-import { FIRST_ATTEMPT, Standing } from "./standing.ts";
-import { isRefusal, Subscriptions } from "./subscriptions.ts";
-import type { Unsendable } from "./unsendable.ts";
+import { FIRST_ATTEMPT, StatusReporter } from "./status-reporter.ts";
+import type { UnsendablePatterns } from "./unsendable-patterns.ts";
 
 /** While NATS is away, the gateway probes what listens in its place: after the first time, and then at intervals of the second. */
 const FIRST_LOOK_MS = 1_500;
 const LOOK_MS = 20_000;
 
 /** What one life of a source needs. */
-export interface LifeOptions {
+export interface NatsSessionOptions {
   /** What is subscribed to on each connection; changed before `subscribe` and `unsubscribe` say so. */
-  readonly patterns: Patterns;
-  readonly unsendable: Unsendable;
+  readonly patterns: PatternSet;
+  readonly unsendable: UnsendablePatterns;
   /** `undefined` where there are none. */
   readonly streams: Streams | undefined;
   readonly log: Log;
@@ -45,12 +45,12 @@ export interface LifeOptions {
  * here. When the stop comes while nats.js waits to reconnect, a timer of its own lives on for up to
  * 1.5 s, and does nothing.
  */
-export class NatsLife {
+export class NatsSession {
   /** Settles when nothing of this life is left. */
   readonly done: Promise<void>;
-  readonly #options: LifeOptions;
+  readonly #options: NatsSessionOptions;
   readonly #listener: SourceListener;
-  readonly #standing: Standing;
+  readonly #reporter: StatusReporter;
   /** Given when nothing more is to come; behind it the connection stays until it is to stop. */
   readonly #quieting = new AbortController();
   readonly #stopping = new AbortController();
@@ -68,19 +68,19 @@ export class NatsLife {
   #hears = false;
   /** The last of them since all was well. */
   #heard: string | undefined;
-  #subscriptions: Subscriptions | undefined;
+  #subscriptions: NatsSubscriptions | undefined;
   #connection: NatsConnection | undefined;
 
   /** Returns before anything is called. */
-  constructor(options: LifeOptions) {
+  constructor(options: NatsSessionOptions) {
     this.#options = options;
     this.#listener = new GuardedListener(options.listener, options.log);
-    this.#standing = new Standing(options.log, this.#listener);
+    this.#reporter = new StatusReporter(options.log, this.#listener);
     this.done = this.#live();
   }
 
   get status(): SourceStatus {
-    return this.#standing.status;
+    return this.#reporter.status;
   }
 
   get ending(): boolean {
@@ -143,7 +143,7 @@ export class NatsLife {
       }
       await pause(this.#retries.next(), this.#quieting.signal);
     }
-    this.#standing.become({ state: "idle" });
+    this.#reporter.become({ state: "idle" });
   }
 
   /** A connection, or `undefined` when the stop came first. */
@@ -163,7 +163,7 @@ export class NatsLife {
   /** Delivers messages until the connection is closed for good, or the stop comes. */
   async #carry(connection: NatsConnection): Promise<void> {
     const { patterns, unsendable, log, connection: origin } = this.#options;
-    const subscriptions: Subscriptions = new Subscriptions(connection, {
+    const subscriptions: NatsSubscriptions = new NatsSubscriptions(connection, {
       patterns,
       unsendable,
       log,
@@ -216,18 +216,18 @@ export class NatsLife {
    * What NATS refused is asked for again and again, as a new configuration of the server may allow it
    * without ending our connection (ADR-40).
    */
-  #settle(connection: NatsConnection, subscriptions: Subscriptions): void {
+  #settle(connection: NatsConnection, subscriptions: NatsSubscriptions): void {
     if (this.ending) return;
     this.#heard = undefined;
     this.#looking?.abort();
     this.#found = undefined;
-    this.#standing.become({ state: "connected", to: connection.getServer() });
+    this.#reporter.become({ state: "connected", to: connection.getServer() });
     if (subscriptions.refusesSome) void this.#retry();
     else this.#retries.reset();
   }
 
   /** NATS says that something is wrong. What is refused by name, or for want of room, is logged as such. */
-  #hear(reason: string, subscriptions: Subscriptions): void {
+  #hear(reason: string, subscriptions: NatsSubscriptions): void {
     subscriptions.complained(reason);
     if (isRefusal(reason) || this.status.state !== "connected") return;
     if (this.#heard !== reason) this.#options.log.warn("NATS says: {error}", { error: reason });
@@ -244,7 +244,7 @@ export class NatsLife {
 
   async #watch(
     events: AsyncIterable<Status>,
-    subscriptions: Subscriptions,
+    subscriptions: NatsSubscriptions,
     connection: NatsConnection,
   ): Promise<void> {
     for await (const event of events) {
@@ -258,7 +258,7 @@ export class NatsLife {
     }
   }
 
-  #heed(event: Status, subscriptions: Subscriptions, connection: NatsConnection): void {
+  #heed(event: Status, subscriptions: NatsSubscriptions, connection: NatsConnection): void {
     const { log, streams } = this.#options;
     const { status } = this;
     switch (String(event.type)) {
@@ -312,7 +312,7 @@ export class NatsLife {
   #cut(reason: string): void {
     if (this.#stopping.signal.aborted) return;
     this.#reason = reason;
-    this.#standing.become({ state: "connecting", reason: this.#told(reason) });
+    this.#reporter.become({ state: "connecting", reason: this.#told(reason) });
     void this.#lookAround();
   }
 

@@ -18,7 +18,7 @@ const OUR_FAULT = /parser error|unknown protocol|invalid subject/i;
  * on no line is sent that is longer than any that it took and than half of the one that it did not
  * take. So it ends our connection a few times at most, whatever clients ask for.
  */
-export class Unsendable {
+export class UnsendablePatterns {
   #longestTaken = 0;
   #longest = Number.POSITIVE_INFINITY;
   readonly #patterns = new Set<string>();

@@ -5,7 +5,7 @@ const LOGGED = 20;
 const MINUTE_MS = 60_000;
 
 /** The patterns that NATS does not let us subscribe to, and will be asked for again. What is news is logged. */
-export class Refusals {
+export class RefusedPatterns {
   readonly #patterns = new Set<string>();
   readonly #log: Log;
   #logged = 0;

@@ -4,7 +4,7 @@ import type { NatsConnection } from "../connect.ts";
  * Notices that a consumer says nothing any more, while one that can't be heard yet is waited for: what it said may stand
  * behind a message that takes long to come. So NATS is pinged first, whose answer stands behind all of that.
  */
-export class Vigil {
+export class SilenceDetector {
   readonly #connection: NatsConnection;
   readonly #silenceMs: number;
   readonly #answered: (isSilent: boolean) => void;

@@ -13,7 +13,7 @@ export const FIRST_ATTEMPT = "the first attempt to connect is under way";
  * How a NATS source stands. What is news is told, and logged: a reason once for as long as NATS is away,
  * and once a minute that it still is.
  */
-export class Standing {
+export class StatusReporter {
   readonly #log: Log;
   readonly #listener: SourceListener;
   readonly #reminderMs: number;

@@ -7,7 +7,7 @@ const TIMEOUT_MS = 1_000;
 const decoder = new TextDecoder();
 
 /** The right to use a durable, on one connection. */
-export interface Tenure {
+export interface HeldLease {
   end(): void;
 }
 
@@ -19,7 +19,7 @@ export interface Tenure {
  * - `ask <id>`: whoever has it answers. One that was cut off from NATS must not take it from its successor.
  * - `has <id>`: of two that took it in the same moment the one with the greater id keeps it.
  */
-export class Tenancy {
+export class DurableLease {
   readonly #subject: string;
   readonly #id = crypto.randomUUID();
   readonly #taken: () => void;
@@ -32,7 +32,7 @@ export class Tenancy {
   }
 
   /** Takes it, or goes on with it on another connection. @returns `undefined` when somebody else has it. */
-  async begin(requests: Requests): Promise<Tenure | undefined> {
+  async begin(requests: Requests): Promise<HeldLease | undefined> {
     const verb = this.#had ? "ask" : "take";
     const isUsed = await requests.ask(this.#subject, `${verb} ${this.#id}`, TIMEOUT_MS).then(
       () => true,

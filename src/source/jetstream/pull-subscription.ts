@@ -1,10 +1,10 @@
 import type { Msg, Subscription } from "../connect.ts";
 import { newInbox } from "../listen.ts";
 import { PermissionError } from "../requests.ts";
-import type { DurableBounds } from "./durable-consumer.ts";
+import type { DurableBounds } from "./ensure-durable.ts";
+import { SilenceDetector } from "./silence-detector.ts";
 import { nanoseconds, PausedError, type StreamApi } from "./stream-api.ts";
 import { type Delivery, readDelivery } from "./stream-message.ts";
-import { Vigil } from "./vigil.ts";
 
 /** A request for messages is good for so long, and JetStream says so often that it still is. */
 const EXPIRES_MS = 30_000;
@@ -31,7 +31,7 @@ interface PullParts {
 }
 
 /** Asks a consumer for messages as there is room for them, one request at a time (ADR-37). */
-export class Pull {
+export class PullSubscription {
   readonly #parts: PullParts;
   readonly #inbox = newInbox();
   readonly #subscription: Subscription;
@@ -40,7 +40,7 @@ export class Pull {
   /** How many messages of the request that is under way have not come. */
   #asked = 0;
   #requests = 0;
-  readonly #vigil: Vigil;
+  readonly #silence: SilenceDetector;
 
   constructor(parts: PullParts) {
     this.#parts = parts;
@@ -54,11 +54,11 @@ export class Pull {
       if (subject !== next && !isAck) return;
       broken(new PermissionError("publish", subject));
     });
-    this.#vigil = new Vigil(api.connection, SILENCE_MS, (isSilent) => {
+    this.#silence = new SilenceDetector(api.connection, SILENCE_MS, (isSilent) => {
       if (this.#asked > 0 && isSilent) broken(new Error("JetStream is silent"));
     });
     this.#watch = setInterval(() => {
-      if (this.#asked > 0 && this.#vigil.watch() > ANSWER_MS)
+      if (this.#asked > 0 && this.#silence.watch() > ANSWER_MS)
         broken(new Error("there is no answer"));
     }, HEARTBEAT_MS);
   }
@@ -74,7 +74,7 @@ export class Pull {
     if (this.#asked > 0 || bytes < 1) return;
     this.#asked = alone ? 1 : Math.min(MOST_MESSAGES, bounds.maxInflightMessages);
     this.#requests++;
-    this.#vigil.heard();
+    this.#silence.heard();
     const request = {
       batch: this.#asked,
       ...(!alone && { max_bytes: bytes }),
@@ -99,7 +99,7 @@ export class Pull {
   }
 
   #take(msg: Msg): void {
-    this.#vigil.heard();
+    this.#silence.heard();
     const delivery = readDelivery(msg.reply);
     if (delivery === undefined) {
       // Of an earlier one all is known.

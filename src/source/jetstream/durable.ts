@@ -6,16 +6,16 @@ import type {
   Settlement,
 } from "../../core/ports/source.ts";
 import { natsReason } from "../connect.ts";
-import { Patterns } from "../patterns.ts";
+import { PatternSet } from "../pattern-set.ts";
 import { Backoff, pause, unlessAborted } from "../retry.ts";
-import { type DurableBounds, ensureDurable } from "./durable-consumer.ts";
-import { Patience } from "./patience.ts";
-import { Pull } from "./pull.ts";
+import { DurableLease } from "./durable-lease.ts";
+import { type DurableBounds, ensureDurable } from "./ensure-durable.ts";
+import { FailureDeadline } from "./failure-deadline.ts";
+import { PullSubscription } from "./pull-subscription.ts";
 import { nanoseconds, type StreamApi } from "./stream-api.ts";
 import { UnsettledMessage } from "./stream-message.ts";
-import { Tenancy } from "./tenancy.ts";
 
-export type { DurableBounds } from "./durable-consumer.ts";
+export type { DurableBounds } from "./ensure-durable.ts";
 
 /** What JetStream understands, see ADR-15. */
 const WORDS: Readonly<Record<Settlement, string>> = {
@@ -25,48 +25,48 @@ const WORDS: Readonly<Record<Settlement, string>> = {
   term: "+TERM",
 };
 
-interface Office {
+interface SettlementSink {
   /** Sends a settlement, now or when there is a connection. */
   send(receipt: string, body: string): void;
-  released(link: DurableLink): void;
+  released(link: JetStreamDurable): void;
 }
 
 /** One client's use of one consumer: asks it for messages, one request at a time. */
-export class DurableLink implements DurableUse {
+export class JetStreamDurable implements DurableUse {
   readonly #query: DurableQuery;
   readonly #listener: DurableListener;
   readonly #bounds: DurableBounds;
   readonly #log: Log;
-  readonly #office: Office;
-  readonly #patterns = new Patterns();
-  readonly #tenancy: Tenancy;
+  readonly #sink: SettlementSink;
+  readonly #patterns = new PatternSet();
+  readonly #lease: DurableLease;
   #stopping = new AbortController();
   #isReleased = false;
   /** Of the stream when it was last looked at. */
   #origin: string | undefined;
   /** On the connection that there is. */
-  #pull: Pull | undefined;
+  #pull: PullSubscription | undefined;
 
   constructor(
     query: DurableQuery,
     listener: DurableListener,
     bounds: DurableBounds,
     log: Log,
-    office: Office,
+    sink: SettlementSink,
   ) {
     this.#query = query;
     this.#listener = listener;
     this.#bounds = bounds;
     this.#log = log;
-    this.#office = office;
-    this.#tenancy = new Tenancy(query, () => listener.taken());
+    this.#sink = sink;
+    this.#lease = new DurableLease(query, () => listener.taken());
     for (const subject of query.subjects) this.#patterns.add(subject);
   }
 
   settle(receipt: string, as: Settlement, delayMs = 0): void {
     const delay = as === "nack" && delayMs > 0;
     const body = delay ? ` {"delay": ${nanoseconds(Math.ceil(delayMs))}}` : "";
-    this.#office.send(receipt, `${WORDS[as]}${body}`);
+    this.#sink.send(receipt, `${WORDS[as]}${body}`);
   }
 
   resume(): void {
@@ -76,7 +76,7 @@ export class DurableLink implements DurableUse {
   release(): void {
     this.#isReleased = true;
     this.close();
-    this.#office.released(this);
+    this.#sink.released(this);
   }
 
   /** Asks for messages on a connection, until `close`. */
@@ -85,18 +85,18 @@ export class DurableLink implements DurableUse {
     this.#stopping = new AbortController();
     const { signal } = this.#stopping;
     const retries = new Backoff();
-    const patience = new Patience();
+    const deadline = new FailureDeadline();
     let problem: string | undefined;
     const { name, stream } = this.#query;
     while (!signal.aborted && !this.#isReleased) {
       try {
         const reason = await this.#serve(api, signal, () => {
           retries.reset();
-          patience.reset();
+          deadline.reset();
           problem = undefined;
         });
         if (signal.aborted) return;
-        if (reason !== undefined && patience.isOver(reason)) throw reason;
+        if (reason !== undefined && deadline.isFinal(reason)) throw reason;
         this.#log.info("Asking for durable {name} of {stream} anew: {reason}", {
           name,
           stream,
@@ -106,7 +106,7 @@ export class DurableLink implements DurableUse {
         if (signal.aborted) return;
         const reason = natsReason(thrown);
         const about = { name, stream, reason };
-        if (patience.isOver(thrown)) {
+        if (deadline.isFinal(thrown)) {
           this.release();
           this.#listener.refused("unavailable", `NATS says: ${reason}`);
           api.requests.faults.refused(`durable ${name} of ${stream} can't be used: ${reason}`);
@@ -139,17 +139,17 @@ export class DurableLink implements DurableUse {
     }
     const { tip, consumer, exact, isWhole } = found;
     let { reached } = found;
-    const tenancy = await this.#tenancy.begin(api.requests);
-    if (signal.aborted) tenancy?.end();
+    const lease = await this.#lease.begin(api.requests);
+    if (signal.aborted) lease?.end();
     if (signal.aborted) return;
     // Whoever took it while we were away has it.
-    if (tenancy === undefined) return;
+    if (lease === undefined) return;
     this.#origin = tip.origin;
     listener.begins(tip);
 
     const { promise: broken, resolve: give } = Promise.withResolvers<Error>();
     const { unreadable } = api.requests.faults;
-    this.#pull = new Pull({
+    this.#pull = new PullSubscription({
       api,
       stream: this.#query.stream,
       consumer,
@@ -173,7 +173,7 @@ export class DurableLink implements DurableUse {
       return await unlessAborted(broken, signal);
     } finally {
       if (!signal.aborted) this.#hangUp();
-      tenancy.end();
+      lease.end();
     }
   }
 

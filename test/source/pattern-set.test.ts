@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { carries } from "../../src/core/subject/subject.ts";
-import { Patterns } from "../../src/source/patterns.ts";
+import { PatternSet } from "../../src/source/pattern-set.ts";
 
 // Few tokens and short subjects, so that every subject there is can be tried.
 const WORDS = ["a", "b", "$n"];
@@ -13,11 +13,11 @@ const pattern = fc
   )
   .map(([tokens, last]) => [...tokens, last].join("."));
 
-describe("Patterns", () => {
+describe("PatternSet", () => {
   test("they carry what one of those that are there carries, whatever comes and goes", () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.boolean(), pattern)), (changes) => {
-        const patterns = new Patterns();
+        const patterns = new PatternSet();
         const there = new Set<string>();
         for (const [comes, pattern] of changes) {
           if (comes) expect(patterns.add(pattern)).toBe(!there.has(pattern));
@@ -36,7 +36,7 @@ describe("Patterns", () => {
   });
 
   test("one that nobody could subscribe to is refused", () => {
-    expect(() => new Patterns().add("a b")).toThrow(
+    expect(() => new PatternSet().add("a b")).toThrow(
       'Cannot subscribe to "a b" as a subject must not contain white space or control characters',
     );
   });

@@ -1,21 +1,21 @@
 import { expect, test } from "bun:test";
 import { connect } from "nats";
 import { connectNats, type NatsConnection } from "../../src/source/connect.ts";
-import { NatsLife } from "../../src/source/life.ts";
-import { Patterns } from "../../src/source/patterns.ts";
-import { Unsendable } from "../../src/source/unsendable.ts";
+import { NatsSession } from "../../src/source/nats-session.ts";
+import { PatternSet } from "../../src/source/pattern-set.ts";
+import { UnsendablePatterns } from "../../src/source/unsendable-patterns.ts";
 import { startNatsServer } from "../support/nats-server.ts";
 import { Recorder } from "./recorder.ts";
 
-test("NatsLife makes a new connection when its own is closed for good", async () => {
+test("NatsSession makes a new connection when its own is closed for good", async () => {
   const server = await startNatsServer();
   const recorder = new Recorder();
-  const patterns = new Patterns();
+  const patterns = new PatternSet();
   patterns.add("life");
   const opened: NatsConnection[] = [];
-  const life = new NatsLife({
+  const session = new NatsSession({
     patterns,
-    unsendable: new Unsendable(),
+    unsendable: new UnsendablePatterns(),
     streams: undefined,
     log: recorder.log,
     listener: recorder,
@@ -41,7 +41,7 @@ test("NatsLife makes a new connection when its own is closed for good", async ()
   publisher.publish("life");
   expect((await recorder.messages.next()).subject).toBe("life");
   await publisher.close();
-  await life.end(1_000);
+  await session.end(1_000);
   expect(opened[1]!.isClosed()).toBe(true);
   await server.stop();
 });

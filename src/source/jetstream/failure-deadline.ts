@@ -7,7 +7,7 @@ const PATIENCE_MS = 15_000;
 const NO_RESPONDERS_MS = 5_000;
 
 /** Decides when something that may pass has lasted too long. */
-export class Patience {
+export class FailureDeadline {
   readonly #mostMs: number;
   readonly #nowMs: () => number;
   #sinceMs: number | undefined;
@@ -23,7 +23,7 @@ export class Patience {
   }
 
   /** Whether a failure is to be answered as if it was final. */
-  isOver(thrown: unknown): boolean {
+  isFinal(thrown: unknown): boolean {
     const nowMs = this.#nowMs();
     this.#sinceMs ??= nowMs;
     const mostMs =
