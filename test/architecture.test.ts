@@ -28,6 +28,7 @@ const ENTRY_POINTS = ["mod.ts", "server.ts"];
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@hono/node-server": ["runtime/node.ts"],
   "@hono/zod-validator": ["http"],
+  "@humanwhocodes/momoa": ["config"],
   "@logtape/logtape": ["log"],
   bun: ["runtime/bun.ts"],
   hono: ["http", "runtime", "gateway"],

@@ -1,3 +1,4 @@
+import { parseArgs } from "node:util";
 import { nearest } from "../text/nearest.ts";
 import { valueFromText } from "./from-text.ts";
 import { type KeyEntry, keyTable } from "./key-table.ts";
@@ -101,45 +102,75 @@ function joined(key: Key, flag: Flag, text: string, before: unknown): unknown {
 
 interface Argument {
   readonly name: string;
-  readonly text?: string;
+  readonly text?: string | undefined;
 }
 
-/**
- * Parts `--port=9000` and `--port 9000` alike into a name and a text. A switch may stand alone, and
- * behind `--no-`.
- */
+/** Splits a command line into flags and their texts: `--port=9000`, `--port 9000`, `--compression`, `--no-compression`. */
 function* argumentsOf(
   argv: readonly string[],
   flags: ReadonlyMap<string, Flag>,
 ): Generator<Argument> {
-  for (let index = 0; index < argv.length; index++) {
-    const given = argv[index] ?? "";
-    const [, assigned, text] = given.match(/^(-[^=]*)=(.*)$/s) ?? [];
-    const name = assigned ?? (given === "-h" ? "--help" : given);
-    const next = argv[index + 1];
+  const options = optionsOf(flags);
+  const { tokens } = parseArgs({ args: [...argv], options, strict: false, tokens: true });
+  for (let at = 0; at < tokens.length; at++) {
+    const token = tokens[at]!;
+    if (token.kind === "positional") {
+      yield { name: token.value };
+      continue;
+    }
+    const { name, value, isInline } = optionOf(token, argv);
     const flag = flags.get(name);
-    const denied = flags.get(name.replace(/^--no-/, "--"));
-    if (text !== undefined) {
-      yield { name, text };
-    } else if (denied !== undefined && denied !== flag && isSwitch(denied)) {
-      yield { name: denied.name, text: "false" };
-    } else if (isSwitch(flag)) {
-      const isSaid = next === "true" || next === "false";
-      yield { name, text: isSaid ? next : "true" };
-      if (isSaid) index++;
-    } else if (
-      (flag !== undefined && flag.value === undefined) ||
-      !name.startsWith("-") ||
-      next === undefined ||
-      /^-[-A-Za-z]/.test(next)
-    ) {
-      // What looks like the next flag is no value; a value that begins so is given after "=".
+    // The parser takes "-xyz" for three flags.
+    while (tokens[at + 1]?.index === token.index) at++;
+    const next = tokens[at + 1];
+    const text = next?.kind === "positional" ? next.value : undefined;
+    if (value !== undefined && !isInline && LOOKS_LIKE_FLAG.test(value)) {
+      // A value that begins like a flag must be given after "=".
       yield { name };
+      yield* argumentsOf(argv.slice(token.index + 1), flags);
+      return;
+    }
+    if (value !== undefined) {
+      yield { name, text: value };
+    } else if (isSwitch(flag)) {
+      const isGiven = text === "true" || text === "false";
+      yield { name, text: isGiven ? text : "true" };
+      if (isGiven) at++;
+    } else if (flag === undefined && isSwitch(flags.get(name.replace(/^--no-/, "--")))) {
+      yield { name: name.replace(/^--no-/, "--"), text: "false" };
     } else {
-      yield { name, text: next };
-      index++;
+      yield { name };
+      // The text after an unknown flag is its value, and not a second mistake.
+      if (flag === undefined && text !== undefined) at++;
     }
   }
+}
+
+type Token = NonNullable<ReturnType<typeof parseArgs>["tokens"]>[number];
+
+/** What a token says of a flag; "-h" is "--help", and the only one with a single dash. */
+function optionOf(
+  token: Exclude<Token, { kind: "positional" }>,
+  argv: readonly string[],
+): { name: string; value: string | undefined; isInline: boolean } {
+  if (token.kind === "option-terminator") return { name: "--", value: undefined, isInline: false };
+  const { rawName, value, inlineValue: isInline = false } = token;
+  if (rawName.startsWith("--")) return { name: rawName, value, isInline };
+  const [name = ""] = (argv[token.index] ?? "").split("=");
+  return { name: name === "-h" ? "--help" : name, value: undefined, isInline };
+}
+
+const LOOKS_LIKE_FLAG = /^-[-A-Za-z]/;
+
+/** Declares the flags for `parseArgs`, which needs to know which of them take a value. */
+function optionsOf(
+  flags: ReadonlyMap<string, Flag>,
+): Record<string, { type: "string" | "boolean" }> {
+  const options = [...flags.values()].map((flag) => {
+    const takesValue = flag.value !== undefined && !isSwitch(flag);
+    return [flag.name.slice(2), { type: takesValue ? "string" : "boolean" }] as const;
+  });
+  return Object.fromEntries(options);
 }
 
 function isSwitch(flag: Flag | undefined): boolean {

@@ -209,7 +209,7 @@ describe("Everything that is wrong is told at once", () => {
     const argv = ["--config", "f.json"];
     expect(await loadRefusalOf({ argv, env, files: { "f.json": "{" } })).toBe(
       several(
-        "f.json: it is not JSON at line 1, column 2",
+        "f.json: it is not JSON at line 1, column 1",
         'SPILLWAY_PORT: "port" is "x" but must be 0 (any free port) or an integer from 1 to 65535',
       ),
     );
