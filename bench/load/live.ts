@@ -6,9 +6,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { Dialer } from "./dialer.ts";
+import type { Endpoint } from "./endpoint.ts";
 import { Latencies } from "./latency.ts";
 import { NatsWriter } from "./nats-writer.ts";
-import type { ReturningTask } from "./returning.ts";
+
+/** The task of this thread. */
+interface LiveTask extends Endpoint {
+  readonly natsPort: number;
+}
 
 export interface LiveSeen {
   readonly p50Us?: number;
@@ -22,7 +27,7 @@ const INTERVAL_MS = 2;
 /** The longest wait for what was published. */
 const LATE_MS = 20_000;
 
-const task = workerData as ReturningTask;
+const task = workerData as LiveTask;
 const sampling = { every: 1, latencies: new Latencies() };
 // Plain clients of Spillway get all that it exposes besides the stream, of which nothing new comes.
 const dialect = task.dialect === "v1" ? "envelope" : task.dialect;

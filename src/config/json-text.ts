@@ -34,7 +34,7 @@ export function parseJson(text: string): { value: unknown } | { fault: string } 
   if (source.trim() === "") return { fault: "it is empty" };
   try {
     expectShallow(tokenize(source, JSONC));
-    return { value: valueOf(parse(source, JSONC)) };
+    return { value: jsonValue(parse(source, JSONC)) };
   } catch (thrown) {
     if (thrown instanceof JsonFault) return { fault: thrown.message };
     return { fault: new JsonFault("it is not JSON", placeOf(thrown)).message };
@@ -54,12 +54,12 @@ function expectShallow(tokens: readonly Token[]): void {
 }
 
 /** @throws JsonFault where a key comes a second time. */
-function valueOf(node: DocumentNode | ValueNode): unknown {
+function jsonValue(node: DocumentNode | ValueNode): unknown {
   switch (node.type) {
     case "Document":
-      return valueOf(node.body as ValueNode);
+      return jsonValue(node.body as ValueNode);
     case "Array":
-      return node.elements.map(({ value }) => valueOf(value));
+      return node.elements.map(({ value }) => jsonValue(value));
     case "Object": {
       const values = new Map<string, unknown>();
       for (const { name, value } of node.members) {
@@ -70,7 +70,7 @@ function valueOf(node: DocumentNode | ValueNode): unknown {
             name.loc.start,
           );
         }
-        values.set(key, valueOf(value));
+        values.set(key, jsonValue(value));
       }
       // A key "__proto__" becomes a property like any other.
       return Object.fromEntries(values);

@@ -1,0 +1,125 @@
+import type { IConfiguration, IForbiddenRuleType } from "dependency-cruiser";
+
+/** The rooms of `src/core/`: each may import the rooms before it in this list, and none behind it. */
+const CORE_ROOMS = [
+  "ports",
+  "subject",
+  "collections",
+  "timing",
+  "wire",
+  "metering",
+  "upstream",
+  "history",
+  "fanout",
+  "acks",
+  "sessions",
+  "subscribe",
+];
+
+/** The folders of `src/` beside `core/`, with the folders that each of them may import. */
+export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
+  text: [],
+  core: [],
+  config: ["core", "text"],
+  streamkit: ["core", "config", "text", "gateway"],
+  source: ["core"],
+  metrics: ["core"],
+  log: ["core"],
+  http: ["core", "streamkit", "text", "runtime/sockets.ts"],
+  runtime: ["core"],
+  gateway: ["core", "config", "streamkit", "source", "metrics", "log", "http", "runtime"],
+};
+
+/** The places that may import a package of npm: folders or files of `src/`. Other packages are not imported at all. */
+const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  "@hono/node-server": ["runtime/node.ts"],
+  "@hono/zod-validator": ["http"],
+  "@humanwhocodes/momoa": ["config"],
+  "@logtape/logtape": ["log"],
+  bun: ["runtime/bun.ts"],
+  hono: ["http", "runtime", "gateway"],
+  nats: ["source/connect.ts"],
+  "nats.ws": ["source/connect.ts"],
+  "prom-client": ["metrics"],
+  ws: ["runtime/node.ts", "runtime/ws.ts"],
+  zod: ["config", "http"],
+};
+
+function anyOf(names: readonly string[]): string {
+  return `(${names.map((name) => name.replaceAll(".", "\\.")).join("|")})`;
+}
+
+const cycles: IForbiddenRuleType = {
+  name: "no cycles",
+  comment: "Files that import each other can't be understood one after another.",
+  severity: "error",
+  from: {},
+  to: { circular: true },
+};
+
+const rooms = CORE_ROOMS.map(
+  (room, index): IForbiddenRuleType => ({
+    name: `core/${room} imports only the rooms above it`,
+    severity: "error",
+    from: { path: `^src/core/${room}/` },
+    to: {
+      path: "^src/core/",
+      pathNot: `^src/core/${anyOf(CORE_ROOMS.slice(0, index + 1))}/`,
+    },
+  }),
+);
+
+const folders = Object.entries(FOLDERS).map(
+  ([folder, allowed]): IForbiddenRuleType => ({
+    name: `src/${folder} imports ${["itself", ...allowed].join(", ")} and no other folder`,
+    severity: "error",
+    from: { path: `^src/${folder}/` },
+    to: { path: "^src/", pathNot: `^src/${anyOf([folder, ...allowed])}(/|$)` },
+  }),
+);
+
+const packages: IForbiddenRuleType[] = [
+  ...Object.entries(PACKAGES).map(
+    ([name, places]): IForbiddenRuleType => ({
+      name: `${name} is imported by ${places.join(" and ")} only`,
+      severity: "error",
+      from: { path: "^src/", pathNot: `^src/${anyOf(places)}(/|$)` },
+      to: { path: `(^|node_modules/)${anyOf([name])}(/|$)`, pathNot: "^(src|test|bench)/" },
+    }),
+  ),
+  {
+    name: "each package of npm has a row in the table",
+    severity: "error",
+    from: { path: "^src/" },
+    to: {
+      pathNot: `(^(src|test|bench)/|(^|node_modules/)(@types/)?${anyOf(Object.keys(PACKAGES))}(/|$))`,
+      dependencyTypesNot: ["core"],
+    },
+  },
+];
+
+const runtimes: IForbiddenRuleType = {
+  name: "a runtime's adapter is loaded on that runtime only",
+  comment: "It is imported when the runtime is known.",
+  severity: "error",
+  from: { path: "^src/" },
+  to: {
+    path: "^src/runtime/(bun|deno|node)\\.ts$",
+    dynamic: false,
+    dependencyTypesNot: ["type-only"],
+  },
+};
+
+/** Which folder may import which, as `docs/architecture.md` draws it: for dependency-cruiser. */
+export const DEPENDENCY_RULES: IConfiguration = {
+  forbidden: [cycles, ...rooms, ...folders, ...packages, runtimes],
+  options: {
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "^dist/" },
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["types", "import", "default"],
+    },
+  },
+};
