@@ -27,7 +27,7 @@ export interface Goal extends Asked {
 export const RUNTIMES: readonly RuntimeName[] = ["bun", "node", "deno"];
 
 export const SATURATED = flow(100, 128).name;
-export const AT_100K = flow(100, 128, 1_000).name;
+const AT_100K = flow(100, 128, 1_000).name;
 export const AT_1M = flow(100, 128, 10_000).name;
 export const AT_6M = flow(100, 128, 60_000).name;
 export const NATS = "nats-server";

@@ -32,7 +32,7 @@ export interface Results {
 }
 
 /** Returns a Markdown table that also reads well on a terminal: all columns but the first are numbers. */
-export function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
+function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = titles.map((title, column) =>
     Math.max(title.length, 3, ...rows.map((row) => row[column]!.length)),
   );

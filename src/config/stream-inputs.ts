@@ -5,7 +5,7 @@ import { readStreamInput } from "./address.ts";
 export const KV_PREFIX = "KV_";
 
 /** The subjects of a key-value bucket: one for each key. */
-export function bucketSubject(bucket: string): string {
+function bucketSubject(bucket: string): string {
   return `$KV.${bucket}.>`;
 }
 

@@ -11,7 +11,7 @@ const FLUSH_TAIL_BYTES = 4;
 const LEVEL = 1;
 
 /** The length of an unmasked frame's header (RFC 6455 §5.2). */
-export function headerLength(payloadLength: number): number {
+function headerLength(payloadLength: number): number {
   return payloadLength < 126 ? 2 : payloadLength < 65_536 ? 4 : 10;
 }
 

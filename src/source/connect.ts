@@ -4,7 +4,7 @@ import type { SourceMessage } from "../core/ports/source.ts";
 import { type NatsServers, readServers } from "./servers.ts";
 import { guardTransport, guardWebSocket } from "./transport-guard.ts";
 
-export type { Msg, MsgHdrs, NatsConnection, Status, Subscription } from "nats";
+export type { Msg, NatsConnection, Status, Subscription } from "nats";
 
 /** Certificates and keys as PEM text, not as file names. */
 export interface NatsTls {

@@ -64,7 +64,7 @@ export const CLIENT_ERROR_KINDS = [
 ] as const;
 
 /** What went wrong, by kind. None of these stops the server. */
-export const ERROR_KINDS = [
+const ERROR_KINDS = [
   ...CLIENT_ERROR_KINDS,
   "source",
   "handshake",

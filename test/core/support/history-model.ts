@@ -120,7 +120,7 @@ export class HistoryModel {
 }
 
 /** NATS' own rules, written down a second time. */
-export function matches(pattern: string, subject: string): boolean {
+function matches(pattern: string, subject: string): boolean {
   const source = pattern
     .split(".")
     .map((token) =>
