@@ -1,10 +1,14 @@
-/** `npm run docs`: writes what the README derives from the code. A test holds the README to it. */
+/** `npm run docs`: writes the documentation that derives from the code. Tests hold the files to it. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { markdownTable } from "../src/config/describe.ts";
 import { Distribution, Meter } from "../src/core/metering/meter.ts";
+import { ERRORS } from "../src/core/ports/errors.ts";
 import { FAMILIES, type Family } from "../src/metrics/families.ts";
 import { PROCESS_FAMILIES } from "../src/metrics/process.ts";
+
+/** The page of error codes. */
+export const ERRORS_PAGE: string = fileURLToPath(new URL("../docs/errors.md", import.meta.url));
 
 export const README: string = fileURLToPath(new URL("../README.md", import.meta.url));
 
@@ -55,4 +59,30 @@ const NEW: Parameters<Exclude<Family, { kind: "histogram" }>["read"]>[0] = {
   loopLag: () => new Distribution([]),
 };
 
-if (import.meta.main) writeFileSync(README, withTables(readFileSync(README, "utf8")));
+/** Every code of a `SpillwayError`, with what it means and what to do. */
+export function errorsPage(): string {
+  const rows = Object.entries(ERRORS).map(
+    ([code, { class: errorClass, meaning, remedy }]) =>
+      `| \`${code}\` | ${errorClass} | ${meaning} | ${remedy} |\n`,
+  );
+  return `# Errors
+
+<!-- made by \`npm run docs\` from src/core/ports/errors.ts -->
+
+Every error of the library is a \`SpillwayError\`. Its \`code\` and \`class\` are for programs; its \`message\` is for people and names the
+action, the value and the rule. \`cause\` is the error behind it, where there is one.
+
+The class says who can fix it. \`invalid\`: the request or the configuration is wrong, so a retry fails again. \`transient\`: something
+outside of the process is in the way, so a retry may succeed. \`fatal\`: the program is broken; report it and restart the process.
+
+| Code | Class | What happened | What to do |
+| --- | --- | --- | --- |
+${rows.join("")}
+These are errors of the library. Errors that a client sees (HTTP statuses, \`error\` frames, close codes) are in [protocol.md](protocol.md).
+`;
+}
+
+if (import.meta.main) {
+  writeFileSync(README, withTables(readFileSync(README, "utf8")));
+  writeFileSync(ERRORS_PAGE, errorsPage());
+}

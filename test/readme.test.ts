@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { README, withTables } from "../scripts/docs.ts";
+import { ERRORS_PAGE, errorsPage, README, withTables } from "../scripts/docs.ts";
 import { VERSION } from "../src/gateway/version.ts";
 
 const readme = readFileSync(README, "utf8");
@@ -8,6 +8,10 @@ const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.
 
 test("README has the tables of keys and metrics that the code gives (npm run docs renews them)", () => {
   expect(readme).toBe(withTables(readme));
+});
+
+test("docs/errors.md has the codes of the code (npm run docs renews it)", () => {
+  expect(readFileSync(ERRORS_PAGE, "utf8")).toBe(errorsPage());
 });
 
 test("README links to files that are there", () => {

@@ -44,7 +44,7 @@ export function configError(problems: readonly Problem[]): SpillwayError {
   ].join("\n");
   const cause = problems.find((problem) => problem.cause !== undefined)?.cause;
   const options = cause === undefined ? undefined : { cause };
-  return new SpillwayError("invalid", "CONFIG_INVALID", others.length === 0 ? alone : all, options);
+  return new SpillwayError("CONFIG_INVALID", others.length === 0 ? alone : all, options);
 }
 
 /** Says that a name is unknown, and which known one is near: a key, a flag or a variable. */

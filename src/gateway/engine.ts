@@ -277,7 +277,7 @@ export async function createEngine(
   if (deps.natsConnection === undefined && config.natsUrls.length === 0) {
     if (streams.length > 0) {
       const message = 'Cannot use "streams" without NATS: "nats_url" must say where it is';
-      throw new SpillwayError("invalid", "CONFIG_INVALID", message);
+      throw new SpillwayError("CONFIG_INVALID", message);
     }
     const source = new MemorySource();
     const publisher = config.publish === false ? undefined : source;

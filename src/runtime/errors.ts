@@ -3,7 +3,6 @@ import { SpillwayError } from "../core/ports/errors.ts";
 /** The error of a host's server that was not given what upgrades need. */
 export function cannotUpgrade(runtime: string, missing: string): SpillwayError {
   return new SpillwayError(
-    "invalid",
     "UPGRADE_UNSUPPORTED",
     `Cannot upgrade to a WebSocket on ${runtime} as the host's server was not given ${missing}`,
   );

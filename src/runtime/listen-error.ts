@@ -29,7 +29,7 @@ export async function cannotListen(
   const address = `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
   const reason = await explain(host, port, cause);
   const message = `Cannot listen on ${address}: ${reason}`;
-  return new SpillwayError("transient", "LISTEN_FAILED", message, { cause });
+  return new SpillwayError("LISTEN_FAILED", message, { cause });
 }
 
 async function explain(host: string, port: number, cause: unknown): Promise<string> {

@@ -101,7 +101,6 @@ export async function connectNats(
       : await connectWebSocket(options, servers, client as Client, secrets);
   } catch (thrown) {
     throw new SpillwayError(
-      "transient",
       isDenial(thrown) ? "NATS_DENIED" : "NATS_UNREACHABLE",
       `Cannot connect to NATS at ${servers.urls.join(", ")}: ${natsReason(thrown)}`,
       { cause: thrown },

@@ -27,7 +27,7 @@ export class MemorySource implements MessageSource, Publisher {
 
   start(listener: SourceListener): void {
     if (this.#listener !== undefined) {
-      throw new SpillwayError("invalid", "SOURCE_STARTED", "Cannot start a source that is started");
+      throw new SpillwayError("SOURCE_STARTED", "Cannot start a source that is started");
     }
     this.#listener = listener;
     this.#isQuiet = false;
@@ -66,7 +66,6 @@ export class MemorySource implements MessageSource, Publisher {
     const fault = subjectFault(message.subject, false);
     if (fault !== undefined) {
       throw new SpillwayError(
-        "invalid",
         "SUBJECT_INVALID",
         `Cannot publish to ${JSON.stringify(message.subject)} as a subject ${fault}`,
       );

@@ -75,7 +75,7 @@ export class NatsSource implements MessageSource, Publisher {
   start(listener: SourceListener): void {
     const before = this.#session;
     if (before !== undefined && !before.ending) {
-      throw new SpillwayError("invalid", "SOURCE_STARTED", "Cannot start a source that is started");
+      throw new SpillwayError("SOURCE_STARTED", "Cannot start a source that is started");
     }
     const { log, nats } = this.#options;
     this.#session = new NatsSession({

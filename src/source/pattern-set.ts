@@ -21,7 +21,6 @@ export class PatternSet implements Iterable<string> {
     const fault = subjectFault(pattern, true);
     if (fault !== undefined) {
       throw new SpillwayError(
-        "invalid",
         "SUBJECT_INVALID",
         `Cannot subscribe to ${JSON.stringify(pattern)} as a subject ${fault}`,
       );

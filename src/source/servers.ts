@@ -106,5 +106,5 @@ function credentialsOf(url: URL): NonNullable<NatsServers["credentials"]> {
 }
 
 function invalid(message: string): SpillwayError {
-  return new SpillwayError("invalid", "NATS_OPTIONS", message);
+  return new SpillwayError("NATS_OPTIONS", message);
 }

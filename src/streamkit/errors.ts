@@ -1,36 +1,35 @@
-import { type ErrorClass, reasonOf, SpillwayError } from "../core/ports/errors.ts";
+import { type ErrorCode, reasonOf, SpillwayError } from "../core/ports/errors.ts";
 
 /**
- * An error as StreamKit words it, `Component.method: action failed: cause`. The class and code of
- * a cause that is ours are kept.
+ * Returns an error in StreamKit's words: `Component.method: action failed: cause`. If the cause is a
+ * {@linkcode SpillwayError}, its code is kept.
  *
  * @param where `Component.method`.
- * @param otherwise the class and code when the cause is not ours.
+ * @param otherwise the code for any other cause.
  */
 export function failure(
   where: string,
   action: string,
   cause: unknown,
-  otherwise: { readonly class: ErrorClass; readonly code: string },
+  otherwise: ErrorCode,
 ): SpillwayError {
-  const known = cause instanceof SpillwayError ? cause : otherwise;
-  const message = `${where}: ${action} failed: ${reasonOf(cause)}`;
-  return new SpillwayError(known.class, known.code, message, { cause });
+  const code = cause instanceof SpillwayError ? cause.code : otherwise;
+  return new SpillwayError(code, `${where}: ${action} failed: ${reasonOf(cause)}`, { cause });
 }
 
-/** The error of something that was asked for and is wrong, in the same words. */
+/** Returns the error for a wrong request, in the same words. */
 export function refusal(
   where: string,
   action: string,
-  code: string,
+  code: ErrorCode,
   reason: string,
 ): SpillwayError {
-  return new SpillwayError("invalid", code, `${where}: ${action} failed: ${reason}`);
+  return new SpillwayError(code, `${where}: ${action} failed: ${reason}`);
 }
 
 const PREFIX = /^[A-Z]\w*\.\w+: [^:]+ failed: /;
 
-/** The reason of an error, without `Component.method: action failed:`, for people who run a command. */
+/** Returns the reason of an error without `Component.method: action failed:`. */
 export function plainReason(error: unknown): string {
   return reasonOf(error).replace(PREFIX, "");
 }

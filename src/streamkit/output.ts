@@ -75,8 +75,7 @@ export class Output implements LifecycleComponent {
       const { requiredSubjects: _, ...keys } = this.#config;
       parseConfig(fileShape(keys));
     } catch (cause) {
-      const otherwise = { class: "invalid", code: "CONFIG_INVALID" } as const;
-      throw failure("Output.initialize", "check configuration", cause, otherwise);
+      throw failure("Output.initialize", "check configuration", cause, "CONFIG_INVALID");
     }
   }
 
@@ -115,7 +114,7 @@ export class Output implements LifecycleComponent {
     const allowedMs = Math.max(timeoutMs, MIN_STOP_MS);
     await within(this.#clock, allowedMs, stopped, () => {
       const message = `Output.stop: close failed: it was not done in ${allowedMs} milliseconds`;
-      return this.#failed(new SpillwayError("transient", "STOP_TIMEOUT", message));
+      return this.#failed(new SpillwayError("STOP_TIMEOUT", message));
     });
   }
 
@@ -177,8 +176,7 @@ export class Output implements LifecycleComponent {
       this.#engine ??= await this.#parts.makeEngine(this);
       return this.#engine;
     } catch (cause) {
-      const otherwise = { class: "fatal", code: "SETUP_FAILED" } as const;
-      throw this.#failed(failure("Output.start", "set up", cause, otherwise));
+      throw this.#failed(failure("Output.start", "set up", cause, "SETUP_FAILED"));
     }
   }
 
@@ -191,8 +189,7 @@ export class Output implements LifecycleComponent {
     try {
       await this.#engine?.stop(Math.max(0, untilMs - this.#clock.nowMs()));
     } catch (cause) {
-      const otherwise = { class: "fatal", code: "STOP_FAILED" } as const;
-      throw this.#failed(failure("Output.stop", "close", cause, otherwise));
+      throw this.#failed(failure("Output.stop", "close", cause, "STOP_FAILED"));
     }
   }
 
@@ -219,9 +216,9 @@ export class Output implements LifecycleComponent {
 }
 
 async function startFailure(engine: Engine, cause: unknown): Promise<SpillwayError> {
-  const otherwise = { class: "fatal", code: "START_FAILED" } as const;
-  if (cause instanceof SpillwayError) return failure("Output.start", "listen", cause, otherwise);
+  if (cause instanceof SpillwayError)
+    return failure("Output.start", "listen", cause, "START_FAILED");
   // What broke half-way must not keep the port; what it says to that is of no use to anybody.
   await engine.stop(0).catch(() => {});
-  return failure("Output.start", "run", cause, otherwise);
+  return failure("Output.start", "run", cause, "START_FAILED");
 }

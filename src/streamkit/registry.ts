@@ -60,7 +60,7 @@ export class Registry<Deps = unknown> {
     try {
       component = registration.factory(entry.config, deps, instanceName);
     } catch (cause) {
-      throw failure(where, action, cause, { class: "fatal", code: "FACTORY_FAILED" });
+      throw failure(where, action, cause, "FACTORY_FAILED");
     }
     // After the factory, as it may have made components itself.
     if (this.#components.has(instanceName)) {

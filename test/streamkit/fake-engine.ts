@@ -52,7 +52,6 @@ export class FakeEngine implements Engine {
   /** The next start finds its port in use. */
   takePort(): SpillwayError {
     const cause = new SpillwayError(
-      "transient",
       "LISTEN_FAILED",
       "Cannot listen on 127.0.0.1:8080: the port is in use",
     );

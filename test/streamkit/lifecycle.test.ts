@@ -57,7 +57,7 @@ describe("Output that is started", () => {
 
   test("asks for an engine again when there was none the first time", async () => {
     const harness = new OutputHarness();
-    harness.makeFault = new SpillwayError("invalid", "CONFIG_INVALID", "Cannot use /nkey");
+    harness.makeFault = new SpillwayError("CONFIG_INVALID", "Cannot use /nkey");
     const error = await rejection(harness.output.start());
     expect(error.message).toBe("Output.start: set up failed: Cannot use /nkey");
     expect([error.class, error.code]).toEqual(["invalid", "CONFIG_INVALID"]);

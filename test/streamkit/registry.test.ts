@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { SpillwayError } from "../../src/core/ports/errors.ts";
+import { type ErrorCode, SpillwayError } from "../../src/core/ports/errors.ts";
 import type {
   ComponentConfig,
   NetworkPortConfig,
@@ -123,7 +123,7 @@ describe("Registry refuses, as invalid,", () => {
   const cases: {
     readonly what: string;
     readonly call: (all: Registry<Deps>) => unknown;
-    readonly code: string;
+    readonly code: ErrorCode;
     readonly message: string;
   }[] = [
     {
@@ -234,7 +234,7 @@ describe("Registry refuses, as invalid,", () => {
 
 describe("Registry passes on", () => {
   test("what is wrong with a configuration, under its own class and code", () => {
-    const cause = new SpillwayError("invalid", "CONFIG_INVALID", "Cannot use configuration: …");
+    const cause = new SpillwayError("CONFIG_INVALID", "Cannot use configuration: …");
     const all = new Registry<Deps>();
     all.registerFactory("websocket", {
       ...registration(),

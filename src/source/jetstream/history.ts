@@ -106,7 +106,7 @@ export class JetStreamHistory implements StreamHistory {
       if (!known.deadline.isFinal(thrown)) throw thrown;
       const message = `stream ${stream} can't be read: ${reasonOf(thrown)}`;
       api.requests.faults.refused(message);
-      throw new SpillwayError("invalid", "STREAM_REFUSED", message, { cause: thrown });
+      throw new SpillwayError("STREAM_REFUSED", message, { cause: thrown });
     }
   }
 }
