@@ -2,7 +2,7 @@ import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.t
 import { ConnectionLog, type RefusedHandshake } from "./connection-log.ts";
 import { Conversation } from "./conversation.ts";
 import type { Audience } from "./fanout/audience.ts";
-import { AudienceBook } from "./fanout/audience-book.ts";
+import { AudienceRegistry } from "./fanout/audience-registry.ts";
 import { Governor } from "./governor.ts";
 import { Ring } from "./history/ring.ts";
 import { IncidentLog } from "./metering/incident-log.ts";
@@ -17,9 +17,9 @@ import type {
   StreamState,
 } from "./ports/source.ts";
 import { Reception } from "./reception.ts";
-import { Client } from "./sessions/client.ts";
 import type { ClientWatcher } from "./sessions/client-watcher.ts";
 import { Roster } from "./sessions/roster.ts";
+import { Session } from "./sessions/session.ts";
 import { firstHidden } from "./subject/subject.ts";
 import type { Refusal } from "./subscribe/refusal.ts";
 import { StreamDesk } from "./subscribe/stream-desk.ts";
@@ -62,7 +62,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   readonly #ring: Ring;
   readonly #turnShare: TurnShare;
   readonly #subscriptions: SubscriptionManager;
-  readonly #audiences: AudienceBook;
+  readonly #audiences: AudienceRegistry;
   readonly #incidents: IncidentLog;
   readonly #connections: ConnectionLog;
   readonly #timer: FlushTimer;
@@ -89,7 +89,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#timer = new FlushTimer(clock, options.flushIntervalMs, () => this.flush());
     this.#governor = new Governor(options.maxTotalQueueBytes, meter);
     this.#ring = new Ring(options);
-    this.#audiences = new AudienceBook(parts.fanouts, meter);
+    this.#audiences = new AudienceRegistry(parts.fanouts, meter);
     this.#turnShare = new TurnShare(clock, parts.stepsPerTurn);
     this.streams = new StreamDesk(options, parts, this.#ring, () => this.#last, this.#turnShare);
     const demanded = { ...options, subjects: options.demanded };
@@ -189,7 +189,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     const acked = this.reception.acknowledges(dialect);
     // Until it has subscribed it belongs to those that want nothing.
     const audience = this.#audiences.of({ dialect, compresses, acked, lists: [] });
-    const client = new Client(socket, dialect, audience, {
+    const client = new Session(socket, dialect, audience, {
       limits: this.#options,
       meter: this.#meter,
       clock: this.#clock,
@@ -311,12 +311,12 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   }
 
   /** @internal */
-  queues(client: Client, queued: boolean): void {
+  queues(client: Session, queued: boolean): void {
     this.#roster.queues(client, queued);
   }
 
   /** @internal */
-  hungers(client: Client): void {
+  hungers(client: Session): void {
     this.#roster.hungers(client);
     this.#timer.schedule();
   }
@@ -330,7 +330,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   }
 
   /** @internal */
-  parks(client: Client): void {
+  parks(client: Session): void {
     // Nobody can come back to a gateway that goes.
     if (this.#open) this.reception.sessions?.parks(client);
   }
@@ -341,7 +341,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   }
 
   /** @internal */
-  ended(client: Client, reason: DisconnectReason): void {
+  ended(client: Session, reason: DisconnectReason): void {
     this.#roster.ended(client);
     this.#meter.countDisconnect(reason);
     this.#connections.left(client, reason);
@@ -352,7 +352,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   }
 
   /** @internal */
-  gone(client: Client): void {
+  gone(client: Session): void {
     if (this.#roster.gone(client)) this.#sweeper.stop();
   }
 

@@ -1,7 +1,7 @@
 import type { DisconnectReason } from "./metering/meter.ts";
 import type { Cancel, Clock } from "./ports/clock.ts";
 import type { Log } from "./ports/log.ts";
-import type { Client } from "./sessions/client.ts";
+import type { Session } from "./sessions/session.ts";
 import type { SubscriptionRequest } from "./wire/subscription-request.ts";
 
 /** How long connections are counted after the first event; then one line has the counts. */
@@ -39,7 +39,7 @@ export class ConnectionLog {
     this.#active = active;
   }
 
-  connected(client: Client, request: SubscriptionRequest | undefined): void {
+  connected(client: Session, request: SubscriptionRequest | undefined): void {
     this.#connected++;
     this.#schedule();
     // A client without a request subscribes later; a plain client that names no subjects gets all.
@@ -56,7 +56,7 @@ export class ConnectionLog {
     });
   }
 
-  left(client: Client, reason: DisconnectReason): void {
+  left(client: Session, reason: DisconnectReason): void {
     this.#left.set(reason, (this.#left.get(reason) ?? 0) + 1);
     this.#schedule();
     const seconds = Math.round(this.#clock.nowMs() - client.sinceMs) / 1000;

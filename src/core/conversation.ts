@@ -1,11 +1,11 @@
 import type { Meter } from "./metering/meter.ts";
-import type { Client } from "./sessions/client.ts";
 import {
   costOf,
   FrameBudget,
   type FrameLimits,
   subscriptionCost,
 } from "./sessions/frame-budget.ts";
+import type { Session } from "./sessions/session.ts";
 import type { Refusal } from "./subscribe/refusal.ts";
 import type { SubscriptionManager } from "./subscribe/subscription-manager.ts";
 import {
@@ -25,7 +25,7 @@ export interface ConversationLimits extends FrameLimits {
 
 /** What one client says, and what is answered. */
 export class Conversation {
-  readonly client: Client;
+  readonly client: Session;
   readonly #limits: ConversationLimits;
   readonly #meter: Meter;
   readonly #subscriptions: SubscriptionManager;
@@ -33,7 +33,7 @@ export class Conversation {
   #malformedFrames = 0;
 
   constructor(
-    client: Client,
+    client: Session,
     limits: ConversationLimits,
     meter: Meter,
     subscriptions: SubscriptionManager,

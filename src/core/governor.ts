@@ -1,5 +1,5 @@
 import type { Meter } from "./metering/meter.ts";
-import type { Client } from "./sessions/client.ts";
+import type { Session } from "./sessions/session.ts";
 
 /** After clients were shed, so much of the bound may be in use. */
 const RELIEVED = 0.9;
@@ -28,7 +28,7 @@ export class Governor {
    *
    * @param parked those without a connection, whose sessions end as well.
    */
-  relieve(queued: ReadonlySet<Client>, parked: Iterable<Client> = []): void {
+  relieve(queued: ReadonlySet<Session>, parked: Iterable<Session> = []): void {
     if (this.#meter.queuedBytes <= this.#maxBytes) return;
     this.#pressed = true;
     const worst = [...queued, ...parked].sort((one, other) => other.queuedBytes - one.queuedBytes);

@@ -1,7 +1,7 @@
 import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.ts";
-import type { AudienceBook } from "./fanout/audience-book.ts";
-import type { Client } from "./sessions/client.ts";
-import { Sessions } from "./sessions/sessions.ts";
+import type { AudienceRegistry } from "./fanout/audience-registry.ts";
+import type { Session } from "./sessions/session.ts";
+import { SessionRegistry } from "./sessions/session-registry.ts";
 import type { SubscriptionManager } from "./subscribe/subscription-manager.ts";
 import { TimerQueue } from "./timing/timer-queue.ts";
 import type { TurnShare } from "./timing/turn-share.ts";
@@ -13,7 +13,7 @@ import type { UpstreamState } from "./wire/server-frame.ts";
 import type { SubscriptionRequest } from "./wire/subscription-request.ts";
 
 interface ReceptionParts extends BroadcasterParts {
-  readonly audiences: AudienceBook;
+  readonly audiences: AudienceRegistry;
   readonly subscriptions: SubscriptionManager;
   readonly turnShare: TurnShare;
   upstreamState(): UpstreamState;
@@ -24,7 +24,7 @@ interface ReceptionParts extends BroadcasterParts {
 /** Lets clients in, and in at-least-once back in to what is kept for them. */
 export class Reception {
   /** Only in at-least-once. */
-  readonly sessions: Sessions | undefined;
+  readonly sessions: SessionRegistry | undefined;
   readonly #options: BroadcasterOptions;
   readonly #parts: ReceptionParts;
   /** Of all that must be acknowledged, on one timer. */
@@ -48,7 +48,7 @@ export class Reception {
    * @param request what it wants from the beginning on.
    * @param asked the name of the session that it comes back to, or begins.
    */
-  admit(client: Client, request?: SubscriptionRequest, asked?: string): void {
+  admit(client: Session, request?: SubscriptionRequest, asked?: string): void {
     const { subscriptions } = this.#parts;
     if (this.sessions !== undefined && this.acknowledges(client.dialect)) {
       const before = this.sessions.get(asked);
@@ -68,7 +68,7 @@ export class Reception {
     this.#timers.stop();
   }
 
-  #begin(sessions: Sessions, client: Client, asked: string | undefined): void {
+  #begin(sessions: SessionRegistry, client: Session, asked: string | undefined): void {
     const { tells } = client.dialect;
     // Whoever is told its name may come back by it; a plain client names itself, or does not come back.
     const session = asked ?? (tells ? crypto.randomUUID() : undefined);
@@ -81,30 +81,30 @@ export class Reception {
   }
 
   #resume(
-    sessions: Sessions,
-    client: Client,
-    before: Client,
+    sessions: SessionRegistry,
+    client: Session,
+    before: Session,
     request: SubscriptionRequest | undefined,
   ): void {
     const { subscriptions } = this.#parts;
-    this.#welcome(client, { session: before.session ?? "", resumed: true });
+    this.#welcome(client, { session: before.id ?? "", resumed: true });
     sessions.resume(client, before);
     subscriptions.confirm(client);
     client.delivery?.resume(client);
     if (request !== undefined) subscriptions.renew(client, request);
   }
 
-  #welcome(client: Client, about: { session: string; resumed?: boolean }): void {
+  #welcome(client: Session, about: { session: string; resumed?: boolean }): void {
     const { version, clock, upstreamState } = this.#parts;
     client.tell(welcome(this.#options, version, clock, upstreamState(), about));
   }
 
-  #createSessions(): Sessions {
+  #createSessions(): SessionRegistry {
     const { deadLetters, random = Math.random, clock, meter } = this.#parts;
     const { audiences, subscriptions, turnShare } = this.#parts;
     const { deadLetterSubject } = this.#options;
     const shared = { clock, meter, timers: this.#timers };
-    return new Sessions(this.#options, {
+    return new SessionRegistry(this.#options, {
       ...shared,
       limits: this.#options,
       audiences,

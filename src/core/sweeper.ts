@@ -1,8 +1,8 @@
 import type { Audience } from "./fanout/audience.ts";
 import type { Meter } from "./metering/meter.ts";
 import type { Cancel, Clock } from "./ports/clock.ts";
-import type { Client } from "./sessions/client.ts";
 import type { ClientLimits } from "./sessions/client-watcher.ts";
+import type { Session } from "./sessions/session.ts";
 
 /** While somebody lags, this is how often it is seen whether its socket has room again. */
 const LAG_INTERVAL_MS = 10;
@@ -16,9 +16,9 @@ const SWEEP_INTERVAL_MS = 250;
 /** The connections that there are, as the broadcaster keeps them. */
 export interface ClientGroups {
   /** All that are served. */
-  readonly open: ReadonlySet<Client>;
+  readonly open: ReadonlySet<Session>;
   /** Those that were ended, and whose peer has not confirmed. */
-  readonly closing: ReadonlySet<Client>;
+  readonly closing: ReadonlySet<Session>;
 }
 
 /** Looks after all connections with one timer: who lags, who is silent, who does not close. */
@@ -37,7 +37,7 @@ export class Sweeper {
    * Those for whom something waits for room in their socket. Who only asked for less waits for its own
    * clock, and there may be very many of those.
    */
-  readonly #waiting = new Set<Client>();
+  readonly #waiting = new Set<Session>();
   /** When set, every client is to go: when it has all that was meant for it, and by then at the latest. */
   #drainUntilMs: number | undefined;
 
@@ -80,7 +80,7 @@ export class Sweeper {
   sweepAudience(audience: Audience): void {
     audience.sweptAtBytes = audience.writtenBytes;
     const nowMs = this.#clock.nowMs();
-    this.#excuseLateness(nowMs);
+    this.#forgiveLateness(nowMs);
     for (const client of audience.live) {
       client.checkLag(nowMs);
       this.watch(client);
@@ -88,7 +88,7 @@ export class Sweeper {
   }
 
   /** Looks after a client for whom something waits: the first one is not left to the next whole sweep. */
-  watch(client: Client): void {
+  watch(client: Session): void {
     if (!client.isPressing) return;
     const isFirst = this.#waiting.size === 0;
     this.#waiting.add(client);
@@ -109,7 +109,7 @@ export class Sweeper {
     const nowMs = this.#clock.nowMs();
     const { open, closing } = this.#groups;
     this.#cancelTick = undefined;
-    this.#excuseLateness(nowMs);
+    this.#forgiveLateness(nowMs);
     const sentBefore = this.#meter.sent;
     for (const client of this.#waiting) {
       client.checkLag(nowMs);
@@ -130,12 +130,12 @@ export class Sweeper {
   }
 
   /** Before any check: after a standstill, messages may come before the tick that is late. */
-  #excuseLateness(nowMs: number): void {
+  #forgiveLateness(nowMs: number): void {
     const lateMs = nowMs - this.#dueMs;
     if (lateMs <= PAUSE_MS) return;
     this.#dueMs = nowMs;
-    for (const client of this.#groups.open) client.excuse(lateMs, nowMs);
-    for (const client of this.#groups.closing) client.excuse(lateMs, nowMs);
+    for (const client of this.#groups.open) client.forgivePause(lateMs, nowMs);
+    for (const client of this.#groups.closing) client.forgivePause(lateMs, nowMs);
   }
 
   /** Ends who has got everything, and when the time is up everybody; then waits for no confirmation. */

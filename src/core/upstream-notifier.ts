@@ -1,8 +1,8 @@
 import type { Audience } from "./fanout/audience.ts";
-import type { AudienceBook } from "./fanout/audience-book.ts";
+import type { AudienceRegistry } from "./fanout/audience-registry.ts";
 import type { Followed } from "./history/stream-registry.ts";
 import type { SourceStatus } from "./ports/source.ts";
-import type { Client } from "./sessions/client.ts";
+import type { Session } from "./sessions/session.ts";
 import { exposedOf, exposesSome } from "./subject/subject.ts";
 import { patternRefusal, streamRefusal } from "./subscribe/refusal.ts";
 import type { UpstreamRefusal } from "./upstream/upstream-subscription.ts";
@@ -20,12 +20,12 @@ interface WatchOptions {
 }
 
 interface WatchParts {
-  readonly audiences: AudienceBook;
+  readonly audiences: AudienceRegistry;
   readonly upstream: UpstreamSubscriptions;
   /** The last message that has come. */
   last(): Position;
   /** A client that can't ask again does not get something that it asked for. */
-  refused(client: Client): void;
+  refused(client: Session): void;
 }
 
 /** Tells the clients how the source stands, and what that means for them. */
@@ -112,8 +112,8 @@ export class UpstreamNotifier {
 
   /** Clients of `spillway.v1.json` were told, and may ask for something else. */
   #refuse(audiences: Iterable<Audience>): void {
-    for (const { taste, live, queued } of audiences) {
-      if (taste.dialect.name === "v1") continue;
+    for (const { key, live, queued } of audiences) {
+      if (key.dialect.name === "v1") continue;
       for (const client of [...live, ...queued]) this.#parts.refused(client);
     }
   }

@@ -1,9 +1,9 @@
 import { describe, expect, spyOn, test } from "bun:test";
 import { Audience } from "../../src/core/fanout/audience.ts";
-import { AudienceBook } from "../../src/core/fanout/audience-book.ts";
+import { AudienceRegistry } from "../../src/core/fanout/audience-registry.ts";
 import { Meter } from "../../src/core/metering/meter.ts";
-import { Client } from "../../src/core/sessions/client.ts";
 import { Flow } from "../../src/core/sessions/flow.ts";
+import { Session } from "../../src/core/sessions/session.ts";
 import { V1 } from "../../src/core/wire/dialect.ts";
 import { FrameBuilder } from "../../src/runtime/frame.ts";
 import { createNodeRuntime } from "../../src/runtime/node.ts";
@@ -37,10 +37,10 @@ describe("A thousand clients of one audience", () => {
     harness.clock.advance(10);
     const encode = spyOn(harness.encoder, "encode");
     const perClient = [
-      spyOn(Client.prototype, "enqueue"),
-      spyOn(Client.prototype, "feed"),
-      spyOn(Client.prototype, "checkLag"),
-      spyOn(Client.prototype, "tell"),
+      spyOn(Session.prototype, "enqueue"),
+      spyOn(Session.prototype, "feed"),
+      spyOn(Session.prototype, "checkLag"),
+      spyOn(Session.prototype, "tell"),
     ];
     const pack = spyOn(clients[0]!.client.dialect, "pack");
     const calls = clients.map(({ socket }) => countCalls(socket));
@@ -101,7 +101,7 @@ describe("A thousand clients of one audience", () => {
     const harness = new Harness({ highWaterBytes: 1_000_000 });
     const clients = crowd(harness);
     harness.clock.advance(1);
-    const checkLag = spyOn(Client.prototype, "checkLag");
+    const checkLag = spyOn(Session.prototype, "checkLag");
     const buffered = clients.map(({ socket }) => spyOn(socket, "bufferedBytes"));
     const looks = () => buffered.reduce((sum, spy) => sum + spy.mock.calls.length, 0);
     const length = 100_000 - messageOf(1, "a", 100_000).byteLength + 100_000;
@@ -126,7 +126,7 @@ describe("A thousand clients of one audience", () => {
     harness.publish("x".repeat(1100));
     harness.clock.advance(300);
     expect(laggard.client.state).toBe("queued");
-    const enqueue = spyOn(Client.prototype, "enqueue");
+    const enqueue = spyOn(Session.prototype, "enqueue");
     const calls = clients.map(({ socket }) => countCalls(socket));
     for (let n = 0; n < 5; n++) harness.publish(n);
     harness.broadcaster.flush();
@@ -170,7 +170,7 @@ test("A thousand slowed-down clients are not looked at each time that one that l
   const looks = spyOn(lagging.client, "checkLag");
   const pressing = Object.getOwnPropertyDescriptor(Flow.prototype, "isPressing")!;
   let asked = 0;
-  const counted = function (this: Client): unknown {
+  const counted = function (this: Session): unknown {
     asked++;
     return pressing.get!.call(this);
   };
@@ -207,7 +207,7 @@ describe("Ten thousand audiences of one subject each", () => {
 
   test("are found by their subject among those with wildcards, each once", () => {
     const harness = new Harness();
-    const book = new AudienceBook(
+    const book = new AudienceRegistry(
       { websocket: harness.fanout, events: harness.fanout },
       new Meter(),
     );

@@ -6,7 +6,7 @@ import type {
   DurableUse,
   Settlement,
 } from "../ports/source.ts";
-import type { Client } from "../sessions/client.ts";
+import type { Session } from "../sessions/session.ts";
 import { backoffMs } from "../timing/backoff.ts";
 import { NOT_QUEUED, type QueuedTimer } from "../timing/timer-queue.ts";
 import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
@@ -56,7 +56,7 @@ export class Durable implements DurableListener, QueuedTimer {
   queueIndex = NOT_QUEUED;
   dueMs = 0;
   readonly title: DurableTitle;
-  readonly #client: Client;
+  readonly #client: Session;
   readonly #parts: DurableParts;
   #use: DurableUse | undefined;
   #origin: string | undefined;
@@ -69,7 +69,7 @@ export class Durable implements DurableListener, QueuedTimer {
   /** To be written together. */
   #due: Envelope[] = [];
 
-  constructor(title: DurableTitle, client: Client, parts: DurableParts) {
+  constructor(title: DurableTitle, client: Session, parts: DurableParts) {
     this.title = title;
     this.#client = client;
     this.#parts = parts;

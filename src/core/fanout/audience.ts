@@ -1,12 +1,12 @@
 import type { Meter } from "../metering/meter.ts";
 import type { Fanout } from "../ports/socket.ts";
-import type { Client } from "../sessions/client.ts";
+import type { Session } from "../sessions/session.ts";
 import type { Dialect } from "../wire/dialect.ts";
 import type { Envelope } from "../wire/envelope.ts";
 import type { ServerFrame } from "../wire/server-frame.ts";
 
 /** What makes clients want the same bytes. */
-export interface Taste {
+export interface AudienceKey {
   readonly dialect: Dialect;
   readonly compresses: boolean;
   /** Whether they acknowledge what they get, each for itself. */
@@ -16,7 +16,7 @@ export interface Taste {
 }
 
 /** What the topics of audiences begin with that want other subjects, and the same in all else. */
-export function topicHeadOf({ dialect, compresses, acked }: Taste): string {
+export function topicHeadOf({ dialect, compresses, acked }: AudienceKey): string {
   return `${dialect.name}${compresses ? "+deflate" : ""}${acked ? "+ack" : ""}`;
 }
 
@@ -28,11 +28,11 @@ export function topicHeadOf({ dialect, compresses, acked }: Taste): string {
  */
 export class Audience {
   readonly topic: string;
-  readonly taste: Taste;
+  readonly key: AudienceKey;
   /** Members that keep up: those who joined the topic. */
-  readonly live = new Set<Client>();
+  readonly live = new Set<Session>();
   /** Members that have a queue of their own. */
-  readonly queued = new Set<Client>();
+  readonly queued = new Set<Session>();
   /** The message that was last added, so that overlapping patterns add it once. */
   lastSerial = -1;
   /** How many messages were written to the live members, all at a time. */
@@ -49,16 +49,16 @@ export class Audience {
   #pending: Envelope[] = [];
   #pendingBytes = 0;
 
-  constructor(topic: string, taste: Taste, fanout: Fanout, meter: Meter) {
+  constructor(topic: string, key: AudienceKey, fanout: Fanout, meter: Meter) {
     this.topic = topic;
-    this.taste = taste;
+    this.key = key;
     this.#fanout = fanout;
     this.#meter = meter;
   }
 
   /** The subject patterns that its members want; `undefined` means everything the endpoint exposes. */
   get subjects(): readonly string[] | undefined {
-    return this.taste.lists?.flat();
+    return this.key.lists?.flat();
   }
 
   get size(): number {
@@ -91,8 +91,8 @@ export class Audience {
     const members = this.live.size;
     if (members === 0) return;
     this.lastSent = envelopes.at(-1);
-    const frames = this.taste.dialect.pack(envelopes);
-    if (this.taste.acked) {
+    const frames = this.key.dialect.pack(envelopes);
+    if (this.key.acked) {
       // What became of it must be known for each of them; the same frames are still built once.
       for (const client of this.live) client.deliver(envelopes, frames, bytes);
       return;
@@ -107,18 +107,18 @@ export class Audience {
 
   /** Tells all members something, in its place among the messages. */
   tell(frame: ServerFrame): void {
-    const { dialect } = this.taste;
+    const { dialect } = this.key;
     if (!dialect.tells) return;
     this.flush();
     if (this.live.size > 0) {
       this.#write([dialect.notice(frame)]);
-      if (frame.type === "gap") for (const client of this.live) client.toldOf(frame);
+      if (frame.type === "gap") for (const client of this.live) client.recordGap(frame);
     }
     for (const client of this.queued) client.note(frame);
   }
 
   #write(frames: Parameters<Fanout["write"]>[1]): number {
-    const { grownBytes, refused } = this.#fanout.write(this.topic, frames, this.taste.compresses);
+    const { grownBytes, refused } = this.#fanout.write(this.topic, frames, this.key.compresses);
     this.writtenBytes += grownBytes;
     return refused;
   }

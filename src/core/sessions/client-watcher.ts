@@ -4,8 +4,8 @@ import type { Clock } from "../ports/clock.ts";
 import type { CloseCause } from "../ports/socket.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
 import type { QueueBounds } from "../wire/policy.ts";
-import type { Client } from "./client.ts";
 import type { LivenessLimits } from "./liveness.ts";
+import type { Session } from "./session.ts";
 
 /** The bounds that every client lives within. */
 export interface ClientLimits extends QueueBounds, LivenessLimits {
@@ -30,22 +30,22 @@ export type ClientState = "live" | "queued" | "closing" | "closed";
 /** Whom a client tells of its ways. */
 export interface ClientWatcher {
   /** The client went over to a queue of its own, or came back. */
-  queues(client: Client, queued: boolean): void;
+  queues(client: Session, queued: boolean): void;
   /** Something waits for a client that keeps up: it is to be fed with the next flush. */
-  hungers(client: Client): void;
+  hungers(client: Session): void;
   /**
    * The client's connection is about to be over, and it may come back: what is its own goes to whom
-   * `Client.handOver` gives it, or with the connection.
+   * `Session.handOver` gives it, or with the connection.
    */
-  parks(client: Client): void;
+  parks(client: Session): void;
   /** In how many milliseconds a client that is ended for this cause is to come back. */
   retryAfterMs(cause: CloseCause): number;
   /** The client is no longer in the audience. */
   left(audience: Audience): void;
   /** The connection is over, by the server's will or the peer's: called once, first. */
-  ended(client: Client, reason: DisconnectReason): void;
+  ended(client: Session, reason: DisconnectReason): void;
   /** The socket is closed: called once, last. */
-  gone(client: Client): void;
+  gone(client: Session): void;
 }
 
 export interface ClientParts {

@@ -9,12 +9,12 @@ import type { Dialect } from "../wire/dialect.ts";
 import type { Envelope, Position } from "../wire/envelope.ts";
 import type { Policy } from "../wire/policy.ts";
 import type { GapFrame, ServerFrame } from "../wire/server-frame.ts";
-import type { Client } from "./client.ts";
 import type { ClientParts, ClientState } from "./client-watcher.ts";
 import { Membership } from "./membership.ts";
 import { Outlet } from "./outlet.ts";
 import { packItems } from "./pack-items.ts";
 import { PrivateQueue, type QueueItem } from "./queue.ts";
+import type { Session } from "./session.ts";
 import type { Subscription } from "./subscription.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import type { Throttle } from "./throttle.ts";
@@ -31,7 +31,7 @@ export abstract class Flow {
   durables: readonly Durable[] = [];
   #unsettled: UnsettledBook | undefined;
   /** What a client names to come back to what is kept for it; without one nothing is. */
-  session: string | undefined;
+  id: string | undefined;
 
   protected readonly parts: ClientParts;
   protected readonly meter: Meter;
@@ -66,12 +66,12 @@ export abstract class Flow {
   }
 
   /** The whole client, as all others know it. */
-  protected abstract self(): Client;
+  protected abstract self(): Session;
 
   abstract tell(...frames: readonly ServerFrame[]): void;
 
   /** It is told of a gap, behind a message, or behind all that it was sent. */
-  abstract toldOf(gap: GapFrame, behind?: Envelope): void;
+  abstract recordGap(gap: GapFrame, behind?: Envelope): void;
 
   abstract end(cause: CloseCause, unsent?: Envelope): void;
 
@@ -303,7 +303,7 @@ export abstract class Flow {
   #send(items: readonly QueueItem[]): boolean {
     const { frames, messages, bytes, gaps } = packItems(items, this.dialect);
     this.#membership.lastSent = messages.at(-1) ?? this.#membership.lastSent;
-    for (const { gap, behind } of gaps) this.toldOf(gap, behind);
+    for (const { gap, behind } of gaps) this.recordGap(gap, behind);
     this.throttle?.sends(messages.length);
     if (!this.hand(messages, frames, bytes)) {
       // The peer is closing: its socket takes nothing more, and says so before it is closed.
@@ -321,7 +321,7 @@ export abstract class Flow {
   ): boolean {
     const isTaken = this.outlet.write(frames);
     // What the client may come back for is sent, and not acknowledged.
-    if (!isTaken && this.session === undefined) {
+    if (!isTaken && this.id === undefined) {
       this.meter.dropped.abandoned += envelopes.length;
       return false;
     }

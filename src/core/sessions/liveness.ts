@@ -36,8 +36,8 @@ export class Liveness {
     return this.#lastHeardMs > ms;
   }
 
-  /** See `Client.excuse`. */
-  excuse(pausedMs: number, nowMs: number): void {
+  /** See `Session.forgivePause`. */
+  forgivePause(pausedMs: number, nowMs: number): void {
     this.#lastHeardMs = Math.min(nowMs, this.#lastHeardMs + pausedMs);
   }
 

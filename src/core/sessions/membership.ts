@@ -1,14 +1,14 @@
 import type { Audience } from "../fanout/audience.ts";
 import { type Envelope, type Position, serialOf } from "../wire/envelope.ts";
-import type { Client } from "./client.ts";
 import type { Outlet } from "./outlet.ts";
+import type { Session } from "./session.ts";
 
 /** A client's place in its audience, among those that keep up or those that have a queue. */
 export class Membership {
   audience: Audience;
   /** The last message that the client was sent other than with its audience, or until it left. */
   lastSent: Envelope | undefined;
-  readonly #client: Client;
+  readonly #client: Session;
   readonly #outlet: Outlet;
   /** `audience.lastSent` when it joined. */
   #sentBefore: Envelope | undefined;
@@ -17,7 +17,7 @@ export class Membership {
   /** How many messages it was sent with its earlier audiences. */
   #count = 0;
 
-  constructor(client: Client, outlet: Outlet, audience: Audience) {
+  constructor(client: Session, outlet: Outlet, audience: Audience) {
     this.#client = client;
     this.#outlet = outlet;
     this.audience = audience;

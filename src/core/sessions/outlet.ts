@@ -61,8 +61,8 @@ export class Outlet {
     return nowMs - this.#takenAtMs;
   }
 
-  /** See `Client.excuse`. */
-  excuse(pausedMs: number, nowMs: number): void {
+  /** See `Session.forgivePause`. */
+  forgivePause(pausedMs: number, nowMs: number): void {
     this.#takenAtMs = Math.min(nowMs, this.#takenAtMs + pausedMs);
   }
 

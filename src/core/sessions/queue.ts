@@ -129,8 +129,8 @@ export class PrivateQueue {
     }
   }
 
-  /** See `Client.excuse`. */
-  excuse(pausedMs: number, nowMs: number): void {
+  /** See `Session.forgivePause`. */
+  forgivePause(pausedMs: number, nowMs: number): void {
     for (const entry of this.#entries) entry.sinceMs = Math.min(nowMs, entry.sinceMs + pausedMs);
   }
 

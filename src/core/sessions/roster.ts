@@ -1,15 +1,15 @@
-import type { Client } from "./client.ts";
+import type { Session } from "./session.ts";
 
 /** The connections that there are, by how they stand. */
 export class Roster {
   /** All that are served. */
-  readonly open = new Set<Client>();
+  readonly open = new Set<Session>();
   /** Those of them that have a queue of their own. */
-  readonly queued = new Set<Client>();
+  readonly queued = new Set<Session>();
   /** Those that were ended, and whose peer has not confirmed. */
-  readonly closing = new Set<Client>();
+  readonly closing = new Set<Session>();
   /** Those that keep up, and have something in a queue of their own. */
-  #hungry = new Set<Client>();
+  #hungry = new Set<Session>();
   #whenEmpty: (() => void)[] = [];
 
   /** A connection that is not closed yet still costs what it costs. */
@@ -17,30 +17,30 @@ export class Roster {
     return this.open.size + this.closing.size;
   }
 
-  queues(client: Client, queued: boolean): void {
+  queues(client: Session, queued: boolean): void {
     if (queued) this.queued.add(client);
     else this.queued.delete(client);
   }
 
-  hungers(client: Client): void {
+  hungers(client: Session): void {
     this.#hungry.add(client);
   }
 
   /** They are fed now. */
-  takeHungry(): Iterable<Client> {
+  takeHungry(): Iterable<Session> {
     const hungry = this.#hungry;
     if (hungry.size > 0) this.#hungry = new Set();
     return hungry;
   }
 
-  ended(client: Client): void {
+  ended(client: Session): void {
     this.open.delete(client);
     this.#hungry.delete(client);
     if (client.state === "closing") this.closing.add(client);
   }
 
   /** @returns whether it was the last one. */
-  gone(client: Client): boolean {
+  gone(client: Session): boolean {
     this.closing.delete(client);
     if (this.size > 0) return false;
     for (const resolve of this.#whenEmpty.splice(0)) resolve();

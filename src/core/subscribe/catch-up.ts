@@ -4,7 +4,7 @@ import type { FollowedStream } from "../history/stream-registry.ts";
 import type { Clock } from "../ports/clock.ts";
 import { SpillwayError } from "../ports/errors.ts";
 import type { StreamQuery } from "../ports/source.ts";
-import type { Client } from "../sessions/client.ts";
+import type { Session } from "../sessions/session.ts";
 import type { Subscription } from "../sessions/subscription.ts";
 import { exposedOf } from "../subject/subject.ts";
 import type { ConcurrencyLimiter } from "../timing/concurrency-limiter.ts";
@@ -61,7 +61,7 @@ const MOST_WAITS = 100;
 
 /** Feeds one subscription with what streams have kept, page by page, until the ring has the rest. */
 export class CatchUp {
-  readonly #client: Client;
+  readonly #client: Session;
   readonly #subscription: Subscription;
   readonly #tracks: readonly StreamProgress[];
   readonly #bounds: ReplayBounds;
@@ -74,7 +74,7 @@ export class CatchUp {
 
   /** @param goesOn whether the client is there, and still wants it. */
   constructor(
-    client: Client,
+    client: Session,
     subscription: Subscription,
     tracks: readonly StreamProgress[],
     bounds: ReplayBounds,

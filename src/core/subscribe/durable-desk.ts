@@ -1,7 +1,7 @@
 import { Durable, type DurableParts } from "../acks/durable.ts";
 import type { FollowedStream, StreamRegistry } from "../history/stream-registry.ts";
 import type { Durables, StartPoint } from "../ports/source.ts";
-import type { Client } from "../sessions/client.ts";
+import type { Session } from "../sessions/session.ts";
 import { exposedOf, exposesSome } from "../subject/subject.ts";
 import type { Policy } from "../wire/policy.ts";
 import type { DeliveryMode } from "../wire/server-frame.ts";
@@ -56,7 +56,7 @@ export class DurableDesk {
   }
 
   /** Begins to use one for a client; the answer comes when it is there. */
-  use(client: Client, request: SubscriptionRequest): Refusal | undefined {
+  use(client: Session, request: SubscriptionRequest): Refusal | undefined {
     const message = this.faultOf(request);
     if (message !== undefined) return { code: "unsupported", message };
     const { startFrom, policy } = this.#options;
@@ -72,7 +72,7 @@ export class DurableDesk {
   }
 
   /** Ends a client's use of one, which stays. @returns whether it had it. */
-  leave(client: Client, id: string): boolean {
+  leave(client: Session, id: string): boolean {
     const durable = client.durables.find(({ title }) => title.id === id);
     if (durable === undefined) return false;
     client.durables = client.durables.filter((other) => other !== durable);

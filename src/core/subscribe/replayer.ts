@@ -1,5 +1,5 @@
 import type { FollowedStream, StreamRegistry } from "../history/stream-registry.ts";
-import type { Client } from "../sessions/client.ts";
+import type { Session } from "../sessions/session.ts";
 import { Subscription } from "../sessions/subscription.ts";
 import { exposesSome } from "../subject/subject.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
@@ -17,7 +17,7 @@ export interface ReplayOptions extends ReplayBounds {
 
 /** A request that begins in the past of streams. */
 export interface Replay {
-  readonly client: Client;
+  readonly client: Session;
   readonly request: SubscriptionRequest;
   readonly policy: Policy;
   /** See {@linkcode Subscription}. */

@@ -1,5 +1,5 @@
 import type { Ring, RingReader } from "../history/ring.ts";
-import type { Client } from "../sessions/client.ts";
+import type { Session } from "../sessions/session.ts";
 import type { Effort, Progress, Subscription } from "../sessions/subscription.ts";
 import type { Job, TurnShare } from "../timing/turn-share.ts";
 import { cursorOf, type Envelope } from "../wire/envelope.ts";
@@ -9,7 +9,7 @@ const LOOKS_PER_STEP = 8;
 
 /** The subscription that a walk is for, and what it seeks. */
 export interface Walk {
-  readonly client: Client;
+  readonly client: Session;
   /** It catches up. */
   readonly subscription: Subscription;
   /** The streams of which something comes in the ring behind where it has come. */
@@ -38,7 +38,7 @@ export class RingReplay implements Job {
   isDone = false;
   readonly #ring: Ring;
   readonly #reader: RingReader;
-  readonly #client: Client;
+  readonly #client: Session;
   readonly #subscription: Subscription;
   readonly #progress: Progress;
   readonly #walk: Walk;

@@ -1,10 +1,10 @@
-import type { AudienceBook } from "../fanout/audience-book.ts";
+import type { AudienceRegistry } from "../fanout/audience-registry.ts";
 import { resumeAfter } from "../history/resume.ts";
 import type { Ring } from "../history/ring.ts";
 import type { StreamRegistry } from "../history/stream-registry.ts";
 import type { Meter } from "../metering/meter.ts";
 import type { StartPoint } from "../ports/source.ts";
-import type { Client } from "../sessions/client.ts";
+import type { Session } from "../sessions/session.ts";
 import { Subscription } from "../sessions/subscription.ts";
 import { exposedOf, firstHidden, subjectFault } from "../subject/subject.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
@@ -39,7 +39,7 @@ export interface SubscriptionOptions extends PatternBudgetOptions {
 }
 
 interface SubscriptionManagerParts {
-  readonly audiences: AudienceBook;
+  readonly audiences: AudienceRegistry;
   readonly upstream: UpstreamSubscriptions;
   readonly ring: Ring;
   readonly meter: Meter;
@@ -67,7 +67,7 @@ export class SubscriptionManager {
   readonly #parts: SubscriptionManagerParts;
   readonly #budget: PatternBudget;
   /** What each client has asked for, in effect or not yet. */
-  readonly #requests = new Map<Client, readonly Asked[]>();
+  readonly #requests = new Map<Session, readonly Asked[]>();
   #count = 0;
 
   constructor(options: SubscriptionOptions, parts: SubscriptionManagerParts) {
@@ -81,7 +81,7 @@ export class SubscriptionManager {
    *
    * @returns why it is refused, or `undefined`.
    */
-  subscribe(client: Client, asked: SubscriptionRequest): Refusal | undefined {
+  subscribe(client: Session, asked: SubscriptionRequest): Refusal | undefined {
     const { after, start = after === undefined ? this.#options.startFrom : undefined } = asked;
     const request = { ...asked, start, order: ++this.#count };
     const requests = this.#requestsOf(client);
@@ -118,7 +118,7 @@ export class SubscriptionManager {
   }
 
   /** Ends a subscription. @returns why that is refused, or `undefined`. */
-  unsubscribe(client: Client, id: string): Refusal | undefined {
+  unsubscribe(client: Session, id: string): Refusal | undefined {
     const request = this.#requestsOf(client).find((request) => request.id === id);
     if (request === undefined) {
       if (this.#parts.durables.leave(client, id)) return undefined;
@@ -139,7 +139,7 @@ export class SubscriptionManager {
    * Moves all that one connection has to another one. What it has asked for and is not in effect, whoever
    * comes back must ask for again: it is not told that it has it.
    */
-  move(from: Client, to: Client): void {
+  move(from: Session, to: Session): void {
     const requests = this.#requestsOf(from);
     this.#asks(from, []);
     const estate = from.handOver();
@@ -155,7 +155,7 @@ export class SubscriptionManager {
   }
 
   /** Tells a client that came back which of its subscriptions are in effect. */
-  confirm(client: Client): void {
+  confirm(client: Session): void {
     for (const request of this.#requestsOf(client)) {
       const from = this.#parts.replaying.nowOf(request) ?? this.#parts.last();
       this.#tellSubscribed(client, request, cursorOf(from), []);
@@ -163,7 +163,7 @@ export class SubscriptionManager {
   }
 
   /** A plain client came back, and may want something else than before. */
-  renew(client: Client, request: SubscriptionRequest): void {
+  renew(client: Session, request: SubscriptionRequest): void {
     const before = this.#requestsOf(client).find(({ id }) => id === request.id);
     // What it had is known better here than by a cursor, unless it was not in effect yet.
     const asked = before === undefined ? request : { ...request, after: undefined };
@@ -176,7 +176,7 @@ export class SubscriptionManager {
   }
 
   /** Subscribes for a client that can't ask for something else: it is told why not, and ended. */
-  begin(client: Client, request: SubscriptionRequest): void {
+  begin(client: Session, request: SubscriptionRequest): void {
     const refusal = this.subscribe(client, request);
     if (refusal === undefined) return;
     const { code, message, retryable = false } = refusal;
@@ -193,7 +193,7 @@ export class SubscriptionManager {
   }
 
   /** About how much memory the patterns of a client take. */
-  memoryOf(client: Client): number {
+  memoryOf(client: Session): number {
     return memoryOf(this.#budget.costOf(this.#requestsOf(client).map(({ subjects }) => subjects)));
   }
 
@@ -203,7 +203,7 @@ export class SubscriptionManager {
    *
    * @returns whether it is ended.
    */
-  endRefused(client: Client): boolean {
+  endRefused(client: Session): boolean {
     if (client.dialect.name === "v1" || client.isOver) return false;
     const [loss] = this.#requestsOf(client).flatMap((request) => this.#lossOf(request) ?? []);
     if (loss === undefined) return false;
@@ -213,7 +213,7 @@ export class SubscriptionManager {
   }
 
   /** A client is gone, and wants nothing more. */
-  forget(client: Client): void {
+  forget(client: Session): void {
     for (const { subjects } of this.#requestsOf(client)) {
       this.#parts.upstream.release(subjects);
     }
@@ -247,7 +247,7 @@ export class SubscriptionManager {
   }
 
   #refusalOf(
-    client: Client,
+    client: Session,
     request: SubscriptionRequest,
     requests: readonly { readonly id: string }[],
   ): Refusal | undefined {
@@ -276,7 +276,7 @@ export class SubscriptionManager {
   }
 
   /** NATS does not let the gateway have what a client asked for. */
-  #giveUp(client: Client, request: Asked, refusal: UpstreamRefusal): void {
+  #giveUp(client: Session, request: Asked, refusal: UpstreamRefusal): void {
     this.#withdraw(client, request);
     const { id } = request;
     const error = patternRefusal(refusal, ABOUT);
@@ -296,12 +296,12 @@ export class SubscriptionManager {
     return refusal && patternRefusal(refusal, ABOUT).code;
   }
 
-  #requestsOf(client: Client): readonly Asked[] {
+  #requestsOf(client: Session): readonly Asked[] {
     return this.#requests.get(client) ?? [];
   }
 
   /** From now on a client asks for these. */
-  #asks(client: Client, requests: readonly Asked[]): void {
+  #asks(client: Session, requests: readonly Asked[]): void {
     const costOf = (those: readonly Asked[]) =>
       this.#budget.costOf(those.map(({ subjects }) => subjects));
     this.#budget.changed(costOf(this.#requestsOf(client)), costOf(requests));
@@ -309,14 +309,14 @@ export class SubscriptionManager {
     else this.#requests.set(client, requests);
   }
 
-  #withdraw(client: Client, request: Asked): void {
+  #withdraw(client: Session, request: Asked): void {
     const others = this.#requestsOf(client).filter((other) => other !== request);
     this.#asks(client, others);
     this.#parts.upstream.release(request.subjects);
   }
 
   /** Who is told where it begins waits until that is known; what a stream got before is not missed. */
-  #beginKnown(client: Client, request: Asked): void {
+  #beginKnown(client: Session, request: Asked): void {
     const { book } = this.#parts;
     const streams = client.dialect.tells ? book.touchedBy(request.subjects) : [];
     book.whenKnown(streams, () => {
@@ -327,7 +327,7 @@ export class SubscriptionManager {
   }
 
   /** Tells a client what the source may not follow. @returns whether nothing is left of what it asked for. */
-  #isRefused(client: Client, request: Asked): boolean {
+  #isRefused(client: Session, request: Asked): boolean {
     const refusal = this.#parts.replaying.refusalOf(request);
     if (refusal === undefined) return false;
     const { reason, isWhole } = refusal;
@@ -343,11 +343,11 @@ export class SubscriptionManager {
   }
 
   /** Whether the client is there, and still wants what it asked for. */
-  #isWanted(client: Client, request: Asked): boolean {
+  #isWanted(client: Session, request: Asked): boolean {
     return !client.isOver && this.#requestsOf(client).includes(request);
   }
 
-  #begin(client: Client, request: Asked): void {
+  #begin(client: Session, request: Asked): void {
     const { last, book, replaying } = this.#parts;
     const now = last();
     const policy = this.#policyOf(request);
@@ -358,7 +358,7 @@ export class SubscriptionManager {
   }
 
   /** Goes on behind a cursor of this gateway's run, with what the ring has. */
-  #resume(client: Client, request: Asked, after: string): void {
+  #resume(client: Session, request: Asked, after: string): void {
     const { ring, upstream, last, meter, book, turnShare } = this.#parts;
     const now = last();
     const { from, gaps } = resumeAfter(after, {
@@ -409,7 +409,7 @@ export class SubscriptionManager {
   }
 
   /** Begins where streams are to be read from: in effect when that is done. */
-  async #replay(client: Client, request: Asked): Promise<void> {
+  async #replay(client: Session, request: Asked): Promise<void> {
     const { replaying, meter } = this.#parts;
     const { order } = request;
     const goesOn = (): boolean => this.#isWanted(client, request);
@@ -432,12 +432,12 @@ export class SubscriptionManager {
   }
 
   /** Takes a subscription into effect. */
-  #join(client: Client, subscription: Subscription): void {
+  #join(client: Session, subscription: Subscription): void {
     client.add(subscription, this.#audienceFor(client, [...client.subscriptions, subscription]));
   }
 
   #tellSubscribed(
-    client: Client,
+    client: Session,
     request: SubscriptionRequest,
     from: string,
     gaps: readonly GapFrame[],
@@ -450,7 +450,7 @@ export class SubscriptionManager {
   }
 
   /** Where a client with these subscriptions belongs. */
-  #audienceFor(client: Client, subscriptions: readonly Subscription[]) {
+  #audienceFor(client: Session, subscriptions: readonly Subscription[]) {
     const all = subscriptions.some(({ subjects }) => subjects === undefined);
     const lists = subscriptions.flatMap(({ subjects }) =>
       subjects === undefined ? [] : [subjects],

@@ -5,7 +5,7 @@ import type { Conversation } from "../../../src/core/conversation.ts";
 import { Meter } from "../../../src/core/metering/meter.ts";
 import type { Log } from "../../../src/core/ports/log.ts";
 import type { SourceMessage, StreamHistory } from "../../../src/core/ports/source.ts";
-import type { Client } from "../../../src/core/sessions/client.ts";
+import type { Session } from "../../../src/core/sessions/session.ts";
 import { carries, carriesAll } from "../../../src/core/subject/subject.ts";
 import { type Dialect, PLAIN, V1 } from "../../../src/core/wire/dialect.ts";
 import { EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
@@ -120,7 +120,7 @@ export class FakeSource {
 
 /** A client that is connected to a {@linkcode Harness}. */
 export interface TestClient {
-  readonly client: Client;
+  readonly client: Session;
   readonly socket: FakeSocket;
   /** What it sends: JSON, or a text or bytes as they are. */
   send(frame: unknown): void;

@@ -18,7 +18,7 @@ import { Throttle } from "./throttle.ts";
 const CLOSED_FOR_GOOD = 1000;
 
 /** One connection: what it is told and acknowledges, whether it is alive, and how it ends. */
-export class Client extends Flow implements Recipient {
+export class Session extends Flow implements Recipient {
   /** When a connection in state `"closing"` is dropped without the peer's consent. */
   closingUntilMs = 0;
   /** The number of the connection, counted from the start; a session that waits has none of its own. */
@@ -33,7 +33,7 @@ export class Client extends Flow implements Recipient {
     this.#liveness = new Liveness(socket, parts.limits, this.sinceMs);
   }
 
-  protected override self(): Client {
+  protected override self(): Session {
     return this;
   }
 
@@ -129,10 +129,10 @@ export class Client extends Flow implements Recipient {
       return;
     }
     this.outlet.write(frames.map((frame) => this.dialect.notice(frame, cursor)));
-    for (const frame of frames) if (frame.type === "gap") this.toldOf(frame);
+    for (const frame of frames) if (frame.type === "gap") this.recordGap(frame);
   }
 
-  override toldOf(gap: GapFrame, behind?: Envelope): void {
+  override recordGap(gap: GapFrame, behind?: Envelope): void {
     this.meter.gaps++;
     this.delivery?.tells(gap, behind);
   }
@@ -143,10 +143,10 @@ export class Client extends Flow implements Recipient {
   }
 
   /** The whole process stood still for so long: what the peer sent or took meanwhile is not seen yet. */
-  excuse(pausedMs: number, nowMs: number): void {
-    this.outlet.excuse(pausedMs, nowMs);
-    this.queue?.excuse(pausedMs, nowMs);
-    this.#liveness.excuse(pausedMs, nowMs);
+  forgivePause(pausedMs: number, nowMs: number): void {
+    this.outlet.forgivePause(pausedMs, nowMs);
+    this.queue?.forgivePause(pausedMs, nowMs);
+    this.#liveness.forgivePause(pausedMs, nowMs);
     const latestMs = nowMs + this.parts.limits.writeTimeoutMs;
     this.closingUntilMs = Math.min(latestMs, this.closingUntilMs + pausedMs);
   }
@@ -168,7 +168,7 @@ export class Client extends Flow implements Recipient {
     this.throttle = undefined;
     this.queue = undefined;
     this.delivery = undefined;
-    this.session = undefined;
+    this.id = undefined;
     if (queue !== undefined) this.parts.watcher.queues(this, false);
     return { subscriptions, held, queue, delivery, throttle };
   }
@@ -203,7 +203,7 @@ export class Client extends Flow implements Recipient {
     const { code, reason } = CLOSE[cause];
     const cursor = this.cursorBefore(unsent);
     const loss = ENDS_SESSION[cause];
-    if (loss === undefined && this.session !== undefined) this.parts.watcher.parks(this);
+    if (loss === undefined && this.id !== undefined) this.parts.watcher.parks(this);
     this.leave(drop ?? "abandoned", loss ?? (cause === "going_away" ? "stopped" : "disconnected"));
     this.state = "closing";
     this.closingUntilMs = this.parts.clock.nowMs() + this.parts.limits.writeTimeoutMs;
@@ -232,7 +232,7 @@ export class Client extends Flow implements Recipient {
     if (before === "closed") return;
     if (before !== "closing") {
       // Who says that it is done does not come back (RFC 6455 §7.4.1).
-      if (this.session !== undefined && code !== CLOSED_FOR_GOOD) this.parts.watcher.parks(this);
+      if (this.id !== undefined && code !== CLOSED_FOR_GOOD) this.parts.watcher.parks(this);
       this.leave("abandoned");
     }
     this.state = "closed";

@@ -2,15 +2,15 @@ import { Delivery } from "../acks/delivery.ts";
 import type { DeliveryParts } from "../acks/delivery-parts.ts";
 import { OldestFirst } from "../collections/oldest-first.ts";
 import type { Audience } from "../fanout/audience.ts";
-import type { AudienceBook } from "../fanout/audience-book.ts";
+import type { AudienceRegistry } from "../fanout/audience-registry.ts";
 import type { LossReason, Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { SubscriptionManager } from "../subscribe/subscription-manager.ts";
 import { NOT_QUEUED, type QueuedTimer, type TimerQueue } from "../timing/timer-queue.ts";
 import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
-import { Client } from "./client.ts";
 import type { ClientLimits, ClientWatcher } from "./client-watcher.ts";
 import { ParkedSocket } from "./parked-socket.ts";
+import { Session } from "./session.ts";
 
 export interface SessionOptions {
   /** So long after its connection a session is given up. */
@@ -21,12 +21,12 @@ export interface SessionOptions {
   readonly maxSessionBytes: number;
 }
 
-interface SessionsParts {
+interface SessionRegistryParts {
   readonly limits: ClientLimits;
   readonly clock: Clock;
   readonly meter: Meter;
   readonly timers: TimerQueue;
-  readonly audiences: AudienceBook;
+  readonly audiences: AudienceRegistry;
   readonly subscriptions: SubscriptionManager;
   readonly turnShare: TurnShare;
   readonly delivery: DeliveryParts;
@@ -42,12 +42,12 @@ const BYTES_PER_STEP = 128;
  * What clients come back to in at-least-once. While a session has no connection, a client without a
  * socket stands in its place: it is in its audience, and has a queue whose policy applies.
  */
-export class Sessions implements ClientWatcher {
+export class SessionRegistry implements ClientWatcher {
   readonly #options: SessionOptions;
-  readonly #parts: SessionsParts;
-  readonly #byId = new Map<string, Client>();
+  readonly #parts: SessionRegistryParts;
+  readonly #byId = new Map<string, Session>();
   /** Those without a connection, the one that has been so the longest first. */
-  readonly #parked = new OldestFirst<Client, Expiry>();
+  readonly #parked = new OldestFirst<Session, Expiry>();
   /** The bytes of unacknowledged messages and of subscriptions of the parked sessions. */
   #standingBytes = 0;
   /** No more than this is kept for them: an estimate that is corrected when it reaches the bound. */
@@ -56,15 +56,15 @@ export class Sessions implements ClientWatcher {
   /** Whether sessions are being given up as their bytes are too many. */
   #evicts = false;
   /** Those that are to be given up as they have had no connection for too long. */
-  #expired: Client[] = [];
+  #expired: Session[] = [];
 
-  constructor(options: SessionOptions, parts: SessionsParts) {
+  constructor(options: SessionOptions, parts: SessionRegistryParts) {
     this.#options = options;
     this.#parts = parts;
   }
 
   /** Those who wait for their clients. */
-  get parked(): Pick<OldestFirst<Client, unknown>, "size" | "keys"> {
+  get parked(): Pick<OldestFirst<Session, unknown>, "size" | "keys"> {
     return this.#parked;
   }
 
@@ -76,7 +76,7 @@ export class Sessions implements ClientWatcher {
   }
 
   /** Whose messages are waited for, or kept, under a name. */
-  get(session: string | undefined): Client | undefined {
+  get(session: string | undefined): Session | undefined {
     if (session === undefined) return undefined;
     // What is pending for it may be too much, and end it.
     this.#byId.get(session)?.audience.flush();
@@ -84,17 +84,17 @@ export class Sessions implements ClientWatcher {
   }
 
   /** A client begins to be sent what it must acknowledge; under a name it may come back. */
-  begin(client: Client, session: string | undefined): void {
+  begin(client: Session, session: string | undefined): void {
     client.delivery = new Delivery(this.#parts.delivery, client);
     if (session === undefined) return;
-    client.session = session;
+    client.id = session;
     this.#byId.set(session, client);
     this.#parts.meter.sessionsTotal++;
   }
 
   /** A client comes back, to what an earlier connection left or still has. */
-  resume(client: Client, before: Client): void {
-    const { session } = before;
+  resume(client: Session, before: Session): void {
+    const { id: session } = before;
     const expiry = this.#parked.get(before);
     this.#unpark(before);
     this.#parts.subscriptions.move(before, client);
@@ -104,9 +104,9 @@ export class Sessions implements ClientWatcher {
       this.#parts.audiences.forget(before.audience);
       const nowMs = this.#parts.clock.nowMs();
       // What waits is not too old because nobody was there to take it.
-      client.excuse(nowMs - expiry.sinceMs, nowMs);
+      client.forgivePause(nowMs - expiry.sinceMs, nowMs);
     }
-    client.session = session;
+    client.id = session;
     if (session !== undefined) this.#byId.set(session, client);
     this.#parts.meter.sessionsResumed++;
   }
@@ -125,14 +125,14 @@ export class Sessions implements ClientWatcher {
   }
 
   /** A client with a session that is not parked is over. */
-  forget(client: Client): void {
-    const { session } = client;
+  forget(client: Session): void {
+    const { id: session } = client;
     if (session !== undefined && this.#byId.get(session) === client) this.#byId.delete(session);
   }
 
   /** Keeps what is a client's own when its connection ends. */
-  parks(client: Client): void {
-    const { session } = client;
+  parks(client: Session): void {
+    const { id: session } = client;
     const { sessionTtlMs, maxSessions } = this.#options;
     if (session === undefined) return;
     if (sessionTtlMs === 0 || maxSessions === 0) {
@@ -142,7 +142,7 @@ export class Sessions implements ClientWatcher {
     const { clock, meter, limits, audiences, subscriptions, turnShare, timers } = this.#parts;
     const { dialect, socket } = client;
     const audience = audiences.of({ dialect, compresses: false, acked: true, lists: [] });
-    const parked = new Client(new ParkedSocket(socket.remoteAddress), dialect, audience, {
+    const parked = new Session(new ParkedSocket(socket.remoteAddress), dialect, audience, {
       limits,
       meter,
       clock,
@@ -150,7 +150,7 @@ export class Sessions implements ClientWatcher {
       watcher: this,
     });
     subscriptions.move(client, parked);
-    parked.session = session;
+    parked.id = session;
     this.#byId.set(session, parked);
     const nowMs = clock.nowMs();
     const standingBytes = this.#standingBytesOf(parked);
@@ -177,7 +177,7 @@ export class Sessions implements ClientWatcher {
   }
 
   /** A parked one's policy has ended it. */
-  ended(client: Client): void {
+  ended(client: Session): void {
     this.#unpark(client);
     this.#settle(client);
   }
@@ -212,7 +212,7 @@ export class Sessions implements ClientWatcher {
   }
 
   /** A session has had no connection for too long. Very many may end at the same time. */
-  #expires(client: Client): void {
+  #expires(client: Session): void {
     this.#expired.push(client);
     if (this.#expired.length > 1) return;
     this.#parts.turnShare.run(this, new SteppedJob(this.#giveUpExpired()));
@@ -228,11 +228,11 @@ export class Sessions implements ClientWatcher {
   }
 
   /** About how many steps it takes to give a session up: its patterns are taken out of where they are filed. */
-  #stepsFor(client: Client): number {
+  #stepsFor(client: Session): number {
     return SESSION_STEPS + Math.ceil(this.#parts.subscriptions.memoryOf(client) / BYTES_PER_STEP);
   }
 
-  #giveUp(client: Client, reason: LossReason): void {
+  #giveUp(client: Session, reason: LossReason): void {
     if (!this.#parked.has(client)) return;
     this.#unpark(client);
     client.forsake(reason);
@@ -240,11 +240,11 @@ export class Sessions implements ClientWatcher {
   }
 
   /** The bytes that a session without a connection takes beside its queue. */
-  #standingBytesOf(client: Client): number {
+  #standingBytesOf(client: Session): number {
     return (client.delivery?.bytes ?? 0) + this.#parts.subscriptions.memoryOf(client);
   }
 
-  #unpark(client: Client): void {
+  #unpark(client: Session): void {
     const expiry = this.#parked.get(client);
     if (expiry === undefined) return;
     this.#parked.delete(client);
@@ -253,7 +253,7 @@ export class Sessions implements ClientWatcher {
     this.#parts.meter.sessionsParked--;
   }
 
-  #settle(client: Client): void {
+  #settle(client: Session): void {
     this.forget(client);
     this.#parts.subscriptions.forget(client);
     this.#parts.audiences.forget(client.audience);

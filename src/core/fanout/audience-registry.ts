@@ -2,7 +2,7 @@ import type { Meter } from "../metering/meter.ts";
 import type { Fanout } from "../ports/socket.ts";
 import { SubjectTrie } from "../subject/subject-trie.ts";
 import type { Dialect } from "../wire/dialect.ts";
-import { Audience, type Taste, topicHeadOf } from "./audience.ts";
+import { Audience, type AudienceKey, topicHeadOf } from "./audience.ts";
 
 /** A runtime's best way to write to many, for each kind of connection. */
 export interface Fanouts {
@@ -27,7 +27,7 @@ interface PatternGroup {
 const NO_GROUPS: readonly PatternGroup[] = [];
 
 /** All audiences, found by what their clients want and by the subjects that they match. */
-export class AudienceBook {
+export class AudienceRegistry {
   readonly #fanouts: Fanouts;
   readonly #meter: Meter;
   /** By topic: equal for equal lists of patterns, and for no others. */
@@ -56,22 +56,22 @@ export class AudienceBook {
     return this.#audiences.values();
   }
 
-  /** The audience of this taste, made when it is the first client's. */
-  of(taste: Taste): Audience {
-    let groups = this.#groupsIn(taste);
-    let topic = topicOf(taste, groups);
-    const before = taste.acked ? this.#audiences.get(topic) : undefined;
+  /** The audience of this key, made when it is the first client's. */
+  of(key: AudienceKey): Audience {
+    let groups = this.#groupsIn(key);
+    let topic = topicOf(key, groups);
+    const before = key.acked ? this.#audiences.get(topic) : undefined;
     if (before !== undefined) {
       // What is pending may be too much for the last of its members, and the audience goes with it.
       before.flush();
-      groups = this.#groupsIn(taste);
-      topic = topicOf(taste, groups);
+      groups = this.#groupsIn(key);
+      topic = topicOf(key, groups);
     }
     let audience = this.#audiences.get(topic);
     if (audience === undefined) {
-      audience = new Audience(topic, taste, this.#fanoutOf(taste.dialect), this.#meter);
+      audience = new Audience(topic, key, this.#fanoutOf(key.dialect), this.#meter);
       this.#audiences.set(topic, audience);
-      if (taste.lists === undefined) this.#unfiltered.add(audience);
+      if (key.lists === undefined) this.#unfiltered.add(audience);
       for (const group of groups) group.audiences.add(audience);
       if (groups.length > 0) this.#groupsOf.set(audience, groups);
     }
@@ -107,7 +107,7 @@ export class AudienceBook {
     });
   }
 
-  #groupsIn({ lists }: Taste): readonly PatternGroup[] {
+  #groupsIn({ lists }: AudienceKey): readonly PatternGroup[] {
     if (lists === undefined || lists.length === 0) return NO_GROUPS;
     return [...new Set(lists.map((list) => this.#groupOf(list)))];
   }
@@ -134,9 +134,9 @@ export class AudienceBook {
 }
 
 /** What an audience is called, and its topic. */
-function topicOf(taste: Taste, groups: readonly PatternGroup[]): string {
-  const head = topicHeadOf(taste);
-  if (taste.lists === undefined) return head;
+function topicOf(key: AudienceKey, groups: readonly PatternGroup[]): string {
+  const head = topicHeadOf(key);
+  if (key.lists === undefined) return head;
   if (groups.length < 2) return `${head} ${groups[0]?.key ?? ""}`;
   // No list begins with a space.
   const numbers = groups.map(({ number }) => number).sort((one, other) => one - other);
