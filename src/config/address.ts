@@ -2,7 +2,7 @@ import { z } from "zod";
 import { subjectFault } from "../core/subject/subject.ts";
 import { list, stating, text } from "./value.ts";
 
-/** The paths that the gateway answers itself; nothing under `/publish` is free either. */
+/** The paths that the gateway serves itself, besides everything under `/publish`. */
 export const RESERVED_PATHS = [
   "/",
   "/livez",
@@ -14,12 +14,12 @@ export const RESERVED_PATHS = [
   "/publish",
 ] as const;
 
-/** The name of a gateway instance, as it stands in logs and in StreamKit's `Meta`. */
+/** The name of a gateway instance in logs and in StreamKit's `Meta`. */
 export function instanceName() {
   return text(/^[A-Za-z0-9_.-]{1,64}$/, "1 to 64 of A-Z a-z 0-9 _ . -");
 }
 
-/** Where to listen: an IPv4 or IPv6 address without brackets, or a host name. */
+/** The address to listen on: an IPv4 or IPv6 address without brackets, or a host name. */
 export function hostName() {
   const limits = "an IP address or a host name";
   const schema = text(
@@ -31,22 +31,22 @@ export function hostName() {
   return stating(schema, "text", limits);
 }
 
-/** The lowest port of StreamKit's component: those below belong to the system. */
+/** The lowest port of StreamKit's component; the system reserves lower ones. */
 export const LOWEST_COMPONENT_PORT = 1024;
 
-/** The ports that are allowed, in words. */
+/** The allowed ports, in words. */
 export function portLimits(lowest: number): string {
   return `0 (any free port) or an integer from ${lowest} to 65535`;
 }
 
-/** Any port; whether this process may have one below 1024 is for the system to say. */
+/** Any port; the system decides whether this process may use one below 1024. */
 export function portNumber() {
   const limits = portLimits(1);
   const error = `must be ${limits}`;
   return stating(z.int({ error }).min(0, { error }).max(65535, { error }), "integer", limits);
 }
 
-/** The hosts that stand for all network interfaces: one listens there, and connects to another name. */
+/** The hosts that stand for all network interfaces. Servers listen on them, but clients can't connect to them. */
 export const ANY_ADDRESS: readonly string[] = ["0.0.0.0", "::"];
 
 /**
@@ -58,12 +58,12 @@ export function listenerUrl(host: string, port: number): string {
   return `http://${shown.includes(":") ? `[${shown}]` : shown}:${port}`;
 }
 
-/** The path of the WebSocket, of characters that mean themselves in a URL and to a router. */
+/** The path of the WebSocket. Only characters without a special meaning in URLs and routers are allowed. */
 export function urlPath() {
   const limits = `a path that begins with "/", like "/live/ws", of letters, digits and - . _ ~, other than the gateway's own (${RESERVED_PATHS.join(" ")})`;
   const schema = text(/^(?:\/[A-Za-z0-9._~-]+)+\/?$/, limits).refine(
     (path) => {
-      // What clients make of "." and ".." would be another path.
+      // Clients resolve "." and ".." to another path.
       if (/\/\.\.?(\/|$)/.test(path)) return false;
       const plain = path.replace(/\/$/, "");
       return !RESERVED_PATHS.some((own) => own === plain) && !plain.startsWith("/publish/");
@@ -73,7 +73,7 @@ export function urlPath() {
   return stating(schema, "text", limits);
 }
 
-/** A subject that may have wildcards, as one subscribes to it. */
+/** A subject to subscribe to, which may have wildcards. */
 export function subjectPattern() {
   return natsSubject("a NATS subject", true);
 }
@@ -91,15 +91,15 @@ function natsSubject(limits: string, wildcards: boolean) {
   return stating(schema, "text", limits);
 }
 
-/** What a stream may be called here: as NATS has it, and so that it can stand in a cursor. */
+/** A stream's name as NATS allows it, without the characters that separate the parts of a cursor. */
 const STREAM_NAME = /^[A-Za-z0-9_-]{1,64}$/;
 
-/** A stream's name, which no dot or colon is part of. */
+/** A stream's name, without dots and colons. */
 export function streamName() {
   return text(STREAM_NAME, "a stream's name: 1 to 64 of A-Z a-z 0-9 _ -");
 }
 
-/** A stream and perhaps, behind a colon, what of it is carried. */
+/** A stream, optionally followed by a colon and the subject of it that is carried. */
 export function streamInput() {
   const limits = 'a stream\'s name (of A-Z a-z 0-9 _ -), perhaps with ":" and a NATS subject';
   const schema = text(/^[A-Za-z0-9_-]{1,64}(?::.*)?$/s, limits).superRefine((input, context) => {

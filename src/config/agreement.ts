@@ -6,15 +6,15 @@ import { shown } from "./problem.ts";
 import { formatSize } from "./size.ts";
 import { streamInputs } from "./stream-inputs.ts";
 
-/** All keys with their values checked one by one, durations in milliseconds. */
+/** All keys with their checked values, durations in milliseconds. */
 export type CheckedKeys = z.output<z.ZodObject<typeof keys>>;
 
-/** A rule between several keys that is broken. */
+/** A broken rule between several keys. */
 export interface Fault {
-  /** The key whose value is told, and what it is. */
+  /** The key whose value the error names. */
   readonly key: Key;
   readonly input: unknown;
-  /** The other keys that the rule is about. */
+  /** The other keys of the rule. */
   readonly beside: readonly Key[];
   /** Completes the sentence `"key" is … but …`. */
   readonly rule: string;
@@ -29,7 +29,7 @@ const ONLY_WITH_NATS = [
   "nats_tls_key_file",
 ] as const;
 
-/** All rules between several keys that are broken. */
+/** Returns the broken rules between several keys. */
 export function agreementFaults(keys: CheckedKeys): Fault[] {
   const faults: Fault[] = [];
   const fault = (key: Key, beside: readonly Key[], input: unknown, rule: string) => {

@@ -2,7 +2,7 @@ import { listenerUrl } from "./address.ts";
 import type { LoadedConfig } from "./load.ts";
 import type { Setting } from "./settings.ts";
 
-/** The text that `--check` prints of a valid configuration: each key with its value, without secrets. */
+/** Returns what `--check` prints about a valid configuration: each key with its value, without secrets. */
 export function checkReport({ config, settings, notices }: LoadedConfig): string {
   const { host, port, path, subjects, streams, natsUrls } = config;
   const at =

@@ -21,7 +21,7 @@ export interface PropertySchema {
   readonly enum?: readonly string[];
   readonly minimum?: number;
   readonly maximum?: number;
-  /** Of `ports` only: the fields of one port. */
+  /** The fields of one port; only for the key `ports`. */
   readonly portFields?: Readonly<Record<string, PortFieldInfo>>;
 }
 
@@ -40,13 +40,13 @@ const TYPES = {
   list: "array",
 } as const;
 
-/** As in StreamKit, where a port leads to can be edited, and what it is cannot. */
+/** The fields of a port that StreamKit's form can edit. */
 const EDITABLE = ["subject", "config"];
 
-/** Words of our own limits that are narrower in StreamKit. */
+/** Limits that are narrower in StreamKit, in words. */
 const [OUR_PORTS, ITS_PORTS] = [portLimits(1), portLimits(LOWEST_COMPONENT_PORT)];
 
-/** The configuration in StreamKit's shape. Nothing is required: every key has a default. */
+/** Returns the description of the configuration in StreamKit's shape. No key is required, as each has a default. */
 export function componentSchema(): ConfigSchema {
   const json = jsonProperties();
   const properties: Record<string, PropertySchema> = {
@@ -59,7 +59,7 @@ export function componentSchema(): ConfigSchema {
   };
   for (const { key, kind, category } of keyTable()) {
     const { description = "", default: preset, enum: words, ...property } = json[key] ?? {};
-    // A size may also be a text, which StreamKit's forms have no type for.
+    // A size may also be a text, but StreamKit's forms have no type for both.
     const { minimum, maximum }: JsonProperty = property.anyOf?.[0] ?? property;
     properties[key] = {
       type: TYPES[kind],

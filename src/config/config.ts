@@ -16,11 +16,11 @@ type FieldName<K extends string> = K extends "nats_url"
  * in milliseconds (`write_timeout: "5s"` in a file is `writeTimeoutMs: 5000` here).
  */
 export type Config = { [K in keyof CheckedKeys as FieldName<K>]: CheckedKeys[K] } & {
-  /** Those of `subjects` that StreamKit's input ports call required: no key says so. */
+  /** The `subjects` that StreamKit's input ports mark as required; there is no key for this. */
   readonly requiredSubjects: readonly string[];
 };
 
-/** What a key of the file is called in {@linkcode Config}. */
+/** Returns the name of a file's key in {@linkcode Config}. */
 export function fieldName(key: string): string {
   if (key === "nats_url") return "natsUrls";
   const camelCase = key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());

@@ -1,6 +1,6 @@
 import { keyTable, shownDefault } from "./key-table.ts";
 
-// Every description of the configuration, for whoever shows it.
+// All descriptions of the configuration.
 export { checkReport } from "./check-report.ts";
 export { type ConfigSchema, componentSchema } from "./component-schema.ts";
 export { helpText } from "./help.ts";

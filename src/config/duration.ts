@@ -20,7 +20,7 @@ const PART = /(\d+\.?\d*|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/g;
 /** One sign, then one or more numbers that each have a unit; or a bare zero. */
 export const DURATION = /^[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+)$/;
 
-/** The milliseconds of a duration, or `undefined` when the text is none. */
+/** Returns the milliseconds of a duration, or `undefined` if the text isn't one. */
 export function parseDuration(text: string): number | undefined {
   if (!DURATION.test(text)) return undefined;
   let total = 0;
@@ -31,12 +31,12 @@ export function parseDuration(text: string): number | undefined {
   return (text.startsWith("-") ? -total : total) / 1e6;
 }
 
-/** The shortest text that {@linkcode parseDuration} reads as these milliseconds. */
+/** Returns the shortest text that {@linkcode parseDuration} reads as these milliseconds. */
 export function formatDuration(milliseconds: number): string {
   const total = Math.round(Math.abs(milliseconds) * 1e6);
   if (total === 0) return "0s";
   const sign = milliseconds < 0 ? "-" : "";
-  // As in Go, what is shorter than a second is one number in the largest unit that fits.
+  // As in Go, a duration shorter than a second is one number with the largest unit that fits.
   for (const unit of ["ns", "us", "ms"]) {
     const size = NANOSECONDS[unit] ?? 1;
     if (total < size * 1000) return `${sign}${total / size}${unit}`;

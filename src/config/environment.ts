@@ -8,10 +8,10 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const PREFIX = "SPILLWAY_";
 
-/** The file to read, as `--config` says it too. */
+/** The variable of the file to read, like `--config`. */
 export const CONFIG_VARIABLE = `${PREFIX}CONFIG`;
 
-/** Names that others have given to the same things; our own names beat them. */
+/** Names that other programs use for the same settings; our own variables override them. */
 export const ALIASES = { NATS_URL: "nats_url", PORT: "port" } as const;
 
 /** The variable of a key: `SPILLWAY_WRITE_TIMEOUT`. */
@@ -23,11 +23,11 @@ export function variableOf(key: string): string {
 export interface EnvironmentLayer extends Layer {
   /** The file to read. */
   readonly file: string | undefined;
-  /** Variables that look like a misspelt alias. They are an error if nothing else sets the key. */
+  /** Variables that look like a misspelt alias; an error if nothing else sets the key. */
   readonly lookalikes: readonly Lookalike[];
 }
 
-/** A variable that is not read, and the alias that it was probably meant to be. */
+/** A variable that is not read, and the alias that was probably meant. */
 export interface Lookalike {
   readonly name: string;
   readonly alias: string;

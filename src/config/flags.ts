@@ -9,7 +9,7 @@ import { type Problem, quoted, unknownName } from "./problem.ts";
 /** One flag of the command line. */
 export interface Flag {
   readonly name: string;
-  /** What the value is called in `--help`; without it, the flag takes none. */
+  /** The name of the value in `--help`; `undefined` if the flag takes none. */
   readonly value?: string;
   /** The key that it sets. */
   readonly key?: Key;
@@ -18,7 +18,7 @@ export interface Flag {
   readonly about: string;
 }
 
-/** The flags that stand for no key, and short ones. */
+/** The flags that belong to no key, and the short ones. */
 export const OWN_FLAGS: readonly Flag[] = [
   {
     name: "--config",
@@ -54,7 +54,7 @@ export function flagOf({ key, kind }: Pick<KeyEntry, "key" | "kind">): Flag {
   return { name, value: PLACEHOLDERS[kind], key, about: `Sets ${key}.` };
 }
 
-/** What a command line asks for. */
+/** What the command line asks the program to do. */
 export type Command =
   | { readonly kind: "help" }
   | { readonly kind: "version" }
@@ -94,7 +94,7 @@ function allFlags(): Map<string, Flag> {
   return new Map(flags.map((flag) => [flag.name, flag]));
 }
 
-/** A flag that is given again adds to a list, and otherwise replaces what it said. */
+/** A repeated flag adds to a list, and otherwise replaces the earlier value. */
 function joined(key: Key, flag: Flag, text: string, before: unknown): unknown {
   const value = flag.isElement ? [text] : valueFromText(key, text);
   return Array.isArray(value) && Array.isArray(before) ? [...before, ...value] : value;
@@ -148,7 +148,7 @@ function* argumentsOf(
 
 type Token = NonNullable<ReturnType<typeof parseArgs>["tokens"]>[number];
 
-/** What a token says of a flag; "-h" is "--help", and the only one with a single dash. */
+/** Returns the flag of a token. "-h" is the only one with a single dash, and means "--help". */
 function optionOf(
   token: Exclude<Token, { kind: "positional" }>,
   argv: readonly string[],
@@ -177,7 +177,7 @@ function isSwitch(flag: Flag | undefined): boolean {
   return flag?.value === PLACEHOLDERS.boolean;
 }
 
-/** Says that a text stands where a flag should, and which flag a file or a URL needs before it. */
+/** Describes a text in the place of a flag, and suggests the flag for a file or a URL. */
 function strayText(text: string): string {
   // A URL may hold a password.
   const word = text.replace(/:\/\/.*@/s, "://***@");

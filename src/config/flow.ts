@@ -18,10 +18,10 @@ export function fileLayer(content: unknown, from?: string): Layer {
     : plainLayer(content, from);
 }
 
-/** How many outputs an error names. */
+/** The maximum number of outputs that an error names. */
 const MOST_OUTPUTS_SHOWN = 5;
 
-/** What an entry of a flow may have. */
+/** The keys of an entry of a flow. */
 export const ENTRY_KEYS: readonly string[] = ["type", "name", "enabled", "config"];
 
 /**
@@ -59,7 +59,7 @@ function flowLayer(flow: Record<string, unknown>, from: string | undefined): Lay
   return { ...layer, problems: [...problems, ...layer.problems] };
 }
 
-/** The names of a flow's outputs, where none is a WebSocket: one of them may be misspelt. */
+/** Returns the names of a flow's outputs, one of which may be a misspelt WebSocket. */
 function otherOutputs({ components }: Record<string, unknown>): string {
   const entries = isObject(components) ? Object.entries(components) : [];
   const others = entries.flatMap(([instance, entry]) =>
@@ -79,7 +79,7 @@ function misplaced(flow: Record<string, unknown>, part: string, from?: string): 
   const read = [...own, "nats", "components"];
   const beside = Object.keys(flow).flatMap((key) => {
     if (!own.includes(key)) return misspelt("", key, read);
-    // StreamKit itself has an object of this name there.
+    // StreamKit has an object of this name there.
     if (key === "streams" && isObject(flow.streams)) return [];
     return `${quoted(key)} does nothing beside "components"; it belongs into "config" of ${part}`;
   });
@@ -106,7 +106,7 @@ function unknownIn(entry: object, from: string): Problem[] {
   return unknown.map((key) => ({ text: unknownName("key", key, nearest(key, ENTRY_KEYS)), from }));
 }
 
-/** What is read of a flow's `nats`, and of its `tls`. */
+/** The keys of a flow's `nats` and its `tls` that are read. */
 const NATS_KEYS = ["urls", "username", "password", "token", "tls"];
 const TLS_KEYS = ["enabled", "ca_file", "cert_file", "key_file"];
 

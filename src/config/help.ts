@@ -20,7 +20,7 @@ const EXAMPLES = [
   ],
 ] as const;
 
-/** What `--help` prints: the flags, the variables and every key, no line wider than 96 columns. */
+/** Returns what `--help` prints: the flags, the variables and every key, in lines of up to 96 columns. */
 export function helpText(version: string): string {
   const keys = keyTable();
   const basic = keys.filter((entry) => entry.category === "basic");

@@ -4,7 +4,7 @@ import { keys } from "./keys.ts";
 import { portsSchema } from "./ports.ts";
 import { valueFacts } from "./value.ts";
 
-/** What is read of a property of {@linkcode jsonSchema}. */
+/** The part of a property of {@linkcode jsonSchema} that is used here. */
 export interface JsonProperty {
   readonly description?: string;
   readonly default?: unknown;

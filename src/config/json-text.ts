@@ -7,7 +7,7 @@ import {
   type ValueNode,
 } from "@humanwhocodes/momoa";
 
-/** No configuration is nested deeper, and a parser that calls itself has stack enough for it. */
+/** Deep enough for any configuration, and shallow enough for the stack of a recursive parser. */
 const MAX_DEPTH = 100;
 const JSONC = { mode: "jsonc", allowTrailingCommas: true } as const;
 

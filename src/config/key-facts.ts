@@ -1,9 +1,9 @@
 import { z } from "zod";
 
-/** What is known of a key beside its schema. */
+/** The facts about a key that its schema doesn't have. */
 export interface KeyFacts {
   readonly category: "basic" | "advanced";
-  /** One or two sentences; the limits and the default are not repeated in them. */
+  /** One or two sentences, without the limits and the default. */
   readonly description: string;
   /** `"value"`: never shown. `"login"`: not shown when it may hold a login (`user:password@` or `?jwt=`). */
   readonly secret?: "value" | "login";
@@ -16,7 +16,7 @@ export function factsOf(schema: z.core.$ZodType): KeyFacts {
   return facts.get(schema) as KeyFacts;
 }
 
-/** One key of the configuration: its schema, and what is known of it. */
+/** Attaches the facts about a key to its schema. */
 export function key<S extends z.ZodType>(
   category: KeyFacts["category"],
   description: string,

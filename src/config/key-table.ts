@@ -4,14 +4,14 @@ import { type Key, keys } from "./keys.ts";
 import { formatSize } from "./size.ts";
 import { type ValueFacts, valueFacts } from "./value.ts";
 
-/** All that is known of one key, read from its schema. */
+/** All facts about one key, read from its schema. */
 export interface KeyEntry extends KeyFacts, Omit<ValueFacts, "refused"> {
   readonly key: Key;
-  /** As a file would say it; `undefined` when the key may be left unset. */
+  /** As written in a file; `undefined` if the key has none. */
   readonly default: unknown;
 }
 
-/** The keys in their order, for whatever describes them or reads them from texts. */
+/** Returns all keys in their order. */
 export function keyTable(): KeyEntry[] {
   return Object.entries(keys).map(([key, schema]) => {
     const value = valueFacts(schema.unwrap());
@@ -22,7 +22,7 @@ export function keyTable(): KeyEntry[] {
   });
 }
 
-/** A key's default as one writes it in a file, `undefined` when it has none: `"5s"`, `"64KiB"`. */
+/** Returns a key's default as written in a file (`"5s"`, `"64KiB"`), or `undefined` if it has none. */
 export function shownDefault({ kind, default: preset }: KeyEntry): string | undefined {
   return JSON.stringify(
     kind === "size" && preset !== undefined ? formatSize(Number(preset)) : preset,

@@ -9,40 +9,40 @@ import { issueText, type Problem, shown, unknownName } from "./problem.ts";
 export interface Layer {
   /** By key of the file, not checked yet. */
   readonly values: Readonly<Record<string, unknown>>;
-  /** By key: where its value came from. */
+  /** By key, the source of its value. */
   readonly origins: ReadonlyMap<string, string>;
-  /** What was wrong before values could be looked at. */
+  /** The problems found before the values were checked. */
   readonly problems: readonly Problem[];
-  /** The subjects that StreamKit's input ports call required. */
+  /** The subjects that StreamKit's input ports mark as required. */
   readonly requiredSubjects?: readonly string[];
-  /** Whether a part of it could not be read, so that it may say more than its values. */
+  /** Whether a part of it could not be read, so that values may be missing. */
   readonly isIncomplete?: boolean;
 }
 
 /** All layers together. */
 export interface Resolved {
-  /** Every key with its value; that of a wrong key is its default. */
+  /** Every key with its value; a wrong key has its default. */
   readonly checked: CheckedKeys;
-  /** By key: where its value came from; a default has none. */
+  /** By key, the source of its value; a default has none. */
   readonly origins: ReadonlyMap<string, string>;
   readonly requiredSubjects: readonly string[];
-  /** Everything that is wrong. */
+  /** All problems. */
   readonly problems: readonly Problem[];
-  /** Whether a rule about these keys can be checked: none of them is wrong, and all that was said is known. */
+  /** Whether a rule about these keys can be checked: none of them is wrong, and every layer was read completely. */
   isKnown(...keys: readonly Key[]): boolean;
 }
 
-/** What a file may say: our keys, StreamKit's ports, or a whole flow. */
+/** The keys of a file: ours, StreamKit's ports, or those of a whole flow. */
 const KNOWN = [...Object.keys(keys), ...FILE_KEYS, "components"];
 
-/** A layer whose values all came from the same place; a key that is undefined is not there. */
+/** Returns a layer whose values all have one source; keys with the value `undefined` are left out. */
 export function layerFrom(values: Readonly<Record<string, unknown>>, from?: string): Layer {
   const given = Object.entries(values).filter(([, value]) => value !== undefined);
   const named = from === undefined ? [] : given.map(([key]) => [key, from] as const);
   return { values: Object.fromEntries(given), origins: new Map(named), problems: [] };
 }
 
-/** A layer that says nothing but what is wrong. */
+/** Returns a layer that has only a problem. */
 export function brokenLayer(problem: Problem): Layer {
   return { values: {}, origins: new Map(), problems: [problem], isIncomplete: true };
 }
@@ -50,7 +50,7 @@ export function brokenLayer(problem: Problem): Layer {
 /** Lays layers over each other, the last on top. */
 export function stacked(layers: readonly Layer[]): Layer {
   return {
-    // Not by spreading: a key named "__proto__" must be refused like any other unknown one.
+    // Spreading would hide a key named "__proto__", which must be refused like any unknown key.
     values: Object.fromEntries(layers.flatMap((layer) => Object.entries(layer.values))),
     origins: new Map(layers.flatMap((layer) => [...layer.origins])),
     problems: layers.flatMap((layer) => layer.problems),
@@ -65,7 +65,7 @@ export function stacked(layers: readonly Layer[]): Layer {
  */
 export function resolve(layers: readonly Layer[]): Resolved {
   const { values: given, origins, problems: told, ...all } = stacked(layers);
-  // A configuration that names streams wants those, and not all that NATS has beside them.
+  // A configuration that names streams carries only those, unless it names subjects too.
   const values = [given.streams ?? []].flat().length === 0 ? given : { subjects: [], ...given };
   const overridden = layers.flatMap((layer, index) =>
     overriddenProblems(layer, layers.slice(index + 1)),
@@ -89,7 +89,7 @@ export function resolve(layers: readonly Layer[]): Resolved {
 
 type Given = Pick<Layer, "values" | "origins">;
 
-/** Each key by itself. */
+/** Checks each key by itself. */
 function checkKeys(given: Given): { checked: CheckedKeys; problems: Problem[] } {
   const problems: Problem[] = [];
   const checked = Object.entries(keys).map(([key, schema]) => {
@@ -125,7 +125,7 @@ function problemsOf(
   { values, origins }: Given,
 ): Problem[] {
   return issues.map((issue) => {
-    // A lone value needs no index, nor does a text that was taken apart at its commas.
+    // A single value needs no index.
     const isLone = [values[key]].flat().length === 1;
     const path = isLone ? [key] : [key, ...issue.path];
     const text = issueText(
@@ -146,6 +146,6 @@ function faultProblem({ key, beside, input, rule }: Fault, { values, origins }: 
 function isSecret(key: Key, values: Readonly<Record<string, unknown>>): boolean {
   const { secret } = factsOf(keys[key]);
   if (secret !== "login") return secret === "value";
-  // A login in one of several URLs may have been torn apart at a comma: then none of them is shown.
+  // Splitting at commas may have cut a login apart; then none of the URLs is shown.
   return [values[key]].flat().some((url) => typeof url === "string" && /[@?]/.test(url));
 }

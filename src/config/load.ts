@@ -8,7 +8,7 @@ import { brokenLayer, type Layer, type Resolved, resolve } from "./layer.ts";
 import { configError, type Problem, shown, unknownName } from "./problem.ts";
 import { type Setting, settingsOf } from "./settings.ts";
 
-/** Where a configuration may come from; nothing of it is taken from the runtime itself. */
+/** The sources of a configuration, passed in so that nothing is read from the runtime here. */
 export interface ConfigSources {
   /** The command line, without the names of the runtime and the script. */
   readonly argv: readonly string[];
@@ -20,16 +20,16 @@ export interface ConfigSources {
   checkFiles?(config: Config): Promise<readonly Problem[]>;
 }
 
-/** A configuration that can be used. */
+/** A valid configuration. */
 export interface LoadedConfig {
   readonly config: Config;
-  /** Each key with where its value came from. */
+  /** Each key with the source of its value. */
   readonly settings: readonly Setting[];
   /** Warnings, a sentence each: a setting that is valid, but probably not meant. */
   readonly notices: readonly string[];
 }
 
-/** What the command was asked to do. */
+/** What the command is asked to do. */
 export type Loaded =
   | ({ readonly kind: "run" | "check" } & LoadedConfig)
   | { readonly kind: "help" }
@@ -94,7 +94,7 @@ function misspeltLayer(lookalikes: readonly Lookalike[]): Layer {
   return { values: {}, origins: new Map(), problems };
 }
 
-/** A library may be given a connection to NATS; the command may not. */
+/** Only the library can be given a connection to NATS. */
 function withoutNats({ checked, origins, isKnown }: Resolved): Problem[] {
   if (checked.streams.length === 0 || checked.nats_url.length > 0) return [];
   if (!isKnown("streams", "nats_url")) return [];

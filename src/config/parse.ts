@@ -34,7 +34,7 @@ function configOf(resolved: Resolved, further: readonly Problem[] = []): Config 
   return toConfig(resolved.checked, resolved.requiredSubjects);
 }
 
-/** The configuration of somebody who configured nothing. */
+/** The configuration with all defaults. */
 export function defaultConfig(): Config {
   return parseConfig({});
 }

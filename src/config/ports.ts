@@ -8,13 +8,13 @@ import { anyText, boolean, choice, duration, integer, text } from "./value.ts";
  * `NATSPort` and `NetworkPort`.
  */
 
-/** Where clients begin that don't say it themselves. StreamKit's ports have no field for a time. */
+/** Where clients begin by default. StreamKit's ports have no field for a time. */
 const DELIVER_POLICIES = ["new", "all", "last", "last_per_subject"] as const;
 
 const EITHER = 'must have either "subject" or "config"';
 const KINDS = ["nats", "jetstream", "kv"] as const;
 
-/** What an output may be called: all of them are one HTTP listener with a WebSocket on it. */
+/** The types of an output that mean an HTTP listener with a WebSocket. */
 const LISTENERS = ["network", "http", "websocket", "websocket-server"] as const;
 
 /** Scheme, then the groups `v6`, `host`, `port` and `path`, each of which may be missing. */
@@ -23,7 +23,7 @@ export const LISTENER_URL =
 
 const object = { error: "must be an object" };
 
-/** What messages are: a description for other tools, that changes nothing here. */
+/** Describes messages to other tools; has no effect here. */
 function contract() {
   const named = z.strictObject({ type: anyText(), version: anyText().optional() }, object);
   return z
@@ -119,7 +119,7 @@ export const portsSchema = z.strictObject(
 
 export type Ports = z.output<typeof portsSchema>;
 
-/** The keys that are known at a path in `ports`. */
+/** Returns the known keys at a path in `ports`. */
 export function knownPortKeys(path: readonly PropertyKey[]): string[] {
   let schema: z.core.$ZodType = portsSchema;
   for (const step of path) {
@@ -137,12 +137,12 @@ function bare(schema: z.core.$ZodType): z.core.$ZodType {
 
 type StreamFields = z.output<z.ZodObject<ReturnType<typeof streamFields>>>;
 const STREAM_FIELDS = Object.keys(streamFields()) as (keyof StreamFields)[];
-/** What else a port of a stream may say. */
+/** The other keys of a stream's port. */
 const OF_STREAMS: readonly (keyof StreamFields)[] = STREAM_FIELDS.filter(
   (field) => field !== "stream_name" && field !== "bucket",
 );
 
-/** What a port of each kind says of where its messages come from. */
+/** The keys of each kind of port that name the source of its messages. */
 const SAYS: Readonly<
   Record<
     (typeof KINDS)[number],
@@ -154,7 +154,7 @@ const SAYS: Readonly<
   kv: { needs: "bucket", wants: "must name a bucket", may: OF_STREAMS },
 };
 
-/** Adds an issue for what a kind of port needs and lacks, and for what another kind has. */
+/** Adds an issue for each missing key, and for each key of another kind of port. */
 function checkFields(
   kind: (typeof KINDS)[number],
   fields: StreamFields,

@@ -2,13 +2,13 @@ import type { z } from "zod";
 import { SpillwayError } from "../core/ports/errors.ts";
 import { nearest } from "../text/nearest.ts";
 
-/** One thing that is wrong with a configuration. */
+/** One problem of a configuration. */
 export interface Problem {
   /** What is wrong, from the key on: `"port" is 70000 but must be …`. */
   readonly text: string;
-  /** Where it came from: a file, a variable, a flag. */
+  /** Its source: a file, a variable, a flag. */
   readonly from?: string | undefined;
-  /** The key that it is about, or that an unknown one was probably meant to be. */
+  /** The key that has the problem, or that was probably meant by an unknown one. */
   readonly key?: string | undefined;
   readonly cause?: unknown;
 }
@@ -17,7 +17,7 @@ export interface Problem {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const BREAKS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g;
 
-/** The most problems that are told: a list of thousands may be wrong in each of its elements. */
+/** The maximum number of problems in one error, as a list may have thousands of wrong elements. */
 const MOST_TOLD = 50;
 
 /**
@@ -53,21 +53,21 @@ export function unknownName(what: string, name: string, near: string | undefined
   return `${quoted(name)} is not a known ${what}${hint}`;
 }
 
-/** What the words of an issue need to know beside the issue. */
+/** What {@linkcode issueText} needs besides the issue. */
 export interface IssueContext {
-  /** The keys that are known at a path. */
+  /** Returns the known keys at a path. */
   knownKeys(path: readonly PropertyKey[]): readonly string[];
   /** Whether the value at a path must stay secret. */
   isSecret(path: readonly PropertyKey[]): boolean;
 }
 
-/** One issue for each unknown key, as zod has one for all of an object. */
+/** Returns one issue for each unknown key; zod has one for all unknown keys of an object. */
 export function separated(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
   if (issue.code !== "unrecognized_keys") return [issue];
   return issue.keys.map((key) => ({ ...issue, keys: [key] }));
 }
 
-/** What an issue of zod says, in our words. */
+/** Returns the text for an issue of zod. */
 export function issueText(issue: z.core.$ZodIssue, context: IssueContext): string {
   const { path } = issue;
   if (issue.code === "unrecognized_keys") {
@@ -87,7 +87,7 @@ function dotted(path: readonly PropertyKey[]): string {
     .replace(/^\./, "");
 }
 
-/** A value in a few words. What is inside of lists and objects is left out: it may be secret. */
+/** Returns a short text for a value, without the contents of lists and objects, which may be secret. */
 export function shown(value: unknown): string {
   if (value === undefined) return "missing";
   if (Array.isArray(value))
@@ -96,7 +96,7 @@ export function shown(value: unknown): string {
   return typeof value === "string" ? quoted(value) : String(value);
 }
 
-/** A text on one line, between quotation marks, and not longer than a line should be. */
+/** Returns a text in quotation marks, on one line and shortened. */
 export function quoted(text: string): string {
   const limit = 100;
   return JSON.stringify(text.length > limit ? `${text.slice(0, limit)}…` : text);

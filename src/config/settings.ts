@@ -5,16 +5,16 @@ import { type Key, keys } from "./keys.ts";
 import type { Resolved } from "./layer.ts";
 import { formatSize } from "./size.ts";
 
-/** A key and what it comes to. */
+/** A key and its final value. */
 export interface Setting {
   readonly key: Key;
-  /** As a file would say it, without secrets; `undefined` when it is not set. */
+  /** As written in a file, without secrets; `undefined` if it is not set. */
   readonly value: string | undefined;
-  /** Where the value came from; `undefined` for a default. */
+  /** The source of the value; `undefined` for a default. */
   readonly from: string | undefined;
 }
 
-/** Every key with its value, for people to read. */
+/** Returns every key with its value, for people to read. */
 export function settingsOf({ checked, origins }: Resolved): Setting[] {
   return keyTable().map(({ key, kind }) => {
     const value = checked[key];
@@ -36,7 +36,7 @@ export function settingsOf({ checked, origins }: Resolved): Setting[] {
 
 const HIDDEN = "***";
 
-/** A URL without its user, password and query, which may be a login (`?jwt=`). */
+/** Returns a URL without user, password and query, which may hold a login (`?jwt=`). */
 function withoutLogin(url: string): string {
   return url.replace(/\/\/[^/]*@/, `//${HIDDEN}@`).replace(/\?.*$/s, `?${HIDDEN}`);
 }

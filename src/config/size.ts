@@ -24,18 +24,18 @@ const UNITS = [
 /** A number and its unit, perhaps with a space between them. */
 export const SIZE = /^(\d+)(?:\.(\d+))? ?((?:[KkMmGgTt][Ii]?)?[Bb])$/;
 
-/** The bytes of a text, or `undefined` when it is no size or no whole number of bytes. */
+/** Returns the bytes of a text, or `undefined` if it is not a size or not a whole number of bytes. */
 export function parseSize(text: string): number | undefined {
   const [, whole = "", fraction = "", name = ""] = SIZE.exec(text) ?? [];
   const unit = UNITS.find(([written]) => written.toLowerCase() === name.toLowerCase());
   if (unit === undefined) return undefined;
-  // Not as floating point, in which 1.1 MB are 1,100,000.0000000002 bytes.
+  // In floating point, 1.1 MB would be 1,100,000.0000000002 bytes.
   const scaled = BigInt(whole + fraction) * BigInt(unit[1]);
   const scale = 10n ** BigInt(fraction.length);
   return scaled % scale === 0n ? Number(scaled / scale) : undefined;
 }
 
-/** The shortest text that {@linkcode parseSize} reads as these bytes: `"64KiB"`, `"1500B"`. */
+/** Returns the shortest text that {@linkcode parseSize} reads as these bytes: `"64KiB"`, `"1500B"`. */
 export function formatSize(bytes: number): string {
   for (const [unit, factor] of UNITS) {
     if (bytes >= factor && bytes % factor === 0) return `${bytes / factor}${unit}`;

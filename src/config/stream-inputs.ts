@@ -1,15 +1,15 @@
 import type { StreamInput } from "../core/ports/source.ts";
 import { readStreamInput } from "./address.ts";
 
-/** What nats-server calls the stream of a key-value bucket (ADR-8). */
+/** The prefix of the stream of a key-value bucket (ADR-8). */
 export const KV_PREFIX = "KV_";
 
-/** The subjects of a key-value bucket: one for each key. */
+/** Returns the pattern of a key-value bucket's subjects, one for each key. */
 function bucketSubject(bucket: string): string {
   return `$KV.${bucket}.>`;
 }
 
-/** The streams of the key `streams`, each once, with all of its subjects. */
+/** Returns the streams of the key `streams`, each once, with all of its subjects. */
 export function streamInputs(streams: readonly string[]): StreamInput[] {
   const inputs = new Map<string, string[]>();
   for (const { name, subject = wholeOf(name) } of streams.map(readStreamInput)) {
@@ -20,7 +20,7 @@ export function streamInputs(streams: readonly string[]): StreamInput[] {
   return [...inputs].map(([name, subjects]) => ({ name, subjects }));
 }
 
-/** All that a stream has; the keys of a bucket are NATS' own subjects, which no wildcard stands for. */
+/** Returns the pattern of a whole stream. A bucket needs its own, as `>` doesn't match subjects that begin with `$`. */
 function wholeOf(name: string): string {
   return name.startsWith(KV_PREFIX) ? bucketSubject(name.slice(KV_PREFIX.length)) : ">";
 }

@@ -4,7 +4,7 @@ import { knownPortKeys, LISTENER_URL, type Ports, portsSchema } from "./ports.ts
 import { issueText, type Problem, separated, shown } from "./problem.ts";
 import { KV_PREFIX, streamInputs } from "./stream-inputs.ts";
 
-/** What StreamKit's code uses when an output says nothing else (`DefaultConstructorConfig`). */
+/** StreamKit's defaults (`DefaultConstructorConfig`). */
 const STREAMKIT_PORT = 8081;
 const STREAMKIT_SUBJECTS = ["semantic.>"];
 
@@ -31,7 +31,7 @@ export function plainLayer(values: Values, from?: string): Layer {
   ]);
 }
 
-/** Reads StreamKit's `passthrough`: whether payloads are carried as they are. */
+/** Reads StreamKit's `passthrough`: whether payloads are sent unchanged. */
 function passthroughLayer(passthrough: unknown, plain: Values, from?: string): Layer {
   if (passthrough === undefined) return layerFrom({});
   if (typeof passthrough !== "boolean") {
@@ -46,7 +46,7 @@ function passthroughLayer(passthrough: unknown, plain: Values, from?: string): L
   return layerFrom({ payload_format: said }, partOf("passthrough", from));
 }
 
-/** A layer without values, and with one problem. */
+/** Returns a layer without values that has one problem. */
 function brokenBy(text: string, from: string | undefined): Layer {
   return { ...layerFrom({}), problems: [{ text, from }] };
 }
@@ -112,13 +112,13 @@ function subjectsOf(inputs: Inputs): string[] | undefined {
   return inputs.map(described).flatMap(({ kind, subject }) => (kind === "nats" ? [subject!] : []));
 }
 
-/** What inputs carry, of whatever kind. */
+/** Returns what inputs of any kind carry. */
 function patternsOf(inputs: Inputs): string[] {
   const streams = streamInputs(streamsOf(inputs)).flatMap(({ subjects }) => subjects);
   return [...(subjectsOf(inputs) ?? []), ...streams];
 }
 
-/** As the key `streams` has them. */
+/** As in the key `streams`. */
 function streamsOf(inputs: Inputs): string[] {
   return inputs.map(described).flatMap((input) => {
     if (input.kind === "nats") return [];
@@ -131,31 +131,31 @@ function streamsOf(inputs: Inputs): string[] {
   });
 }
 
-/** Where clients begin, if inputs say it: one of each. */
+/** Returns the distinct start points of the inputs. */
 function startsOf(inputs: Inputs): string[] {
   const starts = inputs.flatMap((input) => described(input).deliver_policy ?? []);
   return [...new Set(starts)];
 }
 
-/** What an input says where its messages come from, in either spelling. */
+/** Returns the source of an input's messages, in either spelling. */
 function described({ type = "nats", config, ...untyped }: Inputs[number]) {
   return config ?? { kind: type, ...untyped };
 }
 
-/** Where the output says to listen: only the parts that it names. */
+/** Returns the parts of the address that the output names. */
 function listenerOf({ outputs = [] }: Ports): { host?: string; port?: number; path?: string } {
   const [output] = outputs;
   if (output?.config !== undefined) {
     const { host, port, path } = output.config;
     return { ...(host && { host }), ...(port !== undefined && { port }), ...(path && { path }) };
   }
-  // Not by URL: that takes a port away which is the scheme's own, and so hides "http://host:80".
+  // `URL` drops a scheme's default port, which would hide "http://host:80".
   const parts = LISTENER_URL.exec(output?.subject ?? "")?.groups ?? {};
   const host = parts.v6 || parts.host;
   return {
     ...(host && { host }),
     ...(parts.port && { port: Number(parts.port) }),
-    // A URL without a path and one with "/" are the same.
+    // A URL without a path means "/".
     ...(parts.path && parts.path !== "/" && { path: parts.path }),
   };
 }
@@ -164,7 +164,7 @@ function portProblems(issues: readonly z.core.$ZodIssue[], from: string | undefi
   const portOf = ({ path }: z.core.$ZodIssue) => path.slice(0, 2).join(".");
   const isKind = ({ path }: z.core.$ZodIssue) =>
     ["type", "config.kind"].includes(path.slice(2).join("."));
-  // What is of another kind has other keys too: only its kind is worth a word.
+  // A port of another kind has other keys too, so only its kind is reported.
   const otherKinds = new Set(issues.filter(isKind).map(portOf));
   return issues
     .filter((issue) => isKind(issue) || !otherKinds.has(portOf(issue)))

@@ -3,12 +3,12 @@ import { nearest } from "../text/nearest.ts";
 import { DURATION, parseDuration } from "./duration.ts";
 import { formatSize, parseSize, SIZE } from "./size.ts";
 
-/** What a value is, and its limits in words: the same words in errors, `--help` and the README. */
+/** The kind of a value, and its limits in the words of errors, `--help` and the README. */
 export interface ValueFacts {
   readonly kind: "text" | "integer" | "size" | "boolean" | "duration" | "choice" | "list";
   /** Completes the sentence "It must be …". */
   readonly limits: string;
-  /** Choices that are known but not built yet, each with the reason why it is refused. */
+  /** Choices that are not supported yet, each with the reason. */
   readonly refused?: Readonly<Record<string, string>>;
 }
 
@@ -35,7 +35,7 @@ export function integer(min: number, max: number) {
   return stating(z.int({ error }).min(min, { error }).max(max, { error }), "integer", limits);
 }
 
-/** Bytes, as a number or as a text with a unit ({@linkcode parseSize}). Both bounds are allowed themselves. */
+/** Bytes, as a number or as a text with a unit ({@linkcode parseSize}). Both bounds are inclusive. */
 export function size(min: number, max: number) {
   const limits = `a size from "${formatSize(min)}" to "${formatSize(max)}"`;
   const error = `must be ${limits}: a number of bytes, or a text like "64KiB" or "64kB"`;
@@ -55,7 +55,7 @@ export function boolean() {
   return stating(z.boolean({ error: `must be ${limits}` }), "boolean", limits);
 }
 
-/** A Go duration in the file, milliseconds in the code. Both bounds are allowed themselves. */
+/** A Go duration in the file, milliseconds in the code. Both bounds are inclusive. */
 export function duration(min: string, max: string) {
   const limits = `a duration from "${min}" to "${max}"`;
   const error = ({ input }: { readonly input?: unknown }): string => {
@@ -82,12 +82,12 @@ export function duration(min: string, max: string) {
 
 function boundOf(text: string): number {
   const milliseconds = parseDuration(text);
-  // More than 104 days are more nanoseconds than a number holds.
+  // The nanoseconds of more than 104 days exceed a number's precision.
   if (milliseconds === undefined) throw new RangeError(`${text} is no duration that can be read`);
   return milliseconds;
 }
 
-/** A duration that a timer can be set to: to more than 24.8 days, and it rings at once. */
+/** A duration for a timer; timers fire at once if set to more than 24.8 days. */
 export function timeout() {
   return duration("1ms", "24h");
 }
@@ -97,7 +97,7 @@ export function text(pattern: RegExp, limits: string) {
   return stating(z.string({ error }).regex(pattern, { error, abort: true }), "text", limits);
 }
 
-/** Any text but an empty one. */
+/** Any non-empty text. */
 export function anyText(limits = "a text that is not empty") {
   const error = `must be ${limits}`;
   return stating(z.string({ error }).min(1, { error }), "text", limits);
@@ -129,7 +129,7 @@ export function choice<const W extends string>(
   return schema;
 }
 
-/** A list of such elements; `elements` names them in the plural. */
+/** A list; `elements` names its elements in the plural. */
 export function list<E extends z.ZodType>(element: E, elements: string) {
   const limits = `a list of ${elements}`;
   return stating(z.array(element, { error: `must be ${limits}` }), "list", limits);

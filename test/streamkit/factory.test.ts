@@ -131,7 +131,7 @@ describe("createOutput", () => {
   test("refuses a configuration that no file may have", () => {
     const { maker } = bench();
     for (const [raw, says] of [
-      ["{", "it is not JSON at line 1, column 2"],
+      ["{", "it is not JSON at line 1, column 1"],
       [null, "it must be a JSON object"],
       ["[]", "it must be a JSON object"],
       [{ prot: 8080 }, '"prot" is not a known key; did you mean "port"?'],
