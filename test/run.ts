@@ -1,44 +1,85 @@
 /**
- * `npm test`: all tests, or those that the arguments name as `bun test` understands them. Sees
- * first to what they need: `nats-server`, a browser, a `dist/` of these very sources.
+ * `npm test` runs all tests but the slow ones, `npm test -- <files> <options>` those that `bun test` would run,
+ * and `npm run test:slow` the slow ones. It first installs what they need: `nats-server`, a browser, a
+ * `dist/` of these sources.
  *
- * The last line is `N passed, N failed`; the exit code is 1 where a test failed or none ran.
+ * Several processes run side by side, as tests mostly wait; the files that measure run alone at the end.
+ * A process that fails is shown in full, and its errors again at the end. The last line is
+ * `N passed, N failed`; the exit code is 1 if a test failed or none ran.
  */
-import { spawn } from "node:child_process";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { availableParallelism } from "node:os";
 import { build } from "../scripts/build.js";
 import { ensureChromium } from "../scripts/install-chromium.ts";
 import { ensureNatsServer, ensureOldestNatsServer } from "../scripts/install-nats-server.ts";
+import { allJobs, type Job, jobsFor } from "./runner/jobs.ts";
+import type { Failure, Report } from "./runner/report.ts";
+import { endJobs, runJob } from "./runner/run-job.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const TEST_TIMEOUT_MS = 60_000;
+/** Tests wait more than they compute. */
+const PROCESSES_PER_CORE = 2;
+const MOST_PROCESSES = 8;
+const LONGEST_ERROR = 60;
 
+const args = process.argv.slice(2);
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    endJobs();
+    process.exit(1);
+  });
+}
 await ensureNatsServer();
 ensureOldestNatsServer();
 await ensureChromium();
 build();
-const { passed, failed, code } = await bunTest(process.argv.slice(2));
-process.stdout.write(`${passed} passed, ${failed} failed\n`);
-process.exitCode = code === 0 && failed === 0 && passed > 0 ? 0 : 1;
+const reports = await runAll(jobsOf(args));
+const failures = reports.flatMap(({ failures }) => failures);
+if (failures.length > 0) say(`\nFailures:\n${failures.map(showFailure).join("\n")}\n`);
+const sum = (of: "passed" | "failed") => reports.reduce((total, report) => total + report[of], 0);
+say(`${sum("passed")} passed, ${sum("failed")} failed`);
+process.exitCode = sum("failed") === 0 && sum("passed") > 0 ? 0 : 1;
 
-/** Runs `bun test` with its output shown as it comes, and counts what its summary says. */
-async function bunTest(
-  args: readonly string[],
-): Promise<{ passed: number; failed: number; code: number | null }> {
-  const child = spawn(
-    process.execPath,
-    ["test", `--timeout=${TEST_TIMEOUT_MS}`, "--preload=./test/support/leave-nothing.ts", ...args],
-    { cwd: ROOT, stdio: ["ignore", "inherit", "pipe"] },
+function jobsOf(args: readonly string[]): Job[] {
+  if (args.length === 0) return allJobs(false);
+  if (args.length === 1 && args[0] === "--slow") return allJobs(true);
+  // An option that takes a value is written `-t name`, or `--option=value`.
+  const isOption = (arg: string, index: number) => arg.startsWith("-") || args[index - 1] === "-t";
+  return jobsFor(
+    args.filter((arg, index) => !isOption(arg, index)),
+    args.filter(isOption),
   );
-  const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
-  const count = { pass: 0, fail: 0, error: 0 };
-  for await (const line of createInterface({ input: child.stderr })) {
-    process.stderr.write(`${line}\n`);
-    const [, number, what] = /^ *(\d+) (pass|fail|error)s?$/.exec(line) ?? [];
-    if (what !== undefined) count[what as keyof typeof count] = Number(number);
-  }
-  // What is thrown outside of a test is an error, and not always a failed test as well.
-  const failed = Math.max(count.fail, count.error);
-  return { passed: count.pass, failed, code: await ended };
+}
+
+async function runAll(jobs: readonly Job[]): Promise<Report[]> {
+  const reports: Report[] = [];
+  const run = async (job: Job): Promise<void> => {
+    const startMs = performance.now();
+    const lines: string[] = [];
+    const isOnly = jobs.length === 1;
+    const report = await runJob(job, isOnly ? say : (line) => lines.push(line));
+    const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
+    if (report.failed > 0 && !isOnly) say(`\n${job.name} failed:\n${lines.join("\n")}`);
+    say(`${job.name}: ${report.passed} passed, ${report.failed} failed, ${seconds} s`);
+    reports.push({ ...report, failures: report.failures.map((one) => inJob(job, one)) });
+  };
+  const waiting = jobs.filter(({ alone }) => !alone);
+  const worker = async (): Promise<void> => {
+    for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) await run(job);
+  };
+  const processes = Math.min(MOST_PROCESSES, PROCESSES_PER_CORE * availableParallelism());
+  await Promise.all(Array.from({ length: processes }, worker));
+  for (const job of jobs) if (job.alone) await run(job);
+  return reports;
+}
+
+function inJob(job: Job, { name, text }: Failure): Failure {
+  return { name: `${job.name}: ${name}`, text };
+}
+
+/** The end of a long error says more than its beginning, which is the test's own source. */
+function showFailure({ name, text }: Failure): string {
+  return `\n${name}\n${text.split("\n").slice(-LONGEST_ERROR).join("\n")}`;
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
 }

@@ -1,7 +1,7 @@
 /** The console of the real command, in a real browser. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { connect } from "nats";
-import { untilMetric } from "../contract/suite/metrics.ts";
+import { untilMetric } from "../contract/support/metrics.ts";
 import { describeInBrowser } from "../support/browser.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { startNatsServer } from "../support/nats-server.ts";

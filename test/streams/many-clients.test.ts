@@ -1,8 +1,8 @@
 /** What streams cost when there are many clients: no consumer each, and no reading for each anew. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { subscribeV1, useGateway } from "../contract/suite/gateway-fixture.ts";
-import { countTo } from "../contract/suite/nats-fixture.ts";
-import { numberOf, useStreams } from "../contract/suite/stream-fixture.ts";
+import { subscribeV1, useGateway } from "../contract/support/gateway-fixture.ts";
+import { countTo } from "../contract/support/nats-fixture.ts";
+import { numberOf, useStreams } from "../contract/support/stream-fixture.ts";
 import { TARGETS } from "../support/runtimes.ts";
 import { openV1, type V1Client } from "../support/v1-client.ts";
 

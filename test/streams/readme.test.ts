@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { connect, type NatsConnection } from "nats";
 import { README } from "../../scripts/docs.ts";
-import { untilReady } from "../contract/suite/gateway-fixture.ts";
+import { untilReady } from "../contract/support/gateway-fixture.ts";
 import { openEvents } from "../support/event-source.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { type NatsServer, startNatsServer } from "../support/nats-server.ts";

@@ -1,4 +1,0 @@
-import { TARGETS } from "../support/runtimes.ts";
-import { contract } from "./suite/contract.ts";
-
-contract(TARGETS.deno);

@@ -1,0 +1,29 @@
+import { describe, setDefaultTimeout } from "bun:test";
+import { TARGETS, type Target } from "../../support/runtimes.ts";
+
+/** Each runtime once: for what doesn't depend on the sockets. */
+export const EVERY_RUNTIME = [TARGETS.bun, TARGETS.deno, TARGETS.node22, TARGETS.node];
+
+/** Each runtime with each kind of sockets that it has. */
+export const EVERY_SOCKET = [
+  TARGETS.bun,
+  TARGETS["bun-native"],
+  TARGETS.deno,
+  TARGETS["deno-native"],
+  TARGETS.node22,
+  TARGETS.node,
+];
+
+/** All of them and the compiled `dist/`: for what the compiler could break. */
+export const EVERY_TARGET = [...EVERY_SOCKET, TARGETS["node-dist"]];
+
+/**
+ * One theme of the behavioural suite, tested against the real command on each of the targets.
+ * To run one target only: `npm test -- test/contract -t "Contract on deno "`.
+ */
+export function contract(targets: readonly Target[], theme: (target: Target) => void): void {
+  setDefaultTimeout(60_000);
+  for (const target of targets) {
+    describe(`Contract on ${target.name}`, () => theme(target));
+  }
+}

@@ -1,0 +1,108 @@
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { findOldestNatsServer } from "../../scripts/install-nats-server.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** One process of `bun test`. */
+export interface Job {
+  readonly name: string;
+  readonly files: readonly string[];
+  /** More arguments of `bun test`. */
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Whether nothing else may run meanwhile. */
+  readonly alone: boolean;
+}
+
+/** Files that measure memory or delays, which other processes would disturb. */
+const ALONE = [
+  "test/audit/audit.test.ts",
+  "test/contract/governor.test.ts",
+  "test/streams/many-clients.test.ts",
+];
+
+/** Files that `npm run test:slow` runs, and `npm test` doesn't. */
+const SLOW = ["test/audit/audit.test.ts", "test/contract/nats-faults.test.ts"];
+
+/** Files about streams, which `npm run test:slow` also runs with the oldest supported `nats-server`. */
+const WITH_OLDEST_SERVER = [
+  "jetstream-refusals",
+  "odd-messages",
+  "stream-faults",
+  "stream-subjects",
+  "streams",
+].map((theme) => `test/contract/${theme}.test.ts`);
+
+/** Folders whose files take long, so that each is a job. The files of any other folder are one job. */
+const ONE_JOB_PER_FILE = /^test\/(?:audit|browser|contract|streams)\//;
+
+/** The jobs of `npm test`, or of `npm run test:slow`. */
+export function allJobs(slow: boolean): Job[] {
+  const files = testFiles().filter((file) => SLOW.includes(file) === slow);
+  return slow ? [...jobsOf(files), ...oldestServerJobs()] : jobsOf(files);
+}
+
+/**
+ * The jobs for the files that match one of the patterns, as `bun test` matches them: a path of a file,
+ * or a part of its name. Options are passed on to `bun test`.
+ */
+export function jobsFor(patterns: readonly string[], options: readonly string[]): Job[] {
+  const named = patterns.filter((pattern) => existsSync(join(ROOT, pattern)) && isFile(pattern));
+  const parts = patterns
+    .filter((pattern) => !named.includes(pattern))
+    .map((pattern) => pattern.replace(/^\.\//, ""));
+  const matching = testFiles().filter((file) => parts.some((part) => file.includes(part)));
+  const files = [...named, ...(patterns.length === 0 ? testFiles() : matching)];
+  // Not every file has a test that an option selects.
+  const args = options.length === 0 ? [] : ["--pass-with-no-tests", ...options];
+  return jobsOf([...new Set(files)]).map((job) => ({ ...job, args }));
+}
+
+function jobsOf(files: readonly string[]): Job[] {
+  const groups = new Map<string, string[]>();
+  for (const file of files) {
+    const name = ONE_JOB_PER_FILE.test(file) ? file : file.split("/").slice(0, 2).join("/");
+    groups.set(name, [...(groups.get(name) ?? []), file]);
+  }
+  return [...groups].map(([name, files]) => ({
+    name,
+    files,
+    args: [],
+    env: {},
+    alone: files.some((file) => ALONE.includes(file)),
+  }));
+}
+
+function oldestServerJobs(): Job[] {
+  const server = findOldestNatsServer();
+  if (server === undefined) {
+    process.stderr.write(
+      "Left out: the tests with nats-server 2.9, as neither NATS_SERVER_OLDEST nor Go is there\n",
+    );
+    return [];
+  }
+  return WITH_OLDEST_SERVER.map((file) => ({
+    name: `${file} with nats-server 2.9`,
+    files: [file],
+    args: ["-t", "Contract on bun "],
+    env: { NATS_SERVER: server },
+    alone: false,
+  }));
+}
+
+/** All test files, the largest first: they take longest, and shouldn't be what everything waits for. */
+function testFiles(): string[] {
+  const isTest = (path: string) => path.endsWith(".test.ts") && !path.includes("node_modules");
+  return readdirSync(join(ROOT, "test"), { recursive: true, encoding: "utf8" })
+    .map((path) => `test/${path}`)
+    .filter(isTest)
+    .map((path) => ({ path, size: statSync(join(ROOT, path)).size }))
+    .sort((one, other) => other.size - one.size)
+    .map(({ path }) => path);
+}
+
+function isFile(path: string): boolean {
+  return statSync(join(ROOT, path)).isFile();
+}

@@ -1,0 +1,77 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import type { Job } from "./jobs.ts";
+import { type Report, readReport } from "./report.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const TEST_TIMEOUT_MS = 60_000;
+/** A process that prints nothing for longer hangs: no single test may take as long. */
+const SILENCE_MS = 360_000;
+/** How long a process may take to end its own processes before it is killed. */
+const END_MS = 5_000;
+
+const running = new Set<ChildProcess>();
+
+/** Ends all jobs that run, with everything that they started. */
+export function endJobs(): void {
+  for (const child of running) signal(child, "SIGKILL");
+}
+
+/** Runs a job, and hands on each line that it prints. */
+export async function runJob(job: Job, print: (line: string) => void): Promise<Report> {
+  const child = spawn(
+    process.execPath,
+    [
+      "test",
+      "--no-orphans",
+      `--timeout=${TEST_TIMEOUT_MS}`,
+      "--preload=./test/support/leave-nothing.ts",
+      ...job.args,
+      ...job.files.map((file) => (file.startsWith("./") ? file : `./${file}`)),
+    ],
+    {
+      cwd: ROOT,
+      env: { ...process.env, ...job.env },
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    },
+  );
+  running.add(child);
+  const lines: string[] = [];
+  let ended: string | undefined;
+  const giveUp = (): void => {
+    ended = `printed nothing for ${SILENCE_MS / 60_000} minutes`;
+    signal(child, "SIGTERM");
+    setTimeout(() => signal(child, "SIGKILL"), END_MS).unref();
+  };
+  let silence = setTimeout(giveUp, SILENCE_MS);
+  const read = async (from: Readable): Promise<void> => {
+    for await (const line of createInterface({ input: from })) {
+      clearTimeout(silence);
+      silence = setTimeout(giveUp, SILENCE_MS);
+      if (line.startsWith("bun test v")) continue;
+      lines.push(line);
+      print(line);
+    }
+  };
+  const exited = new Promise<number | string>((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("exit", (code, by) => resolve(code ?? `was ended by ${by}`));
+  });
+  await Promise.all([read(child.stdout!), read(child.stderr!)]);
+  const code = await exited;
+  clearTimeout(silence);
+  running.delete(child);
+  return readReport(lines, ended ?? code);
+}
+
+/** A job is a process group of its own. */
+function signal(child: ChildProcess, name: NodeJS.Signals): void {
+  try {
+    process.kill(-child.pid!, name);
+  } catch {
+    // It has ended.
+  }
+}
