@@ -5,6 +5,7 @@ import type { RingBounds } from "./history/ring.ts";
 import type { Meter } from "./metering/meter.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Log } from "./ports/log.ts";
+import type { ConnectionObserver } from "./ports/observer.ts";
 import type { MessageSource, Publisher, StreamInput } from "./ports/source.ts";
 import type { ClientLimits } from "./sessions/client-watcher.ts";
 import type { SessionOptions } from "./sessions/session-registry.ts";
@@ -45,6 +46,8 @@ export interface BroadcasterParts {
   readonly source: Pick<MessageSource, "subscribe" | "unsubscribe" | "history" | "durables">;
   /** Takes messages that were given up. */
   readonly deadLetters?: Publisher | undefined;
+  /** Is told which clients connect and disconnect. */
+  readonly observer?: ConnectionObserver | undefined;
   /** How much long work may do in one turn of the event loop; by default some milliseconds' worth. */
   readonly stepsPerTurn?: number | undefined;
   /** From 0 to 1, for back-offs; by default at random. */

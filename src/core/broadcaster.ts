@@ -8,6 +8,7 @@ import { Ring } from "./history/ring.ts";
 import { IncidentLog } from "./metering/incident-log.ts";
 import type { DisconnectReason, Meter } from "./metering/meter.ts";
 import type { Clock } from "./ports/clock.ts";
+import type { ClientInfo, ConnectionObserver } from "./ports/observer.ts";
 import type { ClientSocket, CloseCause } from "./ports/socket.ts";
 import type {
   SourceFault,
@@ -65,6 +66,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   readonly #audiences: AudienceRegistry;
   readonly #incidents: IncidentLog;
   readonly #connections: ConnectionLog;
+  readonly #observer: ConnectionObserver | undefined;
   readonly #timer: FlushTimer;
   readonly #returns: ReturnTimes;
 
@@ -85,6 +87,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#meter = meter;
     this.#incidents = new IncidentLog(parts.log, clock);
     this.#connections = new ConnectionLog(parts.log, clock, () => meter.clientsActive);
+    this.#observer = parts.observer;
     this.#returns = new ReturnTimes(clock, parts.random ?? Math.random);
     this.#timer = new FlushTimer(clock, options.flushIntervalMs, () => this.flush());
     this.#governor = new Governor(options.maxTotalQueueBytes, meter);
@@ -199,6 +202,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#roster.open.add(client);
     this.#meter.countConnect();
     this.#connections.connected(client, request);
+    this.#observer?.connected(infoOf(client));
     this.#sweeper.start();
     const conversation = new Conversation(client, this.#options, this.#meter, this.#subscriptions);
     if (refusal === undefined) this.reception.admit(client, request, session);
@@ -345,6 +349,8 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#roster.ended(client);
     this.#meter.countDisconnect(reason);
     this.#connections.left(client, reason);
+    const connectedMs = this.#clock.nowMs() - client.sinceMs;
+    this.#observer?.disconnected(infoOf(client), { reason, connectedMs });
     this.#incidents.ended(reason, client.socket.remoteAddress);
     this.reception.sessions?.forget(client);
     this.#subscriptions.forget(client);
@@ -371,4 +377,12 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       this.#sweeper.sweepAudience(audience);
     }
   }
+}
+
+function infoOf(client: Client): ClientInfo {
+  return {
+    id: client.number,
+    address: client.socket.remoteAddress,
+    dialect: client.dialect.name,
+  };
 }
