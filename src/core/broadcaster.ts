@@ -379,7 +379,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   }
 }
 
-function infoOf(client: Client): ClientInfo {
+function infoOf(client: Session): ClientInfo {
   return {
     id: client.number,
     address: client.socket.remoteAddress,
