@@ -2,7 +2,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { markdownTable } from "../src/config/describe.ts";
-import { Distribution, Meter } from "../src/core/metering/meter.ts";
+import { Distribution } from "../src/core/metering/distribution.ts";
+import { Meter } from "../src/core/metering/meter.ts";
 import { ERRORS } from "../src/core/ports/errors.ts";
 import { FAMILIES, type Family } from "../src/metrics/families.ts";
 import { PROCESS_FAMILIES } from "../src/metrics/process.ts";

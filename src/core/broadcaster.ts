@@ -90,9 +90,9 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#observer = parts.observer;
     this.#returns = new ReturnTimes(clock, parts.random ?? Math.random);
     this.#timer = new FlushTimer(clock, options.flushIntervalMs, () => this.flush());
-    this.#governor = new Governor(options.maxTotalQueueBytes, meter);
+    this.#governor = new Governor(options.maxTotalQueueBytes, meter.ledger);
     this.#ring = new Ring(options);
-    this.#audiences = new AudienceRegistry(parts.fanouts, meter);
+    this.#audiences = new AudienceRegistry(parts.fanouts, meter.ledger);
     this.#turnShare = new TurnShare(clock, parts.stepsPerTurn);
     this.streams = new StreamDesk(options, parts, this.#ring, () => this.#last, this.#turnShare);
     const demanded = { ...options, subjects: options.demanded };

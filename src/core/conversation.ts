@@ -146,7 +146,7 @@ export class Conversation {
       if (unsettled?.find(id, (durable, sequence) => durable.settle(sequence, type, nowMs)))
         continue;
       if (delivery.hasSent(id) || !unsettled?.mayHaveSent(id)) delivery[type](id, nowMs);
-      else this.#meter.acks.repeated++;
+      else this.#meter.ledger.countAck("repeated");
     }
   }
 

@@ -1,4 +1,4 @@
-import type { Meter } from "./metering/meter.ts";
+import type { Ledger } from "./metering/ledger.ts";
 import type { Session } from "./sessions/session.ts";
 
 /** After clients were shed, so much of the bound may be in use. */
@@ -9,17 +9,17 @@ const CALM = 0.7;
 /** Bounds what waits for all clients together: past it, the worst are disconnected first. */
 export class Governor {
   readonly #maxBytes: number;
-  readonly #meter: Meter;
+  readonly #ledger: Ledger;
   #pressed = false;
 
-  constructor(maxBytes: number, meter: Meter) {
+  constructor(maxBytes: number, ledger: Ledger) {
     this.#maxBytes = maxBytes;
-    this.#meter = meter;
+    this.#ledger = ledger;
   }
 
   /** Whether so much waits that no new clients should come in. */
   get overloaded(): boolean {
-    if (this.#pressed && this.#meter.queuedBytes < CALM * this.#maxBytes) this.#pressed = false;
+    if (this.#pressed && this.#ledger.queuedBytes < CALM * this.#maxBytes) this.#pressed = false;
     return this.#pressed;
   }
 
@@ -29,11 +29,11 @@ export class Governor {
    * @param parked those without a connection, whose sessions end as well.
    */
   relieve(queued: ReadonlySet<Session>, parked: Iterable<Session> = []): void {
-    if (this.#meter.queuedBytes <= this.#maxBytes) return;
+    if (this.#ledger.queuedBytes <= this.#maxBytes) return;
     this.#pressed = true;
     const worst = [...queued, ...parked].sort((one, other) => other.queuedBytes - one.queuedBytes);
     for (const client of worst) {
-      if (this.#meter.queuedBytes <= RELIEVED * this.#maxBytes) return;
+      if (this.#ledger.queuedBytes <= RELIEVED * this.#maxBytes) return;
       client.end("overloaded");
     }
   }

@@ -110,12 +110,12 @@ export class Sweeper {
     const { open, closing } = this.#groups;
     this.#cancelTick = undefined;
     this.#forgiveLateness(nowMs);
-    const sentBefore = this.#meter.sent;
+    const sentBefore = this.#meter.ledger.sent;
     for (const client of this.#waiting) {
       client.checkLag(nowMs);
       if (!client.isPressing) this.#waiting.delete(client);
     }
-    this.#fed = this.#meter.sent !== sentBefore;
+    this.#fed = this.#meter.ledger.sent !== sentBefore;
     if (nowMs - this.#lastSweepMs >= this.#intervalMs) {
       this.#lastSweepMs = nowMs;
       for (const client of open) {

@@ -145,7 +145,7 @@ export class GatewayEngine implements Engine {
           dataFlow: () => component.dataFlow(),
           schema: jsonSchema,
           readiness: () => this.#readiness.report(),
-          ledger: () => this.meter.ledger(),
+          ledger: () => this.meter.ledger.balance(),
           metrics: async () => ({ contentType: own.contentType, text: await own.metrics() }),
         },
       },

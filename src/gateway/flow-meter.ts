@@ -105,8 +105,8 @@ export class FlowMeter {
       atMs: this.#clock.nowMs(),
       received: meter.messagesReceived,
       messages: meter.messagesReceived + meter.messagesReplayed,
-      deliveries: meter.sent,
-      bytes: meter.bytesSent,
+      deliveries: meter.ledger.sent,
+      bytes: meter.ledger.bytesSent,
       errors: CLIENT_ERROR_KINDS.reduce(
         (errors, kind) => errors + (meter.errors.get(kind) ?? 0),
         0,

@@ -1,4 +1,4 @@
-import { Distribution } from "../core/metering/meter.ts";
+import { Distribution } from "../core/metering/distribution.ts";
 import type { Cancel, Clock } from "../core/ports/clock.ts";
 
 /** The time of the timer whose lateness is measured. */

@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import type { Ledger } from "../core/metering/meter.ts";
+import type { Balance } from "../core/metering/ledger.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { FlowMetrics, HealthStatus, Metadata } from "../streamkit/contract.ts";
 
@@ -16,7 +16,7 @@ export interface StatusReport {
   dataFlow(): FlowMetrics;
   readiness(): Readiness;
   /** What became of every delivery. */
-  ledger(): Ledger;
+  ledger(): Balance;
   /** The metrics in Prometheus' text format, and its content type. */
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
   /** The JSON Schema of the configuration. */

@@ -1,4 +1,5 @@
-import type { Distribution, Meter } from "../core/metering/meter.ts";
+import type { Distribution } from "../core/metering/distribution.ts";
+import type { Meter } from "../core/metering/meter.ts";
 import type { StreamStatus } from "../core/ports/source.ts";
 
 /** A component whose figures are shown. */
@@ -124,16 +125,24 @@ export const FAMILIES: readonly Family[] = [
   counter(
     "messages_offered_total",
     "Deliveries due: a message counts for each client it is meant for. Equals sent + queued + conflated + dropped.",
-    (c) => c.meter.offered,
+    (c) => c.meter.ledger.offered,
   ),
-  counter("messages_sent_total", "Messages sent to clients.", (c) => c.meter.sent),
-  counter("bytes_sent_total", "Bytes of envelopes sent to clients.", (c) => c.meter.bytesSent),
+  counter("messages_sent_total", "Messages sent to clients.", (c) => c.meter.ledger.sent),
+  counter(
+    "bytes_sent_total",
+    "Bytes of envelopes sent to clients.",
+    (c) => c.meter.ledger.bytesSent,
+  ),
   gauge(
     "messages_queued",
     "Deliveries that wait in lagging clients' queues.",
-    (c) => c.meter.queued,
+    (c) => c.meter.ledger.queued,
   ),
-  gauge("queued_bytes", "Bytes that wait in lagging clients' queues.", (c) => c.meter.queuedBytes),
+  gauge(
+    "queued_bytes",
+    "Bytes that wait in lagging clients' queues.",
+    (c) => c.meter.ledger.queuedBytes,
+  ),
   gauge("source_connected", "1 while the source delivers, 0 while it is away.", (c) =>
     c.sourceConnected() ? 1 : 0,
   ),
@@ -171,34 +180,34 @@ export const FAMILIES: readonly Family[] = [
   counter(
     "messages_conflated_total",
     "Deliveries that a later value of their subject superseded.",
-    (c) => c.meter.conflated,
+    (c) => c.meter.ledger.conflated,
   ),
   counter("gaps_total", "Gaps that clients were told of.", (c) => c.meter.gaps),
   counter("clients_resumed_total", "Clients that came back with a cursor.", (c) => c.meter.resumed),
   counter(
     "messages_tracked_total",
     "Messages that clients must acknowledge, each once. Equals acked + in flight + returned + lost.",
-    (c) => c.meter.tracked,
+    (c) => c.meter.ledger.tracked,
   ),
   gauge(
     "messages_in_flight",
     "Messages that clients have not acknowledged.",
-    (c) => c.meter.inFlight,
+    (c) => c.meter.ledger.inFlight,
   ),
   counter(
     "messages_redelivered_total",
     "Messages that were sent again, each time.",
-    (c) => c.meter.redelivered,
+    (c) => c.meter.ledger.redelivered,
   ),
   counter(
     "dead_letters_total",
     "Messages that were published to dead_letter_subject.",
-    (c) => c.meter.deadLetters,
+    (c) => c.meter.ledger.deadLetters,
   ),
   counter(
     "messages_returned_total",
     "Messages that went back to their durable, as their client was gone.",
-    (c) => c.meter.returned,
+    (c) => c.meter.ledger.returned,
   ),
   gauge("durables", "Durables that are used.", (c) => c.durables()),
   counter("sessions_total", "Sessions that were begun.", (c) => c.meter.sessionsTotal),
@@ -219,19 +228,19 @@ export const FAMILIES: readonly Family[] = [
     "acks_total",
     "Acknowledgements, by what became of them, and those that did not come in time.",
     "result",
-    (c) => Object.entries(c.meter.acks),
+    (c) => Object.entries(c.meter.ledger.acks),
   ),
   labelled(
     "messages_lost_total",
     "Messages that were sent and not acknowledged, and will not be sent again, by reason.",
     "reason",
-    (c) => Object.entries(c.meter.lost),
+    (c) => Object.entries(c.meter.ledger.lost),
   ),
   labelled(
     "messages_dropped_total",
     "Deliveries that a client will not get, by reason.",
     "reason",
-    (c) => Object.entries(c.meter.dropped),
+    (c) => Object.entries(c.meter.ledger.dropped),
   ),
   labelled(
     "client_disconnections_total",
@@ -261,7 +270,7 @@ export const FAMILIES: readonly Family[] = [
   histogram(
     "ack_latency_seconds",
     "Time from when a message was last sent until it was acknowledged.",
-    ({ meter }) => meter.ackSeconds,
+    ({ meter }) => meter.ledger.ackSeconds,
   ),
   histogram(
     "message_size_bytes",

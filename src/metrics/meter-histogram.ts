@@ -1,5 +1,5 @@
 import { Gauge, type Registry } from "prom-client";
-import type { Distribution } from "../core/metering/meter.ts";
+import type { Distribution } from "../core/metering/distribution.ts";
 import type { Metered } from "./families.ts";
 
 interface Options {

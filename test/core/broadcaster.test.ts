@@ -23,7 +23,7 @@ describe("Broadcaster fans out", () => {
     expect(encode).toHaveBeenCalledTimes(10);
     expect(harness.fanout.writes - writesBefore).toBe(1);
     expect(clients.every(({ socket }) => socket.writes === 1)).toBe(true);
-    expect(harness.meter.sent).toBe(10_000);
+    expect(harness.meter.ledger.sent).toBe(10_000);
     harness.expectBalance();
   });
 
@@ -35,7 +35,7 @@ describe("Broadcaster fans out", () => {
     harness.publish(2, "a");
     expect(encode).not.toHaveBeenCalled();
     expect(harness.meter.messagesReceived).toBe(2);
-    expect(harness.meter.offered).toBe(0);
+    expect(harness.meter.ledger.offered).toBe(0);
   });
 
   test("ids that never repeat and grow with each message", () => {

@@ -84,9 +84,9 @@ describe("A client of 64 durables", () => {
       peer.send({ type, ids: [...unknown, ...known] });
       expect(settled).toHaveLength(20 * MANY);
       expect(asked).toBeLessThanOrEqual(unknown.length + known.length);
-      expect(harness.meter.acks.unknown).toBe(500);
+      expect(harness.meter.ledger.acks.unknown).toBe(500);
       if (type === "ack") peer.send({ type, ids: known });
-      expect(harness.meter.acks.repeated).toBe(type === "ack" ? known.length : 0);
+      expect(harness.meter.ledger.acks.repeated).toBe(type === "ack" ? known.length : 0);
       harness.expectBalance();
     },
   );
@@ -104,7 +104,7 @@ describe("A client of 64 durables", () => {
     }
     expect(settled).toHaveLength(MANY * 256);
     expect(settled.every(([, , as]) => as === "ack")).toBe(true);
-    expect(harness.meter.inFlight).toBe(0);
+    expect(harness.meter.ledger.inFlight).toBe(0);
   });
 
   test("gives back what it has not settled in shares of several turns, in order", async () => {
@@ -112,7 +112,7 @@ describe("A client of 64 durables", () => {
     const { peer, settled } = await withDurables(harness, 256);
     peer.client.closed(1006);
     expect(settled.length).toBeLessThan(SHARE);
-    expect(harness.meter).toMatchObject({ inFlight: 0, returned: MANY * 256 });
+    expect(harness.meter.ledger).toMatchObject({ inFlight: 0, returned: MANY * 256 });
     for (let turn = 0; turn < 8; turn++) harness.clock.turn();
     expect(settled).toHaveLength(MANY * 256);
     const last = settled.filter(([n]) => n === MANY - 1).map(([, receipt]) => Number(receipt));
@@ -134,14 +134,14 @@ describe("A client of 64 durables", () => {
       [7, "r7", "ack"],
       [3, "r3", "ack"],
     ]);
-    expect(harness.meter.acks).toMatchObject({ acked: 2, repeated: 1, unknown: 0 });
+    expect(harness.meter.ledger.acks).toMatchObject({ acked: 2, repeated: 1, unknown: 0 });
     harness.expectBalance();
   });
 });
 
 /** How many messages are handed on in one call: released by a rate, or put into a queue. */
 function countHanded(harness: Harness, during: () => void): number {
-  const { abandoned } = harness.meter.dropped;
+  const { abandoned } = harness.meter.ledger.dropped;
   let handed = 0;
   const spies = [spyOn(PrivateQueue.prototype, "push"), spyOn(PrivateQueue.prototype, "replay")];
   during();
@@ -149,7 +149,7 @@ function countHanded(harness: Harness, during: () => void): number {
     handed += spy.mock.calls.length;
     spy.mockRestore();
   }
-  return handed + harness.meter.dropped.abandoned - abandoned;
+  return handed + harness.meter.ledger.dropped.abandoned - abandoned;
 }
 
 describe("A client whose rate holds back a message each of very many subjects", () => {
@@ -171,7 +171,7 @@ describe("A client whose rate holds back a message each of very many subjects", 
     harness.publish("first", "s.first");
     harness.clock.advance(10);
     for (let n = 0; n < SUBJECTS; n++) harness.publish(n, `s.${n}`);
-    expect(harness.meter.queued).toBe(SUBJECTS);
+    expect(harness.meter.ledger.queued).toBe(SUBJECTS);
   }
 
   /** The most that is handed on in one of the turns until nothing waits. */
@@ -200,7 +200,7 @@ describe("A client whose rate holds back a message each of very many subjects", 
       // What comes meanwhile comes behind what is older of its subject.
       harness.publish("newer", `s.${SUBJECTS - 1}`);
       expect(mostOfTurns(harness)).toBeLessThan(SHARE);
-      expect(harness.meter.queued).toBe(0);
+      expect(harness.meter.ledger.queued).toBe(0);
       expect(peer.client.state).toBe("live");
       const { payloads } = peer.socket;
       if (other === "s.>") {
@@ -224,7 +224,7 @@ describe("A client whose rate holds back a message each of very many subjects", 
       again = harness.joinWith(undefined, V1, false, session);
     };
     expect(countHanded(harness, back)).toBe(0);
-    expect(harness.meter.queued).toBe(SUBJECTS);
+    expect(harness.meter.ledger.queued).toBe(SUBJECTS);
     harness.clock.pause(1_000_000);
     expect(mostOfTurns(harness)).toBeLessThan(SHARE);
     expect(again.socket.payloads).toHaveLength(SUBJECTS + 1);
@@ -243,7 +243,7 @@ describe("A client whose rate holds back a message each of very many subjects", 
     harness.clock.turn();
     const again = harness.joinWith(undefined, V1, false, session);
     mostOfTurns(harness);
-    expect(harness.meter.queued).toBe(0);
+    expect(harness.meter.ledger.queued).toBe(0);
     const got = [...peer.socket.payloads, ...again.socket.payloads];
     expect(new Set(got).size).toBe(SUBJECTS + 1);
     harness.expectBalance();
@@ -279,7 +279,7 @@ describe("A client whose rate holds back a message each of very many subjects", 
     harness.publish("x".repeat(2000), "s.long");
     harness.clock.advance(1000);
     for (let n = 0; n < SUBJECTS; n++) harness.publish(n, `s.${n}`);
-    expect(harness.meter.queued).toBe(SUBJECTS);
+    expect(harness.meter.ledger.queued).toBe(SUBJECTS);
     expect(countLooks(() => peer.client.end("going_away"))).toBeLessThan(100);
     expect(String(peer.socket.notices.at(-1)?.cursor)).toEndWith(":1");
     harness.expectBalance();
@@ -291,8 +291,8 @@ describe("A client whose rate holds back a message each of very many subjects", 
     fill(harness, peer);
     expect(countLooks(() => peer.client.end("going_away"))).toBeLessThan(100);
     expect(String(peer.socket.notices.at(-1)?.cursor)).toEndWith(":1");
-    expect(harness.meter).toMatchObject({ queued: 0, queuedBytes: 0 });
-    expect(harness.meter.dropped.abandoned).toBe(SUBJECTS);
+    expect(harness.meter.ledger).toMatchObject({ queued: 0, queuedBytes: 0 });
+    expect(harness.meter.ledger.dropped.abandoned).toBe(SUBJECTS);
     harness.expectBalance();
   });
 

@@ -25,7 +25,7 @@ describe("Client of the v1 dialect", () => {
         delivery_mode: "at-most-once",
       },
     ]);
-    expect(harness.meter.offered).toBe(0);
+    expect(harness.meter.ledger.offered).toBe(0);
   });
 
   test("is told by the welcome when nothing comes from upstream", () => {

@@ -38,8 +38,8 @@ describe("Governor", () => {
       undefined,
     ]);
     expect(healthy.socket.closedWith).toBeUndefined();
-    expect(harness.meter.queuedBytes).toBeLessThanOrEqual(0.9 * BOUND);
-    expect(harness.meter.dropped.overloaded).toBe(5);
+    expect(harness.meter.ledger.queuedBytes).toBeLessThanOrEqual(0.9 * BOUND);
+    expect(harness.meter.ledger.dropped.overloaded).toBe(5);
     expect(harness.meter.disconnections.get("overloaded")).toBe(1);
     expect(harness.warnings).toMatchObject([{ code: 4503 }]);
     harness.expectBalance();
@@ -54,7 +54,7 @@ describe("Governor", () => {
     for (let n = 0; n < 100; n++) {
       harness.publish("x".repeat(1000));
       harness.clock.advance(1);
-      expect(harness.meter.queuedBytes).toBeLessThanOrEqual(BOUND);
+      expect(harness.meter.ledger.queuedBytes).toBeLessThanOrEqual(BOUND);
     }
     harness.expectBalance();
   });
@@ -90,7 +90,7 @@ describe("Governor", () => {
       return peer;
     });
     harness.clock.advance(1);
-    expect(harness.meter.queuedBytes).toBeLessThanOrEqual(BOUND);
+    expect(harness.meter.ledger.queuedBytes).toBeLessThanOrEqual(BOUND);
     expect(returned.filter(({ client }) => client.isOver).length).toBeWithin(1, 5);
     harness.expectBalance();
   });

@@ -1,7 +1,7 @@
 import { describe, expect, spyOn, test } from "bun:test";
 import { Audience } from "../../src/core/fanout/audience.ts";
 import { AudienceRegistry } from "../../src/core/fanout/audience-registry.ts";
-import { Meter } from "../../src/core/metering/meter.ts";
+import { Ledger } from "../../src/core/metering/ledger.ts";
 import { Flow } from "../../src/core/sessions/flow.ts";
 import { Session } from "../../src/core/sessions/session.ts";
 import { V1 } from "../../src/core/wire/dialect.ts";
@@ -55,7 +55,7 @@ describe("A thousand clients of one audience", () => {
     // The ten writes that each socket got are the fanout's own.
     expect(calls.reduce((sum, count) => sum + count(), 0)).toBe(10 * CLIENTS);
     for (const spy of perClient) expect(spy).not.toHaveBeenCalled();
-    expect(harness.meter.sent).toBe(200 * CLIENTS);
+    expect(harness.meter.ledger.sent).toBe(200 * CLIENTS);
     for (const spy of [...perClient, pack]) spy.mockRestore();
     harness.expectBalance();
   });
@@ -86,13 +86,13 @@ describe("A thousand clients of one audience", () => {
     );
     // One timer for all deadlines, where there was none.
     expect(harness.clock.timers).toBe(timersBefore + 1);
-    expect(harness.meter).toMatchObject({ sent: 200 * CLIENTS, inFlight: 200 * CLIENTS });
+    expect(harness.meter.ledger).toMatchObject({ sent: 200 * CLIENTS, inFlight: 200 * CLIENTS });
     const { id } = clients[0]!.socket.envelopes.at(-1)!;
     const parse = spyOn(JSON, "parse");
     for (const { send } of clients) send(`{"type":"ack","id":"${id}"}`);
     expect(parse).not.toHaveBeenCalled();
     parse.mockRestore();
-    expect(harness.meter.inFlight).toBe(199 * CLIENTS);
+    expect(harness.meter.ledger.inFlight).toBe(199 * CLIENTS);
     pack.mockRestore();
     harness.expectBalance();
   });
@@ -199,7 +199,7 @@ describe("Ten thousand audiences of one subject each", () => {
     expect(harness.fanout.writes - writesBefore).toBe(2);
     expect(clients[7]!.socket.payloads).toEqual([7, 7]);
     expect(clients[9]!.socket.payloads).toEqual([9]);
-    expect(harness.meter.sent).toBe(3);
+    expect(harness.meter.ledger.sent).toBe(3);
     harness.broadcaster.flush();
     expect(flush).toHaveBeenCalledTimes(2);
     for (const spy of [add, flush]) spy.mockRestore();
@@ -209,7 +209,7 @@ describe("Ten thousand audiences of one subject each", () => {
     const harness = new Harness();
     const book = new AudienceRegistry(
       { websocket: harness.fanout, events: harness.fanout },
-      new Meter(),
+      new Ledger(),
     );
     const of = (...subjects: string[]) =>
       book.of({ dialect: V1, compresses: false, acked: false, lists: [subjects] });

@@ -42,7 +42,7 @@ describe("FlowMeter", () => {
     const harness = running();
     pass(harness, 3, (meter) => {
       meter.messagesReceived += 10;
-      meter.bytesSent += 500;
+      meter.ledger.send(0, 500);
     });
     expect(harness.flow.metrics()).toMatchObject({
       messages_per_second: 10,
@@ -75,7 +75,7 @@ describe("FlowMeter", () => {
     const harness = running();
     pass(harness, 30, (meter) => {
       meter.messagesReceived += 100;
-      meter.bytesSent += 100;
+      meter.ledger.send(0, 100);
       meter.countError("write_timeout", "nothing taken");
     });
     harness.clock.advance(11_000);
@@ -90,7 +90,7 @@ describe("FlowMeter", () => {
     const harness = running();
     pass(harness, 10, (meter) => {
       meter.messagesReceived += 1;
-      meter.sent += 500;
+      meter.ledger.send(500, 0);
     });
     expect(harness.flow.metrics().messages_per_second).toBe(1);
   });
@@ -98,7 +98,7 @@ describe("FlowMeter", () => {
   test("gives errors as a percentage of deliveries and errors", () => {
     const harness = running();
     pass(harness, 10, (meter) => {
-      meter.sent += 3;
+      meter.ledger.send(3, 0);
       meter.countError("slow_consumer", "one lags");
     });
     expect(harness.flow.metrics().error_rate).toBe(25);
@@ -131,8 +131,8 @@ describe("FlowMeter", () => {
     const harness = running();
     pass(harness, 10, (meter) => {
       meter.messagesReplayed += 100;
-      meter.sent += 300;
-      meter.bytesSent += 30_000;
+      meter.ledger.send(300, 0);
+      meter.ledger.send(0, 30_000);
     });
     expect(harness.flow.metrics()).toEqual({
       messages_per_second: 100,
@@ -148,7 +148,7 @@ describe("FlowMeter", () => {
     const { flow, meter, clock } = running();
     clock.advance(2500);
     meter.countReceived(1, clock.wallMs());
-    meter.sent += 1;
+    meter.ledger.send(1, 0);
     clock.advance(5000);
     expect(flow.metrics().last_activity).toBe("2026-01-01T00:00:02.500Z");
   });

@@ -1,4 +1,4 @@
-import type { LossReason, Meter } from "../metering/meter.ts";
+import type { Ledger, LossReason } from "../metering/ledger.ts";
 import { backoffMs } from "../timing/backoff.ts";
 import { NOT_QUEUED, type QueuedTimer } from "../timing/timer-queue.ts";
 import type { Envelope } from "../wire/envelope.ts";
@@ -24,7 +24,7 @@ export class Delivery implements QueuedTimer {
   queueIndex = NOT_QUEUED;
   dueMs = 0;
   readonly #parts: DeliveryParts;
-  readonly #meter: Meter;
+  readonly #ledger: Ledger;
   readonly #book = new AckBook();
   #gaps = new UnheardGaps();
   /** Of the last message that was sent for the first time. */
@@ -34,7 +34,7 @@ export class Delivery implements QueuedTimer {
 
   constructor(parts: DeliveryParts, recipient: Recipient) {
     this.#parts = parts;
-    this.#meter = parts.meter;
+    this.#ledger = parts.meter.ledger;
     this.#recipient = recipient;
   }
 
@@ -63,8 +63,7 @@ export class Delivery implements QueuedTimer {
     const dueMs = this.#parts.clock.nowMs() + this.#parts.options.ackTimeoutMs;
     const added = this.#book.add(envelopes, dueMs);
     this.#lastSerial = envelopes.at(-1)?.serial ?? this.#lastSerial;
-    this.#meter.tracked += added;
-    this.#meter.inFlight += added;
+    this.#ledger.track(added);
     this.#alarmBy(dueMs);
   }
 
@@ -115,7 +114,7 @@ export class Delivery implements QueuedTimer {
         this.#ignore(window, sequence);
         return;
       }
-      this.#meter.acks.nacked++;
+      this.#ledger.countAck("nacked");
       const givenUp = new GivenUp();
       this.#fail(window, at, STANDING.refused, nowMs, givenUp);
       givenUp.tell(this.#recipient);
@@ -157,9 +156,7 @@ export class Delivery implements QueuedTimer {
   forget(reason: LossReason): void {
     this.#parts.timers.clear(this);
     this.#recipient = undefined;
-    const { messages } = this;
-    this.#meter.lost[reason] += messages;
-    this.#meter.inFlight -= messages;
+    this.#ledger.lose(reason, this.messages);
     this.#book.clear();
   }
 
@@ -174,7 +171,7 @@ export class Delivery implements QueuedTimer {
 
   /** Acknowledgements of what was never sent change nothing. */
   #find(id: string, use: (window: AckWindow, sequence: number) => void): void {
-    if (!this.#book.find(id, use)) this.#meter.acks.unknown++;
+    if (!this.#book.find(id, use)) this.#ledger.countAck("unknown");
   }
 
   #ack(window: AckWindow, sequence: number, nowMs: number): void {
@@ -211,7 +208,7 @@ export class Delivery implements QueuedTimer {
     // Those of one origin are in order anyhow.
     if (this.#book.windows.length > 1) again.sort((one, other) => one.serial - other.serial);
     if (again.length > 0) {
-      this.#meter.redelivered += again.length;
+      this.#ledger.redeliver(again.length);
       recipient?.resend(again);
     }
     if (this.messages < before) recipient?.hasRoom();
@@ -235,7 +232,7 @@ export class Delivery implements QueuedTimer {
           window.wait(at, STANDING.sent, nowMs + CONGESTED_MS);
           continue;
         }
-        this.#meter.acks.timed_out++;
+        this.#ledger.countAck("timed_out");
         this.#fail(window, at, STANDING.late, nowMs, givenUp);
       } else if (window.deliveriesAt(at) >= maxDeliver) {
         this.#giveUp(window, at, givenUp);
@@ -256,17 +253,14 @@ export class Delivery implements QueuedTimer {
   }
 
   #acknowledged(count: number, standing: number, dueMs: number, nowMs: number): void {
-    this.#meter.acks.acked += count;
-    this.#meter.inFlight -= count;
-    if (standing !== STANDING.sent) return;
     const sentMs = dueMs - this.#parts.options.ackTimeoutMs;
-    this.#meter.ackSeconds.add(Math.max(0, nowMs - sentMs) / 1000, count);
+    this.#ledger.acknowledge(count, standing === STANDING.sent ? nowMs - sentMs : undefined);
   }
 
   /** Acknowledgements of what is settled change nothing either. */
   #ignore(window: AckWindow, sequence: number): void {
-    if (sequence > window.newest) this.#meter.acks.unknown++;
-    else this.#meter.acks.repeated++;
+    if (sequence > window.newest) this.#ledger.countAck("unknown");
+    else this.#ledger.countAck("repeated");
   }
 
   /** A delivery failed: there is another one after the back-off, or none. */
@@ -284,11 +278,10 @@ export class Delivery implements QueuedTimer {
       const failure = window.standingAt(at) === STANDING.refused ? "nack" : "ack_timeout";
       const deliveries = window.deliveriesAt(at);
       deadLetters?.publish(deadLetterOf(envelope, deadLetterSubject, failure, deliveries));
-      this.#meter.deadLetters++;
+      this.#ledger.countDeadLetter();
     }
     window.remove(at);
-    this.#meter.inFlight--;
-    this.#meter.lost.max_deliver++;
+    this.#ledger.lose("max_deliver", 1);
     givenUp.add(envelope);
   }
 }

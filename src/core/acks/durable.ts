@@ -136,6 +136,7 @@ export class Durable implements DurableListener, QueuedTimer {
 
   message(message: DurableMessage): void {
     const { clock, meter, encoder, options } = this.#parts;
+    const { ledger } = meter;
     const { position, deliveries, receipt } = message;
     const wallMs = clock.wallMs();
     meter.countReceived(message.data.length, wallMs);
@@ -149,11 +150,9 @@ export class Durable implements DurableListener, QueuedTimer {
     const written = encoder.encode(message, position, message.timestampMs ?? wallMs);
     const before = this.#remove(sequence);
     if (before === undefined) {
-      meter.offered++;
-      meter.sent++;
-      meter.bytesSent += written.byteLength;
-      meter.tracked++;
-      meter.inFlight++;
+      ledger.offer(1);
+      ledger.send(1, written.byteLength);
+      ledger.track(1);
     }
     const sentMs = clock.nowMs();
     const unsettled = { envelope: written, receipt, deliveries, sentMs, isLate: false };
@@ -164,7 +163,7 @@ export class Durable implements DurableListener, QueuedTimer {
       else this.#putOff({ ...before, receipt });
       return;
     }
-    if (before !== undefined) meter.redelivered++;
+    if (before !== undefined) ledger.redeliver(1);
     this.#keep(sequence, unsettled);
     this.#bytes += written.byteLength;
     const again = deliveries - 1;
@@ -240,7 +239,7 @@ export class Durable implements DurableListener, QueuedTimer {
       if (unsettled.sentMs + this.#parts.options.ackTimeoutMs > nowMs) break;
       unsettled.isLate = true;
       this.#bytes -= unsettled.envelope.byteLength;
-      this.#parts.meter.acks.timed_out++;
+      this.#parts.meter.ledger.countAck("timed_out");
     }
     this.#wait(nowMs);
     this.#use?.resume();
@@ -276,10 +275,7 @@ export class Durable implements DurableListener, QueuedTimer {
 
   #ack(sequence: number, nowMs: number): void {
     const { receipt, sentMs } = this.#remove(sequence)!;
-    const { meter } = this.#parts;
-    meter.acks.acked++;
-    meter.inFlight--;
-    meter.ackSeconds.add(Math.max(0, nowMs - sentMs) / 1000);
+    this.#parts.meter.ledger.acknowledge(1, nowMs - sentMs);
     this.#settle(sequence, receipt, "ack");
     this.#use?.resume();
   }
@@ -292,13 +288,14 @@ export class Durable implements DurableListener, QueuedTimer {
 
   #nack(sequence: number, unsettled: Unsettled): void {
     const { meter, options, random } = this.#parts;
+    const { ledger } = meter;
     const { deliveries, receipt, isLate } = unsettled;
     // It comes again anyhow, as it was refused already, or its time is over.
     if (isLate) {
-      meter.acks.repeated++;
+      ledger.countAck("repeated");
       return;
     }
-    meter.acks.nacked++;
+    ledger.countAck("nacked");
     if (deliveries >= options.maxDeliver) {
       this.#remove(sequence);
       this.#giveUp(unsettled, "nack");
@@ -322,14 +319,14 @@ export class Durable implements DurableListener, QueuedTimer {
 
   #giveUp({ envelope, receipt, deliveries }: Unsettled, failure: DeadLetterReason): void {
     const { meter, deadLetters, deadLetterSubject, options } = this.#parts;
+    const { ledger } = meter;
     this.#settle(envelope.sequence, receipt, "term");
-    meter.inFlight--;
-    meter.lost.max_deliver++;
+    ledger.lose("max_deliver", 1);
     this.#client.tell(...new Gap(envelope, "max_deliver").frames);
     if (deadLetterSubject === undefined) return;
     const times = Math.min(deliveries, options.maxDeliver);
     deadLetters?.publish(deadLetterOf(envelope, deadLetterSubject, failure, times));
-    meter.deadLetters++;
+    ledger.countDeadLetter();
   }
 
   /** Nothing is waited for any more: the durable is told so in shares of the next turns. */
@@ -342,8 +339,7 @@ export class Durable implements DurableListener, QueuedTimer {
     }
     this.#unsettled = new Map();
     this.#bytes = 0;
-    meter.inFlight -= unsettled.length;
-    meter.returned += unsettled.length;
+    meter.ledger.giveBack(unsettled.length);
     const receipts = unsettled.map(([, { receipt }]) => receipt);
     turnShare.run(this.#client, new SteppedJob(this.#refuseAll(receipts), true));
   }

@@ -1,4 +1,4 @@
-import type { Meter } from "../metering/meter.ts";
+import type { Ledger } from "../metering/ledger.ts";
 import type { Fanout } from "../ports/socket.ts";
 import { SubjectTrie } from "../subject/subject-trie.ts";
 import type { Dialect } from "../wire/dialect.ts";
@@ -29,7 +29,7 @@ const NO_GROUPS: readonly PatternGroup[] = [];
 /** All audiences, found by what their clients want and by the subjects that they match. */
 export class AudienceRegistry {
   readonly #fanouts: Fanouts;
-  readonly #meter: Meter;
+  readonly #ledger: Ledger;
   /** By topic: equal for equal lists of patterns, and for no others. */
   readonly #audiences = new Map<string, Audience>();
   /** By key. */
@@ -43,9 +43,9 @@ export class AudienceRegistry {
   /** Those that want everything. */
   readonly #unfiltered = new Set<Audience>();
 
-  constructor(fanouts: Fanouts, meter: Meter) {
+  constructor(fanouts: Fanouts, ledger: Ledger) {
     this.#fanouts = fanouts;
-    this.#meter = meter;
+    this.#ledger = ledger;
   }
 
   get size(): number {
@@ -69,7 +69,7 @@ export class AudienceRegistry {
     }
     let audience = this.#audiences.get(topic);
     if (audience === undefined) {
-      audience = new Audience(topic, key, this.#fanoutOf(key.dialect), this.#meter);
+      audience = new Audience(topic, key, this.#fanoutOf(key.dialect), this.#ledger);
       this.#audiences.set(topic, audience);
       if (key.lists === undefined) this.#unfiltered.add(audience);
       for (const group of groups) group.audiences.add(audience);

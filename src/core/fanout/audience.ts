@@ -1,4 +1,4 @@
-import type { Meter } from "../metering/meter.ts";
+import type { Ledger } from "../metering/ledger.ts";
 import type { Fanout } from "../ports/socket.ts";
 import type { Session } from "../sessions/session.ts";
 import type { Dialect } from "../wire/dialect.ts";
@@ -45,15 +45,15 @@ export class Audience {
   sweptAtBytes = 0;
 
   readonly #fanout: Fanout;
-  readonly #meter: Meter;
+  readonly #ledger: Ledger;
   #pending: Envelope[] = [];
   #pendingBytes = 0;
 
-  constructor(topic: string, key: AudienceKey, fanout: Fanout, meter: Meter) {
+  constructor(topic: string, key: AudienceKey, fanout: Fanout, ledger: Ledger) {
     this.topic = topic;
     this.key = key;
     this.#fanout = fanout;
-    this.#meter = meter;
+    this.#ledger = ledger;
   }
 
   /** The subject patterns that its members want; `undefined` means everything the endpoint exposes. */
@@ -99,10 +99,9 @@ export class Audience {
     }
     this.sentMessages += envelopes.length;
     const refused = this.#write(frames);
-    this.#meter.offered += envelopes.length * members;
-    this.#meter.sent += envelopes.length * (members - refused);
-    this.#meter.bytesSent += bytes * (members - refused);
-    this.#meter.dropped.abandoned += envelopes.length * refused;
+    this.#ledger.offer(envelopes.length * members);
+    this.#ledger.send(envelopes.length * (members - refused), bytes * (members - refused));
+    this.#ledger.drop("abandoned", envelopes.length * refused);
   }
 
   /** Tells all members something, in its place among the messages. */

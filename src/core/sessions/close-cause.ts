@@ -1,4 +1,5 @@
-import type { DropReason, ErrorKind, LossReason } from "../metering/meter.ts";
+import type { DropReason, LossReason } from "../metering/ledger.ts";
+import type { ErrorKind } from "../metering/meter.ts";
 import { CLOSE, type CloseCause } from "../ports/socket.ts";
 import { SOONEST_RETURN_MS } from "../timing/return-times.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";

@@ -2,7 +2,8 @@ import type { Delivery } from "../acks/delivery.ts";
 import type { Durable } from "../acks/durable.ts";
 import { UnsettledBook } from "../acks/unsettled-book.ts";
 import type { Audience } from "../fanout/audience.ts";
-import type { DropReason, LossReason, Meter } from "../metering/meter.ts";
+import type { DropReason, LossReason } from "../metering/ledger.ts";
+import type { Meter } from "../metering/meter.ts";
 import type { ClientSocket, CloseCause } from "../ports/socket.ts";
 import type { TextFrame } from "../ports/text-frame.ts";
 import type { Dialect } from "../wire/dialect.ts";
@@ -175,7 +176,7 @@ export abstract class Flow {
 
   /** Takes a message for later, because the client has a queue. */
   enqueue(envelope: Envelope): void {
-    this.meter.offered++;
+    this.meter.ledger.offer(1);
     this.throttle?.arrives(this.parts.clock.nowMs());
     this.subscriptions.take(envelope);
   }
@@ -274,7 +275,7 @@ export abstract class Flow {
   #queueForMissed(count: number): PrivateQueue | undefined {
     const queue = this.needQueue();
     if (queue === undefined) return undefined;
-    this.meter.offered += count;
+    this.meter.ledger.offer(count);
     if (count > 0) this.throttle?.waits(this.parts.clock.nowMs(), count);
     return queue;
   }
@@ -295,7 +296,7 @@ export abstract class Flow {
       if (!this.lagging) parts.watcher.hungers(this.self());
       return;
     }
-    this.meter.dropped.slow_consumer++;
+    this.meter.ledger.drop("slow_consumer", 1);
     this.end("slow_consumer", unsent);
   }
 
@@ -322,13 +323,12 @@ export abstract class Flow {
     const isTaken = this.outlet.write(frames);
     // What the client may come back for is sent, and not acknowledged.
     if (!isTaken && this.id === undefined) {
-      this.meter.dropped.abandoned += envelopes.length;
+      this.meter.ledger.drop("abandoned", envelopes.length);
       return false;
     }
     this.handed += envelopes.length;
     this.delivery?.sends(envelopes);
-    this.meter.sent += envelopes.length;
-    this.meter.bytesSent += bytes;
+    this.meter.ledger.send(envelopes.length, bytes);
     return isTaken;
   }
 
@@ -348,7 +348,7 @@ export abstract class Flow {
   protected needQueue(): PrivateQueue | undefined {
     this.takePending();
     if (this.queue !== undefined || this.isOver) return this.queue;
-    this.queue = new PrivateQueue(this.parts.limits, this.meter);
+    this.queue = new PrivateQueue(this.parts.limits, this.meter.ledger);
     this.#membership.part();
     this.state = "queued";
     this.audience.queued.add(this.self());

@@ -1,4 +1,4 @@
-import type { Meter } from "../metering/meter.ts";
+import type { Ledger } from "../metering/ledger.ts";
 import type { Cancel, Clock } from "../ports/clock.ts";
 import { type Envelope, firstOf, type Position } from "../wire/envelope.ts";
 import type { QueueBounds } from "../wire/policy.ts";
@@ -17,7 +17,7 @@ export class Pacer {
   readonly #windowMs: number;
   readonly #bounds: QueueBounds;
   readonly #clock: Clock;
-  readonly #meter: Meter;
+  readonly #ledger: Ledger;
   #release: (envelope: Envelope) => void;
   /** By subject, in the order of the messages, so that cursors only grow. */
   readonly #waiting = new Map<string, Envelope>();
@@ -30,13 +30,13 @@ export class Pacer {
     maxRate: number,
     bounds: QueueBounds,
     clock: Clock,
-    meter: Meter,
+    ledger: Ledger,
     release: (envelope: Envelope) => void,
   ) {
     this.#windowMs = Math.min(1000 / maxRate, MOST_WINDOW_MS);
     this.#bounds = bounds;
     this.#clock = clock;
-    this.#meter = meter;
+    this.#ledger = ledger;
     this.#release = release;
   }
 
@@ -104,8 +104,7 @@ export class Pacer {
   clear(): number {
     this.pause();
     const { size } = this.#waiting;
-    this.#meter.queued -= size;
-    this.#meter.queuedBytes -= this.#bytes;
+    this.#ledger.unqueue(size, this.#bytes);
     this.#bytes = 0;
     this.#waiting.clear();
     return size;
@@ -139,15 +138,17 @@ export class Pacer {
     const before = this.#waiting.get(subject);
     if (before === undefined) return undefined;
     this.#waiting.delete(subject);
-    this.#count(before, -1);
+    this.#bytes -= before.byteLength;
+    this.#ledger.unqueue(1, before.byteLength);
     return before;
   }
 
   #keep(envelope: Envelope, superseded: Envelope | undefined): void {
     const kept = superseded === undefined ? envelope : envelope.superseding(superseded);
-    if (superseded !== undefined) this.#meter.conflated++;
+    if (superseded !== undefined) this.#ledger.conflate();
     this.#waiting.set(envelope.subject, kept);
-    this.#count(envelope, 1);
+    this.#bytes += envelope.byteLength;
+    this.#ledger.queue(envelope.byteLength);
   }
 
   /**
@@ -187,11 +188,5 @@ export class Pacer {
   #hasRoomFor({ byteLength }: Envelope): boolean {
     const { maxQueueMessages, maxQueueBytes } = this.#bounds;
     return this.#waiting.size < maxQueueMessages && this.#bytes + byteLength <= maxQueueBytes;
-  }
-
-  #count({ byteLength }: Envelope, sign: 1 | -1): void {
-    this.#bytes += sign * byteLength;
-    this.#meter.queued += sign;
-    this.#meter.queuedBytes += sign * byteLength;
   }
 }

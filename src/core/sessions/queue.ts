@@ -1,5 +1,5 @@
 import { FirstHeap, type Supersession } from "../collections/first-heap.ts";
-import type { DropReason, Meter } from "../metering/meter.ts";
+import type { DropReason, Ledger } from "../metering/ledger.ts";
 import { Envelope, earliest, type Position } from "../wire/envelope.ts";
 import { Gap } from "../wire/gap.ts";
 import type { Policy, QueueBounds } from "../wire/policy.ts";
@@ -29,7 +29,7 @@ export type QueueItem = Envelope | ServerFrame;
  */
 export class PrivateQueue {
   readonly #bounds: QueueBounds;
-  readonly #meter: Meter;
+  readonly #ledger: Ledger;
   #entries: Entry[] = [];
   /** Where the oldest one stands; what is before it is gone. */
   #head = 0;
@@ -46,11 +46,11 @@ export class PrivateQueue {
   /** By origin, the first of all values that were superseded by what waits. */
   readonly #superseded = new Map<string, FirstHeap>();
 
-  constructor(bounds: QueueBounds, meter: Meter) {
+  constructor(bounds: QueueBounds, ledger: Ledger) {
     this.#bounds = bounds;
     this.#mostMessages = bounds.maxQueueMessages;
     this.#mostBytes = bounds.maxQueueBytes;
-    this.#meter = meter;
+    this.#ledger = ledger;
   }
 
   /** Whether there is nothing to send, gaps and notices included. */
@@ -167,9 +167,8 @@ export class PrivateQueue {
 
   /** Gives up all messages. */
   clear(reason: DropReason): void {
-    this.#meter.dropped[reason] += this.#messages;
-    this.#meter.queued -= this.#messages;
-    this.#meter.queuedBytes -= this.#bytes;
+    this.#ledger.unqueue(this.#messages, this.#bytes);
+    this.#ledger.drop(reason, this.#messages);
     this.#messages = 0;
     this.#bytes = 0;
     this.#entries = [];
@@ -207,8 +206,7 @@ export class PrivateQueue {
     if (content.superseded > 0) this.#stand(entry, content);
     this.#messages++;
     this.#bytes += byteLength;
-    this.#meter.queued++;
-    this.#meter.queuedBytes += byteLength;
+    this.#ledger.queue(byteLength);
   }
 
   /** A message is no longer here; its entry may still be, and must not keep its memory. */
@@ -217,8 +215,7 @@ export class PrivateQueue {
     if (entry.supersession !== undefined) entry.supersession.isOver = true;
     this.#messages--;
     this.#bytes -= byteLength;
-    this.#meter.queued--;
-    this.#meter.queuedBytes -= byteLength;
+    this.#ledger.unqueue(1, byteLength);
     if (this.#latest.get(subject) === entry) this.#latest.delete(subject);
   }
 
@@ -247,7 +244,7 @@ export class PrivateQueue {
 
   #supersede(entry: Entry): void {
     this.#forget(entry.content as Envelope, entry);
-    this.#meter.conflated++;
+    this.#ledger.conflate();
     // Holes are closed when they are as many as messages.
     if (this.#entries.length - this.#head > 2 * this.#messages + 64) this.#closeHoles();
   }
@@ -266,7 +263,7 @@ export class PrivateQueue {
   }
 
   #leaveOutNewest(envelope: Envelope): void {
-    this.#meter.dropped.drop_newest++;
+    this.#ledger.drop("drop_newest", 1);
     this.#leaveOut(new Gap(envelope));
   }
 
@@ -306,7 +303,7 @@ export class PrivateQueue {
     const envelope = entry.content as Envelope;
     this.#forget(envelope, entry);
     this.#head++;
-    this.#meter.dropped[reason]++;
+    this.#ledger.drop(reason, 1);
     this.#leaveOutInFront(new Gap(envelope));
     this.#compact();
     return true;

@@ -3,7 +3,8 @@ import type { DeliveryParts } from "../acks/delivery-parts.ts";
 import { OldestFirst } from "../collections/oldest-first.ts";
 import type { Audience } from "../fanout/audience.ts";
 import type { AudienceRegistry } from "../fanout/audience-registry.ts";
-import type { LossReason, Meter } from "../metering/meter.ts";
+import type { LossReason } from "../metering/ledger.ts";
+import type { Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { SubscriptionManager } from "../subscribe/subscription-manager.ts";
 import { NOT_QUEUED, type QueuedTimer, type TimerQueue } from "../timing/timer-queue.ts";
@@ -115,7 +116,7 @@ export class SessionRegistry implements ClientWatcher {
   grew(byteLength: number): void {
     this.#mostBytes += byteLength * this.#parked.size;
     // This sum is never less than the bytes that are kept for them: it has the queues of all clients.
-    const { queuedBytes } = this.#parts.meter;
+    const { queuedBytes } = this.#parts.meter.ledger;
     if (queuedBytes + this.#standingBytes > this.#options.maxSessionBytes) this.#keepBounds();
   }
 

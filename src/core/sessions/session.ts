@@ -1,7 +1,7 @@
 import type { Delivery } from "../acks/delivery.ts";
 import type { Recipient } from "../acks/delivery-parts.ts";
 import type { Audience } from "../fanout/audience.ts";
-import type { LossReason } from "../metering/meter.ts";
+import type { LossReason } from "../metering/ledger.ts";
 import { CLOSE, type ClientSocket, type CloseCause } from "../ports/socket.ts";
 import type { TextFrame } from "../ports/text-frame.ts";
 import type { Dialect } from "../wire/dialect.ts";
@@ -47,7 +47,7 @@ export class Session extends Flow implements Recipient {
   /** Takes what its audience gets in at-least-once: at once where there is room for all, or into its queue. */
   deliver(envelopes: readonly Envelope[], frames: readonly TextFrame[], bytes: number): void {
     const { roomMessages, roomBytes } = this.delivery as Delivery;
-    this.meter.offered += envelopes.length;
+    this.meter.ledger.offer(envelopes.length);
     let fitting = envelopes.length;
     if (roomMessages >= fitting && roomBytes >= bytes) {
       this.hand(envelopes, frames, bytes);
@@ -59,7 +59,7 @@ export class Session extends Flow implements Recipient {
     }
     for (let at = fitting; at < envelopes.length; at++) {
       // The policy may end the connection on the way.
-      if (this.isOver) this.meter.dropped.slow_consumer++;
+      if (this.isOver) this.meter.ledger.drop("slow_consumer", 1);
       else this.subscriptions.take(envelopes[at]!);
     }
     const buffered = this.outlet.bufferedBytes;

@@ -1,4 +1,5 @@
-import type { DropReason, Meter } from "../metering/meter.ts";
+import type { DropReason } from "../metering/ledger.ts";
+import type { Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
 import { SubjectTrie } from "../subject/subject-trie.ts";
 import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
@@ -233,7 +234,7 @@ export class Subscriptions implements Iterable<Subscription> {
     this.#leaving = undefined;
     this.#catchingUp = undefined;
     this.#sentApart = undefined;
-    for (const pacer of pacers) this.#parts.meter.dropped[reason] += pacer.clear();
+    for (const pacer of pacers) this.#parts.meter.ledger.drop(reason, pacer.clear());
   }
 
   #give(envelope: Envelope, first: Subscription | undefined): void {
@@ -273,7 +274,7 @@ export class Subscriptions implements Iterable<Subscription> {
   #handOver(envelope: Envelope, effort?: Effort): void {
     const first = this.#firstThatWants(envelope, effort);
     if (first !== undefined) this.#give(envelope, first);
-    else this.#parts.meter.dropped.abandoned++;
+    else this.#parts.meter.ledger.drop("abandoned", 1);
   }
 
   #firstThatWants({ subject }: Envelope, effort?: Effort): Subscription | undefined {
@@ -337,7 +338,7 @@ export class Subscriptions implements Iterable<Subscription> {
     if (pacer === undefined) {
       const { limits, clock, meter } = this.#parts;
       const release = (envelope: Envelope): void => this.#ends.release(envelope, policy);
-      pacer = new Pacer(maxRate, limits, clock, meter, release);
+      pacer = new Pacer(maxRate, limits, clock, meter.ledger, release);
       this.#pacers ??= new Map();
       this.#pacers.set(subscription, pacer);
     }

@@ -145,12 +145,12 @@ test("In at-least-once nothing is lost without being declared, and nothing comes
         harness.expectBalance();
         checkTotals(simulation);
         const { meter } = harness;
-        seen.redelivered += meter.redelivered;
+        seen.redelivered += meter.ledger.redelivered;
         seen.resumed += meter.sessionsResumed;
-        seen.lost += meter.lost.max_deliver;
-        seen.expired += meter.lost.session_expired;
-        seen.evicted += meter.lost.session_evicted;
-        seen.dropped += meter.droppedTotal();
+        seen.lost += meter.ledger.lost.max_deliver;
+        seen.expired += meter.ledger.lost.session_expired;
+        seen.evicted += meter.ledger.lost.session_evicted;
+        seen.dropped += meter.ledger.droppedTotal;
       },
     ),
     { numRuns: RUNS },
@@ -165,14 +165,15 @@ function checkTotals({ harness, clients }: Simulation): void {
   const sessions = clients.flatMap((client) => client.sessions);
   const sum = (of: (session: (typeof sessions)[number]) => number): number =>
     sessions.reduce((total, session) => total + of(session), 0);
-  expect(meter.offered).toBe(sum(({ due }) => due.length));
-  expect(meter.sent).toBe(sum(({ delivered }) => delivered.size));
-  expect(meter.tracked).toBe(meter.sent);
-  expect(meter.acks.acked).toBe(sum(({ acked }) => acked));
-  expect(meter.redelivered).toBe(
+  expect(meter.ledger.offered).toBe(sum(({ due }) => due.length));
+  expect(meter.ledger.sent).toBe(sum(({ delivered }) => delivered.size));
+  expect(meter.ledger.tracked).toBe(meter.ledger.sent);
+  expect(meter.ledger.acks.acked).toBe(sum(({ acked }) => acked));
+  expect(meter.ledger.redelivered).toBe(
     sum(({ delivered }) => [...delivered.values()].reduce((all, { times }) => all + times - 1, 0)),
   );
-  const { queued, inFlight, sessionsParked } = meter;
+  const { sessionsParked } = meter;
+  const { queued, inFlight } = meter.ledger;
   expect({ queued, inFlight, sessionsParked, timers: clock.timers }).toEqual({
     queued: 0,
     inFlight: 0,

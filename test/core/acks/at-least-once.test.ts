@@ -65,8 +65,8 @@ describe("A message in at-least-once", () => {
     ack(peer, 2);
     harness.clock.advance(60_000);
     expect(redeliveries(peer)).toHaveLength(2);
-    expect(harness.meter).toMatchObject({ sent: 2, redelivered: 2, inFlight: 0 });
-    expect(harness.meter.acks).toMatchObject({ acked: 2, timed_out: 2 });
+    expect(harness.meter.ledger).toMatchObject({ sent: 2, redelivered: 2, inFlight: 0 });
+    expect(harness.meter.ledger.acks).toMatchObject({ acked: 2, timed_out: 2 });
     harness.expectBalance();
   });
 
@@ -82,7 +82,7 @@ describe("A message in at-least-once", () => {
       [1, 1],
       [3, 1],
     ]);
-    expect(harness.meter.acks.nacked).toBe(2);
+    expect(harness.meter.ledger.acks.nacked).toBe(2);
   });
 
   test("comes back between half of the back-off and all of it", () => {
@@ -110,7 +110,7 @@ describe("A message in at-least-once", () => {
     const gaps = peer.socket.notices.filter(({ type }) => type === "gap");
     const gap = { type: "gap", from: id, to: id, count: 1, reason: "max_deliver" } as const;
     expect(gaps).toEqual(dialect === "v1" ? [gap] : []);
-    expect(harness.meter.lost.max_deliver).toBe(1);
+    expect(harness.meter.ledger.lost.max_deliver).toBe(1);
     expect(harness.deadLetters).toHaveLength(1);
     const [letter] = harness.deadLetters;
     expect(new TextDecoder().decode(letter?.data)).toBe('{"n":1}');
@@ -143,7 +143,7 @@ describe("A message in at-least-once", () => {
     }
     expect(peer.socket.payloads).toEqual([1]);
     peer.send({ type: "working", ids: ["nothing:1"] });
-    expect(harness.meter.acks.unknown).toBe(1);
+    expect(harness.meter.ledger.acks.unknown).toBe(1);
     harness.clock.advance(5010);
     expect(redeliveries(peer)).toEqual([[1, 1]]);
   });
@@ -168,7 +168,7 @@ describe("A message in at-least-once", () => {
     send(harness, 1);
     harness.clock.pause(8000);
     harness.clock.advance(10);
-    expect(harness.meter.acks.timed_out).toBe(0);
+    expect(harness.meter.ledger.acks.timed_out).toBe(0);
     ack(peer, 1);
     harness.clock.advance(30_000);
     expect(redeliveries(peer)).toEqual([]);
@@ -184,7 +184,7 @@ describe("A connection that is dead, and not known to be", () => {
     send(harness, 1);
     harness.clock.advance(45_000);
     expect(before.client.isOver).toBe(false);
-    expect(harness.meter.lost.max_deliver).toBe(0);
+    expect(harness.meter.ledger.lost.max_deliver).toBe(0);
     harness.clock.advance(20_000);
     expect(before.socket.closedWith).toBe(4513);
     const after = subscribed(harness, String(before.socket.frames[0]?.session));
@@ -200,10 +200,10 @@ describe("A connection that is dead, and not known to be", () => {
     send(harness, 1);
     const { pings } = peer.socket;
     harness.clock.advance(6000);
-    expect([peer.socket.pings - pings, harness.meter.lost.max_deliver]).toEqual([1, 0]);
+    expect([peer.socket.pings - pings, harness.meter.ledger.lost.max_deliver]).toEqual([1, 0]);
     peer.client.heard();
     harness.clock.advance(200);
-    expect(harness.meter.lost.max_deliver).toBe(1);
+    expect(harness.meter.ledger.lost.max_deliver).toBe(1);
     expect(lastOf(peer)).toMatchObject({ type: "gap", reason: "max_deliver" });
   });
 
@@ -243,7 +243,7 @@ describe("An acknowledgement", () => {
     ack(peer, 2);
     peer.send({ type: "ack", ids: [idOf(peer, 1), idOf(peer, 6)] });
     peer.send({ type: "ack", upto: idOf(peer, 4) });
-    expect(harness.meter).toMatchObject({ inFlight: 1, acks: { acked: 5 } });
+    expect(harness.meter.ledger).toMatchObject({ inFlight: 1, acks: { acked: 5 } });
     harness.clock.advance(7000);
     expect(redeliveries(peer)).toEqual([[5, 1]]);
   });
@@ -259,7 +259,12 @@ describe("An acknowledgement", () => {
       peer.send({ type: "ack", upto: id });
       peer.send({ type: "nack", id });
     }
-    expect(harness.meter.acks).toMatchObject({ acked: 1, repeated: 1, unknown: 18, nacked: 0 });
+    expect(harness.meter.ledger.acks).toMatchObject({
+      acked: 1,
+      repeated: 1,
+      unknown: 18,
+      nacked: 0,
+    });
     expect(peer.client.isOver).toBe(false);
     harness.expectBalance();
   });
@@ -280,8 +285,8 @@ describe("An acknowledgement", () => {
     send(harness, 1);
     harness.clock.advance(5010);
     ack(peer, 1);
-    expect(harness.meter.acks).toMatchObject({ acked: 1, timed_out: 1 });
-    expect(harness.meter.ackSeconds.counts.every((count) => count === 0)).toBe(true);
+    expect(harness.meter.ledger.acks).toMatchObject({ acked: 1, timed_out: 1 });
+    expect(harness.meter.ledger.ackSeconds.counts.every((count) => count === 0)).toBe(true);
   });
 
   test("is timed from when the message was last sent", () => {
@@ -292,7 +297,7 @@ describe("An acknowledgement", () => {
     harness.clock.advance(6010);
     harness.clock.advance(40);
     ack(peer, 2);
-    expect(harness.meter.ackSeconds.sum).toBeCloseTo(0.002 + 0.05, 1);
+    expect(harness.meter.ledger.ackSeconds.sum).toBeCloseTo(0.002 + 0.05, 1);
   });
 });
 
@@ -314,10 +319,10 @@ describe("Messages of several origins", () => {
     const ids = peer.socket.envelopes.map(({ id }) => String(id));
     expect([ids[0], ids[3]]).toEqual(["S:1:500", "S:12:1"]);
     peer.send({ type: "ack", upto: "S:1:500" });
-    expect(harness.meter.inFlight).toBe(3);
+    expect(harness.meter.ledger.inFlight).toBe(3);
     peer.send(`{"type":"ack","id":"S:12:1","timestamp":1}`);
     peer.send({ type: "ack", id: "S:3:501" });
-    expect(harness.meter).toMatchObject({ inFlight: 2, acks: { acked: 2, unknown: 1 } });
+    expect(harness.meter.ledger).toMatchObject({ inFlight: 2, acks: { acked: 2, unknown: 1 } });
     harness.clock.advance(6100);
     expect(new Set(redeliveries(peer).map((one) => (one as unknown[])[0]))).toEqual(
       new Set(["g1", "s501"]),
@@ -392,7 +397,7 @@ describe("A full window", () => {
     const peer = subscribed(harness);
     send(harness, 1, 2, 3, 4);
     expect(peer.socket.closedWith).toBe(4510);
-    expect(harness.meter.lost.slow_consumer).toBe(1);
+    expect(harness.meter.ledger.lost.slow_consumer).toBe(1);
     harness.expectBalance();
   });
 });
@@ -417,7 +422,11 @@ describe("A session", () => {
       [3, 1],
     ]);
     ack(after, 1, 3, 4, 5, 6);
-    expect(harness.meter).toMatchObject({ inFlight: 0, sessionsParked: 0, sessionsResumed: 1 });
+    expect(harness.meter).toMatchObject({
+      sessionsParked: 0,
+      sessionsResumed: 1,
+      ledger: { inFlight: 0 },
+    });
     expect(after.client.state).toBe("live");
     harness.expectBalance();
   });
@@ -452,9 +461,9 @@ describe("A session", () => {
     gone(before);
     send(harness, 2);
     harness.clock.advance(60_010);
-    expect(harness.meter).toMatchObject({ sessionsParked: 0, queued: 0, inFlight: 0 });
-    expect(harness.meter.lost.session_expired).toBe(1);
-    expect(harness.meter.dropped.session_lost).toBe(1);
+    expect(harness.meter).toMatchObject({ sessionsParked: 0, ledger: { queued: 0, inFlight: 0 } });
+    expect(harness.meter.ledger.lost.session_expired).toBe(1);
+    expect(harness.meter.ledger.dropped.session_lost).toBe(1);
     const after = subscribed(harness, session);
     expect(after.socket.frames[0]).toMatchObject({ session, delivery: { resumed: false } });
     expect(after.socket.frames[1]).toMatchObject({
@@ -476,9 +485,9 @@ describe("A session", () => {
     expect(first.socket.payloads).toEqual([1]);
     expect(second.socket.payloads).toEqual([1, 2]);
     ack(first, 1);
-    expect(harness.meter.inFlight).toBe(2);
+    expect(harness.meter.ledger.inFlight).toBe(2);
     ack(second, 1, 2);
-    expect(harness.meter.inFlight).toBe(0);
+    expect(harness.meter.ledger.inFlight).toBe(0);
     harness.expectBalance();
   });
 
@@ -487,7 +496,7 @@ describe("A session", () => {
     const peer = harness.join();
     send(harness, 1);
     gone(peer);
-    expect(harness.meter.lost.disconnected).toBe(1);
+    expect(harness.meter.ledger.lost.disconnected).toBe(1);
     expect(harness.meter.sessionsParked).toBe(0);
     harness.expectBalance();
   });
@@ -515,7 +524,7 @@ describe("A session", () => {
       expect(redeliveries(peer)).toEqual([[1, n]]);
     }
     harness.clock.advance(6000);
-    expect(harness.meter.lost.max_deliver).toBe(1);
+    expect(harness.meter.ledger.lost.max_deliver).toBe(1);
     harness.expectBalance();
   });
 
@@ -525,7 +534,7 @@ describe("A session", () => {
     send(harness, 1);
     peer.client.closed(1000);
     expect(harness.meter.sessionsParked).toBe(0);
-    expect(harness.meter.lost.disconnected).toBe(1);
+    expect(harness.meter.ledger.lost.disconnected).toBe(1);
     harness.expectBalance();
   });
 
@@ -534,8 +543,8 @@ describe("A session", () => {
     gone(plain(harness));
     send(harness, ..."abcd".split("").map((letter) => letter.repeat(900)));
     expect(harness.meter.sessionsParked).toBe(0);
-    expect(harness.meter.dropped.overloaded).toBe(4);
-    expect(harness.meter.queuedBytes).toBe(0);
+    expect(harness.meter.ledger.dropped.overloaded).toBe(4);
+    expect(harness.meter.ledger.queuedBytes).toBe(0);
     harness.expectBalance();
   });
 
@@ -574,8 +583,8 @@ describe("A session", () => {
     send(harness, 1);
     gone(before);
     harness.clock.advance(50_000);
-    expect(harness.meter.redelivered).toBe(0);
-    expect(harness.meter.acks.timed_out).toBe(0);
+    expect(harness.meter.ledger.redelivered).toBe(0);
+    expect(harness.meter.ledger.acks.timed_out).toBe(0);
     const after = plain(harness);
     expect(redeliveries(after)).toEqual([[1, 1]]);
     harness.expectBalance();
@@ -587,7 +596,7 @@ describe("A session", () => {
     send(harness, 0);
     gone(before);
     send(harness, 1, 2, 3);
-    expect(harness.meter).toMatchObject({ sessionsParked: 0, inFlight: 0, queued: 0 });
+    expect(harness.meter).toMatchObject({ sessionsParked: 0, ledger: { inFlight: 0, queued: 0 } });
     const after = plain(harness);
     send(harness, 4);
     expect(after.socket.payloads).toEqual([4]);
@@ -603,7 +612,7 @@ describe("A session", () => {
       gone(peer);
     }
     expect(many.meter.sessionsParked).toBe(1);
-    expect(many.meter.dropped.session_lost).toBe(1);
+    expect(many.meter.ledger.dropped.session_lost).toBe(1);
     many.expectBalance();
 
     const much = staged({ maxSessionBytes: 2200 });
@@ -689,7 +698,7 @@ describe("A session", () => {
     await drained;
     expect(live.socket.closedWith).toBe(1001);
     expect(harness.clock.timers).toBe(0);
-    expect(harness.meter).toMatchObject({ sessionsParked: 0, queued: 0, inFlight: 0 });
+    expect(harness.meter).toMatchObject({ sessionsParked: 0, ledger: { queued: 0, inFlight: 0 } });
     harness.expectBalance();
   });
 });
@@ -705,7 +714,7 @@ describe("A stop", () => {
     expect(peer.client.isOver).toBe(false);
     harness.clock.advance(200);
     await drained;
-    expect(harness.meter.lost.stopped).toBe(1);
+    expect(harness.meter.ledger.lost.stopped).toBe(1);
     expect(harness.clock.timers).toBe(0);
     harness.expectBalance();
   });
@@ -721,6 +730,6 @@ describe("Server-sent events of a gateway in at-least-once", () => {
     expect(peer.socket.textFrames.filter(({ text }) => text.includes('"payload":1'))).toHaveLength(
       1,
     );
-    expect(harness.meter.tracked).toBe(0);
+    expect(harness.meter.ledger.tracked).toBe(0);
   });
 });

@@ -174,7 +174,7 @@ describe("A durable whose messages come again while they are acknowledged", () =
         for (const [sequence, times] of consumer.acked) expect(got.get(sequence)).toBe(times);
         expect(got.size).toBe(consumer.published);
         expect([...consumer.pending.keys()]).toEqual([]);
-        expect(consumer.harness.meter.inFlight).toBe(0);
+        expect(consumer.harness.meter.ledger.inFlight).toBe(0);
       }),
       { numRuns: 500 },
     );

@@ -120,7 +120,7 @@ describe("A durable", () => {
     harness.send("ack", { ids: [id(4)] });
     const receipts = harness.settled.map(([receipt, as]) => [receipt, as]);
     expect(receipts).toEqual(["2#1", "1#1", "3#1", "4#1"].map((receipt) => [receipt, "ack"]));
-    const { acks, inFlight } = harness.harness.meter;
+    const { acks, inFlight } = harness.harness.meter.ledger;
     expect({ ...acks, inFlight }).toMatchObject({ acked: 4, inFlight: 0 });
   });
 
@@ -146,7 +146,7 @@ describe("A durable", () => {
     expect(harness.letters.map(({ headers }) => headers?.get("Spillway-Last-Failure"))).toEqual([
       ["nack"],
     ]);
-    const { lost, redelivered } = harness.harness.meter;
+    const { lost, redelivered } = harness.harness.meter.ledger;
     expect([lost.max_deliver, redelivered]).toEqual([1, 2]);
   });
 
@@ -158,7 +158,11 @@ describe("A durable", () => {
     harness.harness.clock.advance(1010);
     harness.send("nack", { id: id(2) });
     expect(harness.settled).toEqual([["1#1", "nack", 100]]);
-    expect(harness.harness.meter.acks).toMatchObject({ nacked: 1, repeated: 2, timed_out: 1 });
+    expect(harness.harness.meter.ledger.acks).toMatchObject({
+      nacked: 1,
+      repeated: 2,
+      timed_out: 1,
+    });
     expect(harness.durable.roomBytes).toBe(400);
   });
 
@@ -201,13 +205,13 @@ describe("A durable", () => {
     expect([harness.resumed, harness.durable.roomBytes > 0]).toEqual([resumed, false]);
     harness.harness.clock.advance(10);
     expect([harness.resumed, harness.durable.roomBytes]).toEqual([resumed + 1, 400]);
-    expect(harness.harness.meter.acks.timed_out).toBe(harness.harness.meter.inFlight);
+    expect(harness.harness.meter.ledger.acks.timed_out).toBe(harness.harness.meter.ledger.inFlight);
     expect(harness.durable.settledUpTo).toBe(0);
     await harness.delivers(1, 2);
     expect(harness.durable.roomBytes).toBeLessThan(400);
     harness.send("ack", { upto: id(100) });
     expect(harness.durable.roomBytes).toBe(400);
-    expect(harness.harness.meter.inFlight).toBe(0);
+    expect(harness.harness.meter.ledger.inFlight).toBe(0);
   });
 
   test("what is being worked on is late only after its whole time", async () => {
@@ -217,9 +221,9 @@ describe("A durable", () => {
     harness.send("working", { id: id(1) });
     expect(harness.settled).toEqual([["1#1", "working"]]);
     harness.harness.clock.advance(900);
-    expect(harness.harness.meter.acks.timed_out).toBe(0);
+    expect(harness.harness.meter.ledger.acks.timed_out).toBe(0);
     harness.harness.clock.advance(200);
-    expect(harness.harness.meter.acks.timed_out).toBe(1);
+    expect(harness.harness.meter.ledger.acks.timed_out).toBe(1);
   });
 
   test("nothing more is asked for while its client takes nothing, and it is asked again", async () => {
@@ -268,7 +272,7 @@ describe("A durable", () => {
       ["3#1", "nack"],
     ]);
     expect(harness.released).toBe(1);
-    expect(harness.harness.meter.returned).toBe(2);
+    expect(harness.harness.meter.ledger.returned).toBe(2);
     harness.harness.expectBalance();
   });
 

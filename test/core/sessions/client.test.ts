@@ -23,7 +23,7 @@ describe("Client that lags", () => {
     expect(healthy.socket.payloads.at(-1)).toBe("next");
     expect(slow.socket.textFrames).toHaveLength(1);
     expect(harness.meter.clientsLagging).toBe(1);
-    expect(harness.meter.queued).toBe(1);
+    expect(harness.meter.ledger.queued).toBe(1);
     harness.expectBalance();
   });
 
@@ -39,7 +39,7 @@ describe("Client that lags", () => {
     harness.clock.advance(2);
     expect(slow.socket.payloads).toEqual(healthy.socket.payloads);
     expect(harness.meter.clientsLagging).toBe(0);
-    expect(harness.meter.queued).toBe(0);
+    expect(harness.meter.ledger.queued).toBe(0);
     harness.expectBalance();
   });
 
@@ -83,9 +83,9 @@ describe("Client that lags", () => {
     const { slow, healthy } = laggard(harness);
     for (let n = 0; n < 4; n++) harness.publish(n);
     expect(slow.socket.closedWith).toBe(4510);
-    expect(harness.meter.dropped.slow_consumer).toBe(4);
-    expect(harness.meter.queued).toBe(0);
-    expect(harness.meter.queuedBytes).toBe(0);
+    expect(harness.meter.ledger.dropped.slow_consumer).toBe(4);
+    expect(harness.meter.ledger.queued).toBe(0);
+    expect(harness.meter.ledger.queuedBytes).toBe(0);
     harness.clock.advance(2);
     expect(healthy.socket.textFrames).toHaveLength(5);
     harness.expectBalance();
@@ -129,7 +129,7 @@ describe("Client that lags", () => {
     const { slow } = laggard(harness);
     harness.publish(1);
     slow.client.closed(1006);
-    expect(harness.meter.dropped.abandoned).toBe(1);
+    expect(harness.meter.ledger.dropped.abandoned).toBe(1);
     expect(harness.meter.disconnections.get("vanished")).toBe(1);
     expect(harness.meter.clientsLagging).toBe(0);
     harness.expectBalance();
@@ -145,8 +145,8 @@ describe("Client whose peer has begun to close", () => {
     slow.socket.buffered = 0;
     harness.clock.advance(10);
     expect(slow.socket.textFrames).toHaveLength(1);
-    expect(harness.meter.dropped.abandoned).toBe(5);
-    expect(harness.meter.sent).toBe(7);
+    expect(harness.meter.ledger.dropped.abandoned).toBe(5);
+    expect(harness.meter.ledger.sent).toBe(7);
     expect(slow.client.state).toBe("closed");
     harness.expectBalance();
   });
@@ -158,8 +158,8 @@ describe("Client whose peer has begun to close", () => {
     socket.peerCloses = true;
     harness.publish(1);
     harness.clock.advance(0);
-    expect(harness.meter.sent).toBe(1);
-    expect(harness.meter.dropped.abandoned).toBe(1);
+    expect(harness.meter.ledger.sent).toBe(1);
+    expect(harness.meter.ledger.dropped.abandoned).toBe(1);
     harness.expectBalance();
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { sequenceOf } from "../../../src/core/acks/ack-id.ts";
-import { Meter } from "../../../src/core/metering/meter.ts";
+import { Ledger } from "../../../src/core/metering/ledger.ts";
 import { PrivateQueue } from "../../../src/core/sessions/queue.ts";
 import { Envelope } from "../../../src/core/wire/envelope.ts";
 import { Harness } from "../support/harness.ts";
@@ -32,7 +32,7 @@ function resumesBehind({ id }: Read): number {
 
 describe("The id of a message that overtook a superseded one", () => {
   test("lies before that, until the one that stands for it is sent", () => {
-    const queue = new PrivateQueue(BOUNDS, new Meter());
+    const queue = new PrivateQueue(BOUNDS, new Ledger());
     for (const [n, subject] of ["a", "b", "a", "c"].entries()) {
       queue.push(messageOf(n + 1, subject), "conflate", 0);
     }
@@ -65,8 +65,8 @@ describe("The id of a message that overtook a superseded one", () => {
         ),
         fc.constantFrom(3, 1000),
         (steps, maxQueueMessages) => {
-          const meter = new Meter();
-          const queue = new PrivateQueue({ ...BOUNDS, maxQueueMessages }, meter);
+          const ledger = new Ledger();
+          const queue = new PrivateQueue({ ...BOUNDS, maxQueueMessages }, ledger);
           let last = 0;
           let nowMs = 0;
           let counted = 0;

@@ -1,26 +1,26 @@
 import { describe, expect, test } from "bun:test";
-import { Meter } from "../../../src/core/metering/meter.ts";
+import { Ledger } from "../../../src/core/metering/ledger.ts";
 import { Pacer } from "../../../src/core/sessions/pacer.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { messageOf } from "../support/messages.ts";
 
 function pace(maxRate: number, maxQueueMessages = 1000, maxQueueBytes = 1_000_000) {
   const clock = new ManualClock();
-  const meter = new Meter();
+  const ledger = new Ledger();
   /** When what was released: number, and what it superseded; what came at the same time stands together. */
   const released: [atMs: number, ...items: string[]][] = [];
   const bounds = { maxQueueMessages, maxQueueBytes, maxQueueAgeMs: 0 };
-  const pacer = new Pacer(maxRate, bounds, clock, meter, ({ sequence, superseded }) => {
+  const pacer = new Pacer(maxRate, bounds, clock, ledger, ({ sequence, superseded }) => {
     const item = `${sequence}+${superseded}`;
     if (clock.nowMs() === released.at(-1)?.[0]) released.at(-1)?.push(item);
     else released.push([clock.nowMs(), item]);
   });
-  return { clock, meter, pacer, released };
+  return { clock, ledger, pacer, released };
 }
 
 describe("Pacer", () => {
   test("releases the first message at once, and then the latest of each window", () => {
-    const { clock, pacer, released, meter } = pace(10);
+    const { clock, pacer, released, ledger } = pace(10);
     for (let n = 1; n <= 25; n++) {
       pacer.add(messageOf(n));
       clock.advance(10);
@@ -32,7 +32,7 @@ describe("Pacer", () => {
     ]);
     clock.advance(100);
     expect(released.at(-1)).toEqual([300, "25+4"]);
-    expect(meter).toMatchObject({ conflated: 21, queued: 0, queuedBytes: 0 });
+    expect(ledger).toMatchObject({ conflated: 21, queued: 0, queuedBytes: 0 });
     expect(clock.timers).toBe(0);
   });
 
@@ -65,13 +65,13 @@ describe("Pacer", () => {
   });
 
   test("counts what waits as queued, and what is taken from it not", () => {
-    const { clock, meter, pacer } = pace(10);
+    const { clock, ledger, pacer } = pace(10);
     const both = [messageOf(1, "a"), messageOf(2, "b")];
     for (const message of both) pacer.add(message);
-    expect(meter.queued).toBe(2);
-    expect(meter.queuedBytes).toBe(pacer.bytes);
+    expect(ledger.queued).toBe(2);
+    expect(ledger.queuedBytes).toBe(pacer.bytes);
     expect(pacer.take()).toEqual(both);
-    expect(meter).toMatchObject({ queued: 0, queuedBytes: 0 });
+    expect(ledger).toMatchObject({ queued: 0, queuedBytes: 0 });
     expect(clock.timers).toBe(0);
   });
 
@@ -89,7 +89,7 @@ describe("Pacer", () => {
   });
 
   test("holds back no more than a queue: what does not fit opens the window", () => {
-    const { clock, pacer, released, meter } = pace(0.001, 3);
+    const { clock, pacer, released, ledger } = pace(0.001, 3);
     for (let n = 1; n <= 7; n++) {
       clock.pause(1);
       pacer.add(messageOf(n, `s${n}`));
@@ -98,7 +98,7 @@ describe("Pacer", () => {
       [4, "1+0", "2+0", "3+0"],
       [7, "4+0", "5+0", "6+0"],
     ]);
-    expect(meter.queued).toBe(1);
+    expect(ledger.queued).toBe(1);
   });
 
   test("holds back no more bytes than a queue", () => {
@@ -136,7 +136,7 @@ describe("Pacer", () => {
   test("still holds what it has not released yet, and what was superseded, while it releases", () => {
     const held: unknown[] = [];
     const bounds = { maxQueueMessages: 9, maxQueueBytes: 9999, maxQueueAgeMs: 0 };
-    const pacer: Pacer = new Pacer(1, bounds, new ManualClock(), new Meter(), () =>
+    const pacer: Pacer = new Pacer(1, bounds, new ManualClock(), new Ledger(), () =>
       held.push(pacer.oldest?.sequence),
     );
     for (const [n, subject] of ["a", "b", "c", "b"].entries()) pacer.add(messageOf(n + 1, subject));

@@ -1,5 +1,5 @@
 import { expect } from "bun:test";
-import { Meter } from "../../../src/core/metering/meter.ts";
+import { Ledger } from "../../../src/core/metering/ledger.ts";
 import { PrivateQueue } from "../../../src/core/sessions/queue.ts";
 import { Envelope } from "../../../src/core/wire/envelope.ts";
 import type { Policy, QueueBounds } from "../../../src/core/wire/policy.ts";
@@ -8,14 +8,14 @@ export const EVERYTHING = Number.POSITIVE_INFINITY;
 
 /** A queue with a clock of its own. */
 export class QueueHarness {
-  readonly meter = new Meter();
+  readonly ledger = new Ledger();
   readonly queue: PrivateQueue;
   nowMs = 0;
 
   constructor(bounds: Partial<QueueBounds> = {}) {
     this.queue = new PrivateQueue(
       { maxQueueBytes: 100_000, maxQueueMessages: 3, maxQueueAgeMs: 60_000, ...bounds },
-      this.meter,
+      this.ledger,
     );
   }
 

@@ -13,7 +13,7 @@ describe("Queue that is full", () => {
     const harness = new QueueHarness();
     harness.pushAll(messagesOf(1, 7), "drop-oldest");
     expect(harness.take()).toEqual(["4 lost, o:1 to o:4", 5, 6, 7]);
-    expect(harness.meter.dropped.drop_oldest).toBe(4);
+    expect(harness.ledger.dropped.drop_oldest).toBe(4);
   });
 
   test("with drop-newest has a gap where the newest were, and one for each time", () => {
@@ -22,7 +22,7 @@ describe("Queue that is full", () => {
     expect(harness.take(1)).toEqual([1]);
     harness.pushAll(messagesOf(6, 8), "drop-newest");
     expect(harness.take()).toEqual([2, 3, "2 lost, o:4 to o:5", 6, "2 lost, o:7 to o:8"]);
-    expect(harness.meter.dropped.drop_newest).toBe(4);
+    expect(harness.ledger.dropped.drop_newest).toBe(4);
   });
 
   test("with conflate of many subjects leaves out the oldest, with what they superseded", () => {
@@ -36,8 +36,8 @@ describe("Queue that is full", () => {
       harness.push(messageOf(9 + n, subject), "conflate");
     }
     expect(harness.take()).toEqual(["2 lost, o:7 to o:8", 9, 10, 11]);
-    expect(harness.meter).toMatchObject({ conflated: 3, queued: 0, queuedBytes: 0 });
-    expect(harness.meter.dropped.drop_oldest).toBe(2);
+    expect(harness.ledger).toMatchObject({ conflated: 3, queued: 0, queuedBytes: 0 });
+    expect(harness.ledger.dropped.drop_oldest).toBe(2);
   });
 
   test("in bytes leaves out as many as must go", () => {
@@ -95,7 +95,7 @@ describe("Queue with conflate", () => {
       harness.push(messageOf(n + 1, subject), "conflate");
     }
     expect(harness.take()).toEqual([2, 4, "5 for 2 more"]);
-    expect(harness.meter.conflated).toBe(2);
+    expect(harness.ledger.conflated).toBe(2);
   });
 
   test("supersedes nothing that was given out, and nothing of other policies", () => {
@@ -145,7 +145,7 @@ describe("Queue with a bound in age", () => {
     harness.nowMs = 1001;
     expect(harness.queue.expire(harness.nowMs)).toBe(true);
     expect(harness.take()).toEqual(["1 lost, o:1 to o:1", 2]);
-    expect(harness.meter.dropped.expired).toBe(1);
+    expect(harness.ledger.dropped.expired).toBe(1);
   });
 
   test("with disconnect cuts the client", () => {

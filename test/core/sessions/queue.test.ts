@@ -5,15 +5,15 @@ import { EVERYTHING, QueueHarness } from "./queue-harness.ts";
 
 describe("Queue", () => {
   test("gives out what it took in, in order, and counts it meanwhile", () => {
-    const { queue, meter, ...harness } = new QueueHarness();
+    const { queue, ledger, ...harness } = new QueueHarness();
     const both = messagesOf(1, 2);
     for (const message of both) queue.push(message, "disconnect", harness.nowMs);
     const bytes = both[0]!.byteLength + both[1]!.byteLength;
     expect([queue.messages, queue.bytes, queue.isEmpty]).toEqual([2, bytes, false]);
-    expect([meter.queued, meter.queuedBytes]).toEqual([2, bytes]);
+    expect([ledger.queued, ledger.queuedBytes]).toEqual([2, bytes]);
     expect(queue.take(EVERYTHING)).toEqual(both);
     expect([queue.messages, queue.bytes, queue.isEmpty]).toEqual([0, 0, true]);
-    expect([meter.queued, meter.queuedBytes]).toEqual([0, 0]);
+    expect([ledger.queued, ledger.queuedBytes]).toEqual([0, 0]);
   });
 
   test("gives out as much as fits, and one message at least", () => {
@@ -39,8 +39,8 @@ describe("Queue", () => {
     harness.queue.clear("abandoned");
     harness.queue.clear("abandoned");
     expect(harness.queue.isEmpty).toBe(true);
-    expect(harness.meter.ledger()).toMatchObject({ queued: 0, dropped: 3 });
-    expect(harness.meter.queuedBytes).toBe(0);
+    expect(harness.ledger.balance()).toMatchObject({ queued: 0, dropped: 3 });
+    expect(harness.ledger.queuedBytes).toBe(0);
   });
 
   test("lets go of what it gave out: so many messages pass through it without growing", () => {
@@ -113,7 +113,7 @@ describe("Queue of a client that came back", () => {
     const harness = new QueueHarness();
     for (const one of messagesOf(1, 10)) harness.queue.replay(one, "disconnect", 0);
     expect(harness.pushAll(messagesOf(11, 14), "disconnect")).toEqual([true, true, true, false]);
-    expect(harness.meter.queued).toBe(13);
+    expect(harness.ledger.queued).toBe(13);
     expect(harness.take()).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
   });
 

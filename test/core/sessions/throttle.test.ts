@@ -93,7 +93,7 @@ describe("A client that says that it is slow", () => {
     peer.send({ type: "ok" });
     harness.clock.advance(2);
     expect(peer.socket.payloads.at(-1)).toBe(799);
-    expect(harness.meter.conflated).toBeGreaterThan(300);
+    expect(harness.meter.ledger.conflated).toBeGreaterThan(300);
     harness.expectBalance();
   });
 

@@ -363,6 +363,6 @@ describe("Catch-ups with patterns that the source can't select", () => {
     }
     for (let turn = 0; turn < 3000; turn++) await pass(harness, 1);
     expect(kept.mostOpen).toBeLessThanOrEqual(16);
-    expect(harness.meter.sent).toBe(50 * 3 + 50);
+    expect(harness.meter.ledger.sent).toBe(50 * 3 + 50);
   });
 });

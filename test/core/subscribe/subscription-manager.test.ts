@@ -189,7 +189,7 @@ describe("Subscription", () => {
     expect(peer.socket.payloads).toEqual([1, -1, 3]);
     expect(lastOf(peer)).toMatchObject({ payload: 3, superseded: 1 });
     expect(peer.client.state).toBe("live");
-    expect(harness.meter.dropped.abandoned).toBe(1);
+    expect(harness.meter.ledger.dropped.abandoned).toBe(1);
     harness.expectBalance();
   });
 });
@@ -227,7 +227,7 @@ describe("Drain of a slowed-down client", () => {
     harness.clock.advance(50);
     await drained;
     expect(peer.socket.payloads).toEqual([1, 3]);
-    expect(harness.meter.dropped.abandoned).toBe(0);
+    expect(harness.meter.ledger.dropped.abandoned).toBe(0);
     expect(harness.clock.timers).toBe(0);
     harness.expectBalance();
   });

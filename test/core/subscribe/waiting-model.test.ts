@@ -258,7 +258,7 @@ test("whatever waits comes, once a client has said nothing for a while and ackno
           expect(peer.client.subscriptions.catchingUp).toBe(0);
           if (!peer.client.subscriptions.anyPaced) expect(peer.client.state).toBe("live");
         }
-        const { queued, inFlight } = harness.meter;
+        const { queued, inFlight } = harness.meter.ledger;
         expect({ queued, inFlight }).toEqual({ queued: 0, inFlight: 0 });
         // And who wants a stream from its beginning has, or was told of, all of it.
         for (const talker of talkers) {

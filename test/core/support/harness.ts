@@ -240,10 +240,9 @@ export class Harness {
   /** `offered = sent + queued + conflated + dropped`, and as many clients came as went and are here. */
   expectBalance(): void {
     const { meter } = this;
-    const { offered, sent, queued, conflated, dropped } = meter.ledger();
-    expect(offered).toBe(sent + queued + conflated + dropped);
-    const { acks, inFlight, returned } = meter;
-    expect(meter.tracked).toBe(acks.acked + inFlight + returned + meter.lostTotal());
+    const { inHand, tracked, acks, inFlight, returned, lostTotal } = meter.ledger;
+    expect(inHand).toBe(0);
+    expect(tracked).toBe(acks.acked + inFlight + returned + lostTotal);
     const gone = [...meter.disconnections.values()].reduce((sum, count) => sum + count, 0);
     expect(meter.clientsTotal).toBe(gone + meter.clientsActive);
   }

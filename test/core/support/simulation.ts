@@ -66,7 +66,8 @@ export class Simulation {
     for (const model of this.#models) model.listen();
     const { meter, clock } = this.harness;
     this.#expectTotals();
-    const { queued, queuedBytes, clientsActive, clientsLagging } = meter;
+    const { clientsActive, clientsLagging } = meter;
+    const { queued, queuedBytes } = meter.ledger;
     const left = { queued, queuedBytes, clientsActive, clientsLagging, timers: clock.timers };
     if (drained !== true || Object.values(left).some((value) => value !== 0)) {
       throw new Error(`drained: ${drained}, left: ${JSON.stringify(left)}`);
@@ -162,8 +163,8 @@ export class Simulation {
     this.#largest = Math.max(this.#largest, length + 200);
     harness.publish(payload, subject);
     const { maxTotalQueueBytes = Number.POSITIVE_INFINITY } = this.#options;
-    if (harness.meter.queuedBytes > maxTotalQueueBytes) {
-      throw new Error(`${harness.meter.queuedBytes} bytes are queued`);
+    if (harness.meter.ledger.queuedBytes > maxTotalQueueBytes) {
+      throw new Error(`${harness.meter.ledger.queuedBytes} bytes are queued`);
     }
   }
 
@@ -238,7 +239,7 @@ export class Simulation {
 
   /** The ledger agrees with what the model saw. */
   #expectTotals(): void {
-    const { offered, sent } = this.harness.meter;
+    const { offered, sent } = this.harness.meter.ledger;
     const sum = (of: "entitled" | "delivered") =>
       this.#models.reduce((total, model) => total + model[of], 0);
     const blind = this.#blind || this.#models.some(({ unsure }) => unsure);

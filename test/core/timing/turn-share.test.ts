@@ -115,7 +115,7 @@ describe("A client that goes back into a full ring", () => {
       peer.send({ type: "subscribe", id: "1", subjects: ["a"], from: { after: cursor } }),
     );
     expect(looks).toBeLessThan(SHARE);
-    expect(harness.meter.offered).toBeLessThan(SHARE + 2);
+    expect(harness.meter.ledger.offered).toBeLessThan(SHARE + 2);
     for (let n = 20_000; n < 20_100; n++) {
       harness.publish(n);
       if (n % 10 === 0) expect(countLooks(() => harness.clock.turn())).toBeLessThan(SHARE);
@@ -191,7 +191,7 @@ describe("A client that goes back into a full ring", () => {
     expect(harness.broadcaster.kept.messages).toBe(20_000);
     expect(typesOf(peer)).toEqual(["welcome", "subscribed", "unsubscribed"]);
     harness.expectBalance();
-    expect(harness.meter.queued).toBe(0);
+    expect(harness.meter.ledger.queued).toBe(0);
   });
 
   test("keeps what it has not read from being forgotten, for as many messages as the ring has", () => {
