@@ -1,13 +1,13 @@
 import type { DeliveryOptions } from "./acks/delivery-parts.ts";
-import type { ConversationLimits } from "./conversation.ts";
 import type { Fanouts } from "./fanout/audience-registry.ts";
+import type { FrameHandlerLimits } from "./frame-handler.ts";
 import type { RingBounds } from "./history/ring.ts";
 import type { Meter } from "./metering/meter.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Log } from "./ports/log.ts";
 import type { ConnectionObserver } from "./ports/observer.ts";
 import type { MessageSource, Publisher, StreamInput } from "./ports/source.ts";
-import type { ClientLimits } from "./sessions/client-watcher.ts";
+import type { ClientLimits } from "./sessions/session-parts.ts";
 import type { SessionOptions } from "./sessions/session-registry.ts";
 import type { ReplayOptions } from "./subscribe/replayer.ts";
 import type { SubscriptionOptions } from "./subscribe/subscription-manager.ts";
@@ -16,7 +16,7 @@ import type { EnvelopeEncoder } from "./wire/envelope.ts";
 
 export interface BroadcasterOptions
   extends ClientLimits,
-    ConversationLimits,
+    FrameHandlerLimits,
     SubscriptionOptions,
     ReplayOptions,
     UpstreamOptions,

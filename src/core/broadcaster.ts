@@ -1,8 +1,7 @@
 import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.ts";
-import { ConnectionLog, type RefusedHandshake } from "./connection-log.ts";
-import { Conversation } from "./conversation.ts";
 import type { Audience } from "./fanout/audience.ts";
 import { AudienceRegistry } from "./fanout/audience-registry.ts";
+import { FrameHandler } from "./frame-handler.ts";
 import { Governor } from "./governor.ts";
 import { Ring } from "./history/ring.ts";
 import { IncidentLog } from "./metering/incident-log.ts";
@@ -18,9 +17,10 @@ import type {
   StreamState,
 } from "./ports/source.ts";
 import { Reception } from "./reception.ts";
-import type { ClientWatcher } from "./sessions/client-watcher.ts";
-import { Roster } from "./sessions/roster.ts";
+import { ConnectionLog, type RefusedHandshake } from "./sessions/connection-log.ts";
+import { ConnectionRegistry } from "./sessions/connection-registry.ts";
 import { Session } from "./sessions/session.ts";
+import type { ClientWatcher } from "./sessions/session-parts.ts";
 import { firstHidden } from "./subject/subject.ts";
 import type { Refusal } from "./subscribe/refusal.ts";
 import { StreamDesk } from "./subscribe/stream-desk.ts";
@@ -70,7 +70,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   readonly #timer: FlushTimer;
   readonly #returns: ReturnTimes;
 
-  readonly #roster = new Roster();
+  readonly #roster = new ConnectionRegistry();
   /** Audiences with messages for the next flush. */
   #pending: Audience[] = [];
 
@@ -186,7 +186,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     dialect: Dialect,
     request?: SubscriptionRequest,
     session?: string,
-  ): Conversation {
+  ): FrameHandler {
     const { refusal } = this;
     const { compresses } = socket;
     const acked = this.reception.acknowledges(dialect);
@@ -204,7 +204,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#connections.connected(client, request);
     this.#observer?.connected(infoOf(client));
     this.#sweeper.start();
-    const conversation = new Conversation(client, this.#options, this.#meter, this.#subscriptions);
+    const conversation = new FrameHandler(client, this.#options, this.#meter, this.#subscriptions);
     if (refusal === undefined) this.reception.admit(client, request, session);
     else client.end(refusal === "closed" ? "going_away" : "overloaded");
     return conversation;

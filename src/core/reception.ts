@@ -2,10 +2,10 @@ import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.t
 import type { AudienceRegistry } from "./fanout/audience-registry.ts";
 import type { Session } from "./sessions/session.ts";
 import { SessionRegistry } from "./sessions/session-registry.ts";
+import { welcome } from "./sessions/welcome.ts";
 import type { SubscriptionManager } from "./subscribe/subscription-manager.ts";
 import { TimerQueue } from "./timing/timer-queue.ts";
 import type { TurnShare } from "./timing/turn-share.ts";
-import { welcome } from "./welcome.ts";
 import type { Dialect } from "./wire/dialect.ts";
 import { cursorOf, type Position } from "./wire/envelope.ts";
 import { unknownGap } from "./wire/gap.ts";

@@ -1,8 +1,8 @@
 import type { Audience } from "./fanout/audience.ts";
 import type { Meter } from "./metering/meter.ts";
 import type { Cancel, Clock } from "./ports/clock.ts";
-import type { ClientLimits } from "./sessions/client-watcher.ts";
 import type { Session } from "./sessions/session.ts";
+import type { ClientLimits } from "./sessions/session-parts.ts";
 
 /** While somebody lags, this is how often it is seen whether its socket has room again. */
 const LAG_INTERVAL_MS = 10;

@@ -2,7 +2,7 @@ import { zValidator } from "@hono/zod-validator";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import type { z } from "zod";
 import type { Broadcaster } from "../core/broadcaster.ts";
-import type { Conversation } from "../core/conversation.ts";
+import type { FrameHandler } from "../core/frame-handler.ts";
 import type { ClientSocket } from "../core/ports/socket.ts";
 import { MAX_ID_LENGTH } from "../core/wire/client-frame.ts";
 import { type Dialect, PLAIN, SSE, V1 } from "../core/wire/dialect.ts";
@@ -147,7 +147,7 @@ class Connection implements ConnectionEvents {
   readonly #dialect: Dialect;
   #request: SubscriptionRequest | undefined;
   readonly #session: string | undefined;
-  #conversation: Conversation | undefined;
+  #conversation: FrameHandler | undefined;
   /** Bun tells of a close inside of `accept`, when that closes at once. */
   #early: Parameters<ConnectionEvents["closed"]> | undefined;
 

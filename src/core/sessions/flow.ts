@@ -10,12 +10,12 @@ import type { Dialect } from "../wire/dialect.ts";
 import type { Envelope, Position } from "../wire/envelope.ts";
 import type { Policy } from "../wire/policy.ts";
 import type { GapFrame, ServerFrame } from "../wire/server-frame.ts";
-import type { ClientParts, ClientState } from "./client-watcher.ts";
 import { Membership } from "./membership.ts";
-import { Outlet } from "./outlet.ts";
 import { packItems } from "./pack-items.ts";
 import { PrivateQueue, type QueueItem } from "./queue.ts";
 import type { Session } from "./session.ts";
+import type { ClientParts, ClientState } from "./session-parts.ts";
+import { SocketWriter } from "./socket-writer.ts";
 import type { Subscription } from "./subscription.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import type { Throttle } from "./throttle.ts";
@@ -36,7 +36,7 @@ export abstract class Flow {
 
   protected readonly parts: ClientParts;
   protected readonly meter: Meter;
-  protected readonly outlet: Outlet;
+  protected readonly writer: SocketWriter;
   readonly #membership: Membership;
   /** How many messages were sent to it alone, each time counted. */
   protected handed = 0;
@@ -55,14 +55,14 @@ export abstract class Flow {
     this.dialect = dialect;
     this.parts = parts;
     this.meter = parts.meter;
-    this.outlet = new Outlet(socket, parts.clock.nowMs());
+    this.writer = new SocketWriter(socket, parts.clock.nowMs());
     this.subscriptions = new Subscriptions(parts, {
       release: (envelope, policy) => this.#take(envelope, policy),
       handedOver: () => {
         if (this.state === "queued") this.parts.watcher.hungers(this.self());
       },
     });
-    this.#membership = new Membership(this.self(), this.outlet, audience);
+    this.#membership = new Membership(this.self(), this.writer, audience);
     this.#membership.join();
   }
 
@@ -194,9 +194,9 @@ export abstract class Flow {
   /** Looks at what the socket has buffered, and moves the client to where it belongs. */
   checkLag(nowMs: number): void {
     if (this.isOver) return;
-    const buffered = this.outlet.bufferedBytes;
+    const buffered = this.writer.bufferedBytes;
     const { writeTimeoutMs, highWaterBytes } = this.parts.limits;
-    if (this.outlet.stalledMs(nowMs) > writeTimeoutMs) this.end("write_timeout");
+    if (this.writer.stalledMs(nowMs) > writeTimeoutMs) this.end("write_timeout");
     else if (this.queue?.expire(nowMs) === false) this.end("slow_consumer");
     else if (!this.lagging && buffered > highWaterBytes) this.fallBehind(buffered);
     else if (this.state === "queued") this.feed();
@@ -208,7 +208,7 @@ export abstract class Flow {
     if (queue === undefined) return;
     const { lowWaterBytes, highWaterBytes } = this.parts.limits;
     while (!queue.isEmpty) {
-      const buffered = this.outlet.bufferedBytes;
+      const buffered = this.writer.bufferedBytes;
       if (buffered > lowWaterBytes) return;
       const { delivery } = this;
       const roomMessages = Math.min(
@@ -222,7 +222,7 @@ export abstract class Flow {
       if (!this.#send(items)) return;
     }
     if (this.lagging) {
-      if (this.outlet.bufferedBytes > lowWaterBytes) return;
+      if (this.writer.bufferedBytes > lowWaterBytes) return;
       this.lagging = false;
       this.meter.clientsLagging--;
       this.tell({ type: "ok" });
@@ -236,7 +236,7 @@ export abstract class Flow {
   /** Whether it has been told so much without reading it that it must not be told more. */
   protected get isDeaf(): boolean {
     const mostBytes = this.#laggedAtBytes + this.parts.limits.highWaterBytes;
-    return this.lagging && this.outlet.bufferedBytes > mostBytes;
+    return this.lagging && this.writer.bufferedBytes > mostBytes;
   }
 
   /** Out of the audience's topic, where it gets what its audience gets. */
@@ -320,7 +320,7 @@ export abstract class Flow {
     frames: readonly TextFrame[],
     bytes: number,
   ): boolean {
-    const isTaken = this.outlet.write(frames);
+    const isTaken = this.writer.write(frames);
     // What the client may come back for is sent, and not acknowledged.
     if (!isTaken && this.id === undefined) {
       this.meter.ledger.drop("abandoned", envelopes.length);

@@ -1,7 +1,7 @@
 import type { Audience } from "../fanout/audience.ts";
 import { type Envelope, type Position, serialOf } from "../wire/envelope.ts";
-import type { Outlet } from "./outlet.ts";
 import type { Session } from "./session.ts";
+import type { SocketWriter } from "./socket-writer.ts";
 
 /** A client's place in its audience, among those that keep up or those that have a queue. */
 export class Membership {
@@ -9,7 +9,7 @@ export class Membership {
   /** The last message that the client was sent other than with its audience, or until it left. */
   lastSent: Envelope | undefined;
   readonly #client: Session;
-  readonly #outlet: Outlet;
+  readonly #writer: SocketWriter;
   /** `audience.lastSent` when it joined. */
   #sentBefore: Envelope | undefined;
   /** `audience.sentMessages` when it joined. */
@@ -17,15 +17,15 @@ export class Membership {
   /** How many messages it was sent with its earlier audiences. */
   #count = 0;
 
-  constructor(client: Session, outlet: Outlet, audience: Audience) {
+  constructor(client: Session, writer: SocketWriter, audience: Audience) {
     this.#client = client;
-    this.#outlet = outlet;
+    this.#writer = writer;
     this.audience = audience;
   }
 
   /** Among those that keep up. */
   join(): void {
-    this.#outlet.join(this.audience);
+    this.#writer.join(this.audience);
     this.audience.live.add(this.#client);
     this.#sentBefore = this.audience.lastSent;
     this.#countBefore = this.audience.sentMessages;
@@ -33,7 +33,7 @@ export class Membership {
 
   /** Out of the audience's topic, after what was meant for the client there. */
   part(): void {
-    this.#outlet.leave();
+    this.#writer.leave();
     this.audience.live.delete(this.#client);
     this.#count += this.audience.sentMessages - this.#countBefore;
     this.#countBefore = this.audience.sentMessages;

@@ -9,9 +9,9 @@ import type { Clock } from "../ports/clock.ts";
 import type { SubscriptionManager } from "../subscribe/subscription-manager.ts";
 import { NOT_QUEUED, type QueuedTimer, type TimerQueue } from "../timing/timer-queue.ts";
 import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
-import type { ClientLimits, ClientWatcher } from "./client-watcher.ts";
 import { ParkedSocket } from "./parked-socket.ts";
 import { Session } from "./session.ts";
+import type { ClientLimits, ClientWatcher } from "./session-parts.ts";
 
 export interface SessionOptions {
   /** So long after its connection a session is given up. */

@@ -8,11 +8,11 @@ import type { Dialect } from "../wire/dialect.ts";
 import type { Envelope, Position } from "../wire/envelope.ts";
 import { bytesOf, fittingInto } from "../wire/fitting.ts";
 import type { GapFrame, ServerFrame } from "../wire/server-frame.ts";
-import type { ClientParts } from "./client-watcher.ts";
 import { ENDED_AS, ENDS_SESSION, farewell } from "./close-cause.ts";
 import type { Estate } from "./estate.ts";
 import { Flow } from "./flow.ts";
 import { Liveness } from "./liveness.ts";
+import type { ClientParts } from "./session-parts.ts";
 import { Throttle } from "./throttle.ts";
 
 const CLOSED_FOR_GOOD = 1000;
@@ -62,7 +62,7 @@ export class Session extends Flow implements Recipient {
       if (this.isOver) this.meter.ledger.drop("slow_consumer", 1);
       else this.subscriptions.take(envelopes[at]!);
     }
-    const buffered = this.outlet.bufferedBytes;
+    const buffered = this.writer.bufferedBytes;
     if (buffered <= this.parts.limits.highWaterBytes || this.isOver) return;
     this.fallBehind(buffered);
     // So that it is looked after from the next flush on.
@@ -72,7 +72,7 @@ export class Session extends Flow implements Recipient {
   /** Whether its socket has room for what it was sent before, and the client wants it now. */
   get takes(): boolean {
     const mayTake = this.throttle?.allowance(this.parts.clock.nowMs()) !== 0;
-    return mayTake && !this.lagging && this.outlet.bufferedBytes <= this.parts.limits.lowWaterBytes;
+    return mayTake && !this.lagging && this.writer.bufferedBytes <= this.parts.limits.lowWaterBytes;
   }
 
   heardSince(ms: number): boolean {
@@ -83,7 +83,7 @@ export class Session extends Flow implements Recipient {
   resend(envelopes: readonly Envelope[]): void {
     this.handed += envelopes.length;
     // Where the socket takes nothing any more, they are not acknowledged either.
-    this.outlet.write(this.dialect.pack(envelopes));
+    this.writer.write(this.dialect.pack(envelopes));
   }
 
   /** Some of what it was sent is settled: what waits may go. */
@@ -128,7 +128,7 @@ export class Session extends Flow implements Recipient {
       this.end("slow_consumer");
       return;
     }
-    this.outlet.write(frames.map((frame) => this.dialect.notice(frame, cursor)));
+    this.writer.write(frames.map((frame) => this.dialect.notice(frame, cursor)));
     for (const frame of frames) if (frame.type === "gap") this.recordGap(frame);
   }
 
@@ -144,7 +144,7 @@ export class Session extends Flow implements Recipient {
 
   /** The whole process stood still for so long: what the peer sent or took meanwhile is not seen yet. */
   forgivePause(pausedMs: number, nowMs: number): void {
-    this.outlet.forgivePause(pausedMs, nowMs);
+    this.writer.forgivePause(pausedMs, nowMs);
     this.queue?.forgivePause(pausedMs, nowMs);
     this.#liveness.forgivePause(pausedMs, nowMs);
     const latestMs = nowMs + this.parts.limits.writeTimeoutMs;
@@ -211,7 +211,7 @@ export class Session extends Flow implements Recipient {
       this.meter.countError(error, `closed ${this.socket.remoteAddress} with ${code}: ${reason}`);
     }
     this.parts.watcher.ended(this, cause);
-    this.outlet.write(this.#lastWords(cause, cursor));
+    this.writer.write(this.#lastWords(cause, cursor));
     this.socket.close(code, reason);
     // A peer that floods costs nothing more; its close frame is not waited for.
     if (cause === "too_many_frames") this.socket.ignore?.();

@@ -23,11 +23,11 @@ const anything = fc
   .filter((text) => text !== "");
 
 let server: NatsServer;
-let nats: Conversation;
+let nats: FrameHandler;
 
 beforeAll(async () => {
   server = await startNatsServer({ websocket: false });
-  nats = await Conversation.open(server.port);
+  nats = await FrameHandler.open(server.port);
 });
 afterAll(async () => {
   nats.close();
@@ -72,7 +72,7 @@ describe("subjectFault", () => {
 });
 
 /** Talks to nats-server in its own protocol, pedantically: it checks subjects only then. */
-class Conversation {
+class FrameHandler {
   readonly #socket: Socket;
   readonly #lines: EventLog<string>;
 
@@ -89,8 +89,8 @@ class Conversation {
     socket.on("close", () => this.#lines.end("closed the connection"));
   }
 
-  static async open(port: number): Promise<Conversation> {
-    const conversation = new Conversation(createConnection(port, "127.0.0.1"));
+  static async open(port: number): Promise<FrameHandler> {
+    const conversation = new FrameHandler(createConnection(port, "127.0.0.1"));
     await conversation.ask(`CONNECT {"verbose":false,"pedantic":true,"echo":true}`);
     return conversation;
   }

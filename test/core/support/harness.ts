@@ -1,7 +1,7 @@
 import { expect } from "bun:test";
 import { Broadcaster } from "../../../src/core/broadcaster.ts";
 import type { BroadcasterOptions } from "../../../src/core/broadcaster-parts.ts";
-import type { Conversation } from "../../../src/core/conversation.ts";
+import type { FrameHandler } from "../../../src/core/frame-handler.ts";
 import { Meter } from "../../../src/core/metering/meter.ts";
 import type { Log } from "../../../src/core/ports/log.ts";
 import type { SourceMessage, StreamHistory } from "../../../src/core/ports/source.ts";
@@ -217,7 +217,7 @@ export class Harness {
     session?: string,
   ): TestClient {
     const socket = new FakeSocket(this.fanout);
-    const conversation: Conversation = this.broadcaster.accept(socket, dialect, request, session);
+    const conversation: FrameHandler = this.broadcaster.accept(socket, dialect, request, session);
     const { client } = conversation;
     // What must be acknowledged is given up only where the peer is known to be there.
     if (this.broadcaster.reception.sessions !== undefined) socket.onPing = () => client.heard();

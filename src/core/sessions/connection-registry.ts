@@ -1,7 +1,7 @@
 import type { Session } from "./session.ts";
 
 /** The connections that there are, by how they stand. */
-export class Roster {
+export class ConnectionRegistry {
   /** All that are served. */
   readonly open = new Set<Session>();
   /** Those of them that have a queue of their own. */

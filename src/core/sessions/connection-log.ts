@@ -1,8 +1,8 @@
-import type { DisconnectReason } from "./metering/meter.ts";
-import type { Cancel, Clock } from "./ports/clock.ts";
-import type { Log } from "./ports/log.ts";
-import type { Session } from "./sessions/session.ts";
-import type { SubscriptionRequest } from "./wire/subscription-request.ts";
+import type { DisconnectReason } from "../metering/meter.ts";
+import type { Cancel, Clock } from "../ports/clock.ts";
+import type { Log } from "../ports/log.ts";
+import type { SubscriptionRequest } from "../wire/subscription-request.ts";
+import type { Session } from "./session.ts";
 
 /** How long connections are counted after the first event; then one line has the counts. */
 const INTERVAL_MS = 10_000;

@@ -16,7 +16,7 @@ import {
 } from "./wire/client-frame.ts";
 import type { ErrorCode } from "./wire/server-frame.ts";
 
-export interface ConversationLimits extends FrameLimits {
+export interface FrameHandlerLimits extends FrameLimits {
   /** A longer frame from a client closes its connection with 1009. */
   readonly maxFrameBytes: number;
   /** So many malformed frames are answered or ignored; the next one closes the connection with 4400. */
@@ -24,9 +24,9 @@ export interface ConversationLimits extends FrameLimits {
 }
 
 /** What one client says, and what is answered. */
-export class Conversation {
+export class FrameHandler {
   readonly client: Session;
-  readonly #limits: ConversationLimits;
+  readonly #limits: FrameHandlerLimits;
   readonly #meter: Meter;
   readonly #subscriptions: SubscriptionManager;
   readonly #budget: FrameBudget;
@@ -34,7 +34,7 @@ export class Conversation {
 
   constructor(
     client: Session,
-    limits: ConversationLimits,
+    limits: FrameHandlerLimits,
     meter: Meter,
     subscriptions: SubscriptionManager,
   ) {

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "bun:test";
-import type { Log } from "../../src/core/ports/log.ts";
-import { Harness } from "./support/harness.ts";
+import type { Log } from "../../../src/core/ports/log.ts";
+import { Harness } from "../support/harness.ts";
 
 type Level = keyof Log;
 type Line = Record<string, unknown> & { readonly event?: string };

@@ -3,7 +3,7 @@ import type { ClientSocket } from "../ports/socket.ts";
 import type { TextFrame } from "../ports/text-frame.ts";
 
 /** What was handed to one socket, by us or by its topic, and whether its peer takes it. */
-export class Outlet {
+export class SocketWriter {
   readonly socket: ClientSocket;
   /** The audience whose topic is joined. */
   #audience: Audience | undefined;
