@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { startProcess } from "../support/child-process.ts";
-import type { EventReader, ServerEvent } from "../support/event-source.ts";
+import type { ServerEvent } from "../support/event-parser.ts";
+import type { EventReader } from "../support/event-source.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { residentBytes } from "../support/memory.ts";
 import { contract, EVERY_SOCKET } from "./support/contract.ts";

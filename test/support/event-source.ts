@@ -1,70 +1,11 @@
 import { connect, type Socket } from "node:net";
 import { DEADLINE_MS, EventLog, within } from "./event-log.ts";
-
-/** An event, as `EventSource` dispatches it. */
-export interface ServerEvent {
-  /** `"message"` where the server named none. */
-  readonly type: string;
-  /** The last id that came, with this event or before it. */
-  readonly id: string;
-  readonly data: string;
-}
+import { EventParser, type ServerEvent } from "./event-parser.ts";
 
 /**
- * Reads an event stream line by line
- * (https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation).
+ * A reader of server-sent events over a bare TCP connection. `fetch` and `EventSource` read ahead; a test
+ * can stall this one, and sees whether the response ended or was cut.
  */
-export class EventParser {
-  readonly #onEvent: (event: ServerEvent) => void;
-  readonly #onComment: (comment: string) => void;
-  readonly #decoder = new TextDecoder();
-  /** How long it was told to wait before it connects again, last; `undefined`: as it likes. */
-  retryMs: number | undefined;
-  #unread = "";
-  #type = "";
-  #id = "";
-  #data: string[] = [];
-
-  constructor(onEvent: (event: ServerEvent) => void, onComment: (comment: string) => void) {
-    this.#onEvent = onEvent;
-    this.#onComment = onComment;
-  }
-
-  push(bytes: Uint8Array): void {
-    this.#unread += this.#decoder.decode(bytes, { stream: true });
-    const lines = this.#unread.split(/\r\n|\n|\r(?=[\s\S])/);
-    this.#unread = lines.pop()!;
-    for (const line of lines) this.#readLine(line);
-  }
-
-  #readLine(line: string): void {
-    if (line === "") {
-      this.#dispatch();
-      return;
-    }
-    const colon = line.indexOf(":");
-    if (colon === 0) {
-      this.#onComment(line.slice(1));
-      return;
-    }
-    const field = colon < 0 ? line : line.slice(0, colon);
-    const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
-    if (field === "event") this.#type = value;
-    else if (field === "data") this.#data.push(value);
-    else if (field === "id" && !value.includes("\0")) this.#id = value;
-    else if (field === "retry" && /^\d+$/.test(value)) this.retryMs = Number(value);
-  }
-
-  #dispatch(): void {
-    const data = this.#data;
-    const type = this.#type || "message";
-    this.#data = [];
-    this.#type = "";
-    if (data.length > 0) this.#onEvent({ type, id: this.#id, data: data.join("\n") });
-  }
-}
-
-/** A reader of server-sent events over a bare TCP connection, which a test can really stall. */
 export class EventReader {
   readonly events = new EventLog<ServerEvent>(
     "event reader",
@@ -72,6 +13,7 @@ export class EventReader {
   );
   readonly comments = new EventLog<string>("event reader");
   readonly #socket: Socket;
+  readonly #decoder = new TextDecoder();
   readonly #parser = new EventParser(
     (event) => this.events.add(event),
     (comment) => this.comments.add(comment),
@@ -162,7 +104,8 @@ export class EventReader {
         this.#end("whole");
         return;
       }
-      this.#parser.push(this.#unread.subarray(start, start + size));
+      const chunk = this.#unread.subarray(start, start + size);
+      this.#parser.push(this.#decoder.decode(chunk, { stream: true }));
       this.#unread = this.#unread.subarray(start + size + 2);
     }
   }

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { SSE } from "../../../src/core/wire/dialect.ts";
 import type { Policy } from "../../../src/core/wire/policy.ts";
-import { type ReadEvent, readEventStream } from "../support/event-stream-text.ts";
+import { readEvents, type ServerEvent } from "../../support/event-parser.ts";
 import { Harness, type TestClient } from "../support/harness.ts";
 
 interface Told {
@@ -54,11 +54,11 @@ class Source {
   }
 
   read(text: string): void {
-    for (const event of readEventStream(text)) this.#hear(event);
+    for (const event of readEvents(text)) this.#hear(event);
   }
 
-  #hear({ data, lastEventId }: ReadEvent): void {
-    this.lastEventId = lastEventId || this.lastEventId;
+  #hear({ data, id }: ServerEvent): void {
+    this.lastEventId = id || this.lastEventId;
     const told = JSON.parse(data) as Told;
     if (told.type === "subscribed") this.since ??= numberOf(told.from);
     if (told.type === "data") {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { SSE, V1 } from "../../../src/core/wire/dialect.ts";
-import { readEventStream } from "../support/event-stream-text.ts";
+import { readEvents } from "../../support/event-parser.ts";
 import { Harness, lastOf, typesOf } from "../support/harness.ts";
 
 describe("Subscription", () => {
@@ -89,12 +89,10 @@ describe("Subscription", () => {
       if (!known) harness.broadcaster.refused("a", "Permissions Violation");
       harness.source.confirm("b");
       const told = ({ socket }: typeof reader) =>
-        readEventStream(socket.textFrames.map(({ text }) => text).join("")).map(
-          ({ type, data }) => ({
-            ...JSON.parse(data),
-            type,
-          }),
-        );
+        readEvents(socket.textFrames.map(({ text }) => text).join("")).map(({ type, data }) => ({
+          ...JSON.parse(data),
+          type,
+        }));
       const [, error, disconnect] = told(reader);
       expect(error).toMatchObject({ type: "error", id: "", error: { code: "forbidden" } });
       expect(disconnect).toMatchObject({ code: 4403, reconnect: true });

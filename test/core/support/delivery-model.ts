@@ -1,6 +1,6 @@
 import type { TextFrame } from "../../../src/core/ports/text-frame.ts";
 import type { Dialect } from "../../../src/core/wire/dialect.ts";
-import { readEventStream } from "./event-stream-text.ts";
+import { readEvents } from "../../support/event-parser.ts";
 import type { ReceivedFrame } from "./fake-sockets.ts";
 import type { TestClient } from "./harness.ts";
 import type { HistoryModel, ModelRequest } from "./history-model.ts";
@@ -304,7 +304,7 @@ export class DeliveryModel {
 function read(frame: TextFrame, dialect: Dialect): ReceivedFrame[] {
   const texts =
     dialect.name === "sse"
-      ? readEventStream(frame.text).map(({ data }) => data)
+      ? readEvents(frame.text).map(({ data }) => data)
       : frame.text.split("\n");
   if (dialect.name === "plain" && texts.length > 1) throw new Error("two envelopes in one frame");
   return texts.map((text) => JSON.parse(text) as ReceivedFrame);

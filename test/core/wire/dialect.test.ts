@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { PLAIN, SSE, V1 } from "../../../src/core/wire/dialect.ts";
 import { type Envelope, EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
-import { readEventStream } from "../support/event-stream-text.ts";
+import { readEvents } from "../../support/event-parser.ts";
 import { messageOf, messagesOf } from "../support/messages.ts";
 
 const encoder = new EnvelopeEncoder({ payloadFormat: "raw", headers: [] });
@@ -80,8 +80,8 @@ describe("Server-sent events", () => {
         const stream = SSE.pack(envelopes)
           .map(({ text }) => text)
           .join("");
-        const events = readEventStream(stream);
-        expect(events.map(({ type, lastEventId }) => [type, lastEventId])).toEqual(
+        const events = readEvents(stream);
+        expect(events.map(({ type, id }) => [type, id])).toEqual(
           envelopes.map(({ id }) => ["message", id]),
         );
         for (const [index, { data }] of events.entries()) {
@@ -96,28 +96,11 @@ describe("Server-sent events", () => {
   test("that are notices are named by their type, and leave the cursor as it is", () => {
     const data = SSE.pack([messageOf(7)])[0]!.text;
     const notice = SSE.notice({ type: "caught_up", sub: "a\r\n" }).text;
-    const events = readEventStream(data + notice);
+    const events = readEvents(data + notice);
     expect(events[1]).toEqual({
       type: "caught_up",
       data: '{"type":"caught_up","sub":"a\\r\\n"}',
-      lastEventId: "o:7",
+      id: "o:7",
     });
-  });
-});
-
-describe("A reader of event streams", () => {
-  test.each([
-    ["data: a\n\n", [{ type: "message", data: "a", lastEventId: "" }]],
-    [
-      "data:a\r\rdata: b\r\n\r\n",
-      ["a", "b"].map((data) => ({ type: "message", data, lastEventId: "" })),
-    ],
-    [": comment\n\nevent: x\n\ndata\n\n", [{ type: "message", data: "", lastEventId: "" }]],
-    [
-      "id: 1\ndata: a\ndata:  b\n\ndata: not over\n",
-      [{ type: "message", data: "a\n b", lastEventId: "1" }],
-    ],
-  ])("reads %j", (stream, events) => {
-    expect(readEventStream(stream)).toEqual(events);
   });
 });
