@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { POLICIES, type Policy } from "../src/core/wire/policy.ts";
+import { POLICIES, type Policy } from "../src/protocol/fields.ts";
 import { openV1, type V1Client } from "../test/support/v1-client.ts";
 import { spillway } from "./contenders/spillway.ts";
 import { SUBJECT } from "./load/endpoint.ts";

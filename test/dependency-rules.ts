@@ -19,21 +19,21 @@ const CORE_ROOMS = [
 /** The folders of `src/` beside `core/`, with the folders that each of them may import. */
 export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   text: [],
-  core: [],
-  config: ["core", "text"],
+  protocol: [],
+  core: ["protocol"],
+  config: ["core", "protocol", "text"],
   streamkit: ["core", "config", "text", "gateway"],
-  source: ["core"],
-  metrics: ["core"],
+  source: ["core", "protocol"],
+  metrics: ["core", "protocol"],
   log: ["core"],
-  http: ["core", "streamkit", "text", "runtime/sockets.ts"],
-  runtime: ["core"],
+  http: ["core", "protocol", "streamkit", "text", "runtime/sockets.ts"],
+  runtime: ["core", "protocol"],
   gateway: ["core", "config", "streamkit", "source", "metrics", "log", "http", "runtime"],
 };
 
 /** The places that may import a package of npm: folders or files of `src/`. Other packages are not imported at all. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@hono/node-server": ["runtime/node.ts"],
-  "@hono/zod-validator": ["http"],
   "@humanwhocodes/momoa": ["config"],
   "@logtape/logtape": ["log"],
   bun: ["runtime/bun.ts"],
@@ -42,7 +42,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "nats.ws": ["source/connect.ts"],
   "prom-client": ["metrics"],
   ws: ["runtime/node.ts", "runtime/ws.ts"],
-  zod: ["config", "http"],
+  zod: ["config"],
 };
 
 function anyOf(names: readonly string[]): string {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { subjectFault } from "../core/subject/subject.ts";
+import { subjectFault } from "../protocol/subject.ts";
 import { list, stating, text } from "./value.ts";
 
 /** The paths that the gateway serves itself, besides everything under `/publish`. */

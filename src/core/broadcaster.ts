@@ -1,3 +1,4 @@
+import type { CloseCause } from "../protocol/close-codes.ts";
 import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.ts";
 import type { Audience } from "./fanout/audience.ts";
 import { AudienceRegistry } from "./fanout/audience-registry.ts";
@@ -8,7 +9,7 @@ import { IncidentLog } from "./metering/incident-log.ts";
 import type { DisconnectReason, Meter } from "./metering/meter.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { ClientInfo, ConnectionObserver } from "./ports/observer.ts";
-import type { ClientSocket, CloseCause } from "./ports/socket.ts";
+import type { ClientSocket } from "./ports/socket.ts";
 import type {
   SourceFault,
   SourceListener,

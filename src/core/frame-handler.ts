@@ -1,3 +1,5 @@
+import type { ClientFrame } from "../protocol/client-frames.ts";
+import type { ErrorCode } from "../protocol/error-codes.ts";
 import type { Meter } from "./metering/meter.ts";
 import {
   costOf,
@@ -8,13 +10,8 @@ import {
 import type { Session } from "./sessions/session.ts";
 import type { Refusal } from "./subscribe/refusal.ts";
 import type { SubscriptionManager } from "./subscribe/subscription-manager.ts";
-import {
-  type ClientFrame,
-  type FrameFault,
-  isLongerThan,
-  readClientFrame,
-} from "./wire/client-frame.ts";
-import type { ErrorCode } from "./wire/server-frame.ts";
+import { type FrameFault, isLongerThan, readClientFrame } from "./wire/client-frame.ts";
+import { requestOf } from "./wire/subscription-request.ts";
 
 export interface FrameHandlerLimits extends FrameLimits {
   /** A longer frame from a client closes its connection with 1009. */
@@ -105,7 +102,10 @@ export class FrameHandler {
   #answer(frame: ClientFrame, nowMs: number): void {
     switch (frame.type) {
       case "subscribe":
-        this.#refuse(this.#subscriptions.subscribe(this.client, frame), frame.id);
+        this.#refuse(
+          this.#subscriptions.subscribe(this.client, requestOf(frame.id, frame)),
+          frame.id,
+        );
         break;
       case "unsubscribe":
         this.#refuse(this.#subscriptions.unsubscribe(this.client, frame.sub), frame.sub);
@@ -140,7 +140,8 @@ export class FrameHandler {
       if (settled.length === 0 || delivery.messages > 0) delivery.ackUpTo(upto, nowMs);
       return;
     }
-    const { type, ids } = frame;
+    const { type } = frame;
+    const ids = "ids" in frame ? frame.ids : [frame.id];
     const unsettled = durables.length === 0 ? undefined : this.client.unsettled;
     for (const id of ids) {
       if (unsettled?.find(id, (durable, sequence) => durable.settle(sequence, type, nowMs)))

@@ -1,3 +1,4 @@
+import type { UpstreamState } from "../protocol/server-frames.ts";
 import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.ts";
 import type { AudienceRegistry } from "./fanout/audience-registry.ts";
 import type { Session } from "./sessions/session.ts";
@@ -9,7 +10,6 @@ import type { TurnShare } from "./timing/turn-share.ts";
 import type { Dialect } from "./wire/dialect.ts";
 import { cursorOf, type Position } from "./wire/envelope.ts";
 import { unknownGap } from "./wire/gap.ts";
-import type { UpstreamState } from "./wire/server-frame.ts";
 import type { SubscriptionRequest } from "./wire/subscription-request.ts";
 
 interface ReceptionParts extends BroadcasterParts {

@@ -1,3 +1,4 @@
+import type { ServerFrame, UpstreamState } from "../protocol/server-frames.ts";
 import type { Audience } from "./fanout/audience.ts";
 import type { AudienceRegistry } from "./fanout/audience-registry.ts";
 import type { Followed } from "./history/stream-registry.ts";
@@ -9,7 +10,6 @@ import type { UpstreamRefusal } from "./upstream/upstream-subscription.ts";
 import type { UpstreamSubscriptions } from "./upstream/upstream-subscriptions.ts";
 import { cursorOf, type Position } from "./wire/envelope.ts";
 import { unknownGap } from "./wire/gap.ts";
-import type { ServerFrame, UpstreamState } from "./wire/server-frame.ts";
 
 /** What a client is told of something that it has subscribed to, before the reason. */
 const ABOUT = "NATS does not send what you subscribed to";

@@ -4,7 +4,7 @@ import type { Publisher } from "../core/ports/source.ts";
 import { consoleRoutes } from "./console-routes.ts";
 import { Guard, type GuardOptions, type GuardParts } from "./guard.ts";
 import { problem } from "./problem.ts";
-import { protocolRoutes } from "./protocol/routes.ts";
+import { protocolRoutes } from "./protocol-routes.ts";
 import { publishRoutes } from "./publish.ts";
 import { type StatusReport, statusRoutes } from "./status.ts";
 import {

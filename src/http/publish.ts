@@ -1,10 +1,9 @@
-import { zValidator } from "@hono/zod-validator";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import { z } from "zod";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Publisher } from "../core/ports/source.ts";
-import { carries, isReserved, subjectFault } from "../core/subject/subject.ts";
+import { carries, isReserved } from "../core/subject/subject.ts";
+import { subjectFault } from "../protocol/subject.ts";
 import { problem } from "./problem.ts";
 
 export interface PublishOptions {
@@ -14,15 +13,6 @@ export interface PublishOptions {
   /** How long a body may take to arrive; then it is answered with 408. */
   readonly requestTimeoutMs: number;
 }
-
-const subjectParameter = z.object({
-  subject: z.string().superRefine((subject, context) => {
-    const fault = subjectFault(subject, false);
-    if (fault !== undefined) {
-      context.addIssue({ code: "custom", message: `subject "${subject}" ${fault}` });
-    }
-  }),
-});
 
 /** `POST /publish/<subject>`: the body, byte for byte, becomes a message of the in-memory source. */
 export function publishRoutes(
@@ -48,9 +38,11 @@ export function publishRoutes(
   app.post("/publish/", (c) => problem(c, 400, `subject "" ${subjectFault("", false)}`));
   return app.post(
     "/publish/:subject",
-    zValidator("param", subjectParameter, (result, c) => {
-      if (!result.success) return problem(c, 400, result.error.issues[0]?.message ?? "bad subject");
-    }),
+    async (c, next) => {
+      const subject = c.req.param("subject");
+      const fault = subjectFault(subject, false);
+      return fault === undefined ? await next() : problem(c, 400, `subject "${subject}" ${fault}`);
+    },
     inTime,
     bodyLimit({
       maxSize: options.maxBytes,
@@ -61,7 +53,7 @@ export function publishRoutes(
         }),
     }),
     async (c) => {
-      const { subject } = c.req.valid("param");
+      const subject = c.req.param("subject");
       if (!options.subjects.some((pattern) => carries(pattern, subject))) {
         return problem(
           c,

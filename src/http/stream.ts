@@ -1,19 +1,18 @@
-import { zValidator } from "@hono/zod-validator";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
-import type { z } from "zod";
 import type { Broadcaster } from "../core/broadcaster.ts";
 import type { FrameHandler } from "../core/frame-handler.ts";
 import type { ClientSocket } from "../core/ports/socket.ts";
-import { MAX_ID_LENGTH } from "../core/wire/client-frame.ts";
+import { withoutCovered } from "../core/subject/subject.ts";
 import { type Dialect, PLAIN, SSE, V1 } from "../core/wire/dialect.ts";
-import type { DeliveryMode } from "../core/wire/server-frame.ts";
-import type { SubscriptionRequest } from "../core/wire/subscription-request.ts";
+import { requestOf, type SubscriptionRequest } from "../core/wire/subscription-request.ts";
+import { SUBPROTOCOL } from "../protocol/dialects.ts";
+import { type DeliveryMode, MAX_ID_LENGTH } from "../protocol/fields.ts";
+import { ParameterFault, type StreamQuery } from "../protocol/query.ts";
 import type { ConnectionEvents, SocketRuntime } from "../runtime/sockets.ts";
 import type { EventStreams } from "./event-stream.ts";
 import { handshakeFault } from "./handshake.ts";
 import { problem, refusalOf } from "./problem.ts";
-import { streamParameters, streamQuery } from "./stream-query.ts";
-import { SUBPROTOCOLS } from "./subprotocols.ts";
+import { parameterNotOf, readQuery } from "./stream-query.ts";
 
 export interface StreamOptions {
   readonly path: string;
@@ -29,8 +28,12 @@ export interface StreamParts {
 /** A client that found no room waits for so much longer than one that was cut. */
 const NO_ROOM_MS = 4000;
 
+interface Env {
+  Variables: { query: StreamQuery; request: SubscriptionRequest };
+}
+
 /** The endpoints of the stream: WebSocket, and server-sent events below it. */
-export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
+export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono<Env> {
   const { broadcaster, sockets, eventStreams } = parts;
 
   const noRoom = (c: Context, detail: string): Response => {
@@ -43,44 +46,48 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
     const detail = overloaded ? "Too much waits for slow clients" : "No more clients can be served";
     return noRoom(c, detail);
   };
-  const query = zValidator("query", streamQuery, (result, c) => {
-    if (!result.success) return problem(c, 400, result.error.issues[0]?.message ?? "bad query");
-    const hidden = broadcaster.hiddenOf(result.data.subjects);
+  const query: MiddlewareHandler<Env> = async (c, next) => {
+    const query = readQuery(c.req.queries());
+    if (query instanceof ParameterFault) return problem(c, 400, query.message);
+    const request = requestOf("", {
+      ...query,
+      // A subject that another one covers adds nothing.
+      ...(query.subjects !== undefined && { subjects: withoutCovered(query.subjects) }),
+    });
+    const hidden = broadcaster.hiddenOf(request.subjects);
     if (hidden !== undefined) {
       return problem(c, 403, `Nothing of "${hidden}" is exposed by this endpoint`);
     }
-    const excess = broadcaster.excessOf(result.data.subjects);
+    const excess = broadcaster.excessOf(request.subjects);
     if (excess?.retryable) return noRoom(c, "There is no room for more patterns");
     if (excess !== undefined)
       return problem(c, 400, `"subjects" can't be served: ${excess.message}`);
     const { replaying, durables } = broadcaster.streams;
-    const request = requestOf(result.data);
     const fault = replaying.faultOf(request);
     if (fault !== undefined) return problem(c, 400, `"from" can't be served: ${fault}`);
     const conflict = durables.faultOf(request);
     if (conflict !== undefined) return problem(c, 400, `"durable" can't be served: ${conflict}`);
-  });
+    c.set("query", query);
+    c.set("request", request);
+    await next();
+  };
   const handshake: MiddlewareHandler = async (c, next) => handshakeFault(c) ?? (await next());
 
-  return new Hono()
+  return new Hono<Env>()
     .get(options.path, handshake, welcome, query, async (c) => {
       const protocol = chosenProtocol(c);
-      const query = c.req.valid("query");
-      const said = [...Object.keys(streamParameters.shape), "durable"];
-      const asked = said.find((name) => name in query);
-      if (protocol !== undefined && asked !== undefined) {
-        return problem(
-          c,
-          400,
-          `In ${protocol}, "${asked}" is said in "subscribe", not in the query`,
-        );
+      const query = c.get("query");
+      const misplaced = protocol === undefined ? undefined : parameterNotOf("v1", query);
+      if (misplaced !== undefined) {
+        const detail = `In ${protocol}, "${misplaced}" is said in "subscribe", not in the query`;
+        return problem(c, 400, detail);
       }
       const { session } = query;
       if (session !== undefined && options.deliveryMode !== "at-least-once") {
         return problem(c, 400, '"session" is of at-least-once; this endpoint is at-most-once');
       }
       // A client that can subscribe gets nothing until it does.
-      const request = protocol === undefined ? requestOf(query) : undefined;
+      const request = protocol === undefined ? c.get("request") : undefined;
       const dialect = protocol === undefined ? PLAIN : V1;
       return await sockets.upgrade(
         c,
@@ -89,12 +96,11 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono {
       );
     })
     .get(eventsPath(options.path), onlyGet, welcome, query, (c) => {
-      const query = c.req.valid("query");
-      const acked = query.session !== undefined ? "session" : "durable";
-      if (query[acked] !== undefined) {
-        return problem(c, 400, `"${acked}" is of WebSockets: events can't be acknowledged`);
+      const misplaced = parameterNotOf("sse", c.get("query"));
+      if (misplaced !== undefined) {
+        return problem(c, 400, `"${misplaced}" is of WebSockets: events can't be acknowledged`);
       }
-      const { after, ...asked } = requestOf(query);
+      const { after, ...asked } = c.get("request");
       // A browser that reconnects sends what it saw last, which the query can't know.
       const lastSeen = c.req.header("last-event-id") || after;
       if (lastSeen !== undefined && lastSeen.length > MAX_ID_LENGTH) {
@@ -131,14 +137,7 @@ const onlyGet: MiddlewareHandler = async (c, next) =>
 /** The first of the client's subprotocols that is spoken here. */
 function chosenProtocol(c: Context): string | undefined {
   const offered = c.req.header("sec-websocket-protocol")?.split(",") ?? [];
-  return offered
-    .map((name) => name.trim())
-    .find((name) => SUBPROTOCOLS.some((own) => own === name));
-}
-
-function requestOf(query: z.output<typeof streamQuery>): SubscriptionRequest {
-  const { subjects, policy, max_rate: maxRate, after, from: start, durable } = query;
-  return { id: "", subjects, policy, maxRate, after, start, durable };
+  return offered.map((name) => name.trim()).find((name) => name === SUBPROTOCOL);
 }
 
 /** One connection's way into the core. */

@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import type { WSContext, WSEvents, WSMessageReceive } from "hono/ws";
-import type { ClientSocket, CloseCause, Fanout } from "../core/ports/socket.ts";
+import type { ClientSocket, Fanout } from "../core/ports/socket.ts";
+import type { CloseCause } from "../protocol/close-codes.ts";
 
 /** What happens on one connection. None of these may throw or take long. */
 export interface ConnectionEvents {

@@ -6,7 +6,7 @@ import type {
   SourceMessage,
   SourceStatus,
 } from "../core/ports/source.ts";
-import { subjectFault } from "../core/subject/subject.ts";
+import { subjectFault } from "../protocol/subject.ts";
 import { PatternSet } from "./pattern-set.ts";
 
 /**

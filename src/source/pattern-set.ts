@@ -1,6 +1,7 @@
 import { SpillwayError } from "../core/ports/errors.ts";
-import { isReserved, subjectFault } from "../core/subject/subject.ts";
+import { isReserved } from "../core/subject/subject.ts";
 import { SubjectTrie } from "../core/subject/subject-trie.ts";
+import { subjectFault } from "../protocol/subject.ts";
 
 /** What a source is subscribed to, connected or not: each pattern once. */
 export class PatternSet implements Iterable<string> {

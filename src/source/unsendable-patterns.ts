@@ -1,4 +1,4 @@
-import { utf8Length } from "../core/subject/subject.ts";
+import { utf8Length } from "../protocol/subject.ts";
 
 /** The bytes of a line beside the pattern and the queue group: `SUB`, a number, spaces. */
 const BESIDE_BYTES = 24;

@@ -5,8 +5,8 @@ import formats from "ajv-formats";
 import { Hono } from "hono";
 import { createGateway } from "../../src/gateway/gateway.ts";
 import { VERSION } from "../../src/gateway/version.ts";
-import { asyncApi } from "../../src/http/protocol/asyncapi.ts";
-import { describeMessages, MESSAGES } from "../../src/http/protocol/messages.ts";
+import { asyncApi } from "../../src/http/asyncapi.ts";
+import { copier } from "../../src/protocol/schema.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -28,7 +28,6 @@ const OPTIONS = {
   version: "1.2.3",
   path: "/live/",
   base: new URL("http://localhost/"),
-  messages: describeMessages(),
 } as const;
 /** As it goes over the wire. */
 const document = JSON.parse(JSON.stringify(asyncApi(OPTIONS))) as Document;
@@ -113,13 +112,13 @@ describe("The AsyncAPI document", () => {
     expect([...used].sort()).toEqual(Object.keys(document.components.messages).sort());
   });
 
-  test.each(messages)("%s has an example that is valid, here and in zod", (name, message) => {
+  test.each(messages)("%s has an example that is valid", (_, message) => {
     const isValid = newAjv().compile(message.payload);
     expect(message.examples.length).toBeGreaterThan(0);
     for (const { payload } of message.examples) {
       isValid(payload);
       expect(isValid.errors ?? []).toEqual([]);
-      expect(MESSAGES[name]!.parse(payload)).toEqual(payload);
+      expect(copier(message.payload)(payload)).toEqual(payload);
       expect(payload).toMatchObject({ type: message.name });
     }
   });
@@ -156,17 +155,11 @@ describe("The AsyncAPI document", () => {
     expect(document.operations.sendSse).toMatchObject({
       bindings: { http: { method: "GET", query: { properties: { subjects: {} } } } },
     });
-    expect(v1?.["x-close-codes"]).toContainEqual({
-      code: 4510,
-      reason: "slow consumer",
-      reconnect: true,
-      retry_after_ms: 1000,
-    });
-    expect(v1?.["x-close-codes"]).toContainEqual({
-      code: 4400,
-      reason: "too many malformed frames",
-      reconnect: false,
-    });
+    const causes = v1?.["x-close-codes"] as Json[];
+    const slow = { code: 4510, reason: "slow consumer", reconnect: true };
+    expect(causes.find(({ code }) => code === 4510)).toMatchObject(slow);
+    const malformed = { code: 4400, reason: "too many malformed frames", reconnect: false };
+    expect(causes.find(({ code }) => code === 4400)).toMatchObject(malformed);
     expect(sse).not.toHaveProperty("x-close-codes");
   });
 });

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { subjectFault, subjectMatches } from "../../src/core/subject/subject.ts";
+import { subjectMatches } from "../../src/core/subject/subject.ts";
 import { type ConsoleOptions, consolePage } from "../../src/http/console-page.ts";
 import { consoleRoutes } from "../../src/http/console-routes.ts";
+import { subjectFault } from "../../src/protocol/subject.ts";
 
 const OPTIONS: ConsoleOptions = {
   path: "/ws",

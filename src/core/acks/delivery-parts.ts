@@ -1,9 +1,9 @@
+import type { ServerFrame } from "../../protocol/server-frames.ts";
 import type { Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Publisher } from "../ports/source.ts";
 import type { TimerQueue } from "../timing/timer-queue.ts";
 import type { Envelope } from "../wire/envelope.ts";
-import type { ServerFrame } from "../wire/server-frame.ts";
 
 /** What is promised in at-least-once. */
 export interface DeliveryOptions {

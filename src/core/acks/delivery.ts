@@ -1,8 +1,8 @@
+import type { GapFrame } from "../../protocol/server-frames.ts";
 import type { Ledger, LossReason } from "../metering/ledger.ts";
 import { backoffMs } from "../timing/backoff.ts";
 import { NOT_QUEUED, type QueuedTimer } from "../timing/timer-queue.ts";
 import type { Envelope } from "../wire/envelope.ts";
-import type { GapFrame } from "../wire/server-frame.ts";
 import { AckBook } from "./ack-book.ts";
 import { STANDING } from "./ack-standing.ts";
 import type { AckWindow } from "./ack-window.ts";

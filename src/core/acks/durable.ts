@@ -1,3 +1,5 @@
+import type { Policy } from "../../protocol/fields.ts";
+import type { GapFrame } from "../../protocol/server-frames.ts";
 import type {
   DurableListener,
   DurableMessage,
@@ -12,8 +14,6 @@ import { NOT_QUEUED, type QueuedTimer } from "../timing/timer-queue.ts";
 import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
 import { cursorOf, type Envelope, type EnvelopeEncoder } from "../wire/envelope.ts";
 import { Gap, unknownGap } from "../wire/gap.ts";
-import type { Policy } from "../wire/policy.ts";
-import type { GapFrame } from "../wire/server-frame.ts";
 import { sequenceOf } from "./ack-id.ts";
 import { type DeadLetterReason, deadLetterOf } from "./dead-letter.ts";
 import type { DeliveryParts } from "./delivery-parts.ts";

@@ -1,6 +1,6 @@
+import type { ServerFrame } from "../../protocol/server-frames.ts";
 import type { Envelope } from "../wire/envelope.ts";
 import { Gap } from "../wire/gap.ts";
-import type { ServerFrame } from "../wire/server-frame.ts";
 
 /** Messages that are given up together, of which their client is told together. */
 export class GivenUp {

@@ -1,5 +1,5 @@
+import type { GapFrame } from "../../protocol/server-frames.ts";
 import { unknownGap } from "../wire/gap.ts";
-import type { GapFrame } from "../wire/server-frame.ts";
 
 /** More are told as one, of unknown size. */
 const MOST_GAPS = 64;

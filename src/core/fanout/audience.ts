@@ -1,9 +1,9 @@
+import type { ServerFrame } from "../../protocol/server-frames.ts";
 import type { Ledger } from "../metering/ledger.ts";
 import type { Fanout } from "../ports/socket.ts";
 import type { Session } from "../sessions/session.ts";
 import type { Dialect } from "../wire/dialect.ts";
 import type { Envelope } from "../wire/envelope.ts";
-import type { ServerFrame } from "../wire/server-frame.ts";
 
 /** What makes clients want the same bytes. */
 export interface AudienceKey {

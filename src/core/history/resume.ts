@@ -1,7 +1,7 @@
+import type { GapFrame } from "../../protocol/server-frames.ts";
 import type { Arrival } from "../upstream/upstream-subscription.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
-import type { GapFrame } from "../wire/server-frame.ts";
 import type { Ring } from "./ring.ts";
 
 /** What this gateway knows of the past. */

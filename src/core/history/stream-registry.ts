@@ -1,8 +1,8 @@
+import type { GapFrame } from "../../protocol/server-frames.ts";
 import type { SourceMessage, StreamInput, StreamPosition, StreamState } from "../ports/source.ts";
 import { exposedOf, exposesSome, subjectsIntersect } from "../subject/subject.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
-import type { GapFrame } from "../wire/server-frame.ts";
 import type { Ring } from "./ring.ts";
 
 /** A stream that is followed, as far as it is known. */

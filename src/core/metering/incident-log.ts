@@ -1,6 +1,6 @@
+import { CLOSE, type CloseCause } from "../../protocol/close-codes.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
-import { CLOSE, type CloseCause } from "../ports/socket.ts";
 import type { SourceFault } from "../ports/source.ts";
 import { LogLimit } from "../timing/log-limit.ts";
 import type { DisconnectReason } from "./meter.ts";

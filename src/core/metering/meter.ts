@@ -1,7 +1,7 @@
-import { CLOSE, type CloseCause } from "../ports/socket.ts";
+import { CLIENT_FRAME_TYPES } from "../../protocol/client-frames.ts";
+import { CLOSE_CAUSES, type CloseCause } from "../../protocol/close-codes.ts";
+import { REFUSAL_CODES } from "../../protocol/error-codes.ts";
 import { SOURCE_FAULTS } from "../ports/source.ts";
-import type { ClientFrameType } from "../wire/client-frame.ts";
-import type { RefusalCode } from "../wire/server-frame.ts";
 import { Distribution } from "./distribution.ts";
 import { Ledger } from "./ledger.ts";
 
@@ -62,34 +62,14 @@ export class Meter {
   /** Clients that lag now, and so have a queue of their own (a gauge). */
   clientsLagging = 0;
   readonly disconnections = new Map<DisconnectReason, number>(
-    [...(Object.keys(CLOSE) as CloseCause[]), "client" as const, "vanished" as const].map(
-      (reason) => [reason, 0],
-    ),
+    [...CLOSE_CAUSES, "client" as const, "vanished" as const].map((reason) => [reason, 0]),
   );
 
   /** Valid frames from clients, by `type`. */
-  readonly clientFrames: Record<ClientFrameType, number> = {
-    ack: 0,
-    nack: 0,
-    working: 0,
-    slow: 0,
-    ok: 0,
-    subscribe: 0,
-    unsubscribe: 0,
-    ping: 0,
-  };
+  readonly clientFrames = zeros(CLIENT_FRAME_TYPES);
 
   /** Valid requests that were refused, by the code of the answer. They are not errors of the server. */
-  readonly refused: Record<RefusalCode, number> = {
-    invalid_subject: 0,
-    forbidden: 0,
-    too_many_subscriptions: 0,
-    duplicate_subscription: 0,
-    unknown_subscription: 0,
-    too_many_durables: 0,
-    unavailable: 0,
-    unsupported: 0,
-  };
+  readonly refused = zeros(REFUSAL_CODES);
 
   readonly errors = new Map<ErrorKind, number>(ERROR_KINDS.map((kind) => [kind, 0]));
   /** All errors except refused handshakes. */
@@ -136,4 +116,9 @@ export class Meter {
   countRefusedHandshake(): void {
     this.errors.set("handshake", (this.errors.get("handshake") ?? 0) + 1);
   }
+}
+
+/** A counter for each name. */
+function zeros<Name extends string>(names: readonly Name[]): Record<Name, number> {
+  return Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>;
 }

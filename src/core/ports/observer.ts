@@ -1,4 +1,4 @@
-import type { CloseCause } from "./socket.ts";
+import type { CloseCause } from "../../protocol/close-codes.ts";
 
 /** A client, as those outside of the core know it. */
 export interface ClientInfo {

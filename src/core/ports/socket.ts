@@ -10,28 +10,6 @@ import type { TextFrame } from "./text-frame.ts";
 export type SendResult = "sent" | "buffered" | "refused";
 
 /**
- * Why the server ends a connection, with the code that goes into the close frame
- * (RFC 6455 §7.4). 44xx: do not reconnect unchanged. 45xx: reconnect with back-off.
- * `forbidden` may become allowed: whoever reconnects unchanged waits for long.
- */
-export const CLOSE = {
-  going_away: { code: 1001, reason: "going away" },
-  frame_too_big: { code: 1009, reason: "frame too big" },
-  malformed: { code: 4400, reason: "too many malformed frames" },
-  forbidden: { code: 4403, reason: "NATS does not send what was asked for" },
-  taken_over: { code: 4409, reason: "session taken over" },
-  conflict: { code: 4409, reason: "durable has other subjects" },
-  too_many_frames: { code: 4429, reason: "too many frames" },
-  overloaded: { code: 4503, reason: "overloaded" },
-  slow_consumer: { code: 4510, reason: "slow consumer" },
-  write_timeout: { code: 4511, reason: "write timeout" },
-  no_pong: { code: 4513, reason: "no pong" },
-} as const;
-
-/** The name of a reason for which the server closes. */
-export type CloseCause = keyof typeof CLOSE;
-
-/**
  * One client's connection, as the core sees it. A runtime adapter wraps its own socket in this.
  *
  * Every method may be called in any state and never throws. `close` and `terminate` may call the

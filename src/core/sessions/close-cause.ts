@@ -1,9 +1,9 @@
+import { CLOSE, type CloseCause } from "../../protocol/close-codes.ts";
+import type { ServerFrame } from "../../protocol/server-frames.ts";
 import type { DropReason, LossReason } from "../metering/ledger.ts";
 import type { ErrorKind } from "../metering/meter.ts";
-import { CLOSE, type CloseCause } from "../ports/socket.ts";
 import { SOONEST_RETURN_MS } from "../timing/return-times.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
-import type { ServerFrame } from "../wire/server-frame.ts";
 
 /** What a client that ends, by whoever's will, is counted as. */
 export const ENDED_AS: Partial<Record<CloseCause, { error: ErrorKind; drop?: DropReason }>> = {
@@ -22,11 +22,6 @@ export const ENDS_SESSION: Partial<Record<CloseCause, LossReason>> = {
   overloaded: "overloaded",
 };
 
-/** Whether a client that is ended for a cause is to come back. 44xx and 1009: the same again would end the same. */
-function mayComeBack(cause: CloseCause): boolean {
-  return CLOSE[cause].code >= 4500 || cause === "going_away" || cause === "forbidden";
-}
-
 /**
  * Makes the last frame before a connection is closed: why, and behind which position to resume.
  *
@@ -37,8 +32,7 @@ export function farewell(
   cursor: Position | undefined,
   retryAfterMs: () => number = () => SOONEST_RETURN_MS,
 ): ServerFrame {
-  const { code, reason } = CLOSE[cause];
-  const reconnect = mayComeBack(cause);
+  const { code, reason, reconnect } = CLOSE[cause];
   return {
     type: "disconnect",
     code,

@@ -1,7 +1,7 @@
 import type { Ledger } from "../metering/ledger.ts";
 import type { Cancel, Clock } from "../ports/clock.ts";
 import { type Envelope, firstOf, type Position } from "../wire/envelope.ts";
-import type { QueueBounds } from "../wire/policy.ts";
+import type { QueueBounds } from "./queue-bounds.ts";
 
 /** No timer can be set to more than 24.8 days: a longer one rings at once. */
 const MOST_WINDOW_MS = 2 ** 31 - 1;

@@ -1,7 +1,7 @@
+import type { GapFrame } from "../../protocol/server-frames.ts";
 import type { TextFrame } from "../ports/text-frame.ts";
 import type { Dialect } from "../wire/dialect.ts";
 import { Envelope } from "../wire/envelope.ts";
-import type { GapFrame } from "../wire/server-frame.ts";
 import type { QueueItem } from "./queue.ts";
 
 /** What came out of a queue, ready for a socket. */

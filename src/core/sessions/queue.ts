@@ -1,9 +1,10 @@
+import type { Policy } from "../../protocol/fields.ts";
+import type { ServerFrame } from "../../protocol/server-frames.ts";
 import { FirstHeap, type Supersession } from "../collections/first-heap.ts";
 import type { DropReason, Ledger } from "../metering/ledger.ts";
 import { Envelope, earliest, type Position } from "../wire/envelope.ts";
 import { Gap } from "../wire/gap.ts";
-import type { Policy, QueueBounds } from "../wire/policy.ts";
-import type { ServerFrame } from "../wire/server-frame.ts";
+import type { QueueBounds } from "./queue-bounds.ts";
 
 /** A value that has waited for so long keeps its turn, however often its subject changes. */
 const TURN_MS = 1000;

@@ -1,10 +1,10 @@
+import type { CloseCause } from "../../protocol/close-codes.ts";
 import type { Audience } from "../fanout/audience.ts";
 import type { DisconnectReason, Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { CloseCause } from "../ports/socket.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
-import type { QueueBounds } from "../wire/policy.ts";
 import type { LivenessLimits } from "./liveness.ts";
+import type { QueueBounds } from "./queue-bounds.ts";
 import type { Session } from "./session.ts";
 
 /** The bounds that every client lives within. */

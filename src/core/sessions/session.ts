@@ -1,13 +1,14 @@
+import { CLOSE, type CloseCause } from "../../protocol/close-codes.ts";
+import type { GapFrame, ServerFrame } from "../../protocol/server-frames.ts";
 import type { Delivery } from "../acks/delivery.ts";
 import type { Recipient } from "../acks/delivery-parts.ts";
 import type { Audience } from "../fanout/audience.ts";
 import type { LossReason } from "../metering/ledger.ts";
-import { CLOSE, type ClientSocket, type CloseCause } from "../ports/socket.ts";
+import type { ClientSocket } from "../ports/socket.ts";
 import type { TextFrame } from "../ports/text-frame.ts";
 import type { Dialect } from "../wire/dialect.ts";
 import type { Envelope, Position } from "../wire/envelope.ts";
 import { bytesOf, fittingInto } from "../wire/fitting.ts";
-import type { GapFrame, ServerFrame } from "../wire/server-frame.ts";
 import { ENDED_AS, ENDS_SESSION, farewell } from "./close-cause.ts";
 import type { Estate } from "./estate.ts";
 import { Flow } from "./flow.ts";

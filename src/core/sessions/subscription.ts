@@ -1,7 +1,7 @@
+import type { Policy } from "../../protocol/fields.ts";
 import { subjectMatches } from "../subject/subject.ts";
 import { SubjectTrie } from "../subject/subject-trie.ts";
 import type { Envelope } from "../wire/envelope.ts";
-import type { Policy } from "../wire/policy.ts";
 import type { SubscriptionRequest } from "../wire/subscription-request.ts";
 
 /** Up to so many patterns are compared one by one; more are filed in a trie, which costs memory. */

@@ -1,11 +1,12 @@
+import type { Policy } from "../../protocol/fields.ts";
 import type { DropReason } from "../metering/ledger.ts";
 import type { Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
 import { SubjectTrie } from "../subject/subject-trie.ts";
 import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
 import { type Envelope, earliest, type Position } from "../wire/envelope.ts";
-import type { Policy, QueueBounds } from "../wire/policy.ts";
 import { Pacer } from "./pacer.ts";
+import type { QueueBounds } from "./queue-bounds.ts";
 import type { Effort, Subscription } from "./subscription.ts";
 
 interface SubscriptionsParts {

@@ -1,5 +1,5 @@
+import type { UpstreamState, WelcomeFrame } from "../../protocol/server-frames.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { UpstreamState, WelcomeFrame } from "../wire/server-frame.ts";
 
 /** The settings that a client is told. */
 export interface WelcomeOptions {

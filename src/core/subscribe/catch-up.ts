@@ -1,3 +1,4 @@
+import type { GapFrame } from "../../protocol/server-frames.ts";
 import type { Ring } from "../history/ring.ts";
 import { type EncodedPage, isWhole, type StreamPages } from "../history/stream-pages.ts";
 import type { FollowedStream } from "../history/stream-registry.ts";
@@ -11,7 +12,6 @@ import type { ConcurrencyLimiter } from "../timing/concurrency-limiter.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
 import { cursorOf, type Envelope } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
-import type { GapFrame } from "../wire/server-frame.ts";
 
 /** How much of the past a client may ask for. */
 export interface ReplayBounds {

@@ -1,10 +1,9 @@
+import type { DeliveryMode, Policy } from "../../protocol/fields.ts";
 import { Durable, type DurableParts } from "../acks/durable.ts";
 import type { FollowedStream, StreamRegistry } from "../history/stream-registry.ts";
 import type { Durables, StartPoint } from "../ports/source.ts";
 import type { Session } from "../sessions/session.ts";
 import { exposedOf, exposesSome } from "../subject/subject.ts";
-import type { Policy } from "../wire/policy.ts";
-import type { DeliveryMode } from "../wire/server-frame.ts";
 import type { SubscriptionRequest } from "../wire/subscription-request.ts";
 import type { Refusal } from "./refusal.ts";
 

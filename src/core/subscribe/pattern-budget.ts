@@ -1,4 +1,4 @@
-import { utf8Length } from "../subject/subject.ts";
+import { utf8Length } from "../../protocol/subject.ts";
 
 export interface PatternBudgetOptions {
   /** The most patterns and bytes that the subscriptions of one client may have together. */

@@ -1,5 +1,5 @@
+import type { RefusalCode } from "../../protocol/error-codes.ts";
 import type { UpstreamRefusal } from "../upstream/upstream-subscription.ts";
-import type { RefusalCode } from "../wire/server-frame.ts";
 
 /** Why a client's request was refused. */
 export interface Refusal {

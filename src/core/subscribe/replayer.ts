@@ -1,11 +1,11 @@
+import type { Policy } from "../../protocol/fields.ts";
+import type { GapFrame } from "../../protocol/server-frames.ts";
 import type { FollowedStream, StreamRegistry } from "../history/stream-registry.ts";
 import type { Session } from "../sessions/session.ts";
 import { Subscription } from "../sessions/subscription.ts";
 import { exposesSome } from "../subject/subject.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
-import type { Policy } from "../wire/policy.ts";
-import type { GapFrame } from "../wire/server-frame.ts";
 import type { SubscriptionRequest } from "../wire/subscription-request.ts";
 import { CatchUp, type CatchUpParts, type ReplayBounds, type StreamProgress } from "./catch-up.ts";
 import { RingReplay } from "./ring-replay.ts";

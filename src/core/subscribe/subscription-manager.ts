@@ -1,3 +1,7 @@
+import type { RefusalCode } from "../../protocol/error-codes.ts";
+import type { DeliveryMode, Policy } from "../../protocol/fields.ts";
+import type { GapFrame } from "../../protocol/server-frames.ts";
+import { subjectFault } from "../../protocol/subject.ts";
 import type { AudienceRegistry } from "../fanout/audience-registry.ts";
 import { resumeAfter } from "../history/resume.ts";
 import type { Ring } from "../history/ring.ts";
@@ -6,13 +10,11 @@ import type { Meter } from "../metering/meter.ts";
 import type { StartPoint } from "../ports/source.ts";
 import type { Session } from "../sessions/session.ts";
 import { Subscription } from "../sessions/subscription.ts";
-import { exposedOf, firstHidden, subjectFault } from "../subject/subject.ts";
+import { exposedOf, firstHidden } from "../subject/subject.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
 import type { UpstreamRefusal } from "../upstream/upstream-subscription.ts";
 import type { UpstreamSubscriptions } from "../upstream/upstream-subscriptions.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
-import type { Policy } from "../wire/policy.ts";
-import type { DeliveryMode, GapFrame, RefusalCode } from "../wire/server-frame.ts";
 import { type SubscriptionRequest, wantsTheSame } from "../wire/subscription-request.ts";
 import type { DurableDesk } from "./durable-desk.ts";
 import {

@@ -1,8 +1,9 @@
+import { utf8Length } from "../../protocol/subject.ts";
 import { OldestFirst } from "../collections/oldest-first.ts";
 import type { Cancel, Clock } from "../ports/clock.ts";
 import type { MessageSource } from "../ports/source.ts";
 import { PatternTrie } from "../subject/pattern-trie.ts";
-import { exposedOf, hasWildcard, utf8Length } from "../subject/subject.ts";
+import { exposedOf, hasWildcard } from "../subject/subject.ts";
 import {
   type Arrival,
   type UpstreamRefusal,

@@ -1,51 +1,68 @@
-import type { StartPoint } from "../ports/source.ts";
-import { subjectFault } from "../subject/subject.ts";
-import { POLICIES, type Policy } from "./policy.ts";
-import type { DeliveryMode } from "./server-frame.ts";
-import { readStart, STARTS } from "./start-point.ts";
+import {
+  CLIENT_FRAMES,
+  type ClientFrame,
+  type ClientFrameDefinition,
+  type ClientFrameType,
+  type FieldFault,
+  UNSUPPORTED_FRAMES,
+} from "../../protocol/client-frames.ts";
+import { copier, isObject, validator } from "../../protocol/schema.ts";
 
-/** What a client may tell the server; everything else in the frame is ignored. */
-export type ClientFrame =
-  | { readonly type: "ack" | "nack" | "working"; readonly ids: readonly string[] }
-  | { readonly type: "ack"; readonly upto: string }
-  | { readonly type: "slow" | "ok" }
-  | V1Frame;
-
-/** What only a client of the `spillway.v1.json` dialect may. */
-export type V1Frame =
-  | {
-      readonly type: "subscribe";
-      readonly id: string;
-      readonly subjects: readonly string[];
-      readonly policy?: Policy | undefined;
-      readonly maxRate?: number | undefined;
-      readonly after?: string | undefined;
-      readonly start?: StartPoint | undefined;
-      readonly mode?: DeliveryMode | undefined;
-      readonly durable?: string | undefined;
-    }
-  | { readonly type: "unsubscribe"; readonly sub: string }
-  | { readonly type: "ping"; readonly id?: string | undefined };
-
-export type ClientFrameType = ClientFrame["type"];
-
-/** Why a frame was not understood, in words for whoever wrote the client. */
-export interface FrameFault {
+/** Why a frame was not understood. */
+export interface FrameFault extends FieldFault {
   readonly type: "fault";
-  readonly code: "malformed" | "invalid_subject" | "unsupported";
-  readonly message: string;
   /** That of the request, where it could be read. */
   readonly id?: string | undefined;
 }
 
-/** A name that a client gives, and is told again, is no longer than this. */
-export const MAX_ID_LENGTH = 128;
-export const MAX_RATE = 1000;
-/** A subscription may have so many patterns. */
-export const MAX_PATTERNS = 64;
+/** A definition of a frame, made ready to read frames with it. */
+interface Form {
+  readonly type: ClientFrameType;
+  readonly fields: readonly {
+    readonly name: string;
+    readonly isOptional: boolean;
+    faultOf(value: unknown): FieldFault | undefined;
+    copy(value: unknown): unknown;
+  }[];
+  /** Whether a fault repeats the `id`, so that the client knows which request it is of. */
+  readonly hasId: boolean;
+}
 
-/** What the name of a durable is, in words. */
-export const DURABLE_NAME = "is 1 to 64 of A-Z a-z 0-9 _ -";
+/** The forms of each `type`: several where a frame has one of several fields, like `id` or `ids`. */
+const FORMS = { plain: formsOf("plain"), v1: formsOf("v1") };
+
+function formsOf(dialect: "plain" | "v1"): ReadonlyMap<unknown, readonly Form[]> {
+  const forms = new Map<string, Form[]>();
+  for (const definition of Object.values<ClientFrameDefinition>(CLIENT_FRAMES)) {
+    if (!definition.dialects.includes(dialect)) continue;
+    const others = forms.get(definition.type);
+    if (others === undefined) forms.set(definition.type, [formOf(definition)]);
+    else others.push(formOf(definition));
+  }
+  return forms;
+}
+
+function formOf({ type, fields }: ClientFrameDefinition): Form {
+  return {
+    type,
+    fields: Object.entries(fields).map(([name, field]) => ({
+      name,
+      isOptional: "optional" in field,
+      faultOf: field.faultOf,
+      copy: copier(field.json),
+    })),
+    hasId: "id" in fields,
+  };
+}
+
+/** What the `id` of a request must be to be repeated in an error. */
+const isRequestId = validator(CLIENT_FRAMES.subscribe.fields.id.json);
+
+const NO_OBJECT: FrameFault = {
+  type: "fault",
+  code: "malformed",
+  message: "a frame is one JSON object",
+};
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
@@ -54,122 +71,70 @@ export function readClientFrame(
   data: string | Uint8Array,
   dialect: "plain" | "v1",
 ): ClientFrame | FrameFault {
-  let value: unknown;
+  let fields: unknown;
   try {
-    value = JSON.parse(typeof data === "string" ? data : decoder.decode(data));
+    fields = JSON.parse(typeof data === "string" ? data : decoder.decode(data));
   } catch {
-    return fault("a frame is one JSON object");
+    return NO_OBJECT;
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    return fault("a frame is one JSON object");
+  if (!isObject(fields)) return NO_OBJECT;
+  const forms = FORMS[dialect].get(fields.type);
+  if (forms === undefined) return unknownFrame(fields, dialect);
+  let fault: FieldFault | undefined;
+  for (let index = 0; index < forms.length; index++) {
+    const form = forms[index]!;
+    const why = faultOf(form, fields);
+    if (why === undefined) return copyOf(form, fields);
+    // A frame that fits none of the forms is told what the first one needs.
+    fault ??= why;
   }
-  const fields = value as Record<string, unknown>;
+  return { type: "fault", ...fault!, id: forms[0]!.hasId ? idOf(fields) : undefined };
+}
+
+function faultOf(
+  { fields }: Form,
+  values: Readonly<Record<string, unknown>>,
+): FieldFault | undefined {
+  for (let index = 0; index < fields.length; index++) {
+    const field = fields[index]!;
+    const value = values[field.name];
+    if (value === undefined && field.isOptional) continue;
+    const fault = field.faultOf(value);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+/** Copies what the protocol knows of a valid frame. */
+function copyOf({ type, fields }: Form, values: Readonly<Record<string, unknown>>): ClientFrame {
+  const frame: Record<string, unknown> = { type };
+  for (let index = 0; index < fields.length; index++) {
+    const { name, copy } = fields[index]!;
+    const value = values[name];
+    if (value !== undefined) frame[name] = copy(value);
+  }
+  return frame as ClientFrame;
+}
+
+function unknownFrame(
+  fields: Readonly<Record<string, unknown>>,
+  dialect: "plain" | "v1",
+): FrameFault {
   const { type } = fields;
-  switch (type) {
-    case "ack":
-    case "nack":
-    case "working":
-      return readAck(type, fields);
-    case "slow":
-    case "ok":
-      return { type };
-    default:
-      return dialect === "v1" ? readV1Frame(fields) : fault('"type" is not one of this dialect');
-  }
+  const unsupported =
+    dialect === "v1" && typeof type === "string" && Object.hasOwn(UNSUPPORTED_FRAMES, type);
+  return {
+    type: "fault",
+    ...(unsupported
+      ? { code: "unsupported", message: UNSUPPORTED_FRAMES[type]! }
+      : { code: "malformed", message: '"type" is not one of this dialect' }),
+    id: idOf(fields),
+  };
 }
 
-function readAck(
-  type: "ack" | "nack" | "working",
-  { id, ids, upto }: Record<string, unknown>,
-): ClientFrame | FrameFault {
-  if (typeof id === "string") return { type, ids: [id] };
-  if (Array.isArray(ids) && ids.every((one) => typeof one === "string")) return { type, ids };
-  if (type === "ack" && typeof upto === "string") return { type, upto };
-  return fault(`"${type}" needs the "id" of a message`);
-}
-
-function readV1Frame(fields: Record<string, unknown>): ClientFrame | FrameFault {
-  const { type, id, sub } = fields;
-  switch (type) {
-    case "subscribe":
-      if (!isName(id))
-        return fault(`"subscribe" needs an "id" of 1 to ${MAX_ID_LENGTH} characters`);
-      return readSubscribe(id, fields);
-    case "unsubscribe":
-      return isName(sub) ? { type, sub } : fault('"unsubscribe" needs the "sub" of a subscription');
-    case "ping":
-      if (id === undefined) return { type };
-      return isName(id) ? { type, id } : fault(`"id" has 1 to ${MAX_ID_LENGTH} characters`);
-    case "auth":
-      return fault(
-        '"auth" is for endpoints that want a token; this one does not',
-        isName(id) ? id : undefined,
-        "unsupported",
-      );
-    default:
-      return fault('"type" is not one of this dialect', isName(id) ? id : undefined);
-  }
-}
-
-function readSubscribe(id: string, fields: Record<string, unknown>): ClientFrame | FrameFault {
-  const { subjects, policy, max_rate: maxRate, from, mode, durable } = fields;
-  if (!Array.isArray(subjects) || subjects.length < 1 || subjects.length > MAX_PATTERNS) {
-    return fault(`"subjects" is a list of 1 to ${MAX_PATTERNS} subjects`, id);
-  }
-  for (const subject of subjects) {
-    if (typeof subject !== "string") return fault("a subject is a text", id, "invalid_subject");
-    const why = subjectFault(subject, true);
-    if (why === undefined) continue;
-    const message = `subject ${JSON.stringify(subject.slice(0, 200))} ${why}`;
-    return fault(message, id, "invalid_subject");
-  }
-  if (policy !== undefined && !isPolicy(policy)) {
-    return fault(`"policy" is one of ${POLICIES.join(", ")}`, id);
-  }
-  if (maxRate !== undefined && !isRate(maxRate)) {
-    return fault(`"max_rate" is more than 0 and at most ${MAX_RATE} messages per second`, id);
-  }
-  if (mode !== undefined && mode !== "at-most-once" && mode !== "at-least-once") {
-    return fault('"mode" is "at-most-once" or "at-least-once"', id, "unsupported");
-  }
-  if (durable !== undefined && !isDurableName(durable)) {
-    return fault(`"durable" ${DURABLE_NAME}`, id);
-  }
-  const begin = readFrom(from);
-  if (begin === undefined) {
-    return fault(`"from" is ${STARTS}, or {"after":"<id>"}`, id, "unsupported");
-  }
-  return { type: "subscribe", id, subjects, policy, maxRate, mode, durable, ...begin };
-}
-
-/** Where a subscription begins: `undefined` when that is not served. */
-function readFrom(from: unknown): { after?: string; start?: StartPoint } | undefined {
-  if (from === undefined) return {};
-  if (typeof from === "object" && from !== null && "after" in from) {
-    return isName(from.after) ? { after: from.after } : undefined;
-  }
-  const start = readStart(from);
-  return start && { start };
-}
-
-function isName(value: unknown): value is string {
-  return typeof value === "string" && value.length > 0 && value.length <= MAX_ID_LENGTH;
-}
-
-export function isDurableName(value: unknown): value is string {
-  return typeof value === "string" && /^[A-Za-z0-9_-]{1,64}$/.test(value);
-}
-
-function isPolicy(value: unknown): value is Policy {
-  return POLICIES.some((policy) => policy === value);
-}
-
-function isRate(value: unknown): value is number {
-  return typeof value === "number" && value > 0 && value <= MAX_RATE;
-}
-
-function fault(message: string, id?: string, code: FrameFault["code"] = "malformed"): FrameFault {
-  return { type: "fault", code, message, id };
+/** Returns the `id` of a request, if it is a valid name. */
+function idOf({ id }: Readonly<Record<string, unknown>>): string | undefined {
+  return isRequestId(id) ? (id as string) : undefined;
 }
 
 /** Whether a frame is longer than so many bytes in UTF-8, without encoding it where its length tells. */

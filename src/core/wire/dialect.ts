@@ -1,6 +1,6 @@
+import type { ServerFrame } from "../../protocol/server-frames.ts";
 import { TextFrame } from "../ports/text-frame.ts";
 import type { Envelope } from "./envelope.ts";
-import type { ServerFrame } from "./server-frame.ts";
 
 /** How messages and notices are put on the wire for a kind of client. */
 export interface Dialect {

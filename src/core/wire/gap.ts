@@ -1,5 +1,5 @@
+import type { GapFrame, GapReason } from "../../protocol/server-frames.ts";
 import { cursorOf, type Envelope, type Position, serialOf } from "./envelope.ts";
-import type { GapFrame, GapReason } from "./server-frame.ts";
 
 interface Range {
   first: number;

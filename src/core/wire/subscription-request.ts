@@ -1,10 +1,9 @@
+import type { DeliveryMode, From, Policy } from "../../protocol/fields.ts";
 import type { StartPoint } from "../ports/source.ts";
-import type { Policy } from "./policy.ts";
-import type { DeliveryMode } from "./server-frame.ts";
 
 /** What a client asks for. */
 export interface SubscriptionRequest {
-  /** What the client calls it; a plain client's only one is `""`. */
+  /** The client's name for it; a plain client's only one is `""`. */
   readonly id: string;
   /** Valid patterns; `undefined` for all that the endpoint exposes. */
   readonly subjects: readonly string[] | undefined;
@@ -20,6 +19,32 @@ export interface SubscriptionRequest {
   readonly after?: string | undefined;
   /** Where to begin in streams; `undefined`: with what comes next. */
   readonly start?: StartPoint | undefined;
+}
+
+/** What `subscribe` and the query say of a subscription. */
+interface Wish {
+  readonly subjects?: readonly string[];
+  readonly policy?: Policy;
+  readonly max_rate?: number;
+  readonly from?: From;
+  readonly after?: string;
+  readonly mode?: DeliveryMode;
+  readonly durable?: string;
+}
+
+/** Makes a request of what a client says, in `subscribe` or in the query. */
+export function requestOf(id: string, wish: Wish): SubscriptionRequest {
+  const { subjects, policy, max_rate: maxRate, from, mode, durable } = wish;
+  const { after = wish.after, start } = beginOf(from);
+  return { id, subjects, policy, maxRate, mode, durable, after, start };
+}
+
+function beginOf(from: From | undefined): { after?: string; start?: StartPoint } {
+  if (from === undefined) return {};
+  if (typeof from === "string") return { start: from };
+  if ("after" in from) return from;
+  if ("seq" in from) return { start: { sequence: from.seq } };
+  return { start: { timeMs: Date.parse(from.time) } };
 }
 
 /** Whether two requests bring the same messages in the same way, wherever they begin. */

@@ -1,10 +1,10 @@
 import {
   isReserved,
   subjectCovers,
-  subjectFault,
   subjectsIntersect,
   withoutCovered,
 } from "../../core/subject/subject.ts";
+import { subjectFault } from "../../protocol/subject.ts";
 import type { NatsConnection } from "../connect.ts";
 import type { Requests } from "../requests.ts";
 import { StreamApiError, verdictOf } from "./api-error.ts";

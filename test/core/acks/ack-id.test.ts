@@ -8,8 +8,8 @@ const ORIGIN = "0123456789ab";
 /** What an ack is by way of JSON, as long as it is of one message of this run. */
 function bySlowPath(text: string): number {
   const frame = readClientFrame(text, "plain");
-  if (frame.type !== "ack" || !("ids" in frame) || frame.ids.length !== 1) return UNKNOWN_ID;
-  return sequenceOf(frame.ids[0] ?? "", ORIGIN);
+  if (frame.type !== "ack" || !("id" in frame)) return UNKNOWN_ID;
+  return sequenceOf(frame.id, ORIGIN);
 }
 
 describe("An acknowledgement", () => {

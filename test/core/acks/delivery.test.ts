@@ -1,6 +1,6 @@
 import { describe, test } from "bun:test";
 import fc from "fast-check";
-import { POLICIES } from "../../../src/core/wire/policy.ts";
+import { POLICIES } from "../../../src/protocol/fields.ts";
 import { Simulation, type Step, SUBJECTS } from "../support/simulation.ts";
 
 const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });

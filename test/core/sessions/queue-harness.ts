@@ -1,8 +1,9 @@
 import { expect } from "bun:test";
 import { Ledger } from "../../../src/core/metering/ledger.ts";
 import { PrivateQueue } from "../../../src/core/sessions/queue.ts";
+import type { QueueBounds } from "../../../src/core/sessions/queue-bounds.ts";
 import { Envelope } from "../../../src/core/wire/envelope.ts";
-import type { Policy, QueueBounds } from "../../../src/core/wire/policy.ts";
+import type { Policy } from "../../../src/protocol/fields.ts";
 
 export const EVERYTHING = Number.POSITIVE_INFINITY;
 

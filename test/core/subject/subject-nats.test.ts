@@ -1,8 +1,10 @@
 /** The core's words about subjects, held against a real nats-server. */
+
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createConnection, type Socket } from "node:net";
 import fc from "fast-check";
-import { subjectFault, subjectMatches } from "../../../src/core/subject/subject.ts";
+import { subjectMatches } from "../../../src/core/subject/subject.ts";
+import { subjectFault } from "../../../src/protocol/subject.ts";
 import { EventLog } from "../../support/event-log.ts";
 import { type NatsServer, startNatsServer } from "../../support/nats-server.ts";
 

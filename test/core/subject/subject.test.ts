@@ -3,13 +3,12 @@ import fc from "fast-check";
 import {
   isReserved,
   subjectCovers,
-  subjectFault,
   subjectMatches,
   subjectsIntersect,
-  utf8Length,
   withoutCovered,
 } from "../../../src/core/subject/subject.ts";
 import { SubjectTrie } from "../../../src/core/subject/subject-trie.ts";
+import { subjectFault, utf8Length } from "../../../src/protocol/subject.ts";
 
 const token = fc.constantFrom("a", "b", "c");
 const subject = fc.array(token, { minLength: 1, maxLength: 4 }).map((tokens) => tokens.join("."));

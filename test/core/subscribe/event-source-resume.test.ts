@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { SSE } from "../../../src/core/wire/dialect.ts";
-import type { Policy } from "../../../src/core/wire/policy.ts";
+import type { Policy } from "../../../src/protocol/fields.ts";
 import { readEvents, type ServerEvent } from "../../support/event-parser.ts";
 import { Harness, type TestClient } from "../support/harness.ts";
 

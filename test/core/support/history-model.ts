@@ -1,7 +1,7 @@
 import type { RingBounds } from "../../../src/core/history/ring.ts";
 import { subjectIntersection } from "../../../src/core/subject/subject.ts";
-import type { Policy } from "../../../src/core/wire/policy.ts";
 import type { SubscriptionRequest } from "../../../src/core/wire/subscription-request.ts";
+import type { Policy } from "../../../src/protocol/fields.ts";
 import { ManualClock } from "./manual-clock.ts";
 
 /** What a client asks for. */

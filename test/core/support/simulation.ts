@@ -1,6 +1,6 @@
 import type { BroadcasterOptions } from "../../../src/core/broadcaster-parts.ts";
 import { PLAIN, SSE, V1 } from "../../../src/core/wire/dialect.ts";
-import type { Policy } from "../../../src/core/wire/policy.ts";
+import type { Policy } from "../../../src/protocol/fields.ts";
 import { DeliveryModel } from "./delivery-model.ts";
 import { Harness, type TestClient } from "./harness.ts";
 import { HistoryModel, type ModelRequest } from "./history-model.ts";

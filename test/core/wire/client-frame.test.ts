@@ -1,12 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import {
-  isLongerThan,
-  MAX_ID_LENGTH,
-  MAX_PATTERNS,
-  MAX_RATE,
-  readClientFrame,
-} from "../../../src/core/wire/client-frame.ts";
+import { isLongerThan, readClientFrame } from "../../../src/core/wire/client-frame.ts";
+import { requestOf } from "../../../src/core/wire/subscription-request.ts";
+import { MAX_ID_LENGTH, MAX_PATTERNS, MAX_RATE } from "../../../src/protocol/fields.ts";
 
 const encoder = new TextEncoder();
 
@@ -14,13 +10,21 @@ function v1(frame: unknown) {
   return readClientFrame(JSON.stringify(frame), "v1");
 }
 
+/** What the core makes of a `subscribe`. */
+function request(frame: unknown) {
+  const read = v1(frame);
+  if (read.type !== "subscribe") throw new Error(`no request: ${JSON.stringify(read)}`);
+  return requestOf(read.id, read);
+}
+
 const SUBSCRIBE = { type: "subscribe", id: "1", subjects: ["a.>"] } as const;
+const { type: _, ...WISH } = SUBSCRIBE;
 
 describe("Frame of a client", () => {
   test("is the same as text and as bytes", () => {
     const text = '{"type":"ack","id":"é"}';
-    expect(readClientFrame(text, "plain")).toEqual({ type: "ack", ids: ["é"] });
-    expect(readClientFrame(encoder.encode(text), "plain")).toEqual({ type: "ack", ids: ["é"] });
+    expect(readClientFrame(text, "plain")).toEqual({ type: "ack", id: "é" });
+    expect(readClientFrame(encoder.encode(text), "plain")).toEqual({ type: "ack", id: "é" });
   });
 
   test("has nothing in it but what is known", () => {
@@ -34,7 +38,7 @@ describe("Frame of a client", () => {
     "acknowledges one message, several, or all up to one, in %s",
     (dialect) => {
       const read = (frame: unknown) => readClientFrame(JSON.stringify(frame), dialect);
-      expect(read({ type: "ack", id: "o:7" })).toEqual({ type: "ack", ids: ["o:7"] });
+      expect(read({ type: "ack", id: "o:7" })).toEqual({ type: "ack", id: "o:7" });
       expect(read({ type: "ack", ids: ["o:7", "o:9"] })).toEqual({
         type: "ack",
         ids: ["o:7", "o:9"],
@@ -60,21 +64,22 @@ describe("Frame of a client", () => {
   });
 
   test("subscribes to patterns, with what is asked for besides", () => {
-    expect(v1(SUBSCRIBE)).toEqual({ ...SUBSCRIBE, policy: undefined, maxRate: undefined });
-    expect(v1({ ...SUBSCRIBE, policy: "conflate", max_rate: 0.5, from: { after: "o:7" } })).toEqual(
-      {
-        ...SUBSCRIBE,
-        policy: "conflate",
-        maxRate: 0.5,
-        after: "o:7",
-      },
-    );
+    expect(request(SUBSCRIBE)).toEqual({ ...WISH, policy: undefined, maxRate: undefined });
+    expect(
+      request({ ...SUBSCRIBE, policy: "conflate", max_rate: 0.5, from: { after: "o:7" } }),
+    ).toEqual({ ...WISH, policy: "conflate", maxRate: 0.5, after: "o:7" });
     expect(v1({ ...SUBSCRIBE, from: "new", mode: "at-most-once" }).type).toBe("subscribe");
-    expect(v1({ ...SUBSCRIBE, from: "all" })).toMatchObject({ start: "all" });
-    expect(v1({ ...SUBSCRIBE, from: { seq: 7 } })).toMatchObject({ start: { sequence: 7 } });
-    expect(v1({ ...SUBSCRIBE, from: { time: "1970-01-01T00:00:01.5+00:00" } })).toMatchObject({
+    expect(request({ ...SUBSCRIBE, from: "all" })).toMatchObject({ start: "all" });
+    expect(request({ ...SUBSCRIBE, from: { seq: 7 } })).toMatchObject({ start: { sequence: 7 } });
+    expect(request({ ...SUBSCRIBE, from: { time: "1970-01-01T00:00:01.5+00:00" } })).toMatchObject({
       start: { timeMs: 1500 },
     });
+  });
+
+  test("begins at one place, whatever else its from has", () => {
+    const from = { seq: 7, after: "o:1", more: 1 };
+    expect(request({ ...SUBSCRIBE, from })).toMatchObject({ after: "o:1", start: undefined });
+    expect(v1({ ...SUBSCRIBE, from: { ...from, after: "" } })).toMatchObject({ type: "fault" });
   });
 
   test.each(
@@ -228,7 +233,7 @@ describe("Frame of a client", () => {
           expect(frame.subjects.length).toBeWithin(1, MAX_PATTERNS + 1);
           expect(frame.subjects.every((subject) => typeof subject === "string")).toBe(true);
           expect(frame.id.length).toBeWithin(1, MAX_ID_LENGTH + 1);
-          if (frame.maxRate !== undefined) expect(frame.maxRate).toBeGreaterThan(0);
+          if (frame.max_rate !== undefined) expect(frame.max_rate).toBeGreaterThan(0);
         }
         if (frame.type === "fault") expect(frame.message.length).toBeLessThan(400);
       }),

@@ -1,0 +1,253 @@
+/** What clients send. A new frame is written here, and what the core does with it in its `FrameHandler`. */
+import type { ErrorCode } from "./error-codes.ts";
+import {
+  afterMessage,
+  deliveryMode,
+  durableName,
+  type From,
+  from,
+  MAX_ID_LENGTH,
+  MAX_PATTERNS,
+  MAX_RATE,
+  maxRate,
+  name,
+  POLICIES,
+  policy,
+  subjectPattern,
+} from "./fields.ts";
+import {
+  type Frame,
+  type FrameOf,
+  frame,
+  isObject,
+  list,
+  optional,
+  text,
+  type Value,
+  validator,
+} from "./schema.ts";
+import { subjectFault } from "./subject.ts";
+
+/** Why a field is not valid, in words for whoever wrote the client. */
+export interface FieldFault {
+  readonly code: Extract<ErrorCode, "malformed" | "invalid_subject" | "unsupported">;
+  readonly message: string;
+}
+
+/** A field that a client writes. */
+interface ClientField<T> extends Value<T> {
+  /** Returns what is wrong with a value, which is `undefined` if the field is absent. */
+  faultOf(value: unknown): FieldFault | undefined;
+}
+
+type ClientFields = Readonly<Record<string, ClientField<unknown>>>;
+
+/** A definition of {@linkcode CLIENT_FRAMES}. */
+export type ClientFrameDefinition = Frame<ClientFrameType, ClientFields>;
+
+/** A field of which every fault has the same text. */
+function field<T>(
+  value: Value<T>,
+  message: string,
+  code: FieldFault["code"] = "malformed",
+): ClientField<T> {
+  const isValid = validator(value.json);
+  const fault = { code, message };
+  return { ...value, faultOf: (given) => (isValid(given) ? undefined : fault) };
+}
+
+const patterns: ClientField<readonly string[]> = {
+  ...list(subjectPattern, `Which messages: 1 to ${MAX_PATTERNS} subjects.`, {
+    minItems: 1,
+    maxItems: MAX_PATTERNS,
+  }),
+  faultOf(subjects) {
+    if (!Array.isArray(subjects) || subjects.length < 1 || subjects.length > MAX_PATTERNS) {
+      const message = `"subjects" is a list of 1 to ${MAX_PATTERNS} subjects`;
+      return { code: "malformed", message };
+    }
+    for (const subject of subjects) {
+      const code = "invalid_subject";
+      if (typeof subject !== "string") return { code, message: "a subject is a text" };
+      const why = subjectFault(subject, true);
+      if (why === undefined) continue;
+      return { code, message: `subject ${JSON.stringify(subject.slice(0, 200))} ${why}` };
+    }
+    return undefined;
+  },
+};
+
+const isFrom = validator(from.json);
+const isAfterMessage = validator(afterMessage.json);
+
+const beginning: ClientField<From> = {
+  ...from,
+  faultOf(given) {
+    // A cursor that isn't valid is a fault, whatever other place is named beside it.
+    const isPlace = isObject(given) && "after" in given ? isAfterMessage : isFrom;
+    if (isPlace(given)) return undefined;
+    return {
+      code: "unsupported",
+      message:
+        '"from" is "new", "all", "last", "last_per_subject", {"seq":<n>} or {"time":"<RFC 3339>"}, or {"after":"<id>"}',
+    };
+  },
+};
+
+const subscribe = frame("subscribe", {
+  dialects: ["v1"],
+  description: "Asks for messages.",
+  answer: "`subscribed`, once NATS sends what is asked for; or `error`",
+  fields: {
+    id: field(
+      name("What the subscription is called from now on"),
+      `"subscribe" needs an "id" of 1 to ${MAX_ID_LENGTH} characters`,
+    ),
+    subjects: patterns,
+    policy: optional(
+      field(
+        policy("What happens when this client lags. As configured without it."),
+        `"policy" is one of ${POLICIES.join(", ")}`,
+      ),
+    ),
+    max_rate: optional(
+      field(maxRate, `"max_rate" is more than 0 and at most ${MAX_RATE} messages per second`),
+    ),
+    from: optional(beginning),
+    mode: optional(
+      field(
+        deliveryMode("What the client counts on. Another mode than that of `welcome` is refused."),
+        '"mode" is "at-most-once" or "at-least-once"',
+        "unsupported",
+      ),
+    ),
+    durable: optional(field(durableName, '"durable" is 1 to 64 of A-Z a-z 0-9 _ -')),
+  },
+  example: {
+    type: "subscribe",
+    id: "1",
+    subjects: ["orders.>"],
+    policy: "drop-oldest",
+    max_rate: 10,
+    from: { after: "a3f81c09b2d4:42" },
+  },
+});
+
+const unsubscribe = frame("unsubscribe", {
+  dialects: ["v1"],
+  description: "Ends a subscription.",
+  answer: "`unsubscribed`, or `error`",
+  fields: {
+    sub: field(
+      name("The name of the subscription"),
+      '"unsubscribe" needs the "sub" of a subscription',
+    ),
+  },
+  example: { type: "unsubscribe", sub: "1" },
+});
+
+const ping = frame("ping", {
+  dialects: ["v1"],
+  description: "Asks whether the gateway is there.",
+  answer: "`pong`",
+  fields: {
+    id: optional(field(name("What `pong` repeats"), `"id" has 1 to ${MAX_ID_LENGTH} characters`)),
+  },
+  example: { type: "ping", id: "x" },
+});
+
+const EVERY_SOCKET = ["plain", "v1"] as const;
+
+/** Frames that say something of messages: of one, in `id`, or of several, in `ids`. */
+function report<const T extends "ack" | "nack" | "working">(
+  type: T,
+  about: { readonly one: string; readonly several: string },
+) {
+  const message = `"${type}" needs the "id" of a message`;
+  const id = text("The `id` of a message.");
+  return {
+    one: frame(type, {
+      dialects: EVERY_SOCKET,
+      description: about.one,
+      fields: { id: field(id, message) },
+      example: { type, id: "a3f81c09b2d4:42" },
+    }),
+    several: frame(type, {
+      dialects: EVERY_SOCKET,
+      description: about.several,
+      fields: { ids: field(list(id, "The `id`s of messages."), message) },
+      example: { type, ids: ["a3f81c09b2d4:42", "a3f81c09b2d4:44"] },
+    }),
+  };
+}
+
+const ack = report("ack", {
+  one: "The client has processed this message. Other fields, like StreamKit's `timestamp`, are ignored.",
+  several: "The client has processed these messages.",
+});
+
+const ackUpto = frame("ack", {
+  dialects: EVERY_SOCKET,
+  description:
+    "The client has processed this message, and every message that was sent and lies before it in the same stream (or in the gateway's run), also those that it refused with `nack`. Only the place in the stream counts: a message that is sent again may arrive out of order, so the last message that arrived isn't always the furthest.",
+  fields: { upto: field(text("The `id` of a message."), '"ack" needs the "id" of a message') },
+  example: { type: "ack", upto: "a3f81c09b2d4:42" },
+});
+
+const nack = report("nack", {
+  one: "The client could not process this message. It is sent again after the back-off.",
+  several: "The client could not process these messages.",
+});
+
+const working = report("working", {
+  one: "The client is still processing this message. Its `ack_timeout` starts again.",
+  several: "The client is still processing these messages.",
+});
+
+const slow = frame("slow", {
+  dialects: EVERY_SOCKET,
+  description:
+    "The client can't keep up. Its rate is halved, at most once a second; the messages above that rate wait in its queue, where its policy applies.",
+  fields: {},
+  example: { type: "slow" },
+});
+
+const ok = frame("ok", {
+  dialects: EVERY_SOCKET,
+  description:
+    "The client keeps up again. If it doesn't say so, then after 5 s without `slow` its rate is doubled each second, until nothing waits.",
+  fields: {},
+  example: { type: "ok" },
+});
+
+/** All frames of clients, by the names that their messages have in AsyncAPI. */
+export const CLIENT_FRAMES = {
+  subscribe,
+  unsubscribe,
+  ping,
+  ack: ack.one,
+  ack_ids: ack.several,
+  ack_upto: ackUpto,
+  nack: nack.one,
+  nack_ids: nack.several,
+  working: working.one,
+  working_ids: working.several,
+  slow,
+  ok,
+} as const;
+
+/** Types of frames that are known and not served, with the text of their `unsupported`. */
+export const UNSUPPORTED_FRAMES: Readonly<Record<string, string>> = {
+  auth: '"auth" is for endpoints that want a token; this one does not',
+};
+
+/** What a client sends, without the fields that the protocol doesn't know. */
+export type ClientFrame = FrameOf<(typeof CLIENT_FRAMES)[keyof typeof CLIENT_FRAMES]>;
+
+export type ClientFrameType = ClientFrame["type"];
+
+export type SubscribeFrame = Extract<ClientFrame, { type: "subscribe" }>;
+
+export const CLIENT_FRAME_TYPES: readonly ClientFrameType[] = [
+  ...new Set(Object.values(CLIENT_FRAMES).map(({ type }) => type)),
+];

@@ -1,0 +1,162 @@
+/** Parameters of the query: of a WebSocket's handshake, and of the request for server-sent events. */
+import type { DialectName } from "./dialects.ts";
+import {
+  durableName,
+  MAX_ID_LENGTH,
+  MAX_PATTERNS,
+  MAX_RATE,
+  maxRate,
+  POLICIES,
+  type Policy,
+  policy,
+  startPoint,
+  type WireStart,
+} from "./fields.ts";
+import { type JsonSchema, validator } from "./schema.ts";
+import { subjectFault } from "./subject.ts";
+
+/** What is wrong with a parameter, in words for whoever wrote the client. */
+export class ParameterFault {
+  readonly message: string;
+
+  constructor(message: string) {
+    this.message = message;
+  }
+}
+
+export interface Parameter<T> {
+  /** As it stands in the query. */
+  readonly example: string;
+  readonly dialects: readonly DialectName[];
+  readonly description: string;
+  readonly json: JsonSchema;
+  read(text: string): T | ParameterFault;
+}
+
+const PLAIN_AND_EVENTS = ["plain", "sse"] as const;
+
+/** Reads a text that its schema describes. */
+function textOr(json: JsonSchema, message: string): (text: string) => string | ParameterFault {
+  const isValid = validator(json);
+  return (text) => (isValid(text) ? text : new ParameterFault(message));
+}
+
+const AFTER = { type: "string", minLength: 1, maxLength: MAX_ID_LENGTH } as const;
+
+/** The name of a session is a secret: whoever knows it gets its messages. */
+const SESSION = { type: "string", pattern: "^[A-Za-z0-9_-]{16,128}$" } as const;
+
+const subjects: Parameter<readonly string[]> = {
+  example: "subjects=a.>,b.*",
+  dialects: PLAIN_AND_EVENTS,
+  description: `Only these subjects (at most ${MAX_PATTERNS}, separated by commas), within what the endpoint exposes: 403 if it exposes nothing of one. Without it, everything that the endpoint exposes.`,
+  json: { type: "string" },
+  read(text) {
+    const subjects = text.split(",").map((subject) => subject.trim());
+    if (subjects.length > MAX_PATTERNS) {
+      return new ParameterFault(`"subjects" may name ${MAX_PATTERNS} at most`);
+    }
+    for (const subject of subjects) {
+      const fault = subjectFault(subject, true);
+      if (fault !== undefined) return new ParameterFault(`subject "${subject}" ${fault}`);
+    }
+    return subjects;
+  },
+};
+
+const after: Parameter<string> = {
+  example: "after=<id>",
+  dialects: PLAIN_AND_EVENTS,
+  description:
+    "Continue behind the message with this `id`. A browser's `EventSource` sends it by itself, in `Last-Event-ID`.",
+  json: AFTER,
+  read: textOr(AFTER, '"after" must be the id of a message'),
+};
+
+const isStart = validator(startPoint.json);
+
+const from: Parameter<WireStart> = {
+  example: "from=all",
+  dialects: PLAIN_AND_EVENTS,
+  description:
+    "Where to begin in streams: `new`, `all`, `last`, `last_per_subject`, `seq:<n>` or `time:<RFC 3339>`. As `start_from` says without it. `after` takes precedence.",
+  json: { type: "string" },
+  read(text) {
+    const [, kind, value = ""] = /^(seq|time):(.*)$/.exec(text) ?? [];
+    const start =
+      kind === undefined
+        ? text
+        : kind === "time"
+          ? { time: value }
+          : { seq: /^\d{1,16}$/.test(value) ? Number(value) : 0 };
+    return isStart(start)
+      ? (start as WireStart)
+      : new ParameterFault(
+          '"from" must be new, all, last, last_per_subject, seq:<n> or time:<RFC 3339>',
+        );
+  },
+};
+
+const policyParameter: Parameter<Policy> = {
+  example: "policy=conflate",
+  dialects: PLAIN_AND_EVENTS,
+  description: "What happens when this client lags. As configured without it.",
+  json: policy("").json,
+  read: textOr(policy("").json, `"policy" must be one of ${POLICIES.join(", ")}`) as (
+    text: string,
+  ) => Policy | ParameterFault,
+};
+
+const isRate = validator(maxRate.json);
+
+const maxRateParameter: Parameter<number> = {
+  example: "max_rate=10",
+  dialects: PLAIN_AND_EVENTS,
+  description: maxRate.json.description ?? "",
+  json: maxRate.json,
+  read(text) {
+    const rate = Number(text);
+    return isRate(rate)
+      ? rate
+      : new ParameterFault(
+          `"max_rate" must be more than 0 and at most ${MAX_RATE} messages per second`,
+        );
+  },
+};
+
+const session: Parameter<string> = {
+  example: "session=<name>",
+  dialects: ["plain", "v1"],
+  description:
+    "In at-least-once: the session that this client begins or resumes. Messages that it has not acknowledged are kept under this name when its connection ends. A plain client makes the name up, and keeps it secret; a client of `spillway.v1.json` sends that of an earlier `welcome`. 16 to 128 of `A-Z a-z 0-9 _ -`.",
+  json: SESSION,
+  read: textOr(SESSION, '"session" must be 16 to 128 of A-Z a-z 0-9 _ -'),
+};
+
+const durable: Parameter<string> = {
+  example: "durable=<name>",
+  dialects: ["plain"],
+  description: durableName.json.description ?? "",
+  json: durableName.json,
+  read: textOr(durableName.json, '"durable" is 1 to 64 of A-Z a-z 0-9 _ -'),
+};
+
+/** In the order in which they are checked. */
+export const PARAMETERS = {
+  subjects,
+  after,
+  from,
+  policy: policyParameter,
+  max_rate: maxRateParameter,
+  session,
+  durable,
+} as const;
+
+export type ParameterName = keyof typeof PARAMETERS;
+
+/** What the query says; a parameter that it doesn't have is absent. */
+export type StreamQuery = {
+  readonly [Name in ParameterName]?: (typeof PARAMETERS)[Name] extends Parameter<infer T>
+    ? T
+    : never;
+};
