@@ -100,10 +100,10 @@ contract(NEWEST_RUNTIMES, (target) => {
     let proxy: TcpProxy;
     let gateway: Gateway;
     beforeAll(async () => {
-      await nats.create("CABLE");
+      await nats.create("PROXY");
       proxy = await startTcpProxy(nats.server.port);
       const nats_url = `nats://127.0.0.1:${proxy.port}`;
-      gateway = await startGateway(target, { config: { nats_url, streams: ["CABLE"] } });
+      gateway = await startGateway(target, { config: { nats_url, streams: ["PROXY"] } });
       await untilReady(gateway);
     });
     afterAll(async () => {
@@ -172,7 +172,7 @@ contract(NEWEST_RUNTIMES, (target) => {
       const worker = await startGateway(target, {
         config: {
           nats_url: `nats://127.0.0.1:${proxy.port}`,
-          streams: ["CABLE"],
+          streams: ["PROXY"],
           delivery_mode: "at-least-once",
           ack_timeout: "1m",
         },

@@ -20,6 +20,12 @@ export class FakeSocket implements ClientSocket {
   buffered = 0;
   pings = 0;
   writes = 0;
+  /** The lists of frames that were written, as they were given. */
+  readonly lists: (readonly TextFrame[])[] = [];
+  /** How often the gateway asked how much is buffered. */
+  looks = 0;
+  /** All calls but pings, those of the fanout included. */
+  calls = 0;
   closedWith: number | undefined;
   /** Whether the peer has begun to close: from then on nothing is accepted. */
   peerCloses = false;
@@ -58,25 +64,31 @@ export class FakeSocket implements ClientSocket {
 
   accept(frames: readonly TextFrame[]): void {
     this.writes++;
+    this.lists.push(frames);
     this.textFrames.push(...frames);
     if (!this.reads) for (const { byteLength } of frames) this.buffered += byteLength;
   }
 
   write(frames: readonly TextFrame[]): SendResult {
+    this.calls++;
     if (this.closedWith !== undefined || this.peerCloses) return "refused";
     this.accept(frames);
     return this.buffered === 0 ? "sent" : "buffered";
   }
 
   bufferedBytes(): number {
+    this.calls++;
+    this.looks++;
     return this.buffered;
   }
 
   join(topic: string): void {
+    this.calls++;
     this.#fanout.join(topic, this);
   }
 
   leave(topic: string): void {
+    this.calls++;
     this.#fanout.leave(topic, this);
   }
 
@@ -89,11 +101,13 @@ export class FakeSocket implements ClientSocket {
   };
 
   close(code: number): void {
+    this.calls++;
     this.closedWith ??= code;
     this.onClose?.();
   }
 
   terminate(): void {
+    this.calls++;
     this.terminated = true;
     this.onTerminate?.();
   }

@@ -8,8 +8,8 @@ import type { SourceMessage, StreamHistory } from "../../../src/core/ports/sourc
 import type { Session } from "../../../src/core/sessions/session.ts";
 import { carries, carriesAll } from "../../../src/core/subject/subject.ts";
 import { type Dialect, PLAIN, V1 } from "../../../src/core/wire/dialect.ts";
-import { EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
 import type { SubscriptionRequest } from "../../../src/core/wire/subscription-request.ts";
+import { CountingEncoder } from "./counting-encoder.ts";
 import { FakeFanout, FakeSocket, type ReceivedFrame } from "./fake-sockets.ts";
 import { ManualClock } from "./manual-clock.ts";
 
@@ -155,14 +155,13 @@ export class Harness {
     error() {},
   };
   readonly broadcaster: Broadcaster;
-  readonly encoder: EnvelopeEncoder;
+  readonly encoder = new CountingEncoder();
 
   constructor(
     { stepsPerTurn, ...options }: Partial<BroadcasterOptions> & { stepsPerTurn?: number } = {},
     history?: StreamHistory,
   ) {
     this.source = new FakeSource(history);
-    this.encoder = new EnvelopeEncoder({ payloadFormat: "raw", headers: [] });
     // What is asked for at once is confirmed by `connect`, when there is somebody to hear of it.
     this.source.connected = false;
     this.broadcaster = new Broadcaster(
