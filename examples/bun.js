@@ -1,6 +1,6 @@
 // Spillway inside your own Bun server. Try it: `bun run examples/bun.js`
 import { Hono } from "hono";
-import { createGateway } from "spillway";
+import { createGateway } from "spillway/bun";
 
 const gateway = await createGateway({
   subjects: ["orders.>"],

@@ -2,7 +2,7 @@
 // Try it: `deno run --allow-net --allow-env --allow-read --allow-sys=systemMemoryInfo examples/deno.js`
 import process from "node:process";
 import { Hono } from "hono";
-import { createGateway } from "spillway"; // in your project: "npm:spillway"
+import { createGateway } from "spillway/deno"; // in your project: "npm:spillway/deno"
 
 const gateway = await createGateway({
   subjects: ["orders.>"],

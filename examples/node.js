@@ -3,7 +3,7 @@
 import process from "node:process";
 import { serve } from "@hono/node-server";
 import { Hono } from "hono";
-import { createGateway } from "spillway";
+import { createGateway } from "spillway/node";
 
 const gateway = await createGateway({
   subjects: ["orders.>"],

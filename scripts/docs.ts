@@ -7,9 +7,15 @@ import { Meter } from "../src/core/metering/meter.ts";
 import { ERRORS } from "../src/core/ports/errors.ts";
 import { FAMILIES, type Family } from "../src/metrics/families.ts";
 import { PROCESS_FAMILIES } from "../src/metrics/process.ts";
+import { configInput } from "./config-input.ts";
 
 /** The page of error codes. */
 export const ERRORS_PAGE: string = fileURLToPath(new URL("../docs/errors.md", import.meta.url));
+
+/** The type of the configuration. */
+export const CONFIG_INPUT: string = fileURLToPath(
+  new URL("../src/config/input.ts", import.meta.url),
+);
 
 export const README: string = fileURLToPath(new URL("../README.md", import.meta.url));
 
@@ -86,4 +92,5 @@ These are errors of the library. Errors that a client sees (HTTP statuses, \`err
 if (import.meta.main) {
   writeFileSync(README, withTables(readFileSync(README, "utf8")));
   writeFileSync(ERRORS_PAGE, errorsPage());
+  writeFileSync(CONFIG_INPUT, configInput());
 }

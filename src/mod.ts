@@ -1,36 +1,28 @@
 /**
- * Spillway as a library.
+ * Spillway as a library: {@linkcode createGateway} creates a gateway to mount in your own Hono app.
  *
- * - `createGateway` makes a gateway to mount into your own Hono app.
- * - `createOutput`, `newOutputFromConfig` and `register` are StreamKit's component, which listens on a port of its own.
+ * - `spillway/bun`, `spillway/deno`, `spillway/node`: the same, with the types of one runtime.
+ * - `spillway/streamkit`: StreamKit's component, which listens on a port of its own.
  *
  * @module
  */
 
 export type { Config } from "./config/config.ts";
-export { componentSchema, jsonSchema } from "./config/describe.ts";
+export { jsonSchema } from "./config/describe.ts";
+export type { ConfigInput } from "./config/input.ts";
 export { parseConfig } from "./config/parse.ts";
-export { type ErrorClass, SpillwayError } from "./core/ports/errors.ts";
+export type { Cancel, Clock } from "./core/ports/clock.ts";
+export { type ErrorClass, type ErrorCode, SpillwayError } from "./core/ports/errors.ts";
 export type { Log } from "./core/ports/log.ts";
-export type { EngineDeps as GatewayDeps } from "./gateway/engine.ts";
-export { createGateway, type Gateway } from "./gateway/gateway.ts";
-export { createOutput, newOutputFromConfig, register } from "./gateway/output.ts";
-export { VERSION } from "./gateway/version.ts";
-export {
-  type ConstructorConfig,
-  defaultConstructorConfig,
-  type SecurityConfig,
-} from "./streamkit/constructor-config.ts";
+export type { ClientEnd, ClientInfo } from "./core/ports/observer.ts";
 export type {
-  ComponentConfig,
-  Discoverable,
-  FlowMetrics,
-  HealthStatus,
-  LifecycleComponent,
-  Metadata,
-  Port,
-  Registration,
-} from "./streamkit/contract.ts";
-export { defaultConfig } from "./streamkit/factory.ts";
-export { Output } from "./streamkit/output.ts";
-export { Registry } from "./streamkit/registry.ts";
+  MessageSource,
+  Publisher,
+  SourceListener,
+  SourceMessage,
+} from "./core/ports/source.ts";
+export type { ConnectHook, DisconnectHook, GatewayDeps, PublishHeaders } from "./gateway/deps.ts";
+export { createGateway, type Gateway } from "./gateway/gateway.ts";
+export type { GatewayStats } from "./gateway/stats.ts";
+export { VERSION } from "./gateway/version.ts";
+export type { CreateRuntime, Runtime, RuntimeOptions } from "./runtime/runtime.ts";

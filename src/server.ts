@@ -5,14 +5,13 @@ import { ANY_ADDRESS, listenerUrl } from "./config/address.ts";
 import type { Config } from "./config/config.ts";
 import { checkReport, helpText } from "./config/describe.ts";
 import { type Loaded, type LoadedConfig, loadConfig } from "./config/load.ts";
-import { SpillwayError } from "./core/ports/errors.ts";
+import { reasonOf, SpillwayError } from "./core/ports/errors.ts";
 import type { Log } from "./core/ports/log.ts";
+import { createListeningGateway } from "./gateway/gateway.ts";
 import { natsFileProblems } from "./gateway/nats-options.ts";
-import { assembleOutput } from "./gateway/output.ts";
 import { VERSION } from "./gateway/version.ts";
 import { isLoopback } from "./http/host.ts";
 import { configureLog } from "./log/logtape.ts";
-import { plainReason } from "./streamkit/errors.ts";
 
 /** npm and shells pass a signal on that came to the whole group anyhow: so soon, another means no more. */
 const PASSED_ON_MS = 500;
@@ -32,9 +31,9 @@ const OLDEST_NODE = 22;
 try {
   await main();
 } catch (error) {
-  // A program's own errors say what can't be done; any other is a defect of it.
-  const isDefect = !(error instanceof SpillwayError) || error.class === "fatal";
-  process.stderr.write(`${isDefect ? "Cannot start: " : ""}${plainReason(error)}\n`);
+  // Our own errors say what can't be done.
+  const isOurs = error instanceof SpillwayError;
+  process.stderr.write(`${isOurs ? "" : "Cannot start: "}${reasonOf(error)}\n`);
   process.exit(EXIT.configuration);
 }
 
@@ -68,8 +67,7 @@ async function serve({ config, notices }: LoadedConfig): Promise<void> {
     write: (text) => void process.stdout.write(text),
   });
   for (const notice of notices) log.warn("{notice}", { event: "configuration_notice", notice });
-  const output = assembleOutput(config, { logger: log });
-  output.initialize();
+  const gateway = createListeningGateway(config, { log });
   let stoppingSinceMs: number | undefined;
   const stop = (signal: string): void => {
     const nowMs = performance.now();
@@ -79,13 +77,13 @@ async function serve({ config, notices }: LoadedConfig): Promise<void> {
     }
     stoppingSinceMs = nowMs;
     log.info("Stopping on {signal}; another one later ends at once", { event: "stopping", signal });
-    output.stop(config.stopTimeoutMs).then(
+    gateway.stop().then(
       () => {
         log.info("Stopped", { event: "stopped" });
         process.exit(EXIT.clean);
       },
       (error) => {
-        log.error("Cannot stop: {reason}", { event: "stop_failed", reason: plainReason(error) });
+        log.error("The stop failed: {reason}", { event: "stop_failed", reason: reasonOf(error) });
         process.exit(EXIT.forced);
       },
     );
@@ -93,8 +91,8 @@ async function serve({ config, notices }: LoadedConfig): Promise<void> {
   // Before the start, so that whoever reads that we listen may already stop us.
   for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => stop(name));
 
-  await output.start();
-  announce(config, output.outputPorts()[0]?.config.data.port ?? config.port, log);
+  await gateway.start();
+  announce(config, gateway.address?.port ?? config.port, log);
 }
 
 /** Says where clients connect, and what a newcomer may wonder about. */

@@ -10,7 +10,7 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SRC = join(ROOT, "src");
 
 /** What users load: the library and the command. */
-const ENTRY_POINTS = ["mod.ts", "server.ts"];
+const ENTRY_POINTS = ["bun.ts", "deno.ts", "mod.ts", "node.ts", "server.ts"];
 const EMPTY_NAMES = ["utils", "util", "helpers", "common", "types", "index", "misc"];
 
 const files = sourceFiles(SRC);

@@ -26,9 +26,19 @@ export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   source: ["core", "protocol"],
   metrics: ["core", "protocol"],
   log: ["core"],
-  http: ["core", "protocol", "streamkit", "text", "runtime/sockets.ts"],
+  http: ["core", "protocol", "streamkit/contract.ts", "text", "runtime/runtime.ts"],
   runtime: ["core", "protocol"],
-  gateway: ["core", "config", "streamkit", "source", "metrics", "log", "http", "runtime"],
+  gateway: [
+    "core",
+    "protocol",
+    "config",
+    "streamkit/contract.ts",
+    "source",
+    "metrics",
+    "log",
+    "http",
+    "runtime",
+  ],
 };
 
 /** The places that may import a package of npm: folders or files of `src/`. Other packages are not imported at all. */
@@ -102,7 +112,7 @@ const runtimes: IForbiddenRuleType = {
   name: "a runtime's adapter is loaded on that runtime only",
   comment: "It is imported when the runtime is known.",
   severity: "error",
-  from: { path: "^src/" },
+  from: { path: "^src/", pathNot: "^src/(bun|deno|node)\\.ts$" },
   to: {
     path: "^src/runtime/(bun|deno|node)\\.ts$",
     dynamic: false,

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { ERRORS_PAGE, errorsPage, README, withTables } from "../scripts/docs.ts";
+import { configInput } from "../scripts/config-input.ts";
+import { CONFIG_INPUT, ERRORS_PAGE, errorsPage, README, withTables } from "../scripts/docs.ts";
 import { VERSION } from "../src/gateway/version.ts";
 
 const readme = readFileSync(README, "utf8");
@@ -12,6 +13,10 @@ test("README has the tables of keys and metrics that the code gives (npm run doc
 
 test("docs/errors.md has the codes of the code (npm run docs renews it)", () => {
   expect(readFileSync(ERRORS_PAGE, "utf8")).toBe(errorsPage());
+});
+
+test("src/config/input.ts has the keys of the schema (npm run docs renews it)", () => {
+  expect(readFileSync(CONFIG_INPUT, "utf8")).toBe(configInput());
 });
 
 test("README links to files that are there", () => {

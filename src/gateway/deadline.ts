@@ -1,6 +1,6 @@
 import type { Cancel, Clock } from "../core/ports/clock.ts";
 
-/** Waits for work no longer than `timeoutMs`, then rejects with the error; the work goes on. */
+/** Waits for work for at most `timeoutMs`, then rejects with the error. The work continues. */
 export async function within(
   clock: Clock,
   timeoutMs: number,

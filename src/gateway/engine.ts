@@ -4,134 +4,127 @@ import { jsonSchema } from "../config/describe.ts";
 import { streamInputs } from "../config/stream-inputs.ts";
 import { Broadcaster } from "../core/broadcaster.ts";
 import { Meter } from "../core/metering/meter.ts";
-import { SpillwayError } from "../core/ports/errors.ts";
+import type { Clock } from "../core/ports/clock.ts";
+import { type ErrorCode, SpillwayError } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { MessageSource, Publisher, SourceStatus } from "../core/ports/source.ts";
 import { EnvelopeEncoder } from "../core/wire/envelope.ts";
 import { createApp } from "../http/app.ts";
 import { EventStreams } from "../http/event-stream.ts";
 import { isLoopback } from "../http/host.ts";
+import type { StatusReport } from "../http/status.ts";
 import { libraryLog } from "../log/logtape.ts";
 import { showProcess } from "../metrics/process.ts";
 import { createRegistry, type MetricsRegistry, showMetrics } from "../metrics/prometheus.ts";
+import { subjectFault } from "../protocol/subject.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { connectionRoom } from "../runtime/descriptors.ts";
 import { createRuntime } from "../runtime/detect.ts";
 import type { Listener, Runtime } from "../runtime/runtime.ts";
-import type { NatsConnection } from "../source/connect.ts";
 import { MemorySource } from "../source/memory.ts";
 import { NatsSource } from "../source/nats.ts";
-import type { OutputDeps } from "../streamkit/constructor-config.ts";
-import type { Discoverable } from "../streamkit/contract.ts";
-import type { Engine } from "../streamkit/engine.ts";
+import { ConnectionHooks } from "./connection-hooks.ts";
+import type { GatewayDeps, PublishHeaders } from "./deps.ts";
 import { DescriptorWatch } from "./descriptor-watch.ts";
 import { LoopLag } from "./loop-lag.ts";
 import { memoryLimitBytes } from "./memory-limit.ts";
 import { readNatsOptions } from "./nats-options.ts";
 import { processFacts, runtimeVersion } from "./process-facts.ts";
 import { Readiness } from "./readiness.ts";
+import type { Engine } from "./service.ts";
+import { type GatewayStats, readStats } from "./stats.ts";
 import { VERSION } from "./version.ts";
 
-/** What a host may hand in; each has a default of our own. */
-export type EngineDeps = OutputDeps<NatsConnection, MetricsRegistry>;
-
-/** Whether it opens the configured port, or is mounted into a host's own server. */
+/** Whether the gateway listens on the configured port, or is mounted in a host's own server. */
 export type Placement = "listens" | "mounted";
 
-/** How long NATS may take at a stop for the clients' last acknowledgements; at most a quarter of `stop_timeout`. */
-const LAST_WORDS_MS = 250;
-/** The least of that time. */
-const LEAST_WORDS_MS = 50;
+/** How long a stop keeps NATS for the clients' last acknowledgements; at most a quarter of `stop_timeout`. */
+const LAST_ACKS_MS = 250;
+/** Minimum of that time. */
+const MIN_LAST_ACKS_MS = 50;
 
-/** Connections that may be open beside those of clients: requests, and handshakes that are not finished. */
+/** Maximum of connections beside those of clients: requests, and handshakes that are not finished. */
 const OTHER_CONNECTIONS = 1024;
 
 const FEWER_CLIENTS =
   "as many clients are connected as file descriptors allow: raise the limit (ulimit -n)";
 
-/** A gateway put together: source, core, HTTP app and, where it has one, its own listener. */
+/** The parts of a gateway, put together: runtime, source, broadcaster, HTTP app, metrics. */
 export class GatewayEngine implements Engine {
-  readonly meter: Meter;
-  /** The whole HTTP surface; a host mounts it with `route()`. */
+  readonly meter = new Meter();
+  /** The whole HTTP surface. */
   readonly app: Hono;
   readonly #config: Config;
+  readonly #clock: Clock;
+  readonly #log: Log;
   readonly #runtime: Runtime;
   readonly #placement: Placement;
-  readonly #source: MessageSource;
-  readonly #publisher: Publisher | undefined;
-  readonly #log: Log;
+  readonly #source: GatewaySource;
   readonly #broadcaster: Broadcaster;
   readonly #readiness: Readiness;
   readonly #descriptors: DescriptorWatch;
-  /** How many clients descriptors allow, where that is fewer than `max_clients`. */
+  readonly #loopLag: LoopLag;
+  /** `max_clients`, or fewer if file descriptors allow only fewer. */
   readonly #maxClients: number;
+  /** Whether clients can publish by HTTP. */
+  readonly #takesPosts: boolean;
   readonly #registries: readonly MetricsRegistry[];
-  readonly #loopLag = new LoopLag(systemClock);
   #listener: Listener | undefined;
+  /** Whether the source was started and has told its first status. */
   #sourceBegan = false;
   #hideMetrics: (() => void)[] = [];
 
-  constructor(parts: {
-    config: Config;
-    runtime: Runtime;
-    placement: Placement;
-    source: MessageSource & Publisher;
-    /** Where clients may post messages to. */
-    publisher: Publisher | undefined;
-    /** How many connections can be open at a time. */
-    maxConnections: number;
-    deps: EngineDeps;
-    /** What is shown as the component that this engine drives. */
-    component: Discoverable;
-  }) {
-    const { config, runtime, deps, component } = parts;
+  constructor(parts: EngineParts) {
+    const { config, deps, clock, log, runtime, placement, source, report } = parts;
     this.#config = config;
-    this.#runtime = runtime;
-    this.#placement = parts.placement;
-    this.#source = parts.source;
-    this.meter = new Meter();
-    const own = createRegistry();
-    // A host's registry has the process' figures, if the host wants them there.
-    showProcess(own, processFacts());
-    this.#registries = deps.metricsRegistry === undefined ? [own] : [own, deps.metricsRegistry];
-    const log = deps.logger ?? libraryLog();
+    this.#clock = clock;
     this.#log = log;
-    this.#publisher = parts.publisher;
+    this.#runtime = runtime;
+    this.#placement = placement;
+    this.#source = source;
+    this.#takesPosts = parts.publisher !== undefined;
+    const registry = createRegistry();
+    // A host adds the process' figures to its own registry if it wants them there.
+    showProcess(registry, processFacts());
+    const { metricsRegistry } = deps;
+    this.#registries = metricsRegistry === undefined ? [registry] : [registry, metricsRegistry];
     const eventStreams = new EventStreams();
-    const maxTotalQueueBytes = config.maxTotalQueueBytes ?? memoryLimitBytes() / 4;
     const streams = streamInputs(config.streams);
     const subjects = [...config.subjects, ...streams.flatMap((stream) => stream.subjects)];
     this.#maxClients = clientRoom(config.maxClients, parts.maxConnections);
+    const hasHooks = deps.onConnect !== undefined || deps.onDisconnect !== undefined;
     this.#broadcaster = new Broadcaster(
       {
         ...config,
         maxClients: this.#maxClients,
-        maxTotalQueueBytes,
+        maxTotalQueueBytes: config.maxTotalQueueBytes ?? memoryLimitBytes() / 4,
         subjects,
         demanded: config.subjects,
         streams,
       },
       {
         log,
-        clock: systemClock,
+        clock,
         encoder: new EnvelopeEncoder(config),
         fanouts: { websocket: runtime.sockets, events: eventStreams },
         meter: this.meter,
-        source: parts.source,
-        deadLetters: parts.source,
+        source,
+        deadLetters: canPublish(source) ? source : undefined,
+        observer: hasHooks ? new ConnectionHooks(deps, log, clock) : undefined,
         version: VERSION,
       },
     );
-    this.#descriptors = new DescriptorWatch(systemClock, log);
-    this.#readiness = new Readiness(systemClock, parts.source, this.#broadcaster, () => {
+    this.#loopLag = new LoopLag(clock);
+    this.#descriptors = new DescriptorWatch(clock, log);
+    this.#readiness = new Readiness(clock, source, this.#broadcaster, () => {
       const isShort = this.#broadcaster.refusal === "full" && this.#maxClients < config.maxClients;
       return isShort ? FEWER_CLIENTS : this.#descriptors.problem;
     });
-    const mounted = parts.placement === "mounted";
+    const mounted = placement === "mounted";
     this.app = createApp(
       { ...config, subjects, mounted },
       {
-        clock: systemClock,
+        clock,
         listening: () =>
           mounted ? undefined : (this.#listener ?? { address: config.host, port: config.port }),
         broadcaster: this.#broadcaster,
@@ -140,26 +133,29 @@ export class GatewayEngine implements Engine {
         publisher: parts.publisher,
         log,
         report: {
-          meta: () => component.meta(),
-          health: () => component.health(),
-          dataFlow: () => component.dataFlow(),
+          meta: () => report.meta(),
+          health: () => report.health(),
+          dataFlow: () => report.dataFlow(),
           schema: jsonSchema,
           readiness: () => this.#readiness.report(),
           ledger: () => this.meter.ledger.balance(),
-          metrics: async () => ({ contentType: own.contentType, text: await own.metrics() }),
+          metrics: async () => ({
+            contentType: registry.contentType,
+            text: await registry.metrics(),
+          }),
         },
       },
     );
   }
 
-  /** What a host's own server needs beside the app; see `Runtime.websocket`. */
+  /** See {@linkcode Runtime.websocket}. */
   get websocket(): unknown {
     return this.#runtime.websocket;
   }
 
   async start(): Promise<{ host: string; port: number }> {
     const { name, host, port } = this.#config;
-    const startedMs = systemClock.nowMs();
+    const startedMs = this.#clock.nowMs();
     this.#broadcaster.open();
     this.#readiness.started();
     try {
@@ -169,7 +165,7 @@ export class GatewayEngine implements Engine {
         this.#warnIfShort();
         this.#descriptors.start(this.#listener);
       }
-      const uptimeSeconds = (): number => (systemClock.nowMs() - startedMs) / 1000;
+      const uptimeSeconds = (): number => (this.#clock.nowMs() - startedMs) / 1000;
       const sourceConnected = (): boolean => this.#source.status.state === "connected";
       const { runtime, version } = runtimeVersion();
       const metered = {
@@ -204,17 +200,17 @@ export class GatewayEngine implements Engine {
   }
 
   async stop(timeoutMs: number): Promise<void> {
-    const untilMs = systemClock.nowMs() + timeoutMs;
-    const left = (): number => Math.max(0, untilMs - systemClock.nowMs());
+    const untilMs = this.#clock.nowMs() + timeoutMs;
+    const left = (): number => Math.max(0, untilMs - this.#clock.nowMs());
     this.#broadcaster.refuse();
     this.#readiness.stopped();
     // A NATS that does not answer must not take the clients' time for their last messages, nor clients
     // that don't acknowledge the time for what others said last.
-    const lastWordsMs = Math.min(LAST_WORDS_MS, timeoutMs / 4);
-    const drainMs = (): number => Math.max(0, left() - lastWordsMs);
+    const lastAcksMs = Math.min(LAST_ACKS_MS, timeoutMs / 4);
+    const drainMs = (): number => Math.max(0, left() - lastAcksMs);
     await this.#source.drain(drainMs() / 2);
     await this.#broadcaster.drain(drainMs());
-    await this.#source.stop(Math.max(left(), LEAST_WORDS_MS));
+    await this.#source.stop(Math.max(left(), MIN_LAST_ACKS_MS));
     this.#descriptors.stop();
     await this.#listener?.stop();
     this.#listener = undefined;
@@ -222,9 +218,41 @@ export class GatewayEngine implements Engine {
     for (const hide of this.#hideMetrics.splice(0)) hide();
   }
 
+  /** See `Gateway.publish`. */
+  publish(subject: string, data: string | Uint8Array, headers?: PublishHeaders): void {
+    const problem = subjectFault(subject, false);
+    const fail = (code: ErrorCode, reason: string): SpillwayError =>
+      new SpillwayError(code, `Cannot publish to ${JSON.stringify(subject)} ${reason}`);
+    if (problem !== undefined) throw fail("SUBJECT_INVALID", `as a subject ${problem}`);
+    const source = this.#source;
+    if (!canPublish(source))
+      throw fail("PUBLISH_UNSUPPORTED", `as ${source.name} takes no messages`);
+    const { status } = source;
+    if (status.state !== "connected") {
+      const reason = status.state === "idle" ? "the gateway is not running" : status.reason;
+      throw fail("PUBLISH_FAILED", `as ${source.name} is not connected: ${reason}`);
+    }
+    source.publish({
+      subject,
+      data: typeof data === "string" ? new TextEncoder().encode(data) : data,
+      headers:
+        headers && new Map(Object.entries(headers).map(([name, value]) => [name, [value].flat()])),
+    });
+  }
+
+  /** See `Gateway.stats`. */
+  stats(): GatewayStats {
+    return readStats({
+      meter: this.meter,
+      broadcaster: this.#broadcaster,
+      source: this.#source,
+      readiness: this.#readiness.report(),
+    });
+  }
+
   /** Warns if strangers can publish: without NATS, posting is on unless the configuration says otherwise. */
   #warnIfOpen({ address, port }: Listener): void {
-    if (this.#publisher === undefined || isLoopback(address)) return;
+    if (!this.#takesPosts || isLoopback(address)) return;
     this.#log.warn(
       'Anyone who can reach {host} on port {port} can publish to all clients, by POST {path}: set "publish": false, or "host": "127.0.0.1", unless that is intended',
       { event: "publish_open", host: this.#config.host, port, path: "/publish/<subject>" },
@@ -257,46 +285,91 @@ function clientRoom(maxClients: number, maxConnections: number): number {
   return Math.min(maxClients, Math.max(1, maxConnections - others));
 }
 
+/** Where the messages of a gateway come from, and go to where the source takes them. */
+type GatewaySource = MessageSource & Partial<Publisher>;
+
+interface EngineParts {
+  readonly config: Config;
+  readonly deps: GatewayDeps;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly runtime: Runtime;
+  readonly placement: Placement;
+  readonly source: GatewaySource;
+  /** Takes what clients post; `undefined` if they can't. */
+  readonly publisher: Publisher | undefined;
+  /** How many connections can be open at a time. */
+  readonly maxConnections: number;
+  readonly report: EngineReport;
+}
+
+/** The rest of what `/healthz` shows. */
+type EngineReport = Pick<StatusReport, "meta" | "health" | "dataFlow">;
+
 /**
- * Puts a gateway together; nothing is opened yet.
+ * Puts a gateway together; opens nothing.
  *
- * @throws SpillwayError `"CONFIG_INVALID"` (invalid) when a file that the configuration names cannot be read.
+ * @throws SpillwayError `"CONFIG_INVALID"` (invalid) if a file that the configuration names can't be used.
  */
 export async function createEngine(
   config: Config,
-  deps: EngineDeps,
-  component: Discoverable,
+  deps: GatewayDeps,
+  report: EngineReport,
   placement: Placement,
 ): Promise<GatewayEngine> {
+  const log = deps.log ?? libraryLog();
   const wanted = config.maxClients + OTHER_CONNECTIONS;
   const maxConnections = placement === "listens" ? connectionRoom(wanted) : wanted;
-  const limits = { ...config, maxBodyBytes: config.maxPublishBytes, maxConnections };
-  const runtime = await createRuntime(limits, config.sockets, placement);
-  const parts = { config, runtime, placement, maxConnections, deps, component };
+  const options = { ...config, maxBodyBytes: config.maxPublishBytes, maxConnections };
+  const runtime =
+    deps.runtime?.(options) ?? (await createRuntime(options, config.sockets, placement));
+  const source = await createSource(config, deps, log, runtime);
+  const takesPosts =
+    deps.source === undefined
+      ? source instanceof MemorySource && config.publish !== false
+      : config.publish === true;
+  return new GatewayEngine({
+    config,
+    deps,
+    clock: deps.clock ?? systemClock,
+    log,
+    runtime,
+    placement,
+    source,
+    publisher: takesPosts && canPublish(source) ? source : undefined,
+    maxConnections,
+    report,
+  });
+}
+
+async function createSource(
+  config: Config,
+  deps: GatewayDeps,
+  log: Log,
+  runtime: Runtime,
+): Promise<GatewaySource> {
+  if (deps.source !== undefined) return deps.source;
   const streams = streamInputs(config.streams);
-  if (deps.natsConnection === undefined && config.natsUrls.length === 0) {
-    if (streams.length > 0) {
-      const message = 'Cannot use "streams" without NATS: "nats_url" must say where it is';
-      throw new SpillwayError("CONFIG_INVALID", message);
-    }
-    const source = new MemorySource();
-    const publisher = config.publish === false ? undefined : source;
-    return new GatewayEngine({ ...parts, source, publisher });
+  const { natsConnection } = deps;
+  if (natsConnection !== undefined) {
+    return new NatsSource({ log, nats: { connection: natsConnection }, streams, durables: config });
+  }
+  if (config.natsUrls.length === 0) {
+    if (streams.length === 0) return new MemorySource();
+    const message = 'Cannot use "streams" without NATS: "nats_url" must say where it is';
+    throw new SpillwayError("CONFIG_INVALID", message);
   }
   const { readFile } = await import("node:fs/promises");
   const { readFileSync } = await import("node:fs");
-  const nats =
-    deps.natsConnection === undefined
-      ? {
-          options: await readNatsOptions(
-            config,
-            runtime.dialWebSocket,
-            (path) => readFile(path, "utf8"),
-            (path) => readFileSync(path, "utf8"),
-          ),
-        }
-      : { connection: deps.natsConnection };
-  const log = deps.logger ?? libraryLog();
-  const source = new NatsSource({ log, nats, streams, durables: config });
-  return new GatewayEngine({ ...parts, source, publisher: undefined });
+  const options = await readNatsOptions(
+    config,
+    runtime.dialWebSocket,
+    (path) => readFile(path, "utf8"),
+    (path) => readFileSync(path, "utf8"),
+  );
+  return new NatsSource({ log, nats: { options }, streams, durables: config });
+}
+
+function canPublish(source: GatewaySource): source is MessageSource & Publisher {
+  return source.publish !== undefined;
 }

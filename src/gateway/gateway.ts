@@ -1,68 +1,101 @@
 import type { Hono } from "hono";
+import type { Config } from "../config/config.ts";
+import type { ConfigInput } from "../config/input.ts";
 import { parseConfig } from "../config/parse.ts";
 import { libraryLog } from "../log/logtape.ts";
 import { systemClock } from "../runtime/clock.ts";
-import type { Discoverable } from "../streamkit/contract.ts";
-import { Output } from "../streamkit/output.ts";
-import { createEngine, type EngineDeps } from "./engine.ts";
+import type { GatewayDeps, PublishHeaders } from "./deps.ts";
+import { createEngine } from "./engine.ts";
+import { GatewayService } from "./service.ts";
+import type { GatewayStats } from "./stats.ts";
 import { VERSION } from "./version.ts";
 
-/** A gateway that lives in a host's own server. */
-export interface Gateway extends Omit<Discoverable, "outputPorts"> {
+/** A gateway that is mounted in a host's own server. */
+export interface Gateway<WebSocketOption = unknown> {
   /**
-   * The WebSocket, health, metrics and the console, to be mounted with `host.route("/live", app)`.
-   * Hono's `mount()` rewrites requests, and Bun and Deno can only upgrade the original ones.
+   * Serves the WebSocket, the events, health, metrics and the console. Mount it with `host.route("/live", gateway.app)`:
+   * Hono's `mount()` rewrites requests, and Bun and Deno can upgrade only the original ones.
    */
   readonly app: Hono;
   /**
-   * What the host's server needs beside the routes to upgrade; typed so that it fits there.
+   * The option that the host's server needs so that it can upgrade. Its type is known to `spillway/bun` and `spillway/node`.
    *
    * - Bun: the `websocket` handler of `Bun.serve`, which must also pass its server to `fetch`.
-   * - Deno: nothing.
+   * - Deno: `undefined`; `Deno.serve` needs none.
    * - Node: the `websocket` option of `serve` from `@hono/node-server`, a new one at each reading.
    */
-  readonly websocket: never;
-  /** Takes clients and messages; opens no port. NATS that cannot be reached yet is no error. */
-  start(): Promise<void>;
-  /** Drains the source and closes every client with 1001; ends in `timeoutMs`, by default `stop_timeout`. */
+  readonly websocket: WebSocketOption;
+  /**
+   * Takes clients and messages; opens no port. A NATS that can't be reached yet is no error. Does nothing while it runs.
+   *
+   * @param signal stops the gateway when it is aborted.
+   */
+  start(signal?: AbortSignal): Promise<void>;
+  /**
+   * Drains the source and closes every client with 1001. The gateway can be started again.
+   *
+   * @param timeoutMs how long this may take; by default `stop_timeout`.
+   * @throws SpillwayError `"STOP_TIMEOUT"` (transient): it takes longer, and continues.
+   */
   stop(timeoutMs?: number): Promise<void>;
+  /**
+   * Publishes a message to the source: to NATS, or to the clients of the in-memory source. Core NATS confirms
+   * nothing, so a message that NATS refuses is only logged.
+   *
+   * @param data the payload; a text is encoded as UTF-8.
+   * @param headers by name, each with a value or several.
+   * @throws SpillwayError `"SUBJECT_INVALID"` (invalid) if the subject is none or has wildcards, `"PUBLISH_FAILED"`
+   * (transient) while the gateway doesn't run or its source isn't connected, `"PUBLISH_UNSUPPORTED"` (invalid) if
+   * the source that was handed in can't publish.
+   */
+  publish(subject: string, data: string | Uint8Array, headers?: PublishHeaders): void;
+  /** Returns the gateway's figures: clients, sessions, deliveries, acknowledgements, the source. */
+  stats(): GatewayStats;
 }
 
 /**
- * Makes a gateway to mount into a host's own Hono app. `host`, `port` and `log_…` have no meaning here.
+ * Creates a gateway to mount in a host's own Hono app. The keys `host`, `port`, `log_level` and `log_format` have
+ * no effect here. Opens nothing until `start`.
  *
- * @param rawConfig in the shape of a configuration file: `{ subjects: ["orders.>"], nats_url: "…" }`.
- * @throws SpillwayError `"CONFIG_INVALID"` (invalid).
+ * ```ts
+ * const gateway = await createGateway({ subjects: ["orders.>"], nats_url: "nats://localhost:4222" });
+ * const app = new Hono().route("/live", gateway.app);
+ * await gateway.start();
+ * ```
+ *
+ * @param config the keys of a configuration file.
+ * @throws SpillwayError `"CONFIG_INVALID"` (invalid): the message has one line for each problem, with key, value and rule.
  */
-export async function createGateway(
-  rawConfig: Readonly<Record<string, unknown>> = {},
-  deps: EngineDeps = {},
-): Promise<Gateway> {
-  const config = parseConfig(rawConfig);
-  // The app must be there before the start, so the component shown on it is named ahead of its making.
-  const component: Discoverable = {
-    meta: () => output.meta(),
-    inputPorts: () => output.inputPorts(),
-    outputPorts: () => output.outputPorts(),
-    configSchema: () => output.configSchema(),
-    health: () => output.health(),
-    dataFlow: () => output.dataFlow(),
-  };
-  const engine = await createEngine(config, deps, component, "mounted");
-  const output = new Output(config, {
-    makeEngine: async () => engine,
-    clock: systemClock,
-    log: deps.logger ?? libraryLog(),
+export async function createGateway<WebSocketOption = unknown>(
+  config: ConfigInput = {},
+  deps: GatewayDeps<WebSocketOption> = {},
+): Promise<Gateway<WebSocketOption>> {
+  const checked = parseConfig(config);
+  const service = new GatewayService(checked, {
+    makeEngine: (report) => createEngine(checked, deps, report, "mounted"),
+    clock: deps.clock ?? systemClock,
+    log: deps.log ?? libraryLog(),
     version: VERSION,
   });
-  const { outputPorts: _, ...described } = component;
+  const engine = await service.prepare();
   return {
-    ...described,
     app: engine.app,
     get websocket() {
-      return engine.websocket as never;
+      return engine.websocket as WebSocketOption;
     },
-    start: () => output.start(),
-    stop: (timeoutMs = config.stopTimeoutMs) => output.stop(timeoutMs),
+    start: (signal) => service.start(signal),
+    stop: (timeoutMs) => service.stop(timeoutMs),
+    publish: (subject, data, headers) => engine.publish(subject, data, headers),
+    stats: () => engine.stats(),
   };
+}
+
+/** Creates a gateway that listens on the configured address. Opens nothing until `start`. */
+export function createListeningGateway(config: Config, deps: GatewayDeps = {}): GatewayService {
+  return new GatewayService(config, {
+    makeEngine: (report) => createEngine(config, deps, report, "listens"),
+    clock: deps.clock ?? systemClock,
+    log: deps.log ?? libraryLog(),
+    version: VERSION,
+  });
 }

@@ -1,15 +1,14 @@
 /**
- * Starts and stops in the order in which they were asked for, one at a time.
- *
- * Whoever asks for what is done already, or under way, shares the work of the one before.
+ * Runs starts and stops in the order in which they are asked for, one at a time. If the last request asked for
+ * the same, a caller shares its work.
  */
 export class Lifecycle {
-  /** What the last caller asked for. */
+  /** What the last request asked for. */
   #wantsOpen = false;
-  /** The end of the last work; later work waits for it, however it ends. */
+  /** Ends with the last work; later work waits for it, however it ends. */
   #last: Promise<void> = Promise.resolve();
 
-  /** Opens, unless that was the last thing asked for. Rejects as `open` does. */
+  /** Opens, unless the last request was to open. Rejects as `open` does. */
   start(open: () => Promise<void>): Promise<void> {
     if (!this.#wantsOpen) {
       this.#wantsOpen = true;
@@ -18,7 +17,7 @@ export class Lifecycle {
     return this.#last;
   }
 
-  /** Closes, unless that was the last thing asked for. Rejects as `close` does. */
+  /** Closes, unless the last request was to close. Rejects as `close` does. */
   stop(close: () => Promise<void>): Promise<void> {
     if (this.#wantsOpen) {
       this.#wantsOpen = false;
@@ -31,7 +30,7 @@ export class Lifecycle {
     const next = this.#last.then(work, work);
     this.#last = next;
     next.catch(() => {
-      // Somebody may have asked for more in the meantime.
+      // A later request may have come in the meantime.
       if (this.#last !== next) return;
       this.#wantsOpen = false;
       this.#last = Promise.resolve();

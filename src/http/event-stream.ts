@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import type { ClientSocket, Fanout, FanoutResult, SendResult } from "../core/ports/socket.ts";
 import type { TextFrame } from "../core/ports/text-frame.ts";
-import type { ConnectionEvents, SocketRuntime } from "../runtime/sockets.ts";
+import type { ConnectionEvents, SocketRuntime } from "../runtime/runtime.ts";
 
 /** Proxies that buffer answers would keep events back until they have enough of them. */
 const HEADERS = {

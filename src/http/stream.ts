@@ -8,7 +8,7 @@ import { requestOf, type SubscriptionRequest } from "../core/wire/subscription-r
 import { SUBPROTOCOL } from "../protocol/dialects.ts";
 import { type DeliveryMode, MAX_ID_LENGTH } from "../protocol/fields.ts";
 import { ParameterFault, type StreamQuery } from "../protocol/query.ts";
-import type { ConnectionEvents, SocketRuntime } from "../runtime/sockets.ts";
+import type { ConnectionEvents, SocketRuntime } from "../runtime/runtime.ts";
 import type { EventStreams } from "./event-stream.ts";
 import { handshakeFault } from "./handshake.ts";
 import { problem, refusalOf } from "./problem.ts";

@@ -5,10 +5,10 @@ import type { ClientSocket, SendResult } from "../core/ports/socket.ts";
 import type { TextFrame } from "../core/ports/text-frame.ts";
 import { cannotUpgrade } from "./errors.ts";
 import { framedLength } from "./frame.ts";
+import { HonoListeners } from "./hono-listeners.ts";
 import { cannotListen } from "./listen-error.ts";
 import { chooseOffer } from "./permessage-deflate.ts";
-import type { Runtime, SocketLimits } from "./runtime.ts";
-import { type ConnectionEvents, HonoListeners, type SocketRuntime } from "./sockets.ts";
+import type { ConnectionEvents, Runtime, RuntimeOptions, SocketRuntime } from "./runtime.ts";
 import { TextCache } from "./text-cache.ts";
 import { TurnLimiter } from "./turn-limiter.ts";
 
@@ -16,7 +16,7 @@ import { TurnLimiter } from "./turn-limiter.ts";
  * What a socket carries under `Bun.serve`'s one handler. `events`, `url` and `protocol` are what
  * Hono's own Bun adapter puts there, so that its upgrades work under our handler and ours under its.
  */
-interface SocketData {
+export interface SocketData {
   readonly events: WSEvents<BunWebSocket> &
     Partial<Pick<BunListeners, "onAlive" | "onFrameTooBig">>;
   readonly url: URL;
@@ -44,6 +44,9 @@ class Upgraded implements SocketData {
 
 type BunWebSocket = ServerWebSocket<SocketData>;
 
+/** The `websocket` option of `Bun.serve`. */
+export type BunWebSocketHandler = WebSocketHandler<SocketData>;
+
 /**
  * Past this, Bun drops frames in silence. No buffer comes there: sweeps find a client at most
  * `high_water_bytes` (64 MiB at most) and one message after it passed that mark. A host's own
@@ -55,7 +58,7 @@ const BACKPRESSURE_LIMIT = 256 * 1024 * 1024;
 const MOST_IDLE_SECONDS = 255;
 
 /** Bun: native publish to a topic per audience, which joins up to 32 frames in one write. */
-export function createBunRuntime(limits: SocketLimits): Runtime {
+export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHandler> {
   // One server may carry several gateways, and topics are the server's.
   const prefix = `spillway:${crypto.randomUUID()}:`;
   const shared: Shared = { prefix, texts: new TextCache() };
@@ -155,7 +158,7 @@ function withHost(request: Request): Request {
 }
 
 /** The handler for `Bun.serve`; it also serves sockets that Hono's own Bun adapter upgraded. */
-function createHandler({ maxFrameBytes, compression }: SocketLimits): WebSocketHandler<SocketData> {
+function createHandler({ maxFrameBytes, compression }: RuntimeOptions): BunWebSocketHandler {
   return {
     maxPayloadLength: maxFrameBytes,
     backpressureLimit: BACKPRESSURE_LIMIT,

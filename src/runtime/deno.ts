@@ -2,9 +2,15 @@ import type { Context } from "hono";
 import { defineWebSocketHelper } from "hono/ws";
 import type { ClientSocket, SendResult } from "../core/ports/socket.ts";
 import type { TextFrame } from "../core/ports/text-frame.ts";
+import { HonoListeners } from "./hono-listeners.ts";
 import { cannotListen } from "./listen-error.ts";
-import type { Listener, Runtime, SocketLimits } from "./runtime.ts";
-import { type ConnectionEvents, HonoListeners, type SocketRuntime } from "./sockets.ts";
+import type {
+  ConnectionEvents,
+  Listener,
+  Runtime,
+  RuntimeOptions,
+  SocketRuntime,
+} from "./runtime.ts";
 import { TextCache } from "./text-cache.ts";
 import { Topics } from "./topics.ts";
 
@@ -48,7 +54,7 @@ const NO_PONG = "No response from ping frame.";
  * and closes with 1001 after the other half), and drop a connection (one whose peer has stopped
  * reading lingers, with what is buffered for it, until the peer is gone).
  */
-export function createDenoRuntime(limits: SocketLimits): Runtime {
+export function createDenoRuntime(limits: RuntimeOptions): Runtime<undefined> {
   const { Deno } = globalThis as unknown as { Deno: DenoNamespace };
   const idleTimeout = Math.max(2, Math.ceil(limits.readTimeoutMs / 1000));
   const topics = new Topics<WebSocket>();

@@ -1,4 +1,4 @@
-import type { Runtime, SocketLimits } from "./runtime.ts";
+import type { Runtime, RuntimeOptions } from "./runtime.ts";
 
 /** Whose sockets clients connect to; see the configuration's key `sockets`. */
 export type SocketChoice = "auto" | "native" | "node";
@@ -14,7 +14,7 @@ export type SocketChoice = "auto" | "native" | "node";
  * @param choice `"auto"` takes the fastest; in a host's own server always the runtime's own.
  */
 export async function createRuntime(
-  limits: SocketLimits,
+  limits: RuntimeOptions,
   choice: SocketChoice,
   placement: "listens" | "mounted",
 ): Promise<Runtime> {
@@ -26,7 +26,7 @@ export async function createRuntime(
   return Object.assign(createNodeRuntime(limits), { dialWebSocket: own.dialWebSocket });
 }
 
-async function createOwnRuntime(limits: SocketLimits): Promise<Runtime> {
+async function createOwnRuntime(limits: RuntimeOptions): Promise<Runtime> {
   if ("Bun" in globalThis) return (await import("./bun.ts")).createBunRuntime(limits);
   if ("Deno" in globalThis) return (await import("./deno.ts")).createDenoRuntime(limits);
   return (await import("./node.ts")).createNodeRuntime(limits);

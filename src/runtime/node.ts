@@ -10,9 +10,15 @@ import { FrameBuilder } from "./frame.ts";
 import { cannotListen } from "./listen-error.ts";
 import { patchInflate } from "./patch-inflate.ts";
 import { chooseOffer } from "./permessage-deflate.ts";
-import type { Listener, ListenOptions, Runtime, SocketLimits } from "./runtime.ts";
+import type {
+  ConnectionEvents,
+  Listener,
+  ListenOptions,
+  Runtime,
+  RuntimeOptions,
+  SocketRuntime,
+} from "./runtime.ts";
 import { serveInOrder } from "./serve-in-order.ts";
-import type { ConnectionEvents, SocketRuntime } from "./sockets.ts";
 import { Topics } from "./topics.ts";
 import { WebSocket, WebSocketServer } from "./ws.ts";
 
@@ -28,8 +34,13 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
  */
 const BACKLOG = 4096;
 
+/** The `websocket` option of `serve` from `@hono/node-server`. */
+export type NodeWebSocketOption = NonNullable<
+  Parameters<typeof createAdaptorServer>[0]["websocket"]
+>;
+
 /** Node: the frames of a flush are built once, and the same buffer is written to each socket. */
-export function createNodeRuntime(limits: SocketLimits): Runtime {
+export function createNodeRuntime(limits: RuntimeOptions): Runtime<NodeWebSocketOption> {
   if (limits.compression) patchInflate();
   const topics = new Topics<NodeSocket>();
   const builder = new FrameBuilder(limits.compressionThresholdBytes);
@@ -76,7 +87,7 @@ export function createNodeRuntime(limits: SocketLimits): Runtime {
     sockets,
     // @hono/node-server closes the socket server with its HTTP server: each server has a new one.
     get websocket() {
-      return { server: createSocketServer(limits) };
+      return { server: createSocketServer(limits) as never };
     },
     listen: (options) => listen(options, limits),
     dialWebSocket: (url, tls) => new WebSocket(url, tls) as unknown as globalThis.WebSocket,
@@ -147,7 +158,7 @@ class NegotiatingServer extends WebSocketServer {
   }
 }
 
-function createSocketServer(limits: SocketLimits): RawServer {
+function createSocketServer(limits: RuntimeOptions): RawServer {
   return new NegotiatingServer({
     noServer: true,
     clientTracking: false,
@@ -230,7 +241,7 @@ class NodeSocket implements ClientSocket {
 /** How long a listener that was started again waits before it tries once more. */
 const RETRY_MS = 200;
 
-async function listen(options: ListenOptions, limits: SocketLimits): Promise<Listener> {
+async function listen(options: ListenOptions, limits: RuntimeOptions): Promise<Listener> {
   const server = createServer(options, limits);
   const { address, port } = await open(server, options.host, options.port).catch(async (cause) => {
     throw await cannotListen(options.host, options.port, cause);
@@ -243,13 +254,13 @@ class NodeListener implements Listener {
   readonly address: string;
   readonly port: number;
   readonly #options: ListenOptions;
-  readonly #limits: SocketLimits;
+  readonly #limits: RuntimeOptions;
   #servers: Server[];
   /** Whether all connections were open at some time since the last look. */
   #wasFull = false;
   #isStopped = false;
 
-  constructor(server: Server, options: ListenOptions, limits: SocketLimits) {
+  constructor(server: Server, options: ListenOptions, limits: RuntimeOptions) {
     this.address = options.host;
     this.port = options.port;
     this.#options = options;
@@ -299,7 +310,7 @@ class NodeListener implements Listener {
   }
 }
 
-function createServer({ fetch }: ListenOptions, limits: SocketLimits): Server {
+function createServer({ fetch }: ListenOptions, limits: RuntimeOptions): Server {
   const server = createAdaptorServer({
     // The host of requests that name none; with an IPv6 address their URL would be invalid.
     hostname: "localhost",

@@ -1,6 +1,49 @@
-import type { SocketRuntime } from "./sockets.ts";
+import type { Context } from "hono";
+import type { ClientSocket, Fanout } from "../core/ports/socket.ts";
+import type { CloseCause } from "../protocol/close-codes.ts";
 
-/** What a server of ours listens with. */
+/** A JavaScript runtime, as far as it differs from the others: its server and its sockets. */
+export interface Runtime<WebSocketOption = unknown> {
+  readonly name: string;
+  readonly sockets: SocketRuntime;
+  /**
+   * The option that the host's own server needs beside our routes, so that it can upgrade.
+   *
+   * - Bun: the `websocket` handler of `Bun.serve`.
+   * - Deno: `undefined`.
+   * - Node: the `websocket` option of `serve` from `@hono/node-server`, a new one for each server.
+   */
+  readonly websocket: WebSocketOption;
+  /** @throws SpillwayError `"LISTEN_FAILED"` (transient) if the address can't be used. */
+  listen(options: ListenOptions): Promise<Listener>;
+  /** Opens a WebSocket to a server with a certificate authority and a certificate of our own. */
+  dialWebSocket(url: string, tls: TlsFiles): WebSocket;
+}
+
+/** Creates a runtime. The gateway calls it once. */
+export type CreateRuntime<WebSocketOption = unknown> = (
+  options: RuntimeOptions,
+) => Runtime<WebSocketOption>;
+
+/** The limits that a runtime keeps, from the configuration. */
+export interface RuntimeOptions {
+  /** The server drops further connections at once, where the runtime can. */
+  readonly maxConnections: number;
+  /** The longest frame that a client may send, in bytes. */
+  readonly maxFrameBytes: number;
+  /** How long a silent client stays connected, where only the runtime can tell (Deno). */
+  readonly readTimeoutMs: number;
+  /** How long a request may take to arrive, body included. The answer is then 408. */
+  readonly requestTimeoutMs: number;
+  /** The longest body that a request may have, in bytes. */
+  readonly maxBodyBytes: number;
+  /** Whether the server agrees to permessage-deflate (RFC 7692) if a client offers it. */
+  readonly compression: boolean;
+  /** Shorter frames are not compressed. */
+  readonly compressionThresholdBytes: number;
+}
+
+/** The options of a server of our own. */
 export interface ListenOptions {
   readonly host: string;
   /** 0 takes any free port. */
@@ -8,56 +51,47 @@ export interface ListenOptions {
   readonly fetch: (request: Request, env: never) => Response | Promise<Response>;
 }
 
-/** A server of ours that listens. */
+/** A server of our own that listens. */
 export interface Listener {
-  /** The port that was taken. */
+  /** The port that it listens on. */
   readonly port: number;
-  /** The IP address, also where the host was given by name. */
+  /** The IP address, also if the host was given by name. */
   readonly address: string;
   /** Whether it can accept a connection; absent where only the system knows. */
   hasRoom?(): boolean;
-  /** Accepts connections again after descriptors had run out; absent where that happens by itself. */
+  /** Accepts connections again after file descriptors ran out; absent where that happens by itself. */
   restart?(): void;
-  /** Ends all that is left of its connections, and frees the port. May be called twice. */
+  /** Ends the connections that are left and frees the port. May be called twice. */
   stop(): Promise<void>;
 }
 
-export interface SocketLimits {
-  /** More connections than this are dropped at once, where the runtime can. */
-  readonly maxConnections: number;
-  /** The longest frame that a client may send. */
-  readonly maxFrameBytes: number;
-  /** How long a silent client lives, where the runtime alone can tell (Deno). */
-  readonly readTimeoutMs: number;
-  /** How long a request may take to arrive, body included; then it is answered with 408. */
-  readonly requestTimeoutMs: number;
-  /** The longest body that a request may have. */
-  readonly maxBodyBytes: number;
-  /** Whether permessage-deflate (RFC 7692) is agreed to where a client offers it. */
-  readonly compression: boolean;
-  /** Shorter frames are not compressed. */
-  readonly compressionThresholdBytes: number;
-}
-
-/** A JavaScript runtime, as far as it differs from the others. */
-export interface Runtime {
-  readonly name: "bun" | "deno" | "node";
-  readonly sockets: SocketRuntime;
+/** How a runtime turns requests into sockets, and writes to many of them. */
+export interface SocketRuntime extends Fanout {
   /**
-   * What a host's own server must be given beside our routes, so that it can upgrade.
+   * Answers a checked WebSocket handshake with the runtime's own 101 response.
    *
-   * - Bun: the `websocket` handler of `Bun.serve`.
-   * - Deno: nothing.
-   * - Node: the `websocket` option of `serve` from `@hono/node-server`, a new one for each server.
+   * @param protocol the subprotocol that the gateway chose; `undefined` if there is none.
+   * @throws SpillwayError `"UPGRADE_UNSUPPORTED"` (invalid) if the host's server can't upgrade; the message
+   * says what the host must pass to it.
    */
-  readonly websocket: unknown;
-  /** @throws SpillwayError `"LISTEN_FAILED"` (transient) when the address cannot be had. */
-  listen(options: ListenOptions): Promise<Listener>;
-  /** Opens a client's WebSocket with a certificate authority and certificate of our own. */
-  dialWebSocket(url: string, tls: TlsFiles): WebSocket;
+  upgrade(c: Context, events: ConnectionEvents, protocol?: string): Promise<Response>;
+  /** Returns the address of a request's peer, for logs; `"unknown"` if the host's server doesn't say it. */
+  addressOf(c: Context): string;
+  /** Drops the connection of a request, if an error in the answer's body doesn't end it. */
+  drop?(c: Context): void;
 }
 
-/** What TLS needs, in PEM. */
+/** Is told what happens on one connection. The methods return at once and never throw. */
+export interface ConnectionEvents {
+  open(socket: ClientSocket): void;
+  message(data: string | Uint8Array): void;
+  /** A ping or a pong came. */
+  alive(): void;
+  /** The connection ended. Called at least once, also after `close` and `terminate` of the socket. */
+  closed(code: number, cause?: CloseCause): void;
+}
+
+/** Certificates and a key, in PEM. */
 export interface TlsFiles {
   readonly ca?: string | undefined;
   readonly cert?: string | undefined;

@@ -1,43 +1,40 @@
 import type { Config } from "../config/config.ts";
 import { defaultConfig, parseComponentConfig } from "../config/parse.ts";
 import type { Log } from "../core/ports/log.ts";
+import type { GatewayDeps } from "../gateway/deps.ts";
 import { fileShape } from "./file-shape.ts";
 
-/** What a host may give an output; each has a default of its own. */
-export interface OutputDeps<Connection, MetricsRegistry> {
-  /** A connection to NATS that stays its owner's; goes before `natsUrls`. */
-  readonly natsConnection?: Connection | undefined;
-  /** Where the metrics are shown as well. */
-  readonly metricsRegistry?: MetricsRegistry | undefined;
+/** What a host may give an output. Each has a default. */
+export interface OutputDeps extends Pick<GatewayDeps, "natsConnection" | "metricsRegistry"> {
+  /** Takes the log. By default, LogTape's category `["spillway"]` does. */
   readonly logger?: Log | undefined;
 }
 
-/** StreamKit's `ConstructorConfig`: an output that is made in code, without a file. */
-export interface ConstructorConfig<Connection = unknown, MetricsRegistry = unknown>
-  extends OutputDeps<Connection, MetricsRegistry> {
-  /** Empty: `websocket-output-<port>`. */
+/** StreamKit's `ConstructorConfig`: the configuration of an output that is made in code, without a file. */
+export interface ConstructorConfig extends OutputDeps {
+  /** An empty text becomes `websocket-output-<port>`. */
   readonly name: string;
-  /** 1024 to 65535; 0 takes any free port. */
+  /** 1024 to 65535, or 0 for any free port. */
   readonly port: number;
   readonly path: string;
   readonly subjects: readonly string[];
-  /** Where NATS is, when no connection is given. Without either, messages come from memory. */
+  /** The URLs of NATS, if there is no `natsConnection`. Without either, messages come from memory. */
   readonly natsUrls?: readonly string[] | undefined;
   readonly security?: SecurityConfig | undefined;
-  /** How messages are delivered, as a file's `delivery_mode`; its other keys are as in a file. */
+  /** The key `delivery_mode` of a file. The other keys have their defaults. */
   readonly deliveryMode: Config["deliveryMode"];
-  /** Without effect in at-most-once. */
+  /** Has no effect in at-most-once. */
   readonly ackTimeoutMs: number;
 }
 
-/** Who may connect, and how the output logs in to NATS. What is left out is as in a file. */
+/** Who may connect, and how the output logs in to NATS. Missing fields have the defaults of a file. */
 export interface SecurityConfig {
-  /** Where to listen; the default is loopback. */
+  /** The address to listen on; the default is loopback. */
   readonly host?: string | undefined;
   readonly allowedOrigins?: readonly string[] | undefined;
   readonly allowedHosts?: readonly string[] | undefined;
   readonly maxClients?: number | undefined;
-  /** Only with `natsUrls`; one way to log in. */
+  /** Only with `natsUrls`, and with one way to log in. */
   readonly nats?: NatsSecurity | undefined;
 }
 
@@ -52,17 +49,17 @@ export interface NatsSecurity {
   readonly tlsKeyFile?: string | undefined;
 }
 
-/** What a host begins with: `{ ...defaultConstructorConfig(), subjects: ["orders.>"] }`. */
-export function defaultConstructorConfig(): ConstructorConfig<never, never> {
+/** Returns the defaults, for a host to change: `{ ...defaultConstructorConfig(), subjects: ["orders.>"] }`. */
+export function defaultConstructorConfig(): ConstructorConfig {
   const { port, path, subjects, deliveryMode, ackTimeoutMs } = defaultConfig();
   return { name: "", port, path, subjects, deliveryMode, ackTimeoutMs };
 }
 
 /**
- * The whole configuration of an output that is made in code.
+ * Returns the whole configuration of an output that is made in code.
  *
- * @throws SpillwayError `"CONFIG_INVALID"` (invalid), in the words of a file: a wrong
- * `ackTimeoutMs` is told as `"ack_timeout"`.
+ * @throws SpillwayError `"CONFIG_INVALID"` (invalid). The message has the keys of a file: `"ack_timeout"` for
+ * `ackTimeoutMs`.
  */
 export function configOf(constructorConfig: ConstructorConfig): Config {
   const { natsConnection, metricsRegistry, logger, security, name, ...fields } = constructorConfig;

@@ -26,10 +26,3 @@ export function refusal(
 ): SpillwayError {
   return new SpillwayError(code, `${where}: ${action} failed: ${reason}`);
 }
-
-const PREFIX = /^[A-Z]\w*\.\w+: [^:]+ failed: /;
-
-/** Returns the reason of an error without `Component.method: action failed:`. */
-export function plainReason(error: unknown): string {
-  return reasonOf(error).replace(PREFIX, "");
-}

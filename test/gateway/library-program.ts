@@ -13,7 +13,7 @@ import {
   Registry,
   register,
   type SpillwayError,
-} from "../../src/mod.ts";
+} from "../../src/streamkit/mod.ts";
 
 const natsUrl = process.env.PROGRAM_NATS_URL ?? "";
 const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} };
@@ -116,7 +116,7 @@ tell("taken port", [
   failure?.class,
   failure?.code,
   taken.health().healthy,
-  taken.health().last_error === failure?.message,
+  failure?.message.endsWith(`listen failed: ${taken.health().last_error}`),
 ]);
 await taken.stop(1000);
 

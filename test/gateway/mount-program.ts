@@ -1,14 +1,37 @@
 /** What a host does with a mounted gateway, told line by line; run by `mount.test.ts` on each runtime. */
 import process from "node:process";
 import { Hono } from "hono";
-import { createGateway } from "../../src/mod.ts";
+import type { BunWebSocketHandler } from "../../src/bun.ts";
+import { type ClientInfo, createGateway, type SpillwayError } from "../../src/mod.ts";
+import type { NodeWebSocketOption } from "../../src/node.ts";
 
 interface Served {
   readonly port: number;
   stop(): Promise<void>;
 }
 
-const gateway = await createGateway({ subjects: ["program.>"] });
+const connected: ClientInfo[] = [];
+const disconnected: [ClientInfo, string][] = [];
+const failures: unknown[] = [];
+const gateway = await createGateway(
+  { subjects: ["program.>"] },
+  {
+    log: {
+      debug() {},
+      info() {},
+      warn() {},
+      error: (_, properties) => failures.push(properties?.reason),
+    },
+    onConnect: (client) => {
+      connected.push(client);
+      if (connected.length === 1) throw new Error("a hook that throws");
+    },
+    onDisconnect: async (client, { reason }) => {
+      disconnected.push([client, reason]);
+      throw new Error("a hook that rejects");
+    },
+  },
+);
 const app = new Hono().route("/live", gateway.app);
 
 /** Serves the app as the host of this runtime does. */
@@ -19,7 +42,7 @@ async function serve(): Promise<Served> {
       port: 0,
       hostname: "127.0.0.1",
       fetch,
-      websocket: gateway.websocket,
+      websocket: gateway.websocket as BunWebSocketHandler,
     });
     return { port: server.port ?? 0, stop: () => server.stop(true) };
   }
@@ -38,7 +61,12 @@ async function serve(): Promise<Served> {
   const node = await import("@hono/node-server");
   return await new Promise((resolve) => {
     const { fetch } = app;
-    const options = { port: 0, hostname: "127.0.0.1", fetch, websocket: gateway.websocket };
+    const options = {
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch,
+      websocket: gateway.websocket as NodeWebSocketOption,
+    };
     const server = node.serve(options, ({ port }) => {
       const stop = (): Promise<void> => new Promise((done) => server.close(() => done()));
       resolve({ port, stop });
@@ -82,6 +110,29 @@ const latest = await listen(again);
 await publish("2", again);
 tell("heard when one server has closed, and on a new one", [await late.heard, await latest.heard]);
 
+const last = await listen(again);
+gateway.publish("program.y", "3");
+tell("heard from the host's own publish", await last.heard);
+const { clients, messages, ledger, source } = gateway.stats();
+tell("stats", [
+  clients.connected,
+  clients.total,
+  messages.received,
+  ledger.sent,
+  source.status.state,
+]);
+
 await gateway.stop(5000);
 tell("closed with", [await other.closed, await late.closed, await latest.closed]);
 await Promise.all([second.stop(), again.stop()]);
+tell(
+  "told of connections",
+  connected.map(({ id, address, dialect }) => `${id} ${address.endsWith("127.0.0.1")} ${dialect}`),
+);
+tell("told of their ends", disconnected.map(([{ id }, reason]) => `${id} ${reason}`).sort());
+tell("failed hooks that were logged", failures);
+try {
+  gateway.publish("program.y", "4");
+} catch (error) {
+  tell("publish when stopped", [(error as SpillwayError).code, (error as Error).message]);
+}

@@ -6,7 +6,7 @@ import type { ClientSocket, SendResult } from "../../src/core/ports/socket.ts";
 import { TextFrame } from "../../src/core/ports/text-frame.ts";
 import { EventStreams } from "../../src/http/event-stream.ts";
 import { createRuntime, type SocketChoice } from "../../src/runtime/detect.ts";
-import type { ConnectionEvents } from "../../src/runtime/sockets.ts";
+import type { ConnectionEvents } from "../../src/runtime/runtime.ts";
 
 const HANDSHAKE =
   "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";

@@ -1,11 +1,14 @@
 import { describe, expect, test } from "bun:test";
+import type { NatsConnection } from "nats";
 import { defaultConfig } from "../../src/config/parse.ts";
+import { GatewayService } from "../../src/gateway/service.ts";
+import { createRegistry } from "../../src/metrics/prometheus.ts";
 import {
   type ConstructorConfig,
   configOf,
   defaultConstructorConfig,
 } from "../../src/streamkit/constructor-config.ts";
-import { createOutputWith } from "../../src/streamkit/factory.ts";
+import { outputFactory } from "../../src/streamkit/factory.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 import { FakeEngine, thrown } from "./fake-engine.ts";
 import { ErrorLog } from "./output-harness.ts";
@@ -110,24 +113,29 @@ describe("ConstructorConfig", () => {
 
   test("makes an output with what it injects", async () => {
     const asked: unknown[] = [];
-    const { newOutputFromConfig } = createOutputWith<string, Set<string>>({
-      makeEngine: async (config, deps) => {
-        asked.push([config.name, deps]);
-        return new FakeEngine();
-      },
-      clock: new ManualClock(),
-      version: "1.2.3",
-      defaultLog: () => new ErrorLog(),
+    const { newOutputFromConfig } = outputFactory((config, deps) => {
+      asked.push([config.name, deps]);
+      return new GatewayService(config, {
+        makeEngine: async () => new FakeEngine(),
+        clock: new ManualClock(),
+        log: deps.log ?? new ErrorLog(),
+        version: "1.2.3",
+      });
     });
     const injected = {
-      natsConnection: "a connection",
-      metricsRegistry: new Set<string>(),
-      logger: new ErrorLog(),
+      natsConnection: { server: "one" } as unknown as NatsConnection,
+      metricsRegistry: createRegistry(),
     };
-    const output = newOutputFromConfig({ ...defaultConstructorConfig(), port: 9000, ...injected });
+    const logger = new ErrorLog();
+    const output = newOutputFromConfig({
+      ...defaultConstructorConfig(),
+      ...injected,
+      port: 9000,
+      logger,
+    });
     output.initialize();
     await output.start();
     expect(output.meta().name).toBe("websocket-output-9000");
-    expect(asked).toEqual([["websocket-output-9000", injected]]);
+    expect(asked).toEqual([["websocket-output-9000", { ...injected, log: logger }]]);
   });
 });

@@ -1,37 +1,40 @@
 import { describe, expect, test } from "bun:test";
+import type { NatsConnection } from "nats";
 import type { Config } from "../../src/config/config.ts";
 import { componentSchema } from "../../src/config/describe.ts";
 import { parseConfig } from "../../src/config/parse.ts";
+import type { GatewayDeps } from "../../src/gateway/deps.ts";
+import { GatewayService } from "../../src/gateway/service.ts";
+import { VERSION } from "../../src/gateway/version.ts";
+import { createRegistry } from "../../src/metrics/prometheus.ts";
 import {
   defaultConstructorConfig,
   type OutputDeps,
 } from "../../src/streamkit/constructor-config.ts";
-import { createOutputWith, defaultConfig, FACTORY_NAME } from "../../src/streamkit/factory.ts";
+import { defaultConfig, FACTORY_NAME, outputFactory } from "../../src/streamkit/factory.ts";
 import { Registry } from "../../src/streamkit/registry.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 import { FakeEngine, thrown } from "./fake-engine.ts";
 import { ErrorLog } from "./output-harness.ts";
 
-interface Connection {
-  readonly server: string;
-}
-
-type Deps = OutputDeps<Connection, Set<string>>;
-
-/** The ways to make an output, and what they ask of the engine's maker. */
+/** The ways to make an output, and what they ask of the gateway's maker. */
 function bench() {
-  const asked: { config: Config; deps: Deps }[] = [];
-  const maker = createOutputWith<Connection, Set<string>>({
-    makeEngine: async (config, deps) => {
-      asked.push({ config, deps });
-      return new FakeEngine();
-    },
-    clock: new ManualClock(),
-    version: "1.2.3",
-    defaultLog: () => new ErrorLog(),
+  const asked: { config: Config; deps: GatewayDeps }[] = [];
+  const maker = outputFactory((config, deps) => {
+    return new GatewayService(config, {
+      makeEngine: async () => {
+        asked.push({ config, deps });
+        return new FakeEngine();
+      },
+      clock: new ManualClock(),
+      log: deps.log ?? new ErrorLog(),
+      version: VERSION,
+    });
   });
   return { maker, asked };
 }
+
+const natsConnection = { server: "one" } as unknown as NatsConnection;
 
 /** The example in the seed's documentation. */
 const SEED = {
@@ -92,12 +95,12 @@ describe("createOutput", () => {
     expect(asked.map(({ config }) => config)).toEqual(expected);
   });
 
-  test("hands the configuration and what was injected to the engine's maker", async () => {
+  test("hands the configuration and what was injected to the gateway's maker", async () => {
     const { maker, asked } = bench();
-    const deps = { natsConnection: { server: "one" }, metricsRegistry: new Set<string>() };
+    const deps = { natsConnection, metricsRegistry: createRegistry() };
     await maker.createOutput(SEED, deps).start();
-    expect(asked).toEqual([{ config: parseConfig(SEED), deps }]);
-    expect(asked[0]?.deps.natsConnection).toBe(deps.natsConnection);
+    expect(asked).toEqual([{ config: parseConfig(SEED), deps: { ...deps, log: undefined } }]);
+    expect(asked[0]?.deps.natsConnection).toBe(natsConnection);
   });
 
   test("warns where it is given no NATS, as the seed's example has none", () => {
@@ -109,7 +112,7 @@ describe("createOutput", () => {
       { event: "embedded", name: "feed", subjects: "events.>" },
       { event: "embedded", name: "websocket-output-9000", subjects: ">" },
     ]);
-    maker.createOutput(SEED, { logger, natsConnection: { server: "one" } });
+    maker.createOutput(SEED, { logger, natsConnection });
     maker.createOutput({ ...SEED, nats_url: "nats://a" }, { logger });
     expect(logger.warnings).toHaveLength(2);
   });
@@ -151,7 +154,7 @@ describe("createOutput", () => {
 describe("register", () => {
   test("makes the factory known under StreamKit's names", () => {
     const { maker } = bench();
-    const registry = new Registry<Deps>();
+    const registry = new Registry<OutputDeps>();
     maker.register(registry);
     expect(FACTORY_NAME).toBe("websocket");
     expect(JSON.parse(JSON.stringify(registry.factories().get("websocket")))).toEqual({
@@ -159,26 +162,26 @@ describe("register", () => {
       protocol: "websocket",
       domain: "network",
       description: "WebSocket server output",
-      version: "1.2.3",
+      version: VERSION,
       schema: JSON.parse(JSON.stringify(componentSchema())),
     });
   });
 
   test("suits a host that gives its components more than an output needs", async () => {
     const { maker, asked } = bench();
-    const registry = new Registry<Deps & { readonly site: string }>();
+    const registry = new Registry<OutputDeps & { readonly site: string }>();
     maker.register(registry);
-    const deps = { site: "north", natsConnection: { server: "one" } };
+    const deps = { site: "north", natsConnection };
     const entry = { type: "output", name: "websocket", enabled: true, config: SEED };
     const component = registry.createComponent("feed", entry, deps);
     await component?.start();
     expect(component?.meta().name).toBe("feed");
-    expect(asked[0]?.deps.natsConnection).toBe(deps.natsConnection);
+    expect(asked[0]?.deps.natsConnection).toBe(natsConnection);
   });
 
   test("refuses to register twice", () => {
     const { maker } = bench();
-    const registry = new Registry<Deps>();
+    const registry = new Registry<OutputDeps>();
     maker.register(registry);
     expect(thrown(() => maker.register(registry)).code).toBe("FACTORY_EXISTS");
   });

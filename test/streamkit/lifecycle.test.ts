@@ -107,7 +107,7 @@ describe("Upstream defect 7, a port in use", () => {
     expect(harness.output.health()).toMatchObject({
       healthy: false,
       error_count: 1,
-      last_error: error.message,
+      last_error: error.message.replace("Output.start: listen failed: ", ""),
       uptime: 0,
     });
     expect(harness.clock.timers).toBe(0);
@@ -192,7 +192,7 @@ describe("Output that is stopped", () => {
       const error = await rejection(harness.output.stop(timeoutMs));
       expect([error.class, error.code]).toEqual(["invalid", "TIMEOUT_INVALID"]);
       expect(error.message).toBe(
-        `Output.stop: check timeout failed: it is ${timeoutMs} but must be 0 to 86400000 milliseconds`,
+        `Output.stop: check timeout failed: Cannot stop with this timeout: it is ${timeoutMs} but must be 0 to 86400000 milliseconds`,
       );
     }
     expect(harness.engine.calls).toEqual(["start"]);
@@ -209,7 +209,10 @@ describe("Output that is stopped", () => {
     const error = await stopped;
     expect([error.class, error.code]).toEqual(["fatal", "STOP_FAILED"]);
     expect(error.message).toBe("Output.stop: close failed: the port is stuck");
-    expect(harness.output.health()).toMatchObject({ healthy: false, last_error: error.message });
+    expect(harness.output.health()).toMatchObject({
+      healthy: false,
+      last_error: "Cannot stop: the port is stuck",
+    });
     await harness.output.stop(1000);
     expect(harness.clock.timers).toBe(0);
   });
@@ -239,8 +242,12 @@ describe("Upstream defect 8, a stop that takes its own time", () => {
     harness.clock.advance(500);
     const error = await stopped;
     expect([error.class, error.code]).toEqual(["transient", "STOP_TIMEOUT"]);
-    expect(error.message).toBe("Output.stop: close failed: it was not done in 500 milliseconds");
-    expect(harness.output.health().last_error).toBe(error.message);
+    expect(error.message).toBe(
+      "Output.stop: close failed: Cannot stop in 500 milliseconds; the stop continues",
+    );
+    expect(harness.output.health().last_error).toBe(
+      "Cannot stop in 500 milliseconds; the stop continues",
+    );
     expect(harness.clock.timers).toBe(0);
   });
 
@@ -332,7 +339,7 @@ describe("Signal of a start", () => {
     gate.fail(new Error("the port is stuck"));
     await turn();
     expect(harness.log.errors).toEqual([
-      { event: "stop_failed", reason: "Output.stop: close failed: the port is stuck" },
+      { event: "stop_failed", reason: "Cannot stop: the port is stuck" },
     ]);
   });
 });

@@ -1,6 +1,7 @@
 import type { Config } from "../../src/config/config.ts";
 import { defaultConfig } from "../../src/config/parse.ts";
 import type { Log } from "../../src/core/ports/log.ts";
+import { GatewayService } from "../../src/gateway/service.ts";
 import { Output } from "../../src/streamkit/output.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 import { FakeEngine } from "./fake-engine.ts";
@@ -19,23 +20,27 @@ export class ErrorLog implements Log {
   }
 }
 
-/** An output with everything around it fake. */
+/** An output over a real gateway service, whose engine is fake. */
 export class OutputHarness {
   readonly clock = new ManualClock();
   readonly engine = new FakeEngine();
   readonly log = new ErrorLog();
+  readonly gateway: GatewayService;
   readonly output: Output;
-  /** How often an engine was asked for. */
+  /** What `/healthz` shows, as the engine is told. */
+  report: unknown;
+  /** How often an engine was made. */
   made = 0;
-  /** When set, no engine can be made. */
+  /** If set, no engine can be made. */
   makeFault: unknown;
 
   constructor(config: Partial<Config> = {}) {
-    this.output = new Output(
+    this.gateway = new GatewayService(
       { ...defaultConfig(), ...config },
       {
-        makeEngine: async () => {
+        makeEngine: async (report) => {
           this.made++;
+          this.report = report;
           if (this.makeFault !== undefined) throw this.makeFault;
           return this.engine;
         },
@@ -44,5 +49,6 @@ export class OutputHarness {
         version: "1.2.3",
       },
     );
+    this.output = new Output(this.gateway);
   }
 }

@@ -1,10 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { componentSchema } from "../../src/config/describe.ts";
-import { defaultConfig } from "../../src/config/parse.ts";
-import { Output } from "../../src/streamkit/output.ts";
-import { ManualClock } from "../core/support/manual-clock.ts";
-import { FakeEngine, thrown } from "./fake-engine.ts";
-import { ErrorLog, OutputHarness } from "./output-harness.ts";
+import { thrown } from "./fake-engine.ts";
+import { OutputHarness } from "./output-harness.ts";
 
 /** What a tool gets that reads the component as JSON. */
 function json(value: unknown): unknown {
@@ -168,18 +165,11 @@ describe("Output", () => {
     }
   });
 
-  test("is what its engine is told to show", async () => {
-    const shown: unknown[] = [];
-    const output = new Output(defaultConfig(), {
-      makeEngine: async (component) => {
-        shown.push(component);
-        return new FakeEngine();
-      },
-      clock: new ManualClock(),
-      log: new ErrorLog(),
-      version: "1.2.3",
-    });
-    await output.start();
-    expect(shown).toEqual([output]);
+  test("has its engine show what the gateway says of itself", async () => {
+    const harness = new OutputHarness();
+    await harness.output.start();
+    expect(harness.report).toBe(harness.gateway);
+    expect(harness.output.meta()).toEqual(harness.gateway.meta());
+    expect(harness.output.health()).toEqual(harness.gateway.health());
   });
 });

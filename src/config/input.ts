@@ -1,0 +1,604 @@
+// Made by `npm run docs` from the schema in keys.ts. Do not edit.
+
+/**
+ * The configuration in the shape of a file: its keys, StreamKit's `ports` and `passthrough`. All are optional.
+ * Durations are texts like `"5s"`; sizes are bytes, or texts like `"64KiB"`.
+ */
+export interface ConfigInput {
+  /** This schema, for editors. */
+  readonly $schema?: string | undefined;
+
+  /**
+   * StreamKit's way to say subjects (inputs) and host, port and path (one output, with port 8081 and
+   * semantic.> when it says nothing else).
+   */
+  readonly ports?: {
+    readonly inputs?: readonly ({
+      readonly name?: string | undefined;
+      readonly required?: boolean | undefined;
+      readonly description?: string | undefined;
+      readonly interface?: string | {
+        readonly type: string;
+        readonly version?: string | undefined;
+      } | undefined;
+      readonly direction?: "input" | undefined;
+      readonly type?: "nats" | "jetstream" | "kv" | undefined;
+      readonly stream_name?: string | undefined;
+      readonly bucket?: string | undefined;
+      readonly subject?: string | undefined;
+      readonly subjects?: readonly string[] | undefined;
+      readonly deliver_policy?: "new" | "all" | "last" | "last_per_subject" | undefined;
+      readonly ack_policy?: "none" | "explicit" | "all" | undefined;
+      readonly ack_wait?: string | undefined;
+      readonly max_deliver?: number | undefined;
+      readonly max_ack_pending?: number | undefined;
+      readonly config?: {
+        readonly kind: "nats" | "jetstream" | "kv";
+        readonly stream_name?: string | undefined;
+        readonly bucket?: string | undefined;
+        readonly subject?: string | undefined;
+        readonly subjects?: readonly string[] | undefined;
+        readonly deliver_policy?: "new" | "all" | "last" | "last_per_subject" | undefined;
+        readonly ack_policy?: "none" | "explicit" | "all" | undefined;
+        readonly ack_wait?: string | undefined;
+        readonly max_deliver?: number | undefined;
+        readonly max_ack_pending?: number | undefined;
+        readonly interface?: string | {
+          readonly type: string;
+          readonly version?: string | undefined;
+        } | undefined;
+      } | undefined;
+    })[] | undefined;
+    readonly outputs?: readonly ({
+      readonly name?: string | undefined;
+      readonly required?: boolean | undefined;
+      readonly description?: string | undefined;
+      readonly interface?: string | {
+        readonly type: string;
+        readonly version?: string | undefined;
+      } | undefined;
+      readonly direction?: "output" | undefined;
+      readonly type?: "network" | "http" | "websocket" | "websocket-server" | undefined;
+      readonly subject?: string | undefined;
+      readonly config?: {
+        readonly kind: "network";
+        readonly protocol?: "http" | "ws" | "websocket" | "tcp" | undefined;
+        readonly host?: string | undefined;
+        readonly port?: number | undefined;
+        readonly path?: string | undefined;
+      } | undefined;
+    })[] | undefined;
+  } | undefined;
+
+  /** StreamKit's way to say payload_format: true is "raw", and false "annotated". */
+  readonly passthrough?: boolean | undefined;
+
+  /**
+   * The name of this instance in logs, in StreamKit and at NATS. Must be 1 to 64 of A-Z a-z 0-9 _ . -.
+   *
+   * Default: `"websocket-output"`
+   */
+  readonly name?: string | undefined;
+
+  /**
+   * The address to listen on; "0.0.0.0" or "::" listens on all network interfaces. Must be an IP address
+   * or a host name.
+   *
+   * Default: `"127.0.0.1"`
+   */
+  readonly host?: string | undefined;
+
+  /**
+   * The TCP port to listen on. Must be 0 (any free port) or an integer from 1 to 65535.
+   *
+   * Default: `8080`
+   */
+  readonly port?: number | undefined;
+
+  /**
+   * The path of the WebSocket. Must be a path that begins with "/", like "/live/ws", of letters, digits
+   * and - . _ ~, other than the gateway's own (/ /livez /readyz /healthz /metrics /schema.json
+   * /asyncapi.json /publish).
+   *
+   * Default: `"/ws"`
+   */
+  readonly path?: string | undefined;
+
+  /**
+   * The NATS subjects to carry; * matches one token, > at the end matches one or more. Must be a list of
+   * one or more NATS subjects.
+   *
+   * Default: `[">"]`
+   */
+  readonly subjects?: readonly string[] | undefined;
+
+  /**
+   * The JetStream streams to carry, with or without a subject ("ORDERS" or "ORDERS:orders.>"), and
+   * key-value buckets as "KV_settings". If a stream is named, subjects has no default. Must be a list of
+   * streams: "ORDERS", or "ORDERS:orders.>".
+   *
+   * Default: `[]`
+   */
+  readonly streams?: readonly string[] | undefined;
+
+  /**
+   * The URLs of the NATS servers. Without one, the gateway carries what is posted to /publish/<subject>,
+   * in memory. Must be URLs in a list or parted by commas, all "nats://" and "tls://" or all "ws://" and
+   * "wss://".
+   *
+   * Default: `[]`
+   */
+  readonly nats_url?: string | readonly string[] | undefined;
+
+  /**
+   * Whether a message is sent once, or again until the client acknowledges it. Must be "at-most-once" or
+   * "at-least-once".
+   *
+   * Default: `"at-most-once"`
+   */
+  readonly delivery_mode?: "at-most-once" | "at-least-once" | undefined;
+
+  /**
+   * How long a client may take to acknowledge a message before it is sent again. This key and the next
+   * ones, up to dead_letter_subject, have no effect in at-most-once. Must be a duration from "1ms" to
+   * "24h".
+   *
+   * Default: `"5s"`
+   */
+  readonly ack_timeout?: string | undefined;
+
+  /**
+   * How often a message is sent to a client that does not acknowledge it before the gateway gives up.
+   * Must be an integer from 1 to 100.
+   *
+   * Default: `5`
+   */
+  readonly max_deliver?: number | undefined;
+
+  /**
+   * How long to wait before a message is sent again. The time doubles with each attempt up to 30s (or up
+   * to this value, if it is longer) and is shortened at random by up to half; 0s is at once. Must be a
+   * duration from "0s" to "1h".
+   *
+   * Default: `"1s"`
+   */
+  readonly redelivery_backoff?: string | undefined;
+
+  /**
+   * The maximum number of unacknowledged messages of one client; more wait in its queue. Must be an
+   * integer from 1 to 1000000.
+   *
+   * Default: `256`
+   */
+  readonly max_inflight_messages?: number | undefined;
+
+  /**
+   * The maximum size of the unacknowledged messages of one client; more wait in its queue. Must be a size
+   * from "1B" to "1GiB".
+   *
+   * Default: `"4MiB"`
+   */
+  readonly max_inflight_bytes?: number | string | undefined;
+
+  /**
+   * How long a session is kept after its connection is lost, with its unacknowledged messages and those
+   * that arrive meanwhile; 0s keeps none. Must be a duration from "0s" to "24h".
+   *
+   * Default: `"1m"`
+   */
+  readonly session_ttl?: string | undefined;
+
+  /**
+   * The maximum number of sessions without a connection; beyond it, the one disconnected for the longest
+   * time is dropped. Must be an integer from 0 to 1000000.
+   *
+   * Default: `10000`
+   */
+  readonly max_sessions?: number | undefined;
+
+  /**
+   * The maximum size of all sessions without a connection; beyond it, the one disconnected for the
+   * longest time is dropped. Must be a size from "0B" to "1TiB".
+   *
+   * Default: `"64MiB"`
+   */
+  readonly max_session_bytes?: number | string | undefined;
+
+  /**
+   * The maximum number of durables on one stream, of all gateways together. Must be an integer from 0 to
+   * 100000.
+   *
+   * Default: `1000`
+   */
+  readonly max_durables?: number | undefined;
+
+  /**
+   * How long JetStream keeps a durable that no client uses, with its acknowledgements. Must be a duration
+   * from "1s" to "2160h".
+   *
+   * Default: `"24h"`
+   */
+  readonly durable_ttl?: string | undefined;
+
+  /**
+   * The subject to which messages are published after max_deliver attempts, with headers that give the
+   * reason. Must not be one of subjects. By default none. Must be a NATS subject without wildcards.
+   */
+  readonly dead_letter_subject?: string | undefined;
+
+  /**
+   * Disconnects a client whose connection accepts no more data for this long. Must be a duration from
+   * "1ms" to "24h".
+   *
+   * Default: `"5s"`
+   */
+  readonly write_timeout?: string | undefined;
+
+  /**
+   * Disconnects a client that sends nothing for this long, not even a pong. Must be a duration from "1ms"
+   * to "24h".
+   *
+   * Default: `"60s"`
+   */
+  readonly read_timeout?: string | undefined;
+
+  /**
+   * The time between two pings of a client; must be shorter than read_timeout. Must be a duration from
+   * "1ms" to "24h".
+   *
+   * Default: `"30s"`
+   */
+  readonly ping_interval?: string | undefined;
+
+  /**
+   * How long a message may wait so that several are sent in one write; 0s sends on every turn of the
+   * event loop. Must be a duration from "0s" to "1s".
+   *
+   * Default: `"1ms"`
+   */
+  readonly flush_interval?: string | undefined;
+
+  /**
+   * The socket implementation: the runtime's own (native), or that of node:http (node). auto is node,
+   * which is much faster on every runtime; inside a host's own server auto is native. Must be "auto",
+   * "native" or "node".
+   *
+   * Default: `"auto"`
+   */
+  readonly sockets?: "auto" | "native" | "node" | undefined;
+
+  /**
+   * How long a stop (SIGTERM) waits until clients have received what is queued for them. Must be a
+   * duration from "1ms" to "24h".
+   *
+   * Default: `"10s"`
+   */
+  readonly stop_timeout?: string | undefined;
+
+  /**
+   * The maximum number of connected clients. Must be an integer from 1 to 1000000.
+   *
+   * Default: `10000`
+   */
+  readonly max_clients?: number | undefined;
+
+  /**
+   * The largest frame that is accepted from a client. Must be a size from "1KiB" to "16MiB".
+   *
+   * Default: `"64KiB"`
+   */
+  readonly max_frame_bytes?: number | string | undefined;
+
+  /**
+   * The sustained number of frames per second that a client may send; a client that sends more is
+   * disconnected. A long frame counts as several, a subscription as 10 or more, and an acknowledgement of
+   * a sent message as none. Must be an integer from 1 to 1000000.
+   *
+   * Default: `1000`
+   */
+  readonly max_frames_per_second?: number | undefined;
+
+  /**
+   * How long a request may take to arrive, including its body; after that the answer is 408. Must be a
+   * duration from "1ms" to "24h".
+   *
+   * Default: `"30s"`
+   */
+  readonly request_timeout?: string | undefined;
+
+  /**
+   * Disconnects a client that sends more malformed frames than this. Must be an integer from 0 to 100000.
+   *
+   * Default: `32`
+   */
+  readonly max_malformed_frames?: number | undefined;
+
+  /**
+   * A client with more unsent bytes than this lags: it leaves the fast path and gets its own queue. Must
+   * be a size from "1B" to "64MiB".
+   *
+   * Default: `"1MiB"`
+   */
+  readonly high_water_bytes?: number | string | undefined;
+
+  /**
+   * A lagging client with fewer unsent bytes than this returns to the fast path; must be less than
+   * high_water_bytes. Must be a size from "0B" to "64MiB".
+   *
+   * Default: `"256KiB"`
+   */
+  readonly low_water_bytes?: number | string | undefined;
+
+  /**
+   * The maximum size of a client's queue, not counting messages that are replayed after a reconnect. When
+   * it is full, the policy applies. Must be a size from "1B" to "1GiB".
+   *
+   * Default: `"16MiB"`
+   */
+  readonly max_queue_bytes?: number | string | undefined;
+
+  /**
+   * The maximum number of messages in a client's queue, not counting replayed ones. When it is full, the
+   * policy applies. Must be an integer from 1 to 10000000.
+   *
+   * Default: `100000`
+   */
+  readonly max_queue_messages?: number | undefined;
+
+  /**
+   * How long a message may wait in a client's queue before the policy applies. Must be a duration from
+   * "1ms" to "24h".
+   *
+   * Default: `"1m"`
+   */
+  readonly max_queue_age?: string | undefined;
+
+  /**
+   * The maximum size of all queues together; beyond it, the clients with the longest queues are
+   * disconnected. By default a quarter of the memory of the container or machine. Must be a size from
+   * "1B" to "1TiB".
+   */
+  readonly max_total_queue_bytes?: number | string | undefined;
+
+  /**
+   * What happens when a client's queue is full, unless the client asks for another policy: disconnect the
+   * client, drop the oldest or the newest messages, or keep only the latest message of each subject
+   * (conflate). Must be "disconnect", "drop-oldest", "drop-newest" or "conflate".
+   *
+   * Default: `"disconnect"`
+   */
+  readonly policy?: "disconnect" | "drop-oldest" | "drop-newest" | "conflate" | undefined;
+
+  /**
+   * The policies that clients may ask for; a client that asks for another one gets the configured policy.
+   * Must be a list of policies.
+   *
+   * Default: `["disconnect","drop-oldest","drop-newest","conflate"]`
+   */
+  readonly allowed_policies?: readonly ("disconnect" | "drop-oldest" | "drop-newest" | "conflate")[] | undefined;
+
+  /**
+   * The maximum number of subscriptions of one client of the dialect spillway.v1.json. Must be an integer
+   * from 1 to 10000.
+   *
+   * Default: `64`
+   */
+  readonly max_subscriptions?: number | undefined;
+
+  /**
+   * The maximum number of subject patterns in all subscriptions of one client. Must be an integer from 1
+   * to 1000000.
+   *
+   * Default: `1024`
+   */
+  readonly max_patterns?: number | undefined;
+
+  /**
+   * The maximum size of the subject patterns in all subscriptions of one client. Must be a size from "1B"
+   * to "1GiB".
+   *
+   * Default: `"64KiB"`
+   */
+  readonly max_pattern_bytes?: number | string | undefined;
+
+  /**
+   * The maximum number of different patterns of all clients together, which is also the number of
+   * subscriptions at NATS. When little of it is left, one client may use an eighth. Must be an integer
+   * from 1 to 10000000.
+   *
+   * Default: `50000`
+   */
+  readonly max_upstream_patterns?: number | undefined;
+
+  /**
+   * The maximum size of the patterns of all clients and sessions together, plus 64 bytes for each; when
+   * little of it is left, one client may use an eighth. Must be a size from "1B" to "1TiB".
+   *
+   * Default: `"64MiB"`
+   */
+  readonly max_total_pattern_bytes?: number | string | undefined;
+
+  /**
+   * Whether the gateway subscribes at NATS to what clients ask for (demand) or to all subjects from the
+   * start (eager). Must be "demand" or "eager".
+   *
+   * Default: `"demand"`
+   */
+  readonly upstream?: "demand" | "eager" | undefined;
+
+  /**
+   * How long the gateway stays subscribed at NATS after the last client has left, so that a client that
+   * reconnects has no gap. Must be a duration from "0s" to "24h".
+   *
+   * Default: `"30s"`
+   */
+  readonly upstream_linger?: string | undefined;
+
+  /**
+   * The maximum number of patterns that stay subscribed for upstream_linger; beyond it, the one unused
+   * for the longest time is unsubscribed. Must be an integer from 0 to 1000000.
+   *
+   * Default: `10000`
+   */
+  readonly max_lingering?: number | undefined;
+
+  /**
+   * The maximum size of the patterns that stay subscribed for upstream_linger. Must be a size from "0B"
+   * to "1GiB".
+   *
+   * Default: `"1MiB"`
+   */
+  readonly max_lingering_bytes?: number | string | undefined;
+
+  /**
+   * The number of recent messages that are kept for clients that reconnect; 0 keeps none. Up to twice as
+   * many are kept while a client catches up. Must be an integer from 0 to 10000000.
+   *
+   * Default: `20000`
+   */
+  readonly ring_messages?: number | undefined;
+
+  /**
+   * The maximum size of the recent messages that are kept; 0 keeps none. Must be a size from "0B" to
+   * "1GiB".
+   *
+   * Default: `"8MiB"`
+   */
+  readonly ring_bytes?: number | string | undefined;
+
+  /**
+   * Where a client that does not say it begins in a stream: with new messages, with all that the stream
+   * keeps, or with the last message of the stream or of each subject. Must be "new", "all", "last" or
+   * "last_per_subject".
+   *
+   * Default: `"new"`
+   */
+  readonly start_from?: "new" | "all" | "last" | "last_per_subject" | undefined;
+
+  /**
+   * How many messages of a stream may be replayed to one subscription. Must be an integer from 1 to
+   * 10000000000.
+   *
+   * Default: `1000000`
+   */
+  readonly max_replay_messages?: number | undefined;
+
+  /**
+   * How many bytes of a stream may be replayed to one subscription. Must be a size from "1B" to "1TiB".
+   *
+   * Default: `"1GiB"`
+   */
+  readonly max_replay_bytes?: number | string | undefined;
+
+  /**
+   * The maximum age of replayed messages; by default as old as the stream keeps them. Must be a duration
+   * from "1s" to "2400h".
+   */
+  readonly max_replay_age?: string | undefined;
+
+  /**
+   * Whether frames are compressed for clients that offer permessage-deflate. It costs CPU for each
+   * message and is worth it if the network is the bottleneck. Must be true or false.
+   *
+   * Default: `false`
+   */
+  readonly compression?: boolean | undefined;
+
+  /**
+   * Shorter frames are not compressed. Must be a size from "0B" to "16MiB".
+   *
+   * Default: `"1KiB"`
+   */
+  readonly compression_threshold_bytes?: number | string | undefined;
+
+  /**
+   * Whether payloads are sent unchanged (raw), or with subject and time added as StreamKit does
+   * (annotated). Must be "raw" or "annotated".
+   *
+   * Default: `"raw"`
+   */
+  readonly payload_format?: "raw" | "annotated" | undefined;
+
+  /**
+   * The NATS headers that clients receive. Must be a list of header names.
+   *
+   * Default: `[]`
+   */
+  readonly headers?: readonly string[] | undefined;
+
+  /**
+   * The origins whose web pages may connect and read, besides the gateway's own; "null" stands for local
+   * files and for sandboxed frames of any site. Programs that send no Origin are always allowed. Must be
+   * a list of origins like "https://app.example.com", "null", or "*".
+   *
+   * Default: `[]`
+   */
+  readonly allowed_origins?: readonly string[] | undefined;
+
+  /**
+   * The names that a request's Host header may have, besides localhost, host and the hosts of
+   * allowed_origins. Others are refused on a loopback address, and elsewhere if this list isn't empty.
+   * Must be a list of host names like "app.example.com", or "*".
+   *
+   * Default: `[]`
+   */
+  readonly allowed_hosts?: readonly string[] | undefined;
+
+  /**
+   * Whether POST /publish/<subject> feeds the in-memory source. By default only if there is no nats_url.
+   * Must be true or false.
+   */
+  readonly publish?: boolean | undefined;
+
+  /**
+   * The largest message that POST /publish/<subject> accepts. Must be a size from "1B" to "64MiB".
+   *
+   * Default: `"1MiB"`
+   */
+  readonly max_publish_bytes?: number | string | undefined;
+
+  /** The user to log in to NATS as. Must be a text that is not empty. */
+  readonly nats_user?: string | undefined;
+
+  /** The password of nats_user. Must be a text that is not empty. */
+  readonly nats_password?: string | undefined;
+
+  /** The token to log in to NATS with. Must be a text that is not empty. */
+  readonly nats_token?: string | undefined;
+
+  /**
+   * A file with the NKey seed to log in to NATS with. Like the other files, it is read again at each
+   * connect. Must be the path of a file.
+   */
+  readonly nats_nkey_file?: string | undefined;
+
+  /** A file with the credentials (a JWT and its seed) to log in to NATS with. Must be the path of a file. */
+  readonly nats_creds_file?: string | undefined;
+
+  /**
+   * A file with the CA certificates (PEM) that the NATS server's certificate is checked against, instead
+   * of the system's. Must be the path of a file.
+   */
+  readonly nats_tls_ca_file?: string | undefined;
+
+  /** A file with the client certificate (PEM) to present to NATS. Must be the path of a file. */
+  readonly nats_tls_cert_file?: string | undefined;
+
+  /** A file with the private key (PEM) of nats_tls_cert_file. Must be the path of a file. */
+  readonly nats_tls_key_file?: string | undefined;
+
+  /**
+   * The lowest level that is logged. Must be "debug", "info", "warn" or "error".
+   *
+   * Default: `"info"`
+   */
+  readonly log_level?: "debug" | "info" | "warn" | "error" | undefined;
+
+  /**
+   * The format of the log; auto is pretty on a terminal and json elsewhere. Must be "auto", "json" or
+   * "pretty".
+   *
+   * Default: `"auto"`
+   */
+  readonly log_format?: "auto" | "json" | "pretty" | undefined;
+}

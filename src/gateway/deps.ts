@@ -1,0 +1,44 @@
+import type { Clock } from "../core/ports/clock.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { ClientEnd, ClientInfo } from "../core/ports/observer.ts";
+import type { MessageSource, Publisher } from "../core/ports/source.ts";
+import type { MetricsRegistry } from "../metrics/prometheus.ts";
+import type { CreateRuntime } from "../runtime/runtime.ts";
+import type { NatsConnection } from "../source/connect.ts";
+
+/** Called when a client connected or disconnected. See {@linkcode GatewayDeps.onConnect}. */
+export type ConnectHook = (client: ClientInfo) => void | Promise<void>;
+export type DisconnectHook = (client: ClientInfo, end: ClientEnd) => void | Promise<void>;
+
+/** What a host may hand in. Each has a default. */
+export interface GatewayDeps<WebSocketOption = unknown> {
+  /** A connection to NATS that the host keeps and closes itself. It takes precedence over `nats_url`. */
+  readonly natsConnection?: NatsConnection | undefined;
+  /** A registry of `prom-client` that shows the gateway's metrics too. */
+  readonly metricsRegistry?: MetricsRegistry | undefined;
+  /** Takes the log. By default, LogTape's category `["spillway"]` does. */
+  readonly log?: Log | undefined;
+  /**
+   * Called after a client connected, before or after its first messages. If the hook throws or rejects, the log
+   * says so (at most once a second), and the client stays connected. The gateway doesn't wait for a promise that the
+   * hook returns. Code that runs synchronously delays all clients, as anywhere in the event loop.
+   */
+  readonly onConnect?: ConnectHook | undefined;
+  /**
+   * Called after a client disconnected, with the reason: once for each `onConnect`, and behind it. Like `onConnect`,
+   * it can't harm the gateway.
+   */
+  readonly onDisconnect?: DisconnectHook | undefined;
+  /**
+   * The source of the messages, instead of NATS and of the in-memory source. Each gateway needs a source of
+   * its own. With a `publish` it also takes what `gateway.publish` and dead letters publish.
+   */
+  readonly source?: (MessageSource & Partial<Publisher>) | undefined;
+  /** The runtime that serves and upgrades, instead of the one that the gateway finds. The key `sockets` has no effect then. */
+  readonly runtime?: CreateRuntime<WebSocketOption> | undefined;
+  /** The time, instead of the system's. */
+  readonly clock?: Clock | undefined;
+}
+
+/** Headers of a message by name, each with a value or several. */
+export type PublishHeaders = Readonly<Record<string, string | readonly string[]>>;
