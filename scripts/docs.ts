@@ -8,6 +8,7 @@ import { ERRORS } from "../src/core/ports/errors.ts";
 import { FAMILIES, type Family } from "../src/metrics/families.ts";
 import { PROCESS_FAMILIES } from "../src/metrics/process.ts";
 import { configInput } from "./config-input.ts";
+import { PROTOCOL_TABLES } from "./protocol-tables.ts";
 
 /** The page of error codes. */
 export const ERRORS_PAGE: string = fileURLToPath(new URL("../docs/errors.md", import.meta.url));
@@ -19,18 +20,19 @@ export const CONFIG_INPUT: string = fileURLToPath(
 
 export const README: string = fileURLToPath(new URL("../README.md", import.meta.url));
 
-const PLACES = {
-  keys: markdownTable,
-  metrics: metricsTable,
-} as const;
+export const PROTOCOL_PAGE: string = fileURLToPath(new URL("../docs/protocol.md", import.meta.url));
 
-/** The README with its tables as the code has them. */
-export function withTables(readme: string): string {
-  return Object.entries(PLACES).reduce((text, [name, table]) => {
+type Tables = Readonly<Record<string, () => string>>;
+
+export const README_TABLES: Tables = { keys: markdownTable, metrics: metricsTable };
+
+/** Returns a document with its tables as the code has them. */
+export function withTables(document: string, tables: Tables): string {
+  return Object.entries(tables).reduce((text, [name, table]) => {
     const place = new RegExp(`(<!-- ${name}: [^>]*-->\\n)[\\s\\S]*?(<!-- /${name} -->)`);
-    if (!place.test(text)) throw new Error(`README.md has no place for the table of ${name}`);
+    if (!place.test(text)) throw new Error(`The document has no place for the table of ${name}`);
     return text.replace(place, (_, begin: string, end: string) => `${begin}\n${table()}\n${end}`);
-  }, readme);
+  }, document);
 }
 
 /** Every metric with its kind and its labels; a label whose values are a list in the code is told with them. */
@@ -90,7 +92,8 @@ These are errors of the library. Errors that a client sees (HTTP statuses, \`err
 }
 
 if (import.meta.main) {
-  writeFileSync(README, withTables(readFileSync(README, "utf8")));
+  writeFileSync(README, withTables(readFileSync(README, "utf8"), README_TABLES));
+  writeFileSync(PROTOCOL_PAGE, withTables(readFileSync(PROTOCOL_PAGE, "utf8"), PROTOCOL_TABLES));
   writeFileSync(ERRORS_PAGE, errorsPage());
   writeFileSync(CONFIG_INPUT, configInput());
 }

@@ -1,14 +1,28 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { configInput } from "../scripts/config-input.ts";
-import { CONFIG_INPUT, ERRORS_PAGE, errorsPage, README, withTables } from "../scripts/docs.ts";
+import {
+  CONFIG_INPUT,
+  ERRORS_PAGE,
+  errorsPage,
+  PROTOCOL_PAGE,
+  README,
+  README_TABLES,
+  withTables,
+} from "../scripts/docs.ts";
+import { PROTOCOL_TABLES } from "../scripts/protocol-tables.ts";
 import { VERSION } from "../src/gateway/version.ts";
 
 const readme = readFileSync(README, "utf8");
 const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
 
 test("README has the tables of keys and metrics that the code gives (npm run docs renews them)", () => {
-  expect(readme).toBe(withTables(readme));
+  expect(readme).toBe(withTables(readme, README_TABLES));
+});
+
+test("docs/protocol.md has the tables of src/protocol (npm run docs renews them)", () => {
+  const page = readFileSync(PROTOCOL_PAGE, "utf8");
+  expect(page).toBe(withTables(page, PROTOCOL_TABLES));
 });
 
 test("docs/errors.md has the codes of the code (npm run docs renews it)", () => {
