@@ -9,7 +9,6 @@ import type { ConnectionObserver } from "./ports/observer.ts";
 import type { MessageSource, Publisher, StreamInput } from "./ports/source.ts";
 import type { ClientLimits } from "./sessions/session-parts.ts";
 import type { SessionOptions } from "./sessions/session-registry.ts";
-import type { ReplayOptions } from "./subscribe/replayer.ts";
 import type { SubscriptionOptions } from "./subscribe/subscription-manager.ts";
 import type { UpstreamOptions } from "./upstream/upstream-subscriptions.ts";
 import type { EnvelopeEncoder } from "./wire/envelope.ts";
@@ -18,7 +17,6 @@ export interface BroadcasterOptions
   extends ClientLimits,
     FrameHandlerLimits,
     SubscriptionOptions,
-    ReplayOptions,
     UpstreamOptions,
     DeliveryOptions,
     SessionOptions,
@@ -31,8 +29,6 @@ export interface BroadcasterOptions
   readonly flushIntervalMs: number;
   /** More than this may not wait for all clients together. */
   readonly maxTotalQueueBytes: number;
-  /** Where messages are published that were given up; `undefined`: nowhere. */
-  readonly deadLetterSubject?: string | undefined;
 }
 
 /** What a {@linkcode Broadcaster} stands on. */

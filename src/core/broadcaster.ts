@@ -5,6 +5,7 @@ import { AudienceRegistry } from "./fanout/audience-registry.ts";
 import { FrameHandler } from "./frame-handler.ts";
 import { Governor } from "./governor.ts";
 import { Ring } from "./history/ring.ts";
+import { StreamRegistry } from "./history/stream-registry.ts";
 import { IncidentLog } from "./metering/incident-log.ts";
 import type { DisconnectReason, Meter } from "./metering/meter.ts";
 import type { Clock } from "./ports/clock.ts";
@@ -21,10 +22,11 @@ import { Reception } from "./reception.ts";
 import { ConnectionLog, type RefusedHandshake } from "./sessions/connection-log.ts";
 import { ConnectionRegistry } from "./sessions/connection-registry.ts";
 import { Session } from "./sessions/session.ts";
+
 import type { ClientWatcher } from "./sessions/session-parts.ts";
-import { firstHidden } from "./subject/subject.ts";
+
 import type { Refusal } from "./subscribe/refusal.ts";
-import { StreamDesk } from "./subscribe/stream-desk.ts";
+import type { StartFault } from "./subscribe/start-positions.ts";
 import { SubscriptionManager } from "./subscribe/subscription-manager.ts";
 import { Sweeper } from "./sweeper.ts";
 import { FlushTimer } from "./timing/flush-timer.ts";
@@ -49,8 +51,6 @@ const FORBIDDEN_MS = 30_000;
  * written once per client and flush.
  */
 export class Broadcaster implements ClientWatcher, SourceListener {
-  /** What streams keep, and where clients may begin there. */
-  readonly streams: StreamDesk;
   /** Who is let in, and what is kept for who may come back. */
   readonly reception: Reception;
   readonly #options: BroadcasterOptions;
@@ -62,6 +62,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   readonly #upstream: UpstreamSubscriptions;
   readonly #notifier: UpstreamNotifier;
   readonly #ring: Ring;
+  readonly #streams: StreamRegistry;
   readonly #turnShare: TurnShare;
   readonly #subscriptions: SubscriptionManager;
   readonly #audiences: AudienceRegistry;
@@ -95,7 +96,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#ring = new Ring(options);
     this.#audiences = new AudienceRegistry(parts.fanouts, meter.ledger);
     this.#turnShare = new TurnShare(clock, parts.stepsPerTurn);
-    this.streams = new StreamDesk(options, parts, this.#ring, () => this.#last, this.#turnShare);
+    this.#streams = new StreamRegistry(options.streams, this.#ring, clock);
     const demanded = { ...options, subjects: options.demanded };
     this.#upstream = new UpstreamSubscriptions(demanded, clock, parts.source, () => this.#sequence);
     this.#notifier = new UpstreamNotifier(options, {
@@ -108,12 +109,13 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       },
     });
     this.#subscriptions = new SubscriptionManager(options, {
+      ...parts,
+      random: parts.random ?? Math.random,
       audiences: this.#audiences,
       upstream: this.#upstream,
       ring: this.#ring,
-      meter,
+      streams: this.#streams,
       turnShare: this.#turnShare,
-      ...this.streams,
       connected: () => this.#notifier.isConnected,
       last: () => this.#last,
     });
@@ -157,12 +159,22 @@ export class Broadcaster implements ClientWatcher, SourceListener {
 
   /** The first of these patterns of which nothing is exposed. */
   hiddenOf(subjects: readonly string[] | undefined): string | undefined {
-    return firstHidden(this.#options.subjects, subjects);
+    return this.#subscriptions.hiddenOf(subjects);
   }
 
   /** Why nobody may subscribe to so much, or not now; `undefined`: one may. */
   excessOf(subjects: readonly string[] | undefined): Refusal | undefined {
     return this.#subscriptions.excessOf(subjects);
+  }
+
+  /** Why a request can't start where it says, whoever asks; `undefined`: it can. */
+  startFaultOf(request: SubscriptionRequest): StartFault | undefined {
+    return this.#subscriptions.startFaultOf(request);
+  }
+
+  /** How many durables are used. */
+  get durables(): number {
+    return this.#subscriptions.durables;
   }
 
   /** What is subscribed to upstream, and what of it the source has not confirmed. */
@@ -225,7 +237,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     const sequence = ++this.#sequence;
 
     const { timestampMs = wallMs } = message;
-    const position = this.streams.book.place(message, sequence) ?? {
+    const position = this.#streams.place(message, sequence) ?? {
       origin: this.#origin,
       sequence,
     };
@@ -256,7 +268,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
 
   /** The source follows a stream, from the beginning on or again. */
   stream(state: StreamState): void {
-    this.#notifier.stream(this.streams.book.follow(state));
+    this.#notifier.stream(this.#streams.follow(state));
   }
 
   /** The source says that a pattern's messages arrive from now on. */
@@ -273,7 +285,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
 
   /** The source may not follow a stream: whoever waits for it has an answer, whoever has it is told. */
   streamRefused(name: string, reason: string): void {
-    this.#notifier.streamRefused(this.streams.book.refuse(name, reason), reason);
+    this.#notifier.streamRefused(this.#streams.refuse(name, reason), reason);
     this.fault("stream_refused", `stream ${name} is not followed: ${reason}`);
   }
 
@@ -308,7 +320,7 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     await this.#roster.empty();
     this.#sweeper.stop();
     this.reception.stop();
-    this.streams.stop();
+    this.#subscriptions.stop();
     this.#turnShare.stop();
     this.#upstream.stop();
     this.#connections.stop();

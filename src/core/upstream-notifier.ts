@@ -1,7 +1,7 @@
 import type { ServerFrame, UpstreamState } from "../protocol/server-frames.ts";
 import type { Audience } from "./fanout/audience.ts";
 import type { AudienceRegistry } from "./fanout/audience-registry.ts";
-import type { Followed } from "./history/stream-registry.ts";
+import type { StreamChange } from "./history/stream-registry.ts";
 import type { SourceStatus } from "./ports/source.ts";
 import type { Session } from "./sessions/session.ts";
 import { exposedOf, exposesSome } from "./subject/subject.ts";
@@ -89,7 +89,7 @@ export class UpstreamNotifier {
   }
 
   /** A stream is followed anew; perhaps something of it will not come. */
-  stream({ gap, subjects: carried }: Followed): void {
+  stream({ gap, subjects: carried }: StreamChange): void {
     if (gap === undefined) return;
     for (const audience of this.#parts.audiences.all()) {
       const { subjects = carried } = audience;

@@ -179,7 +179,7 @@ export class GatewayEngine implements Engine {
         upstream: () => this.#broadcaster.upstream,
         kept: () => this.#broadcaster.kept,
         sessionBytes: () => this.#broadcaster.reception.sessions?.bytes ?? 0,
-        durables: () => this.#broadcaster.streams.durables.used,
+        durables: () => this.#broadcaster.durables,
       };
       this.#hideMetrics = this.#registries.map((registry) => showMetrics(registry, metered));
       this.#loopLag.start();

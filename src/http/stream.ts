@@ -62,11 +62,10 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono<E
     if (excess?.retryable) return noRoom(c, "There is no room for more patterns");
     if (excess !== undefined)
       return problem(c, 400, `"subjects" can't be served: ${excess.message}`);
-    const { replaying, durables } = broadcaster.streams;
-    const fault = replaying.faultOf(request);
-    if (fault !== undefined) return problem(c, 400, `"from" can't be served: ${fault}`);
-    const conflict = durables.faultOf(request);
-    if (conflict !== undefined) return problem(c, 400, `"durable" can't be served: ${conflict}`);
+    const fault = broadcaster.startFaultOf(request);
+    if (fault !== undefined) {
+      return problem(c, 400, `"${fault.parameter}" can't be served: ${fault.message}`);
+    }
     c.set("query", query);
     c.set("request", request);
     await next();

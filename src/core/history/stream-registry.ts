@@ -1,27 +1,32 @@
 import type { GapFrame } from "../../protocol/server-frames.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { SourceMessage, StreamInput, StreamPosition, StreamState } from "../ports/source.ts";
 import { exposedOf, exposesSome, subjectsIntersect } from "../subject/subject.ts";
+import type { Cancellation } from "../timing/cancellation.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
 import type { Ring } from "./ring.ts";
+import { SequenceWaiters, type WaitLimits } from "./sequence-waiters.ts";
 
-/** A stream that is followed, as far as it is known. */
+/** A configured stream and what the gateway knows of it. */
 export interface FollowedStream extends StreamInput {
-  /** `undefined`: it is not known yet, or there is none. */
+  /** `undefined` if the stream doesn't exist, or isn't known yet. */
   readonly origin: string | undefined;
-  /** The last message of it that has come, or that was there when it was first followed. */
+  /** The sequence of the last message that came, or that the stream had when it was first followed. */
   readonly last: number;
-  /** Whether the source has said how it stands. */
+  /** Whether the source has said how the stream stands. */
   readonly known: boolean;
-  /** Why the source may not follow it; `undefined` where it may. */
+  /** Why the source may not follow the stream; `undefined` if it may. */
   readonly refusal: string | undefined;
+  /** How often the source has said how the stream stands. */
+  readonly changes: number;
 }
 
-/** What a stream's new beginning means for those who got its messages until now. */
-export interface Followed {
-  /** What they will not get. */
+/** What a new state of a stream means for clients that got its messages until now. */
+export interface StreamChange {
+  /** The messages that these clients will not get. */
   readonly gap?: GapFrame | undefined;
-  /** What it carries. */
+  /** The subjects that are carried of the stream. */
   readonly subjects: readonly string[];
 }
 
@@ -30,21 +35,23 @@ interface Entry extends FollowedStream {
   last: number;
   known: boolean;
   refusal: string | undefined;
+  changes: number;
+  /** The subjects that the stream captures now, if they are known. */
   captures: readonly string[] | undefined;
-  /** What its origin is, or was before it went away. */
-  was: string | undefined;
-  /** Told once. */
-  whenKnown: (() => void)[];
+  /** Its last origin; it stays when the stream is deleted. */
+  lastOrigin: string | undefined;
+  readonly whenKnown: Set<() => void>;
+  readonly waiters: SequenceWaiters;
 }
 
-/** The streams that messages come from, and how far each has come. */
+/** Knows how each configured stream stands, and wakes those who wait for a change. */
 export class StreamRegistry {
   readonly #entries: readonly Entry[];
   readonly #byOrigin = new Map<string, Entry>();
   readonly #ring: Ring;
   #lasts: ReadonlyMap<string, number> | undefined = new Map();
 
-  constructor(inputs: readonly StreamInput[], ring: Ring) {
+  constructor(inputs: readonly StreamInput[], ring: Ring, clock: Clock) {
     this.#ring = ring;
     this.#entries = inputs.map((input) => ({
       ...input,
@@ -52,35 +59,48 @@ export class StreamRegistry {
       last: 0,
       known: false,
       refusal: undefined,
+      changes: 0,
       captures: undefined,
-      was: undefined,
-      whenKnown: [],
+      lastOrigin: undefined,
+      whenKnown: new Set(),
+      waiters: new SequenceWaiters(clock),
     }));
   }
 
+  /** How many callers wait for something. */
+  get waiting(): number {
+    return this.#entries.reduce(
+      (sum, { whenKnown, waiters }) => sum + whenKnown.size + waiters.size,
+      0,
+    );
+  }
+
+  /** By origin, the sequence of the last message that came. */
+  get lasts(): ReadonlyMap<string, number> {
+    this.#lasts ??= new Map([...this.#byOrigin].map(([origin, { last }]) => [origin, last]));
+    return this.#lasts;
+  }
+
   /**
-   * Returns the streams that carry something of these subjects.
+   * Returns the streams that carry some of these subjects.
    *
-   * If several streams may, those count that capture it now. That alone does not decide: a stream may hold
-   * messages from before its subjects were edited.
+   * If several streams may carry them, only those count that capture them now. If none does, all count:
+   * a stream may hold messages from before its subjects were edited.
    */
-  touchedBy(subjects: readonly string[] | undefined): readonly FollowedStream[] {
+  carrying(subjects: readonly string[] | undefined): readonly FollowedStream[] {
     if (this.#entries.length === 0) return this.#entries;
-    const touched = this.#entries.filter(({ subjects: carried }) => exposesSome(carried, subjects));
-    const capturing = touched.filter(({ subjects: carried, captures }) => {
+    const carrying = this.#entries.filter(({ subjects: carried }) =>
+      exposesSome(carried, subjects),
+    );
+    const capturing = carrying.filter(({ subjects: carried, captures }) => {
       if (captures === undefined) return true;
       const wanted = exposedOf(carried, subjects);
       return wanted.some((one) => captures.some((other) => subjectsIntersect(one, other)));
     });
-    // If no stream captures it now, each of them may have captured it before.
-    return capturing.length > 0 ? capturing : touched;
+    return capturing.length > 0 ? capturing : carrying;
   }
 
-  get(origin: string): FollowedStream | undefined {
-    return this.#byOrigin.get(origin);
-  }
-
-  /** The one whose messages have such cursors, be it of an earlier creation. */
+  /** Returns the stream that a cursor belongs to, also if the stream was made anew since. */
   ofCursor(cursor: string): { stream: FollowedStream; position: StreamPosition } | undefined {
     const [, origin = "", name, digits, back = 0] =
       /^((.+):[^:]+):(\d{1,15})(?:-(\d{1,15}))?$/.exec(cursor) ?? [];
@@ -93,13 +113,7 @@ export class StreamRegistry {
     );
   }
 
-  /** By stream, the last message that has come. */
-  get lasts(): ReadonlyMap<string, number> {
-    this.#lasts ??= new Map([...this.#byOrigin].map(([origin, { last }]) => [origin, last]));
-    return this.#lasts;
-  }
-
-  /** A message has come: where it stands if it is a stream's, `undefined` if it is none's. */
+  /** Notes that a message has come. @returns its place in its stream, `undefined` if no stream keeps it. */
   place({ position }: SourceMessage, serial: number): Position | undefined {
     if (position === undefined) return undefined;
     const { origin, sequence } = position;
@@ -107,21 +121,57 @@ export class StreamRegistry {
     if (entry !== undefined) {
       entry.last = sequence;
       this.#lasts = undefined;
+      entry.waiters.reach(sequence);
     }
     return { origin, sequence, serial };
   }
 
-  /** Calls once, when the source has said how all of these stand: at once, if it has. */
-  whenKnown(streams: readonly FollowedStream[], call: () => void): void {
+  /**
+   * Calls back once, when the source has said how all of these streams stand: at once if it has. If `caller`
+   * is cancelled first, never calls back.
+   */
+  whenKnown(streams: readonly FollowedStream[], caller: Cancellation, call: () => void): void {
     const missing = this.#entries.find((entry) => !entry.known && streams.includes(entry));
-    if (missing === undefined) call();
-    else missing.whenKnown.push(() => this.whenKnown(streams, call));
+    if (missing === undefined) {
+      call();
+      return;
+    }
+    const { signal } = caller;
+    const { whenKnown } = missing;
+    if (signal.aborted) return;
+    const forget = (): void => void whenKnown.delete(known);
+    const known = (): void => {
+      signal.removeEventListener("abort", forget);
+      // A call before this one may have cancelled the caller.
+      if (whenKnown.delete(known)) this.whenKnown(streams, caller, call);
+    };
+    signal.addEventListener("abort", forget);
+    whenKnown.add(known);
   }
 
   /**
-   * The source follows a stream anew.
+   * Resolves when the source says anew how a stream stands, when the timeout is over, or when the signal is
+   * aborted.
+   *
+   * @param since the value of `stream.changes` that the caller has seen; later changes count.
    */
-  follow(state: StreamState): Followed {
+  async changed(stream: FollowedStream, since: number, limits: WaitLimits): Promise<void> {
+    await this.reached(stream, Number.POSITIVE_INFINITY, since, limits);
+  }
+
+  /** As {@linkcode changed}; resolves also when a message with this sequence or a later one has come. */
+  async reached(
+    stream: FollowedStream,
+    sequence: number,
+    since: number,
+    limits: WaitLimits,
+  ): Promise<void> {
+    if (stream.changes !== since || stream.last >= sequence) return;
+    await (stream as Entry).waiters.wait(sequence, limits);
+  }
+
+  /** The source says how a stream stands. */
+  follow(state: StreamState): StreamChange {
     const entry = this.#entries.find(({ name }) => name === state.name);
     if (entry === undefined) return { subjects: [] };
     const { origin, sequence } = state;
@@ -136,48 +186,55 @@ export class StreamRegistry {
         this.#ring.follow(origin, sequence);
       }
       this.#byOrigin.set(origin, entry);
-      entry.was = origin;
+      entry.lastOrigin = origin;
       entry.captures = state.captures;
     }
     entry.origin = origin;
     this.#lasts = undefined;
-    if (state.isFollowed !== false) {
+    if (state.isFollowed === false) wake(entry);
+    else {
       entry.refusal = undefined;
-      tellKnown(entry);
+      wakeKnown(entry);
     }
     return { gap, subjects: entry.subjects };
   }
 
-  /** The source may not follow a stream. @returns what it carries. */
+  /** The source may not follow a stream. @returns the subjects that are carried of it. */
   refuse(name: string, reason: string): readonly string[] {
     const entry = this.#entries.find((one) => one.name === name);
     if (entry === undefined) return [];
     entry.refusal = reason;
-    tellKnown(entry);
+    wakeKnown(entry);
     return entry.subjects;
   }
 }
 
-function tellKnown(entry: Entry): void {
+function wakeKnown(entry: Entry): void {
   entry.known = true;
-  for (const call of entry.whenKnown.splice(0)) call();
+  for (const call of [...entry.whenKnown]) call();
+  wake(entry);
 }
 
+function wake(entry: Entry): void {
+  entry.changes++;
+  entry.waiters.wakeAll();
+}
+
+/** Returns the messages that nobody gets who got all of the stream until now. */
 function gapBefore(
   { origin, sequence, lost, sparse }: StreamState,
-  entry: Entry,
+  { lastOrigin, last }: Entry,
 ): GapFrame | undefined {
-  const { was, last } = entry;
-  if (was === undefined || origin === undefined) return undefined;
+  if (lastOrigin === undefined || origin === undefined) return undefined;
   const to = cursorOf({ origin, sequence });
-  if (origin !== was || sequence < last) {
+  if (origin !== lastOrigin || sequence < last) {
     // A stream that is there again as it was has lost nothing.
-    if (origin === was && !lost) return undefined;
-    return unknownGap(cursorOf({ origin: was, sequence: last }), to, "stream_reset");
+    if (origin === lastOrigin && !lost) return undefined;
+    return unknownGap(cursorOf({ origin: lastOrigin, sequence: last }), to, "stream_reset");
   }
   if (!lost && sparse) return unknownGap(to, to, "expired");
   if (!lost || sequence === last) return undefined;
   const from = cursorOf({ origin, sequence: last + 1 });
-  // How many of them anybody wanted, and whether they were deleted one by one, nobody knows any more.
+  // Nobody knows how many of these anybody wanted, nor how many had been deleted before.
   return { type: "gap", from, to, count: sequence - last, reason: "expired", exact: false };
 }

@@ -1,7 +1,7 @@
 import type { GapFrame } from "../../protocol/server-frames.ts";
 import type { Ring } from "../history/ring.ts";
 import { type EncodedPage, isWhole, type StreamPages } from "../history/stream-pages.ts";
-import type { FollowedStream } from "../history/stream-registry.ts";
+import type { StreamRegistry } from "../history/stream-registry.ts";
 import type { Clock } from "../ports/clock.ts";
 import { SpillwayError } from "../ports/errors.ts";
 import type { StreamQuery } from "../ports/source.ts";
@@ -9,327 +9,397 @@ import type { Session } from "../sessions/session.ts";
 import type { Subscription } from "../sessions/subscription.ts";
 import { exposedOf } from "../subject/subject.ts";
 import type { ConcurrencyLimiter } from "../timing/concurrency-limiter.ts";
-import type { TurnShare } from "../timing/turn-share.ts";
 import { cursorOf, type Envelope } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
+import type { StreamStart } from "./start-positions.ts";
 
 /** How much of the past a client may ask for. */
 export interface ReplayBounds {
-  /** No further back than so many messages of a stream, wanted or not. */
+  /** The most messages of a stream to go back, wanted or not. */
   readonly maxReplayMessages: number;
-  /** No more bytes of envelopes for one subscription. */
+  /** The most bytes of envelopes for one subscription. */
   readonly maxReplayBytes: number;
-  /** `undefined`: as long as they are kept. */
+  /** The age of the oldest message; `undefined`: as old as the stream keeps. */
   readonly maxReplayAgeMs?: number | undefined;
-}
-
-/** How far a subscription has come in one stream. */
-export interface StreamProgress {
-  readonly stream: FollowedStream;
-  /** `undefined`: there was no such stream yet. */
-  origin: string | undefined;
-  /** It has, or was told that it will not get, all up to this one. */
-  sequence: number;
-  /** What is not there any more was not asked for either. */
-  open: boolean;
-  /** Whether the client was told that some may be missing in between. */
-  sparse?: boolean;
-  /** Whether it begins in the stream: it is not sent what the stream no longer keeps, though the ring may have it. */
-  readonly isExact?: boolean;
-  /** Whether it has what the stream kept when it began, so that all that follows is news. */
-  isRead?: boolean;
-  /** The query that reads the stream. */
-  query?: StreamQuery;
 }
 
 export interface CatchUpParts {
   readonly clock: Clock;
   readonly ring: Ring;
+  readonly streams: StreamRegistry;
   readonly pages: StreamPages;
-  readonly turns: ConcurrencyLimiter;
-  readonly turnShare: TurnShare;
+  /** Bounds how many clients are sent pages at the same time. */
+  readonly limiter: ConcurrencyLimiter;
 }
 
-/** So long until it is seen again whether the source goes on, or what follows the stream has come. */
-const RETRY_MS = 250;
-const WAIT_MS = 20;
-/** So often it is seen whether a client has taken its page; one that takes its time is looked at more rarely. */
-const TAKEN_MS = 1;
-const QUICK_LOOKS = 20;
-/** What has not come by then, does not: it is of something that is not carried here. */
-const MOST_WAITS = 100;
+/** The subscription that catches up. */
+export interface CatchingUp {
+  readonly client: Session;
+  readonly subscription: Subscription;
+  /** Aborted when the subscription ends, or its client does. */
+  readonly signal: AbortSignal;
+}
 
-/** Feeds one subscription with what streams have kept, page by page, until the ring has the rest. */
+/** How far the subscription has come in one stream. */
+interface StreamProgress extends StreamStart {
+  /** `undefined` if the stream didn't exist. */
+  origin: string | undefined;
+  /** The client has all messages up to this one, or was told that they don't come. */
+  sequence: number;
+  isFresh: boolean;
+  /** The client knows, or need not know, that messages up to this one may be missing. */
+  sparseUpTo: number;
+  /** Whether the client was sent what the stream kept when the subscription began. */
+  isRead: boolean;
+  /** Whether messages that were read did not come live, although there was time for them. */
+  isOverdue: boolean;
+  /** The query that reads the stream. */
+  query: StreamQuery | undefined;
+}
+
+/** The first wait before the source is asked again; it doubles with each failure. */
+const RETRY_MS = 250;
+const MOST_RETRY_MS = 4000;
+/**
+ * How long a message that was read may take to come live. If nothing of the stream comes for this long, the
+ * sequence is one of a message that this gateway doesn't carry.
+ */
+const ARRIVAL_MS = 2000;
+
+/**
+ * Sends one subscription the messages that streams have kept, page by page, until the ring has the rest.
+ *
+ * It waits for events only: the client has taken its page, the source says how a stream stands, a message has
+ * come. Timeouts bound the waits for the source, which may have nothing to say.
+ */
 export class CatchUp {
   readonly #client: Session;
   readonly #subscription: Subscription;
-  readonly #tracks: readonly StreamProgress[];
+  readonly #signal: AbortSignal;
+  readonly #streams: readonly StreamProgress[];
   readonly #bounds: ReplayBounds;
   readonly #parts: CatchUpParts;
-  readonly #goesOn: () => boolean;
-  #fedBytes = 0;
-  #waits = 0;
-  /** Gaps to tell as soon as the client knows that the subscription begins; `undefined`: it knows. */
-  #early: GapFrame[] | undefined = [];
+  #sentBytes = 0;
+  /** Gaps that the client is told of with the start; `undefined` when it was told where it starts. */
+  #earlyGaps: GapFrame[] | undefined = [];
 
-  /** @param goesOn whether the client is there, and still wants it. */
   constructor(
-    client: Session,
-    subscription: Subscription,
-    tracks: readonly StreamProgress[],
+    { client, subscription, signal }: CatchingUp,
+    starts: readonly StreamStart[],
     bounds: ReplayBounds,
     parts: CatchUpParts,
-    goesOn: () => boolean,
   ) {
     this.#client = client;
     this.#subscription = subscription;
-    this.#tracks = tracks;
+    this.#signal = signal;
+    this.#streams = starts.map((start) => ({
+      ...start,
+      sparseUpTo: 0,
+      isRead: false,
+      isOverdue: false,
+      query: undefined,
+    }));
     this.#bounds = bounds;
     this.#parts = parts;
-    this.#goesOn = goesOn;
   }
 
-  /** The client is told now that it begins. @returns the gaps before that place. */
+  /** How far it has come in each stream. */
+  get streams(): readonly Readonly<StreamProgress>[] {
+    return this.#streams;
+  }
+
+  /** Moves the start in each stream to the first message that was stored at a time or later. */
+  async locate(timeMs: number): Promise<void> {
+    for (const progress of this.#streams) {
+      await this.#before(progress, timeMs, (origin, sequence) => {
+        progress.origin = origin;
+        progress.sequence = sequence;
+      });
+    }
+  }
+
+  /** The client is told now where the subscription starts. @returns the gaps before that place. */
   begin(): readonly GapFrame[] {
-    const gaps = this.#early ?? [];
-    this.#early = undefined;
+    const gaps = this.#earlyGaps ?? [];
+    this.#earlyGaps = undefined;
+    for (const progress of this.#streams) this.#startAfter(progress, progress.sequence);
     return gaps;
   }
 
   /**
-   * Resolves when nobody wants it any more, or the ring has all that is behind the tracks.
+   * Sends what the streams have kept. Resolves when the subscription has joined, or the signal is aborted.
    *
-   * @param join called then, at once, as the ring forgets with each message: hands over what the ring has.
-   * Resolves with `false` where the ring has forgotten some before it was handed over.
+   * @param latest sends only the latest message of all, or of each subject, before what follows.
+   * @param join called when the ring has all that is left: hands that over. Resolves with `false` if the
+   * ring lost messages before it had handed them over.
    */
-  async run(join: () => Promise<boolean>): Promise<void> {
-    while (this.#goesOn()) {
-      const behind = this.#tracks.find((track) => !this.#isNear(track));
-      if (behind !== undefined) await this.#retrying(behind, () => this.#step(behind));
+  async run(
+    latest: "last" | "last_per_subject" | undefined,
+    join: () => Promise<boolean>,
+  ): Promise<void> {
+    for (const progress of this.#streams) {
+      if (latest !== undefined) await this.#sendLatest(progress, latest);
+      else {
+        await this.#keepBounds(progress);
+        await this.#checkRing(progress);
+      }
+    }
+    while (!this.#signal.aborted) {
+      const unread = this.#streams.find((progress) => !this.#isInRing(progress));
+      if (unread !== undefined) await this.#retrying(unread, () => this.#readPage(unread));
       else if (await join()) return;
-      else for (const track of this.#tracks) this.#resync(track);
+      else for (const progress of this.#streams) this.#resume(progress);
     }
   }
 
-  /** The latest message of all, or of each subject, before whatever follows. */
-  async feedLatest(track: StreamProgress, of: "last" | "last_per_subject"): Promise<void> {
-    if (track.stream.origin === undefined) return;
-    const { pages } = this.#parts;
-    // What was sent of an attempt that failed is not sent again.
-    let sent = 0;
-    let messages = 0;
-    await this.#retrying(track, async () => {
-      const { origin } = track.stream;
-      if (origin === undefined) return;
-      track.origin = origin;
-      this.#restart(track);
-      const carried = track.stream.subjects;
-      const subjects = exposedOf(carried, this.#subscription.subjects);
-      for await (const page of pages.latest({ origin, subjects }, of, carried)) {
-        const fresh = page.envelopes.filter(({ sequence }) => sequence > sent);
-        const give = await this.#parts.turns.take();
-        messages += await this.#feed(fresh, true).finally(give);
-        sent = Math.max(sent, fresh.at(-1)?.sequence ?? 0);
-        if (!this.#goesOn()) return;
-        track.sequence = page.end ? Math.max(sent, page.last) : sent;
-        this.#restart(track);
-        if (messages < this.#bounds.maxReplayMessages && !this.#isTooMuch) continue;
-        if (!page.end) this.#skipTo(track, Math.max(page.last, sent));
-        return;
-      }
+  /** Whether no stream was made anew, and none lost messages, since `join` was called. */
+  get mayJoin(): boolean {
+    return this.#streams.every(({ origin, stream }) => {
+      if (origin !== stream.origin) return false;
+      if (origin === undefined) return true;
+      const reached = this.#subscription.progress?.of.get(origin) ?? 0;
+      return (this.#parts.ring.floorOf(origin) ?? 0) <= reached;
     });
   }
 
-  /** Leaves out what the operator does not let clients have. */
-  async keepBounds(track: StreamProgress): Promise<void> {
-    const { maxReplayMessages, maxReplayAgeMs } = this.#bounds;
-    if (track.origin === undefined || track.origin !== track.stream.origin) return;
-    this.#skipTo(track, track.stream.last - maxReplayMessages);
-    if (maxReplayAgeMs === undefined) return;
-    const oldestMs = this.#parts.clock.wallMs() - maxReplayAgeMs;
-    await this.locate(track, oldestMs, (sequence) => this.#skipTo(track, sequence));
+  /** Sends the latest message of all, or of each subject. */
+  async #sendLatest(progress: StreamProgress, of: "last" | "last_per_subject"): Promise<void> {
+    if (progress.stream.origin === undefined) return;
+    // An attempt that failed may have sent some.
+    let sent = 0;
+    let messages = 0;
+    await this.#retrying(progress, async () => {
+      const { origin, subjects: carried } = progress.stream;
+      if (origin === undefined) return true;
+      if (origin !== progress.origin) {
+        this.#follow(progress, origin);
+        sent = 0;
+      }
+      const subjects = exposedOf(carried, this.#subscription.subjects);
+      const pages = this.#parts.pages.latest({ origin, subjects }, of, carried);
+      for await (const page of pages) {
+        const fresh = page.envelopes.filter(({ sequence }) => sequence > sent);
+        const release = await this.#parts.limiter.take(this.#signal);
+        messages += await this.#send(fresh, true).finally(release);
+        if (this.#signal.aborted) return true;
+        sent = Math.max(sent, fresh.at(-1)?.sequence ?? 0);
+        this.#startAfter(progress, page.end ? Math.max(sent, page.last) : sent);
+        if (messages < this.#bounds.maxReplayMessages && !this.#hasSentTooMuch) continue;
+        if (!page.end) this.#skipTo(progress, Math.max(page.last, sent));
+        return true;
+      }
+      return true;
+    });
   }
 
-  /** Finds out where a time is in a stream. */
-  async locate(
-    track: StreamProgress,
+  /** Skips what is further back than the operator allows. */
+  async #keepBounds(progress: StreamProgress): Promise<void> {
+    const { maxReplayMessages, maxReplayAgeMs } = this.#bounds;
+    const { stream } = progress;
+    if (progress.origin === undefined || progress.origin !== stream.origin) return;
+    this.#skipTo(progress, stream.last - maxReplayMessages);
+    if (maxReplayAgeMs === undefined) return;
+    const oldestMs = this.#parts.clock.wallMs() - maxReplayAgeMs;
+    await this.#before(progress, oldestMs, (origin, sequence) => {
+      if (origin === progress.origin) this.#skipTo(progress, sequence);
+    });
+  }
+
+  /** Finds the sequence before the first message that was stored at a time or later. */
+  async #before(
+    progress: StreamProgress,
     timeMs: number,
-    use: (sequence: number) => void,
+    use: (origin: string, sequence: number) => void,
   ): Promise<void> {
-    await this.#retrying(track, async () => {
-      const { origin } = track.stream;
-      if (origin === undefined) return;
+    await this.#retrying(progress, async () => {
+      const { origin } = progress.stream;
+      if (origin === undefined) return true;
       const before = await this.#parts.pages.before(origin, timeMs);
-      if (before !== undefined) use(before);
+      if (before === undefined) return false;
+      use(origin, before);
+      return true;
     });
   }
 
   /**
-   * Finds out whether the ring may serve a subscription that begins in the stream: it may if no message
-   * behind the stream's first one is gone.
+   * If the client is only sent what the stream still keeps, finds out whether the ring may serve it: the ring
+   * may if the stream keeps everything after its first message.
    */
-  async prove(track: StreamProgress): Promise<void> {
-    if (track.isExact !== true) return;
-    await this.#retrying(track, async () => {
-      const { origin } = track.stream;
-      if (origin === undefined || origin !== track.origin) return;
+  async #checkRing(progress: StreamProgress): Promise<void> {
+    if (!progress.keptOnly) return;
+    await this.#retrying(progress, async () => {
+      const { origin } = progress.stream;
+      if (origin === undefined || origin !== progress.origin) return true;
       const extent = await this.#parts.pages.extent(origin);
-      if (extent === undefined || !isWhole(extent)) return;
-      if (track.open) this.#reach(track, Math.max(track.sequence, extent.first - 1));
-      else this.#skipTo(track, extent.first - 1);
-      track.isRead = true;
-      // It counts for what the ring has now, not for what it will have once pages were read.
-      track.isRead = this.#isNear(track);
+      if (extent === undefined || !isWhole(extent)) return true;
+      const before = extent.first - 1;
+      if (progress.isFresh) this.#reach(progress, Math.max(progress.sequence, before));
+      else this.#skipTo(progress, before);
+      progress.isRead = true;
+      // The answer is true of what the ring has now, not of what it has once pages were read.
+      progress.isRead = this.#isInRing(progress);
+      return true;
     });
   }
 
-  /** Whether the ring, and what comes then, has all that is behind. */
-  #isNear(track: StreamProgress): boolean {
-    const { origin, last } = track.stream;
-    if (origin === undefined) {
-      // It is gone, and with it all that was not sent; whatever comes of a successor comes to all.
-      if (track.origin !== undefined) {
-        this.#tell(unknownGap(this.#cursorOf(track), this.#cursorOf(track), "stream_reset"));
-        track.origin = undefined;
-      }
-      return true;
-    }
-    if (origin !== track.origin) {
-      if (track.origin !== undefined) {
-        const from = cursorOf({ origin: track.origin, sequence: track.sequence });
-        this.#tell(unknownGap(from, cursorOf({ origin, sequence: 0 }), "stream_reset"));
-      }
-      // All of its successor is behind whatever it was.
-      track.origin = origin;
-      track.sequence = 0;
-      track.open = true;
-      this.#restart(track);
-    }
+  /** Whether the ring has all that comes after the subscription's place in a stream. */
+  #isInRing(progress: StreamProgress): boolean {
+    const { origin, last } = progress.stream;
+    if (origin !== progress.origin) this.#follow(progress, origin);
+    if (origin === undefined) return true;
     const floor = this.#parts.ring.floorOf(origin) ?? 0;
-    if (floor > track.sequence && this.#isTooMuch) this.#skipTo(track, floor);
-    const isRead = track.isExact !== true || track.isRead === true;
-    return isRead && floor <= track.sequence && track.sequence <= last;
+    if (floor > progress.sequence && this.#hasSentTooMuch) this.#skipTo(progress, floor);
+    const mayUseRing = !progress.keptOnly || progress.isRead;
+    return mayUseRing && floor <= progress.sequence && progress.sequence <= last;
   }
 
-  async #step(track: StreamProgress): Promise<void> {
-    const { turns, pages } = this.#parts;
-    const origin = track.origin!;
-    const give = await turns.take();
+  /** The stream was deleted, and perhaps made anew: all of its successor comes after what was sent. */
+  #follow(progress: StreamProgress, origin: string | undefined): void {
+    if (progress.origin !== undefined) {
+      const from = this.#cursorOf(progress);
+      const to = origin === undefined ? from : cursorOf({ origin, sequence: 0 });
+      this.#tell(unknownGap(from, to, "stream_reset"));
+    }
+    progress.origin = origin;
+    if (origin === undefined) return;
+    progress.isFresh = true;
+    // The ring may have handed over some of the successor already.
+    const sent = this.#subscription.progress?.of.get(origin);
+    if (sent === undefined) this.#startAfter(progress, 0);
+    else progress.sequence = sent;
+  }
+
+  /** Reads a page and sends it. @returns `false` if the stream isn't there now. */
+  async #readPage(progress: StreamProgress): Promise<boolean> {
+    // The stream may have changed since the last attempt.
+    if (this.#isInRing(progress)) return true;
+    const { limiter, pages } = this.#parts;
+    let isAhead = false;
+    const release = await limiter.take(this.#signal);
     try {
-      if (!this.#goesOn()) return;
-      const query = this.#query(track, origin);
-      const page = await pages.read(query, track.sequence, track.isExact === true);
-      // The source says soon that the stream is gone, or that there is another.
-      if (page === undefined) await this.#pause(WAIT_MS);
-      else await this.#take(track, page);
+      if (this.#signal.aborted) return true;
+      const query = this.#query(progress, progress.origin!);
+      const page = await pages.read(query, progress.sequence, progress.keptOnly);
+      if (this.#signal.aborted) return true;
+      if (page === undefined) return false;
+      isAhead = await this.#take(progress, page);
     } finally {
-      give();
+      release();
     }
+    if (isAhead) await this.#waitForLive(progress);
+    return true;
   }
 
-  async #take(track: StreamProgress, page: EncodedPage): Promise<void> {
+  /** Sends a page. @returns whether it went further than the messages that have come live. */
+  async #take(progress: StreamProgress, page: EncodedPage): Promise<boolean> {
     const { envelopes, end, first, last } = page;
-    const from = this.#cursorOf(track);
+    const from = this.#cursorOf(progress);
     const gone = Math.min(first, envelopes[0]?.sequence ?? first) - 1;
-    if (track.open) {
-      track.sequence = Math.max(track.sequence, gone);
-      track.sparse = true;
-    } else this.#skipTo(track, gone);
-    track.open = false;
-    if (page.sparse && track.sparse !== true && track.sequence < last) {
-      track.sparse = true;
-      this.#tell(unknownGap(from, cursorOf({ origin: track.origin!, sequence: last }), "expired"));
+    if (progress.isFresh) {
+      progress.sequence = Math.max(progress.sequence, gone);
+      progress.sparseUpTo = Number.POSITIVE_INFINITY;
+    } else this.#skipTo(progress, gone);
+    progress.isFresh = false;
+    if (page.sparse && progress.sparseUpTo < last && progress.sequence < last) {
+      progress.sparseUpTo = last;
+      const to = cursorOf({ origin: progress.origin!, sequence: last });
+      this.#tell(unknownGap(from, to, "expired"));
     }
-    if (end) track.isRead = true;
-    const fed = this.#feed(envelopes);
-    this.#reach(track, envelopes.at(-1)?.sequence ?? track.sequence);
-    await fed;
-    if (!end) return;
-    const { last: here } = track.stream;
-    if (envelopes.length === 0 && track.sequence > last) {
-      // There never was such a message.
-      const to = cursorOf({ origin: track.origin!, sequence: here });
-      this.#tell(unknownGap(this.#cursorOf(track), to, "stream_reset"));
-      track.sequence = here;
-      this.#restart(track);
-    } else if (track.sequence <= here) {
-      this.#reach(track, Math.max(track.sequence, Math.min(last, here)));
-    } else if (++this.#waits > MOST_WAITS) {
-      this.#reach(track, here);
-    } else {
-      // It has come here, and will come to those who are live.
-      await this.#pause(WAIT_MS);
-    }
+    if (end) progress.isRead = true;
+    const sent = this.#send(envelopes);
+    this.#reach(progress, envelopes.at(-1)?.sequence ?? progress.sequence);
+    await sent;
+    const { origin, last: live } = progress.stream;
+    if (!end || origin !== progress.origin) return false;
+    if (progress.sequence <= live) {
+      this.#reach(progress, Math.max(progress.sequence, Math.min(last, live)));
+    } else if (envelopes.length === 0 && progress.sequence > last) {
+      // The stream never had such a message.
+      const to = cursorOf({ origin: origin!, sequence: live });
+      this.#tell(unknownGap(this.#cursorOf(progress), to, "stream_reset"));
+      this.#startAfter(progress, live);
+    } else if (progress.isOverdue) {
+      this.#reach(progress, live);
+    } else return true;
+    return false;
+  }
+
+  /** Waits until the messages that were read have come live, too. */
+  async #waitForLive(progress: StreamProgress): Promise<void> {
+    const { stream, sequence } = progress;
+    const { changes, last } = stream;
+    const limits = { timeoutMs: ARRIVAL_MS, signal: this.#signal };
+    await this.#parts.streams.reached(stream, sequence, changes, limits);
+    progress.isOverdue = stream.changes === changes && stream.last === last;
   }
 
   /**
    * Sends messages, and waits until the client has taken them.
    *
-   * @param isApart whether there are others between them that it is not sent.
-   * @returns how many it wants.
+   * @param isApart whether messages in between are not sent.
+   * @returns how many of them the subscription wants.
    */
-  async #feed(envelopes: readonly Envelope[], isApart = false): Promise<number> {
+  async #send(envelopes: readonly Envelope[], isApart = false): Promise<number> {
     const client = this.#client;
     const { subscriptions } = client;
     const subscription = this.#subscription;
-    // A page that others share may have other subjects too.
+    // A page that other clients share may have other subjects.
     const wanted = envelopes.filter(({ subject }) => subscription.wants(subject));
     const missed = wanted.filter((envelope) => !subscriptions.anyOtherHas(envelope, subscription));
-    if (missed.length === 0 || !this.#goesOn()) return wanted.length;
-    for (const { byteLength } of missed) this.#fedBytes += byteLength;
+    if (missed.length === 0 || this.#signal.aborted) return wanted.length;
+    for (const { byteLength } of missed) this.#sentBytes += byteLength;
     client.replay(missed, subscription);
     if (isApart) subscriptions.keepSent(missed);
-    for (let looks = 0; this.#goesOn() && client.waits; looks++) {
-      await this.#pause(looks < QUICK_LOOKS ? TAKEN_MS : WAIT_MS);
-    }
+    await client.whenDrained(this.#signal);
     return wanted.length;
   }
 
-  /** What it wants up to a sequence, it will not get. */
-  #skipTo(track: StreamProgress, sequence: number): void {
-    const count = sequence - track.sequence;
-    if (count <= 0 || track.origin === undefined) return;
-    const { origin } = track;
-    const from = cursorOf({ origin, sequence: track.sequence + 1 });
+  /** The client doesn't get what it wants up to a sequence. */
+  #skipTo(progress: StreamProgress, sequence: number): void {
+    const count = sequence - progress.sequence;
+    if (count <= 0 || progress.origin === undefined) return;
+    const { origin } = progress;
+    const from = cursorOf({ origin, sequence: progress.sequence + 1 });
     const to = cursorOf({ origin, sequence });
-    track.sequence = sequence;
-    this.#restart(track);
+    this.#startAfter(progress, sequence);
     this.#tell({ type: "gap", from, to, count, reason: "expired", exact: false });
   }
 
-  /** Notes that all up to a sequence was sent, by this subscription or by another one. */
-  #reach(track: StreamProgress, sequence: number): void {
-    track.sequence = sequence;
-    if (track.origin !== undefined) this.#subscription.progress?.of.set(track.origin, sequence);
+  /** Notes that everything up to a sequence was sent, by this subscription or by another one. */
+  #reach(progress: StreamProgress, sequence: number): void {
+    progress.sequence = sequence;
+    if (progress.origin !== undefined)
+      this.#subscription.progress?.of.set(progress.origin, sequence);
   }
 
-  /** Notes that the subscription brings nothing before the track's place. */
-  #restart({ origin, sequence }: StreamProgress): void {
+  /** Notes that the subscription brings nothing up to a sequence. */
+  #startAfter(progress: StreamProgress, sequence: number): void {
+    this.#reach(progress, sequence);
+    if (progress.origin !== undefined) {
+      this.#subscription.sinceOf.set(progress.origin, sequence);
+    }
+  }
+
+  /** Continues after the last message that the ring has handed over. */
+  #resume(progress: StreamProgress): void {
+    const { origin } = progress;
     if (origin === undefined) return;
-    this.#subscription.sinceOf.set(origin, sequence);
-    this.#subscription.progress?.of.set(origin, sequence);
+    progress.sequence = this.#subscription.progress?.of.get(origin) ?? progress.sequence;
   }
 
-  /** Takes over the place that the ring came to before it lost the next message. */
-  #resync(track: StreamProgress): void {
-    const { origin } = track;
-    if (origin === undefined) return;
-    track.sequence = this.#subscription.progress?.of.get(origin) ?? track.sequence;
+  get #hasSentTooMuch(): boolean {
+    return this.#sentBytes >= this.#bounds.maxReplayBytes;
   }
 
-  get #isTooMuch(): boolean {
-    return this.#fedBytes >= this.#bounds.maxReplayBytes;
-  }
-
-  /** The wanted subjects if the source selects them, or else all carried ones, whose pages others read too. */
-  #query(track: StreamProgress, origin: string): StreamQuery {
-    if (track.query?.origin !== origin) {
-      const { subjects } = track.stream;
+  /** Asks for the wanted subjects if the source selects them; or for all carried ones, whose pages are shared. */
+  #query(progress: StreamProgress, origin: string): StreamQuery {
+    if (progress.query?.origin !== origin) {
+      const { subjects } = progress.stream;
       const wanted = exposedOf(subjects, this.#subscription.subjects);
       const isSelected = this.#parts.pages.selects(wanted);
-      track.query = { origin, subjects: isSelected ? wanted : subjects };
+      progress.query = { origin, subjects: isSelected ? wanted : subjects };
     }
-    return track.query;
+    return progress.query;
   }
 
   #cursorOf({ origin = "", sequence }: StreamProgress): string {
@@ -337,48 +407,46 @@ export class CatchUp {
   }
 
   #tell(gap: GapFrame): void {
-    if (this.#early !== undefined) this.#early.push(gap);
-    else if (this.#goesOn()) this.#client.note(gap);
+    if (this.#earlyGaps !== undefined) this.#earlyGaps.push(gap);
+    else if (!this.#signal.aborted) this.#client.note(gap);
   }
 
   /**
-   * Calls again after the source was cut off, which may be at any time. What the source refuses for good
-   * becomes a gap.
+   * Repeats a call until it returns `true`: when the source says anew how the stream stands, as it does when it
+   * is connected again, or after a while. What the source refuses for good becomes a gap.
    */
-  async #retrying(track: StreamProgress, call: () => Promise<void>): Promise<void> {
-    while (this.#goesOn()) {
+  async #retrying(progress: StreamProgress, call: () => Promise<boolean>): Promise<void> {
+    const { stream } = progress;
+    for (
+      let delayMs = RETRY_MS;
+      !this.#signal.aborted;
+      delayMs = Math.min(2 * delayMs, MOST_RETRY_MS)
+    ) {
+      const { changes } = stream;
       try {
-        await call();
-        return;
+        if (await call()) return;
       } catch (thrown) {
         if (thrown instanceof SpillwayError && thrown.class !== "transient") {
-          this.#giveUp(track);
+          this.#giveUp(progress);
           return;
         }
-        await this.#pause(RETRY_MS);
       }
+      progress.isOverdue = false;
+      const limits = { timeoutMs: delayMs, signal: this.#signal };
+      await this.#parts.streams.changed(stream, changes, limits);
     }
   }
 
-  /** Tells a gap of all that the stream has until now, as it can't be read; what comes from now on is sent. */
-  #giveUp(track: StreamProgress): void {
-    const { origin, last } = track.stream;
-    // If the stream is gone or was made anew, `#isNear` tells that.
-    if (origin === undefined || (track.origin !== undefined && track.origin !== origin)) return;
-    this.#tell(
-      unknownGap(
-        this.#cursorOf({ ...track, origin }),
-        cursorOf({ origin, sequence: last }),
-        "upstream",
-      ),
-    );
-    track.origin = origin;
-    track.sequence = last;
-    track.isRead = true;
-    this.#restart(track);
-  }
-
-  async #pause(delayMs: number): Promise<void> {
-    await new Promise<void>((resolve) => this.#parts.clock.after(delayMs, resolve));
+  /** Tells a gap of all that the stream has now, as it can't be read; what comes from now on is sent. */
+  #giveUp(progress: StreamProgress): void {
+    const { origin, last } = progress.stream;
+    // If the stream is gone or was made anew, `#follow` tells that.
+    if (origin === undefined || (progress.origin !== undefined && progress.origin !== origin))
+      return;
+    progress.origin = origin;
+    const to = cursorOf({ origin, sequence: last });
+    this.#tell(unknownGap(this.#cursorOf(progress), to, "upstream"));
+    this.#startAfter(progress, last);
+    progress.isRead = true;
   }
 }

@@ -1,217 +1,151 @@
 import type { Policy } from "../../protocol/fields.ts";
 import type { GapFrame } from "../../protocol/server-frames.ts";
-import type { FollowedStream, StreamRegistry } from "../history/stream-registry.ts";
+import type { Ring } from "../history/ring.ts";
+import type { StreamPages } from "../history/stream-pages.ts";
+import type { StreamRegistry } from "../history/stream-registry.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { Session } from "../sessions/session.ts";
 import { Subscription } from "../sessions/subscription.ts";
-import { exposesSome } from "../subject/subject.ts";
-import { cursorOf, type Position } from "../wire/envelope.ts";
-import { unknownGap } from "../wire/gap.ts";
-import type { SubscriptionRequest } from "../wire/subscription-request.ts";
-import { CatchUp, type CatchUpParts, type ReplayBounds, type StreamProgress } from "./catch-up.ts";
-import { RingReplay } from "./ring-replay.ts";
+import { ConcurrencyLimiter } from "../timing/concurrency-limiter.ts";
+import type { TurnShare } from "../timing/turn-share.ts";
+import type { Position } from "../wire/envelope.ts";
+import { CatchUp, type ReplayBounds } from "./catch-up.ts";
+import type { ActiveRequest } from "./client-requests.ts";
+import { RingReplay, type RingReplayTarget } from "./ring-replay.ts";
+import type { RingStart, StreamsStart } from "./start-positions.ts";
 
-export interface ReplayOptions extends ReplayBounds {
-  /** What of the exposed subjects no stream keeps. */
-  readonly demanded: readonly string[];
-}
+/** The most clients that are sent pages of streams at the same time. */
+const MOST_READERS = 32;
 
-/** A request that begins in the past of streams. */
+const NO_STREAMS: ReadonlyMap<string, number> = new Map();
+
+/** A request whose subscription starts in the past. */
 export interface Replay {
   readonly client: Session;
-  readonly request: SubscriptionRequest;
+  readonly request: ActiveRequest;
   readonly policy: Policy;
-  /** See {@linkcode Subscription}. */
-  readonly order: number;
-  /** Whether the client is there, and still wants it. */
-  goesOn(): boolean;
+  /** Called once, with the position where the subscription starts and the gaps before that place. */
+  starts(from: Position, gaps: readonly GapFrame[]): void;
+  /** Takes the subscription into effect: from now on the client gets what comes. */
+  joins(subscription: Subscription): void;
 }
 
-/** Where requests begin in streams, and how they get from there to what comes now. */
+interface ReplayerParts {
+  readonly clock: Clock;
+  readonly ring: Ring;
+  readonly streams: StreamRegistry;
+  /** `undefined` if no stream keeps anything. */
+  readonly pages: StreamPages | undefined;
+  readonly turnShare: TurnShare;
+  /** The position of the last message that has come. */
+  last(): Position;
+}
+
+/** Sends subscriptions what they missed, from the ring and from streams, until they can join the others. */
 export class Replayer {
-  readonly #options: ReplayOptions;
-  readonly #book: StreamRegistry;
-  readonly #parts: CatchUpParts | undefined;
-  readonly #last: () => Position;
+  readonly #bounds: ReplayBounds;
+  readonly #parts: ReplayerParts;
+  readonly #limiter: ConcurrencyLimiter;
 
-  /**
-   * @param parts `undefined` where no stream keeps anything.
-   * @param last the last message that has come.
-   */
-  constructor(
-    options: ReplayOptions,
-    book: StreamRegistry,
-    parts: CatchUpParts | undefined,
-    last: () => Position,
-  ) {
-    this.#options = options;
-    this.#book = book;
+  constructor(bounds: ReplayBounds, parts: ReplayerParts) {
+    this.#bounds = bounds;
     this.#parts = parts;
-    this.#last = last;
+    this.#limiter = new ConcurrencyLimiter(parts.clock, MOST_READERS);
   }
 
-  /** Whether a request goes back in streams. */
-  wants({ after, start = "new", subjects }: SubscriptionRequest): boolean {
-    if (this.#parts === undefined) return false;
-    if (after === undefined) return start !== "new" && this.#book.touchedBy(subjects).length > 0;
-    return this.#ofCursor(after, subjects) !== undefined;
+  /** How many catch-ups have a place of the limiter, or wait for one. */
+  get busy(): number {
+    return this.#limiter.running + this.#limiter.waiting;
   }
 
-  /**
-   * Why what a request wants does not come, or not all of it, and whether nothing of it does; `undefined`
-   * where all may come.
-   */
-  refusalOf({ subjects }: SubscriptionRequest): { reason: string; isWhole: boolean } | undefined {
-    const streams = this.#book.touchedBy(subjects);
-    const reason = streams.find(({ refusal }) => refusal !== undefined)?.refusal;
-    if (reason === undefined) return undefined;
-    const isWhole =
-      !this.#demands(subjects) && streams.every(({ refusal }) => refusal !== undefined);
-    return { reason, isWhole };
-  }
-
-  /** Why a request can't begin where it says, or `undefined`. */
-  faultOf({ after, start = "new", subjects }: SubscriptionRequest): string | undefined {
-    if (after !== undefined || start === "new") return undefined;
-    const { length } = this.#book.touchedBy(subjects);
-    if (length === 0)
-      return "only what a stream keeps can be sent from the past, and none has these";
-    if (length < 2 || typeof start !== "object" || "timeMs" in start) return undefined;
-    return `a sequence is of one stream, and these subjects are of ${length}`;
-  }
-
-  /** Where a request begins that begins now: in a stream, if it wants nothing else. */
-  nowOf({ subjects }: SubscriptionRequest): Position | undefined {
-    const [stream, ...others] = this.#book.touchedBy(subjects);
-    if (stream?.origin === undefined || others.length > 0 || this.#demands(subjects)) {
-      return undefined;
-    }
-    return { origin: stream.origin, sequence: stream.last };
-  }
-
-  /**
-   * Sends what a request has missed until the ring has the rest, or nobody wants it any more.
-   *
-   * @param begins called once, with the cursor where it really begins, and what lies before that.
-   * @param joins called once, if it is still wanted: from then on the client must get what comes.
-   */
-  async replay(
-    replay: Replay,
-    begins: (from: string, gaps: readonly GapFrame[]) => void,
-    joins: (subscription: Subscription) => void,
-  ): Promise<void> {
-    const { client, request, policy, order, goesOn } = replay;
-    const streams = this.#streamsOf(request);
-    await new Promise<void>((resolve) => this.#book.whenKnown(streams, resolve));
-    const { tracks, gaps } = this.#tracksOf(request, streams);
-    const now = this.#last();
-    const lasts = this.#book.lasts;
-    const subscription = new Subscription(request, policy, order, now.sequence, lasts);
-    const parts = this.#parts!;
-    const catchUp = new CatchUp(client, subscription, tracks, this.#options, parts, goesOn);
-    const { start } = request;
-    if (typeof start === "object" && "timeMs" in start) {
-      for (const track of tracks) {
-        await catchUp.locate(track, start.timeMs, (sequence) => {
-          track.sequence = sequence;
-        });
-      }
-    }
-    if (!goesOn()) return;
-    const from = this.#fromOf(tracks);
-    const early = catchUp.begin();
-    const { of } = subscription.catchUp();
-    of.clear();
-    for (const { origin, sequence } of tracks) {
-      if (origin === undefined) continue;
-      subscription.sinceOf.set(origin, sequence);
-      of.set(origin, sequence);
-    }
+  /** Sends what the ring has after a position. */
+  fromRing(replay: Replay, { position, gaps }: RingStart): void {
+    const { ring, streams, turnShare } = this.#parts;
+    const { client, request, policy } = replay;
+    const { origin } = this.#parts.last();
+    const { signal } = request.cancellation;
+    // Its place in streams shows with their first messages.
+    const { order } = request;
+    const subscription = new Subscription(request, policy, order, position.sequence, NO_STREAMS);
+    subscription.catchUp(origin);
     client.subscriptions.catchUp(subscription);
-    begins(from, [...gaps, ...early]);
-    try {
-      const latest = start === "last" || start === "last_per_subject" ? start : undefined;
-      for (const track of tracks) {
-        if (latest !== undefined) await catchUp.feedLatest(track, latest);
-        else {
-          await catchUp.keepBounds(track);
-          await catchUp.prove(track);
+    let isTold = false;
+    let isDone = false;
+    const tellCaughtUp = (): void => {
+      if (isTold && isDone) client.note({ type: "caught_up", sub: request.id });
+    };
+    const target = { client, subscription, signal, sought: [], wantsRest: true, origin };
+    const ringReplay = new RingReplay(ring, target, {
+      gaveUp: () => client.subscriptions.remove(subscription),
+      done: () => {
+        for (const [stream, sequence] of streams.lasts) {
+          if (!subscription.sinceOf.has(stream)) subscription.sinceOf.set(stream, sequence);
         }
-      }
-      const wantsRest = this.#demands(request.subjects);
-      const walk = { client, subscription, wantsRest, origin: now.origin };
-      await catchUp.run(
-        () =>
-          new Promise((resolve) => {
-            const sought = tracks.flatMap(({ origin, sequence, stream }) =>
-              origin !== undefined && stream.last > sequence ? origin : [],
-            );
-            const ends = {
-              goesOn,
-              leaves: () => resolve(false),
-              joins: () => {
-                joins(subscription);
-                resolve(true);
-              },
-            };
-            new RingReplay(parts.ring, { ...walk, sought }, ends).begin(parts.turnShare);
-          }),
-      );
+        replay.joins(subscription);
+        isDone = true;
+        tellCaughtUp();
+      },
+    });
+    // Messages are queued before the client is told: if they are too many, its last cursor is an earlier one.
+    ringReplay.begin(turnShare);
+    replay.starts(position, gaps);
+    isTold = true;
+    tellCaughtUp();
+  }
+
+  /** Sends what streams have kept. Resolves when the subscription has joined, or the request is withdrawn. */
+  async fromStreams(replay: Replay, start: StreamsStart): Promise<void> {
+    const { client, request, policy } = replay;
+    const { streams, last } = this.#parts;
+    const { signal } = request.cancellation;
+    const now = last();
+    const { order } = request;
+    const subscription = new Subscription(request, policy, order, now.sequence, streams.lasts);
+    const target = { client, subscription, signal };
+    const parts = { ...this.#parts, pages: this.#parts.pages!, limiter: this.#limiter };
+    const catchUp = new CatchUp(target, start.streams, this.#bounds, parts);
+    if (start.timeMs !== undefined) await catchUp.locate(start.timeMs);
+    if (signal.aborted) return;
+    subscription.catchUp().of.clear();
+    const early = catchUp.begin();
+    client.subscriptions.catchUp(subscription);
+    replay.starts(this.#positionOf(catchUp), [...start.gaps, ...early]);
+    try {
+      const ringTarget = { ...target, wantsRest: start.wantsRest, origin: now.origin };
+      await catchUp.run(start.latest, () => this.#join(catchUp, ringTarget, replay));
     } finally {
-      // Where it has not joined, nobody wants it any more.
+      // If it hasn't joined, nobody wants it any more.
       if (subscription.progress !== undefined) client.subscriptions.remove(subscription);
     }
   }
 
-  /** The streams of which it wants something: a cursor proves that there is something of its own. */
-  #streamsOf({ after, subjects }: SubscriptionRequest): readonly FollowedStream[] {
-    const streams = this.#book.touchedBy(subjects);
-    const own = after === undefined ? undefined : this.#ofCursor(after, subjects)?.stream;
-    return own === undefined || streams.includes(own) ? streams : [own, ...streams];
-  }
-
-  /** The stream of a cursor, where it carries some of these subjects. */
-  #ofCursor(cursor: string, subjects: readonly string[] | undefined) {
-    const found = this.#book.ofCursor(cursor);
-    if (found === undefined) return undefined;
-    return exposesSome(found.stream.subjects, subjects) ? found : undefined;
-  }
-
-  #fromOf([first]: readonly StreamProgress[]): string {
-    if (first?.origin === undefined) return cursorOf(this.#last());
-    return cursorOf({ origin: first.origin, sequence: first.sequence });
-  }
-
-  /** Where it begins in each stream, and what it asks for that can't be known. */
-  #tracksOf(
-    { after, start, subjects }: SubscriptionRequest,
-    streams: readonly FollowedStream[],
-  ): { tracks: StreamProgress[]; gaps: GapFrame[] } {
-    const cursor = after === undefined ? undefined : this.#book.ofCursor(after);
-    const tracks = streams.map((stream): StreamProgress => {
-      const { origin, last } = stream;
-      if (cursor?.stream === stream) return { stream, ...cursor.position, open: false };
-      if (cursor === undefined && typeof start === "object" && "sequence" in start) {
-        return { stream, origin, sequence: start.sequence - 1, open: false, isExact: true };
-      }
-      const track = { stream, origin, sequence: last, open: true };
-      if (cursor !== undefined) return track;
-      if (start === "all") return { ...track, sequence: 0, isExact: true };
-      return { ...track, isExact: typeof start === "object" };
+  /** Hands over what the ring has, and joins. @returns `false` if that isn't all, or nobody wants it any more. */
+  #join(
+    catchUp: CatchUp,
+    target: Omit<RingReplayTarget, "sought">,
+    replay: Replay,
+  ): Promise<boolean> {
+    const sought = catchUp.streams.flatMap(({ origin, sequence, stream }) =>
+      origin !== undefined && stream.last > sequence ? origin : [],
+    );
+    return new Promise((resolve) => {
+      const ends = {
+        gaveUp: () => resolve(false),
+        done: () => {
+          const { mayJoin } = catchUp;
+          if (mayJoin) {
+            replay.joins(target.subscription);
+            target.client.note({ type: "caught_up", sub: replay.request.id });
+          }
+          resolve(mayJoin);
+        },
+      };
+      new RingReplay(this.#parts.ring, { ...target, sought }, ends).begin(this.#parts.turnShare);
     });
-    const gaps: GapFrame[] = [];
-    if (after !== undefined && cursor !== undefined) {
-      const now = cursorOf(this.#last());
-      if (cursor.stream.origin === undefined) gaps.push(unknownGap(after, now, "stream_reset"));
-      // A cursor of one stream says nothing of what else there is.
-      if (streams.length > 1 || this.#demands(subjects)) {
-        gaps.push(unknownGap(after, now, "upstream"));
-      }
-    }
-    return { tracks, gaps };
   }
 
-  /** Whether a subscription wants something that no stream keeps. */
-  #demands(subjects: readonly string[] | undefined): boolean {
-    return exposesSome(this.#options.demanded, subjects);
+  #positionOf({ streams: [first] }: CatchUp): Position {
+    if (first?.origin === undefined) return this.#parts.last();
+    return { origin: first.origin, sequence: first.sequence };
   }
 }

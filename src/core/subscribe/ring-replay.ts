@@ -4,83 +4,77 @@ import type { Effort, Progress, Subscription } from "../sessions/subscription.ts
 import type { Job, TurnShare } from "../timing/turn-share.ts";
 import { cursorOf, type Envelope } from "../wire/envelope.ts";
 
-/** One look at where a message stands is cheap: so many of them are one step. */
+/** This many looks at where a message stands count as one step, as each of them is cheap. */
 const LOOKS_PER_STEP = 8;
 
-/** The subscription that a walk is for, and what it seeks. */
-export interface Walk {
+/** A subscription that catches up, and what it needs of the ring. */
+export interface RingReplayTarget {
   readonly client: Session;
-  /** It catches up. */
   readonly subscription: Subscription;
-  /** The streams of which something comes in the ring behind where it has come. */
+  /** Aborted when the subscription ends, or its client does. */
+  readonly signal: AbortSignal;
+  /** The streams that have messages in the ring after the subscription's place. */
   readonly sought: Iterable<string>;
-  /** Whether it wants messages that are of none of the streams whose place it knows. */
+  /** Whether the subscription wants messages that no stream keeps, or of streams that it has no place in. */
   readonly wantsRest: boolean;
-  /** The gateway's run. */
+  /** The origin of the gateway's own cursors. */
   readonly origin: string;
 }
 
-/** How a walk ends. */
-export interface WalkEnds {
-  /** Whether the client is there, and still wants it. */
-  goesOn(): boolean;
-  /** Called in the turn in which all was handed over that has come until then. */
-  joins(): void;
-  /** Nobody wants it any more, or the ring does not have it any more. */
-  leaves(): void;
+/** How a replay ends. */
+export interface RingReplayEnds {
+  /** Called in the turn in which everything that has come until then is handed over. */
+  done(): void;
+  /** The signal was aborted, or the ring has lost messages that a stream may still have. */
+  gaveUp(): void;
 }
 
 /**
- * Hands a subscription what the ring has of what it has not got, part by part, until nothing is left and
- * the client can go over to what comes. What comes meanwhile goes into the ring, and so has its place.
+ * Hands a subscription the messages of the ring that it hasn't got, in parts, until nothing is left and the
+ * subscription can join the others. Messages that come meanwhile go into the ring.
  */
 export class RingReplay implements Job {
   isDone = false;
   readonly #ring: Ring;
   readonly #reader: RingReader;
-  readonly #client: Session;
-  readonly #subscription: Subscription;
+  readonly #target: RingReplayTarget;
   readonly #progress: Progress;
-  readonly #walk: Walk;
-  readonly #ends: WalkEnds;
+  readonly #ends: RingReplayEnds;
   readonly #effort: Effort = { steps: 0 };
-  /** The streams whose place in the ring is still looked for; from the newest message on, backwards. */
+  /** The streams whose place in the ring isn't found yet; the search goes backwards from the newest message. */
   readonly #sought: Set<string>;
   #lookingAt: number;
   /** `ring.end` when the last part was over. */
   #endBefore: number;
+  readonly #abort = (): void => this.#end(this.#ends.gaveUp);
 
-  constructor(ring: Ring, walk: Walk, ends: WalkEnds) {
+  constructor(ring: Ring, target: RingReplayTarget, ends: RingReplayEnds) {
     this.#ring = ring;
-    this.#walk = walk;
-    this.#client = walk.client;
-    this.#subscription = walk.subscription;
-    this.#progress = walk.subscription.progress as Progress;
+    this.#target = target;
+    this.#progress = target.subscription.progress as Progress;
     this.#ends = ends;
-    this.#sought = new Set(walk.sought);
-    // The first message of a sought stream may stand anywhere.
+    this.#sought = new Set(target.sought);
+    // The first message of a sought stream may be anywhere.
     this.#reader = ring.read(this.#sought.size > 0 ? 0 : this.#restFrom);
     this.#lookingAt = ring.end - 1;
     this.#endBefore = ring.end;
   }
 
-  /** Begins: at once where nothing is to be handed over, or else in a share of this turn or a later one. */
+  /** Begins: at once if there is nothing to hand over, or else when it is the client's turn. */
   begin(turnShare: TurnShare): void {
+    const { signal, client } = this.#target;
+    signal.addEventListener("abort", this.#abort);
     const isEmpty = this.#sought.size === 0 && this.#reader.next >= this.#ring.end;
-    if (isEmpty) this.work(1);
-    else turnShare.run(this.#client, this);
-  }
-
-  /** The first serial of messages that are of no known stream. */
-  get #restFrom(): number {
-    return this.#walk.wantsRest ? this.#progress.serial + 1 : this.#ring.end;
+    if (signal.aborted) this.#abort();
+    else if (isEmpty) this.work(1);
+    else turnShare.run(client, this);
   }
 
   work(steps: number): number {
-    if (!this.#ends.goesOn()) return this.#end(() => this.#ends.leaves());
+    if (this.isDone) return 1;
     const effort = this.#effort;
     effort.steps = 0;
-    // Whatever comes, the rest gets smaller.
+    // At least twice as many as came: what is left gets smaller, however many come.
     const came = this.#ring.end - this.#endBefore;
     this.#look(steps);
     if (this.#sought.size === 0) this.#hand(steps, 2 * came);
@@ -88,7 +82,12 @@ export class RingReplay implements Job {
     return effort.steps;
   }
 
-  /** Finds out where to begin for streams: behind the last one that the subscription has. */
+  /** The serial of the first message that is of no stream with a place. */
+  get #restFrom(): number {
+    return this.#target.wantsRest ? this.#progress.serial + 1 : this.#ring.end;
+  }
+
+  /** Finds where each sought stream continues: after the last message that the subscription has. */
   #look(steps: number): void {
     const ring = this.#ring;
     const sought = this.#sought;
@@ -110,22 +109,21 @@ export class RingReplay implements Job {
   }
 
   #hand(steps: number, atLeast: number): void {
-    const { joins, leaves } = this.#ends;
     const reader = this.#reader;
-    if (reader.lost > 0 && !this.#toldOfLost()) {
-      this.#end(leaves);
+    if (reader.lost > 0 && !this.#hasToldLoss()) {
+      this.#end(this.#ends.gaveUp);
       return;
     }
+    const { client, subscription } = this.#target;
     const missed: Envelope[] = [];
-    const { subscriptions } = this.#client;
     let at = reader.next;
     for (let looked = 0; at < this.#ring.end; at++, looked++) {
       if (this.#effort.steps >= steps && looked >= atLeast) break;
       this.#effort.steps++;
-      if (!this.#passes(at)) continue;
+      if (!this.#isNew(at)) continue;
       const envelope = this.#ring.at(at);
-      const isWanted = this.#subscription.wants(envelope.subject, this.#effort);
-      if (isWanted && !subscriptions.anyOtherHas(envelope, this.#subscription, this.#effort)) {
+      const isWanted = subscription.wants(envelope.subject, this.#effort);
+      if (isWanted && !client.subscriptions.anyOtherHas(envelope, subscription, this.#effort)) {
         missed.push(envelope);
       }
     }
@@ -135,32 +133,32 @@ export class RingReplay implements Job {
     let left = 0;
     if (missed.length > 0 || isLast) {
       const most = Math.max(1, steps - this.#effort.steps);
-      left = this.#client.replayPaced(missed, this.#subscription, isLast, most);
-      // What a rate has held back until now goes out little by little, and then it joins.
+      left = client.replayPaced(missed, subscription, isLast, most);
+      // If the subscription's rate holds some back, they go out in later turns before it joins.
       if (left > 0 && isLast) this.#effort.steps = Math.max(this.#effort.steps, steps);
     }
-    if (isLast && left === 0) this.#end(this.#ends.goesOn() ? joins : leaves);
+    if (isLast && left === 0) this.#end(this.#ends.done);
   }
 
-  /** Comes to a message. @returns whether the subscription has not got it yet. */
-  #passes(serial: number): boolean {
+  /** Advances to a message. @returns whether the subscription hasn't got it yet. */
+  #isNew(serial: number): boolean {
     const stream = this.#ring.streamAt(serial);
     const { of } = this.#progress;
-    const to = stream === undefined ? undefined : of.get(stream);
     if (stream === undefined) return serial > this.#progress.serial;
+    const reached = of.get(stream);
     const sequence = this.#ring.sequenceAt(serial);
-    if (to === undefined ? serial <= this.#progress.serial : sequence <= to) return false;
-    // Where it began in a stream shows with the first message of it.
-    if (to === undefined) this.#subscription.sinceOf.set(stream, sequence - 1);
+    if (reached === undefined ? serial <= this.#progress.serial : sequence <= reached) return false;
+    // The first message that comes of a stream shows where the subscription starts in it.
+    if (reached === undefined) this.#target.subscription.sinceOf.set(stream, sequence - 1);
     of.set(stream, sequence);
     return true;
   }
 
-  /** The ring has lost what was not read. @returns `false` where a stream may still have it. */
-  #toldOfLost(): boolean {
-    const { origin, wantsRest, client } = this.#walk;
-    for (const [stream, to] of this.#progress.origin === undefined ? this.#progress.of : []) {
-      if ((this.#ring.floorOf(stream) ?? 0) > to) return false;
+  /** The ring has lost messages that were not read. @returns `false` if a stream may still have them. */
+  #hasToldLoss(): boolean {
+    const { origin, wantsRest, client, subscription } = this.#target;
+    for (const [stream, reached] of this.#progress.origin === undefined ? this.#progress.of : []) {
+      if ((this.#ring.floorOf(stream) ?? 0) > reached) return false;
     }
     const { lost, next } = this.#reader;
     const from = Math.max(next, this.#progress.serial + 1);
@@ -172,15 +170,16 @@ export class RingReplay implements Job {
       ...{ type: "gap", reason: "expired", count: to - from + 1 },
       from: cursorOf({ origin, sequence: from }),
       to: cursorOf({ origin, sequence: to }),
-      ...(this.#subscription.subjects !== undefined && { exact: false }),
+      ...(subscription.subjects !== undefined && { exact: false }),
     });
     return true;
   }
 
-  #end(how: () => void): number {
+  #end(how: () => void): void {
+    if (this.isDone) return;
     this.isDone = true;
+    this.#target.signal.removeEventListener("abort", this.#abort);
     this.#reader.close();
     how();
-    return 1;
   }
 }

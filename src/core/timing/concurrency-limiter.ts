@@ -1,39 +1,51 @@
 import type { Clock } from "../ports/clock.ts";
 
-/** Who has not given its place back after so long keeps it no longer from others. */
+/** By default, a place that isn't given back for this long is taken back. */
 const LONGEST_MS = 1000;
 
 /**
- * Lets so many work at a time, and begin one in each turn of the event loop, so that whatever else
- * the loop has to do comes in between. First come, first served.
+ * Lets a number of tasks run at the same time. One task begins in each turn of the event loop, so that other
+ * work comes in between. First come, first served.
  */
 export class ConcurrencyLimiter {
   readonly #clock: Clock;
   readonly #most: number;
   readonly #longestMs: number;
-  readonly #waiting: (() => void)[] = [];
-  #working = 0;
+  readonly #waiting = new Set<() => void>();
+  #running = 0;
   #scheduled = false;
 
-  /** @param longestMs a place that is not given back is taken back after this time; infinite: never. */
+  /** @param longestMs a place that isn't given back is taken back after this time; infinite: never. */
   constructor(clock: Clock, most: number, longestMs = LONGEST_MS) {
     this.#clock = clock;
     this.#most = most;
     this.#longestMs = longestMs;
   }
 
-  /** Waits for a turn. @returns what gives the place back; may be called twice. */
-  async take(): Promise<() => void> {
-    await new Promise<void>((resolve) => {
-      this.#waiting.push(resolve);
-      this.#schedule();
-    });
-    let given = false;
+  /** How many tasks have a place. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /** How many tasks wait for a place. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Waits for a place.
+   *
+   * @param signal if it is aborted first, the wait ends without a place.
+   * @returns a function that gives the place back; it may be called twice.
+   */
+  async take(signal?: AbortSignal): Promise<() => void> {
+    if (signal?.aborted || !(await this.#turn(signal))) return () => {};
+    let isGiven = false;
     const give = (): void => {
-      if (given) return;
-      given = true;
+      if (isGiven) return;
+      isGiven = true;
       cancel();
-      this.#working--;
+      this.#running--;
       this.#schedule();
     };
     const isBounded = this.#longestMs < Number.POSITIVE_INFINITY;
@@ -41,15 +53,31 @@ export class ConcurrencyLimiter {
     return give;
   }
 
+  /** @returns whether the task has a place now: `false` if the signal was aborted. */
+  #turn(signal: AbortSignal | undefined): Promise<boolean> {
+    return new Promise((resolve) => {
+      const end = (hasPlace: boolean): void => {
+        this.#waiting.delete(begin);
+        signal?.removeEventListener("abort", abort);
+        resolve(hasPlace);
+      };
+      const begin = (): void => end(true);
+      const abort = (): void => end(false);
+      this.#waiting.add(begin);
+      signal?.addEventListener("abort", abort);
+      this.#schedule();
+    });
+  }
+
   #schedule(): void {
-    if (this.#scheduled || this.#waiting.length === 0 || this.#working >= this.#most) return;
+    if (this.#scheduled || this.#waiting.size === 0 || this.#running >= this.#most) return;
     this.#scheduled = true;
     this.#clock.soon(() => {
       this.#scheduled = false;
-      if (this.#working < this.#most) {
-        const next = this.#waiting.shift();
-        if (next !== undefined) this.#working++;
-        next?.();
+      const [begin] = this.#waiting;
+      if (begin !== undefined && this.#running < this.#most) {
+        this.#running++;
+        begin();
       }
       this.#schedule();
     });

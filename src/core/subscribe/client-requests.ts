@@ -1,0 +1,93 @@
+import type { Session } from "../sessions/session.ts";
+import { Cancellation } from "../timing/cancellation.ts";
+import type { SubscriptionRequest } from "../wire/subscription-request.ts";
+import { memoryOf, type PatternBudget, type PatternCost } from "./pattern-budget.ts";
+
+/** A request that a client has made and not withdrawn. */
+export interface ActiveRequest extends SubscriptionRequest {
+  /** Grows with each request that any client makes. */
+  readonly order: number;
+  /** Cancelled when the client withdraws the request, or is over. */
+  readonly cancellation: Cancellation;
+}
+
+type PatternLists = readonly (readonly string[] | undefined)[];
+
+/** Knows what each client has asked for, in effect or not yet, and keeps the budget of patterns. */
+export class ClientRequests {
+  readonly #budget: PatternBudget;
+  readonly #byClient = new Map<Session, readonly ActiveRequest[]>();
+  #count = 0;
+
+  constructor(budget: PatternBudget) {
+    this.#budget = budget;
+  }
+
+  of(client: Session): readonly ActiveRequest[] {
+    return this.#byClient.get(client) ?? [];
+  }
+
+  find(client: Session, id: string): ActiveRequest | undefined {
+    return this.of(client).find((request) => request.id === id);
+  }
+
+  /** Returns the lists of patterns that a client has, those of its durables included. */
+  patternsOf(client: Session): PatternLists {
+    const durables = client.durables.map(({ title }) => title.subjects);
+    return [...this.of(client).map(({ subjects }) => subjects), ...durables];
+  }
+
+  /** Returns about how many bytes of memory the patterns of a client take. */
+  memoryOf(client: Session): number {
+    return memoryOf(this.#costOf(this.of(client)));
+  }
+
+  add(client: Session, request: SubscriptionRequest): ActiveRequest {
+    const order = ++this.#count;
+    const added = { ...request, order, cancellation: new Cancellation() };
+    this.#set(client, [...this.of(client), added]);
+    return added;
+  }
+
+  /** Withdraws a request of a client. */
+  remove(client: Session, request: ActiveRequest): void {
+    this.#set(
+      client,
+      this.of(client).filter((other) => other !== request),
+    );
+    request.cancellation.cancel();
+  }
+
+  /** Withdraws all requests of a client. @returns these requests. */
+  removeAll(client: Session): readonly ActiveRequest[] {
+    const requests = this.of(client);
+    this.#set(client, []);
+    for (const { cancellation } of requests) cancellation.cancel();
+    return requests;
+  }
+
+  /** Moves requests from one client to another; those that stay behind are withdrawn. @returns these. */
+  move(
+    from: Session,
+    to: Session,
+    moves: (request: ActiveRequest) => boolean,
+  ): readonly ActiveRequest[] {
+    const requests = this.of(from);
+    const moved = requests.filter(moves);
+    const left = requests.filter((request) => !moved.includes(request));
+    this.#set(from, []);
+    this.#set(to, moved);
+    for (const { cancellation } of left) cancellation.cancel();
+    return left;
+  }
+
+  #set(client: Session, requests: readonly ActiveRequest[]): void {
+    this.#budget.changed(this.#costOf(this.of(client)), this.#costOf(requests));
+    if (requests.length === 0) this.#byClient.delete(client);
+    else this.#byClient.set(client, requests);
+  }
+
+  #costOf(requests: readonly ActiveRequest[]): PatternCost {
+    return this.#budget.costOf(requests.map(({ subjects }) => subjects));
+  }
+}

@@ -1,0 +1,41 @@
+import type { Policy } from "../../protocol/fields.ts";
+import { Durable, type DurableParts } from "../acks/durable.ts";
+import type { DurableQuery, Durables } from "../ports/source.ts";
+import type { Session } from "../sessions/session.ts";
+
+/** Gives clients the durables that they ask for by name. */
+export class DurableSubscriptions {
+  readonly #policy: Policy;
+  readonly #parts: DurableParts;
+  readonly #durables: Durables | undefined;
+
+  /** @param durables `undefined` if the source has none. */
+  constructor(policy: Policy, parts: DurableParts, durables: Durables | undefined) {
+    this.#policy = policy;
+    this.#parts = parts;
+    this.#durables = durables;
+  }
+
+  /** How many durables are used here now. */
+  get used(): number {
+    return this.#durables?.used ?? 0;
+  }
+
+  /** Begins to use a durable for a client; the source has durables. The answer comes when it is there. */
+  use(client: Session, id: string, query: DurableQuery): void {
+    const { name, subjects } = query;
+    const durable = new Durable({ id, name, subjects, policy: this.#policy }, client, this.#parts);
+    client.durables = [...client.durables, durable];
+    durable.begin((this.#durables as Durables).use(query, durable));
+  }
+
+  /** Ends a client's use of a durable, which itself stays. @returns whether the client had it. */
+  leave(client: Session, id: string): boolean {
+    const durable = client.durables.find(({ title }) => title.id === id);
+    if (durable === undefined) return false;
+    client.durables = client.durables.filter((other) => other !== durable);
+    durable.release();
+    client.tell({ type: "unsubscribed", sub: id });
+    return true;
+  }
+}

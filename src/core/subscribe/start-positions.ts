@@ -1,0 +1,248 @@
+import type { DeliveryMode } from "../../protocol/fields.ts";
+import type { GapFrame } from "../../protocol/server-frames.ts";
+import { resumeAfter } from "../history/resume.ts";
+import type { Ring } from "../history/ring.ts";
+import type { FollowedStream, StreamRegistry } from "../history/stream-registry.ts";
+import type { DurableQuery, StartPoint } from "../ports/source.ts";
+import { exposedOf, exposesSome } from "../subject/subject.ts";
+import type { UpstreamSubscriptions } from "../upstream/upstream-subscriptions.ts";
+import { cursorOf, type Position } from "../wire/envelope.ts";
+import { unknownGap } from "../wire/gap.ts";
+import type { SubscriptionRequest } from "../wire/subscription-request.ts";
+
+/** The place in one stream after which a subscription starts. */
+export interface StreamStart {
+  readonly stream: FollowedStream;
+  /** `undefined` if the stream doesn't exist. */
+  readonly origin: string | undefined;
+  readonly sequence: number;
+  /** Whether the client has nothing of the stream: messages that the stream no longer keeps are no gap. */
+  readonly isFresh: boolean;
+  /** Whether the client is only sent what the stream still keeps, even if the ring has more. */
+  readonly keptOnly: boolean;
+}
+
+/** With what comes from now on. */
+interface NowStart {
+  readonly kind: "now";
+  readonly position: Position;
+}
+
+/** With the messages that the ring has after a position. */
+export interface RingStart {
+  readonly kind: "ring";
+  readonly position: Position;
+  readonly gaps: readonly GapFrame[];
+}
+
+/** With messages that streams have kept. */
+export interface StreamsStart {
+  readonly kind: "streams";
+  readonly streams: readonly StreamStart[];
+  readonly gaps: readonly GapFrame[];
+  /** Starts in each stream with the first message of this time or later. */
+  readonly timeMs?: number | undefined;
+  /** Sends the latest message of all, or of each subject, before what follows. */
+  readonly latest?: "last" | "last_per_subject" | undefined;
+  /** Whether the subscription also wants messages that no stream keeps. */
+  readonly wantsRest: boolean;
+}
+
+/** Where a subscription starts: with what comes from now on, or with messages of the past. */
+export type StartPosition = NowStart | RingStart | StreamsStart;
+
+/** Why a request can't start where it says. */
+export interface StartFault {
+  readonly parameter: "from" | "durable";
+  readonly message: string;
+}
+
+export interface StartOptions {
+  /** Where a subscription starts that doesn't say it. */
+  readonly startFrom: StartPoint;
+  readonly deliveryMode: DeliveryMode;
+  /** The exposed subjects that no stream keeps. */
+  readonly demanded: readonly string[];
+}
+
+interface StartPositionsParts {
+  readonly streams: StreamRegistry;
+  readonly ring: Ring;
+  readonly upstream: UpstreamSubscriptions;
+  /** Whether the source has streams, and whether it has durables. */
+  readonly hasHistory: boolean;
+  readonly hasDurables: boolean;
+  /** The position of the last message that has come. */
+  last(): Position;
+}
+
+/** Decides where each subscription starts. */
+export class StartPositions {
+  readonly #options: StartOptions;
+  readonly #parts: StartPositionsParts;
+
+  constructor(options: StartOptions, parts: StartPositionsParts) {
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  /** Returns why a request can't start where it says, whoever asks; `undefined` if it can. */
+  faultOf(request: SubscriptionRequest): StartFault | undefined {
+    const message = this.#fromFault(request);
+    if (message !== undefined) return { parameter: "from", message };
+    const conflict = this.#durableFault(request);
+    return conflict === undefined ? undefined : { parameter: "durable", message: conflict };
+  }
+
+  /** Returns the streams whose state must be known before a request can start. */
+  streamsOf(request: SubscriptionRequest, supportsNotices: boolean): readonly FollowedStream[] {
+    const { after, subjects } = request;
+    const streams = this.#parts.streams.carrying(subjects);
+    if (!this.#isInStreams(request)) return supportsNotices ? streams : [];
+    // A cursor proves that its stream has something of these subjects.
+    const own = after === undefined ? undefined : this.#ofCursor(after, subjects)?.stream;
+    return own === undefined || streams.includes(own) ? streams : [own, ...streams];
+  }
+
+  /** Returns where a request starts, as soon as the state of its streams is known. */
+  of(request: SubscriptionRequest): StartPosition {
+    if (this.#isInStreams(request)) return this.#inStreams(request);
+    const { ring, upstream } = this.#parts;
+    const last = this.#parts.last();
+    if (request.after === undefined) {
+      const position = this.endOfOnlyStream(request) ?? this.#withArrivals(request, last);
+      return { kind: "now", position };
+    }
+    const { from, gaps } = resumeAfter(request.after, {
+      last,
+      ring,
+      completeSince: upstream.completeSince(request.subjects),
+      wantsAll: request.subjects === undefined,
+    });
+    return { kind: "ring", position: this.#withArrivals(request, from), gaps };
+  }
+
+  /** Returns the end of the stream that a request wants, if it wants nothing else. */
+  endOfOnlyStream({ subjects }: SubscriptionRequest): Position | undefined {
+    const [stream, ...others] = this.#parts.streams.carrying(subjects);
+    if (stream?.origin === undefined || others.length > 0 || this.wantsRest(subjects)) {
+      return undefined;
+    }
+    return { origin: stream.origin, sequence: stream.last };
+  }
+
+  /** Returns the durable that a request uses; the request has no fault. */
+  durableOf({
+    durable,
+    subjects,
+    start = this.#options.startFrom,
+  }: SubscriptionRequest): DurableQuery {
+    const [stream] = this.#parts.streams.carrying(subjects) as [FollowedStream];
+    const wanted = exposedOf(stream.subjects, subjects);
+    return { name: durable as string, stream: stream.name, subjects: wanted, start };
+  }
+
+  /** Whether somebody who wants these subjects wants something that no stream keeps. */
+  wantsRest(subjects: readonly string[] | undefined): boolean {
+    return exposesSome(this.#options.demanded, subjects);
+  }
+
+  /**
+   * Adds to a position of the gateway's own count how many patterns had begun to arrive, if one of the
+   * request's began to arrive after the same message.
+   */
+  #withArrivals({ subjects }: SubscriptionRequest, position: Position): Position {
+    const { upstream } = this.#parts;
+    const isThere = upstream.completeSince(subjects)?.sequence === position.sequence;
+    return isThere ? { ...position, arrivals: upstream.arrivals } : position;
+  }
+
+  #fromFault({ after, start = "new", subjects }: SubscriptionRequest): string | undefined {
+    if (after !== undefined || start === "new") return undefined;
+    const { length } = this.#parts.streams.carrying(subjects);
+    if (length === 0) {
+      return "only what a stream keeps can be sent from the past, and none has these";
+    }
+    if (length < 2 || typeof start !== "object" || "timeMs" in start) return undefined;
+    return `a sequence is of one stream, and these subjects are of ${length}`;
+  }
+
+  #durableFault(request: SubscriptionRequest): string | undefined {
+    const { durable, subjects, policy, maxRate, after } = request;
+    if (durable === undefined) return undefined;
+    if (this.#options.deliveryMode !== "at-least-once") {
+      return "a durable is of at-least-once; this endpoint is at-most-once";
+    }
+    if (policy !== undefined || maxRate !== undefined || after !== undefined) {
+      return "a durable goes on behind what was acknowledged, and leaves nothing out: no policy, rate or cursor";
+    }
+    const { length } = this.#parts.streams.carrying(subjects);
+    if (!this.#parts.hasDurables || length !== 1) {
+      return `a durable is of one stream, and these subjects are of ${length}`;
+    }
+    if (!this.wantsRest(subjects)) return undefined;
+    return "a durable is of one stream, and no stream keeps some of these subjects";
+  }
+
+  #startOf({ after, start }: SubscriptionRequest): StartPoint {
+    return start ?? (after === undefined ? this.#options.startFrom : "new");
+  }
+
+  /** Whether a request starts in the past of streams. This does not depend on the state of the streams. */
+  #isInStreams(request: SubscriptionRequest): boolean {
+    const { after, subjects } = request;
+    if (!this.#parts.hasHistory) return false;
+    if (after !== undefined) return this.#ofCursor(after, subjects) !== undefined;
+    const { streams } = this.#parts;
+    return this.#startOf(request) !== "new" && streams.carrying(subjects).length > 0;
+  }
+
+  /** Returns the stream of a cursor, if it carries some of these subjects. */
+  #ofCursor(cursor: string, subjects: readonly string[] | undefined) {
+    const found = this.#parts.streams.ofCursor(cursor);
+    if (found === undefined) return undefined;
+    return exposesSome(found.stream.subjects, subjects) ? found : undefined;
+  }
+
+  #inStreams(request: SubscriptionRequest): StreamsStart {
+    const { after, subjects } = request;
+    const streams = this.streamsOf(request, false);
+    const wantsRest = this.wantsRest(subjects);
+    const kind = "streams";
+    if (after !== undefined) {
+      const { stream: own, position } = this.#ofCursor(after, subjects)!;
+      const starts = streams.map((stream): StreamStart => {
+        if (stream === own) return { stream, ...position, isFresh: false, keptOnly: false };
+        return { ...endOf(stream), keptOnly: false };
+      });
+      const now = cursorOf(this.#parts.last());
+      const gaps: GapFrame[] = [];
+      if (own.origin === undefined) gaps.push(unknownGap(after, now, "stream_reset"));
+      // A cursor of one stream says nothing about other streams and other subjects.
+      if (streams.length > 1 || wantsRest) gaps.push(unknownGap(after, now, "upstream"));
+      return { kind, streams: starts, gaps, wantsRest };
+    }
+    const start = this.#startOf(request);
+    const isObject = typeof start === "object";
+    const starts = streams.map((stream): StreamStart => {
+      const end = endOf(stream);
+      if (isObject && "sequence" in start) {
+        return { ...end, sequence: start.sequence - 1, isFresh: false, keptOnly: true };
+      }
+      return {
+        ...end,
+        ...(start === "all" && { sequence: 0 }),
+        keptOnly: isObject || start === "all",
+      };
+    });
+    const timeMs = isObject && "timeMs" in start ? start.timeMs : undefined;
+    const latest = start === "last" || start === "last_per_subject" ? start : undefined;
+    return { kind, streams: starts, gaps: [], timeMs, latest, wantsRest };
+  }
+}
+
+/** The place after all that has come of a stream. */
+function endOf(stream: FollowedStream) {
+  const { origin, last: sequence } = stream;
+  return { stream, origin, sequence, isFresh: true };
+}

@@ -1,0 +1,54 @@
+import type { RefusalCode } from "../../protocol/error-codes.ts";
+import type { StreamRegistry } from "../history/stream-registry.ts";
+import type { UpstreamSubscriptions } from "../upstream/upstream-subscriptions.ts";
+import type { SubscriptionRequest } from "../wire/subscription-request.ts";
+import { patternRefusal, type Refusal, streamRefusal } from "./refusal.ts";
+import type { StartPositions } from "./start-positions.ts";
+
+/** What a client is told about a request before NATS' reason. */
+export const ABOUT = "NATS says";
+
+interface UpstreamRefusalsParts {
+  readonly upstream: UpstreamSubscriptions;
+  readonly streams: StreamRegistry;
+  readonly starts: StartPositions;
+}
+
+/** A stream that a request wants is not followed. */
+export interface StreamRefusal {
+  readonly error: Required<Refusal>;
+  /** Whether nothing at all comes of the request. */
+  readonly isWhole: boolean;
+}
+
+/** Knows what NATS refuses of what clients ask for. */
+export class UpstreamRefusals {
+  readonly #parts: UpstreamRefusalsParts;
+
+  constructor(parts: UpstreamRefusalsParts) {
+    this.#parts = parts;
+  }
+
+  /** Returns why a stream that a request wants is not followed; `undefined` if all of them are. */
+  ofStreams({ subjects }: SubscriptionRequest): StreamRefusal | undefined {
+    const { streams, starts } = this.#parts;
+    const carrying = streams.carrying(subjects);
+    const reason = carrying.find(({ refusal }) => refusal !== undefined)?.refusal;
+    if (reason === undefined) return undefined;
+    const isWhole =
+      !starts.wantsRest(subjects) && carrying.every(({ refusal }) => refusal !== undefined);
+    return { error: streamRefusal(reason, ABOUT), isWhole };
+  }
+
+  /** Returns the code of the error if nothing comes of a request, or not of everything that it names. */
+  lossOf(request: SubscriptionRequest): RefusalCode | undefined {
+    const { upstream, streams } = this.#parts;
+    const { subjects } = request;
+    const refusal = this.ofStreams(request);
+    if (refusal?.isWhole) return refusal.error.code;
+    // A client that names nothing still gets what streams carry.
+    if (subjects === undefined && streams.carrying(subjects).length > 0) return undefined;
+    const refused = upstream.refusalOf(subjects);
+    return refused && patternRefusal(refused, ABOUT).code;
+  }
+}
