@@ -427,7 +427,7 @@ export class CatchUp {
         if (await call()) return;
       } catch (thrown) {
         if (thrown instanceof SpillwayError && thrown.class !== "transient") {
-          this.#giveUp(progress);
+          await this.#giveUp(progress);
           return;
         }
       }
@@ -437,16 +437,24 @@ export class CatchUp {
     }
   }
 
-  /** Tells a gap of all that the stream has now, as it can't be read; what comes from now on is sent. */
-  #giveUp(progress: StreamProgress): void {
-    const { origin, last } = progress.stream;
+  /**
+   * The stream can't be read. Tells a gap of all that it has now; what comes from now on is sent. If the
+   * client was sent more than has come live, waits for that instead.
+   */
+  async #giveUp(progress: StreamProgress): Promise<void> {
+    const { stream } = progress;
+    const { origin } = stream;
     // If the stream is gone or was made anew, `#follow` tells that.
     if (origin === undefined || (progress.origin !== undefined && progress.origin !== origin))
       return;
-    progress.origin = origin;
-    const to = cursorOf({ origin, sequence: last });
-    this.#tell(unknownGap(this.#cursorOf(progress), to, "upstream"));
-    this.#startAfter(progress, last);
     progress.isRead = true;
+    if (progress.origin === origin && progress.sequence > stream.last) {
+      await this.#waitForLive(progress);
+      if (!progress.isOverdue) return;
+    }
+    progress.origin = origin;
+    const to = cursorOf({ origin, sequence: stream.last });
+    this.#tell(unknownGap(this.#cursorOf(progress), to, "upstream"));
+    this.#startAfter(progress, stream.last);
   }
 }

@@ -301,7 +301,7 @@ test("a subscription gets each message that it wants once and in order, or is to
 
         // Nothing is left of those who are gone: no reader of the ring, no timer.
         expect(harness.broadcaster.kept.messages).toBeLessThanOrEqual(ringMessages);
-        expect(harness.meter.queuedBytes).toBe(0);
+        expect(harness.meter.ledger.queuedBytes).toBe(0);
         const drained = harness.broadcaster.drain(100);
         await pass(world, 5, 100);
         await drained;
