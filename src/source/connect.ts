@@ -187,9 +187,25 @@ function connectionOptions(
   };
 }
 
-/** The part of nats.js's connection that we change. It is not public, so the version of nats.js is pinned. */
+/** The part of nats.js's connection that we use or change. It is not public, so the version of nats.js is pinned. */
 interface Inner {
-  readonly protocol?: { processError?(text: Uint8Array): void };
+  readonly protocol?: {
+    processError?(text: Uint8Array): void;
+    /** Fails the attempt to connect that is under way. */
+    connectError?(error: Error): void;
+    readonly transport?: { readonly isClosed?: boolean };
+  };
+}
+
+/**
+ * Fails an attempt to reconnect whose socket the server has closed, so that the next attempt follows: a server
+ * that is about to stop may greet and then close. nats.js waits for an answer to its login until the attempt
+ * times out.
+ */
+export function failClosedAttempt(connection: NatsConnection): void {
+  const { protocol } = connection as Inner;
+  if (protocol?.transport?.isClosed !== true) return;
+  protocol.connectError?.(new Error("the server closed the connection before the login"));
 }
 
 /**

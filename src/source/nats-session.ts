@@ -1,7 +1,14 @@
 import { reasonOf } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { SourceListener, SourceMessage, SourceStatus } from "../core/ports/source.ts";
-import { hearErrors, type NatsConnection, natsReason, publishOn, type Status } from "./connect.ts";
+import {
+  failClosedAttempt,
+  hearErrors,
+  type NatsConnection,
+  natsReason,
+  publishOn,
+  type Status,
+} from "./connect.ts";
 import { GuardedListener } from "./guarded-listener.ts";
 import type { Streams } from "./jetstream/streams.ts";
 import { isRefusal, NatsSubscriptions } from "./nats-subscriptions.ts";
@@ -70,6 +77,8 @@ export class NatsSession {
   #heard: string | undefined;
   #subscriptions: NatsSubscriptions | undefined;
   #connection: NatsConnection | undefined;
+  /** Whether it began anew on this connection since nats.js lost it. */
+  #isReopened = false;
 
   /** Returns before anything is called. */
   constructor(options: NatsSessionOptions) {
@@ -173,6 +182,7 @@ export class NatsSession {
     this.#subscriptions = subscriptions;
     this.#options.streams?.open(connection, this.#listener);
     this.#connection = connection;
+    this.#isReopened = false;
     // The type hides that nats.js' iterator can be ended from outside; it doesn't end by itself.
     const events = connection.status() as AsyncIterable<Status> & { stop(): void };
     void this.#watch(events, subscriptions, connection);
@@ -263,13 +273,17 @@ export class NatsSession {
     const { status } = this;
     switch (String(event.type)) {
       case "reconnect":
-        if (this.ending) break;
+        // nats.js says it once for each time that it lost a connection, the one of a failed attempt included.
+        if (this.ending || this.#isReopened) break;
+        this.#isReopened = true;
         subscriptions.open();
         streams?.open(connection, this.#listener);
         break;
       case "disconnect":
         subscriptions.close();
         streams?.close();
+        this.#isReopened = false;
+        failClosedAttempt(connection);
         // What was said before says more: an error, or an answer that never came.
         if (status.state === "connected") {
           const why = this.#heard === undefined ? "" : `: ${this.#heard}`;
@@ -280,6 +294,7 @@ export class NatsSession {
         // Messages that still come over it would stand before the gap.
         subscriptions.close();
         streams?.close();
+        this.#isReopened = false;
         this.#cut(`${status.state === "connected" ? status.to : "NATS"} stopped answering pings`);
         break;
       case "error":

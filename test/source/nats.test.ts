@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { type AddressInfo, createConnection, createServer } from "node:net";
+import { type AddressInfo, createConnection, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { connect, headers, type NatsConnection } from "nats";
@@ -401,6 +401,45 @@ describe("NatsSource on a connection that is not its own", () => {
     await source.stop(1_000);
     await connection.close();
     await frozen.stop();
+  });
+
+  test("tries again at once where a server closes the connection instead of answering the login", async () => {
+    const clients: Socket[] = [];
+    const way = createServer((client) => {
+      client.on("error", () => {});
+      const through = createConnection(server.port, "127.0.0.1");
+      client.once("close", () => through.destroy());
+      through.pipe(client);
+      // As a server does that has begun to stop.
+      if (clients.push(client) === 2) client.once("data", () => client.destroy());
+      else client.pipe(through);
+    });
+    await new Promise<void>((listening) => way.listen(0, "127.0.0.1", listening));
+    const { port } = way.address() as AddressInfo;
+    const recorder = new Recorder();
+    const connection = await connect({
+      servers: `127.0.0.1:${port}`,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 20,
+      // An attempt would last longer than this test waits.
+      timeout: 60_000,
+    });
+    const source = new NatsSource({ log: recorder.log, nats: { connection } });
+    source.subscribe("x");
+    source.start(recorder);
+    await recorder.until("connected");
+    clients[0]?.destroy();
+    await recorder.until("connecting");
+    await recorder.until("connected");
+    expect(clients).toHaveLength(3);
+    await recorder.arrivals.take(2);
+    publisher.publish("x");
+    await recorder.messages.next();
+    // nats.js says twice that it is back.
+    expect(recorder.arrivals.entries).toEqual(["x", "x"]);
+    await source.stop(1_000);
+    await connection.close();
+    way.close();
   });
 
   test("says so when the connection is closed, and can still be stopped", async () => {
