@@ -101,6 +101,7 @@ export class FollowedStream {
 
   close(): void {
     this.#stopping.abort();
+    this.#isFollowed = false;
   }
 
   async #follow(
@@ -112,7 +113,7 @@ export class FollowedStream {
   ): Promise<void> {
     const { name, subjects } = this.input;
     const info = await unlessAborted(api.stream(name), signal);
-    if (info === undefined) return;
+    if (info === undefined || signal.aborted) return;
     const { origin } = info;
     const again = origin === this.#origin;
     // Those who are connected want all of a stream that was not there when they came.
@@ -183,6 +184,8 @@ export class FollowedStream {
       works();
       listener.stream({ name, origin, captures, sequence: this.#last, lost: false });
     };
+    /** Whether the consumer was given up. */
+    let isOver = false;
     /** Whether it was said that NATS owes an answer. */
     let isLate = false;
     const silence = new SilenceDetector(api.connection, SILENCE_MS, (isSilent) => {
@@ -233,7 +236,7 @@ export class FollowedStream {
       const doubted = unsure;
       unsure = undefined;
       const now = await api.stream(name);
-      if (signal.aborted) return;
+      if (isOver || signal.aborted) return;
       if (now.origin !== origin) {
         give("it was made anew");
         return;
@@ -250,11 +253,12 @@ export class FollowedStream {
       if (String(now.captures) === String(captured)) return;
       captured = now.captures;
       const counted = await this.#look(api, now);
-      if (signal.aborted) return;
+      if (isOver || signal.aborted) return;
       this.#log.info("The subjects of stream {stream} are others now", { stream: name });
       tellCaptures(counted);
     };
     const watch = setInterval(() => {
+      if (signal.aborted) return;
       const nowMs = performance.now();
       if (silence.watch() > ANSWER_MS) {
         isLate = consumer !== undefined;
@@ -282,18 +286,28 @@ export class FollowedStream {
       // Whatever is wrong with the inbox is said before the answer.
       const made = await Promise.race([making, broken.then(() => making)]);
       consumer = made.name;
+      // Another connection is followed by now, and has told how the stream stands.
+      if (signal.aborted) return;
       exact &&= made.filters;
       if (!made.filters) config = {};
       judge(stream);
       silence.heard();
       begin();
+      // The stream may have been made anew before its consumer was made.
+      api.stream(name).then(
+        (now) => {
+          if (now.origin !== origin) give("it was made anew");
+        },
+        () => {},
+      );
       const reason = await unlessAborted(broken, signal);
       if (reason !== undefined) {
         this.#log.info("Following stream {stream} anew: {reason}", { stream: name, reason });
       }
     } finally {
+      isOver = true;
       isLate = false;
-      this.#isFollowed = false;
+      if (!signal.aborted) this.#isFollowed = false;
       clearInterval(watch);
       unwatch();
       subscription.unsubscribe();

@@ -1,0 +1,96 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { FollowedStream } from "../../src/source/jetstream/followed-stream.ts";
+import type { MadeConsumer, StreamApi, StreamInfo } from "../../src/source/jetstream/stream-api.ts";
+import { Recorder } from "./recorder.ts";
+
+const NAME = "ORDERS";
+
+/** JetStream on one connection, as far as a stream that is followed asks for it. */
+class FakeApi {
+  /** The creation of the stream that it describes. */
+  origin: string;
+  /** How often it was asked to describe the stream. */
+  described = 0;
+  readonly making = Promise.withResolvers<MadeConsumer>();
+  readonly connection = { flush: async () => {} };
+  readonly requests = {
+    listen: () => ({ unsubscribe: () => {} }),
+    watchDenials: () => () => {},
+  };
+
+  constructor(origin: string) {
+    this.origin = origin;
+  }
+
+  async stream(): Promise<StreamInfo> {
+    this.described++;
+    const { origin } = this;
+    return {
+      origin,
+      first: 1,
+      last: 0,
+      captures: ["orders.>"],
+      subjects: 0,
+    } as unknown as StreamInfo;
+  }
+
+  createConsumer(): Promise<MadeConsumer> {
+    return this.making.promise;
+  }
+
+  isAtLeast(): boolean {
+    return true;
+  }
+
+  deleteConsumer(): void {}
+}
+
+const recorder = new Recorder();
+const followed: FollowedStream[] = [];
+
+afterEach(() => {
+  for (const stream of followed.splice(0)) stream.close();
+});
+
+function follow(api: FakeApi, stream = create()): FollowedStream {
+  void stream.open(api as unknown as StreamApi, recorder);
+  return stream;
+}
+
+function create(): FollowedStream {
+  const stream = new FollowedStream({ name: NAME, subjects: ["orders.>"] }, recorder.log);
+  followed.push(stream);
+  return stream;
+}
+
+/** Lets all that is under way in this turn of the event loop come to its end. */
+async function turn(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+describe("A stream that is followed", () => {
+  test("is described again once its consumer is there, as it may be another stream by then", async () => {
+    const api = new FakeApi("ORDERS:1");
+    follow(api);
+    await turn();
+    expect(api.described).toBe(1);
+    api.origin = "ORDERS:2";
+    api.making.resolve({ name: "consumer", filters: true });
+    await turn();
+    expect(api.described).toBe(2);
+    await recorder.tips.find(({ origin }) => origin === "ORDERS:2", "the new stream");
+  });
+
+  test("is not said to be what it was by an answer that comes after the next connection", async () => {
+    const [before, now] = [new FakeApi("ORDERS:3"), new FakeApi("ORDERS:4")];
+    const stream = follow(before);
+    await turn();
+    follow(now, stream);
+    now.making.resolve({ name: "consumer", filters: true });
+    await turn();
+    before.making.resolve({ name: "consumer", filters: true });
+    await turn();
+    expect(recorder.tips.entries.at(-1)).toMatchObject({ origin: "ORDERS:4" });
+    expect(stream.state.isFollowed).toBe(true);
+  });
+});
