@@ -177,6 +177,8 @@ contract(EVERY_RUNTIME, (target) => {
     test("its consumer is edited: what it says of deliveries is as it was for who uses it next", async () => {
       const name = newName();
       (await using(gateway(), name, ["edited.>"])).raw.destroy();
+      // A message that NATS still sends for the client of before comes again only after `ack_timeout`.
+      await untilMetric(gateway(), "websocket_durables", (used) => used === 0);
       await nats.manager.consumers.update("EDITED", consumerOf(name), {
         max_deliver: 1,
         headers_only: true,

@@ -1,6 +1,7 @@
 import { createServer } from "node:net";
-import { connect, type NatsConnection } from "nats";
+import type { NatsConnection } from "nats";
 import { until } from "./event-log.ts";
+import { connectLasting } from "./nats-connection.ts";
 import { type NatsServer, startNatsServer } from "./nats-server.ts";
 
 const NODES = 3;
@@ -45,11 +46,7 @@ export async function startNatsCluster(): Promise<NatsCluster> {
   );
   const nodes = new Map(started.map((node, n) => [`n${n}`, node]));
   const urls = started.map(({ url }) => url);
-  const connection = await connect({
-    servers: urls,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 20,
-  });
+  const connection = await connectLasting(urls);
   const { streams } = await connection.jetstreamManager({ checkAPI: false });
   // While nobody leads there is no answer, or an error.
   const info = async (stream: string) =>

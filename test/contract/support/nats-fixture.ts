@@ -1,4 +1,5 @@
 import type { MsgHdrs } from "nats";
+import { flushed } from "../../support/nats-connection.ts";
 import type { NatsServer, NatsServerOptions } from "../../support/nats-server.ts";
 import type { Envelope, Subscriber } from "../../support/subscriber.ts";
 import { useNatsServer } from "./nats-server-fixture.ts";
@@ -37,7 +38,7 @@ export function useNats(options: NatsServerOptions = {}): NatsFixture {
       nats.connection.publish(subject, data, headers === undefined ? {} : { headers }),
     async flood(subject, count, bytes) {
       for (let n = 0; n < count; n++) nats.connection.publish(subject, numbered(n, bytes));
-      await nats.connection.flush();
+      await flushed(nats.connection);
     },
     async floodInStep(client, subject, count, bytes) {
       const got: number[] = [];
@@ -47,7 +48,7 @@ export function useNats(options: NatsServerOptions = {}): NatsFixture {
       }
       return [...got, ...numbersOf(await client.take(count % BATCH))];
     },
-    flush: () => nats.connection.flush(),
+    flush: () => flushed(nats.connection),
   };
 }
 

@@ -1,12 +1,16 @@
 import { afterAll, beforeAll } from "bun:test";
-import { connect, type NatsConnection } from "nats";
+import type { NatsConnection } from "nats";
+import { connectLasting } from "../../support/nats-connection.ts";
 import {
   type NatsServer,
   type NatsServerOptions,
   startNatsServer,
 } from "../../support/nats-server.ts";
 
-/** A real NATS server and a connection of the test's own to it, for the tests of one `describe`. */
+/**
+ * A real NATS server and a connection of the test's own to it, for the tests of one `describe`. After a restart the
+ * connection is back once {@linkcode flushed} says so.
+ */
 export interface NatsServerFixture {
   readonly server: NatsServer;
   readonly connection: NatsConnection;
@@ -25,11 +29,7 @@ export function useNatsServer(
   let connection: NatsConnection | undefined;
   beforeAll(async () => {
     server = await startNatsServer(options);
-    connection = await connect({
-      servers: server.url,
-      maxReconnectAttempts: -1,
-      reconnectTimeWait: 20,
-    });
+    connection = await connectLasting(server.url);
     await opened(connection);
   });
   afterAll(async () => {

@@ -1,4 +1,5 @@
 import type { JetStreamManager, NatsConnection, StreamConfig } from "nats";
+import { flushed } from "../../support/nats-connection.ts";
 import type { NatsServer, NatsServerOptions } from "../../support/nats-server.ts";
 import type { Said } from "../../support/v1-client.ts";
 import { useNatsServer } from "./nats-server-fixture.ts";
@@ -41,8 +42,8 @@ export function useStreams(options: NatsServerOptions = {}): StreamFixture {
     },
     async fill(subject, count, from = 0) {
       const stream = nats.connection.jetstream();
-      // Where it was cut off it is there again then.
-      await nats.connection.flush();
+      // The server may have been restarted.
+      await flushed(nats.connection);
       // So many at a time are confirmed together.
       for (let n = from; n < from + count; n += 1000) {
         const some = Array.from({ length: Math.min(1000, from + count - n) }, (_, index) =>
