@@ -2,7 +2,6 @@ import { expect } from "bun:test";
 import { Broadcaster } from "../../../src/core/broadcaster.ts";
 import type { BroadcasterOptions } from "../../../src/core/broadcaster-parts.ts";
 import type { FrameHandler } from "../../../src/core/frame-handler.ts";
-import { Meter } from "../../../src/core/metering/meter.ts";
 import type { Log } from "../../../src/core/ports/log.ts";
 import type { SourceMessage, StreamHistory } from "../../../src/core/ports/source.ts";
 import type { Session } from "../../../src/core/sessions/session.ts";
@@ -10,6 +9,7 @@ import { carries, carriesAll } from "../../../src/core/subject/subject.ts";
 import { type Dialect, PLAIN, V1 } from "../../../src/core/wire/dialect.ts";
 import type { SubscriptionRequest } from "../../../src/core/wire/subscription-request.ts";
 import { CountingEncoder } from "./counting-encoder.ts";
+import { CountingMeter } from "./counting-meter.ts";
 import { FakeFanout, FakeSocket, type ReceivedFrame } from "./fake-sockets.ts";
 import { ManualClock } from "./manual-clock.ts";
 
@@ -140,7 +140,7 @@ export function typesOf({ socket }: TestClient): string[] {
 export class Harness {
   readonly clock = new ManualClock();
   readonly fanout = new FakeFanout();
-  readonly meter = new Meter();
+  readonly meter = new CountingMeter();
   readonly source: FakeSource;
   /** What was published to the dead-letter subject. */
   readonly deadLetters: SourceMessage[] = [];
