@@ -98,7 +98,12 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#turnShare = new TurnShare(clock, parts.stepsPerTurn);
     this.#streams = new StreamRegistry(options.streams, this.#ring, clock);
     const demanded = { ...options, subjects: options.demanded };
-    this.#upstream = new UpstreamSubscriptions(demanded, clock, parts.source, () => this.#sequence);
+    this.#upstream = new UpstreamSubscriptions(demanded, {
+      clock,
+      source: parts.source,
+      turnShare: this.#turnShare,
+      sequence: () => this.#sequence,
+    });
     this.#notifier = new UpstreamNotifier(options, {
       audiences: this.#audiences,
       upstream: this.#upstream,

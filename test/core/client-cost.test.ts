@@ -322,8 +322,8 @@ function countFiled(during: () => void): number {
 describe("A client of a thousand patterns", () => {
   const LISTS = 16;
   const PATTERNS = 64;
-  /** Filed in the client, among those of all, and taken out of where they were. */
-  const PER_PATTERN = 3;
+  /** Filed in the client, among those of all clients and those of the source, and removed from where they were. */
+  const PER_PATTERN = 6;
   const ROOM = {
     ...AT_LEAST_ONCE,
     maxSubscriptions: 64,
@@ -473,6 +473,7 @@ describe("Sessions of many patterns that are given up at the same time", () => {
     harness.clock.pause(120_000);
     expect(mostOfTurns(harness)).toBeLessThan(SHARE);
     expect(harness.meter.sessionsParked).toBe(0);
+    harness.clock.advance(0);
     expect([...harness.source.patterns]).toEqual([]);
   });
 

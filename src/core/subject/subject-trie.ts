@@ -1,63 +1,187 @@
+import { isReserved } from "./subject.ts";
+
+/**
+ * A place in the trie, which stands for the tokens on the way to it. Most nodes have one child or one
+ * value, and there may be hundreds of thousands: every part is made when it is needed.
+ */
 interface Node<T> {
-  readonly children: Map<string, Node<T>>;
-  readonly values: Set<T>;
+  /** Children by their token, wildcards excepted. */
+  literals: Map<string, Node<T>> | undefined;
+  /** The child for `*`. */
+  any: Node<T> | undefined;
+  /** The child for `>`, which has no children of its own. */
+  rest: Node<T> | undefined;
+  values: Set<T> | undefined;
 }
 
 function emptyNode<T>(): Node<T> {
-  return { children: new Map(), values: new Set() };
+  return { literals: undefined, any: undefined, rest: undefined, values: undefined };
 }
 
 /**
- * Values filed under subject patterns. Finding those that match a subject costs as much as the
- * subject has tokens and patterns match, however many patterns there are.
+ * Up to this many patterns, to compare each of them with a subject is as fast as a trie, which takes more
+ * memory.
+ */
+export const FEW_PATTERNS = 8;
+
+/**
+ * Values filed under subject patterns.
+ *
+ * To find the values that match a subject takes as many steps as the subject has tokens and patterns match,
+ * however many patterns there are. The trie also finds the patterns that cover a pattern, and those that
+ * a pattern covers.
  */
 export class SubjectTrie<T> {
   readonly #root: Node<T> = emptyNode();
+  #size = 0;
 
-  add(pattern: string, value: T): void {
-    let node = this.#root;
-    for (const token of pattern.split(".")) {
-      let child = node.children.get(token);
-      if (child === undefined) {
-        child = emptyNode();
-        node.children.set(token, child);
-      }
-      node = child;
-    }
-    node.values.add(value);
+  /** The number of values, each counted once for each of its patterns. */
+  get size(): number {
+    return this.#size;
   }
 
-  /** Forgets a value under a pattern, and the branch that only it needed. */
+  /** Files a value under a pattern; a value that is there already stays. */
+  add(pattern: string, value: T): void {
+    let node = this.#root;
+    for (const token of pattern.split(".")) node = childOf(node, token) ?? addChild(node, token);
+    node.values ??= new Set();
+    if (node.values.has(value)) return;
+    node.values.add(value);
+    this.#size++;
+  }
+
+  /** Removes a value from a pattern, and the branch that only this pattern needed. */
   remove(pattern: string, value: T): void {
     const tokens = pattern.split(".");
     const path = [this.#root];
     for (const token of tokens) {
-      const child = path.at(-1)?.children.get(token);
+      const child = childOf(path.at(-1)!, token);
       if (child === undefined) return;
       path.push(child);
     }
-    path.at(-1)?.values.delete(value);
-    for (let depth = tokens.length; depth > 0; depth--) {
-      const { children, values } = path[depth]!;
-      if (children.size + values.size > 0) return;
-      path[depth - 1]!.children.delete(tokens[depth - 1]!);
+    const last = path.at(-1)!;
+    if (!last.values?.delete(value)) return;
+    this.#size--;
+    if (last.values.size === 0) last.values = undefined;
+    for (let depth = tokens.length; depth > 0 && isEmpty(path[depth]!); depth--) {
+      removeChild(path[depth - 1]!, tokens[depth - 1]!);
     }
+  }
+
+  clear(): void {
+    Object.assign(this.#root, emptyNode<T>());
+    this.#size = 0;
   }
 
   /**
    * Visits each value once for each of its patterns that matches the subject.
    *
-   * @returns how many branches and values it looked at: what it cost.
+   * @returns how many nodes and values it looked at: the cost.
    */
   match(subject: string, visit: (value: T) => void): number {
-    if (this.#root.children.size === 0) return 1;
+    if (this.#size === 0) return 1;
     return matchBelow(this.#root, subject.split("."), 0, visit);
   }
 
-  /** Visits each value once for each of its patterns that covers this one. */
-  covering(pattern: string, visit: (value: T) => void): void {
-    if (this.#root.children.size > 0) coverBelow(this.#root, pattern.split("."), 0, visit);
+  /**
+   * Visits each value once for each of its patterns that covers this one, until `visit` returns true. A
+   * wildcard counts as covering NATS' own subjects, too; where it must not carry them, `visit` has to check
+   * `isReserved`.
+   *
+   * @param maxNodes gives up after this many nodes. Patterns with wildcards at many places can make a search
+   * exponential.
+   * @returns how many nodes it looked at: the cost.
+   */
+  covering(
+    pattern: string,
+    visit: (value: T) => unknown,
+    maxNodes = Number.POSITIVE_INFINITY,
+  ): number {
+    const tokens = pattern.split(".");
+    const nodes: Node<T>[] = [this.#root];
+    const depths: number[] = [0];
+    let count = 0;
+    while (nodes.length > 0 && count < maxNodes) {
+      const node = nodes.pop()!;
+      const depth = depths.pop()!;
+      count++;
+      const token = tokens[depth];
+      if (token === undefined) {
+        if (visitUntilTrue(node.values, visit)) break;
+        continue;
+      }
+      if (token !== ">") {
+        const literal = token === "*" ? undefined : node.literals?.get(token);
+        if (literal !== undefined) {
+          nodes.push(literal);
+          depths.push(depth + 1);
+        }
+        if (node.any !== undefined) {
+          nodes.push(node.any);
+          depths.push(depth + 1);
+        }
+      }
+      if (visitUntilTrue(node.rest?.values, visit)) break;
+    }
+    return count;
   }
+
+  /**
+   * Walks over the values whose patterns this one covers, itself included, node by node: yields the values
+   * of each node that it looked at, and `undefined` for a node that has none or is not covered. A wildcard
+   * covers no subjects of NATS itself here (see `isReserved`).
+   *
+   * Patterns may be added and removed between two steps; the walk may or may not find those.
+   */
+  *covered(pattern: string): Generator<ReadonlySet<T> | undefined, void, void> {
+    const tokens = pattern.split(".");
+    const reserved = isReserved(pattern);
+    // The last token stands for one or more: from its depth on, everything below is covered.
+    const openFrom = tokens.at(-1) === ">" ? tokens.length - 1 : Number.POSITIVE_INFINITY;
+    const walks = [childrenFor(this.#root, tokens[0]!, !reserved)];
+    while (walks.length > 0) {
+      const { value: node, done } = walks.at(-1)!.next();
+      if (done) {
+        walks.pop();
+        continue;
+      }
+      const depth = walks.length;
+      const isCovered = depth > openFrom || depth === tokens.length;
+      if (depth > openFrom) walks.push(childrenFor(node, ">", false));
+      else if (depth < tokens.length) walks.push(childrenFor(node, tokens[depth]!, false));
+      yield isCovered ? node.values : undefined;
+    }
+  }
+}
+
+function childOf<T>(node: Node<T>, token: string): Node<T> | undefined {
+  if (token === "*") return node.any;
+  if (token === ">") return node.rest;
+  return node.literals?.get(token);
+}
+
+function addChild<T>(node: Node<T>, token: string): Node<T> {
+  const child = emptyNode<T>();
+  if (token === "*") node.any = child;
+  else if (token === ">") node.rest = child;
+  else {
+    node.literals ??= new Map();
+    node.literals.set(token, child);
+  }
+  return child;
+}
+
+function removeChild<T>(node: Node<T>, token: string): void {
+  if (token === "*") node.any = undefined;
+  else if (token === ">") node.rest = undefined;
+  else {
+    node.literals?.delete(token);
+    if (node.literals?.size === 0) node.literals = undefined;
+  }
+}
+
+function isEmpty<T>({ literals, any, rest, values }: Node<T>): boolean {
+  return (literals ?? any ?? rest ?? values) === undefined;
 }
 
 function matchBelow<T>(
@@ -66,40 +190,49 @@ function matchBelow<T>(
   depth: number,
   visit: (value: T) => void,
 ): number {
+  const { literals, any, rest, values } = node;
   const token = tokens[depth];
   if (token === undefined) {
-    for (const value of node.values) visit(value);
-    return 1 + node.values.size;
+    if (values === undefined) return 1;
+    for (const value of values) visit(value);
+    return 1 + values.size;
   }
-  let steps = 1;
-  const rest = node.children.get(">");
-  if (rest !== undefined) {
-    for (const value of rest.values) visit(value);
-    steps += rest.values.size;
+  let cost = 1;
+  // A visit may remove the last value, and with it the node's set.
+  const ofRest = rest?.values;
+  if (ofRest !== undefined) {
+    for (const value of ofRest) visit(value);
+    cost += ofRest.size;
   }
-  const any = node.children.get("*");
-  if (any !== undefined) steps += matchBelow(any, tokens, depth + 1, visit);
-  // A published token "*" or ">" would find the pattern's wildcard a second time.
-  const exact = token === "*" || token === ">" ? undefined : node.children.get(token);
-  if (exact !== undefined) steps += matchBelow(exact, tokens, depth + 1, visit);
-  return steps;
+  if (any !== undefined) cost += matchBelow(any, tokens, depth + 1, visit);
+  const literal = literals?.get(token);
+  if (literal !== undefined) cost += matchBelow(literal, tokens, depth + 1, visit);
+  return cost;
 }
 
-function coverBelow<T>(
+function visitUntilTrue<T>(
+  values: ReadonlySet<T> | undefined,
+  visit: (value: T) => unknown,
+): boolean {
+  if (values === undefined) return false;
+  for (const value of values) if (visit(value) === true) return true;
+  return false;
+}
+
+/** The children of a node that a token of a pattern covers. */
+function* childrenFor<T>(
   node: Node<T>,
-  tokens: readonly string[],
-  depth: number,
-  visit: (value: T) => void,
-): void {
-  const token = tokens[depth];
-  if (token === undefined) {
-    for (const value of node.values) visit(value);
+  token: string,
+  skipReserved: boolean,
+): Generator<Node<T>, void, void> {
+  if (token !== "*" && token !== ">") {
+    const literal = node.literals?.get(token);
+    if (literal !== undefined) yield literal;
     return;
   }
-  for (const value of node.children.get(">")?.values ?? []) visit(value);
-  if (token === ">") return;
-  const any = node.children.get("*");
-  if (any !== undefined) coverBelow(any, tokens, depth + 1, visit);
-  const exact = token === "*" ? undefined : node.children.get(token);
-  if (exact !== undefined) coverBelow(exact, tokens, depth + 1, visit);
+  if (node.any !== undefined) yield node.any;
+  if (token === ">" && node.rest !== undefined) yield node.rest;
+  for (const [name, child] of node.literals ?? []) {
+    if (!skipReserved || !isReserved(name)) yield child;
+  }
 }

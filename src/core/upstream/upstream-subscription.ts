@@ -1,6 +1,6 @@
-/** Something began to arrive. */
+/** The moment from which all messages of a pattern arrive. */
 export interface Arrival {
-  /** Behind the message of this number. */
+  /** The number of the last message that came before. */
   readonly sequence: number;
   /** Counts arrivals. */
   readonly number: number;
@@ -10,43 +10,43 @@ export interface Arrival {
 export interface UpstreamRefusal {
   /** In words for people. */
   readonly reason: string;
-  /** Whether the pattern itself is not possible, so that it is not tried again. */
+  /** Whether the pattern itself is impossible, so that the source does not try again. */
   readonly isFinal: boolean;
 }
 
-/** Somebody waits until it is known whether patterns arrive. */
+/** Waits until it is known whether patterns arrive. */
 export interface Waiter {
-  known(): void;
-  /** Whether it still waits; a waiter that doesn't is forgotten. */
-  goesOn(): boolean;
+  /** One of the patterns arrives, or is refused. */
+  check(): void;
+  /** Whether it still waits; others are dropped. */
+  isWaiting(): boolean;
 }
 
-/** A pattern that somebody wants, or wanted a moment ago. */
+/** A pattern that clients use, or used a moment ago. */
 export class UpstreamSubscription {
   readonly pattern: string;
+  /** How many subscriptions of clients use it. */
   users = 1;
-  /** Whether nobody wants it any more, and it is kept for clients that come back. */
+  /** It has no users and is kept for a while, for clients that come back. */
   lingers = false;
-  /** Whether nobody wants it any more, and it is kept until all that comes with it comes otherwise. */
+  /** It has no users and is kept until all that it covers arrives in another way. */
   leaving = false;
-  /** Whether the source is subscribed to the pattern itself. */
+  /** The source is subscribed to the pattern itself. */
   subscribed = false;
-  /** Whether the source has confirmed that. */
+  /** The source has confirmed its own subscription. */
   confirmed = false;
-  /** The wider one, to which the source is subscribed, that it comes with. */
+  /** The wider subscription of the source that brings this pattern's messages. */
   cover: UpstreamSubscription | undefined;
-  /** The narrower patterns that come with this one. */
+  /** The narrower patterns whose messages this one brings. */
   covered: Set<UpstreamSubscription> | undefined;
-  /** Whether narrower ones that the source was subscribed to come with this one now. */
+  /** The source's own subscriptions to narrower patterns have been ended. */
   swept = false;
-  /** Since when every message has come, of itself or of what covers it; `undefined`: not yet. */
+  /** Since when all of its messages arrive, by itself or by its cover; `undefined`: they don't yet. */
   since: Arrival | undefined;
-  /** Why the source may not subscribe to it. */
+  /** Why the source does not subscribe to it. */
   refusal: UpstreamRefusal | undefined;
-  /** Told once, when it arrives or the source says that it may not. */
-  waiters: Waiter[] = [];
+  #waiters: Waiter[] = [];
 
-  /** Somebody begins to want a pattern. */
   constructor(pattern: string) {
     this.pattern = pattern;
   }
@@ -55,13 +55,13 @@ export class UpstreamSubscription {
     return this.users > 0 || this.lingers;
   }
 
-  /** Whether it is not known whether it arrives. */
+  /** The source has neither confirmed nor refused it. */
   get isPending(): boolean {
     return this.since === undefined && this.refusal === undefined;
   }
 
-  /** Comes with a wider one from now on, or with none. */
-  comeWith(cover: UpstreamSubscription | undefined): void {
+  /** From now on, its messages come with a wider pattern, or with none. */
+  setCover(cover: UpstreamSubscription | undefined): void {
     this.cover?.covered?.delete(this);
     this.cover = cover;
     if (cover === undefined) return;
@@ -69,19 +69,23 @@ export class UpstreamSubscription {
     cover.covered.add(this);
   }
 
-  /** Waits with those that wait already; no more of them are kept than want it. */
-  await(waiter: Waiter): void {
-    if (this.waiters.length >= Math.max(16, 2 * this.users)) {
-      this.waiters = this.waiters.filter((other) => other.goesOn());
+  /** Calls the waiter once it is known whether the pattern arrives. Keeps about as many waiters as users. */
+  addWaiter(waiter: Waiter): void {
+    if (this.#waiters.length >= Math.max(16, 2 * this.users)) {
+      this.#waiters = this.#waiters.filter((other) => other.isWaiting());
     }
-    this.waiters.push(waiter);
+    this.#waiters.push(waiter);
   }
 
-  /** Tells all waiters that it is known whether the pattern arrives. */
-  tell(): void {
-    if (this.waiters.length === 0) return;
-    const waiters = this.waiters;
-    this.waiters = [];
-    for (const waiter of waiters) waiter.known();
+  /** Forgets all waiters: the last user is gone. */
+  dropWaiters(): void {
+    this.#waiters = [];
+  }
+
+  callWaiters(): void {
+    if (this.#waiters.length === 0) return;
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) waiter.check();
   }
 }

@@ -2,8 +2,9 @@ import { utf8Length } from "../../protocol/subject.ts";
 import { OldestFirst } from "../collections/oldest-first.ts";
 import type { Cancel, Clock } from "../ports/clock.ts";
 import type { MessageSource } from "../ports/source.ts";
-import { PatternTrie } from "../subject/pattern-trie.ts";
-import { exposedOf, hasWildcard } from "../subject/subject.ts";
+import { exposedOf, hasWildcard, isReserved } from "../subject/subject.ts";
+import { SubjectTrie } from "../subject/subject-trie.ts";
+import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
 import {
   type Arrival,
   type UpstreamRefusal,
@@ -12,82 +13,72 @@ import {
 } from "./upstream-subscription.ts";
 
 export interface UpstreamOptions {
-  /** What the endpoint exposes. */
+  /** The patterns that the gateway exposes. */
   readonly subjects: readonly string[];
-  /** Whether to subscribe to all of that at once, or to what clients ask for. */
+  /** Whether to subscribe to what clients ask for, or to all exposed patterns from the start. */
   readonly upstream: "demand" | "eager";
-  /** What nobody wants any more is still subscribed to for so long, for clients that come back. */
+  /** How long a pattern stays subscribed after its last user left, for clients that come back. */
   readonly upstreamLingerMs: number;
-  /** The most patterns that linger, and their most bytes; with more, the oldest no longer do. */
+  /** The most patterns, and their most bytes, that linger. Beyond that the oldest are dropped. */
   readonly maxLingering: number;
   readonly maxLingeringBytes: number;
-  /** The most different patterns that all clients together may want. */
+  /** The most different patterns that all clients together may use. */
   readonly maxUpstreamPatterns: number;
 }
 
-/** So many steps of what may take longer are done in one turn of the event loop: some milliseconds. */
-const STEPS_PER_TURN = 500;
-/** And the next ones after this time, which others have. */
-const TURN_MS = 1;
+export interface UpstreamParts {
+  readonly clock: Clock;
+  readonly source: Pick<MessageSource, "subscribe" | "unsubscribe">;
+  readonly turnShare: TurnShare;
+  /** The number of the last message that arrived. */
+  sequence(): number;
+}
+
+/** The share of a turn that one pattern takes, as the source may have to be asked: 512 patterns in a turn. */
+const PATTERN_COST = 8;
 /**
- * So many branches are looked at in vain, one after the other, for patterns that cover another one, or
- * that it covers. What is not found is subscribed to although it need not be, which does no harm.
+ * A search for patterns that cover another one, or that it covers, stops after this many nodes without
+ * success. A pattern that the search misses is subscribed to although it is covered, which does no harm.
  */
-const STEPS_IN_VAIN = 512;
+const MAX_FRUITLESS_NODES = 512;
 
 /**
- * What the gateway subscribes to at its source: what clients want, each pattern once, none that a
- * wider one covers, and each for a while longer than somebody wants it.
+ * The gateway's subscriptions at its source. Each pattern that clients use is subscribed to once, unless a
+ * wider one covers it, and stays for a while after its last user left.
  *
- * Whatever clients ask for, each call costs what it changes. What a wide pattern changes when it comes or
- * goes may be very much: that is done little by little, and until it is done some patterns are subscribed
- * to beside it.
+ * Each call costs as much as it changes. A wide pattern that comes or goes may change very much: that work
+ * is shared out over turns of the event loop, and until it is done some narrower patterns are subscribed
+ * to as well.
  */
 export class UpstreamSubscriptions {
-  /** How often something began to arrive. */
+  /** Counts the patterns that began to arrive. */
   arrivals = 0;
-  /** Patterns and branches that were looked at, of all: what the work has cost. */
+  /** Counts the patterns and nodes that were looked at: the cost of all work so far. */
   steps = 0;
   readonly #options: UpstreamOptions;
-  readonly #clock: Clock;
-  readonly #source: Pick<MessageSource, "subscribe" | "unsubscribe">;
-  readonly #sequence: () => number;
-  readonly #stepsPerTurn: number;
+  readonly #parts: UpstreamParts;
   readonly #byPattern = new Map<string, UpstreamSubscription>();
-  /** Those that the source is subscribed to, and may be: they cover narrower ones. */
-  readonly #subscribed = new PatternTrie<UpstreamSubscription>();
+  /** The subscriptions of the source that are not refused: they may cover narrower patterns. */
+  readonly #subscribed = new SubjectTrie<UpstreamSubscription>();
   #subscriptionCount = 0;
-  /** Patterns that NATS doesn't deliver because it refused them or the wildcard that covered them. */
-  readonly #missed = new PatternTrie<UpstreamSubscription>();
+  /** Patterns that the source does not deliver because it refused them or the pattern that covered them. */
+  readonly #missed = new SubjectTrie<UpstreamSubscription>();
   #pending = 0;
-  /** Until when each lingers, the one that has done so the longest first. */
+  /** Until when each pattern lingers, the oldest first. */
   readonly #lingering = new OldestFirst<UpstreamSubscription, number>();
   #lingeringBytes = 0;
   #lingerTimer: Cancel | undefined;
-  /** Patterns to unsubscribe from. */
+  /** Patterns without users, to be given up. */
   readonly #dropped = new Set<UpstreamSubscription>();
-  /** What is done little by little. */
-  readonly #jobs = new Set<Generator<void, void, void>>();
-  #jobTimer: Cancel | undefined;
-  #works = false;
+  #isStopping = false;
 
-  /** @param sequence the number of the last message that has come. */
-  constructor(
-    options: UpstreamOptions,
-    clock: Clock,
-    source: Pick<MessageSource, "subscribe" | "unsubscribe">,
-    sequence: () => number,
-    stepsPerTurn = STEPS_PER_TURN,
-  ) {
-    this.#stepsPerTurn = stepsPerTurn;
+  constructor(options: UpstreamOptions, parts: UpstreamParts) {
     this.#options = options;
-    this.#clock = clock;
-    this.#source = source;
-    this.#sequence = sequence;
+    this.#parts = parts;
     if (options.upstream === "eager") this.acquire(undefined);
   }
 
-  /** Patterns that the source has not confirmed yet. */
+  /** Patterns that the source has neither confirmed nor refused. */
   get pending(): number {
     return this.#pending;
   }
@@ -97,17 +88,17 @@ export class UpstreamSubscriptions {
     return this.#subscriptionCount;
   }
 
-  /** How many patterns nobody wants any more, which are kept for clients that come back. */
+  /** Patterns without users that are kept for clients that come back. */
   get lingering(): number {
     return this.#lingering.size;
   }
 
-  /** How many more patterns may be wanted; those that only linger make room. */
+  /** How many more patterns clients may use; lingering ones make room. */
   get room(): number {
     return this.#options.maxUpstreamPatterns - this.#byPattern.size + this.#lingering.size;
   }
 
-  /** How many of these patterns, as far as they are exposed, nobody wants yet. */
+  /** Counts those of the patterns that are exposed and have no user yet. */
   newOf(subjects: readonly string[] | undefined): number {
     let count = 0;
     for (const pattern of this.#exposed(subjects)) {
@@ -118,46 +109,46 @@ export class UpstreamSubscriptions {
   }
 
   /**
-   * Somebody wants these patterns, as far as they are exposed.
+   * Adds a user to each of the patterns, as far as they are exposed.
    *
    * @param subjects `undefined` for all that is exposed.
-   * @param whenKnown called once messages of all of them arrive (at once, if they do), or once the
-   * source says that it may not subscribe to one of them, with the reason.
-   * @param goesOn whether the client still waits.
+   * @param whenKnown called once messages of all of them arrive (at once, if they do), or once the source
+   * refuses one of them, with the refusal.
+   * @param isWaiting whether the user still waits for that.
    */
   acquire(
     subjects: readonly string[] | undefined,
     whenKnown: (refusal?: UpstreamRefusal) => void = () => {},
-    goesOn: () => boolean = () => true,
+    isWaiting: () => boolean = () => true,
   ): void {
     const subscriptions = this.#exposed(subjects).map((pattern) => this.#use(pattern));
     const waiter: Waiter = {
-      goesOn,
-      // One after the other: what has arrived may be cut off while another one is waited for.
-      known: () => {
+      isWaiting,
+      // Waits for one after the other: one that arrived may be cut off meanwhile.
+      check: () => {
         const refused = subscriptions.find(({ refusal }) => refusal !== undefined);
         const missing = subscriptions.find(({ since }) => since === undefined);
         if (refused !== undefined) whenKnown(refused.refusal);
         else if (missing === undefined) whenKnown();
-        else missing.await(waiter);
+        else missing.addWaiter(waiter);
       },
     };
-    waiter.known();
+    waiter.check();
   }
 
-  /** Somebody no longer wants them. */
+  /** Takes a user from each of the patterns. */
   release(subjects: readonly string[] | undefined): void {
     for (const pattern of this.#exposed(subjects)) {
       const subscription = this.#byPattern.get(pattern);
       if (subscription === undefined || --subscription.users > 0) continue;
-      subscription.waiters = [];
+      subscription.dropWaiters();
       if (this.#options.upstreamLingerMs === 0) this.#dropped.add(subscription);
       else this.#linger(subscription);
     }
     this.#dropAll();
   }
 
-  /** Since when every message of the patterns has come; `undefined`: not yet. */
+  /** Returns since when all messages of all of the patterns arrive; `undefined`: they don't yet. */
   completeSince(subjects: readonly string[] | undefined): Arrival | undefined {
     let last: Arrival | undefined = { sequence: 0, number: 0 };
     for (const pattern of this.#exposed(subjects)) {
@@ -168,14 +159,14 @@ export class UpstreamSubscriptions {
     return last;
   }
 
-  /** The source says that a pattern's messages arrive from now on. */
+  /** The source confirms: messages of the pattern arrive from now on. */
   arrives(pattern: string): void {
     const subscription = this.#byPattern.get(pattern);
     if (subscription === undefined || !subscription.subscribed) return;
     const { cover } = subscription;
     subscription.confirmed = true;
-    subscription.comeWith(undefined);
-    this.#subscribed.set(pattern, subscription);
+    subscription.setCover(undefined);
+    this.#subscribed.add(pattern, subscription);
     this.arrivals++;
     this.#nowArrives(subscription);
     for (const other of subscription.covered ?? []) {
@@ -183,23 +174,25 @@ export class UpstreamSubscriptions {
       this.#nowArrives(other);
     }
     if (cover?.leaving) this.#finish(cover);
-    if (!subscription.leaving && subscription.confirmed && hasWildcard(pattern))
-      this.#cover(subscription);
+    if (!subscription.leaving && subscription.confirmed && hasWildcard(pattern)) {
+      this.#coverOthers(subscription);
+    }
   }
 
-  /** What would come again when a pattern arrives, after something was refused. */
+  /** Returns the patterns that were refused, or lost their cover, and arrive again with this pattern. */
   returningWith(pattern: string): string[] {
     if (this.#missed.size === 0 || !this.#byPattern.has(pattern)) return [];
     const returning: string[] = [];
-    for (const subscription of this.#missed.covered(pattern)) {
+    for (const found of this.#missed.covered(pattern)) {
       this.steps++;
-      if (subscription !== undefined) returning.push(subscription.pattern);
+      for (const subscription of found ?? []) returning.push(subscription.pattern);
     }
     return returning;
   }
 
   /**
-   * The source may not subscribe to a pattern: it covers nothing, and what it covered goes by itself.
+   * The source refuses a pattern: it covers nothing any more, and the patterns that it covered are
+   * subscribed to by themselves.
    *
    * @returns whether that is news.
    */
@@ -208,11 +201,11 @@ export class UpstreamSubscriptions {
     if (subscription === undefined) return false;
     const wider = this.#coverOf(subscription);
     if (wider?.confirmed && !subscription.leaving) {
-      // It would not have been asked for, had there been time to see that it comes with that one.
+      // It was asked for before it was known that the wider pattern brings it.
       if (subscription.subscribed) this.#bringAlong(subscription, wider);
       return false;
     }
-    // The wider one that it came with until now is kept as long as it does not come by itself.
+    // The wider pattern that brought it until now stays as long as this one doesn't arrive by itself.
     if (subscription.cover?.confirmed) return false;
     const isNews = subscription.refusal === undefined;
     const { cover } = subscription;
@@ -222,11 +215,11 @@ export class UpstreamSubscriptions {
     });
     subscription.confirmed = false;
     subscription.swept = false;
-    subscription.comeWith(undefined);
-    this.#missed.set(pattern, subscription);
-    this.#subscribed.delete(pattern);
+    subscription.setCover(undefined);
+    this.#missed.add(pattern, subscription);
+    this.#subscribed.remove(pattern, subscription);
     for (const other of [...(subscription.covered ?? [])]) this.#uncover(other);
-    subscription.tell();
+    subscription.callWaiters();
     if (cover?.leaving) this.#finish(cover);
     if (!subscription.isNeeded) {
       this.#dropped.add(subscription);
@@ -236,8 +229,8 @@ export class UpstreamSubscriptions {
   }
 
   /**
-   * Returns why a client does not get one of the patterns that it named; if it named none, why nothing that
-   * is exposed comes.
+   * Returns why a client does not get one of the patterns that it named. If it named none, a refusal counts
+   * only when nothing that is exposed arrives.
    */
   refusalOf(subjects: readonly string[] | undefined): UpstreamRefusal | undefined {
     const patterns = this.#exposed(subjects);
@@ -246,7 +239,7 @@ export class UpstreamSubscriptions {
     return isRefused ? refusals[0] : undefined;
   }
 
-  /** Why the source may not subscribe to what the endpoint exposes, of which somebody wants all. */
+  /** Why the source refuses an exposed pattern that some client uses as a whole. */
   get refusal(): string | undefined {
     for (const pattern of this.#options.subjects) {
       const refusal = this.#byPattern.get(pattern)?.refusal;
@@ -257,22 +250,23 @@ export class UpstreamSubscriptions {
     return undefined;
   }
 
-  /** The source was cut off: what was published meanwhile has not come. */
+  /** The source lost its connection: nothing arrives until it confirms each pattern again. */
   cutOff(): void {
     this.#missed.clear();
     this.#pending = this.#byPattern.size;
     for (const subscription of this.#byPattern.values()) {
       this.steps++;
-      // A refused pattern was taken out, and may be allowed now.
-      if (subscription.refusal !== undefined && subscription.subscribed)
-        this.#subscribed.set(subscription.pattern, subscription);
+      // A refused pattern was taken out, and may be allowed on the next connection.
+      if (subscription.refusal !== undefined && subscription.subscribed) {
+        this.#subscribed.add(subscription.pattern, subscription);
+      }
       subscription.since = undefined;
       subscription.confirmed = false;
       subscription.refusal = undefined;
     }
   }
 
-  /** Lets go at once of what only lingers, and so of every timer. */
+  /** Gives up all that lingers and finishes all work that is left, at once; no timer stays. */
   stop(): void {
     for (const subscription of this.#lingering.keys()) {
       subscription.lingers = false;
@@ -282,8 +276,9 @@ export class UpstreamSubscriptions {
     this.#lingeringBytes = 0;
     this.#lingerTimer?.();
     this.#lingerTimer = undefined;
+    this.#isStopping = true;
     this.#dropAll();
-    this.#work(Number.POSITIVE_INFINITY);
+    this.#isStopping = false;
   }
 
   #exposed(subjects: readonly string[] | undefined): string[] {
@@ -291,34 +286,36 @@ export class UpstreamSubscriptions {
   }
 
   #use(pattern: string): UpstreamSubscription {
-    let subscription = this.#byPattern.get(pattern);
-    if (subscription === undefined) {
-      subscription = new UpstreamSubscription(pattern);
-      this.#byPattern.set(pattern, subscription);
-      if (this.#byPattern.size > this.#options.maxUpstreamPatterns) this.#makeRoom();
-      this.#pending++;
-      const cover = this.#coverOf(subscription);
-      if (cover === undefined) this.#subscribe(subscription);
-      else {
-        subscription.comeWith(cover);
-        this.#change(subscription, (created) => {
-          created.since = cover.since;
-        });
-      }
-      return subscription;
+    const known = this.#byPattern.get(pattern);
+    if (known === undefined) return this.#create(pattern);
+    known.users++;
+    this.#unlinger(known);
+    this.#dropped.delete(known);
+    if (known.leaving) {
+      known.leaving = false;
+      known.swept = false;
+      if (known.confirmed) this.#coverOthers(known);
     }
-    subscription.users++;
-    this.#unlinger(subscription);
-    this.#dropped.delete(subscription);
-    if (subscription.leaving) {
-      subscription.leaving = false;
-      subscription.swept = false;
-      if (subscription.confirmed) this.#cover(subscription);
-    }
-    return subscription;
+    return known;
   }
 
-  /** The one that has lingered the longest goes. */
+  #create(pattern: string): UpstreamSubscription {
+    const created = new UpstreamSubscription(pattern);
+    this.#byPattern.set(pattern, created);
+    if (this.#byPattern.size > this.#options.maxUpstreamPatterns) this.#makeRoom();
+    this.#pending++;
+    const cover = this.#coverOf(created);
+    if (cover === undefined) this.#subscribe(created);
+    else {
+      created.setCover(cover);
+      this.#change(created, () => {
+        created.since = cover.since;
+      });
+    }
+    return created;
+  }
+
+  /** Gives up the pattern that has lingered the longest. */
   #makeRoom(): void {
     const oldest = this.#lingering.oldest?.[0];
     if (oldest === undefined) return;
@@ -329,8 +326,9 @@ export class UpstreamSubscriptions {
 
   #linger(subscription: UpstreamSubscription): void {
     const { upstreamLingerMs, maxLingering, maxLingeringBytes } = this.#options;
+    const { clock } = this.#parts;
     subscription.lingers = true;
-    this.#lingering.set(subscription, this.#clock.nowMs() + upstreamLingerMs);
+    this.#lingering.set(subscription, clock.nowMs() + upstreamLingerMs);
     this.#lingeringBytes += utf8Length(subscription.pattern);
     for (const oldest of this.#lingering.keys()) {
       const fits = this.#lingeringBytes <= maxLingeringBytes;
@@ -338,7 +336,7 @@ export class UpstreamSubscriptions {
       this.#unlinger(oldest);
       this.#dropped.add(oldest);
     }
-    this.#lingerTimer ??= this.#clock.after(upstreamLingerMs, () => this.#lingeredLongEnough());
+    this.#lingerTimer ??= clock.after(upstreamLingerMs, () => this.#dropExpired());
   }
 
   #unlinger(subscription: UpstreamSubscription): void {
@@ -350,13 +348,15 @@ export class UpstreamSubscriptions {
     this.#lingerTimer = undefined;
   }
 
-  #lingeredLongEnough(): void {
+  /** Gives up the patterns that have lingered long enough. */
+  #dropExpired(): void {
     this.#lingerTimer = undefined;
-    const nowMs = this.#clock.nowMs();
+    const { clock } = this.#parts;
+    const nowMs = clock.nowMs();
     for (let next = this.#lingering.oldest; next !== undefined; next = this.#lingering.oldest) {
       const [subscription, untilMs] = next;
       if (untilMs > nowMs) {
-        this.#lingerTimer = this.#clock.after(untilMs - nowMs, () => this.#lingeredLongEnough());
+        this.#lingerTimer = clock.after(untilMs - nowMs, () => this.#dropExpired());
         break;
       }
       this.#unlinger(subscription);
@@ -366,53 +366,53 @@ export class UpstreamSubscriptions {
   }
 
   #dropAll(): void {
-    if (this.#dropped.size > 0) this.#begin(this.#drops());
+    if (this.#dropped.size > 0) this.#run(this.#drops());
   }
 
-  *#drops(): Generator<void, void, void> {
+  *#drops(): Generator<number, void, void> {
     for (const subscription of this.#dropped) {
       this.#dropped.delete(subscription);
       yield* this.#drop(subscription);
     }
   }
 
-  /** Lets a pattern go, once all that comes with it comes otherwise. */
-  *#drop(subscription: UpstreamSubscription): Generator<void, void, void> {
+  /** Gives up a pattern, once all that it covers arrives in another way. */
+  *#drop(subscription: UpstreamSubscription): Generator<number, void, void> {
     if (subscription.isNeeded || !this.#isKnown(subscription)) return;
     if (!subscription.subscribed) {
       this.#forget(subscription);
-      yield;
+      yield this.#step();
       return;
     }
     subscription.leaving = true;
     for (const other of subscription.covered ?? []) {
       if (!subscription.leaving) return;
       this.#leaveCover(other);
-      yield;
+      yield this.#step();
     }
     this.#finish(subscription);
-    yield;
+    yield this.#step();
   }
 
-  /** The cover of a pattern is to go: it comes with another one, or is subscribed to. */
+  /** Moves a pattern to another cover, or subscribes to it, as its cover is about to go. */
   #leaveCover(subscription: UpstreamSubscription): void {
     if (subscription.subscribed || !this.#isKnown(subscription)) return;
     const cover = this.#coverOf(subscription);
     if (cover?.confirmed) {
-      subscription.comeWith(cover);
+      subscription.setCover(cover);
       this.#nowArrives(subscription);
       return;
     }
-    // A wider pattern may arrive later, and this one then comes with it.
-    const forget = (other: UpstreamSubscription): boolean => {
-      other.swept = false;
-      return false;
+    // A wider pattern that is confirmed later sweeps again, and then covers this one.
+    const { pattern } = subscription;
+    const forgetSweep = (other: UpstreamSubscription): void => {
+      if (canCover(other, pattern)) other.swept = false;
     };
-    this.steps += this.#subscribed.covering(subscription.pattern, forget, STEPS_IN_VAIN);
+    this.steps += this.#subscribed.covering(pattern, forgetSweep, MAX_FRUITLESS_NODES);
     this.#subscribe(subscription);
   }
 
-  /** Unsubscribes from a pattern that nobody wants, if nothing comes with it any more. */
+  /** Unsubscribes from a pattern without users, if it brings no other pattern any more. */
   #finish(subscription: UpstreamSubscription): void {
     if (!subscription.leaving || (subscription.covered?.size ?? 0) > 0) return;
     subscription.leaving = false;
@@ -420,65 +420,70 @@ export class UpstreamSubscriptions {
     this.#forget(subscription);
   }
 
-  /** Whether a pattern is not gone: a waiter that is told that another one arrives may have released it. */
+  /** Whether a pattern was not forgotten: a waiter that is called for another one may release it. */
   #isKnown(subscription: UpstreamSubscription): boolean {
     return this.#byPattern.get(subscription.pattern) === subscription;
   }
 
   #forget(subscription: UpstreamSubscription): void {
-    const { cover } = subscription;
+    const { cover, pattern } = subscription;
     if (subscription.isPending) this.#pending--;
-    subscription.comeWith(undefined);
-    this.#byPattern.delete(subscription.pattern);
-    this.#missed.delete(subscription.pattern);
+    subscription.setCover(undefined);
+    this.#byPattern.delete(pattern);
+    this.#missed.remove(pattern, subscription);
     if (cover?.leaving) this.#finish(cover);
   }
 
-  /** A wider pattern that the source is subscribed to, and stays so; a confirmed one if there is one. */
+  /** Finds a wider pattern that the source stays subscribed to; a confirmed one if there is one. */
   #coverOf({ pattern }: UpstreamSubscription): UpstreamSubscription | undefined {
     let cover: UpstreamSubscription | undefined;
-    const accept = (subscription: UpstreamSubscription): boolean => {
-      if (subscription.leaving || subscription.pattern === pattern) return false;
-      cover = subscription;
-      return subscription.confirmed;
+    const accept = (other: UpstreamSubscription): boolean => {
+      if (other.leaving || other.pattern === pattern || !canCover(other, pattern)) return false;
+      cover = other;
+      return other.confirmed;
     };
-    this.steps += this.#subscribed.covering(pattern, accept, STEPS_IN_VAIN);
+    this.steps += this.#subscribed.covering(pattern, accept, MAX_FRUITLESS_NODES);
     return cover;
   }
 
-  /** What a pattern that arrives covers arrives with it, and need not be subscribed to. */
-  #cover(subscription: UpstreamSubscription): void {
-    for (const other of [...this.#missed.covered(subscription.pattern)]) {
+  /** A pattern arrives: what it covers arrives with it, and needs no subscription of its own. */
+  #coverOthers(subscription: UpstreamSubscription): void {
+    for (const found of [...this.#missed.covered(subscription.pattern)]) {
       this.steps++;
-      if (other !== undefined && other !== subscription) this.#bringAlong(other, subscription);
+      for (const other of found ?? []) {
+        if (other !== subscription) this.#bringAlong(other, subscription);
+      }
     }
     if (subscription.swept || this.#subscribed.size < 2) return;
-    this.#begin(this.#sweep(subscription));
+    this.#run(this.#sweep(subscription));
   }
 
-  *#sweep(subscription: UpstreamSubscription): Generator<void, void, void> {
-    let inVain = 0;
-    for (const other of this.#subscribed.covered(subscription.pattern)) {
-      yield;
-      // It may have been released or cut off meanwhile, and is swept again when it comes again.
+  /** Ends the source's own subscriptions to patterns that a confirmed one covers. */
+  *#sweep(subscription: UpstreamSubscription): Generator<number, void, void> {
+    let fruitless = 0;
+    for (const found of this.#subscribed.covered(subscription.pattern)) {
+      yield this.#step();
+      // It may be released or cut off meanwhile, and is swept again when it comes back.
       if (subscription.leaving || !subscription.confirmed) return;
+      const [other] = found ?? [];
       if (other === undefined || other === subscription || !other.subscribed) {
-        if (++inVain > STEPS_IN_VAIN) break;
+        if (++fruitless > MAX_FRUITLESS_NODES) break;
         continue;
       }
-      inVain = 0;
+      fruitless = 0;
       for (const narrow of other.covered ?? []) {
         this.#bringAlong(narrow, subscription);
-        yield;
+        yield this.#step();
         if (subscription.leaving || !subscription.confirmed) return;
       }
-      if (other.subscribed && (other.covered?.size ?? 0) === 0)
+      if (other.subscribed && (other.covered?.size ?? 0) === 0) {
         this.#bringAlong(other, subscription);
+      }
     }
     subscription.swept = subscription.confirmed && !subscription.leaving;
   }
 
-  /** A pattern, and what comes with it, comes with a wider one that arrives, and not by itself. */
+  /** From now on a confirmed wider pattern brings this one and all that it covers. */
   #bringAlong(subscription: UpstreamSubscription, cover: UpstreamSubscription): void {
     this.steps++;
     if (!this.#isKnown(subscription)) return;
@@ -490,23 +495,23 @@ export class UpstreamSubscriptions {
       this.#forget(subscription);
       return;
     }
-    subscription.comeWith(cover);
+    subscription.setCover(cover);
     if (before?.leaving) this.#finish(before);
     this.#nowArrives(subscription);
   }
 
-  /** What came with a pattern comes no longer, but for what another one brings. */
+  /** A pattern lost its cover: another one covers it, or it is subscribed to. */
   #uncover(subscription: UpstreamSubscription): void {
     this.steps++;
     if (!this.#isKnown(subscription)) return;
-    subscription.comeWith(undefined);
+    subscription.setCover(undefined);
     const cover = this.#coverOf(subscription);
-    if (cover !== undefined && !subscription.subscribed) subscription.comeWith(cover);
+    if (cover !== undefined && !subscription.subscribed) subscription.setCover(cover);
     if (cover?.confirmed) {
       this.#nowArrives(subscription);
       return;
     }
-    if (subscription.since !== undefined) this.#missed.set(subscription.pattern, subscription);
+    if (subscription.since !== undefined) this.#missed.add(subscription.pattern, subscription);
     this.#change(subscription, () => {
       subscription.since = undefined;
     });
@@ -516,8 +521,8 @@ export class UpstreamSubscriptions {
   #subscribe(subscription: UpstreamSubscription): void {
     subscription.subscribed = true;
     this.#subscriptionCount++;
-    this.#subscribed.set(subscription.pattern, subscription);
-    this.#source.subscribe(subscription.pattern);
+    this.#subscribed.add(subscription.pattern, subscription);
+    this.#parts.source.subscribe(subscription.pattern);
   }
 
   #unsubscribe(subscription: UpstreamSubscription): void {
@@ -525,55 +530,39 @@ export class UpstreamSubscriptions {
     subscription.confirmed = false;
     subscription.swept = false;
     this.#subscriptionCount--;
-    this.#subscribed.delete(subscription.pattern);
-    this.#source.unsubscribe(subscription.pattern);
+    this.#subscribed.remove(subscription.pattern, subscription);
+    this.#parts.source.unsubscribe(subscription.pattern);
   }
 
   #nowArrives(subscription: UpstreamSubscription): void {
-    this.#missed.delete(subscription.pattern);
+    this.#missed.remove(subscription.pattern, subscription);
     this.#change(subscription, () => {
       subscription.refusal = undefined;
-      subscription.since ??= { sequence: this.#sequence(), number: this.arrivals };
+      subscription.since ??= { sequence: this.#parts.sequence(), number: this.arrivals };
     });
-    subscription.tell();
+    subscription.callWaiters();
   }
 
-  #change(
-    subscription: UpstreamSubscription,
-    change: (subscription: UpstreamSubscription) => void,
-  ): void {
+  #change(subscription: UpstreamSubscription, change: () => void): void {
     const before = subscription.isPending;
-    change(subscription);
+    change();
     if (before !== subscription.isPending) this.#pending += before ? -1 : 1;
   }
 
-  /** Does something little by little, as much as may be at once. */
-  #begin(job: Generator<void, void, void>): void {
-    this.#jobs.add(job);
-    // Whoever works does this, too; and whoever had to stop goes on in the next turn.
-    if (!this.#works && this.#jobTimer === undefined) this.#work(this.#stepsPerTurn);
+  /** Does what may be much in shares of the event loop's turns; when everything stops, at once. */
+  #run(steps: Generator<number, void, void>): void {
+    const job = new SteppedJob(steps, true);
+    if (!this.#isStopping) this.#parts.turnShare.run(this, job);
+    else while (!job.isDone) job.work(Number.POSITIVE_INFINITY);
   }
 
-  #work(maxSteps: number): void {
-    this.#jobTimer?.();
-    this.#jobTimer = undefined;
-    this.#works = true;
-    let steps = 0;
-    try {
-      for (const job of this.#jobs) {
-        while (steps < maxSteps && !job.next().done) steps++;
-        if (steps >= maxSteps) break;
-        this.#jobs.delete(job);
-      }
-    } finally {
-      this.#works = false;
-    }
-    this.steps += steps;
-    if (this.#jobs.size > 0) {
-      this.#jobTimer = this.#clock.after(TURN_MS, () => {
-        this.#jobTimer = undefined;
-        this.#work(this.#stepsPerTurn);
-      });
-    }
+  #step(): number {
+    this.steps++;
+    return PATTERN_COST;
   }
+}
+
+/** Whether a pattern that covers another one brings its messages: no wildcard carries NATS' own subjects. */
+function canCover({ pattern }: UpstreamSubscription, narrower: string): boolean {
+  return isReserved(pattern) || !isReserved(narrower);
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import {
+  carriesAll,
   isReserved,
   subjectCovers,
   subjectMatches,
@@ -157,5 +158,38 @@ describe("Subject trie", () => {
       ),
       { numRuns: 1000 },
     );
+  });
+
+  test("finds the patterns that cover one, and those that it covers", () => {
+    const any = fc.oneof(pattern, fc.constantFrom("$X.a", "$X.*", "$X.>", ">", "*"));
+    fc.assert(
+      fc.property(fc.uniqueArray(any, { maxLength: 12 }), any, (patterns, one) => {
+        const trie = new SubjectTrie<string>();
+        for (const each of patterns) trie.add(each, each);
+        expect(trie.size).toBe(patterns.length);
+        const wider: string[] = [];
+        trie.covering(one, (value) => wider.push(value));
+        expect(wider.sort()).toEqual(patterns.filter((each) => subjectCovers(each, one)).sort());
+        const narrower = [...trie.covered(one)].flatMap((values) => [...(values ?? [])]);
+        expect(narrower.sort()).toEqual(patterns.filter((each) => carriesAll(one, each)).sort());
+        for (const each of patterns) trie.remove(each, each);
+        expect([trie.size, trie.match(one, () => {}), trie.covering(one, () => {})]).toEqual([
+          0, 1, 1,
+        ]);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test("ends a search for covering patterns at the first that is accepted, or after so many nodes", () => {
+    const trie = new SubjectTrie<string>();
+    for (const each of [">", "a.>", "*.b"]) trie.add(each, each);
+    const seen: string[] = [];
+    trie.covering("a.b", (value) => {
+      seen.push(value);
+      return value === "a.>";
+    });
+    expect(seen.at(-1)).toBe("a.>");
+    expect(trie.covering("a.b", () => {}, 2)).toBe(2);
   });
 });

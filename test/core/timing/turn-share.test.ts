@@ -70,6 +70,8 @@ function filled(harness: Harness, messages: number): string {
   harness.clock.advance(10);
   const cursor = String(keeper.socket.envelopes[0]?.id);
   keeper.client.closed(1000);
+  // The share of the turn in which the client left is not of the next one.
+  harness.clock.turn();
   for (let n = 1; n < messages; n++) harness.publish(n);
   return cursor;
 }

@@ -1,3 +1,4 @@
+import { TurnShare } from "../../../src/core/timing/turn-share.ts";
 import type { UpstreamRefusal } from "../../../src/core/upstream/upstream-subscription.ts";
 import {
   type UpstreamOptions,
@@ -9,14 +10,18 @@ import { ManualClock } from "../support/manual-clock.ts";
 /** What a source may say. */
 export const NO: UpstreamRefusal = { reason: "no", isFinal: false };
 
-/** A demand with everything around it fake. */
+/** How many steps of a turn each pattern takes, as in the code that is tested. */
+const PATTERN_COST = 8;
+
+/** UpstreamSubscriptions with a fake source and a manual clock. */
 export class UpstreamHarness {
   readonly clock = new ManualClock();
   readonly source = new FakeSource();
+  readonly turnShare: TurnShare;
   readonly upstream: UpstreamSubscriptions;
   sequence = 0;
 
-  constructor(options: Partial<UpstreamOptions> = {}, stepsPerTurn?: number) {
+  constructor(options: Partial<UpstreamOptions> = {}, patternsPerTurn = 512) {
     const all = {
       subjects: [">"],
       upstream: "demand",
@@ -26,22 +31,35 @@ export class UpstreamHarness {
       maxUpstreamPatterns: 100_000,
       ...options,
     } as const;
-    this.upstream = new UpstreamSubscriptions(
-      all,
-      this.clock,
-      this.source,
-      () => this.sequence,
-      stepsPerTurn,
-    );
+    const { clock, source } = this;
+    this.turnShare = new TurnShare(clock, patternsPerTurn * PATTERN_COST);
+    this.upstream = new UpstreamSubscriptions(all, {
+      clock,
+      source,
+      turnShare: this.turnShare,
+      sequence: () => this.sequence,
+    });
     this.source.arrives = (pattern) => this.upstream.arrives(pattern);
   }
 
-  /** What is subscribed to upstream. */
+  /** How many timers are set after a turn of the event loop: the share of the turn itself needs none. */
+  get timers(): number {
+    this.clock.turn();
+    return this.clock.timers;
+  }
+
+  /** Stops in the order in which the Broadcaster does. */
+  stop(): void {
+    this.turnShare.stop();
+    this.upstream.stop();
+  }
+
+  /** The patterns that the source is subscribed to. */
   get patterns(): string[] {
     return [...this.source.patterns].sort();
   }
 
-  /** Wants patterns. @returns what was heard of them: `true` once they arrive. */
+  /** Acquires patterns. @returns what is known of them: `true` once they arrive, or the refusal. */
   acquire(...subjects: string[]): { known: unknown } {
     const heard: { known: unknown } = { known: undefined };
     this.upstream.acquire(

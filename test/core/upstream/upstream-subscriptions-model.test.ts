@@ -116,7 +116,7 @@ describe("UpstreamSubscriptions, whatever is wanted and released", () => {
           settle();
           expect(harness.upstream.lingering).toBe(0);
           expect(harness.patterns).toEqual([]);
-          expect(harness.upstream.subscriptions + harness.clock.timers).toBe(0);
+          expect(harness.upstream.subscriptions + harness.timers).toBe(0);
         },
       ),
       { numRuns: 2000 },

@@ -2,20 +2,20 @@ import { describe, expect, test } from "bun:test";
 import { NO, UpstreamHarness } from "./upstream-harness.ts";
 
 describe("UpstreamSubscriptions", () => {
-  test("subscribes to each pattern once, and to none that nobody wants any more", () => {
-    const { upstream, source, ...harness } = new UpstreamHarness();
-    upstream.acquire(["a", "b.*"]);
-    upstream.acquire(["a"]);
-    expect([...source.patterns]).toEqual(["a", "b.*"]);
-    expect(upstream.subscriptions).toBe(2);
-    upstream.release(["a", "b.*"]);
-    expect([...source.patterns]).toEqual(["a"]);
-    upstream.release(["a"]);
-    expect([...source.patterns]).toEqual([]);
-    expect(harness.clock.timers).toBe(0);
+  test("subscribes to each pattern once, until its last user leaves", () => {
+    const harness = new UpstreamHarness();
+    harness.upstream.acquire(["a", "b.*"]);
+    harness.upstream.acquire(["a"]);
+    expect([...harness.source.patterns]).toEqual(["a", "b.*"]);
+    expect(harness.upstream.subscriptions).toBe(2);
+    harness.upstream.release(["a", "b.*"]);
+    expect([...harness.source.patterns]).toEqual(["a"]);
+    harness.upstream.release(["a"]);
+    expect([...harness.source.patterns]).toEqual([]);
+    expect(harness.timers).toBe(0);
   });
 
-  test("of all that is exposed is that, and of nothing that is exposed is nothing", () => {
+  test("subscribes to all exposed patterns for a client that names none, and to nothing that is not exposed", () => {
     const harness = new UpstreamHarness({ subjects: ["a.>", "b"] });
     harness.upstream.acquire(undefined);
     harness.acquire("c");
@@ -24,7 +24,7 @@ describe("UpstreamSubscriptions", () => {
     expect(harness.patterns).toEqual([]);
   });
 
-  test("is no more than what is exposed of what is wanted", () => {
+  test("subscribes only to the exposed part of a pattern", () => {
     const harness = new UpstreamHarness({ subjects: ["a.>", "b.*.c"] });
     harness.acquire(">");
     expect(harness.patterns).toEqual(["a.>", "b.*.c"]);
@@ -33,25 +33,25 @@ describe("UpstreamSubscriptions", () => {
     expect(other.patterns).toEqual(["a.x.*", "b.x.c"]);
   });
 
-  test("that is eager subscribes to all that is exposed at once, and always", () => {
+  test("subscribes to all exposed patterns from the start, and for ever, when it is eager", () => {
     const harness = new UpstreamHarness({ subjects: ["a.>", "b"], upstream: "eager" });
     expect(harness.patterns).toEqual(["a.>", "b"]);
     harness.acquire("a.x", "b");
     harness.upstream.release(["a.x", "b"]);
-    harness.upstream.stop();
+    harness.stop();
     expect(harness.patterns).toEqual(["a.>", "b"]);
   });
 });
 
-describe("UpstreamSubscriptions: what a wider pattern covers", () => {
-  test("is not subscribed to", () => {
+describe("UpstreamSubscriptions, for a pattern that a wider one covers,", () => {
+  test("does not subscribe to it", () => {
     const harness = new UpstreamHarness();
     harness.acquire("a.>");
     expect(harness.acquire("a.b").known).toBe(true);
     expect(harness.patterns).toEqual(["a.>"]);
   });
 
-  test("is given up once the wider one arrives, and not before", () => {
+  test("unsubscribes from it once the wider one arrives, and not before", () => {
     const harness = new UpstreamHarness();
     harness.acquire("a.b", "a.c.*", "b");
     harness.source.confirms = false;
@@ -61,7 +61,7 @@ describe("UpstreamSubscriptions: what a wider pattern covers", () => {
     expect(harness.patterns).toEqual(["a.>", "b"]);
   });
 
-  test("is subscribed to before the wider one is given up", () => {
+  test("subscribes to it before it gives up the wider one", () => {
     const harness = new UpstreamHarness();
     harness.acquire("a.>");
     harness.acquire("a.b");
@@ -75,7 +75,7 @@ describe("UpstreamSubscriptions: what a wider pattern covers", () => {
     expect(harness.patterns).toEqual(["a.b", "a.c"]);
   });
 
-  test("keeps the wider one even when that is wanted and released again meanwhile", () => {
+  test("keeps the wider one when that is acquired and released again meanwhile", () => {
     const harness = new UpstreamHarness();
     harness.acquire("a.>");
     harness.acquire("a.b");
@@ -88,7 +88,7 @@ describe("UpstreamSubscriptions: what a wider pattern covers", () => {
     expect(harness.patterns).toEqual(["a.b"]);
   });
 
-  test("lets the wider one go when it is itself released before it arrives", () => {
+  test("gives up the wider one when the narrow one is released before it arrives", () => {
     const harness = new UpstreamHarness();
     harness.acquire("a.>");
     harness.acquire("a.b");
@@ -98,7 +98,7 @@ describe("UpstreamSubscriptions: what a wider pattern covers", () => {
     expect(harness.patterns).toEqual([]);
   });
 
-  test("lets the wider one go when another one covers it", () => {
+  test("gives up the wider one when another one covers it", () => {
     const harness = new UpstreamHarness();
     harness.acquire("a.>");
     harness.acquire("a.b");
@@ -109,7 +109,7 @@ describe("UpstreamSubscriptions: what a wider pattern covers", () => {
     expect(harness.patterns).toEqual([">"]);
   });
 
-  test("waits with it for the source's word", () => {
+  test("is pending until the source confirms the wider one", () => {
     const harness = new UpstreamHarness();
     harness.source.confirms = false;
     const [wide, narrow] = [harness.acquire("a.>"), harness.acquire("a.b")];
@@ -118,7 +118,7 @@ describe("UpstreamSubscriptions: what a wider pattern covers", () => {
     expect([wide.known, narrow.known, harness.upstream.pending]).toEqual([true, true, 0]);
   });
 
-  test("goes by itself when the source may not subscribe to the wider one", () => {
+  test("subscribes to it when the source refuses the wider one", () => {
     const harness = new UpstreamHarness();
     harness.source.confirms = false;
     const [wide, narrow] = [harness.acquire("a.>"), harness.acquire("a.b")];
@@ -134,8 +134,8 @@ describe("UpstreamSubscriptions: what a wider pattern covers", () => {
   });
 });
 
-describe("UpstreamSubscriptions that lingers", () => {
-  test("is given up when nobody has wanted it for so long", () => {
+describe("UpstreamSubscriptions, for a pattern that lingers,", () => {
+  test("unsubscribes when the linger time is over", () => {
     const harness = new UpstreamHarness({ upstreamLingerMs: 1000 });
     harness.acquire("a");
     harness.upstream.release(["a"]);
@@ -145,7 +145,7 @@ describe("UpstreamSubscriptions that lingers", () => {
     expect(harness.patterns).toEqual([]);
   });
 
-  test("is there at once for who comes back, without a gap", () => {
+  test("serves a client that comes back at once, without a gap", () => {
     const harness = new UpstreamHarness({ upstreamLingerMs: 1000 });
     harness.acquire("a");
     const since = harness.upstream.completeSince(["a"]);
@@ -159,19 +159,19 @@ describe("UpstreamSubscriptions that lingers", () => {
     expect(harness.source.calls).toBe(1);
   });
 
-  test("ends when it is stopped, with its timers", () => {
+  test("ends when it stops, and leaves no timer", () => {
     const harness = new UpstreamHarness({ upstreamLingerMs: 1000 });
     harness.acquire("a.>", "b");
     harness.acquire("a.b");
     harness.upstream.release(["a.>", "b"]);
-    harness.upstream.stop();
+    harness.stop();
     expect(harness.clock.timers).toBe(0);
     expect(harness.patterns).toEqual(["a.b"]);
   });
 });
 
-describe("UpstreamSubscriptions is complete", () => {
-  test("since the source has confirmed the last of its patterns", () => {
+describe("UpstreamSubscriptions are complete", () => {
+  test("since the source confirmed the last of the patterns", () => {
     const harness = new UpstreamHarness();
     harness.source.confirms = false;
     const both = harness.acquire("a", "b");
@@ -186,7 +186,7 @@ describe("UpstreamSubscriptions is complete", () => {
     expect(harness.upstream.completeSince(["a", "b"])).toEqual({ sequence: 7, number: 2 });
   });
 
-  test("for what a wider one covers, since that arrived or it itself did", () => {
+  test("for a covered pattern, since it or its cover arrived", () => {
     const harness = new UpstreamHarness();
     harness.acquire("a.b");
     harness.sequence = 3;
@@ -197,7 +197,7 @@ describe("UpstreamSubscriptions is complete", () => {
     expect(since.map((arrival) => arrival?.sequence)).toEqual([0, 3, 3]);
   });
 
-  test("no more when the source was cut off, until it is confirmed anew", () => {
+  test("no longer when the source lost its connection, until it confirms again", () => {
     const harness = new UpstreamHarness();
     harness.acquire("a");
     harness.upstream.cutOff();
@@ -207,7 +207,7 @@ describe("UpstreamSubscriptions is complete", () => {
     expect(harness.upstream.completeSince(["a"])).toEqual({ sequence: 9, number: 2 });
   });
 
-  test("never, as long as the source may not subscribe", () => {
+  test("never, while the source refuses the pattern", () => {
     const harness = new UpstreamHarness();
     harness.source.confirms = false;
     expect(harness.acquire("a").known).toBeUndefined();
@@ -219,7 +219,7 @@ describe("UpstreamSubscriptions is complete", () => {
     expect(harness.acquire("a").known).toBe(true);
   });
 
-  test("whatever the source says of what it was not asked for", () => {
+  test("whatever the source says about patterns that it was not asked for", () => {
     const harness = new UpstreamHarness();
     harness.acquire("a.>", "b");
     harness.acquire("a.b");
@@ -230,14 +230,15 @@ describe("UpstreamSubscriptions is complete", () => {
   });
 });
 
-describe("UpstreamSubscriptions of 10,000 exact subjects", () => {
-  test("asks the source once for each, to come and to go", () => {
+describe("UpstreamSubscriptions to 10,000 exact subjects", () => {
+  test("ask the source once for each, to subscribe and to unsubscribe", () => {
     const harness = new UpstreamHarness();
     const subjects = Array.from({ length: 10_000 }, (_, n) => `a.${n}`);
     const startMs = performance.now();
     for (const subject of subjects) harness.acquire(subject);
     expect(harness.upstream.subscriptions).toBe(10_000);
     for (const subject of subjects) harness.upstream.release([subject]);
+    harness.clock.advance(0);
     expect(harness.source.calls).toBe(20_000);
     // Were each compared with each, it would be a hundred million comparisons.
     expect(performance.now() - startMs).toBeLessThan(3000);
