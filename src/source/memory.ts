@@ -71,6 +71,6 @@ export class MemorySource implements MessageSource, Publisher {
       );
     }
     if (this.#isQuiet) return;
-    if (this.#patterns.carry(message.subject)) this.#listener?.message(message);
+    if (this.#patterns.matches(message.subject)) this.#listener?.message(message);
   }
 }

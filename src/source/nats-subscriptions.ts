@@ -220,7 +220,7 @@ export class NatsSubscriptions {
   #take(held: Held, msg: Msg): void {
     const { subject } = msg;
     const unsure = held.leaving || isReserved(subject);
-    if (unsure && !this.#options.patterns.carry(subject)) return;
+    if (unsure && !this.#options.patterns.matches(subject)) return;
     const message = new NatsMessage(subject, msg, this.#unreadable);
     if (this.#early !== undefined) {
       this.#hold(message, this.#early);
@@ -282,7 +282,7 @@ export class NatsSubscriptions {
     this.#asked.delete(held);
     held.leaving = true;
     // Each drain is a ping of its own: nothing for thousands of subjects that no other pattern matches.
-    if (hasWildcard(pattern) || this.#options.patterns.carry(pattern)) {
+    if (hasWildcard(pattern) || this.#options.patterns.matches(pattern)) {
       held.subscription.drain().catch(() => {});
     } else drop(held);
   }

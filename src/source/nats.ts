@@ -64,7 +64,7 @@ export class NatsSource implements MessageSource, Publisher {
   }
 
   get streams(): readonly StreamStatus[] {
-    return this.#streams?.states ?? [];
+    return this.#streams?.statuses ?? [];
   }
 
   get status(): SourceStatus {

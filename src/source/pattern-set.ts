@@ -43,7 +43,7 @@ export class PatternSet implements Iterable<string> {
   }
 
   /** Whether a subject is carried for one of them, in as many steps as it has tokens. */
-  carry(subject: string): boolean {
+  matches(subject: string): boolean {
     const reserved = isReserved(subject);
     let carried = false;
     this.#trie.match(subject, (pattern) => {

@@ -91,6 +91,6 @@ describe("A stream that is followed", () => {
     before.making.resolve({ name: "consumer", filters: true });
     await turn();
     expect(recorder.tips.entries.at(-1)).toMatchObject({ origin: "ORDERS:4" });
-    expect(stream.state.isFollowed).toBe(true);
+    expect(stream.status.isFollowed).toBe(true);
   });
 });

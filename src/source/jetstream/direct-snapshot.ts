@@ -46,7 +46,7 @@ export async function readDirectSnapshot(
       resolve(undefined);
       return;
     }
-    if (!patterns.carry(subject)) return;
+    if (!patterns.matches(subject)) return;
     const place = { sequence, timestampMs };
     messages.push(new StreamMessage(subject, msg, origin, place, api.requests.faults.unreadable));
   };

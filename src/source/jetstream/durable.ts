@@ -162,7 +162,7 @@ export class JetStreamDurable implements DurableUse {
         }
         reached = Math.max(reached, sequence);
         const message = new UnsettledMessage(msg, tip.origin, delivery, unreadable);
-        if (exact || this.#patterns.carry(message.subject)) listener.message(message);
+        if (exact || this.#patterns.matches(message.subject)) listener.message(message);
         else this.settle(message.receipt, "ack");
       },
       heard: works,

@@ -201,7 +201,7 @@ async function* batchesOf(
     const { sequence } = message.position!;
     if (sequence <= reached) return false;
     reached = sequence;
-    return (filter.exact && filters) || patterns.carry(message.subject);
+    return (filter.exact && filters) || patterns.matches(message.subject);
   };
   try {
     for (;;) {

@@ -39,9 +39,9 @@ export class Streams {
   }
 
   /** How far each has come. */
-  get states(): StreamStatus[] {
-    return this.#followed.map(({ state }) =>
-      this.#api === undefined ? { ...state, isFollowed: false } : state,
+  get statuses(): StreamStatus[] {
+    return this.#followed.map(({ status }) =>
+      this.#api === undefined ? { ...status, isFollowed: false } : status,
     );
   }
 
