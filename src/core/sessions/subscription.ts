@@ -1,11 +1,8 @@
 import type { Policy } from "../../protocol/fields.ts";
 import { subjectMatches } from "../subject/subject.ts";
-import { SubjectTrie } from "../subject/subject-trie.ts";
+import { FEW_PATTERNS, SubjectTrie } from "../subject/subject-trie.ts";
 import type { Envelope } from "../wire/envelope.ts";
 import type { SubscriptionRequest } from "../wire/subscription-request.ts";
-
-/** Up to so many patterns are compared one by one; more are filed in a trie, which costs memory. */
-const FEW_PATTERNS = 4;
 
 /** Counts what work has cost, so that it can be shared out. */
 export interface Effort {

@@ -2,7 +2,7 @@ import type { Policy } from "../../protocol/fields.ts";
 import type { DropReason } from "../metering/ledger.ts";
 import type { Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
-import { SubjectTrie } from "../subject/subject-trie.ts";
+import { FEW_PATTERNS, SubjectTrie } from "../subject/subject-trie.ts";
 import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
 import { type Envelope, earliest, type Position } from "../wire/envelope.ts";
 import { Pacer } from "./pacer.ts";
@@ -34,9 +34,6 @@ const NONE: readonly Subscription[] = [];
 const EVERYTHING = [">"];
 /** How many messages that were sent apart are remembered; further ones may be delivered twice. */
 const MOST_SENT_APART = 65_536;
-/** With more patterns than these, those that match a subject are looked up instead of tried. */
-const FEW_PATTERNS = 8;
-
 /**
  * The subscriptions of one client. Of those in effect, the first that wants a message decides what becomes
  * of it: whether it comes at once or at a rate, and what happens where there is no room. Of those that

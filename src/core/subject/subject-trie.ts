@@ -19,10 +19,10 @@ function emptyNode<T>(): Node<T> {
 }
 
 /**
- * Up to this many patterns, to compare each of them with a subject is as fast as a trie, which takes more
- * memory.
+ * A list of so few patterns is compared one by one. A trie is faster for any number, but takes some hundred
+ * bytes for each pattern, and each subscription of each client would have its own.
  */
-export const FEW_PATTERNS = 8;
+export const FEW_PATTERNS = 4;
 
 /**
  * Values filed under subject patterns.
