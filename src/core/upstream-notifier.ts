@@ -11,35 +11,35 @@ import type { UpstreamSubscriptions } from "./upstream/upstream-subscriptions.ts
 import { cursorOf, type Position } from "./wire/envelope.ts";
 import { unknownGap } from "./wire/gap.ts";
 
-/** What a client is told of something that it has subscribed to, before the reason. */
+/** Begins the message to a client whose subscription NATS stopped serving; the reason follows. */
 const ABOUT = "NATS does not send what you subscribed to";
 
-interface WatchOptions {
-  /** What of the exposed subjects no stream keeps. */
+interface NotifierOptions {
+  /** The exposed patterns that no stream keeps. */
   readonly demanded: readonly string[];
 }
 
-interface WatchParts {
+interface NotifierParts {
   readonly audiences: AudienceRegistry;
   readonly upstream: UpstreamSubscriptions;
-  /** The last message that has come. */
+  /** The position of the last message that arrived. */
   last(): Position;
-  /** A client that can't ask again does not get something that it asked for. */
+  /** NATS refuses something that a client asked for when it connected, and can't ask for again. */
   refused(client: Session): void;
 }
 
-/** Tells the clients how the source stands, and what that means for them. */
+/** Tells clients about the source: whether it is connected, what it refuses, and which messages they miss. */
 export class UpstreamNotifier {
   readonly #exposed: readonly string[];
-  readonly #parts: WatchParts;
+  readonly #parts: NotifierParts;
   #connected = false;
 
-  constructor(options: WatchOptions, parts: WatchParts) {
+  constructor(options: NotifierOptions, parts: NotifierParts) {
     this.#exposed = options.demanded;
     this.#parts = parts;
   }
 
-  /** Whether the source delivers now. */
+  /** Whether the source is connected. */
   get isConnected(): boolean {
     return this.#connected;
   }
@@ -56,8 +56,8 @@ export class UpstreamNotifier {
     const cursor = cursorOf(this.#parts.last());
     for (const audience of this.#parts.audiences.all()) {
       audience.tell({ type: "upstream", state: this.state });
-      // What was published meanwhile is gone, and nobody knows how much it was: also before the first
-      // time, as NATS may have been there for others.
+      // Nobody knows what was published meanwhile. That is so before the first connection, too: NATS may have
+      // served others.
       if (connected && exposesSome(this.#exposed, audience.subjects)) {
         audience.tell(unknownGap(cursor, cursor, "upstream"));
       }
@@ -65,30 +65,29 @@ export class UpstreamNotifier {
   }
 
   /**
-   * The source may not subscribe to a pattern, or no longer: whoever waits for it has an answer, whoever
-   * has it is told.
+   * The source refuses a pattern: answers the clients that wait for it, and tells those that have it.
    *
    * @returns whether that is news.
    */
   refused(pattern: string, refusal: UpstreamRefusal): boolean {
     if (!this.#parts.upstream.refused(pattern, refusal)) return false;
     const error = patternRefusal(refusal, ABOUT);
-    this.#refuse(this.#tellWhoHas([pattern], { type: "error", error }));
+    this.#refuse(this.#tellAudiencesOf([pattern], { type: "error", error }));
     return true;
   }
 
-  /** A pattern's messages come, perhaps after they were refused for a while: those in between are lost. */
+  /** A pattern's messages arrive. If they were refused for a while, clients missed some. */
   arrives(pattern: string): void {
-    // Before those who wait for it are told that they have it: they have missed nothing.
+    // Tells them before `arrives` answers the clients that wait for it, which missed nothing.
     const cursor = cursorOf(this.#parts.last());
-    this.#tellWhoHas(
+    this.#tellAudiencesOf(
       this.#parts.upstream.returningWith(pattern),
       unknownGap(cursor, cursor, "upstream"),
     );
     this.#parts.upstream.arrives(pattern);
   }
 
-  /** A stream is followed anew; perhaps something of it will not come. */
+  /** A stream is followed again, perhaps with messages missing. */
   stream({ gap, subjects: carried }: StreamChange): void {
     if (gap === undefined) return;
     for (const audience of this.#parts.audiences.all()) {
@@ -97,7 +96,7 @@ export class UpstreamNotifier {
     }
   }
 
-  /** A stream is not followed, or no longer: what comes of it waits there. */
+  /** The source refuses to follow a stream: its messages wait in the stream. */
   streamRefused(carried: readonly string[], reason: string): void {
     const error = streamRefusal(reason, ABOUT);
     const told: Audience[] = [];
@@ -110,7 +109,7 @@ export class UpstreamNotifier {
     this.#refuse(told);
   }
 
-  /** Clients of `spillway.v1.json` were told, and may ask for something else. */
+  /** Reports clients that can't ask for something else; those of `spillway.v1.json` can. */
   #refuse(audiences: Iterable<Audience>): void {
     for (const { key, live, queued } of audiences) {
       if (key.dialect.name === "v1") continue;
@@ -118,8 +117,8 @@ export class UpstreamNotifier {
     }
   }
 
-  /** Tells those whose subjects are subscribed to by one of the patterns. */
-  #tellWhoHas(patterns: readonly string[], frame: ServerFrame): ReadonlySet<Audience> {
+  /** Tells the audiences whose subjects one of the patterns brings. */
+  #tellAudiencesOf(patterns: readonly string[], frame: ServerFrame): ReadonlySet<Audience> {
     const told = new Set<Audience>();
     for (const pattern of patterns) {
       const look = (audience: Audience): void => {
@@ -128,7 +127,7 @@ export class UpstreamNotifier {
         told.add(audience);
         audience.tell(frame);
       };
-      // Very many patterns may be refused at once, which needs no look at everybody.
+      // Very many patterns may be refused at once: asks only the audiences that may want each.
       this.#parts.audiences.covering(pattern, look);
     }
     return told;

@@ -1,12 +1,15 @@
-/** What a waiting value has superseded. */
+/** The values that a waiting value has superseded. */
 export interface Supersession {
   /** The sequence of the first of these values. */
   readonly first: number;
-  /** Whether the value no longer waits. */
+  /** Whether the waiting value is gone. */
   isOver: boolean;
 }
 
-/** Finds the least `first` of those that are not over: a binary heap that removes the others when they reach its top. */
+/**
+ * Finds the least `first` of those that are not over. A binary heap, which removes the ones that are over only
+ * when they reach its top.
+ */
 export class FirstHeap {
   readonly #heap: Supersession[] = [];
 
@@ -22,7 +25,7 @@ export class FirstHeap {
     heap[at] = supersession;
   }
 
-  /** `undefined` when nothing waits. */
+  /** The least `first`; `undefined` if nothing waits. */
   get first(): number | undefined {
     while (this.#heap[0]?.isOver) this.#removeTop();
     return this.#heap[0]?.first;

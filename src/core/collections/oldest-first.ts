@@ -7,8 +7,8 @@ interface Node<K, V> {
 }
 
 /**
- * A map that gives its oldest entry away at once, however many went before. In a `Map`, whose engine skips the
- * places of all that were deleted, the same costs some ten microseconds for each of very many entries.
+ * A map that finds its oldest entry at once. A `Map` skips the places of all entries that were deleted before,
+ * which takes ten microseconds and more when there were very many.
  */
 export class OldestFirst<K, V> {
   readonly #nodes = new Map<K, Node<K, V>>();
@@ -19,7 +19,7 @@ export class OldestFirst<K, V> {
     return this.#nodes.size;
   }
 
-  /** The entry that was set first. */
+  /** The entry that was set the longest ago. */
   get oldest(): readonly [key: K, value: V] | undefined {
     return this.#first && [this.#first.key, this.#first.value];
   }
@@ -32,7 +32,7 @@ export class OldestFirst<K, V> {
     return this.#nodes.get(key)?.value;
   }
 
-  /** Sets an entry, which is the newest now. */
+  /** Sets an entry, and makes it the newest. */
   set(key: K, value: V): void {
     this.delete(key);
     const node = { key, value, before: this.#last, after: undefined, isGone: false };
@@ -60,7 +60,7 @@ export class OldestFirst<K, V> {
     this.#last = undefined;
   }
 
-  /** The keys, the oldest one first; entries may be deleted meanwhile. */
+  /** The keys, the oldest first. Entries may be deleted meanwhile. */
   *keys(): Generator<K, void, void> {
     for (let node = this.#first; node !== undefined; node = node.after) {
       if (!node.isGone) yield node.key;

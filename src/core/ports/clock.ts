@@ -1,14 +1,14 @@
-/** Forgets a timer that was set; calling it after the timer rang does nothing. */
+/** Cancels a timer; does nothing once the timer has fired. */
 export type Cancel = () => void;
 
-/** Time, so that tests own it. */
+/** The time and timers. The gateway uses the machine's; tests move their own. */
 export interface Clock {
-  /** Milliseconds since 1970, as a wall clock shows them: for timestamps. */
+  /** Unix milliseconds, for timestamps: the wall clock may be set back. */
   wallMs(): number;
-  /** Milliseconds from an arbitrary start that never go back: for durations. */
+  /** Milliseconds since an arbitrary start, for durations: they never go back. */
   nowMs(): number;
-  /** Calls once, `delayMs` from now. */
+  /** Calls once, after `delayMs`. */
   after(delayMs: number, call: () => void): Cancel;
-  /** Calls once, when the present turn of the event loop has read what had arrived. */
+  /** Calls once, after the present turn of the event loop has read what had arrived. */
   soon(call: () => void): Cancel;
 }

@@ -1,6 +1,6 @@
 /**
- * Where the core says what happened. A message is a constant sentence with `{placeholders}` for
- * its properties, so that it can be searched for; LogTape's own loggers fit as they are.
+ * Takes log lines. A message is a constant sentence with `{placeholders}` for its properties, so that logs can
+ * be searched for it. A logger of LogTape fits as it is.
  */
 export interface Log {
   debug(message: string, properties?: Record<string, unknown>): void;

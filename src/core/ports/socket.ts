@@ -1,61 +1,61 @@
 import type { TextFrame } from "./text-frame.ts";
 
 /**
- * What became of frames that were handed to a {@linkcode ClientSocket}.
+ * The result of writing frames to a {@linkcode ClientSocket}.
  *
- * - `"sent"`: accepted, and nothing is waiting behind them.
+ * - `"sent"`: accepted, and the kernel has all of them.
  * - `"buffered"`: accepted, but the peer reads more slowly than we write.
- * - `"refused"`: not accepted and never will be; the socket is closed.
+ * - `"refused"`: not accepted, now or later: the socket is closed.
  */
 export type SendResult = "sent" | "buffered" | "refused";
 
 /**
- * One client's connection, as the core sees it. A runtime adapter wraps its own socket in this.
+ * One client's connection. Each runtime wraps its own socket in this.
  *
- * Every method may be called in any state and never throws. `close` and `terminate` may call the
- * connection's `closed` event before they return (Bun does); nothing else may, and no {@linkcode Fanout}:
- * whoever writes to many counts on it that none of them goes meanwhile.
+ * Every method may be called in any state and never throws. `close` and `terminate` may report the end of the
+ * connection before they return (Bun does). No other method may, nor a {@linkcode Fanout}: the core relies on
+ * it that no socket ends while it writes to many.
  */
 export interface ClientSocket {
-  /** Where the client is, for logs. */
+  /** The client's address, for logs. */
   readonly remoteAddress: string;
-  /** Whether permessage-deflate (RFC 7692) was agreed on. */
+  /** Whether both sides agreed to permessage-deflate (RFC 7692). */
   readonly compresses: boolean;
   /**
-   * Writes text frames, all in as few system calls as the runtime can. The list is never changed
-   * afterwards; to write it to several sockets in turn costs to make it ready only once.
+   * Writes text frames, in as few system calls as the runtime can. The list is never changed afterwards, so
+   * that a socket may prepare it once for all sockets that it is written to.
    */
   write(frames: readonly TextFrame[]): SendResult;
-  /** Bytes that were accepted and have not reached the kernel. */
+  /** Returns how many accepted bytes the kernel does not have yet. */
   bufferedBytes(): number;
-  /** From now on, what the {@linkcode Fanout} writes to the topic reaches this socket. */
+  /** Subscribes to a topic: what the {@linkcode Fanout} writes to it from now on reaches this socket. */
   join(topic: string): void;
-  /** Ends `join`; what was written to the topic before still goes out. */
+  /** Unsubscribes from a topic; frames that were written to it before are still sent. */
   leave(topic: string): void;
-  /** Sends a ping (RFC 6455 §5.5.2). Absent where the runtime itself sees to it that dead peers are closed. */
+  /** Sends a ping (RFC 6455 §5.5.2). Absent if the runtime itself closes connections of dead peers. */
   ping?(): void;
-  /** Whether nothing is ever heard of the peer, not even a pong, as with server-sent events. */
+  /** Whether the peer can't send anything, not even a pong, as with server-sent events. Default: `false`. */
   readonly writeOnly?: boolean;
-  /** Reads nothing more of what the peer sends, where the runtime can. */
+  /** Stops reading what the peer sends. Absent if the runtime can't. */
   ignore?(): void;
-  /** Sends a close frame behind what is buffered. */
+  /** Sends a close frame after all that is buffered. */
   close(code: number, reason: string): void;
-  /** Drops the connection and what is buffered for it, as far as the runtime can. */
+  /** Ends the connection at once, and drops what is buffered for it if the runtime can. */
   terminate(): void;
 }
 
-/** What became of frames that were handed to a {@linkcode Fanout}. */
+/** The result of writing frames to a {@linkcode Fanout}. */
 export interface FanoutResult {
-  /** By how many bytes a member's `bufferedBytes()` has grown if its peer reads nothing. */
+  /** By how many bytes `bufferedBytes()` grew for a member whose peer reads nothing. */
   readonly grownBytes: number;
-  /** How many members took nothing, because their connection is about to end. */
+  /** How many members refused the frames, as their connection is about to end. */
   readonly refused: number;
 }
 
 /** A runtime's best way to write the same bytes to many sockets. */
 export interface Fanout {
   /**
-   * Writes text frames to every socket that joined the topic, in one write each.
+   * Writes text frames to every socket that has joined the topic, with one write for each.
    *
    * @param compress whether the topic's sockets agreed to permessage-deflate (RFC 7692).
    */

@@ -1,9 +1,24 @@
 /**
- * Where a subscription begins in streams that keep their messages.
+ * The port to where messages come from. NATS and the embedded source implement it; so may a program that
+ * uses Spillway as a library.
  *
- * - `"all"`: with the first one that is kept.
- * - `"last"`, `"last_per_subject"`: with the latest of those that it wants, or of each of their subjects.
- * - `sequence`, `timeMs` (Unix milliseconds): with that one, or the first one behind it.
+ * The words: a **subject** names what a message is about and has tokens parted by `.`; a **pattern** is a
+ * subject that may contain the wildcards `*` (one token) and `>` (one or more, at the end). A **stream** keeps
+ * its messages and numbers them. A **durable** is a reader of a stream whose progress the source keeps under a
+ * name.
+ *
+ * A minimal source implements {@linkcode MessageSource} without `history` and `durables`: live messages only.
+ */
+
+/**
+ * Where a subscription to a stream begins.
+ *
+ * - `"new"`: with the next message that is stored.
+ * - `"all"`: with the first message that the stream keeps.
+ * - `"last"`: with the latest message that the subscription wants.
+ * - `"last_per_subject"`: with the latest message of each subject that it wants.
+ * - `sequence`: with the message of this number, or the first one after it.
+ * - `timeMs`: with the first message that was stored at this time (Unix milliseconds) or later.
  */
 export type StartPoint =
   | "new"
@@ -14,239 +29,271 @@ export type StartPoint =
   | { readonly timeMs: number };
 
 /**
- * One message as a source hands it over. The bytes are the source's own: they may be read during
- * the call and must not be kept or changed.
+ * One message of a source. The source owns the bytes: they are read during the call, and neither kept nor
+ * changed afterwards.
  */
 export interface SourceMessage {
   /** Without wildcards. */
   readonly subject: string;
-  /** The payload, byte for byte; empty when there is none. */
+  /** The payload, byte for byte; empty if there is none. */
   readonly data: Uint8Array;
-  /** Header names as they were sent, each with its values; `undefined` when there are none. */
+  /** Header names as they were sent, each with its values in order. Default: none. */
   readonly headers?: ReadonlyMap<string, readonly string[]> | undefined;
-  /** Where it stands in its stream; `undefined` when none keeps it. */
+  /** The place in the stream that keeps the message. Default: no stream keeps it. */
   readonly position?: StreamPosition | undefined;
-  /** When it was stored, in Unix milliseconds; `undefined`: it comes from its publisher now. */
+  /** When it was stored, in Unix milliseconds. Default: now, as it comes straight from its publisher. */
   readonly timestampMs?: number | undefined;
-  /** What became of the key that its subject stands for, where it says no value but this. */
+  /**
+   * For a subject that stands for a key: the key's value was deleted, or deleted with its history. Default: the
+   * payload is the value.
+   */
   readonly operation?: "delete" | "purge" | undefined;
 }
 
-/** The place of a message in a stream that keeps its messages. */
+/** The place of a message in its stream. */
 export interface StreamPosition {
-  /** The stream and its creation: one that was made anew has another one. No colon at its end. */
+  /**
+   * Identifies the stream and its creation, as `<name>:<creation>`. A stream that was deleted and made anew has
+   * another origin. `<creation>` contains no colon and is not empty.
+   */
   readonly origin: string;
-  /** From 1; grows with each message of the stream, and not by 1 with each of those that come. */
+  /**
+   * The number of the message, from 1. It grows with each message of the stream; numbers may be missing, as
+   * not every message is wanted or kept.
+   */
   readonly sequence: number;
 }
 
-/** A stream that messages come from. */
+/** A stream whose messages the source delivers. */
 export interface StreamInput {
   readonly name: string;
-  /** What of it is carried: valid patterns. */
+  /** The valid patterns of the messages that are delivered; others of the stream are left out. */
   readonly subjects: readonly string[];
 }
 
-/** How a stream stands when the source begins to follow it, for the first time or again. */
+/** The state of a stream when the source begins to follow it, and whenever that changes. */
 export interface StreamState {
   readonly name: string;
-  /** See {@linkcode StreamPosition}; `undefined`: there is no such stream now. */
+  /** See {@linkcode StreamPosition}; `undefined`: the stream does not exist now. */
   readonly origin: string | undefined;
-  /** What it captures, where that is known: nothing else comes of it. */
+  /** The patterns that all of its messages fit. Default: not known. */
   readonly captures?: readonly string[] | undefined;
-  /** Each message behind this one that is carried comes. */
+  /** Each wanted message after this sequence will be delivered. */
   readonly sequence: number;
-  /** Whether what stood between the last one that came and this one is gone. */
+  /** Whether the messages between the last one that was delivered and this sequence are lost. */
   readonly lost: boolean;
-  /** Whether some may be gone of what is behind it now, as others came since it was followed last. */
+  /** Whether some of the messages after this sequence may have been removed before they were delivered. Default: no. */
   readonly sparse?: boolean;
-  /** `false`: it is there, and whether its messages come is not known yet. */
+  /** `false`: the stream exists, and it is not known yet whether its messages arrive. Default: `true`. */
   readonly isFollowed?: boolean;
 }
 
-/** Which messages of a stream are asked for. */
+/** Selects messages of a stream. */
 export interface StreamQuery {
   readonly origin: string;
-  /** What of the stream; valid patterns. */
+  /** Valid patterns. */
   readonly subjects: readonly string[];
 }
 
-/** Some messages that a stream keeps, in its order. */
+/** Some of the messages that a stream keeps, in its order. */
 export interface StreamPage {
-  /** All of what was asked for up to the last of them; each with its position. */
+  /** All that the query selects, up to the last one of the page; each has a position. */
   readonly messages: readonly SourceMessage[];
-  /** Whether there were none behind them. */
+  /** Whether no selected message follows, up to `last`. */
   readonly end: boolean;
-  /** The sequence of the stream's first message, wanted or not, after they were read. */
+  /** The sequence of the first message of the stream, selected or not, after the page was read. */
   readonly first: number;
-  /** Whether others of the stream were deleted between them, which nobody can say more of. */
-  readonly sparse: boolean;
-  /** That of its last one before they were read; 0 before there was one. With `end`, all up to it are here. */
+  /** The sequence of the last message of the stream before the page was read; 0 if there never was one. */
   readonly last: number;
-  /** See {@linkcode StreamExtent}, before they were read; `undefined`: not known. */
+  /** Whether messages between them were removed, selected or not. */
+  readonly sparse: boolean;
+  /** See {@linkcode StreamExtent}, before the page was read. Default: not known. */
   readonly removed?: number | undefined;
 }
 
-/** The extent of what a stream keeps at a moment. */
+/** Which messages a stream keeps at a moment. */
 export interface StreamExtent {
-  /** The sequence of its first message, or of the next one when it has none. */
+  /** The sequence of its first message, or of the next one if it has none. */
   readonly first: number;
-  /** How many sequences up to its last one have no message any more: it never gets smaller. */
+  /** How many sequences up to its last message have no message any more. It never shrinks. */
   readonly removed: number;
 }
 
-/** What the streams of a source have kept. Each of its promises fails when the source is cut off. */
+/**
+ * Reads what streams keep. Its promises and iterators may reject: with a SpillwayError `STREAM_REFUSED` if asking
+ * again does not help, with any other error if it may, as when the connection is lost.
+ */
 export interface StreamHistory {
   /**
-   * Whether the source itself leaves out all that these subjects don't match. Where it does not, or where
-   * that is dear, everybody reads the same pages, of all that is carried.
+   * Whether the source itself leaves out messages that these subjects don't match, at little cost. If not, all
+   * clients share pages with all messages that the gateway carries of the stream.
    */
   selects(subjects: readonly string[]): boolean;
-  /** Looks up what a stream keeps now; `undefined` when it is not there any more. */
+  /** Returns what a stream keeps now; `undefined` if a stream of this origin no longer exists. */
   extent(origin: string): Promise<StreamExtent | undefined>;
-  /** A page of messages behind a sequence; `undefined` when the stream is not there any more. */
+  /** Reads a page of messages after a sequence; `undefined` if the stream no longer exists. */
   read(query: StreamQuery, after: number): Promise<StreamPage | undefined>;
   /**
-   * The latest message of all, or of each subject, page by page; what came while they were read may
-   * follow. The last page is the one with `end`, and has all up to its `last`.
+   * Reads the latest selected message, or the latest of each subject, page by page. Messages that are stored
+   * meanwhile may be left out. The last page has `end`, and includes everything up to its `last`. No page at all
+   * means that the stream no longer exists. The caller may return early.
    */
   latest(
     query: StreamQuery,
     of: "last" | "last_per_subject",
   ): AsyncGenerator<StreamPage, void, void>;
   /**
-   * The latest message of each subject in one answer, whatever the subjects are; `undefined` where the source
-   * can't do that, and for too many subjects.
+   * Reads the latest message of each subject in one answer, whatever the subjects are. `undefined` if the
+   * source can't do that, or not for so many subjects: `latest` is used instead.
    */
   snapshot(query: StreamQuery): Promise<StreamPage | undefined>;
-  /** The sequence before the first message that was stored at that time or later. */
+  /**
+   * Returns the sequence before the first message that was stored at this time (Unix milliseconds) or later;
+   * `undefined` if the stream no longer exists.
+   */
   before(origin: string, timeMs: number): Promise<number | undefined>;
 }
 
-/** Which messages a durable gets, and where it begins when there is none of its name yet. */
+/** Names a durable, and says how to create it if it doesn't exist. */
 export interface DurableQuery {
   /** Its name among the durables of the stream. */
   readonly name: string;
   readonly stream: string;
-  /** What of the stream; valid patterns. */
+  /** The valid patterns of the messages that it gets. */
   readonly subjects: readonly string[];
+  /** Where a new durable begins; one that exists continues where it is. */
   readonly start: StartPoint;
 }
 
-/** A message that waits at its durable until it is settled. */
+/** A message that its durable keeps until it is settled. */
 export interface DurableMessage extends SourceMessage {
   readonly position: StreamPosition;
-  /** How often it was handed over, this time included, by whichever gateway. */
+  /** How often it was delivered by any gateway, this time included: from 1. */
   readonly deliveries: number;
-  /** What it is settled by; each delivery has its own, and all stay good. */
+  /** Identifies this delivery in `settle`. Each delivery has its own, and all stay valid. */
   readonly receipt: string;
 }
 
 /**
  * What becomes of a message of a durable.
  *
- * - `"ack"`: it is done with.
+ * - `"ack"`: it is done, and does not come again.
  * - `"nack"`: it comes again.
- * - `"working"`: it is being done, and gets its whole time anew.
+ * - `"working"`: it is being worked on; its time to be settled starts again.
  * - `"term"`: it is given up, and does not come again.
  */
 export type Settlement = "ack" | "nack" | "working" | "term";
 
-/** How a durable stands when it begins to deliver, for the first time or again. */
+/** The state of a durable when it begins to deliver, for the first time or after a lost connection. */
 export interface DurableState {
   readonly origin: string;
-  /** Each message behind this one that it wants and that is not settled comes. */
+  /** Each wanted message after this sequence that is not settled will be delivered. */
   readonly sequence: number;
-  /** The oldest that the stream keeps. */
+  /** The sequence of the oldest message that the stream keeps. */
   readonly first: number;
-  /** Whether there was no such durable before. */
+  /** Whether the durable was created just now. */
   readonly isNew: boolean;
 }
 
+/**
+ * Why a durable can't be used.
+ *
+ * - `"too_many_durables"`: the stream has as many as it may.
+ * - `"unsupported"`: a durable of this name has other subjects.
+ * - `"unavailable"`: the server refuses it, or does not answer for too long.
+ */
 export type DurableRefusal = "too_many_durables" | "unsupported" | "unavailable";
 
-/** Who uses a durable. All methods return at once and never throw. */
+/** The user of a durable. The source calls its methods, which return at once and never throw. */
 export interface DurableListener {
-  /** How many bytes of messages may come now; below 1: none. */
+  /** How many bytes of messages may be delivered now; below 1: none. The source reads it before it asks for more. */
   readonly roomBytes: number;
-  /** The sequence up to which all that came is settled; `undefined` when nothing came. */
+  /** The sequence up to which all delivered messages are settled; `undefined` if none was delivered. */
   readonly settledUpTo: number | undefined;
   begins(state: DurableState): void;
-  /** The stream let go of messages before they came: of those from one sequence to another, all that it wanted. */
+  /** The stream removed wanted messages before they were delivered: all from one sequence to another. */
   missed(first: number, last: number): void;
   message(message: DurableMessage): void;
-  /** Somebody else uses the name from now on, here or at another gateway. */
+  /** Another client uses the durable from now on, at this gateway or at another one. Nothing more is delivered. */
   taken(): void;
-  /**
-   * It can't be had, or no longer, and is not tried again: there are too many, it is of other subjects, or
-   * the source's server refuses it.
-   */
+  /** The durable can't be used, or no longer, and the source does not try again. */
   refused(code: DurableRefusal, reason: string): void;
 }
 
-/** A durable that is used. */
+/** A durable in use. Its methods return at once and never throw. */
 export interface DurableUse {
-  /** Says what became of a message, now or as soon as the source is connected; a nack after so long. */
+  /**
+   * Settles a delivery, now or as soon as the source is connected.
+   *
+   * @param delayMs for a nack: the least time until the message comes again. Default: 0.
+   */
   settle(receipt: string, as: Settlement, delayMs?: number): void;
-  /** There is room again. */
+  /** Asks for more messages: `roomBytes` has grown. */
   resume(): void;
-  /** Lets it go; what is settled until then arrives. What is not comes to whoever uses it next. */
+  /** Ends the use. Settlements made until then take effect; the next user gets what is not settled. */
   release(): void;
 }
 
-/** Consumers that the source's server keeps by name, with what each has settled. */
+/** The durables of a source's streams. */
 export interface Durables {
-  /** How many are used. */
+  /** How many are in use. */
   readonly used: number;
+  /**
+   * Uses a durable, and creates it if it doesn't exist. It is taken from its present user, and stays in use over
+   * lost connections until it is released, taken or refused. The listener is not called before this returns.
+   */
   use(query: DurableQuery, listener: DurableListener): DurableUse;
 }
 
 /**
- * How a source stands.
+ * The status of a source.
  *
  * - `"idle"`: not started, or stopped.
- * - `"connecting"`: cut off from its messages, and trying; `reason` says why.
- * - `"connected"`: messages that are published now arrive.
+ * - `"connecting"`: it can't deliver messages and tries to connect; `reason` says why, in words for people.
+ * - `"connected"`: it delivers messages that are published now; `to` names the server.
  */
 export type SourceStatus =
   | { readonly state: "idle" }
   | { readonly state: "connecting"; readonly reason: string }
   | { readonly state: "connected"; readonly to: string };
 
-/** What a source calls. All methods return at once and never throw. */
+/** The gateway, as its source calls it. All methods return at once and never throw. */
 export interface SourceListener {
+  /**
+   * Delivers a message, once however many patterns match it. Messages of one stream, and those of one
+   * publisher, come in their order.
+   */
   message(message: SourceMessage): void;
+  /** The status has changed. After any other state than `"connected"`, messages in between count as missed. */
   status(status: SourceStatus): void;
   /**
-   * What is published to the pattern from now on arrives. Told once for each `subscribe`, and again
-   * after each time that the source was cut off.
+   * Confirms a pattern: messages that are published to it from now on arrive. To be called once for each
+   * `subscribe`, perhaps before that returns, and again after each lost connection.
    */
   arrives(pattern: string): void;
   /**
-   * The source may not subscribe to the pattern, and says why. It goes on trying, and tells with
-   * `arrives` when it may.
+   * The source may not subscribe to a pattern, or no longer. It tries again, and calls `arrives` when it
+   * succeeds.
    *
-   * @param isFinal whether it does not try again, as the pattern itself is not possible.
+   * @param reason in words for people.
+   * @param isFinal whether it does not try again, as the pattern itself is impossible. Default: `false`.
    */
   refused(pattern: string, reason: string, isFinal?: boolean): void;
-  /** From now on the source follows a stream, or there is none. */
+  /** The state of a configured stream has changed: see {@linkcode StreamState}. */
   stream(state: StreamState): void;
-  /**
-   * The source may not follow a stream, and says why. It goes on trying, and tells with `stream` when
-   * it may.
-   */
+  /** The source may not follow a stream. It tries again, and calls `stream` when it succeeds. */
   streamRefused(name: string, reason: string): void;
-  /** Something went wrong that is nobody's answer; the source goes on. */
+  /** Counts and logs a fault that belongs to no request; the source continues. */
   fault(kind: SourceFault, detail: string): void;
 }
 
 /**
- * The faults that a source counts.
+ * The faults that a source reports.
  *
- * - `"unreadable_headers"`: the headers of a message break the rules, and count as none.
- * - `"source_fault"`: an error of ours, where one would have stopped the source.
- * - `"stream_refused"`: what a stream keeps can't be had, until an operator changes something.
- * - `"publish_refused"`: a message that we published was not taken.
+ * - `"unreadable_headers"`: a message has malformed headers, and is delivered without headers.
+ * - `"source_fault"`: an internal error was caught that would have stopped the source.
+ * - `"stream_refused"`: a stream can't be read or a durable can't be used until an operator changes something.
+ * - `"publish_refused"`: the server did not take a message of the gateway.
  */
 export const SOURCE_FAULTS = [
   "unreadable_headers",
@@ -257,54 +304,65 @@ export const SOURCE_FAULTS = [
 
 export type SourceFault = (typeof SOURCE_FAULTS)[number];
 
-/** How far a stream has come, for metrics. */
+/** How far a configured stream has come, for metrics. */
 export interface StreamStatus {
   readonly name: string;
-  /** Whether its messages come. */
+  /** Whether its messages are being delivered. */
   readonly isFollowed: boolean;
-  /** The last message that came of it; 0 before the first. */
+  /** The sequence of the last message that was delivered; 0 before the first. */
   readonly sequence: number;
-  /** How many more the stream had when that came, of those that may be carried. */
+  /** How many more messages the stream had then that may be delivered. */
   readonly lag: number;
 }
 
 /** Where messages come from. */
 export interface MessageSource {
-  /** What people call it: `"NATS"`. */
+  /** The name for people: `"NATS"`. */
   readonly name: string;
   readonly status: SourceStatus;
-  /** What keeps it from delivering something although it is connected, in words for people. */
+  /** Why it does not deliver something although it is connected, in words for people. Default: nothing. */
   readonly problems?: readonly string[];
-  /** One for each stream that is configured. */
+  /** One for each configured stream. Default: none. */
   readonly streams?: readonly StreamStatus[];
-  /** What its streams have kept; `undefined` for a source without streams. */
+  /** Reads what its streams keep. Default: it has no streams. */
   readonly history?: StreamHistory | undefined;
-  /** `undefined` for a source without streams. */
+  /** Default: clients can't use durables. */
   readonly durables?: Durables | undefined;
   /**
-   * Starts delivering to the listener and returns at once: a source that cannot be reached yet
-   * is `"connecting"`, and goes on trying until it is stopped.
+   * Starts to deliver to the listener, and returns at once. A source that can't connect yet is
+   * `"connecting"` and tries until it is stopped. May be called again after `stop`.
+   *
+   * @throws SpillwayError `SOURCE_STARTED` if it is started.
    */
   start(listener: SourceListener): void;
   /**
-   * Delivers what matches the pattern, too; patterns may overlap, and a message still comes once.
-   * Remembered while the source is cut off or not started. Each pattern is subscribed to once.
+   * Subscribes to a pattern, one call for each pattern; patterns may overlap. The source remembers it while it
+   * is not started or not connected, and answers with `arrives` or `refused`.
+   *
+   * @throws SpillwayError `SUBJECT_INVALID`.
    */
   subscribe(pattern: string): void;
-  /** No longer delivers what only this pattern matches. */
+  /** Delivers no more messages that only this pattern matches. */
   unsubscribe(pattern: string): void;
   /**
-   * Unsubscribes, and delivers what is already under way; what is published or settled still arrives.
-   * Ends by itself within `timeoutMs`; then only `stop` is left.
+   * Ends all subscriptions and delivers what is under way; publishing and settling still work. Resolves within
+   * `timeoutMs` and never rejects. Only `stop` may follow.
    */
   drain(timeoutMs: number): Promise<void>;
   /**
-   * Does the same, unless that is done, and lets go of every timer and socket. Ends by itself within `timeoutMs`. May be called twice, and before `start`.
+   * Drains, unless that is done, and releases every timer and socket. Resolves within `timeoutMs` and never
+   * rejects. May be called twice, and before `start`.
    */
   stop(timeoutMs: number): Promise<void>;
 }
 
-/** A source that may be fed: by clients of the gateway, where it is in memory, or with what was given up. */
+/** A source that messages can be published to. */
 export interface Publisher {
+  /**
+   * Publishes a message and returns at once. A message that can't be published is logged and dropped. The
+   * bytes may be kept until they are sent.
+   *
+   * @throws SpillwayError `SUBJECT_INVALID` if the source checks subjects itself.
+   */
   publish(message: SourceMessage): void;
 }

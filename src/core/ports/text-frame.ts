@@ -1,13 +1,13 @@
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
- * The content of one WebSocket text message, made once and written to any number of sockets: as
- * bytes where frames are built by us, as a string where the runtime wants one.
+ * The content of one WebSocket text message, encoded once and written to any number of sockets: as bytes, or as
+ * a string if the runtime wants one.
  */
 export class TextFrame {
-  /** UTF-8; never changed once it is here. */
+  /** UTF-8; never changed. */
   readonly bytes: Uint8Array;
-  /** Of the bytes; a field, as in at-least-once it is asked for once per client and message. */
+  /** A field and no getter, as at-least-once reads it for each client and message. */
   readonly byteLength: number;
 
   constructor(bytes: Uint8Array) {
@@ -15,7 +15,7 @@ export class TextFrame {
     this.byteLength = bytes.length;
   }
 
-  /** Made anew each time: a frame may wait in queues for long, and its memory is counted as its bytes. */
+  /** Decoded anew each time: a frame may wait in queues, and its memory is counted as its bytes alone. */
   get text(): string {
     return decoder.decode(this.bytes);
   }

@@ -1,4 +1,4 @@
-/** What patterns match, cover and share, as nats-server itself does it. */
+/** Matching, covering and intersecting patterns, as nats-server does it. */
 
 /** Whether a pattern stands for more than one subject. */
 export function hasWildcard(pattern: string): boolean {
@@ -17,7 +17,7 @@ export function subjectMatches(pattern: string, subject: string): boolean {
   return wanted.length === tokens.length;
 }
 
-/** Whether every subject that `inner` matches is matched by `outer` too. */
+/** Whether `outer` matches every subject that `inner` matches. */
 export function subjectCovers(outer: string, inner: string): boolean {
   return tokensCover(outer.split("."), inner.split("."));
 }
@@ -32,7 +32,7 @@ function tokensCover(outerTokens: readonly string[], innerTokens: readonly strin
   return outerTokens.length === innerTokens.length;
 }
 
-/** Whether some subject is matched by both patterns. */
+/** Whether both patterns match some subject. */
 export function subjectsIntersect(one: string, other: string): boolean {
   return tokensIntersect(one.split("."), other.split("."));
 }
@@ -48,10 +48,7 @@ function tokensIntersect(tokens: readonly string[], otherTokens: readonly string
   return tokens.length === otherTokens.length;
 }
 
-/**
- * The patterns without those that another one covers, in their order: nobody needs both
- * `orders.>` and `orders.eu`.
- */
+/** Returns the patterns that no other one covers, in their order: `orders.>` alone of `orders.>` and `orders.eu`. */
 export function withoutCovered(patterns: readonly string[]): string[] {
   const split = patterns.map((pattern) => pattern.split("."));
   return patterns.filter((_, index) => {
@@ -67,30 +64,30 @@ export function withoutCovered(patterns: readonly string[]): string[] {
 }
 
 /**
- * Whether a subject belongs to NATS itself (`$SYS`, `$JS`, `_INBOX` …): such subjects are carried
- * only where a pattern names their first token, never because a wildcard covers it. Without this
- * rule, the default `>` would show one client's request replies to all others.
+ * Whether a subject belongs to NATS itself (`$SYS`, `$JS`, `_INBOX` …). A pattern carries such a subject only if
+ * it names the first token; a wildcard does not stand for it. Without this rule, the default `>` would show
+ * the replies to one client's requests to all others.
  */
 export function isReserved(subject: string): boolean {
   return subject.startsWith("$") || subject.startsWith("_");
 }
 
-/** Whether a subject is carried for a pattern: it matches, and no wildcard stands for NATS itself. */
+/** Whether a pattern carries a subject: it matches, and no wildcard stands for a subject of NATS itself. */
 export function carries(pattern: string, subject: string): boolean {
   return subjectMatches(pattern, subject) && (isReserved(pattern) || !isReserved(subject));
 }
 
-/** Whether all that is carried for `inner` is carried for `outer` too. */
+/** Whether `outer` carries every subject that `inner` carries. */
 export function carriesAll(outer: string, inner: string): boolean {
   return subjectCovers(outer, inner) && (isReserved(outer) || !isReserved(inner));
 }
 
-/** Whether some of what a client's pattern asks for is carried for a pattern of the configuration. */
+/** Whether a pattern of the configuration carries some subject that a client's pattern asks for. */
 export function exposes(pattern: string, asked: string): boolean {
   return subjectsIntersect(pattern, asked) && (isReserved(pattern) || !isReserved(asked));
 }
 
-/** The pattern of what both patterns match, or `undefined` when no subject is matched by both. */
+/** Returns the pattern of the subjects that both patterns match; `undefined` if there are none. */
 export function subjectIntersection(one: string, other: string): string | undefined {
   if (!subjectsIntersect(one, other)) return undefined;
   const tokens = one.split(".");
@@ -99,7 +96,7 @@ export function subjectIntersection(one: string, other: string): string | undefi
   for (let index = 0; index < Math.max(tokens.length, otherTokens.length); index++) {
     const token = tokens[index];
     const otherToken = otherTokens[index];
-    // Behind ">", which is the last of its pattern, the rest is the other's.
+    // After the last token of a pattern, `>`, the rest is the other pattern's.
     if (token === undefined || token === ">")
       return [...shared, ...otherTokens.slice(index)].join(".");
     if (otherToken === undefined || otherToken === ">") {
@@ -110,7 +107,7 @@ export function subjectIntersection(one: string, other: string): string | undefi
   return shared.join(".");
 }
 
-/** The patterns of what is carried of what is asked for; `undefined` asks for whatever is. */
+/** Returns the patterns of what is both exposed and asked for; `undefined` asks for all that is exposed. */
 export function exposedOf(
   exposed: readonly string[],
   asked: readonly string[] | undefined,
@@ -130,7 +127,7 @@ export function exposedOf(
   return [...patterns];
 }
 
-/** Whether something is carried of what is asked for. */
+/** Whether something that is asked for is exposed; `undefined` asks for all that is. */
 export function exposesSome(
   exposed: readonly string[],
   asked: readonly string[] | undefined,
@@ -139,7 +136,7 @@ export function exposesSome(
   return asked.some((subject) => exposed.some((pattern) => exposes(pattern, subject)));
 }
 
-/** The first of a client's patterns of which nothing is carried; `undefined` asks for whatever is. */
+/** Returns the first of a client's patterns of which nothing is exposed; `undefined` asks for all that is. */
 export function firstHidden(
   exposed: readonly string[],
   asked: readonly string[] | undefined,

@@ -1,11 +1,11 @@
-/** The back-off grows no further than to this, or to the first one. */
+/** The longest back-off, unless the first one is longer. */
 const MOST_BACKOFF_MS = 30_000;
 
 /**
- * How long to wait before a message is sent again that failed so many times: twice as long each time.
+ * Returns how long to wait before a failed message is sent again: twice as long after each failure.
  *
- * @param random from 0 to 1: up to half is taken off, so that what failed together does not come back
- * together.
+ * @param random from 0 to 1: up to half of the time is left out, so that messages that failed together don't
+ * return together.
  */
 export function backoffMs(firstMs: number, failures: number, random: number): number {
   const mostMs = Math.max(firstMs, MOST_BACKOFF_MS);

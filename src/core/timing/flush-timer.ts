@@ -1,6 +1,6 @@
 import type { Cancel, Clock } from "../ports/clock.ts";
 
-/** When to flush: at once when the last time is longer ago than the interval, otherwise when that is up. */
+/** Calls for a flush at most once in an interval: soon if the last one is longer ago, or else when it is over. */
 export class FlushTimer {
   readonly #clock: Clock;
   readonly #intervalMs: number;
@@ -14,7 +14,7 @@ export class FlushTimer {
     this.#flush = flush;
   }
 
-  /** Sees to a flush, unless one is due already. */
+  /** Schedules a flush, unless one is scheduled. */
   schedule(): void {
     if (this.#cancel !== undefined) return;
     const waitMs = this.#lastMs + this.#intervalMs - this.#clock.nowMs();
@@ -22,13 +22,13 @@ export class FlushTimer {
       waitMs > 0 ? this.#clock.after(waitMs, this.#flush) : this.#clock.soon(this.#flush);
   }
 
-  /** A flush begins. @returns the time. */
+  /** A flush begins: no other one is scheduled. @returns the time. */
   begins(): number {
     this.stop();
     return this.#clock.nowMs();
   }
 
-  /** It is over. @returns the time. */
+  /** The flush is over: the interval begins. @returns the time. */
   ends(): number {
     this.#lastMs = this.#clock.nowMs();
     return this.#lastMs;

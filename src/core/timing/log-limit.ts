@@ -1,6 +1,6 @@
 import type { Clock } from "../ports/clock.ts";
 
-/** Bounds a log: of each kind of event, one line in an interval, which says how many it stands for. */
+/** Bounds a log: one line for each kind of event in an interval, which says how many events it stands for. */
 export class LogLimit<Kind> {
   readonly #clock: Pick<Clock, "nowMs">;
   readonly #intervalMs: number;
@@ -15,8 +15,8 @@ export class LogLimit<Kind> {
   /**
    * Counts an event.
    *
-   * @returns how many events of the kind were not logged since the last line; `undefined`: this one is not
-   * to be logged either.
+   * @returns how many events of the kind were not logged since the last line; `undefined` if this event
+   * must not be logged either.
    */
   othersBefore(kind: Kind): number | undefined {
     const nowMs = this.#clock.nowMs();

@@ -1,23 +1,23 @@
 import type { Clock } from "../ports/clock.ts";
 
-/** The earliest time at which a client is told to come back. */
+/** The shortest time after which a client may reconnect. */
 export const SOONEST_RETURN_MS = 1000;
-/** How many clients come back in a second: they are spread over as long as that takes. */
+/** How many clients may reconnect in a second: more of them are spread over more seconds. */
 const CLIENTS_PER_SECOND = 1000;
-/** The shortest time that two or more clients are spread over. */
+/** The shortest time over which clients are spread. */
 const SHORTEST_SPREAD_MS = 1000;
-/** Clients that are sent away within this time come back together. */
+/** Clients that are disconnected for one cause within this time reconnect together. */
 const TOGETHER_MS = 10_000;
 
-/** Why clients were sent away, and how many since when. */
+/** How many clients were disconnected for one cause, and since when. */
 interface Departures {
   sinceMs: number;
   count: number;
 }
 
 /**
- * Tells clients when to come back, so that they don't all come back at the same moment: the more of
- * them there are, the longer they are spread over.
+ * Spreads the times at which disconnected clients reconnect: the more clients, the longer the time. Otherwise
+ * all of them would reconnect in the same moment.
  */
 export class ReturnTimes {
   readonly #clock: Clock;
@@ -31,10 +31,10 @@ export class ReturnTimes {
   }
 
   /**
-   * In how many milliseconds a client may come back that is sent away now.
+   * Returns after how many milliseconds a client that is disconnected now may reconnect.
    *
-   * @param cause those that are sent away for the same cause come back together.
-   * @param others how many more must come back.
+   * @param cause clients that are disconnected for the same cause reconnect together.
+   * @param others how many more clients have to reconnect.
    */
   afterMs(cause: string, others = 0): number {
     const nowMs = this.#clock.nowMs();
@@ -47,7 +47,7 @@ export class ReturnTimes {
     return this.among(departures.count + others);
   }
 
-  /** In how many milliseconds one of so many clients may come back. */
+  /** Returns after how many milliseconds one of so many clients may reconnect. */
   among(clients: number): number {
     if (clients < 2) return SOONEST_RETURN_MS;
     const spreadMs = Math.max(SHORTEST_SPREAD_MS, (clients * 1000) / CLIENTS_PER_SECOND);

@@ -1,108 +1,105 @@
 import type { Cancel, Clock } from "../ports/clock.ts";
 
-/** Something that waits for a time. */
+/** A timer of a {@linkcode TimerQueue}: an object that is to be called at a time. */
 export interface QueuedTimer {
-  /** Whether it waits, and where: kept by {@linkcode TimerQueue}. */
+  /** Its index in the queue, or `NOT_QUEUED`: kept by the queue. */
   queueIndex: number;
-  /** The time that it waits for. */
+  /** The time at which it fires: kept by the queue. */
   dueMs: number;
-  /** The time has come; it may wait for another one. */
+  /** The time has come; the timer is out of the queue and may be set again. */
   fire(nowMs: number): void;
 }
 
-/** What is not waited for. */
+/** The index of a timer that is not set. */
 export const NOT_QUEUED = -1;
 
-/** Times are kept with this error, so that many of them need one wake-up. */
+/** Times are rounded up to this, so that many timers share one wake-up. */
 const GRAIN_MS = 5;
 
-/** Any number of timers on one timer: a binary heap, in which the earliest is first. */
+/** Any number of timers on one timer of the clock: a binary heap, with the earliest first. */
 export class TimerQueue {
   readonly #clock: Clock;
   readonly #heap: QueuedTimer[] = [];
   #cancel: Cancel | undefined;
-  /** When the timer rings. */
-  #setMs = Number.POSITIVE_INFINITY;
+  /** When the clock's timer fires. */
+  #wakeMs = Number.POSITIVE_INFINITY;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Rings at a time, and not at another one that was set before. */
-  set(alarm: QueuedTimer, dueMs: number): void {
-    this.#move(alarm, Math.ceil(dueMs / GRAIN_MS) * GRAIN_MS);
-    this.#wind();
+  /** Sets a timer, or moves one that is set. */
+  set(timer: QueuedTimer, dueMs: number): void {
+    const index = timer.queueIndex === NOT_QUEUED ? this.#heap.length : timer.queueIndex;
+    timer.dueMs = Math.ceil(dueMs / GRAIN_MS) * GRAIN_MS;
+    this.#sift(timer, index);
+    this.#wake();
   }
 
-  clear(alarm: QueuedTimer): void {
-    if (alarm.queueIndex === NOT_QUEUED) return;
-    const at = alarm.queueIndex;
-    alarm.queueIndex = NOT_QUEUED;
+  /** Removes a timer, if it is set. */
+  clear(timer: QueuedTimer): void {
+    const index = timer.queueIndex;
+    if (index === NOT_QUEUED) return;
+    timer.queueIndex = NOT_QUEUED;
     const last = this.#heap.pop() as QueuedTimer;
-    if (last !== alarm) this.#settle(last, at);
+    if (last !== timer) this.#sift(last, index);
   }
 
-  /** Lets go of the timer and of all timers. */
+  /** Removes all timers, and the clock's. */
   stop(): void {
-    for (const alarm of this.#heap.splice(0)) alarm.queueIndex = NOT_QUEUED;
+    for (const timer of this.#heap.splice(0)) timer.queueIndex = NOT_QUEUED;
     this.#cancel?.();
     this.#cancel = undefined;
-    this.#setMs = Number.POSITIVE_INFINITY;
+    this.#wakeMs = Number.POSITIVE_INFINITY;
   }
 
-  /** Sees to it that the timer rings no later than the first alarm is due; earlier does no harm. */
-  #wind(): void {
+  /** Sets the clock's timer, unless it fires early enough for the first timer; too early does no harm. */
+  #wake(): void {
     const first = this.#heap[0];
-    if (first === undefined || first.dueMs >= this.#setMs) return;
+    if (first === undefined || first.dueMs >= this.#wakeMs) return;
     this.#cancel?.();
-    this.#setMs = first.dueMs;
+    this.#wakeMs = first.dueMs;
     const waitMs = Math.max(0, first.dueMs - this.#clock.nowMs());
     this.#cancel = this.#clock.after(waitMs, () => this.#fire());
   }
 
   #fire(): void {
     this.#cancel = undefined;
-    this.#setMs = Number.POSITIVE_INFINITY;
+    this.#wakeMs = Number.POSITIVE_INFINITY;
     const nowMs = this.#clock.nowMs();
-    // What is set anew while they ring is for another time: none may keep the others waiting.
+    // Timers that are set again while others fire belong to the next time, so that all others get their turn.
     const due: QueuedTimer[] = [];
     for (let first = this.#heap[0]; first && first.dueMs <= nowMs; first = this.#heap[0]) {
       this.clear(first);
       due.push(first);
     }
-    for (const alarm of due) if (alarm.queueIndex === NOT_QUEUED) alarm.fire(nowMs);
-    this.#wind();
+    for (const timer of due) if (timer.queueIndex === NOT_QUEUED) timer.fire(nowMs);
+    this.#wake();
   }
 
-  #move(alarm: QueuedTimer, dueMs: number): void {
-    const at = alarm.queueIndex === NOT_QUEUED ? this.#heap.length : alarm.queueIndex;
-    alarm.dueMs = dueMs;
-    this.#settle(alarm, at);
-  }
-
-  /** Puts an alarm where it belongs, from this place up or down. */
-  #settle(alarm: QueuedTimer, from: number): void {
+  /** Moves a timer from an index up or down to where it belongs. */
+  #sift(timer: QueuedTimer, from: number): void {
     const heap = this.#heap;
-    let at = from;
-    for (; at > 0; ) {
-      const above = (at - 1) >> 1;
-      if (heap[above]!.dueMs <= alarm.dueMs) break;
-      this.#place(heap[above]!, at);
-      at = above;
+    let index = from;
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      if (heap[parent]!.dueMs <= timer.dueMs) break;
+      this.#place(heap[parent]!, index);
+      index = parent;
     }
     for (;;) {
-      let below = 2 * at + 1;
-      if (below >= heap.length) break;
-      if (below + 1 < heap.length && heap[below + 1]!.dueMs < heap[below]!.dueMs) below++;
-      if (heap[below]!.dueMs >= alarm.dueMs) break;
-      this.#place(heap[below]!, at);
-      at = below;
+      let child = 2 * index + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && heap[child + 1]!.dueMs < heap[child]!.dueMs) child++;
+      if (heap[child]!.dueMs >= timer.dueMs) break;
+      this.#place(heap[child]!, index);
+      index = child;
     }
-    this.#place(alarm, at);
+    this.#place(timer, index);
   }
 
-  #place(alarm: QueuedTimer, at: number): void {
-    this.#heap[at] = alarm;
-    alarm.queueIndex = at;
+  #place(timer: QueuedTimer, index: number): void {
+    this.#heap[index] = timer;
+    timer.queueIndex = index;
   }
 }

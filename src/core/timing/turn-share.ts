@@ -1,17 +1,17 @@
 import { OldestFirst } from "../collections/oldest-first.ts";
 import type { Cancel, Clock } from "../ports/clock.ts";
 
-/** Work that is done in parts. */
+/** Work that can be done in parts. */
 export interface Job {
-  /** Does a part of about so many steps. @returns how many it took, and at least one. */
+  /** Does a part of about so many steps. @returns how many steps it took, at least one. */
   work(steps: number): number;
-  /** Whether nothing of it is left. */
+  /** Whether no work is left. */
   readonly isDone: boolean;
-  /** Whether it is done to its end, too, when nothing is begun any more. */
+  /** Whether `stop` has to finish it. Default: `stop` drops it. */
   readonly mustEnd?: boolean;
 }
 
-/** A job that is written as a generator: it yields after each step, or how many steps it took. */
+/** A job that is written as a generator, which yields after each step, or yields how many steps it took. */
 export class SteppedJob implements Job {
   isDone = false;
   readonly mustEnd: boolean;
@@ -36,22 +36,24 @@ export class SteppedJob implements Job {
   }
 }
 
-/** The most steps in one turn of the event loop: they take some milliseconds. */
+/** The most steps in one turn of the event loop. They take some milliseconds. */
 const STEPS_PER_TURN = 4096;
-/** The most steps for one owner before it is another owner's turn. */
+/** The most steps for one owner before the next owner gets its part. */
 const STEPS_PER_PART = 1024;
 
 /**
- * Shares out what long work may take of each turn of the event loop: a message that arrives waits for one
- * turn's share, however much there is to do. Owners take turns, and of one owner the first job goes first,
- * so that nobody has more of it by asking for more.
+ * Limits the time that long work takes of each turn of the event loop, so that a message that arrives waits no
+ * longer than one turn's share, however much work there is.
+ *
+ * Owners take turns, and the jobs of one owner run one after the other: an owner does not get more by asking
+ * for more.
  */
 export class TurnShare {
   readonly #clock: Clock;
   readonly #stepsPerTurn: number;
-  /** By owner; the one whose turn is next first. */
+  /** The jobs of each owner; the owner whose turn is next is first. */
   readonly #waiting = new OldestFirst<object, Job[]>();
-  /** Steps that are left of this turn. */
+  /** How many steps are left in this turn. */
   #left: number;
   #cancelRenewal: Cancel | undefined;
   #isWorking = false;
@@ -62,7 +64,7 @@ export class TurnShare {
     this.#left = stepsPerTurn;
   }
 
-  /** Begins a job: at once, if something is left of this turn, and ends it in later ones. */
+  /** Runs a job: at once if steps are left in this turn, and in later turns. */
   run(owner: object, job: Job): void {
     const jobs = this.#waiting.get(owner);
     if (jobs === undefined) this.#waiting.set(owner, [job]);
@@ -70,7 +72,7 @@ export class TurnShare {
     this.#work();
   }
 
-  /** Lets go of the timer and of all jobs, once those are done that must be. */
+  /** Finishes the jobs that must end, drops all others, and cancels the timer. */
   stop(): void {
     const jobs = [...this.#waiting.keys()].flatMap((owner) => this.#waiting.get(owner) ?? []);
     this.#waiting.clear();
