@@ -23,8 +23,24 @@ const ALONE = [
   "test/streams/many-clients.test.ts",
 ];
 
-/** Files that `npm run test:slow` runs, and `npm test` doesn't. */
+/** Files that only `npm run test:slow` runs. */
 const SLOW = ["test/audit/audit.test.ts", "test/contract/nats-faults.test.ts"];
+
+/**
+ * What depends most on the version of Node. The other themes run on Node 22 in `npm run test:slow`: they take
+ * the same way through our code as on the newest Node, on which `npm test` runs them all.
+ */
+const FAST_ON_NODE22 = [
+  "bad-input",
+  "configuration",
+  "handshake",
+  "http",
+  "keepalive",
+  "lifecycle",
+  "streaming",
+].map((theme) => `test/contract/${theme}.test.ts`);
+const NODE22 = ["-t", "Contract on node22 "];
+const NOT_NODE22 = ["-t", "Contract on (?!node22 )"];
 
 /** Files about streams, which `npm run test:slow` also runs with the oldest supported `nats-server`. */
 const WITH_OLDEST_SERVER = [
@@ -40,8 +56,20 @@ const ONE_JOB_PER_FILE = /^test\/(?:audit|browser|contract|streams)\//;
 
 /** The jobs of `npm test`, or of `npm run test:slow`. */
 export function allJobs(slow: boolean): Job[] {
-  const files = testFiles().filter((file) => SLOW.includes(file) === slow);
-  return slow ? [...jobsOf(files), ...oldestServerJobs()] : jobsOf(files);
+  const files = testFiles();
+  const always = files.filter((file) => !SLOW.includes(file));
+  if (!slow)
+    return jobsOf(always).map((job) => (isSplit(job) ? { ...job, args: NOT_NODE22 } : job));
+  const onNode22 = jobsOf(always)
+    .filter(isSplit)
+    .map((job) => ({ ...job, name: `${job.name} on node22`, args: NODE22 }));
+  const rest = files.filter((file) => SLOW.includes(file));
+  return [...onNode22, ...oldestServerJobs(), ...jobsOf(rest)];
+}
+
+/** Whether `npm test` leaves a theme's tests on Node 22 to `npm run test:slow`. */
+function isSplit({ name }: Job): boolean {
+  return name.startsWith("test/contract/") && !FAST_ON_NODE22.includes(name);
 }
 
 /**

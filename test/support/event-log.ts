@@ -1,5 +1,6 @@
 /** How long tests wait for something that must happen, in milliseconds, unless they say otherwise. */
 export const DEADLINE_MS = 15_000;
+const PAUSE_MS = 10;
 
 /** Why a wait ends without what it waited for, and what came instead. */
 export class DeadlineError extends Error {
@@ -28,7 +29,7 @@ export async function within<T>(
   }
 }
 
-/** Asks until the answer fits: each question costs a round trip, so nothing needs to sleep. */
+/** Asks until the answer fits, with a short pause in between: other tests run at the same time. */
 export async function until<T>(
   what: string,
   ask: () => Promise<T>,
@@ -43,6 +44,7 @@ export async function until<T>(
       const last = JSON.stringify(answer);
       throw new DeadlineError(`no ${what} within ${deadlineMs / 1000} s; last answer: ${last}`);
     }
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   }
 }
 
