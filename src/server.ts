@@ -13,19 +13,19 @@ import { VERSION } from "./gateway/version.ts";
 import { isLoopback } from "./http/host.ts";
 import { configureLog } from "./log/logtape.ts";
 
-/** npm and shells pass a signal on that came to the whole group anyhow: so soon, another means no more. */
+/** A second signal within this time is the first one again: npm and shells pass it on to the whole group. */
 const PASSED_ON_MS = 500;
 
 /**
- * How the command ends.
+ * The exit codes of the command.
  *
- * - 0: stopped as it was told to; or `--help`, `--version`, and a configuration that `--check` found right.
- * - 1: the configuration is wrong, or the port cannot be had.
- * - 2: another signal came before the stop was over.
+ * - 0: a clean stop; also after `--help`, `--version`, and `--check` of a valid configuration.
+ * - 1: the configuration is wrong, or the port is not available.
+ * - 2: another signal came during the stop.
  */
 const EXIT = { clean: 0, configuration: 1, forced: 2 } as const;
 
-/** The oldest Node that the service supports. Bun and Deno report a newer version of Node. */
+/** The oldest supported Node. Bun and Deno report a newer version of Node. */
 const OLDEST_NODE = 22;
 
 try {
@@ -59,7 +59,7 @@ async function main(): Promise<void> {
 
 async function serve({ config, notices }: LoadedConfig): Promise<void> {
   const terminal = process.stdout.isTTY === true;
-  // Whoever read the log is gone: no reason to leave the clients.
+  // If the reader of the log is gone, the service continues.
   process.stdout.on("error", () => {});
   const log = await configureLog({
     level: config.logLevel,
@@ -88,14 +88,14 @@ async function serve({ config, notices }: LoadedConfig): Promise<void> {
       },
     );
   };
-  // Before the start, so that whoever reads that we listen may already stop us.
+  // Before the start, so that a signal works as soon as the log says that the gateway listens.
   for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => stop(name));
 
   await gateway.start();
   announce(config, gateway.address?.port ?? config.port, log);
 }
 
-/** Says where clients connect, and what a newcomer may wonder about. */
+/** Logs where clients connect, and hints for a first start. */
 function announce(config: Config, port: number, log: Log): void {
   const { host, path } = config;
   const url = listenerUrl(host, port);

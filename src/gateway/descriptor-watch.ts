@@ -3,15 +3,15 @@ import type { Log } from "../core/ports/log.ts";
 import { canOpen } from "../runtime/descriptors.ts";
 import type { Listener } from "../runtime/runtime.ts";
 
-/** How often to look whether connections can still be accepted. */
+/** How often to check whether the process can still accept connections. */
 const INTERVAL_MS = 500;
 
 /**
- * Notices when file descriptors run out, as no runtime says so: new connections then wait in the kernel or
- * are dropped, while those that are open are served.
+ * Notices when file descriptors run out, because no runtime reports it. New connections then wait in the kernel or are
+ * dropped; open ones continue.
  */
 export class DescriptorWatch {
-  /** Why no connection is accepted now, for `/readyz`. */
+  /** Why no connection can be accepted now, for `/readyz`. */
   problem: string | undefined;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -22,7 +22,7 @@ export class DescriptorWatch {
     this.#log = log;
   }
 
-  /** Looks after a listener until {@linkcode stop}. */
+  /** Watches a listener until {@linkcode stop}. */
   start(listener: Listener): void {
     this.#cancel = this.#clock.after(INTERVAL_MS, () => {
       this.#check(listener);

@@ -2,13 +2,13 @@ import { CLIENT_ERROR_KINDS, type Meter } from "../core/metering/meter.ts";
 import type { Cancel, Clock } from "../core/ports/clock.ts";
 import type { FlowMetrics } from "../streamkit/contract.ts";
 
-/** Rates are those of about so long: of one sample interval more, at most. */
+/** The time that rates are measured over; it may be up to one sample interval longer. */
 const WINDOW_MS = 10_000;
 const SAMPLE_INTERVAL_MS = 1000;
-/** Go's zero time: what a Go program that reads the JSON takes for "never". */
+/** Go's zero time, which a Go program reads as "never". */
 const NEVER = "0001-01-01T00:00:00Z";
 
-/** What had been counted at a moment. */
+/** The counters at one moment. */
 interface Sample {
   readonly atMs: number;
   /** Live messages. */
@@ -20,28 +20,28 @@ interface Sample {
   readonly errors: number;
 }
 
-/** How much goes through a component now, from what its meter counts. */
+/** Measures the rates of a gateway from its meter. */
 export class FlowMeter {
   readonly #clock: Clock;
   #meter: Meter | undefined;
-  /** The oldest first; empty when stopped. */
+  /** The oldest first. Empty when stopped. */
   #samples: Sample[] = [];
   #cancelTick: Cancel | undefined;
-  /** When something was last replayed, to within a sample interval. */
+  /** When a message was last replayed, with the precision of a sample interval. */
   #lastSentMs: number | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** From now on, what this meter counts is measured; what it has counted before is not. */
+  /** Starts to measure; earlier counts don't matter. */
   start(meter: Meter): void {
     this.stop();
     this.#meter = meter;
     this.#tick(meter);
   }
 
-  /** Ends the timer; all rates are 0 from now on. May be called twice. */
+  /** Stops measuring: all rates are 0. May be called twice. */
   stop(): void {
     this.#cancelTick?.();
     this.#cancelTick = undefined;
@@ -49,12 +49,11 @@ export class FlowMeter {
   }
 
   /**
-   * Rates over the last ten seconds, or since the start when that is less long ago:
+   * Returns the rates over the last ten seconds, or since the start if that is more recent:
    *
-   * - `messages_per_second`: messages taken from the source, live and from what streams keep, however many
-   *   clients got them;
-   * - `bytes_per_second`: bytes sent to all clients together;
-   * - `error_rate`: errors of clients that are served, as a percentage (0 to 100) of deliveries and those errors;
+   * - `messages_per_second`: messages taken from the source, live and replayed. The number of clients doesn't matter.
+   * - `bytes_per_second`: bytes sent to all clients together.
+   * - `error_rate`: errors of connected clients, as a percentage (0 to 100) of deliveries and those errors.
    * - `last_activity`: when a message last came or was sent, as RFC 3339.
    */
   metrics(): FlowMetrics {
@@ -66,7 +65,7 @@ export class FlowMeter {
       return { messages_per_second: 0, bytes_per_second: 0, error_rate: 0, last_activity };
     }
     const to = this.#read(this.#meter);
-    // Right after the start, one message would otherwise look like thousands a second.
+    // Otherwise one message right after the start would be thousands a second.
     const seconds = Math.max(to.atMs - from.atMs, SAMPLE_INTERVAL_MS) / 1000;
     const errors = to.errors - from.errors;
     const outcomes = to.deliveries - from.deliveries + errors;
@@ -78,7 +77,7 @@ export class FlowMeter {
     };
   }
 
-  /** Replays are activity too, while nothing comes live. */
+  /** Notes the time if messages are replayed while none come live. */
   #noteSending(): void {
     const last = this.#samples.at(-1);
     if (this.#meter === undefined || last === undefined) return;
@@ -94,7 +93,7 @@ export class FlowMeter {
     this.#noteSending();
     const sample = this.#read(meter);
     this.#samples.push(sample);
-    // The last sample that is as old as the window stays: the rates begin there.
+    // Keep the last sample that is as old as the window: the rates begin there.
     const next = this.#samples.findLastIndex(({ atMs }) => sample.atMs - atMs >= WINDOW_MS);
     if (next > 0) this.#samples.splice(0, next);
     this.#cancelTick = this.#clock.after(SAMPLE_INTERVAL_MS, () => this.#tick(meter));

@@ -1,13 +1,12 @@
 import { Distribution } from "../core/metering/distribution.ts";
 import type { Cancel, Clock } from "../core/ports/clock.ts";
 
-/** The time of the timer whose lateness is measured. */
+/** The delay of the measured timer. */
 const INTERVAL_MS = 100;
 
 /**
- * By how much timers are late, because the event loop was held: the runtimes' own measures of it
- * mean something else on each of them, or miss a loop that stands still. Deno's timers are late by
- * about 1 ms of themselves.
+ * Measures how late timers fire because the event loop was busy. The runtimes' own measures differ, or miss a blocked
+ * loop. On Deno, timers are always about 1 ms late.
  */
 export class LoopLag {
   readonly seconds = new Distribution([
@@ -25,7 +24,7 @@ export class LoopLag {
     this.#measure();
   }
 
-  /** Ends the timer; may be called twice. */
+  /** Stops measuring. May be called twice. */
   stop(): void {
     this.#cancel?.();
     this.#cancel = undefined;

@@ -9,8 +9,8 @@ import {
   uselessSecret,
 } from "../source/connect.ts";
 
-/** The keys that name files, and what must be in them. */
-const WANTED = {
+/** The keys that name files, and the rule for their contents. */
+const CONTENT_RULES = {
   natsNkeyFile: 'hold the seed of a user\'s NKey, which begins with "SU"',
   natsCredsFile: "hold credentials: a user's JWT and its seed",
   natsTlsCaFile: "hold certificates (PEM)",
@@ -18,9 +18,9 @@ const WANTED = {
   natsTlsKeyFile: "hold a private key (PEM)",
 } as const;
 
-type FileKey = keyof typeof WANTED;
+type FileKey = keyof typeof CONTENT_RULES;
 
-const FILE_KEYS = Object.keys(WANTED) as FileKey[];
+const FILE_KEYS = Object.keys(CONTENT_RULES) as FileKey[];
 const FILE_OF_SECRET = { nkeySeed: "natsNkeyFile", creds: "natsCredsFile" } as const;
 
 const CERTIFICATE = /-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/;
@@ -36,11 +36,11 @@ interface Contents {
 }
 
 /**
- * How to reach NATS, with the contents of the files that the configuration names.
+ * Returns the options of a connection to NATS, with the contents of the files that the configuration names. Opens no
+ * connection.
  *
- * @param readNow reads a file again, at each connect; without it the contents stay as they are.
- * @throws SpillwayError `"CONFIG_INVALID"` when a file cannot be read, or holds something else: before
- * anything opens.
+ * @param readNow reads a file again at each connect. Without it, the contents stay.
+ * @throws SpillwayError `"CONFIG_INVALID"` if a file can't be read, or holds something else.
  */
 export async function readNatsOptions(
   config: Config,
@@ -63,7 +63,7 @@ export async function readNatsOptions(
   };
 }
 
-/** The files as they are now, each time that they are read. */
+/** Reads the files again at each call. */
 function secretFiles(config: Config, readNow: (path: string) => string): NatsSecretFiles {
   const fail = (problem: Problem): Error => new Error(problem.text, { cause: problem.cause });
   const read = (field: FileKey): string | undefined => {
@@ -83,11 +83,11 @@ function secretFiles(config: Config, readNow: (path: string) => string): NatsSec
         cert: read("natsTlsCertFile"),
         key: read("natsTlsKeyFile"),
       };
-      const [useless] = uselessPems(contents);
-      if (useless !== undefined) throw fail(holdsElse(config, useless));
+      const [wrong] = keysWithoutPem(contents);
+      if (wrong !== undefined) throw fail(wrongContent(config, wrong));
       return secretsOf(contents);
     },
-    unusable: (which) => fail(holdsElse(config, FILE_OF_SECRET[which])),
+    unusable: (which) => fail(wrongContent(config, FILE_OF_SECRET[which])),
   };
 }
 
@@ -96,7 +96,7 @@ function secretsOf({ nkeySeed, creds, ca, cert, key }: Contents): NatsSecrets {
   return { nkeySeed, creds, ...(tls && { tls: { ca, cert, key } }) };
 }
 
-/** Returns what is wrong with the files that a configuration names for NATS. */
+/** Returns the problems of the files that a configuration names for NATS. */
 export async function natsFileProblems(
   config: Config,
   readTextFile: (path: string) => Promise<string>,
@@ -127,30 +127,30 @@ async function readFiles(
     read("natsTlsKeyFile"),
   ]);
   const contents = { nkeySeed, creds, ca, cert, key };
-  const useless = await uselessSecret({ nkeySeed, creds });
-  if (useless !== undefined) problems.push(holdsElse(config, FILE_OF_SECRET[useless]));
-  for (const field of uselessPems(contents)) problems.push(holdsElse(config, field));
+  const wrong = await uselessSecret({ nkeySeed, creds });
+  if (wrong !== undefined) problems.push(wrongContent(config, FILE_OF_SECRET[wrong]));
+  for (const field of keysWithoutPem(contents)) problems.push(wrongContent(config, field));
   return { contents, problems };
 }
 
-/** Some runtimes would leave out what they can't read, and trust whom they trust anyhow. */
-function uselessPems({ ca, cert, key }: Contents): FileKey[] {
-  const useless: FileKey[] = [];
-  if (ca !== undefined && !CERTIFICATE.test(ca)) useless.push("natsTlsCaFile");
-  if (cert !== undefined && !CERTIFICATE.test(cert)) useless.push("natsTlsCertFile");
-  if (key !== undefined && !PRIVATE_KEY.test(key)) useless.push("natsTlsKeyFile");
-  return useless;
+/** Returns the keys whose file has no PEM of the right kind. Some runtimes would ignore the file, and trust their default certificates. */
+function keysWithoutPem({ ca, cert, key }: Contents): FileKey[] {
+  const wrong: FileKey[] = [];
+  if (ca !== undefined && !CERTIFICATE.test(ca)) wrong.push("natsTlsCaFile");
+  if (cert !== undefined && !CERTIFICATE.test(cert)) wrong.push("natsTlsCertFile");
+  if (key !== undefined && !PRIVATE_KEY.test(key)) wrong.push("natsTlsKeyFile");
+  return wrong;
 }
 
 function unreadable(config: Config, field: FileKey, cause: unknown): Problem {
-  return unusable(config[field], field, `name a file that can be read: ${reasonOf(cause)}`, cause);
+  return problemOf(config[field], field, `name a file that can be read: ${reasonOf(cause)}`, cause);
 }
 
-function holdsElse(config: Config, field: FileKey): Problem {
-  return unusable(config[field], field, WANTED[field]);
+function wrongContent(config: Config, field: FileKey): Problem {
+  return problemOf(config[field], field, CONTENT_RULES[field]);
 }
 
-function unusable(
+function problemOf(
   path: string | undefined,
   field: FileKey,
   must: string,

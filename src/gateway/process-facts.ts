@@ -3,12 +3,12 @@ import process from "node:process";
 import type { ProcessFacts } from "../metrics/process.ts";
 import { LIMITS_FILE, limitIn, OPEN_FILES } from "../runtime/descriptors.ts";
 
-/** How long a count of descriptors is used, however many ask for metrics. */
+/** How long a count of descriptors is reused. */
 const FRESH_MS = 1000;
 
 type Descriptors = Awaited<ReturnType<ProcessFacts["descriptors"]>>;
 
-/** Reads figures of this process, as far as each runtime has them. */
+/** Reads the figures of this process that the runtime has. */
 export function processFacts(): ProcessFacts {
   let counted: { atMs: number; descriptors: Promise<Descriptors> } | undefined;
   return {
@@ -38,13 +38,13 @@ async function countDescriptors(): Promise<Descriptors> {
   return { open, most: most === Number.POSITIVE_INFINITY ? undefined : most };
 }
 
-/** Since Linux 6.2 the folder's size is their number; before, it is 0, and each is read. */
+/** Since Linux 6.2, the folder's size is their number. Before, it is 0, and the folder is listed. */
 async function countOpen(): Promise<number> {
   const { size } = await stat(OPEN_FILES);
   return size > 0 ? size : (await readdir(OPEN_FILES)).length;
 }
 
-/** The name and the version of the runtime, as it calls itself. */
+/** Returns the runtime's name and version. */
 export function runtimeVersion(): { runtime: string; version: string } {
   const { bun, deno, node } = process.versions;
   if (bun !== undefined) return { runtime: "bun", version: bun };

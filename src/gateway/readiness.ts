@@ -3,7 +3,7 @@ import type { Clock } from "../core/ports/clock.ts";
 import type { MessageSource, SourceStatus } from "../core/ports/source.ts";
 import type { Readiness as ReadinessReport } from "../http/status.ts";
 
-/** A source that was connected may be away so long before traffic is sent elsewhere: it mostly comes back. */
+/** How long a source that was connected may be away before the gateway is not ready: most reconnect sooner. */
 const GRACE_MS = 2000;
 
 const REFUSALS = {
@@ -12,7 +12,7 @@ const REFUSALS = {
   overloaded: "more than max_total_queue_bytes waits for slow clients",
 };
 
-/** Whether traffic should be sent here: fast to say no, and with reasons. */
+/** Decides whether traffic should be sent to this gateway, and says why not. */
 export class Readiness {
   readonly #clock: Clock;
   readonly #source: MessageSource;
@@ -22,7 +22,7 @@ export class Readiness {
   #lostMs: number | undefined;
   #stopped = true;
 
-  /** @param problem what else keeps clients from connecting, if anything does. */
+  /** @param problem returns another reason why no client can connect, or `undefined`. */
   constructor(
     clock: Clock,
     source: MessageSource,

@@ -1,2 +1,2 @@
-/** The version in package.json, which a test holds this to. */
+/** The version of package.json; a test compares them. */
 export const VERSION = "0.1.0";

@@ -13,22 +13,22 @@ import { TextCache } from "./text-cache.ts";
 import { TurnLimiter } from "./turn-limiter.ts";
 
 /**
- * What a socket carries under `Bun.serve`'s one handler. `events`, `url` and `protocol` are what
- * Hono's own Bun adapter puts there, so that its upgrades work under our handler and ours under its.
+ * The data of a socket under `Bun.serve`'s one handler. `events`, `url` and `protocol` are those of Hono's own Bun
+ * adapter, so that its sockets work under our handler and ours under its handler.
  */
 export interface SocketData {
   readonly events: WSEvents<BunWebSocket> &
     Partial<Pick<BunListeners, "onAlive" | "onFrameTooBig">>;
   readonly url: URL;
   readonly protocol: string;
-  /** Our own handler serves this socket, so pongs are heard. */
-  hearsPongs?: boolean;
+  /** Whether our own handler serves this socket, so that we get its pongs. */
+  getsPongs?: boolean;
 }
 
-class Upgraded implements SocketData {
+class UpgradeData implements SocketData {
   readonly events: WSEvents<BunWebSocket>;
   readonly protocol = "";
-  hearsPongs = false;
+  getsPongs = false;
   readonly #url: string;
 
   constructor(events: WSEvents<BunWebSocket>, url: string) {
@@ -36,7 +36,7 @@ class Upgraded implements SocketData {
     this.#url = url;
   }
 
-  /** Nobody here reads it, and a URL weighs more than all the rest. */
+  /** Made on demand: only Hono's handler reads it, and a URL takes more memory than the rest of this object. */
   get url(): URL {
     return new URL(this.#url);
   }
@@ -48,9 +48,9 @@ type BunWebSocket = ServerWebSocket<SocketData>;
 export type BunWebSocketHandler = WebSocketHandler<SocketData>;
 
 /**
- * Past this, Bun drops frames in silence. No buffer comes there: sweeps find a client at most
- * `high_water_bytes` (64 MiB at most) and one message after it passed that mark. A host's own
- * handler has a limit of its own, 16 MiB by default.
+ * If a socket has more unsent bytes than this, Bun drops frames silently. No socket gets there: a sweep finds a client
+ * that passed `high_water_bytes` (64 MiB at most) at most that many bytes and one message later. A host's own handler
+ * has its own limit, 16 MiB by default.
  */
 const BACKPRESSURE_LIMIT = 256 * 1024 * 1024;
 
@@ -59,10 +59,10 @@ const MOST_IDLE_SECONDS = 255;
 
 /** Bun: native publish to a topic per audience, which joins up to 32 frames in one write. */
 export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHandler> {
-  // One server may carry several gateways, and topics are the server's.
+  // Several gateways may share one server, which has one space of topics.
   const prefix = `spillway:${crypto.randomUUID()}:`;
   const shared: Shared = { prefix, texts: new TextCache() };
-  // A host may serve one gateway on several: with and without TLS, say.
+  // A host may mount one gateway in several servers, for example with and without TLS.
   const servers = new Set<Server<SocketData>>();
 
   const upgradeWebSocket = defineWebSocketHelper<BunWebSocket>((c, events) => {
@@ -73,8 +73,8 @@ export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHa
     servers.add(found);
     if (limits.compression) negotiate(c.req.raw.headers);
     const upgraded = found.upgrade(c.req.raw, {
-      data: new Upgraded(events, c.req.url),
-      // Left to itself, Bun accepts the first subprotocol that the client offers.
+      data: new UpgradeData(events, c.req.url),
+      // Without this header, Bun accepts the first subprotocol that the client offers.
       headers: { "Sec-WebSocket-Protocol": (events as BunListeners).protocol },
     });
     return upgraded ? new Response(null) : undefined;
@@ -88,11 +88,11 @@ export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHa
     write(topic, frames) {
       const { compression, compressionThresholdBytes: threshold } = limits;
       for (const { text, byteLength } of frames) {
-        // Bun compresses for each client that agreed to it, one by one, and for no other.
+        // Bun compresses separately for each client that agreed to it.
         const compress = compression && byteLength >= threshold;
         for (const server of servers) server.publish(prefix + topic, text, compress);
       }
-      // Bun forgets a closed socket's subscriptions at once. Compressed frames grow less than that.
+      // Bun removes the subscriptions of a closed socket at once. Compressed frames take fewer bytes than this.
       return { grownBytes: framedLength(frames), refused: 0 };
     },
   };
@@ -111,9 +111,9 @@ export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHa
           port,
           fetch: (request, env) => turns.serve(() => fetch(withHost(request), env as never)),
           websocket,
-          // Bun bounds the time without a byte, in seconds, but not that of a whole request.
+          // Bun limits the time without a byte, in seconds, but not the time of a whole request.
           idleTimeout: Math.min(MOST_IDLE_SECONDS, Math.ceil(limits.requestTimeoutMs / 1000)),
-          // Bun's own refusal says nothing, so ours, at `maxBodyBytes`, must come first.
+          // Bun's own refusal has no text, so the app refuses first, at `maxBodyBytes`.
           maxRequestBodySize: limits.maxBodyBytes * 2,
         });
       } catch (cause) {
@@ -121,7 +121,7 @@ export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHa
       }
       return {
         port: own.port ?? port,
-        // The types don't know it.
+        // Bun's types lack it.
         address: (own as { address?: { address: string } }).address?.address ?? host,
         async stop() {
           servers.delete(own);
@@ -135,7 +135,7 @@ export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHa
 
 const EXTENSIONS = "Sec-WebSocket-Extensions";
 
-/** Leaves of what a client offers the one that is kept; Bun reads it there when it upgrades. */
+/** Replaces the offers of a client by the chosen one. Bun reads the header when it upgrades. */
 function negotiate(headers: Headers): void {
   const offers = headers.get(EXTENSIONS);
   if (offers === null) return;
@@ -144,30 +144,30 @@ function negotiate(headers: Headers): void {
   else headers.set(EXTENSIONS, chosen);
 }
 
-/** What a host's `fetch` passes on: the server, or the server by name. */
+/** Returns the server that a host's `fetch` passes on, alone or as `{ server }`. */
 function serverOf(c: Context): Server<SocketData> | undefined {
   const env = c.env as Server<SocketData> | { server: Server<SocketData> } | undefined;
   return env !== undefined && "server" in env ? env.server : env;
 }
 
-/** Without a `Host` header (HTTP/1.0), Bun's URL is a bare path, which nothing can route by. */
+/** Adds a host to the URL of a request without a `Host` header (HTTP/1.0): Bun's URL is a bare path then, which can't be routed. */
 function withHost(request: Request): Request {
   return request.url.startsWith("/")
     ? new Request(`http://localhost${request.url}`, request)
     : request;
 }
 
-/** The handler for `Bun.serve`; it also serves sockets that Hono's own Bun adapter upgraded. */
+/** Creates the handler for `Bun.serve`. It also serves sockets that Hono's own Bun adapter upgraded. */
 function createHandler({ maxFrameBytes, compression }: RuntimeOptions): BunWebSocketHandler {
   return {
     maxPayloadLength: maxFrameBytes,
     backpressureLimit: BACKPRESSURE_LIMIT,
-    // The core pings, and judges who is dead.
+    // The core pings, and decides when a client is dead.
     idleTimeout: 0,
     sendPings: false,
     perMessageDeflate: compression,
     open(ws) {
-      ws.data.hearsPongs = true;
+      ws.data.getsPongs = true;
       ws.data.events.onOpen?.(new Event("open"), contextOf(ws));
     },
     message(ws, message) {
@@ -180,7 +180,7 @@ function createHandler({ maxFrameBytes, compression }: RuntimeOptions): BunWebSo
     ping: (ws) => ws.data.events.onAlive?.(),
     pong: (ws) => ws.data.events.onAlive?.(),
     close(ws, code, reason) {
-      // Bun has sent 1009 itself, and tells our side 1006.
+      // Bun itself sent 1009, and reports 1006 here.
       if (reason === "Received too big message") ws.data.events.onFrameTooBig?.();
       ws.data.events.onClose?.(new CloseEvent("close", { code, reason }), contextOf(ws));
     },
@@ -188,8 +188,8 @@ function createHandler({ maxFrameBytes, compression }: RuntimeOptions): BunWebSo
 }
 
 function contextOf(ws: BunWebSocket): WSContext<BunWebSocket> {
-  // Our own listeners look at nothing else, and a context is dear.
-  if (ws.data instanceof Upgraded) return { raw: ws } as never;
+  // Our own listeners read nothing else, and a context is expensive.
+  if (ws.data instanceof UpgradeData) return { raw: ws } as never;
   return new WSContext({
     send: (data, { compress }) => void ws.send(data, compress),
     close: (code, reason) => ws.close(code, reason),
@@ -201,7 +201,7 @@ function contextOf(ws: BunWebSocket): WSContext<BunWebSocket> {
 }
 
 class BunListeners extends HonoListeners<BunWebSocket> {
-  /** The one that is chosen; none when empty. */
+  /** The chosen subprotocol; empty if there is none. */
   readonly protocol: string;
   readonly #shared: Shared;
 
@@ -220,21 +220,21 @@ class BunListeners extends HonoListeners<BunWebSocket> {
   }
 
   protected adopt(raw: BunWebSocket): ClientSocket {
-    const Socket = raw.data.hearsPongs === true ? PingedBunSocket : BunSocket;
+    const Socket = raw.data.getsPongs === true ? PingedBunSocket : BunSocket;
     return new Socket(raw, this.#shared);
   }
 }
 
-/** What the sockets of one runtime have in common. */
+/** Shared by all sockets of one runtime. */
 interface Shared {
-  /** What its topics begin with. */
+  /** The prefix of its topics. */
   readonly prefix: string;
   readonly texts: TextCache;
 }
 
 class BunSocket implements ClientSocket {
   readonly remoteAddress: string;
-  /** Whether it does is between Bun and its peer: frames are handed over uncompressed. */
+  /** Bun compresses by itself, so it gets uncompressed frames. */
   readonly compresses = false;
   protected readonly ws: BunWebSocket;
   readonly #shared: Shared;
@@ -275,7 +275,7 @@ class BunSocket implements ClientSocket {
   }
 }
 
-/** Under a host's own handler no pong reaches us; there Bun's `idleTimeout` ends dead connections. */
+/** A socket under our own handler. Under a host's handler we get no pongs, and Bun's `idleTimeout` ends dead connections. */
 class PingedBunSocket extends BunSocket {
   ping(): void {
     this.ws.ping();

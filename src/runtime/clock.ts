@@ -1,6 +1,6 @@
 import type { Clock } from "../core/ports/clock.ts";
 
-/** The machine's own time; Bun, Deno and Node have the same timers. */
+/** The system's time. Bun, Deno and Node have the same timers. */
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
   nowMs: () => performance.now(),

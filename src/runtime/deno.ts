@@ -14,7 +14,7 @@ import type {
 import { TextCache } from "./text-cache.ts";
 import { Topics } from "./topics.ts";
 
-/** The part of Deno's own namespace that is used here. */
+/** The part of Deno's namespace that is used here. */
 interface DenoNamespace {
   upgradeWebSocket(
     request: Request,
@@ -33,26 +33,27 @@ interface DenoNamespace {
 
 interface DenoServer {
   readonly addr: { readonly hostname: string; readonly port: number };
-  /** Rejects when a connection can't be accepted, as with too many open files. */
+  /** Rejects if the server can't accept a connection, for example because too many files are open. */
   readonly finished: Promise<void>;
 }
 
 type Serve = (hostname: string, port: number, signal: AbortSignal) => DenoServer;
 
-/** A handshake waits twice this long for its client's reset to be noticed. */
+/** A handshake waits twice for this long, so that Deno notices a client's reset. */
 const SETTLE_MS = 10;
-/** How long a server that has failed waits before it is started again. */
+/** How long a failed server waits before its next start. */
 const RETRY_MS = 200;
 
-/** What Deno says when a peer did not answer the ping that it sent by itself. */
+/** Deno's message if a peer didn't answer Deno's own ping. */
 const NO_PONG = "No response from ping frame.";
 
 /**
- * Deno: one send per client and message, as its native socket cannot join frames.
+ * Deno: one send per client and frame, because its native socket can't join frames.
  *
- * What it cannot do: ping when we want (it pings after half of `read_timeout`, in whole seconds,
- * and closes with 1001 after the other half), and drop a connection (one whose peer has stopped
- * reading lingers, with what is buffered for it, until the peer is gone).
+ * Limits of Deno:
+ *
+ * - It pings by itself after half of `read_timeout`, in whole seconds, and closes with 1001 after the other half.
+ * - It can't drop a connection. If a peer stops reading, its socket and its buffer stay until the peer is gone.
  */
 export function createDenoRuntime(limits: RuntimeOptions): Runtime<undefined> {
   const { Deno } = globalThis as unknown as { Deno: DenoNamespace };
@@ -64,15 +65,15 @@ export function createDenoRuntime(limits: RuntimeOptions): Runtime<undefined> {
 
   const sockets: SocketRuntime = {
     async upgrade(c, events, protocol) {
-      // Deno never closes the connection of an upgraded request that was reset before its answer.
-      // Its signal hears of a reset only from when it was first asked for.
+      // If a client resets its handshake before the answer, Deno never closes the upgraded connection.
+      // The signal reports a reset only after its first use.
       const { signal } = c.req.raw;
-      // Twice, as a loop that is late fires the first timer before it looks at its connections.
+      // Twice, because a late event loop fires the first timer before it reads from its connections.
       for (let n = 0; n < 2; n++) await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
       if (signal.aborted) return new Response(null, { status: 499 });
       const upgradeWebSocket = defineWebSocketHelper<WebSocket>((c, listeners) => {
         const { socket, response } = Deno.upgradeWebSocket(c.req.raw, { idleTimeout });
-        // Deno itself only finds it in a list with ", ", and throws for one with ",".
+        // Deno's own option needs a list with ", ", and throws for a list with ",".
         if (protocol !== undefined) response.headers.set("Sec-WebSocket-Protocol", protocol);
         socket.binaryType = "arraybuffer";
         const context = { raw: socket } as never;
@@ -117,7 +118,7 @@ export function createDenoRuntime(limits: RuntimeOptions): Runtime<undefined> {
       }
     },
     dialWebSocket(url, { ca, cert, key }) {
-      // One serves all dials, until the files are replaced.
+      // All connections share one client until the files change.
       const files = JSON.stringify([ca, cert, key]);
       if (client === undefined || files !== clientFiles) {
         client = Deno.createHttpClient({ caCerts: ca === undefined ? [] : [ca], cert, key });
@@ -129,15 +130,15 @@ export function createDenoRuntime(limits: RuntimeOptions): Runtime<undefined> {
 }
 
 /**
- * Deno's server ends when it can't accept a connection. Connections that are open live on, and the
- * server is started again until that works.
+ * Restarts the server until that works: Deno's server ends if it can't accept a connection. Open connections
+ * continue.
  */
 class DenoListener implements Listener {
   readonly address: string;
   readonly port: number;
   readonly #serve: Serve;
   readonly #ending = new AbortController();
-  /** `undefined` from when it has failed until it listens again. */
+  /** `undefined` after a failure, until it listens again. */
   #server: DenoServer | undefined;
 
   constructor(host: string, port: number, serve: Serve) {
@@ -205,7 +206,7 @@ class DenoListeners extends HonoListeners<WebSocket> {
 
 class DenoSocket implements ClientSocket {
   readonly remoteAddress: string;
-  /** Deno's sockets never compress. */
+  /** Deno's sockets don't compress. */
   readonly compresses = false;
   readonly #socket: WebSocket;
   readonly #topics: Topics<WebSocket>;
@@ -240,7 +241,7 @@ class DenoSocket implements ClientSocket {
   }
 
   close(code: number, reason: string): void {
-    // After the peer is gone, Deno has nothing to close and says so by throwing.
+    // Deno throws if the peer is gone already.
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.close(code, reason);
     endIdleTimer(this.#socket);
   }
@@ -251,9 +252,9 @@ class DenoSocket implements ClientSocket {
 }
 
 /**
- * Ends the timer of `idleTimeout`. Deno leaves it running for a socket whose peer has vanished, where
- * it has nothing more to do and keeps the process for up to half of `read_timeout`. Only Deno's own method
- * can replace it, by one that is over at once; where a later Deno has no such method, nothing is done.
+ * Ends the timer of `idleTimeout`. If the peer vanished, Deno keeps the timer, and with it the process, for up to half
+ * of `read_timeout`. Only Deno's own method can replace the timer, here by one that fires at once. If a later version of
+ * Deno lacks the method, this does nothing.
  */
 function endIdleTimer(socket: WebSocket): void {
   const timeout = symbolOf(socket, "[[idleTimeout]]");

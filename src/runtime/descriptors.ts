@@ -1,17 +1,17 @@
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 
-/** Descriptors for all but clients: connections to NATS, name lookups, files that are read again. */
+/** Descriptors that are not for clients: connections to NATS, name lookups, files. */
 const RESERVED = 16;
-/** Opening more files than this to find the limit would make the start slow. */
+/** Maximum of files that are opened to find the limit: more would slow down the start. */
 const MOST_TRIED = 16_384;
 const NULL_DEVICE = "/dev/null";
-/** Where Linux lists the limits of this process, and its open files. */
+/** Linux' lists of the limits of this process, and of its open files. */
 export const LIMITS_FILE = "/proc/self/limits";
 export const OPEN_FILES = "/proc/self/fd";
 
 /**
- * How many connections can be open at a time beside what the process needs for itself, at most as many as
- * are wanted. It is all of them where the limit can't be found.
+ * Returns how many connections can be open at a time, beside the files that the process itself needs: at most `wanted`.
+ * If the limit is unknown, it is `wanted`.
  */
 export function connectionRoom(wanted: number): number {
   const needed = wanted + RESERVED;
@@ -19,7 +19,7 @@ export function connectionRoom(wanted: number): number {
   return free >= needed ? wanted : Math.max(1, free - RESERVED);
 }
 
-/** Whether the process can open one more file or connection. */
+/** Returns whether the process can open one more file or connection. */
 export function canOpen(): boolean {
   try {
     closeSync(openSync(NULL_DEVICE, "r"));
@@ -29,14 +29,14 @@ export function canOpen(): boolean {
   }
 }
 
-/** The limit of open files in Linux' list of limits: infinite if there is none; `undefined`: it is not there. */
+/** Reads the limit of open files from Linux' list of limits. Infinity means no limit, `undefined` that it isn't listed. */
 export function limitIn(limits: string): number | undefined {
   const [, limit] = /^Max open files +(\d+|unlimited)/m.exec(limits) ?? [];
   if (limit === "unlimited") return Number.POSITIVE_INFINITY;
   return limit === undefined ? undefined : Number(limit);
 }
 
-/** Linux says the limit, but Deno lets only a process with --allow-all read it. */
+/** Reads the limit from Linux. Deno allows that only with --allow-all. */
 function readFree(): number | undefined {
   try {
     const limit = limitIn(readFileSync(LIMITS_FILE, "utf8"));
@@ -47,7 +47,7 @@ function readFree(): number | undefined {
   }
 }
 
-/** Opens files until that fails. @returns `undefined` when the limit is further away, or unknown. */
+/** Opens files until that fails. Returns `undefined` if the limit is higher, or unknown. */
 function countFree(atMost: number): number | undefined {
   const files: number[] = [];
   try {

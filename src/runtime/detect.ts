@@ -1,17 +1,16 @@
 import type { Runtime, RuntimeOptions } from "./runtime.ts";
 
-/** Whose sockets clients connect to; see the configuration's key `sockets`. */
+/** The sockets that clients connect to; see the configuration's key `sockets`. */
 export type SocketChoice = "auto" | "native" | "node";
 
 /**
- * Loads the adapter for the runtime that this process is, and no other's packages.
+ * Loads the adapter for the runtime of this process, and no other's packages.
  *
- * Node's sockets also serve on Bun and Deno, through their `node:http`: there a whole flush leaves in
- * one write per client. Bun's publish writes 32 frames at a time and Deno's own sockets one, so
- * that Node's carry several times as much on both (bench/RESULTS.md says how much, and what memory
- * they take for it).
+ * Node's sockets also serve on Bun and Deno, through their `node:http`. With them, a whole flush takes one write per
+ * client; Bun's publish writes 32 frames at a time and Deno's own sockets one. So Node's sockets carry several times as
+ * much on both (bench/RESULTS.md has the figures, and the memory that they take).
  *
- * @param choice `"auto"` takes the fastest; in a host's own server always the runtime's own.
+ * @param choice `"auto"` is the fastest, and in a host's own server always the runtime's own sockets.
  */
 export async function createRuntime(
   limits: RuntimeOptions,
@@ -22,7 +21,7 @@ export async function createRuntime(
   const auto = placement === "listens" ? "node" : "native";
   if (own.name === "node" || (choice === "auto" ? auto : choice) === "native") return own;
   const { createNodeRuntime } = await import("./node.ts");
-  // Certificates for NATS are still given in the runtime's own way.
+  // Connections to NATS still get their certificates in the runtime's own way.
   return Object.assign(createNodeRuntime(limits), { dialWebSocket: own.dialWebSocket });
 }
 

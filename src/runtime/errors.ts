@@ -1,6 +1,6 @@
 import { SpillwayError } from "../core/ports/errors.ts";
 
-/** The error of a host's server that was not given what upgrades need. */
+/** Returns the error for a host's server that lacks what upgrades need. */
 export function cannotUpgrade(runtime: string, missing: string): SpillwayError {
   return new SpillwayError(
     "UPGRADE_UNSUPPORTED",

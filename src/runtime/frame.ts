@@ -5,29 +5,29 @@ import type { TextFrame } from "../core/ports/text-frame.ts";
 const TEXT = 0x81;
 /** The same with RSV1: compressed (RFC 7692 §6). */
 const COMPRESSED_TEXT = 0xc1;
-/** What a flushed deflate stream ends with, and a message leaves out (RFC 7692 §7.2.1). */
+/** The end of a flushed deflate stream, which a message leaves out (RFC 7692 §7.2.1). */
 const FLUSH_TAIL_BYTES = 4;
-/** Good enough, and a third of the time of the default level. */
+/** Takes a third of the time of the default level, and compresses well enough. */
 const LEVEL = 1;
 
-/** The length of an unmasked frame's header (RFC 6455 §5.2). */
+/** Returns the length of an unmasked frame's header (RFC 6455 §5.2). */
 function headerLength(payloadLength: number): number {
   return payloadLength < 126 ? 2 : payloadLength < 65_536 ? 4 : 10;
 }
 
-/** The bytes that text frames take on the wire, uncompressed. */
+/** Returns the bytes that text frames take on the wire, uncompressed. */
 export function framedLength(frames: readonly TextFrame[]): number {
   let length = 0;
   for (const { byteLength } of frames) length += headerLength(byteLength) + byteLength;
   return length;
 }
 
-/** Builds WebSocket frames that any number of sockets can be given. */
+/** Builds WebSocket frames that any number of sockets can share. */
 export class FrameBuilder {
   readonly #thresholdBytes: number;
-  /** Several audiences may get the same frame: it is compressed once. */
+  /** Compresses a frame once, also if several audiences get it. */
   readonly #compressed = new WeakMap<TextFrame, Uint8Array>();
-  /** What was built last: in at-least-once, each client of an audience is given the same frames. */
+  /** The last frames and their buffer: in at-least-once, all clients of an audience get the same frames. */
   #frames: readonly TextFrame[] | undefined;
   #isCompressed = false;
   #built: Buffer | undefined;
@@ -37,7 +37,7 @@ export class FrameBuilder {
     this.#thresholdBytes = thresholdBytes;
   }
 
-  /** Text frames behind one another, in one buffer; the same one for the same list, which must not change. */
+  /** Returns text frames as one buffer, and the same buffer for the same list. The list must not change. */
   build(frames: readonly TextFrame[], compress: boolean): Buffer {
     if (this.#built !== undefined && frames === this.#frames && compress === this.#isCompressed) {
       return this.#built;
@@ -81,7 +81,7 @@ function buildPlain(frames: readonly TextFrame[]): Buffer {
   return buffer;
 }
 
-/** @returns where the frame ends. */
+/** Returns the end of the frame. */
 function writeFrame(buffer: Buffer, start: number, first: number, payload: Uint8Array): number {
   const { length } = payload;
   let offset = start;

@@ -2,23 +2,22 @@ import { lookup } from "node:dns/promises";
 import { createServer, isIP } from "node:net";
 import { reasonOf, SpillwayError } from "../core/ports/errors.ts";
 
-/** How long the lookup of a host name may take before the error is reported without its result. */
+/** How long the lookup of a host name may take. Then the error is reported without its result. */
 const LOOKUP_TIMEOUT_MS = 5000;
 
-/** The part of Deno's own namespace that is used here. */
+/** The part of Deno's namespace that is used here. */
 interface DenoNamespace {
   listen(options: { hostname: string; port: number }): { close(): void };
 }
 
 /**
- * The error of an address that can't be listened on; its message says what is wrong in the same
- * words on every runtime.
+ * Returns the error for an address that the gateway can't listen on. The message says what is wrong in the same words
+ * on every runtime.
  *
- * Runtimes differ in how they report the same failure, so a host name is looked up and its addresses
- * are tried once more:
+ * Runtimes report the same failure differently, so this looks up the host name and tries its addresses once more:
  *
- * - Bun: for a host name, the error's code may belong to an earlier system call: an unknown name
- *   reads "port in use".
+ * - Bun: for a host name, the error's code may be that of an earlier system call. An unknown name is reported as
+ *   "port in use".
  * - Deno: `node:net` reports every unlisted failure as EINVAL; `Deno.listen` has the real code.
  */
 export async function cannotListen(
@@ -62,7 +61,7 @@ async function addressesOf(name: string): Promise<string[]> {
   }
 }
 
-/** Tries to listen on an address. @returns the error, or `undefined` if it works now. */
+/** Tries to listen on an address. Returns the error, or `undefined` if it works now. */
 function tryListen(address: string, port: number): Promise<unknown> {
   const { Deno } = globalThis as { Deno?: DenoNamespace };
   if (Deno !== undefined) {

@@ -22,15 +22,15 @@ import { serveInOrder } from "./serve-in-order.ts";
 import { Topics } from "./topics.ts";
 import { WebSocket, WebSocketServer } from "./ws.ts";
 
-/** All headers of a request together may have so many bytes; more is answered with 431. */
+/** Maximum size of all headers of a request. The answer to more is 431. */
 const MAX_HEADER_BYTES = 16 * 1024;
-/** The most fragments of a message; a longer one may have one for each kibibyte. */
-const FEW_FRAGMENTS = 64;
-/** How long the headers of a request may take; then the connection is closed with 408. */
+/** Maximum number of fragments of a short message; a longer one may have one for each kibibyte. */
+const MIN_FRAGMENT_LIMIT = 64;
+/** How long the headers of a request may take. Then the server closes the connection with 408. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /**
- * So many connections may wait to be accepted, as far as the kernel allows it (`somaxconn`): those of
- * a crowd that finds no room here try again after one second, then three.
+ * How many connections may wait to be accepted, if the kernel allows it (`somaxconn`). A client that finds no room
+ * retries after one second, then after three.
  */
 const BACKLOG = 4096;
 
@@ -39,7 +39,7 @@ export type NodeWebSocketOption = NonNullable<
   Parameters<typeof createAdaptorServer>[0]["websocket"]
 >;
 
-/** Node: the frames of a flush are built once, and the same buffer is written to each socket. */
+/** Node: builds the frames of a flush once, and writes the same buffer to each socket. */
 export function createNodeRuntime(limits: RuntimeOptions): Runtime<NodeWebSocketOption> {
   if (limits.compression) patchInflate();
   const topics = new Topics<NodeSocket>();
@@ -47,7 +47,7 @@ export function createNodeRuntime(limits: RuntimeOptions): Runtime<NodeWebSocket
 
   const sockets: SocketRuntime = {
     async upgrade(c, events, protocol) {
-      // @hono/node-server hands its socket server on with requests that may be upgraded.
+      // @hono/node-server adds its socket server to requests that can be upgraded.
       const env = c.env as (Partial<HttpBindings> & { wss?: unknown }) | undefined;
       const incoming = env?.wss === undefined ? undefined : env.incoming;
       if (incoming === undefined) throw cannotUpgrade("Node", "`websocket: gateway.websocket`");
@@ -58,8 +58,8 @@ export function createNodeRuntime(limits: RuntimeOptions): Runtime<NodeWebSocket
           adopted.get(incoming)?.();
           const ws = raw as unknown as RawWebSocket;
           events.open(new NodeSocket(ws, socket, topics, builder));
-          const others = HEARD.flatMap((event) => ws.listeners(event));
-          queueMicrotask(() => listenAlone(ws, events, others));
+          const others = OBSERVED_EVENTS.flatMap((event) => ws.listeners(event));
+          queueMicrotask(() => replaceListeners(ws, events, others));
         },
       });
     },
@@ -67,7 +67,7 @@ export function createNodeRuntime(limits: RuntimeOptions): Runtime<NodeWebSocket
       const env = c.env as Partial<HttpBindings> | undefined;
       return env?.incoming?.socket.remoteAddress ?? "unknown";
     },
-    // Bun keeps a connection whose peer does not read, and later ends the answer properly.
+    // Without this, Bun keeps the connection of a peer that doesn't read.
     drop(c) {
       const env = c.env as Partial<HttpBindings> | undefined;
       env?.incoming?.socket.destroy();
@@ -85,7 +85,7 @@ export function createNodeRuntime(limits: RuntimeOptions): Runtime<NodeWebSocket
   return {
     name: "node",
     sockets,
-    // @hono/node-server closes the socket server with its HTTP server: each server has a new one.
+    // Each HTTP server needs a new socket server, because @hono/node-server closes both together.
     get websocket() {
       return { server: createSocketServer(limits) as never };
     },
@@ -94,25 +94,25 @@ export function createNodeRuntime(limits: RuntimeOptions): Runtime<NodeWebSocket
   };
 }
 
-const HEARD = ["message", "close", "error"];
+const OBSERVED_EVENTS = ["message", "close", "error"];
 
 /**
- * Puts our listeners in the place of those that @hono/node-server adds behind `onOpen`: those hold on
- * to the whole request for as long as the connection lives, which is more than all the rest of it.
+ * Replaces the listeners that @hono/node-server adds after `onOpen` by our own. Its listeners keep the whole request in
+ * memory as long as the connection lives, which is more than the rest of the connection takes.
  *
- * @param others those that were there before, as of a host's socket server that counts its clients.
+ * @param others the earlier listeners, for example those of a host's socket server that counts its clients.
  */
-function listenAlone(
+function replaceListeners(
   ws: RawWebSocket,
   events: ConnectionEvents,
   others: ReturnType<RawWebSocket["listeners"]>,
 ): void {
-  for (const event of HEARD) {
+  for (const event of OBSERVED_EVENTS) {
     for (const listener of ws.listeners(event)) {
       if (!others.includes(listener)) ws.off(event, listener as () => void);
     }
   }
-  (ws as HeardWebSocket)[EVENTS] = events;
+  (ws as ObservedWebSocket)[EVENTS] = events;
   ws.on("message", onMessage);
   ws.on("ping", onAlive);
   ws.on("pong", onAlive);
@@ -121,32 +121,32 @@ function listenAlone(
 }
 
 const EVENTS = Symbol("what happens on the connection");
-type HeardWebSocket = RawWebSocket & { [EVENTS]: ConnectionEvents };
+type ObservedWebSocket = RawWebSocket & { [EVENTS]: ConnectionEvents };
 
-// One of each serves all sockets: ws calls a listener on the socket.
+// All sockets share these listeners: ws calls a listener with the socket as `this`.
 
 function onMessage(this: RawWebSocket, data: RawData, isBinary: boolean): void {
   const bytes = data as Buffer;
-  (this as HeardWebSocket)[EVENTS].message(isBinary ? bytes : bytes.toString());
+  (this as ObservedWebSocket)[EVENTS].message(isBinary ? bytes : bytes.toString());
 }
 
 function onAlive(this: RawWebSocket): void {
-  (this as HeardWebSocket)[EVENTS].alive();
+  (this as ObservedWebSocket)[EVENTS].alive();
 }
 
 function onClose(this: RawWebSocket, code: number): void {
-  (this as HeardWebSocket)[EVENTS].closed(code);
+  (this as ObservedWebSocket)[EVENTS].closed(code);
 }
 
 function onError(this: RawWebSocket, error: NodeJS.ErrnoException): void {
-  // ws has sent 1009 itself. A close follows every other error.
+  // ws itself sent 1009. A close event follows every other error.
   if (error.code !== "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH") return;
-  (this as HeardWebSocket)[EVENTS].closed(1009, "frame_too_big");
+  (this as ObservedWebSocket)[EVENTS].closed(1009, "frame_too_big");
 }
 
 const EXTENSIONS = "sec-websocket-extensions";
 
-/** ws refuses a handshake for an offer that it doesn't know, and agrees to windows that we don't keep. */
+/** Chooses the offer of permessage-deflate: ws refuses a handshake for an unknown offer, and accepts windows that we don't keep. */
 class NegotiatingServer extends WebSocketServer {
   override handleUpgrade(...args: Parameters<RawServer["handleUpgrade"]>): void {
     const { headers } = args[0];
@@ -162,23 +162,23 @@ function createSocketServer(limits: RuntimeOptions): RawServer {
   return new NegotiatingServer({
     noServer: true,
     clientTracking: false,
-    // Without context takeover, one compressed frame fits every socket (RFC 7692 §7.1.1).
+    // Without context takeover, all sockets can share one compressed frame (RFC 7692 §7.1.1).
     perMessageDeflate: limits.compression && {
       serverNoContextTakeover: true,
       clientNoContextTakeover: true,
     },
     maxPayload: limits.maxFrameBytes,
-    // A message of many small fragments costs as much as so many messages.
-    maxFragments: Math.max(FEW_FRAGMENTS, Math.ceil(limits.maxFrameBytes / 1024)),
-    // Left to itself, ws accepts the first subprotocol that the client offers.
+    // A fragment costs as much as a message.
+    maxFragments: Math.max(MIN_FRAGMENT_LIMIT, Math.ceil(limits.maxFrameBytes / 1024)),
+    // Without this option, ws accepts the first subprotocol that the client offers.
     handleProtocols: (_offered, request) => subprotocols.get(request) ?? false,
   });
 }
 
-/** By handshake, the subprotocol that the gateway chose. */
+/** The subprotocol that the gateway chose, by handshake. */
 const subprotocols = new WeakMap<IncomingMessage, string>();
 
-/** A socket of ws, and the TCP or TLS socket below it, to which frames of ours are written. */
+/** A socket of ws, and the TCP or TLS socket below it, which our frames are written to. */
 class NodeSocket implements ClientSocket {
   readonly remoteAddress: string;
   readonly compresses: boolean;
@@ -201,8 +201,8 @@ class NodeSocket implements ClientSocket {
   }
 
   /**
-   * Writes frames that are already built. ws writes its own (pings, pongs, the close) whole and at
-   * once, as control frames are never compressed (RFC 7692 §5.1), so that ours never fall into the middle of one.
+   * Writes frames that are already built. They never split a frame of ws: ws writes its pings, pongs and close frames
+   * at once and whole, because control frames are never compressed (RFC 7692 §5.1).
    */
   writeFrames(bytes: Buffer): SendResult {
     if (this.#ws.readyState !== WebSocket.OPEN) return "refused";
@@ -238,7 +238,7 @@ class NodeSocket implements ClientSocket {
   }
 }
 
-/** How long a listener that was started again waits before it tries once more. */
+/** How long a failed restart waits before the next attempt. */
 const RETRY_MS = 200;
 
 async function listen(options: ListenOptions, limits: RuntimeOptions): Promise<Listener> {
@@ -249,14 +249,14 @@ async function listen(options: ListenOptions, limits: RuntimeOptions): Promise<L
   return new NodeListener(server, { ...options, host: address, port }, limits);
 }
 
-/** Servers that listen on one address: one, and on Deno those that were replaced and still have connections. */
+/** One server that listens, and on Deno also the servers that it replaced and that still have connections. */
 class NodeListener implements Listener {
   readonly address: string;
   readonly port: number;
   readonly #options: ListenOptions;
   readonly #limits: RuntimeOptions;
   #servers: Server[];
-  /** Whether all connections were open at some time since the last look. */
+  /** Whether all allowed connections were open at some time since the last call of `hasRoom`. */
   #wasFull = false;
   #isStopped = false;
 
@@ -286,10 +286,10 @@ class NodeListener implements Listener {
     });
   }
 
-  /** Deno's `node:http` never accepts again after it has run out of descriptors, and says nothing. */
+  /** Replaces the server on Deno, whose `node:http` accepts nothing more after it ran out of file descriptors, without an error. */
   restart(): void {
     if (!("Deno" in globalThis) || this.#isStopped) return;
-    // Open connections stay, and are served.
+    // Open connections continue.
     const before = this.#servers.at(-1)!;
     before.close(() => {
       this.#servers = this.#servers.filter((server) => server !== before);
@@ -312,21 +312,21 @@ class NodeListener implements Listener {
 
 function createServer({ fetch }: ListenOptions, limits: RuntimeOptions): Server {
   const server = createAdaptorServer({
-    // The host of requests that name none; with an IPv6 address their URL would be invalid.
+    // The host of requests without one. The URL would be invalid with an IPv6 address.
     hostname: "localhost",
     fetch: (request, env) => fetch(request, env as never),
     websocket: { server: createSocketServer(limits) as never },
     serverOptions: {
       maxHeaderSize: MAX_HEADER_BYTES,
       headersTimeout: Math.min(HANDSHAKE_TIMEOUT_MS, limits.requestTimeoutMs),
-      // The app answers before this, in more words.
+      // The app answers earlier, and says more.
       requestTimeout: limits.requestTimeoutMs + 1000,
       connectionsCheckingInterval: 1000,
       ...ONLY_WEBSOCKET,
     },
   }) as Server;
   server.maxConnections = limits.maxConnections;
-  tidyUpgrades(server, serveInOrder(server));
+  closeLeftovers(server, serveInOrder(server));
   return server;
 }
 
@@ -335,7 +335,7 @@ function open(server: Server, host: string, port: number): Promise<AddressInfo> 
     server.once("error", reject);
     server.listen({ host, port, backlog: BACKLOG }, () => {
       server.off("error", reject);
-      // A connection that could not be accepted is no reason to end.
+      // The server continues if it can't accept a connection.
       server.on("error", () => {});
       resolve(server.address() as AddressInfo);
     });
@@ -343,9 +343,8 @@ function open(server: Server, host: string, port: number): Promise<AddressInfo> 
 }
 
 /**
- * Leaves `Upgrade: h2c` and the like unheeded, as RFC 9110 §7.8 has it: the request is answered as
- * if it were not there. An option of Node 24.9 and 22.21, which older ones ignore, and the types
- * do not know everywhere.
+ * Ignores upgrades to anything but a WebSocket, such as `Upgrade: h2c`, and answers the request normally (RFC 9110
+ * §7.8). Node has this option since 24.9 and 22.21; older versions ignore it, and some types lack it.
  */
 const ONLY_WEBSOCKET = { shouldUpgradeCallback: isWebSocketUpgrade };
 
@@ -354,16 +353,17 @@ function isWebSocketUpgrade(request: IncomingMessage): boolean {
 }
 
 /**
- * Sees to what @hono/node-server leaves open: a refused handshake is ended, but its peer's half of
- * the connection stays for as long as the peer likes, and would keep a stop waiting; another
- * upgrade than to a WebSocket would wait for an answer for ever (on a Node without the option above).
- * An upgrade behind an unanswered request would mix its frames with that answer.
+ * Closes the connections that @hono/node-server leaves open:
+ *
+ * - A refused handshake: the peer could keep its half of the connection open, and a stop would wait for it.
+ * - An upgrade to anything but a WebSocket: it would never get an answer (on a Node without the option above).
+ * - An upgrade behind an unanswered request: its frames would mix with the answer.
  */
-function tidyUpgrades(server: Server, isBusy: (socket: Duplex) => boolean): void {
+function closeLeftovers(server: Server, isBusy: (socket: Duplex) => boolean): void {
   const [upgrade] = server.listeners("upgrade");
   server.removeAllListeners("upgrade");
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer<ArrayBuffer>) => {
-    // ws itself ends the sockets that it has taken over, and sees to them.
+    // ws closes the sockets that it took over.
     if (isBusy(socket)) {
       socket.destroy();
       return;
@@ -383,12 +383,12 @@ function tidyUpgrades(server: Server, isBusy: (socket: Duplex) => boolean): void
 const OTHER_UPGRADE =
   "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
-/** By request, what is to be done when its socket has become a WebSocket. */
+/** The function to call when a request's socket became a WebSocket, by request. */
 const adopted = new WeakMap<IncomingMessage, () => void>();
 
 function stop(server: Server): Promise<void> {
   return new Promise((resolve) => {
-    // One that was replaced is closed already, and has nothing left once its connections are gone.
+    // A replaced server is closed already, and ends with its connections.
     server.close(() => resolve());
     server.closeAllConnections();
   });

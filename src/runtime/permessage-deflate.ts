@@ -1,8 +1,7 @@
 /**
- * Negotiates permessage-deflate (RFC 7692 §5.1 and §7.1): the first offer is chosen of which every
- * parameter can be kept. An offer that can't be is declined, and so is a header that can't be read: the
- * connection is then uncompressed. Runtimes are given the chosen offer in place of the client's header,
- * as some agree to what they don't keep, or refuse the handshake.
+ * Negotiates permessage-deflate (RFC 7692 §5.1 and §7.1). Returns the first offer whose parameters can all be kept, or
+ * `undefined`: the connection is then uncompressed, also if the header can't be read. The runtimes get the chosen offer
+ * instead of the client's header, because some accept parameters that they don't keep, or refuse the handshake.
  */
 export function chooseOffer(header: string): string | undefined {
   for (const { name, parameters } of readExtensions(header) ?? []) {
@@ -20,12 +19,12 @@ export interface Extension {
 }
 
 const SERVER_BITS = "server_max_window_bits";
-/** A frame is compressed once for all clients, with the largest window. */
+/** Frames are compressed once for all clients, with the largest window. */
 const WINDOW_BITS = "15";
 /** RFC 7692 §7.1.2: 8 to 15, without leading zeros. */
 const BITS = /^(?:[89]|1[0-5])$/;
 
-/** Whether an offer has only known parameters with proper values, and asks for nothing that we don't do. */
+/** Returns whether all parameters of an offer are known, valid, and kept by us. */
 function canKeep(parameters: Extension["parameters"]): boolean {
   for (const [name, value] of parameters) {
     switch (name) {
@@ -37,7 +36,7 @@ function canKeep(parameters: Extension["parameters"]): boolean {
         if (value !== WINDOW_BITS) return false;
         break;
       case "client_max_window_bits":
-        // We inflate with the largest window, which reads what any smaller one has written.
+        // We inflate with the largest window, which fits any smaller one.
         if (value !== undefined && !BITS.test(value)) return false;
         break;
       default:
@@ -54,7 +53,7 @@ const SPACE = /[ \t]*/y;
 /**
  * Reads `Sec-WebSocket-Extensions` (RFC 6455 §9.1; list elements may be empty, RFC 9110 §5.6.1).
  *
- * @returns `undefined` when it is malformed, or names a parameter twice in one element.
+ * @returns `undefined` if the header is malformed, or names a parameter twice in one element.
  */
 export function readExtensions(header: string): Extension[] | undefined {
   const extensions: Extension[] = [];
@@ -75,7 +74,7 @@ export function readExtensions(header: string): Extension[] | undefined {
   const takeValue = (): string | undefined => {
     const value = take(TOKEN) || take(QUOTED).slice(1, -1).replace(/\\(.)/g, "$1");
     TOKEN.lastIndex = 0;
-    // A quoted value is a token too, once it is unquoted.
+    // The text of a quoted value must be a token too.
     return TOKEN.exec(value)?.[0] === value ? value : undefined;
   };
 

@@ -1,8 +1,8 @@
 import type { TextFrame } from "../core/ports/text-frame.ts";
 
 /**
- * What frames say, for runtimes whose sockets want texts. In at-least-once, each client of an audience is
- * given the same list of frames: it is decoded once.
+ * Decodes frames for runtimes whose sockets take texts. It remembers the last list of frames: in at-least-once, all
+ * clients of an audience get the same list.
  */
 export class TextCache {
   #frames: readonly TextFrame[] | undefined;

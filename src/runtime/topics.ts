@@ -1,4 +1,4 @@
-/** Who listens to which topic, for runtimes that have no publish of their own. */
+/** The members of each topic, for runtimes without a publish of their own. */
 export class Topics<Member> {
   readonly #members = new Map<string, Set<Member>>();
 

@@ -1,16 +1,16 @@
-/** How many requests are served in one turn of the event loop; more wait for the next turns. */
+/** How many requests are served in one turn of the event loop. More wait for the next turns. */
 const MAX_PER_TURN = 64;
 
 /**
- * Holds requests back where the runtime hands over all that a connection has brought at once, so that a
- * single write of thousands of them does not hold the event loop until all are answered.
+ * Limits the requests that are served in one turn of the event loop, for a runtime that delivers all pipelined requests of
+ * a connection at once. Otherwise a client could block the loop with thousands of requests in one write.
  */
 export class TurnLimiter {
   #left = MAX_PER_TURN;
   #isRenewing = false;
   readonly #waiting: (() => void)[] = [];
 
-  /** Calls now, or in a later turn. */
+  /** Calls the function now, or in a later turn. */
   serve<T>(call: () => T | Promise<T>): T | Promise<T> {
     this.#renewSoon();
     if (this.#left > 0) {

@@ -2,25 +2,25 @@ import type { LifecycleComponent, NetworkPortConfig } from "./contract.ts";
 
 type Address = NetworkPortConfig["data"];
 
-/** The addresses that a component keeps for itself: its network ports, but for "any free port". */
+/** Returns the addresses of a component's network ports, except "any free port". */
 export function addressesOf(component: LifecycleComponent): Address[] {
   return [...component.inputPorts(), ...component.outputPorts()].flatMap(({ config }) =>
     config.type === "network" && config.data.port !== 0 ? [config.data] : [],
   );
 }
 
-/** Whether two components cannot listen on these addresses at the same time. */
-export function collide(one: Address, other: Address): boolean {
+/** Returns whether two components can't listen on these addresses at the same time. */
+export function conflict(one: Address, other: Address): boolean {
   if (one.port !== other.port || isUdp(one) !== isUdp(other)) return false;
   return covers(one.host, other.host) || covers(other.host, one.host);
 }
 
-/** UDP and TCP count their ports apart, and everything else runs on TCP. */
+/** UDP and TCP have separate ports. All other protocols run on TCP. */
 function isUdp({ protocol }: Address): boolean {
   return protocol.toLowerCase() === "udp";
 }
 
-/** Whether listening on `host` takes the port from `other` too. */
+/** Returns whether listening on `host` takes the port of `other` too. */
 function covers(host: string, other: string): boolean {
   if (host === "::") return true;
   if (host === "0.0.0.0") return !other.includes(":");

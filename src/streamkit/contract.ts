@@ -1,6 +1,6 @@
 /**
- * StreamKit's component contract (its Go package `component`). The names of fields are its JSON
- * names: what these types describe is shown as JSON to tools that know StreamKit.
+ * StreamKit's component contract (its Go package `component`). The fields have StreamKit's JSON names, because tools
+ * for StreamKit read these objects as JSON.
  */
 import type { ConfigSchema } from "../config/describe.ts";
 
@@ -8,7 +8,7 @@ export type { ConfigSchema } from "../config/describe.ts";
 
 export type ComponentType = "input" | "processor" | "output" | "storage";
 
-/** What a component is. */
+/** The name and kind of a component. */
 export interface Metadata {
   readonly name: string;
   readonly type: ComponentType;
@@ -16,7 +16,7 @@ export interface Metadata {
   readonly version: string;
 }
 
-/** A place where a component takes data in, or gives it out. */
+/** An input or output of a component. */
 export interface Port<Config extends PortConfig = PortConfig> {
   readonly name: string;
   readonly direction: "input" | "output";
@@ -27,13 +27,13 @@ export interface Port<Config extends PortConfig = PortConfig> {
 
 export type PortConfig = SubjectPortConfig | NetworkPortConfig;
 
-/** Any number of components may share a subject. */
+/** A NATS subject. Any number of components may share it. */
 export interface SubjectPortConfig {
   readonly type: "nats" | "jetstream";
   readonly data: { readonly subject: string };
 }
 
-/** An address belongs to one component. */
+/** An address that a component listens on. No other component may have it. */
 export interface NetworkPortConfig {
   readonly type: "network";
   readonly data: { readonly protocol: string; readonly host: string; readonly port: number };
@@ -41,24 +41,24 @@ export interface NetworkPortConfig {
 
 export interface HealthStatus {
   readonly healthy: boolean;
-  /** When this was found out: now (RFC 3339). */
+  /** The time of this check: now (RFC 3339). */
   readonly last_check: string;
   readonly error_count: number;
   readonly last_error?: string;
-  /** Since the start, as Go writes a `time.Duration`: a whole number of nanoseconds; 0 when stopped. */
+  /** Nanoseconds since the start, as a Go `time.Duration`: a whole number. 0 when stopped. */
   readonly uptime: number;
 }
 
 export interface FlowMetrics {
   readonly messages_per_second: number;
   readonly bytes_per_second: number;
-  /** In percent: 0 to 100. */
+  /** In percent, 0 to 100. */
   readonly error_rate: number;
-  /** RFC 3339; `0001-01-01T00:00:00Z`, Go's zero time, when there was none yet. */
+  /** RFC 3339. Before the first message it is Go's zero time, `0001-01-01T00:00:00Z`. */
   readonly last_activity: string;
 }
 
-/** What can be asked of every component, at any time. */
+/** Describes a component. All methods work at any time. */
 export interface Discoverable {
   meta(): Metadata;
   inputPorts(): readonly Port[];
@@ -68,22 +68,22 @@ export interface Discoverable {
   dataFlow(): FlowMetrics;
 }
 
-/** A component that runs. */
+/** A component that can be started and stopped. */
 export interface LifecycleComponent extends Discoverable {
-  /** Checks what can be checked, and opens nothing. */
+  /** Checks the configuration, and opens nothing. */
   initialize(): void;
-  /** Does nothing when it runs. When the signal is aborted, the component stops. */
+  /** Starts the component; does nothing while it runs. When the signal is aborted, the component stops. */
   start(signal?: AbortSignal): Promise<void>;
-  /** Ends within `timeoutMs`; does nothing when it does not run. It may be started again. */
+  /** Stops the component within `timeoutMs`; does nothing while it doesn't run. It can be started again. */
   stop(timeoutMs: number): Promise<void>;
 }
 
 /**
- * Makes a component, and opens nothing.
+ * Creates a component, and opens nothing.
  *
- * @param rawConfig the flow file's `config`, not checked yet.
- * @param instanceName what the flow file calls the instance.
- * @throws SpillwayError (invalid) when the configuration is wrong.
+ * @param rawConfig the unchecked `config` of the flow file.
+ * @param instanceName the instance's name in the flow file.
+ * @throws SpillwayError (invalid) if the configuration is wrong.
  */
 export type Factory<Deps> = (
   rawConfig: unknown,
@@ -91,12 +91,12 @@ export type Factory<Deps> = (
   instanceName?: string,
 ) => LifecycleComponent;
 
-/** A factory, and what it makes. `factory` is left out of its JSON. */
+/** A factory, and a description of its components. Its JSON leaves out `factory`. */
 export interface Registration<Deps = unknown> {
   readonly type: ComponentType;
-  /** How it talks: `"websocket"`, `"udp"`. */
+  /** The protocol: `"websocket"`, `"udp"`. */
   readonly protocol: string;
-  /** What it is about: `"network"`, `"storage"`. */
+  /** The field: `"network"`, `"storage"`. */
   readonly domain: string;
   readonly description: string;
   readonly version: string;
@@ -107,7 +107,7 @@ export interface Registration<Deps = unknown> {
 /** One entry of a flow file's `components`. */
 export interface ComponentConfig {
   readonly type: string;
-  /** Of the factory; the instance's own name is the entry's key. */
+  /** The factory's name. The instance's name is the entry's key. */
   readonly name: string;
   /** As in Go, an entry without it is not enabled. */
   readonly enabled?: boolean;

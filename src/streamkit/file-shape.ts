@@ -3,9 +3,9 @@ import { formatDuration } from "../config/duration.ts";
 import { keyTable } from "../config/key-table.ts";
 
 /**
- * A configuration in the code's names and units (`writeTimeoutMs: 5000`) as a file would say it
- * (`"write_timeout": "5s"`), for the one schema to check. A name that is unknown stays as it is,
- * so that the schema refuses it; what is `undefined` is left out.
+ * Translates a configuration from the code's names and units (`writeTimeoutMs: 5000`) to those of a file
+ * (`"write_timeout": "5s"`), so that the schema can check it. Leaves out `undefined`. Keeps unknown names, which the
+ * schema refuses.
  */
 export function fileShape(fields: object): Record<string, unknown> {
   const known = new Map(keyTable().map((entry) => [fieldName(entry.key), entry]));

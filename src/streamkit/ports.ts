@@ -2,8 +2,8 @@ import type { StreamInput } from "../core/ports/source.ts";
 import type { NetworkPortConfig, Port, SubjectPortConfig } from "./contract.ts";
 
 /**
- * One port for each subject, and for each of each stream. Only a flow's own ports say "required": a
- * subject may have no publisher yet.
+ * Returns one port for each subject, and one for each subject of each stream. A port is required only if a flow's own
+ * port says so: a subject may have no publisher yet.
  */
 export function subjectPorts(
   subjects: readonly string[],
@@ -31,7 +31,7 @@ export function subjectPorts(
   }));
 }
 
-/** The port where clients connect. */
+/** Returns the port that clients connect to. */
 export function endpointPort(host: string, port: number, path: string): Port<NetworkPortConfig> {
   const authority = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   return {

@@ -2,21 +2,20 @@ import { instanceName as instanceNameSchema } from "../config/address.ts";
 import { ENTRY_KEYS } from "../config/flow.ts";
 import { unknownName } from "../config/problem.ts";
 import { nearest } from "../text/nearest.ts";
-import { addressesOf, collide } from "./addresses.ts";
+import { addressesOf, conflict } from "./addresses.ts";
 import type { ComponentConfig, LifecycleComponent, Registration } from "./contract.ts";
 import { failure, refusal } from "./errors.ts";
 
 /**
- * The kinds of component that there are, by factory name, and the components that were made, by
- * instance name. It neither starts nor stops them.
+ * Holds the factories of components by name, and the components by instance name. It doesn't start or stop them.
  *
- * `Deps` is what the host gives its components.
+ * `Deps` are the dependencies that the host gives its components.
  */
 export class Registry<Deps = unknown> {
   readonly #factories = new Map<string, Registration<Deps>>();
   readonly #components = new Map<string, LifecycleComponent>();
 
-  /** @throws SpillwayError (invalid) `"NAME_INVALID"`, or `"FACTORY_EXISTS"` for a name that is taken. */
+  /** @throws SpillwayError (invalid) `"NAME_INVALID"`, or `"FACTORY_EXISTS"` if the name is taken. */
   registerFactory(name: string, registration: Registration<Deps>): void {
     const where = "Registry.registerFactory";
     checkName(where, "factory", name);
@@ -27,19 +26,18 @@ export class Registry<Deps = unknown> {
   }
 
   /**
-   * Makes the component that an entry of a flow file describes; nothing is opened.
+   * Creates the component that an entry of a flow file describes. Opens nothing.
    *
-   * @returns `undefined` when the entry is not enabled: then nothing else in it is looked at.
+   * @returns `undefined` if the entry is not enabled; the rest of the entry is then not checked.
    * @throws SpillwayError (invalid):
    *
-   * - `"NAME_INVALID"`: the instance's name, or the entry's;
-   * - `"ENTRY_INVALID"`: the entry is no object, has an unknown key, or its `enabled` is neither true
-   *   nor false;
-   * - `"FACTORY_UNKNOWN"`: no factory has the entry's name;
-   * - `"TYPE_MISMATCH"`: what that factory makes is of another type;
-   * - `"INSTANCE_EXISTS"`: the instance's name is taken;
-   * - `"ADDRESS_TAKEN"`: another component has its port; port 0 is nobody's;
-   * - what the factory throws, under its own code.
+   * - `"NAME_INVALID"`: the name of the instance or of the entry is invalid.
+   * - `"ENTRY_INVALID"`: the entry is no object, has an unknown key, or its `enabled` is neither true nor false.
+   * - `"FACTORY_UNKNOWN"`: no factory has the entry's name.
+   * - `"TYPE_MISMATCH"`: the factory's components have another type.
+   * - `"INSTANCE_EXISTS"`: another component has the instance's name.
+   * - `"ADDRESS_TAKEN"`: another component has its port. Port 0 is never taken.
+   * - the code of the error that the factory throws.
    */
   createComponent(
     instanceName: string,
@@ -62,7 +60,7 @@ export class Registry<Deps = unknown> {
     } catch (cause) {
       throw failure(where, action, cause, "FACTORY_FAILED");
     }
-    // After the factory, as it may have made components itself.
+    // After the factory, because it may have created components itself.
     if (this.#components.has(instanceName)) {
       throw refusal(where, action, "INSTANCE_EXISTS", "there is one of that name already");
     }
@@ -75,20 +73,20 @@ export class Registry<Deps = unknown> {
     return this.#components.get(instanceName);
   }
 
-  /** All components by their names, as of now. */
+  /** Returns a copy of all components by name. */
   components(): ReadonlyMap<string, LifecycleComponent> {
     return new Map(this.#components);
   }
 
-  /** All factories by their names, as of now. */
+  /** Returns a copy of all factories by name. */
   factories(): ReadonlyMap<string, Registration<Deps>> {
     return new Map(this.#factories);
   }
 
   /**
-   * Forgets a component, so that its name and port are free; stopping it is up to its owner.
+   * Removes a component, so that its name and port are free. Its owner must stop it.
    *
-   * @returns whether there was one of that name.
+   * @returns whether there was a component of that name.
    */
   remove(instanceName: string): boolean {
     return this.#components.delete(instanceName);
@@ -115,7 +113,7 @@ export class Registry<Deps = unknown> {
   #checkAddresses(where: string, action: string, component: LifecycleComponent): void {
     const wanted = addressesOf(component);
     for (const [holder, other] of this.#components) {
-      const taken = addressesOf(other).find((held) => wanted.some((one) => collide(one, held)));
+      const taken = addressesOf(other).find((held) => wanted.some((one) => conflict(one, held)));
       if (taken === undefined) continue;
       const reason = `${taken.host}:${taken.port} belongs to ${quote(holder)}`;
       throw refusal(where, action, "ADDRESS_TAKEN", reason);
