@@ -16,13 +16,31 @@ export { type ErrorClass, type ErrorCode, SpillwayError } from "./core/ports/err
 export type { Log } from "./core/ports/log.ts";
 export type { ClientEnd, ClientInfo } from "./core/ports/observer.ts";
 export type {
+  ClientSocket,
+  Fanout,
+  FanoutResult,
+  SendResult,
+} from "./core/ports/socket.ts";
+export type {
   MessageSource,
   Publisher,
   SourceListener,
   SourceMessage,
+  SourceStatus,
+  StreamStatus,
 } from "./core/ports/source.ts";
+export type { TextFrame } from "./core/ports/text-frame.ts";
 export type { ConnectHook, DisconnectHook, GatewayDeps, PublishHeaders } from "./gateway/deps.ts";
 export { createGateway, type Gateway } from "./gateway/gateway.ts";
 export type { GatewayStats } from "./gateway/stats.ts";
 export { VERSION } from "./gateway/version.ts";
-export type { CreateRuntime, Runtime, RuntimeOptions } from "./runtime/runtime.ts";
+export type {
+  ConnectionEvents,
+  CreateRuntime,
+  Listener,
+  ListenOptions,
+  Runtime,
+  RuntimeOptions,
+  SocketRuntime,
+  TlsFiles,
+} from "./runtime/runtime.ts";

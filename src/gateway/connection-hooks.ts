@@ -9,7 +9,8 @@ import type { ConnectHook, DisconnectHook } from "./deps.ts";
 const INTERVAL_MS = 1000;
 
 /**
- * Calls the host's hooks behind the core's work, so that a hook may call the gateway. Errors of the hooks go to the log.
+ * Calls the host's hooks, and logs their errors. Calls them after the core's own work, so that a hook can call the
+ * gateway.
  */
 export class ConnectionHooks implements ConnectionObserver {
   readonly #onConnect: ConnectHook | undefined;

@@ -6,8 +6,9 @@ import type { MetricsRegistry } from "../metrics/prometheus.ts";
 import type { CreateRuntime } from "../runtime/runtime.ts";
 import type { NatsConnection } from "../source/connect.ts";
 
-/** Called when a client connected or disconnected. See {@linkcode GatewayDeps.onConnect}. */
+/** See {@linkcode GatewayDeps.onConnect}. */
 export type ConnectHook = (client: ClientInfo) => void | Promise<void>;
+/** See {@linkcode GatewayDeps.onDisconnect}. */
 export type DisconnectHook = (client: ClientInfo, end: ClientEnd) => void | Promise<void>;
 
 /** What a host may hand in. Each has a default. */
@@ -19,14 +20,13 @@ export interface GatewayDeps<WebSocketOption = unknown> {
   /** Takes the log. By default, LogTape's category `["spillway"]` does. */
   readonly log?: Log | undefined;
   /**
-   * Called after a client connected, before or after its first messages. If the hook throws or rejects, the log
+   * Called soon after a client connected. The client may already have messages then. If the hook throws or rejects, the log
    * says so (at most once a second), and the client stays connected. The gateway doesn't wait for a promise that the
    * hook returns. Code that runs synchronously delays all clients, as anywhere in the event loop.
    */
   readonly onConnect?: ConnectHook | undefined;
   /**
-   * Called after a client disconnected, with the reason: once for each `onConnect`, and behind it. Like `onConnect`,
-   * it can't harm the gateway.
+   * Called once for each `onConnect`, after the client disconnected. Its errors are logged as those of `onConnect`.
    */
   readonly onDisconnect?: DisconnectHook | undefined;
   /**

@@ -9,7 +9,7 @@ import { within } from "./deadline.ts";
 import { FlowMeter } from "./flow-meter.ts";
 import { Lifecycle } from "./lifecycle.ts";
 
-/** The longest timeout of a stop: as that of `stop_timeout`. */
+/** The longest timeout of a stop, the same as of `stop_timeout`. */
 const MAX_STOP_MS = 86_400_000;
 /** Minimum time for closing sockets, even with a timeout of zero. */
 const MIN_STOP_MS = 100;
@@ -164,7 +164,7 @@ export class GatewayService<E extends Engine = Engine> {
     try {
       this.#running = { ...(await engine.start()), sinceMs: this.#clock.nowMs() };
     } catch (cause) {
-      // An unknown error must not keep the port; another error of the stop would hide it.
+      // After an unknown error, the engine may still have the port. An error of this stop would hide the first one.
       if (!(cause instanceof SpillwayError)) await engine.stop(0).catch(() => {});
       throw this.#failed(ours(cause, "START_FAILED", "Cannot start"));
     }

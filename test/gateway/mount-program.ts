@@ -1,4 +1,4 @@
-/** What a host does with a mounted gateway, told line by line; run by `mount.test.ts` on each runtime. */
+/** A host that mounts a gateway. It prints one line for each fact; `mount.test.ts` runs it on each runtime. */
 import process from "node:process";
 import { Hono } from "hono";
 import type { BunWebSocketHandler } from "../../src/bun.ts";

@@ -1,6 +1,6 @@
 /**
- * What a host does with the library, told line by line; run by `library.test.ts` on each runtime.
- * It never calls `process.exit`: the process ends by itself, or something was left open.
+ * A host that uses StreamKit's component. It prints one line for each fact; `output-runtimes.test.ts` runs it on each runtime.
+ * It never calls `process.exit`: the process ends by itself unless something is left open.
  */
 import process from "node:process";
 import { connect } from "nats";

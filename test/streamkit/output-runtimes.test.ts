@@ -27,10 +27,10 @@ const EXPECTED = [
   ["end", true],
 ];
 
-describe.each(RUNTIMES)("Library on %s", (name) => {
+describe.each(RUNTIMES)("StreamKit's component on %s", (name) => {
   test("starts, restarts, stops, shares what it is given, and leaves nothing that keeps the process", async () => {
     const environment = { PROGRAM_NATS_URL: nats.url };
-    expect(await runProgram(name, "test/gateway/library-program.ts", environment)).toEqual(
+    expect(await runProgram(name, "test/streamkit/output-program.ts", environment)).toEqual(
       EXPECTED,
     );
   });
