@@ -8,82 +8,80 @@ export type { Msg, NatsConnection, Status, Subscription } from "nats";
 
 /** Certificates and keys as PEM text, not as file names. */
 export interface NatsTls {
-  /** Who is trusted to vouch for the server. Default: whom the runtime trusts. */
+  /** The authorities that may certify the server. Default: the runtime's. */
   readonly ca?: string | undefined;
-  /** What we show to a server that wants to know us; needs `key`. */
+  /** The client certificate, for a server that asks for one; needs `key`. */
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
 }
 
-/** The secrets that prove who we are: contents of files that may be replaced while we run. */
+/** The secrets of our login: the contents of files, which may be replaced while we run. */
 export interface NatsSecrets {
   /** The seed of an NKey, beginning with `SU`. */
   readonly nkeySeed?: string | undefined;
   /** A credentials file: a user JWT and its NKey seed. */
   readonly creds?: string | undefined;
-  /** Wanted by `tls://` even when empty; with `nats://` it makes TLS compulsory. */
+  /** Makes TLS compulsory with `nats://`, even if empty; `tls://` does that by itself. */
   readonly tls?: NatsTls | undefined;
 }
 
-/** Where {@linkcode NatsSecrets} come from. */
+/** The files of {@linkcode NatsSecrets}. */
 export interface NatsSecretFiles {
   /**
-   * Reads them anew: before each connect and reconnect, as the old ones may have expired.
+   * Reads them again, before each connect and reconnect, as the old secrets may have expired.
    *
-   * @throws an error for people when one can't be read, or holds something else.
+   * @throws an error in words for people if one can't be read, or has unexpected contents.
    */
   read(): NatsSecrets;
-  /** The error for a file that holds something else. */
+  /** Makes the error for a file with unexpected contents. */
   unusable(which: "nkeySeed" | "creds"): Error;
 }
 
-/** Where NATS is and who we are. Files are read by the caller: all of these are contents. */
+/** The servers and our login. The caller reads files: all of these are contents. */
 export interface NatsOptions extends NatsSecrets {
   /**
-   * `nats://`, `tls://`, `ws://` or `wss://`, at least one and all of one transport; the others of
-   * the cluster are learnt from the first that answers. Without a scheme: `nats://`.
-   * A user and password, or a token, in the first URL that has one count for all servers, and more
-   * than those below, as in nats.go.
+   * URLs with `nats://`, `tls://`, `ws://` or `wss://`, at least one, and all of one transport. Default scheme:
+   * `nats://`. The first server that answers names the others of its cluster. The first user and password, or
+   * token, in a URL is used for all servers, and overrides the options below, as in nats.go.
    */
   readonly servers: readonly string[];
-  /** What NATS' monitoring calls this connection. */
+  /** The name of this connection in NATS' monitoring. */
   readonly name: string;
   readonly user?: string | undefined;
   readonly password?: string | undefined;
   readonly token?: string | undefined;
-  /** Reads the secrets from their files; without it, they stay as they are. */
+  /** Reads the secrets again from their files. Default: they don't change. */
   readonly files?: NatsSecretFiles | undefined;
   /**
-   * Opens the socket of `wss://`: each runtime takes certificates in its own way and web standards in
-   * none, and Node's global `WebSocket` does not say why a server's was refused. Default: the global
-   * one.
+   * Opens the socket of `wss://`. Each runtime takes certificates in its own way, and Node's global `WebSocket`
+   * does not say why it refused a server's certificate. Default: the global `WebSocket`.
    */
   readonly dialWebSocket?: ((url: string, tls: NatsTls) => WebSocket) | undefined;
 }
 
-/** How long one server may take to let us in. */
+/** How long one server may take to accept our login. */
 const DIAL_TIMEOUT_MS = 5_000;
 /**
- * A server that is dead in silence is noticed after two pings without a pong, in one minute: NATS'
- * default of two minutes between pings (ADR-40) would make that six.
+ * A server that does not answer two pings counts as dead: after one minute. With NATS' default of two minutes
+ * between pings (ADR-40), it would be six minutes.
  */
 const PING_INTERVAL_MS = 20_000;
 const PINGS_UNANSWERED = 2;
-/** The same server is tried again after this and a random part of the jitter; others at once. */
+/** The same server is tried again after this and a random part of the jitter, other servers at once. */
 const RECONNECT_WAIT_MS = 500;
 const RECONNECT_JITTER_MS = 1_000;
 
-/** How long secrets that were read are used: all parts of one attempt to connect must have the same ones. */
+/** How long secrets are kept after they were read: all parts of one attempt to connect must use the same ones. */
 const SECRETS_GOOD_MS = 100;
 
 /**
- * Connects once: every server is tried, and the promise fails when none lets us in. A connection
- * that was made comes back by itself for ever, whatever the reason it was lost for.
+ * Connects once: tries every server, and rejects if none accepts the login. A connection that was made
+ * reconnects by itself for ever.
  *
- * The NATS client is loaded when it is needed: the one for TCP wants Node's modules, the one for
- * WebSockets runs where those don't exist.
+ * Loads the NATS client that is needed: the one for TCP requires Node's modules, the one for WebSockets does
+ * not.
  *
- * @param stumbles told why a later reconnect can't even be tried, as a file can't be read.
+ * @param stumbles called when a later reconnect is impossible because a file can't be read.
  * @throws SpillwayError `NATS_OPTIONS` (invalid), `NATS_DENIED` or `NATS_UNREACHABLE` (transient).
  */
 export async function connectNats(
@@ -94,7 +92,7 @@ export async function connectNats(
   try {
     const client = servers.transport === "tcp" ? await import("nats") : await import("nats.ws");
     const secrets = secretsOf(options, client as Client, stumbles);
-    // Said before anything is dialled; nats.js would not notice at first, and be closed later.
+    // Fails before anything is dialled. nats.js would fail later, and close the connection.
     secrets();
     return servers.transport === "tcp"
       ? await connectTcp(options, servers, client as Client, secrets)
@@ -116,13 +114,13 @@ async function connectTcp(
 ): Promise<NatsConnection> {
   const { NodeTransport } = await import("nats/lib/src/node_transport.js");
   guardTransport(NodeTransport, DIAL_TIMEOUT_MS);
-  // nats.js asks for each of these whenever it begins TLS.
+  // nats.js reads these whenever it begins TLS.
   const part = (name: "ca" | "cert" | "key") => ({
     enumerable: true,
     get: () => secrets().tls?.[name],
   });
   const parts = { ca: part("ca"), cert: part("cert"), key: part("key") };
-  // Whom a certificate must name when we dial an IP address: Node and Deno take "localhost".
+  // The host that the certificate must name. For an IP address, Node and Deno would take "localhost".
   const tls = Object.defineProperties({ host: servers.host }, parts) as TlsOptions;
   return await client.connect({
     ...connectionOptions(options, servers, client, secrets),
@@ -143,7 +141,7 @@ async function connectWebSocket(
       : new WebSocket(url);
   const connection = client.connect({
     ...connectionOptions(options, servers, client, secrets),
-    // Of nats.ws alone (`WsConnectionOptions`, which it does not export).
+    // An option of nats.ws alone (`WsConnectionOptions`, which it does not export).
     wsFactory: async (url: string) => {
       socket = dial(url);
       guardWebSocket(socket);
@@ -153,13 +151,13 @@ async function connectWebSocket(
   try {
     return (await connection) as NatsConnection;
   } catch (thrown) {
-    // nats.ws gives up on a socket that is still connecting, and leaves it to connect.
+    // nats.ws gives up a socket that is still connecting without closing it.
     socket?.close();
     throw thrown;
   }
 }
 
-/** What both clients take; they are built from the same source. */
+/** The options of both clients, which are built from the same source. */
 function connectionOptions(
   options: NatsOptions,
   servers: NatsServers,
@@ -182,7 +180,7 @@ function connectionOptions(
     maxPingOut: PINGS_UNANSWERED,
     maxReconnectAttempts: -1,
     reconnectDelayHandler: () => RECONNECT_WAIT_MS + Math.random() * RECONNECT_JITTER_MS,
-    // Credentials may be mended at the server while we try.
+    // An operator may correct the credentials at the server while we try.
     ignoreAuthErrorAbort: true,
   };
 }
@@ -209,10 +207,10 @@ export function failClosedAttempt(connection: NatsConnection): void {
 }
 
 /**
- * Hears each error of the server in its own words, before whatever follows it on the connection:
- * the status events of nats.js come later, and hold no more than a code.
+ * Calls with each error of the server, in the server's words and before anything that follows on the connection. The
+ * status events of nats.js come later, and have only a code.
  *
- * @returns ends it; `undefined` where a host's connection is of a client that is made otherwise.
+ * @returns ends that; `undefined` if a host's connection has another client inside.
  */
 export function hearErrors(
   connection: NatsConnection,
@@ -234,7 +232,7 @@ export function hearErrors(
   };
 }
 
-/** Publishes a message on a connection, which keeps it for a while where NATS is away. */
+/** Publishes a message on a connection, which keeps it for a while if it is lost. */
 export async function publishOn(
   connection: NatsConnection,
   { subject, data, headers }: SourceMessage,
@@ -247,13 +245,13 @@ export async function publishOn(
   connection.publish(subject, data, { headers: named });
 }
 
-/** Which of the secrets that prove who we are can't: none, unless a file has something else in it. */
+/** Returns which secret can't sign a login, as its file has unexpected contents; `undefined` if none. */
 export async function uselessSecret({
   nkeySeed,
   creds,
 }: NatsSecrets): Promise<"nkeySeed" | "creds" | undefined> {
   if (nkeySeed === undefined && creds === undefined) return undefined;
-  // Loaded only where it is needed.
+  // Loads the client only if it is needed.
   return uselessOf({ nkeySeed, creds }, await import("nats.ws"));
 }
 
@@ -270,13 +268,13 @@ function uselessOf(
       return false;
     }
   };
-  // An operator's or an account's seed signs as well, but nobody logs in with it.
+  // Seeds of operators and accounts can sign, too, but can't log in.
   const isUser = nkeySeed === undefined || nkeySeed.trim().startsWith("SU");
   if (!isUser || !canSign(authenticatorsOf({ nkeySeed }, client))) return "nkeySeed";
   return canSign(authenticatorsOf({ creds }, client)) ? undefined : "creds";
 }
 
-/** The secrets as they are now, when it is called. Throws where a file can't be used. */
+/** Returns a function that reads the present secrets. It throws if a file can't be used. */
 function secretsOf(
   options: NatsOptions,
   client: Authenticators,
@@ -302,7 +300,7 @@ function secretsOf(
   };
 }
 
-/** The part of a NATS client that we use; both clients are built from the same source. */
+/** The used part of a NATS client; both clients are built from the same source. */
 type Client = Pick<typeof import("nats"), "connect"> & Authenticators;
 type Authenticators = Pick<typeof import("nats"), "credsAuthenticator" | "nkeyAuthenticator">;
 
@@ -316,7 +314,7 @@ function authenticatorsOf(
     authenticators.push(client.nkeyAuthenticator(encoder.encode(nkeySeed.trim())));
   }
   if (creds !== undefined) {
-    // nats.js wants Unix line ends and one after the last line, which secret stores like to trim.
+    // nats.js requires Unix line ends, and one after the last line, which secret stores often trim.
     const lines = `${creds.replaceAll("\r\n", "\n").trim()}\n`;
     authenticators.push(client.credsAuthenticator(encoder.encode(lines)));
   }
@@ -330,21 +328,21 @@ function isDenial(thrown: unknown): boolean {
   );
 }
 
-/** What a NATS client's error, or the code in its status events, says to people. */
+/** Returns the error of a NATS client, or the code in its status events, in words for people. */
 export function natsReason(thrown: unknown): string {
   if (!(thrown instanceof Error)) return spelled(String(thrown));
   const { code, message, chainedError } = thrown as Error & { code?: string; chainedError?: Error };
   if (code === "SERVER_OPT_NA") return `the server does not offer ${message}`;
-  // Errors of nats.js repeat their code as the message, and say what happened in the chained one.
-  // Those of a WebSocket may say no more than which class they are of.
+  // Errors of nats.js repeat their code as the message, and have the cause in the chained error. Errors of a
+  // WebSocket may have only the name of a class.
   const texts = [message === code ? "" : message, chainedError?.message, code];
   const text = texts.find((text) => text && !/^(\w*Error|UNKNOWN_ERROR)$/.test(text));
   const line = text?.split("\n", 1)[0] ?? "no reason given";
-  // Bun's WebSocket names the URL, whose query may hold a secret.
+  // Bun's WebSocket names the URL, whose query may contain a secret.
   return spelled(line.replace(/(:\/\/[^\s'"?]*)\?[^\s'"]*/g, "$1?***"));
 }
 
-/** `CONNECTION_REFUSED` as people write it, and NATS' own words without their quotes. */
+/** Writes `CONNECTION_REFUSED` as people do, and removes the quotes from NATS' texts. */
 function spelled(text: string): string {
   if (/^[A-Z0-9_]+$/.test(text)) return text.toLowerCase().replaceAll("_", " ");
   return text.replace(/^'(.*)'$/, "$1");

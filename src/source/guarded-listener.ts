@@ -8,7 +8,7 @@ import type {
   StreamState,
 } from "../core/ports/source.ts";
 
-/** A listener whose errors are counted instead of thrown: nats.js would stop reading its socket. */
+/** Counts the errors of a listener. If they were thrown, nats.js would stop reading its socket. */
 export class GuardedListener implements SourceListener {
   readonly #listener: SourceListener;
   readonly #log: Log;

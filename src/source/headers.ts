@@ -2,10 +2,10 @@ import type { Msg } from "./connect.ts";
 
 /** The headers of a NATS message (ADR-4). */
 export class Headers {
-  /** The status that stands in the first line; 0 where there is none. */
+  /** The status in the first line; 0 if there is none. */
   readonly code: number;
   readonly description: string;
-  /** By name, as it was sent, all values in their order. */
+  /** The values of each name, in their order; names as they were sent. */
   readonly fields: ReadonlyMap<string, readonly string[]>;
 
   constructor(code: number, description: string, fields: Headers["fields"]) {
@@ -15,8 +15,8 @@ export class Headers {
   }
 
   /**
-   * The last value of a header. nats-server writes its own values behind those of the publisher, who may
-   * have sent the same names: a message that was republished has them.
+   * Returns the last value of a header. The server's own values follow those of the publisher, who may have
+   * sent the same names: a republished message has both.
    */
   last(name: string): string | undefined {
     return this.fields.get(name)?.at(-1);
@@ -30,10 +30,10 @@ const NAME = /^[!-9;-~]+$/;
 const decoder = new TextDecoder();
 
 /**
- * Reads the headers of a message. nats-server passes on whatever it gets, and the getter of nats.js throws
- * where they break the rules and takes quadratic time for many names; this one does neither.
+ * Reads the headers of a message. nats-server forwards malformed headers; the getter of nats.js throws at them,
+ * and takes quadratic time for many names.
  *
- * @param unreadable called when they break the rules; they then count as none.
+ * @param unreadable called if they are malformed. They count as none then.
  */
 export function readHeaders(msg: Msg, unreadable: (detail: string) => void): Headers {
   const headers = parse(msg);
@@ -42,9 +42,9 @@ export function readHeaders(msg: Msg, unreadable: (detail: string) => void): Hea
   return NONE;
 }
 
-/** The part of nats.js's messages that we read. It is not public, so the version of nats.js is pinned. */
+/** The part of nats.js's messages that is read. It is not public, so the version of nats.js is pinned. */
 interface Parsed {
-  /** How many bytes stand before the data; -1 where there are no headers. */
+  /** How many bytes of headers precede the data; -1 if there are no headers. */
   readonly _msg?: { readonly hdr?: number };
 }
 
@@ -52,14 +52,14 @@ function parse(msg: Msg): Headers | undefined {
   const length = (msg as unknown as Parsed)._msg?.hdr;
   if (length === undefined) return parsedBy(msg);
   if (length <= 0) return NONE;
-  // nats.js cuts the data out of the bytes in which the headers stand before it.
+  // The data is a view of a buffer in which the headers precede it.
   const { buffer, byteOffset } = msg.data;
   const start = byteOffset - length;
   if (start < 0) return undefined;
   return parseHeaders(decoder.decode(new Uint8Array(buffer as ArrayBuffer, start, length)));
 }
 
-/** The headers as another version of nats.js reads them, on a connection that a host brings. */
+/** Reads the headers with the getter of another version of nats.js, on a host's connection. */
 function parsedBy(msg: Msg): Headers | undefined {
   try {
     const { headers } = msg;
@@ -70,7 +70,7 @@ function parsedBy(msg: Msg): Headers | undefined {
   }
 }
 
-/** Reads headers from their text, or returns `undefined` where that breaks the rules. */
+/** Parses headers; returns `undefined` if they are malformed. */
 export function parseHeaders(text: string): Headers | undefined {
   const [first = "", ...lines] = text.split("\r\n");
   if (!first.startsWith(VERSION)) return undefined;
@@ -90,8 +90,8 @@ export function parseHeaders(text: string): Headers | undefined {
 }
 
 /**
- * A value without the blanks around it, which are no part of it. All other white space is: a subject may begin or end
- * with it, and comes in a header where a stream is read directly.
+ * Removes the blanks around a value. Other white space belongs to the value: a subject, which comes in a header when a
+ * stream is read directly, may begin or end with it.
  */
 function withoutBlanks(text: string): string {
   let start = 0;

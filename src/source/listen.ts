@@ -4,18 +4,18 @@ import type { Msg, NatsConnection, Subscription } from "./connect.ts";
 export interface Listening {
   readonly queue?: string;
   message(msg: Msg): void;
-  /** NATS refuses the subscription, or ends it. */
+  /** NATS refused the subscription, or ended it. */
   failed(error: Error): void;
 }
 
-/** Counts an error of ours. */
+/** Counts an internal error. */
 export type ReportFault = (thrown: unknown) => void;
 
 /**
- * Subscribes. All callbacks that the NATS client gets are made here: none of them throws, or it would
- * stop reading its socket, for everybody.
+ * Subscribes. Makes every callback that the NATS client gets: none of them throws, as the client would then stop
+ * reading its socket.
  *
- * @param fault called with what was thrown in place of the client.
+ * @param fault takes what `message` and `failed` throw.
  */
 export function listen(
   connection: NatsConnection,
@@ -36,7 +36,7 @@ export function listen(
   });
 }
 
-/** A subject of our own for answers. */
+/** Makes a new subject for answers. */
 export function newInbox(): string {
   return `_INBOX.${crypto.randomUUID().replaceAll("-", "")}`;
 }

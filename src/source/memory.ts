@@ -10,14 +10,14 @@ import { subjectFault } from "../protocol/subject.ts";
 import { PatternSet } from "./pattern-set.ts";
 
 /**
- * A source without NATS: what is published to it is what it delivers, for trials, tests and
- * gateways that are fed over HTTP alone.
+ * A source without NATS: delivers what is published to it. For trials, tests, and gateways that get their
+ * messages over HTTP.
  */
 export class MemorySource implements MessageSource, Publisher {
   readonly name = "the embedded source";
   readonly #patterns = new PatternSet();
   #listener: SourceListener | undefined;
-  #isQuiet = false;
+  #isDrained = false;
 
   get status(): SourceStatus {
     return this.#listener === undefined
@@ -30,7 +30,7 @@ export class MemorySource implements MessageSource, Publisher {
       throw new SpillwayError("SOURCE_STARTED", "Cannot start a source that is started");
     }
     this.#listener = listener;
-    this.#isQuiet = false;
+    this.#isDrained = false;
     listener.status(this.status);
     for (const pattern of [...this.#patterns]) listener.arrives(pattern);
   }
@@ -44,9 +44,9 @@ export class MemorySource implements MessageSource, Publisher {
     this.#patterns.delete(pattern);
   }
 
-  /** Nothing is ever under way. */
+  /** Resolves at once: no message is ever under way. */
   async drain(_timeoutMs: number): Promise<void> {
-    this.#isQuiet = true;
+    this.#isDrained = true;
   }
 
   /** Stops at once. */
@@ -57,10 +57,10 @@ export class MemorySource implements MessageSource, Publisher {
   }
 
   /**
-   * Delivers a message before it returns, or forgets it when no pattern carries its subject or
-   * the source is not started, as NATS forgets what nobody subscribes to.
+   * Delivers a message before it returns. Drops it if no pattern carries its subject or the source is not
+   * started, as NATS drops messages without subscribers.
    *
-   * @throws SpillwayError `SUBJECT_INVALID` when nobody can publish to such a subject.
+   * @throws SpillwayError `SUBJECT_INVALID`.
    */
   publish(message: SourceMessage): void {
     const fault = subjectFault(message.subject, false);
@@ -70,7 +70,7 @@ export class MemorySource implements MessageSource, Publisher {
         `Cannot publish to ${JSON.stringify(message.subject)} as a subject ${fault}`,
       );
     }
-    if (this.#isQuiet) return;
+    if (this.#isDrained) return;
     if (this.#patterns.matches(message.subject)) this.#listener?.message(message);
   }
 }

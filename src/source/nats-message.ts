@@ -2,10 +2,10 @@ import type { SourceMessage } from "../core/ports/source.ts";
 import type { Msg } from "./connect.ts";
 import { type Headers, readHeaders } from "./headers.ts";
 
-/** Counts something that was sent and can't be read. */
+/** Counts malformed headers. */
 export type ReportUnreadable = (detail: string) => void;
 
-/** A message of NATS in the core's words; headers are read only when somebody wants them. */
+/** A message of NATS. Its headers are parsed when they are read first. */
 export class NatsMessage implements SourceMessage {
   readonly subject: string;
   readonly data: Uint8Array;
@@ -13,7 +13,7 @@ export class NatsMessage implements SourceMessage {
   readonly #unreadable: ReportUnreadable;
   #read: Headers | undefined;
 
-  /** @param subject the message's own, which nats.js decodes anew each time. */
+  /** @param subject the subject of `msg`, which nats.js decodes each time it is read. */
   constructor(subject: string, msg: Msg, unreadable: ReportUnreadable) {
     this.subject = subject;
     this.data = msg.data;
@@ -21,13 +21,13 @@ export class NatsMessage implements SourceMessage {
     this.#unreadable = unreadable;
   }
 
-  /** `undefined`, too, when they break NATS' ADR-4. */
+  /** `undefined` if there are none, or if they are malformed (ADR-4). */
   get headers(): ReadonlyMap<string, readonly string[]> | undefined {
     const { fields } = this.readHeaders();
     return fields.size === 0 ? undefined : fields;
   }
 
-  /** Reads the headers, once. */
+  /** Parses the headers, once. */
   protected readHeaders(): Headers {
     this.#read ??= readHeaders(this.#msg, this.#unreadable);
     return this.#read;

@@ -20,20 +20,20 @@ import { probeServers } from "./probe.ts";
 import { readServers } from "./servers.ts";
 import { UnsendablePatterns } from "./unsendable-patterns.ts";
 
-/** What a {@linkcode NatsSource} is made of. */
+/** Options of a {@linkcode NatsSource}. */
 export interface NatsSourceOptions {
   readonly log: Log;
-  /** JetStream's streams that are followed, whoever wants their messages. Default: none. */
+  /** The streams of JetStream that are followed, with or without clients. Default: none. */
   readonly streams?: readonly StreamInput[];
-  /** What clients' durables of those streams may have. Default: there are none. */
+  /** The bounds of clients' durables. Default: clients can't use durables. */
   readonly durables?: DurableBounds | undefined;
-  /** A connection of its own, made at `start`, or one that stays its owner's and is never closed. */
+  /** How to make a connection at `start`, or a connection that its owner closes. */
   readonly nats: { readonly options: NatsOptions } | { readonly connection: NatsConnection };
 }
 
 /**
- * Core NATS: at most once, as long as we are connected, and no history; and streams of JetStream beside
- * it. What is subscribed to stays so when it is stopped and started again.
+ * Messages of core NATS, at most once and without history, and of streams of JetStream. Subscriptions stay when it
+ * is stopped and started again.
  */
 export class NatsSource implements MessageSource, Publisher {
   readonly name = "NATS";
@@ -71,7 +71,7 @@ export class NatsSource implements MessageSource, Publisher {
     return this.#session?.status ?? { state: "idle" };
   }
 
-  /** May be called again once `stop` was called, even before that has ended. */
+  /** May be called again as soon as `stop` was called, even before that resolves. */
   start(listener: SourceListener): void {
     const before = this.#session;
     if (before !== undefined && !before.ending) {
@@ -105,7 +105,7 @@ export class NatsSource implements MessageSource, Publisher {
     if (this.#patterns.delete(pattern)) this.#session?.unsubscribe(pattern);
   }
 
-  /** Publishes to NATS; what can't be is forgotten, and the log says so. */
+  /** Publishes to NATS. A message that can't be published is dropped and logged. */
   publish(message: SourceMessage): void {
     if (this.#session !== undefined) this.#session.publish(message);
     else

@@ -3,7 +3,7 @@ import { isReserved } from "../core/subject/subject.ts";
 import { SubjectTrie } from "../core/subject/subject-trie.ts";
 import { subjectFault } from "../protocol/subject.ts";
 
-/** What a source is subscribed to, connected or not: each pattern once. */
+/** A set of patterns, which finds out quickly whether one of them carries a subject. */
 export class PatternSet implements Iterable<string> {
   readonly #all = new Set<string>();
   readonly #trie = new SubjectTrie<string>();
@@ -14,9 +14,9 @@ export class PatternSet implements Iterable<string> {
   }
 
   /**
-   * Says whether the pattern is new.
+   * Adds a pattern. Returns whether it is new.
    *
-   * @throws SpillwayError `SUBJECT_INVALID` when no source could subscribe to it.
+   * @throws SpillwayError `SUBJECT_INVALID`.
    */
   add(pattern: string): boolean {
     const fault = subjectFault(pattern, true);
@@ -32,7 +32,7 @@ export class PatternSet implements Iterable<string> {
     return true;
   }
 
-  /** Says whether the pattern was there. */
+  /** Removes a pattern. Returns whether it was there. */
   delete(pattern: string): boolean {
     this.#trie.remove(pattern, pattern);
     return this.#all.delete(pattern);
@@ -42,14 +42,14 @@ export class PatternSet implements Iterable<string> {
     return this.#all.has(pattern);
   }
 
-  /** Whether a subject is carried for one of them, in as many steps as it has tokens. */
+  /** Whether one of the patterns carries a subject: see `isReserved`. */
   matches(subject: string): boolean {
     const reserved = isReserved(subject);
-    let carried = false;
+    let isCarried = false;
     this.#trie.match(subject, (pattern) => {
-      carried ||= !reserved || isReserved(pattern);
+      isCarried ||= !reserved || isReserved(pattern);
     });
-    return carried;
+    return isCarried;
   }
 
   [Symbol.iterator](): Iterator<string> {

@@ -4,9 +4,9 @@ import { PermissionError } from "../requests.ts";
  * The meaning of an error of JetStream for a request.
  *
  * - `"missing"`: the stream, the consumer or the message does not exist.
- * - `"filter"`: the stream captures nothing that the filter fits; it may hold such messages all the same.
- * - `"transient"`: asking again soon may help, with nobody doing anything.
- * - `"final"`: it is refused until an operator changes something.
+ * - `"filter"`: the stream captures nothing that fits the filter, although it may hold such messages.
+ * - `"transient"`: a retry may succeed soon, without an operator.
+ * - `"final"`: each retry fails until an operator changes something.
  */
 export type Verdict = "missing" | "filter" | "transient" | "final";
 
@@ -54,10 +54,10 @@ const VERDICTS: ReadonlyMap<number, Verdict> = new Map<number, Verdict>([
   [10202, "transient"],
 ]);
 
-/** An error that JetStream answered with. */
+/** An error in an answer of JetStream. */
 export class StreamApiError extends Error {
   readonly code: number;
-  /** NATS' own; 0 where it gave none. */
+  /** The server's own code; 0 if it gave none. */
   readonly errorCode: number;
 
   constructor(code: number, description: string, errorCode = 0) {
@@ -79,7 +79,7 @@ export class StreamApiError extends Error {
   }
 }
 
-/** Judges whatever a request failed with. What JetStream did not say itself may be different the next time. */
+/** Judges the error of a request. One that JetStream did not answer with may not come again. */
 export function verdictOf(thrown: unknown): Verdict {
   if (thrown instanceof StreamApiError) return thrown.verdict;
   return thrown instanceof PermissionError ? "final" : "transient";

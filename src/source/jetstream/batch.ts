@@ -3,9 +3,9 @@ import type { Answer } from "../requests.ts";
 import type { StreamApi } from "./stream-api.ts";
 import { readDelivery, StreamMessage } from "./stream-message.ts";
 
-/** A batch has no more bytes than these, but one message at least. */
+/** The most bytes of a batch, unless it is one message that has more. */
 const BATCH_BYTES = 512 * 1024;
-/** So long may one take. */
+/** How long a batch may take. */
 const TIMEOUT_MS = 10_000;
 
 /** Some messages of a consumer, in order. */
@@ -15,7 +15,7 @@ export interface Batch {
   readonly end: boolean;
 }
 
-/** A consumer that is asked for messages. */
+/** A consumer that batches are read from. */
 export interface Reader {
   readonly api: StreamApi;
   readonly stream: string;
@@ -23,10 +23,15 @@ export interface Reader {
   readonly origin: string;
 }
 
-/** Asks a consumer for a batch, and waits for all of it. */
+/**
+ * Reads a batch of a pull consumer, of at most so many messages.
+ *
+ * `fetch` of nats.js 2.29 is not used: it bounds either messages or bytes, and has no `no_wait`, so that the last
+ * batch of a stream would take a second at least.
+ */
 export async function readBatch(reader: Reader, most: number): Promise<Batch> {
   const whole = await pull(reader, { batch: most, no_wait: true, max_bytes: BATCH_BYTES });
-  // One message that is longer than a batch comes alone.
+  // A message that is longer than a batch is read alone.
   return whole.tooLong ? await pull(reader, { batch: 1, no_wait: true }) : whole;
 }
 
@@ -48,7 +53,7 @@ async function pull(
       return;
     }
     if (code === 404 || code === 408) done(true);
-    // "Message Size Exceeds MaxBytes": the next one does not fit any more.
+    // "Message Size Exceeds MaxBytes": the next message does not fit.
     else if (code === 409 && /size|bytes/i.test(description)) done(false, messages.length === 0);
     else if (code >= 400) reject(new Error(description));
   };

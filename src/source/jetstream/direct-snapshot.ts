@@ -5,17 +5,20 @@ import type { Answer } from "../requests.ts";
 import type { StreamApi, StreamInfo } from "./stream-api.ts";
 import { StreamMessage } from "./stream-message.ts";
 
-/** nats-server answers for so many subjects at once. */
+/** The most subjects that nats-server answers for at once. */
 const MOST_SUBJECTS = 1024;
 const MOST_BYTES = 4 * 1024 * 1024;
 const TIMEOUT_MS = 5_000;
 
 /**
- * The latest message of each subject in one answer, without a consumer: where the stream has
- * `allow_direct` and the server is 2.11 or newer (ADR-31).
+ * Reads the latest message of each subject in one answer, without a consumer. The stream must have
+ * `allow_direct`, and the server must be 2.11 or newer (ADR-31).
  *
- * Any replica may answer, so an answer counts only where it is whole: the next page might be of one that
- * is behind. `undefined`: read it by a consumer.
+ * Any replica may answer. An answer counts only if it is whole, as the next page might come from a replica that
+ * lags. Otherwise returns `undefined`: a consumer has to read the stream.
+ *
+ * `direct.getBatch` of nats.js 2.29 is not used: it takes a message without data, such as the marker of a deleted
+ * key, for the end, and doesn't say whether the answer is whole.
  */
 export async function readDirectSnapshot(
   api: StreamApi,
@@ -29,8 +32,8 @@ export async function readDirectSnapshot(
   const messages: StreamMessage[] = [];
   const { promise, resolve } = Promise.withResolvers<StreamPage | undefined>();
   const take = ({ msg, headers }: Answer): void => {
-    // The server writes its own headers behind those that were published, which may have the same names, or
-    // a status. Only what was published has a subject.
+    // The server writes its own headers after the publisher's, which may have the same names. Only a message
+    // has a subject; the last answer has a status.
     const subject = headers.last("Nats-Subject");
     if (subject === undefined) {
       const last = Number(headers.last("Nats-UpTo-Sequence"));
@@ -41,7 +44,7 @@ export async function readDirectSnapshot(
     }
     const sequence = Number(headers.last("Nats-Sequence"));
     const timestampMs = Date.parse(headers.last("Nats-Time-Stamp") ?? "");
-    // The server writes its own headers behind those of the publisher: if these can't be read, neither can those.
+    // If the publisher's headers can't be read, neither can the server's, which follow them.
     if (!Number.isSafeInteger(sequence) || sequence < 1 || Number.isNaN(timestampMs)) {
       resolve(undefined);
       return;

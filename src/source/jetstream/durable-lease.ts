@@ -2,22 +2,23 @@ import type { DurableQuery } from "../../core/ports/source.ts";
 import type { Msg } from "../connect.ts";
 import type { Requests } from "../requests.ts";
 
-/** So long whoever has it may take to give it back; longer, and it is as if there were nobody. */
+/** How long the current owner may take to release the durable before it counts as free. */
 const TIMEOUT_MS = 1_000;
 const decoder = new TextDecoder();
 
-/** The right to use a durable, on one connection. */
+/** The right to use a durable on one connection. */
 export interface HeldLease {
-  end(): void;
+  release(): void;
 }
 
 /**
- * Who uses a durable, among all the gateways at one NATS: the client that asked for it last. They agree on
- * a subject of their own, `_SPILLWAY.durable.<stream>.<name>`, which nobody's wildcard carries:
+ * Decides which client uses a durable, among all gateways at one NATS: the client that asked last. Gateways talk
+ * on the subject `_SPILLWAY.durable.<stream>.<name>`, which no wildcard carries:
  *
- * - `take <id>`: whoever has it ends its use, and then answers.
- * - `ask <id>`: whoever has it answers. One that was cut off from NATS must not take it from its successor.
- * - `has <id>`: of two that took it in the same moment the one with the greater id keeps it.
+ * - `take <id>`: the owner ends its use and then answers.
+ * - `ask <id>`: the owner answers. An owner that lost its connection asks, so as not to take the durable from
+ *   its successor.
+ * - `has <id>`: if two owners took it in the same moment, the one with the greater id keeps it.
  */
 export class DurableLease {
   readonly #subject: string;
@@ -25,14 +26,14 @@ export class DurableLease {
   readonly #taken: () => void;
   #had = false;
 
-  /** @param taken called when somebody else has it from now on. */
+  /** @param taken called when another client owns the durable. */
   constructor({ stream, name }: DurableQuery, taken: () => void) {
     this.#subject = `_SPILLWAY.durable.${stream}.${name}`;
     this.#taken = taken;
   }
 
-  /** Takes it, or goes on with it on another connection. @returns `undefined` when somebody else has it. */
-  async begin(requests: Requests): Promise<HeldLease | undefined> {
+  /** Takes the durable, or keeps it on the next connection. @returns `undefined` if another client owns it. */
+  async acquire(requests: Requests): Promise<HeldLease | undefined> {
     const verb = this.#had ? "ask" : "take";
     const isUsed = await requests.ask(this.#subject, `${verb} ${this.#id}`, TIMEOUT_MS).then(
       () => true,
@@ -46,11 +47,11 @@ export class DurableLease {
     const subscription = requests.listen(
       this.#subject,
       (msg) => this.#hear(requests, msg),
-      // It works without, but for two clients that use the same name at the same time.
+      // Without this, the durable works, but two clients may use it at the same time.
       (error) => requests.faults.fault(error),
     );
     requests.connection.publish(this.#subject, `has ${this.#id}`);
-    return { end: () => subscription.unsubscribe() };
+    return { release: () => subscription.unsubscribe() };
   }
 
   #hear({ connection }: Requests, { data, reply }: Msg): void {

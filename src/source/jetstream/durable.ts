@@ -17,21 +17,22 @@ import { UnsettledMessage } from "./stream-message.ts";
 
 export type { DurableBounds } from "./ensure-durable.ts";
 
-/** What JetStream understands, see ADR-15. */
-const WORDS: Readonly<Record<Settlement, string>> = {
+/** The text of each settlement (ADR-15). */
+const ACK_TEXTS: Readonly<Record<Settlement, string>> = {
   ack: "+ACK",
   nack: "-NAK",
   working: "+WPI",
   term: "+TERM",
 };
 
+/** What a durable needs of its owner. */
 interface SettlementSink {
-  /** Sends a settlement, now or when there is a connection. */
+  /** Sends a settlement, now or as soon as there is a connection. */
   send(receipt: string, body: string): void;
-  released(link: JetStreamDurable): void;
+  released(durable: JetStreamDurable): void;
 }
 
-/** One client's use of one consumer: asks it for messages, one request at a time. */
+/** The use of one durable by one client: finds or makes its consumer, and asks it for messages. */
 export class JetStreamDurable implements DurableUse {
   readonly #query: DurableQuery;
   readonly #listener: DurableListener;
@@ -42,9 +43,9 @@ export class JetStreamDurable implements DurableUse {
   readonly #lease: DurableLease;
   #stopping = new AbortController();
   #isReleased = false;
-  /** Of the stream when it was last looked at. */
+  /** The stream's origin when it was described last. */
   #origin: string | undefined;
-  /** On the connection that there is. */
+  /** `undefined` while the durable does not deliver. */
   #pull: PullSubscription | undefined;
 
   constructor(
@@ -66,7 +67,7 @@ export class JetStreamDurable implements DurableUse {
   settle(receipt: string, as: Settlement, delayMs = 0): void {
     const delay = as === "nack" && delayMs > 0;
     const body = delay ? ` {"delay": ${nanoseconds(Math.ceil(delayMs))}}` : "";
-    this.#sink.send(receipt, `${WORDS[as]}${body}`);
+    this.#sink.send(receipt, `${ACK_TEXTS[as]}${body}`);
   }
 
   resume(): void {
@@ -79,7 +80,7 @@ export class JetStreamDurable implements DurableUse {
     this.#sink.released(this);
   }
 
-  /** Asks for messages on a connection, until `close`. */
+  /** Uses the durable on a connection, until `close`. */
   async open(api: StreamApi): Promise<void> {
     this.close();
     this.#stopping = new AbortController();
@@ -120,13 +121,13 @@ export class JetStreamDurable implements DurableUse {
     }
   }
 
-  /** The connection is gone, or the use is over: nothing of what was asked for is taken any more. */
+  /** The connection is lost, or the use is over: drops messages that are under way. */
   close(): void {
     this.#stopping.abort();
-    this.#hangUp();
+    this.#stopPulling();
   }
 
-  /** @returns why it can't go on. */
+  /** Delivers messages until the consumer is broken. @returns the reason. */
   async #serve(api: StreamApi, signal: AbortSignal, works: () => void): Promise<Error | undefined> {
     const listener = this.#listener;
     const behind = { origin: this.#origin, sequence: listener.settledUpTo };
@@ -137,15 +138,15 @@ export class JetStreamDurable implements DurableUse {
       listener.refused(found.refused, found.reason);
       return;
     }
-    const { tip, consumer, exact, isWhole } = found;
+    const { state, consumer, exact, isWhole } = found;
     let { reached } = found;
-    const lease = await this.#lease.begin(api.requests);
-    if (signal.aborted) lease?.end();
+    const lease = await this.#lease.acquire(api.requests);
+    if (signal.aborted) lease?.release();
     if (signal.aborted) return;
-    // Whoever took it while we were away has it.
+    // Another client took it while we were disconnected.
     if (lease === undefined) return;
-    this.#origin = tip.origin;
-    listener.begins(tip);
+    this.#origin = state.origin;
+    listener.begins(state);
 
     const { promise: broken, resolve: give } = Promise.withResolvers<Error>();
     const { unreadable } = api.requests.faults;
@@ -161,7 +162,7 @@ export class JetStreamDurable implements DurableUse {
           listener.missed(reached + 1, sequence - 1);
         }
         reached = Math.max(reached, sequence);
-        const message = new UnsettledMessage(msg, tip.origin, delivery, unreadable);
+        const message = new UnsettledMessage(msg, state.origin, delivery, unreadable);
         if (exact || this.#patterns.matches(message.subject)) listener.message(message);
         else this.settle(message.receipt, "ack");
       },
@@ -172,12 +173,12 @@ export class JetStreamDurable implements DurableUse {
       this.#pull.ask();
       return await unlessAborted(broken, signal);
     } finally {
-      if (!signal.aborted) this.#hangUp();
-      lease.end();
+      if (!signal.aborted) this.#stopPulling();
+      lease.release();
     }
   }
 
-  #hangUp(): void {
+  #stopPulling(): void {
     this.#pull?.close();
     this.#pull = undefined;
   }

@@ -8,17 +8,17 @@ import type {
 import { type DurableBounds, JetStreamDurable } from "./durable.ts";
 import type { StreamApi } from "./stream-api.ts";
 
-/** A settlement that waits for a connection: where it goes, and what it says. */
+/** A settlement that waits for a connection: its subject and its text. */
 type Unsent = readonly [receipt: string, body: string];
 
-/** More are not kept while there is no connection: JetStream then sends those messages again. */
+/** The most settlements that wait. JetStream sends the messages of any others again. */
 const MOST_UNSENT = 100_000;
 
-/** Clients' durables, each of which is a consumer of JetStream's that is acknowledged. */
+/** The durables of clients, each of which is a durable consumer of JetStream. */
 export class JetStreamDurables implements Durables {
   readonly #bounds: DurableBounds;
   readonly #log: Log;
-  readonly #links = new Set<JetStreamDurable>();
+  readonly #durables = new Set<JetStreamDurable>();
   readonly #unsent: Unsent[] = [];
   #api: StreamApi | undefined;
 
@@ -28,35 +28,35 @@ export class JetStreamDurables implements Durables {
   }
 
   get used(): number {
-    return this.#links.size;
+    return this.#durables.size;
   }
 
   use(query: DurableQuery, listener: DurableListener): DurableUse {
-    const link = new JetStreamDurable(query, listener, this.#bounds, this.#log, {
+    const durable = new JetStreamDurable(query, listener, this.#bounds, this.#log, {
       send: (receipt, body) => this.#send(receipt, body),
-      released: (released) => this.#links.delete(released),
+      released: (released) => this.#durables.delete(released),
     });
-    this.#links.add(link);
-    if (this.#api !== undefined) void link.open(this.#api);
-    return link;
+    this.#durables.add(durable);
+    if (this.#api !== undefined) void durable.open(this.#api);
+    return durable;
   }
 
-  /** Goes on with all of them on a connection; what was settled meanwhile arrives first. */
+  /** Continues with all of them on a connection, after it sent the settlements that waited. */
   open(api: StreamApi): void {
     this.#api = api;
     for (const [receipt, body] of this.#unsent.splice(0)) this.#send(receipt, body);
-    for (const link of this.#links) void link.open(api);
+    for (const durable of this.#durables) void durable.open(api);
   }
 
-  /** The connection is gone. */
+  /** The connection is lost. */
   close(): void {
     this.#api = undefined;
-    for (const link of this.#links) link.close();
+    for (const durable of this.#durables) durable.close();
   }
 
-  /** Nothing more comes; what is settled still arrives. */
+  /** Delivers nothing more; settlements still arrive. */
   drain(): void {
-    for (const link of this.#links) link.close();
+    for (const durable of this.#durables) durable.close();
   }
 
   #send(receipt: string, body: string): void {
@@ -66,7 +66,7 @@ export class JetStreamDurables implements Durables {
         return;
       }
     } catch {
-      // The connection is closed, and nobody has told us yet.
+      // The connection is closed, and `close` follows.
     }
     if (this.#unsent.length < MOST_UNSENT) this.#unsent.push([receipt, body]);
   }

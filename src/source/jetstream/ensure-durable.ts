@@ -2,26 +2,26 @@ import type { DurableQuery, DurableState, StartPoint } from "../../core/ports/so
 import { expectUnpaused, filterOf, hasAll, nanoseconds, type StreamApi } from "./stream-api.ts";
 
 export interface DurableBounds {
-  /** What is not settled within so long comes again. */
+  /** After this long without being settled, a message is delivered again. */
   readonly ackTimeoutMs: number;
-  /** More are not under way to one client. */
+  /** The most messages, and bytes, that are under way to one client. */
   readonly maxInflightMessages: number;
   readonly maxInflightBytes: number;
-  /** A durable that nobody used for so long is no more. */
+  /** JetStream deletes a durable that was not used for this long. */
   readonly durableTtlMs: number;
-  /** A stream has no more of them, of all gateways; those that begin in the same moment may be more. */
+  /** The most durables of a stream, of all gateways. Durables that begin in the same moment may exceed it. */
   readonly maxDurables: number;
 }
 
-/** A consumer that is there, and where it stands. */
+/** The durable's consumer. */
 interface Found {
-  readonly tip: DurableState;
+  readonly state: DurableState;
   readonly consumer: string;
-  /** Whether it has only what is wanted. */
+  /** Whether it sends only wanted messages. */
   readonly exact: boolean;
-  /** What is behind this sequence, and wanted, is new. */
+  /** Wanted messages after this sequence were never delivered. */
   readonly reached: number;
-  /** Whether a sequence behind that which does not come is a message that is gone. */
+  /** Whether each sequence after it that does not come is a message that the stream has removed. */
   readonly isWhole: boolean;
 }
 
@@ -30,10 +30,10 @@ interface Refused {
   readonly reason: string;
 }
 
-/** Other consumers of the stream are not ours to hand out. */
+/** Begins the names of our consumers: clients can't use others. */
 const PREFIX = "spillway_";
 
-/** Finds a durable's consumer, or makes it. */
+/** Finds the consumer of a durable, or makes it. */
 export async function ensureDurable(
   api: StreamApi,
   { name, stream, subjects, start }: DurableQuery,
@@ -43,19 +43,19 @@ export async function ensureDurable(
   const info = await api.stream(stream);
   const { origin, first, last } = info;
   const consumer = `${PREFIX}${name}`;
-  const title = subjects.toSorted().join(" ");
+  const description = subjects.toSorted().join(" ");
   const terms = {
     ack_wait: nanoseconds(bounds.ackTimeoutMs),
     max_ack_pending: bounds.maxInflightMessages,
     inactive_threshold: nanoseconds(bounds.durableTtlMs),
-    // Counted by us, who can tell the client; JetStream would leave the message out in silence.
+    // We count deliveries, and tell the client. JetStream would leave the message out silently.
     max_deliver: -1,
     headers_only: false,
   };
   const old = await api.consumer(stream, consumer);
   if (old !== undefined) {
-    // What it filters depends on the server's version as well: what it is of is written down.
-    if (old.config.description !== title) {
+    // The filter depends on the server's version, too, so the subjects are in the description.
+    if (old.config.description !== description) {
       return { refused: "unsupported", reason: `durable "${name}" is of other subjects` };
     }
     expectUnpaused(old);
@@ -63,23 +63,23 @@ export async function ensureDurable(
       ([term, value]) => (old.config[term] ?? false) !== value,
     );
     if (differs) await api.createDurable(stream, consumer, { ...old.config, ...terms });
-    const tip = { origin, sequence: old.ackFloor, first, isNew: false };
+    const state = { origin, sequence: old.ackFloor, first, isNew: false };
     const reached = Math.max(old.delivered, first - 1);
-    return { tip, consumer, exact: false, reached, isWhole: hasAll(info, old.config, subjects) };
+    return { state, consumer, exact: false, reached, isWhole: hasAll(info, old.config, subjects) };
   }
   const { maxDurables } = bounds;
   const names = await api.consumerNames(stream);
   if (names.filter((other) => other.startsWith(PREFIX)).length >= maxDurables) {
     return { refused: "too_many_durables", reason: `a stream may have ${maxDurables} durables` };
   }
-  // One that was deleted while it was used goes on where it was.
+  // A durable that was deleted while it was used continues at its place.
   const again = behind.origin === origin && behind.sequence !== undefined;
   const begin: StartPoint = again ? { sequence: behind.sequence + 1 } : start;
   const filter = filterOf(subjects, api);
   const needed = begin === "last_per_subject" && !("filter_subjects" in filter.config);
   const { ackFloor, delivered, config, filters } = await api.createDurable(stream, consumer, {
     durable_name: consumer,
-    description: title,
+    description,
     ack_policy: "explicit",
     replay_policy: "instant",
     ...(needed && { filter_subject: ">" }),
@@ -87,11 +87,11 @@ export async function ensureDurable(
     ...policyOf(begin),
     ...terms,
   });
-  const tip = { origin, sequence: ackFloor, first, isNew: true };
-  // Of what is there, it is sent the latest alone.
+  const state = { origin, sequence: ackFloor, first, isNew: true };
+  // Of the messages that exist, it gets only the latest of each subject.
   const reached = begin === "last_per_subject" ? Math.max(last, delivered) : delivered;
   const isWhole = hasAll(info, config, subjects);
-  return { tip, consumer, exact: filter.exact && filters, reached, isWhole };
+  return { state, consumer, exact: filter.exact && filters, reached, isWhole };
 }
 
 function policyOf(start: StartPoint): Record<string, unknown> {

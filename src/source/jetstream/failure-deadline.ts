@@ -1,12 +1,12 @@
 import { NoRespondersError } from "../requests.ts";
 import { verdictOf } from "./api-error.ts";
 
-/** How long a request may fail while NATS is connected, before the client that waits for it gets an answer. */
+/** How long requests may fail while NATS is connected, before the clients that wait are refused. */
 const PATIENCE_MS = 15_000;
-/** The same where nobody answers at all: JetStream is enabled nowhere, or its cluster has no leader yet. */
+/** The same if nobody answers at all: JetStream is not enabled, or its cluster has no leader yet. */
 const NO_RESPONDERS_MS = 5_000;
 
-/** Decides when something that may pass has lasted too long. */
+/** Decides when a failure that may pass has lasted too long. */
 export class FailureDeadline {
   readonly #mostMs: number;
   readonly #nowMs: () => number;
@@ -17,12 +17,12 @@ export class FailureDeadline {
     this.#nowMs = nowMs;
   }
 
-  /** It works, or there is another connection. */
+  /** A request succeeded, or the connection is another one. */
   reset(): void {
     this.#sinceMs = undefined;
   }
 
-  /** Whether a failure is to be answered as if it was final. */
+  /** A request failed. @returns whether the failure counts as final. */
   isFinal(thrown: unknown): boolean {
     const nowMs = this.#nowMs();
     this.#sinceMs ??= nowMs;

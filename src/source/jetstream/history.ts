@@ -18,26 +18,26 @@ import {
   StreamApiError,
 } from "./stream-api.ts";
 
-/** A page has no more than these. */
+/** The most messages of a page. */
 const PAGE_MESSAGES = 512;
-/** A reader that we lost goes after so long. */
+/** JetStream deletes a consumer that lost its reader after this long. */
 const INACTIVE_MS = 10_000;
 
 /**
- * Reads what streams have kept, by consumers that live as long as one page, or one snapshot.
+ * Reads what streams keep, by pull consumers that live as long as one page or one snapshot.
  *
- * A request that JetStream refuses until an operator changes something, or does not serve for long, fails with
- * a SpillwayError `STREAM_REFUSED` (invalid): asking again does not help.
+ * A request fails with a SpillwayError `STREAM_REFUSED` if JetStream refuses it until an operator changes
+ * something, or has not served such requests for long.
  */
 export class JetStreamHistory implements StreamHistory {
   readonly #api: () => StreamApi;
-  /** By stream, since when it can't be read. */
+  /** The streams that can't be read, each with the deadline for that. */
   readonly #deadlines = new Map<
     string,
     { readonly api: StreamApi; readonly deadline: FailureDeadline }
   >();
 
-  /** @param api throws when there is no connection. */
+  /** @param api returns JetStream's API on the present connection; throws if there is none. */
   constructor(api: () => StreamApi) {
     this.#api = api;
   }
@@ -69,7 +69,7 @@ export class JetStreamHistory implements StreamHistory {
         yield value;
       }
     } finally {
-      // Where nobody wants more, its consumer goes.
+      // If the caller returns early, the consumer is deleted.
       await pages.return();
     }
   }
@@ -87,7 +87,7 @@ export class JetStreamHistory implements StreamHistory {
     return await this.#judged({ origin }, (api) => findBefore(api, origin, timeMs));
   }
 
-  /** Reads, and says of a failure whether asking again may help. */
+  /** Reads, and tells failures that are final from others. */
   async #judged<T>(
     { origin }: { readonly origin: string },
     read: (api: StreamApi) => Promise<T>,
@@ -123,7 +123,7 @@ async function readPage(
     const batches = batchesOf(api, query, start, PAGE_MESSAGES);
     for await (const { messages, end } of batches) {
       if (messages.length === 0 && !end) continue;
-      // What went away until now shows in the first one that is there; what came is of the next page.
+      // Shows what was removed while the page was read; messages that were stored belong to the next page.
       const { origin: still, first, sparse } = await api.stream(nameOf(query.origin));
       if (still !== query.origin) return undefined;
       const reached = messages.at(-1)?.position?.sequence ?? 0;
@@ -139,7 +139,7 @@ async function* readLatest(
   of: "last" | "last_per_subject",
 ): AsyncGenerator<StreamPage, void, void> {
   const stream = nameOf(query.origin);
-  // The snapshot is of this moment: JetStream makes its own a little later, and what is behind comes with the rest.
+  // The snapshot ends at this moment. JetStream makes its own a little later; newer messages come live.
   const info = await found(() => api.stream(stream));
   if (info === undefined || info.origin !== query.origin) return;
   const direct =
@@ -149,7 +149,7 @@ async function* readLatest(
     return;
   }
   const { first, last } = info;
-  // That there are others of a subject is the sense of asking for its latest.
+  // That older messages of a subject are left out is no hole.
   const sparse = false;
   for await (const batch of batchesOf(api, query, { deliver_policy: of }, PAGE_MESSAGES)) {
     const messages = batch.messages.filter(({ position }) => position!.sequence <= last);
@@ -175,7 +175,7 @@ async function findBefore(
   });
 }
 
-/** What a consumer that begins there has, until it has no more or nobody asks further. */
+/** Reads batches of a new consumer until it has no more, or the caller returns. */
 async function* batchesOf(
   api: StreamApi,
   { origin, subjects }: { origin: string; subjects: readonly string[] | undefined },
@@ -184,7 +184,7 @@ async function* batchesOf(
 ): AsyncGenerator<Batch, void, void> {
   const stream = nameOf(origin);
   const filter = subjects === undefined ? { config: {}, exact: true } : filterOf(subjects, api);
-  // JetStream wants a filter where it looks for the last of each subject.
+  // JetStream requires a filter for the last message of each subject.
   const isPerSubject = start.deliver_policy === "last_per_subject";
   const needed = isPerSubject && !("filter_subjects" in filter.config);
   const { name: consumer, filters } = await api.createConsumer(stream, {
@@ -196,7 +196,7 @@ async function* batchesOf(
   const patterns = new PatternSet();
   for (const subject of subjects ?? []) patterns.add(subject);
   let reached = 0;
-  // nats-server 2.9 sends one message again for each that was deleted before it.
+  // nats-server 2.9 sends a message again for each deleted one before it.
   const isNew = (message: SourceMessage): boolean => {
     const { sequence } = message.position!;
     if (sequence <= reached) return false;
@@ -214,7 +214,7 @@ async function* batchesOf(
   }
 }
 
-/** `undefined` when the stream is not there. */
+/** Returns `undefined` if the stream does not exist. */
 async function found<T>(ask: () => Promise<T>): Promise<T | undefined> {
   try {
     return await ask();

@@ -6,14 +6,14 @@ import { SilenceDetector } from "./silence-detector.ts";
 import { nanoseconds, PausedError, type StreamApi } from "./stream-api.ts";
 import { type Delivery, readDelivery } from "./stream-message.ts";
 
-/** A request for messages is good for so long, and JetStream says so often that it still is. */
+/** How long a request for messages is valid, and how often JetStream sends a heartbeat meanwhile. */
 const EXPIRES_MS = 30_000;
 const HEARTBEAT_MS = 2_000;
-/** So long without a word, and something is wrong. */
+/** After this long without a message or heartbeat, the consumer may be gone. */
 const SILENCE_MS = 3 * HEARTBEAT_MS;
-/** So long may NATS owe an answer then, as what is under way may be long. */
+/** How long NATS may owe the answer to a ping then: long messages may be under way. */
 const ANSWER_MS = 10_000;
-/** No request is for more messages. */
+/** The most messages of a request. */
 const MOST_MESSAGES = 512;
 
 interface PullParts {
@@ -21,23 +21,29 @@ interface PullParts {
   readonly stream: string;
   readonly consumer: string;
   readonly bounds: DurableBounds;
-  /** How many bytes of messages may come now. */
+  /** Returns how many bytes of messages may be delivered now. */
   roomBytes(): number;
   take(msg: Msg, delivery: Delivery): void;
-  /** JetStream serves it. */
+  /** JetStream serves a request. */
   heard(): void;
-  /** Nothing more comes, and why. */
+  /** Nothing more is delivered, for this reason. */
   broken(reason: Error): void;
 }
 
-/** Asks a consumer for messages as there is room for them, one request at a time (ADR-37). */
+/**
+ * Asks a consumer for messages as there is room for them, one request at a time (ADR-37).
+ *
+ * `consume` of nats.js 2.29 is not used. It bounds either messages or bytes, by a number that can't follow the
+ * room of a client. It stops at a message that is longer than its bound, as it ignores that status. It reads
+ * headers in its own callback, which throws where they are malformed, and then the socket is no longer read.
+ */
 export class PullSubscription {
   readonly #parts: PullParts;
   readonly #inbox = newInbox();
   readonly #subscription: Subscription;
   readonly #unwatch: () => void;
   readonly #watch: ReturnType<typeof setInterval>;
-  /** How many messages of the request that is under way have not come. */
+  /** How many messages of the present request have not come. */
   #asked = 0;
   #requests = 0;
   readonly #silence: SilenceDetector;
@@ -49,7 +55,7 @@ export class PullSubscription {
     this.#subscription = requests.listen(`${this.#inbox}.*`, (msg) => this.#take(msg), broken);
     const next = api.nextSubject(stream, consumer);
     this.#unwatch = requests.watchDenials((subject) => {
-      // A message that can't be acknowledged is sent again for ever.
+      // A message that can't be acknowledged would be delivered again for ever.
       const isAck = subject.startsWith("$JS.ACK.") && subject.includes(`.${stream}.${consumer}.`);
       if (subject !== next && !isAck) return;
       broken(new PermissionError("publish", subject));
@@ -64,9 +70,9 @@ export class PullSubscription {
   }
 
   /**
-   * Asks for more, unless that is under way, or there is no room.
+   * Asks for more messages, unless a request is under way or there is no room.
    *
-   * @param alone for one message, of whatever length.
+   * @param alone asks for one message of any length.
    */
   ask(alone = false): void {
     const { api, stream, consumer, bounds, roomBytes } = this.#parts;
@@ -86,14 +92,14 @@ export class PullSubscription {
     });
   }
 
-  /** Takes nothing more, whatever was asked for. */
+  /** Delivers nothing more, whatever was asked for. */
   close(): void {
     clearInterval(this.#watch);
     this.#unwatch();
     this.#subscription.unsubscribe();
   }
 
-  /** What is said of the request that is under way comes there. */
+  /** The subject for statuses of the present request. */
   get #reply(): string {
     return `${this.#inbox}.${this.#requests}`;
   }
@@ -102,8 +108,8 @@ export class PullSubscription {
     this.#silence.heard();
     const delivery = readDelivery(msg.reply);
     if (delivery === undefined) {
-      // Of an earlier one all is known.
-      if (msg.subject === this.#reply) this.#hear(msg);
+      // Earlier requests are over.
+      if (msg.subject === this.#reply) this.#takeStatus(msg);
       return;
     }
     this.#asked--;
@@ -112,25 +118,25 @@ export class PullSubscription {
     this.ask();
   }
 
-  /** Nothing came for a while, and somebody may have paused it. */
-  #look(): void {
+  /** Nothing came while a request was valid: somebody may have paused the consumer. */
+  #checkPause(): void {
     const { api, stream, consumer, broken } = this.#parts;
     api.expectUnpaused(stream, consumer).catch((thrown: unknown) => {
       if (thrown instanceof PausedError) broken(thrown);
     });
   }
 
-  /** The request is still good, or it is over, or the consumer is. */
-  #hear(msg: Msg): void {
+  /** Takes a status: a heartbeat, the end of the request, or the end of the consumer. */
+  #takeStatus(msg: Msg): void {
     const { code, description } = this.#parts.api.requests.read(msg);
     if (code > 0 && code < 200) this.#parts.heard();
     if (code < 200) return;
     const { bounds, roomBytes, broken } = this.#parts;
     this.#asked = 0;
-    if (code === 408) this.#look();
+    if (code === 408) this.#checkPause();
     if (code === 404 || code === 408 || /^batch completed/i.test(description)) this.ask();
     else if (!/exceeds maxbytes/i.test(description)) broken(new Error(description));
-    // What comes next is longer than there was room for: it comes when there is, or alone.
+    // The next message is longer than the room. If the room can't grow, it comes alone; otherwise, later.
     else if (roomBytes() >= bounds.maxInflightBytes) this.ask(true);
   }
 }

@@ -1,20 +1,20 @@
 import type { NatsConnection } from "../connect.ts";
 
 /**
- * Notices that a consumer says nothing any more, while one that can't be heard yet is waited for: what it said may stand
- * behind a message that takes long to come. So NATS is pinged first, whose answer stands behind all of that.
+ * Detects a consumer that has stopped sending. If it was silent for too long, pings NATS first: the consumer's
+ * next message may be under way behind a long one, and the answer to the ping comes after both.
  */
 export class SilenceDetector {
   readonly #connection: NatsConnection;
   readonly #silenceMs: number;
   readonly #answered: (isSilent: boolean) => void;
   #heardMs = performance.now();
-  /** Since when NATS owes an answer. */
+  /** Since when NATS owes the answer to a ping. */
   #askedMs: number | undefined;
 
   /**
-   * @param silenceMs how long a consumer that is there says nothing at most.
-   * @param answered NATS has answered, after silence: whether there was a word before that.
+   * @param silenceMs the longest time between two messages or heartbeats of a sound consumer.
+   * @param answered called when NATS answers the ping: the consumer is silent if nothing came before that.
    */
   constructor(
     connection: NatsConnection,
@@ -26,12 +26,12 @@ export class SilenceDetector {
     this.#answered = answered;
   }
 
-  /** The consumer has said something. */
+  /** The consumer has sent something. */
   heard(): void {
     this.#heardMs = performance.now();
   }
 
-  /** To be called now and again. @returns how long NATS has owed an answer. */
+  /** To be called in short intervals. @returns for how many milliseconds NATS has owed an answer. */
   watch(): number {
     const nowMs = performance.now();
     if (this.#askedMs !== undefined) return nowMs - this.#askedMs;
@@ -43,7 +43,7 @@ export class SilenceDetector {
         this.#askedMs = undefined;
         this.#answered(this.#heardMs === heardMs);
       },
-      // The connection is gone, which is said elsewhere.
+      // The connection is lost, which its owner notices.
       () => {},
     );
     return 0;

@@ -11,60 +11,66 @@ import { StreamApiError, verdictOf } from "./api-error.ts";
 
 export { StreamApiError } from "./api-error.ts";
 
-/** What we read of a stream's description; all else is left. */
+/** The parts of a stream's description that are used. */
 export interface StreamInfo {
-  /** The stream and its creation, see `StreamPosition`. */
+  /** See `StreamPosition`. */
   readonly origin: string;
-  /** Of its oldest message, or of the next one when there is none. */
+  /** The sequence of its first message, or of the next one if it has none. */
   readonly first: number;
   readonly last: number;
-  /** Whether messages between those two were deleted: one by one, or by a newer one of their subject. */
+  /** Whether messages between those two were removed: one by one, or by newer ones of their subjects. */
   readonly sparse: boolean;
   /** How many sequences up to the last one have no message any more. */
   readonly removed: number;
-  /** Whether newer messages replace older ones of their subjects: what is not there any more is not missing. */
+  /** Whether newer messages replace older ones of their subjects: a removed message is no loss then. */
   readonly replaces: boolean;
   readonly allowsDirect: boolean;
   /**
-   * The subjects that it captures, after its transform; `undefined` if it gets messages of other streams as
-   * well. It may hold others from before its subjects were edited.
+   * The subjects that it captures, after its transform; `undefined` if it copies other streams. It may hold
+   * messages of other subjects from before it was edited.
    */
   readonly captures: readonly string[] | undefined;
-  /** How many subjects it holds messages of. */
+  /** The number of different subjects of its messages. */
   readonly subjects: number;
 }
 
-/** A consumer that was made. */
+/** A new consumer. */
 export interface MadeConsumer {
   readonly name: string;
-  /** Whether it filters as it was asked to. */
+  /** Whether it has the filter that was asked for. */
   readonly filters: boolean;
 }
 
-/** What we read of a consumer's description. */
+/** The parts of a consumer's description that are used. */
 export interface ConsumerInfo {
   readonly config: Readonly<Record<string, unknown>>;
-  /** All up to this sequence of the stream is acknowledged, or not of this consumer. */
+  /** Up to this sequence of the stream, no message of the consumer is unacknowledged. */
   readonly ackFloor: number;
-  /** What is behind this sequence of the stream, and wanted, was never sent. */
+  /** After this sequence of the stream, the consumer has sent no message. */
   readonly delivered: number;
-  /** Until when it sends nothing, where somebody has paused it. */
+  /** Until when it is paused; `undefined` if it is not. */
   readonly pausedUntil: string | undefined;
 }
 
-/** Somebody has paused a consumer. */
+/** Somebody has paused a consumer: it sends heartbeats but no messages. */
 export class PausedError extends Error {}
 
 const PREFIX = "$JS.API";
 const TIMEOUT_MS = 5_000;
 const decoder = new TextDecoder();
 
-/** As many nanoseconds, as JetStream counts. */
+/** Converts to nanoseconds, in which JetStream counts. */
 export function nanoseconds(milliseconds: number): number {
   return milliseconds * 1_000_000;
 }
 
-/** The part of JetStream's API that is used here, for one connection; see NATS' reference of `$JS.API`. */
+/**
+ * The requests of JetStream's API (`$JS.API`) that are used, on one connection.
+ *
+ * The managers of nats.js 2.29 are not used. Their requests read headers in a callback of the client, which throws
+ * where an answer without data has malformed ones, and then the socket is no longer read. Their answers are cast, not
+ * checked, and an unusual one fails later and elsewhere; here it fails the request.
+ */
 export class StreamApi {
   readonly requests: Requests;
 
@@ -82,20 +88,20 @@ export class StreamApi {
     return its > major || (its === major && itsMinor >= minor);
   }
 
-  /** @throws StreamApiError `isNotFound` when there is no such stream. */
+  /** Describes a stream. @throws StreamApiError `isNotFound` if it does not exist. */
   async stream(name: string): Promise<StreamInfo> {
     return streamInfoOf(name, await this.#request(`STREAM.INFO.${name}`));
   }
 
-  /** Counts the subjects that a stream holds messages of and that fit a pattern. */
+  /** Counts the different subjects of a stream's messages that fit a pattern. */
   async countSubjects(name: string, pattern: string): Promise<number> {
-    // Nobody wants to see them: the page that is asked for lies behind all of them.
+    // The offset is past all subjects, so that the answer has their number alone.
     const request = { subjects_filter: pattern, offset: Number.MAX_SAFE_INTEGER };
     const { total } = await this.#request(`STREAM.INFO.${name}`, request);
     return integer(total ?? 0);
   }
 
-  /** Makes a consumer that nobody acknowledges, and that goes when nobody uses it. */
+  /** Makes a consumer without acknowledgements, which is deleted when it is not used. */
   async createConsumer(stream: string, config: Record<string, unknown>): Promise<MadeConsumer> {
     const whole = {
       ack_policy: "none",
@@ -111,7 +117,7 @@ export class StreamApi {
     });
   }
 
-  /** Makes a consumer that is kept under a name, or changes the one that there is. */
+  /** Makes a durable consumer, or edits the existing one. */
   async createDurable(
     stream: string,
     name: string,
@@ -126,7 +132,7 @@ export class StreamApi {
     return { ...(info as ConsumerInfo), filters };
   }
 
-  /** The consumer of a name, if there is one. */
+  /** Describes a consumer; `undefined` if it does not exist. */
   async consumer(stream: string, name: string): Promise<ConsumerInfo | undefined> {
     try {
       return infoOf(await this.#request(`CONSUMER.INFO.${stream}.${name}`));
@@ -136,13 +142,13 @@ export class StreamApi {
     }
   }
 
-  /** @throws Error when somebody has paused a consumer: it says that it is there, and sends nothing. */
+  /** @throws PausedError if the consumer is paused. */
   async expectUnpaused(stream: string, name: string): Promise<void> {
     const info = await this.consumer(stream, name);
     if (info !== undefined) expectUnpaused(info);
   }
 
-  /** What all its consumers are called. */
+  /** Lists the names of a stream's consumers. */
   async consumerNames(stream: string): Promise<string[]> {
     const names: string[] = [];
     for (;;) {
@@ -152,22 +158,23 @@ export class StreamApi {
     }
   }
 
-  /** Lets a consumer go; one that is gone already is no error. */
+  /** Deletes a consumer in the background; it may be gone already. */
   deleteConsumer(stream: string, name: string): void {
     if (this.connection.isClosed()) return;
     this.#request(`CONSUMER.DELETE.${stream}.${name}`).catch(() => {});
   }
 
-  /** Where to ask a consumer for messages, and where to read a stream without one. */
+  /** The subject for requests for a consumer's messages. */
   nextSubject(stream: string, consumer: string): string {
     return `${PREFIX}.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
   }
 
+  /** The subject for reading a stream without a consumer. */
   directSubject(stream: string): string {
     return `${PREFIX}.DIRECT.GET.${stream}`;
   }
 
-  // biome-ignore lint/suspicious/noExplicitAny: each answer is read field by field by who asked
+  // biome-ignore lint/suspicious/noExplicitAny: callers check the fields that they read
   async #request(subject: string, body?: object): Promise<any> {
     const payload = body === undefined ? "" : JSON.stringify(body);
     const { msg } = await this.requests.ask(`${PREFIX}.${subject}`, payload, TIMEOUT_MS);
@@ -183,7 +190,7 @@ export class StreamApi {
   }
 }
 
-/** @throws Error when it is no JSON object. */
+/** @throws Error if the answer is no JSON object. */
 function readAnswer(data: Uint8Array): Record<string, unknown> {
   let value: unknown;
   try {
@@ -200,13 +207,13 @@ function infoOf({ config, ack_floor, delivered, paused }: any): ConsumerInfo {
   return { config, ackFloor, delivered: delivered?.stream_seq ?? 0, pausedUntil };
 }
 
-/** @throws Error when somebody has paused the consumer. */
+/** @throws PausedError if the consumer is paused. */
 export function expectUnpaused({ pausedUntil }: ConsumerInfo): void {
   if (pausedUntil !== undefined)
     throw new PausedError(`the consumer is paused until ${pausedUntil}`);
 }
 
-/** What a consumer is to filter by itself, and whether it then sends what is not wanted as well. */
+/** Returns a consumer's filter for these subjects, and whether the consumer then sends no other messages. */
 export function filterOf(
   subjects: readonly string[],
   api: StreamApi,
@@ -214,11 +221,11 @@ export function filterOf(
   const patterns = withoutCovered(subjects);
   const [only] = patterns;
   if (only !== undefined && patterns.length === 1) {
-    // A wildcard must not carry NATS' own subjects.
+    // The filter matches subjects of NATS itself, too, which no wildcard may carry.
     const exact = isReserved(only) || !/^[*>]/.test(only);
     return { config: only === ">" ? {} : { filter_subject: only }, exact };
   }
-  // JetStream takes no filters that overlap, and several of them from 2.10 on.
+  // JetStream refuses filters that overlap, and takes several only since 2.10.
   const overlap = patterns.some((one, index) =>
     patterns.slice(index + 1).some((other) => subjectsIntersect(one, other)),
   );
@@ -227,9 +234,8 @@ export function filterOf(
 }
 
 /**
- * Makes a consumer, without its filter where NATS says that the stream captures nothing that fits it: the
- * stream may hold such messages all the same, and may capture them later. nats-server 2.9 says so, also where a
- * mirror holds them.
+ * Makes a consumer, without its filter if NATS refuses it because the stream captures nothing that fits: the stream
+ * may hold such messages, and may capture them later. nats-server 2.9 refuses it for mirrors, too.
  */
 async function withoutMisfit(
   config: Record<string, unknown>,
@@ -246,7 +252,7 @@ async function withoutMisfit(
   }
 }
 
-/** @throws Error when it is no description of a stream. */
+/** @throws Error if it is no description of a stream. */
 // biome-ignore lint/suspicious/noExplicitAny: as above
 function streamInfoOf(name: string, { created, state, config }: any): StreamInfo {
   const last = integer(state?.last_seq);
@@ -265,14 +271,14 @@ function streamInfoOf(name: string, { created, state, config }: any): StreamInfo
   };
 }
 
-/** Returns a stream's subjects, and what its `subject_transform` (ADR-36) makes of them. */
+/** Returns a stream's subjects and those that its `subject_transform` (ADR-36) makes; `undefined` if they are not known. */
 function transformed(
   subjects: readonly string[],
   transform: { readonly dest?: unknown } | undefined,
 ): readonly string[] | undefined {
   const { dest } = transform ?? {};
   if (typeof dest !== "string" || dest === "") return subjects;
-  // A function may make several tokens of one, or have points in its arguments.
+  // These functions may make several tokens of one, or have dots in their arguments.
   if (/\{\{\s*(split|slice)/i.test(dest) || /\{\{[^}]*\./.test(dest)) return undefined;
   const tokens = dest.split(".").map((token) => (/[${}]/.test(token) ? "*" : token));
   const becomes = tokens.join(".");
@@ -284,12 +290,12 @@ function integer(value: unknown): number {
   throw new Error("JetStream's answer can't be read");
 }
 
-/** With more filters than these, a consumer looks at every message of its stream for each page anew. */
+/** With more filters, a consumer looks at every message of its stream for each page. */
 const MOST_FILTERS = 8;
 
 /**
- * Whether a consumer gets all that its stream takes in, and keeps until its bounds are reached: a sequence that does not
- * come is a message that is gone.
+ * Whether a consumer gets every message of its stream, so that each sequence that does not come is a message that the
+ * stream has removed.
  */
 export function hasAll(
   { captures, replaces }: StreamInfo,
@@ -303,7 +309,7 @@ export function hasAll(
   return captures?.every(isCovered) === true;
 }
 
-/** Whether a consumer is best made for these subjects alone, as JetStream sends nothing else then. */
+/** Whether a consumer with these subjects as its filter gets only their messages, at little cost to the server. */
 export function isSelective(subjects: readonly string[], api: StreamApi): boolean {
   if (subjects.length > 2 * MOST_FILTERS) return false;
   const patterns = withoutCovered(subjects);
@@ -311,7 +317,7 @@ export function isSelective(subjects: readonly string[], api: StreamApi): boolea
   return patterns.length <= MOST_FILTERS && "filter_subjects" in filterOf(patterns, api).config;
 }
 
-/** A creation, in nanoseconds since 1970, as short as letters and digits make it. */
+/** Shortens a time of creation to its nanoseconds since 1970 in base 36. */
 function epochOf(created: string): string {
   const [, second = "", fraction = ""] = /^([^.Z+]+)(?:\.(\d+))?/.exec(created) ?? [];
   const seconds = Date.parse(`${second}Z`) / 1000;

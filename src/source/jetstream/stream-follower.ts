@@ -62,10 +62,10 @@ export interface StreamFollowerParts {
  * Follows a stream through one push consumer, which sends its messages in order. Any irregularity ends it, and
  * its owner makes the next one behind the last message that came (ADR-17).
  *
- * The ordered consumer of nats.js 2.29 is not used. It requests messages in batches, where a push consumer
- * sends each at once. It throws in its own callbacks at reply subjects that it can't read. It keeps the
- * reason of a reset to itself and retries the creation by itself for up to 30 s, whereas clients are to hear
- * of a missing or refused stream; and it doesn't notice that a stream was deleted and made anew under its name.
+ * The ordered consumer of nats.js 2.29 is not used. It doesn't notice that a stream was deleted and made anew
+ * under its name. It keeps the reason of a reset to itself and repeats the creation by itself, up to 30 s
+ * apart, whereas clients are to hear of a missing or refused stream. It is a pull consumer, which needs a request
+ * for each batch, and a status with malformed headers throws in the client's callback.
  */
 export class StreamFollower {
   readonly #parts: StreamFollowerParts;

@@ -2,26 +2,26 @@ import type { DurableMessage, StreamPosition } from "../../core/ports/source.ts"
 import type { Msg } from "../connect.ts";
 import { NatsMessage, type ReportUnreadable } from "../nats-message.ts";
 
-/** What JetStream says of a message in its reply subject. */
+/** The facts about a message in its reply subject. */
 export interface Delivery {
-  /** Its place in the stream, and among what its consumer was sent. */
+  /** Its number in the stream, and its number among the messages of its consumer. */
   readonly sequence: number;
   readonly delivered: number;
   /** When it was stored, in Unix milliseconds. */
   readonly timestampMs: number;
-  /** How many more the consumer has. */
+  /** How many more messages the consumer has. */
   readonly pending: number;
   /** How often it was delivered, this time included. */
   readonly deliveries: number;
 }
 
-/** More milliseconds since 1970 no `Date` has. */
+/** The most milliseconds since 1970 of a `Date`. */
 const MOST_MS = 8.64e15;
 
 /**
  * Reads `$JS.ACK.<stream>.<consumer>.<attempts>.<sequence>.<delivered>.<nanoseconds>.<pending>`, or its
- * newer form with two tokens more in front and perhaps one behind (ADR-15). `undefined`: the message is no
- * stream's, but one about its consumer, or somebody else's who writes to our inbox.
+ * newer form with two more tokens before and perhaps one after (ADR-15). `undefined`: the message belongs to no
+ * stream. It is a status of the consumer, or somebody else wrote to our inbox.
  */
 export function readDelivery(reply: string | undefined): Delivery | undefined {
   if (reply === undefined || !reply.startsWith("$JS.ACK.")) return undefined;
@@ -30,7 +30,7 @@ export function readDelivery(reply: string | undefined): Delivery | undefined {
   const numbers = tokens.slice(first - 1, first + 4);
   if (numbers.length < 5 || !numbers.every((token) => /^\d+$/.test(token))) return undefined;
   const [deliveries = 0, sequence = 0, delivered = 0, , pending = 0] = numbers.map(Number);
-  // Nanoseconds are more than a number holds.
+  // A number can't hold so many nanoseconds.
   const timestampMs = Number(numbers[3]?.slice(0, -6));
   const isSafe = [deliveries, sequence, delivered, pending].every(Number.isSafeInteger);
   if (!isSafe || sequence < 1 || timestampMs > MOST_MS) return undefined;
@@ -40,11 +40,11 @@ export function readDelivery(reply: string | undefined): Delivery | undefined {
 const OPERATIONS: Readonly<Record<string, "delete" | "purge">> = {
   DEL: "delete",
   PURGE: "purge",
-  // What nats-server itself puts in the place of values that were too old (ADR-43).
+  // The server's own marker for values that became too old (ADR-43).
   MaxAge: "purge",
 };
 
-/** A message that a stream keeps. */
+/** A message of a stream. */
 export class StreamMessage extends NatsMessage {
   readonly position: StreamPosition;
   readonly timestampMs: number;
@@ -62,8 +62,8 @@ export class StreamMessage extends NatsMessage {
   }
 
   /**
-   * The operation on a key of a key-value bucket: the markers of deleted keys are empty (ADR-8). A publisher
-   * may write any operation.
+   * The operation on a key of a key-value bucket, whose marker is an empty message (ADR-8). Publishers can
+   * write any text there: others than the known ones count as none.
    */
   get operation(): "delete" | "purge" | undefined {
     if (this.data.length > 0 || !this.subject.startsWith("$KV.")) return undefined;
@@ -73,7 +73,7 @@ export class StreamMessage extends NatsMessage {
   }
 }
 
-/** One of a consumer that waits for it to be settled. */
+/** A message of a durable, which waits until it is settled. */
 export class UnsettledMessage extends StreamMessage implements DurableMessage {
   readonly deliveries: number;
   readonly receipt: string;

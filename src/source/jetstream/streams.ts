@@ -14,10 +14,10 @@ import { FollowedStream } from "./followed-stream.ts";
 import { JetStreamHistory } from "./history.ts";
 import { StreamApi } from "./stream-api.ts";
 
-/** The streams of a source: one consumer for each on each connection, however many clients there are. */
+/** The streams of a source. Each has one consumer on each connection, however many clients there are. */
 export class Streams {
   readonly history: StreamHistory;
-  /** `undefined`: there are none. */
+  /** `undefined` if clients can't use durables. */
   readonly durables: JetStreamDurables | undefined;
   readonly #followed: readonly FollowedStream[];
   #api: StreamApi | undefined;
@@ -32,20 +32,20 @@ export class Streams {
     });
   }
 
-  /** What keeps some of them from being followed although there is a connection. */
+  /** Why some of them are not followed although there is a connection. */
   get problems(): string[] {
     if (this.#api === undefined) return [];
     return this.#followed.flatMap(({ problem }) => problem ?? []);
   }
 
-  /** How far each has come. */
+  /** How far each of them has come. */
   get statuses(): StreamStatus[] {
     return this.#followed.map(({ status }) =>
       this.#api === undefined ? { ...status, isFollowed: false } : status,
     );
   }
 
-  /** Follows all of them on a connection, from where they were on the last one. */
+  /** Follows all of them on a connection, from their places on the last one. */
   open(connection: NatsConnection, listener: SourceListener): void {
     this.#requests = new Requests(connection, {
       unreadable: (detail) => listener.fault("unreadable_headers", detail),
@@ -58,12 +58,12 @@ export class Streams {
     this.durables?.open(this.#api);
   }
 
-  /** NATS does not let us publish to a subject. */
+  /** NATS denied us to publish to a subject. */
   denied(subject: string): void {
     this.#requests?.denied(subject);
   }
 
-  /** Nothing more comes; what is settled still arrives. */
+  /** Delivers nothing more; settlements still arrive. */
   drain(): void {
     this.#api = undefined;
     for (const stream of this.#followed) stream.close();
