@@ -18,74 +18,73 @@ import { Backoff, pause, unlessAborted } from "./retry.ts";
 import { FIRST_ATTEMPT, StatusReporter } from "./status-reporter.ts";
 import type { UnsendablePatterns } from "./unsendable-patterns.ts";
 
-/** While NATS is away, the gateway probes what listens in its place: after the first time, and then at intervals of the second. */
-const FIRST_LOOK_MS = 1_500;
-const LOOK_MS = 20_000;
+/** While NATS is away, the gateway probes what listens at its address: first after this time, then at this interval. */
+const FIRST_PROBE_MS = 1_500;
+const PROBE_MS = 20_000;
 
-/** What one life of a source needs. */
+/** Options of a {@linkcode NatsSession}. */
 export interface NatsSessionOptions {
-  /** What is subscribed to on each connection; changed before `subscribe` and `unsubscribe` say so. */
+  /** The patterns to subscribe to. The owner changes them before it calls `subscribe` and `unsubscribe`. */
   readonly patterns: PatternSet;
   readonly unsendable: UnsendablePatterns;
-  /** `undefined` where there are none. */
+  /** `undefined` if no streams are configured. */
   readonly streams: Streams | undefined;
   readonly log: Log;
   readonly listener: SourceListener;
-  /** The life before this one, if that is still ending. */
+  /** Settles when the session before this one has ended. */
   readonly after: Promise<void> | undefined;
   readonly connection: {
-    /** Whether the connection is ours to close. */
+    /** Whether we may close the connection. */
     readonly owned: boolean;
-    /** @param stumbles told why a later reconnect can't be tried. */
+    /** Connects. @param stumbles called when a later reconnect is impossible, with the reason. */
     open(stumbles: (reason: string) => void): Promise<NatsConnection>;
-    /** Finds out what else listens where NATS should; never fails. */
+    /** Finds out what else listens at the address of NATS. Never rejects. */
     probe?(signal: AbortSignal): Promise<string | undefined>;
   };
 }
 
 /**
- * A NATS source from its start to its stop: connects, subscribes, and begins again whenever that
- * comes to an end before it should.
+ * A NATS source from its start to its stop: connects, subscribes, and begins again if the connection is closed
+ * before the stop.
  *
- * nats.js reconnects by itself once it was connected (NATS' ADR-40), learning the cluster's other
- * servers on the way. Its `waitOnFirstConnect` can't be cancelled, so the first connection is made
- * here. When the stop comes while nats.js waits to reconnect, a timer of its own lives on for up to
- * 1.5 s, and does nothing.
+ * nats.js reconnects by itself once it was connected (ADR-40), also to other servers of the cluster. Its
+ * `waitOnFirstConnect` can't be cancelled, so the first connection is made here. If the session stops while
+ * nats.js waits to reconnect, a timer of nats.js remains for up to 1.5 s, and does nothing.
  */
 export class NatsSession {
-  /** Settles when nothing of this life is left. */
+  /** Settles when the session has ended and released everything. */
   readonly done: Promise<void>;
   readonly #options: NatsSessionOptions;
   readonly #listener: SourceListener;
   readonly #reporter: StatusReporter;
-  /** Given when nothing more is to come; behind it the connection stays until it is to stop. */
-  readonly #quieting = new AbortController();
+  /** Aborted when no more messages are to be delivered; the connection stays until `#stopping`. */
+  readonly #draining = new AbortController();
   readonly #stopping = new AbortController();
-  /** No more time for what is under way, and for the connection's end. */
-  readonly #hurrying = { drain: new AbortController(), stop: new AbortController() };
-  readonly #quieted = Promise.withResolvers<void>();
+  /** Aborted when the time is up, for messages under way and for closing the connection. */
+  readonly #timeUp = { drain: new AbortController(), stop: new AbortController() };
+  readonly #drained = Promise.withResolvers<void>();
   readonly #retries = new Backoff();
   #retrying = false;
-  /** Why there is no connection, and what was found in its place. */
+  /** Why there is no connection, and what was found at the address. */
   #reason = FIRST_ATTEMPT;
   #found: string | undefined;
-  /** Given when NATS is back. */
-  #looking: AbortController | undefined;
-  /** Whether errors of NATS are heard as it says them. */
+  /** Aborted when NATS is back. */
+  #probing: AbortController | undefined;
+  /** Whether errors of NATS come in its own words: see `hearErrors`. */
   #hears = false;
-  /** The last of them since all was well. */
+  /** The last error since the subscriptions were settled. */
   #heard: string | undefined;
   #subscriptions: NatsSubscriptions | undefined;
   #connection: NatsConnection | undefined;
-  /** Whether it began anew on this connection since nats.js lost it. */
+  /** Whether the subscriptions were made again since nats.js lost the connection. */
   #isReopened = false;
 
-  /** Returns before anything is called. */
+  /** Calls nothing before it returns. */
   constructor(options: NatsSessionOptions) {
     this.#options = options;
     this.#listener = new GuardedListener(options.listener, options.log);
     this.#reporter = new StatusReporter(options.log, this.#listener);
-    this.done = this.#live();
+    this.done = this.#run();
   }
 
   get status(): SourceStatus {
@@ -93,7 +92,7 @@ export class NatsSession {
   }
 
   get ending(): boolean {
-    return this.#quieting.signal.aborted;
+    return this.#draining.signal.aborted;
   }
 
   subscribe(pattern: string): void {
@@ -104,7 +103,7 @@ export class NatsSession {
     this.#subscriptions?.unsubscribe(pattern);
   }
 
-  /** Publishes a message, or says in the log that it could not. */
+  /** Publishes a message, or logs why it can't. */
   publish(message: SourceMessage): void {
     const { log } = this.#options;
     const publishing =
@@ -117,60 +116,60 @@ export class NatsSession {
     });
   }
 
-  /** Lets what is under way arrive within the time, and nothing more; the connection stays. */
+  /** Delivers messages that are under way, within the time, and then none. The connection stays. */
   async drain(timeoutMs: number): Promise<void> {
-    this.#quieting.abort();
-    const timer = setTimeout(() => this.#hurrying.drain.abort(), timeoutMs);
-    await Promise.race([this.#quieted.promise, this.done]);
+    this.#draining.abort();
+    const timer = setTimeout(() => this.#timeUp.drain.abort(), timeoutMs);
+    await Promise.race([this.#drained.promise, this.done]);
     clearTimeout(timer);
   }
 
-  /** Ends this life, letting what is under way arrive within the time. */
+  /** Ends the session; messages that are under way are delivered within the time. */
   async end(timeoutMs: number): Promise<void> {
-    this.#quieting.abort();
+    this.#draining.abort();
     this.#stopping.abort();
     const timer = setTimeout(() => {
-      for (const hurrying of Object.values(this.#hurrying)) hurrying.abort();
+      for (const controller of Object.values(this.#timeUp)) controller.abort();
     }, timeoutMs);
     await this.done;
     clearTimeout(timer);
   }
 
-  async #live(): Promise<void> {
+  async #run(): Promise<void> {
     await this.#options.after;
     if (!this.ending) {
       this.#listener.status(this.status);
-      void this.#lookAround();
+      void this.#probe();
     }
     while (!this.ending) {
       try {
         const connection = await this.#open();
         if (connection === undefined) break;
-        await this.#carry(connection);
+        await this.#serve(connection);
       } catch (thrown) {
         this.#cut(reasonOf(thrown));
       }
-      await pause(this.#retries.next(), this.#quieting.signal);
+      await pause(this.#retries.next(), this.#draining.signal);
     }
-    this.#reporter.become({ state: "idle" });
+    this.#reporter.change({ state: "idle" });
   }
 
-  /** A connection, or `undefined` when the stop came first. */
+  /** Connects; returns `undefined` if the stop came first. */
   async #open(): Promise<NatsConnection | undefined> {
     const { owned, open } = this.#options.connection;
     const opening = open((reason) => {
       if (this.status.state === "connecting") this.#cut(reason);
     });
-    const connection = await unlessAborted(opening, this.#quieting.signal);
+    const connection = await unlessAborted(opening, this.#draining.signal);
     if (connection === undefined && owned) {
-      // It can't be called back; it is closed as soon as it is there.
+      // Connecting can't be cancelled: the connection is closed as soon as it is made.
       opening.then((late) => late.close()).catch(() => {});
     }
     return connection;
   }
 
-  /** Delivers messages until the connection is closed for good, or the stop comes. */
-  async #carry(connection: NatsConnection): Promise<void> {
+  /** Delivers messages until the connection is closed for good or the session stops. */
+  async #serve(connection: NatsConnection): Promise<void> {
     const { patterns, unsendable, log, connection: origin } = this.#options;
     const subscriptions: NatsSubscriptions = new NatsSubscriptions(connection, {
       patterns,
@@ -183,39 +182,39 @@ export class NatsSession {
     this.#options.streams?.open(connection, this.#listener);
     this.#connection = connection;
     this.#isReopened = false;
-    // The type hides that nats.js' iterator can be ended from outside; it doesn't end by itself.
+    // The type hides `stop`: the iterator does not end by itself.
     const events = connection.status() as AsyncIterable<Status> & { stop(): void };
-    void this.#watch(events, subscriptions, connection);
-    const unhear = hearErrors(connection, (reason) => {
+    void this.#readEvents(events, subscriptions, connection);
+    const stopHearing = hearErrors(connection, (reason) => {
       try {
         this.#hear(reason, subscriptions);
       } catch (thrown) {
         this.#listener.fault("source_fault", reasonOf(thrown));
       }
     });
-    this.#hears = unhear !== undefined;
+    this.#hears = stopHearing !== undefined;
 
     const closing = connection.closed().then((error) => ({ error }));
-    let closed = await unlessAborted(closing, this.#quieting.signal);
+    let closed = await unlessAborted(closing, this.#draining.signal);
     if (closed === undefined) {
       if (this.status.state === "connected") {
-        await unlessAborted(subscriptions.drain(), this.#hurrying.drain.signal);
+        await unlessAborted(subscriptions.drain(), this.#timeUp.drain.signal);
       }
       this.#options.streams?.drain();
-      this.#quieted.resolve();
+      this.#drained.resolve();
       closed = await unlessAborted(closing, this.#stopping.signal);
     }
     events.stop();
-    unhear?.();
+    stopHearing?.();
     if (closed === undefined && this.status.state === "connected") {
-      // What was published and settled last is to arrive before the connection goes.
-      await unlessAborted(connection.flush(), this.#hurrying.stop.signal);
+      // Sends the last messages and settlements before the connection is closed.
+      await unlessAborted(connection.flush(), this.#timeUp.stop.signal);
     }
     subscriptions.close();
     this.#subscriptions = undefined;
     this.#options.streams?.close();
     this.#connection = undefined;
-    if (origin.owned) await unlessAborted(connection.close(), this.#hurrying.stop.signal);
+    if (origin.owned) await unlessAborted(connection.close(), this.#timeUp.stop.signal);
     if (closed === undefined) return;
     const why = closed.error instanceof Error ? natsReason(closed.error) : "no reason given";
     this.#cut(`the connection to NATS was closed: ${why}`);
@@ -223,20 +222,20 @@ export class NatsSession {
   }
 
   /**
-   * What NATS refused is asked for again and again, as a new configuration of the server may allow it
-   * without ending our connection (ADR-40).
+   * NATS has answered all subscriptions. Refused ones are tried again and again, as the server may be reloaded with a
+   * configuration that allows them (ADR-40).
    */
   #settle(connection: NatsConnection, subscriptions: NatsSubscriptions): void {
     if (this.ending) return;
     this.#heard = undefined;
-    this.#looking?.abort();
+    this.#probing?.abort();
     this.#found = undefined;
-    this.#reporter.become({ state: "connected", to: connection.getServer() });
+    this.#reporter.change({ state: "connected", to: connection.getServer() });
     if (subscriptions.refusesSome) void this.#retry();
     else this.#retries.reset();
   }
 
-  /** NATS says that something is wrong. What is refused by name, or for want of room, is logged as such. */
+  /** NATS reports an error. Refusals are logged elsewhere, by pattern. */
   #hear(reason: string, subscriptions: NatsSubscriptions): void {
     subscriptions.complained(reason);
     if (isRefusal(reason) || this.status.state !== "connected") return;
@@ -252,7 +251,7 @@ export class NatsSession {
     if (!this.ending) this.#subscriptions?.retry();
   }
 
-  async #watch(
+  async #readEvents(
     events: AsyncIterable<Status>,
     subscriptions: NatsSubscriptions,
     connection: NatsConnection,
@@ -260,20 +259,20 @@ export class NatsSession {
     for await (const event of events) {
       if (this.#stopping.signal.aborted) return;
       try {
-        this.#heed(event, subscriptions, connection);
+        this.#takeEvent(event, subscriptions, connection);
       } catch (thrown) {
-        // Nothing that NATS says may end this.
+        // No event may end the loop.
         this.#listener.fault("source_fault", reasonOf(thrown));
       }
     }
   }
 
-  #heed(event: Status, subscriptions: NatsSubscriptions, connection: NatsConnection): void {
+  #takeEvent(event: Status, subscriptions: NatsSubscriptions, connection: NatsConnection): void {
     const { log, streams } = this.#options;
     const { status } = this;
     switch (String(event.type)) {
       case "reconnect":
-        // nats.js says it once for each time that it lost a connection, the one of a failed attempt included.
+        // nats.js reports it once for each connection that it lost, also that of a failed attempt.
         if (this.ending || this.#isReopened) break;
         this.#isReopened = true;
         subscriptions.open();
@@ -284,14 +283,14 @@ export class NatsSession {
         streams?.close();
         this.#isReopened = false;
         failClosedAttempt(connection);
-        // What was said before says more: an error, or an answer that never came.
+        // If the session is connecting, the earlier reason tells more: an error, or a missing answer.
         if (status.state === "connected") {
           const why = this.#heard === undefined ? "" : `: ${this.#heard}`;
           this.#cut(`lost the connection to ${event.data}${why}`);
         }
         break;
       case "staleConnection":
-        // Messages that still come over it would stand before the gap.
+        // Messages that still come would be delivered before the gap.
         subscriptions.close();
         streams?.close();
         this.#isReopened = false;
@@ -309,17 +308,17 @@ export class NatsSession {
         }
         break;
       case "ldm":
-        // It will end our connection when it likes, and nats.js then goes to another server
+        // The server will close our connection, and nats.js then connects to another one
         // (https://docs.nats.io/running-a-nats-service/nats_admin/lame_duck_mode).
         log.info("NATS server {server} is in lame duck mode", { server: event.data });
         break;
     }
   }
 
-  /** NATS does not let us publish to a subject: a request there gets no answer. */
+  /** NATS denied us to publish to a subject: a request there gets no answer. */
   #denied(subject: string): void {
     this.#options.streams?.denied(subject);
-    // Requests to JetStream and to other gateways count where they are made.
+    // Requests to JetStream and to other gateways are counted where they are made.
     if (/^(\$JS|_SPILLWAY)\./.test(subject)) return;
     this.#listener.fault("publish_refused", new PermissionError("publish", subject).message);
   }
@@ -327,29 +326,29 @@ export class NatsSession {
   #cut(reason: string): void {
     if (this.#stopping.signal.aborted) return;
     this.#reason = reason;
-    this.#reporter.become({ state: "connecting", reason: this.#told(reason) });
-    void this.#lookAround();
+    this.#reporter.change({ state: "connecting", reason: this.#explain(reason) });
+    void this.#probe();
   }
 
-  /** A reason, with what was found where NATS should be, unless that says no more. */
-  #told(reason: string): string {
+  /** Adds what was found at the address of NATS to a reason, if that tells more. */
+  #explain(reason: string): string {
     const found = this.#found;
     if (found === undefined) return reason;
     if (reason === FIRST_ATTEMPT) return found;
-    // The error of a WebSocket that can't connect may not say why.
+    // Only some errors of WebSockets say why they can't connect.
     const saysWhy = reason.startsWith("Cannot connect") && /\bE[A-Z_]{4,}\b/.test(reason);
     if (saysWhy && found.startsWith("nobody")) return reason;
     return `${reason.replace(/\.$/, "")}; ${found}`;
   }
 
-  /** While NATS is away: sees what else listens there, soon and then now and again. */
-  async #lookAround(): Promise<void> {
+  /** Probes the address while NATS is away, and adds what it finds to the reason. */
+  async #probe(): Promise<void> {
     const { probe } = this.#options.connection;
-    if (probe === undefined || this.ending || this.#looking?.signal.aborted === false) return;
-    const looking = new AbortController();
-    this.#looking = looking;
-    const signal = AbortSignal.any([looking.signal, this.#quieting.signal]);
-    for (let delayMs = FIRST_LOOK_MS; !signal.aborted; delayMs = LOOK_MS) {
+    if (probe === undefined || this.ending || this.#probing?.signal.aborted === false) return;
+    const probing = new AbortController();
+    this.#probing = probing;
+    const signal = AbortSignal.any([probing.signal, this.#draining.signal]);
+    for (let delayMs = FIRST_PROBE_MS; !signal.aborted; delayMs = PROBE_MS) {
       await pause(delayMs, signal);
       if (signal.aborted) return;
       const found = await unlessAborted(probe(signal), signal);

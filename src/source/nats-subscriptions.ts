@@ -9,108 +9,103 @@ import type { PatternSet } from "./pattern-set.ts";
 import { RefusedPatterns } from "./refused-patterns.ts";
 import type { UnsendablePatterns } from "./unsendable-patterns.ts";
 
-/** What the {@linkcode NatsSubscriptions} of a source need. */
+/** Options of {@linkcode NatsSubscriptions}. */
 export interface NatsSubscriptionsOptions {
-  /** The source's own, changed before we are told of it. */
+  /** The patterns of the source. It changes them before it calls `subscribe` and `unsubscribe`. */
   readonly patterns: PatternSet;
-  /** The source's own, for all of its connections. */
+  /** Shared by all connections of the source. */
   readonly unsendable: UnsendablePatterns;
   readonly log: Log;
-  /** Must not throw: nats.js would stop reading its socket. */
+  /** Must not throw, as nats.js would stop reading its socket. */
   readonly listener: SourceListener;
-  /** NATS has dealt with all that it was asked, and whether it refuses some of it is known. Must not throw. */
+  /** NATS has answered all subscriptions: each is confirmed or refused. Must not throw. */
   settled(): void;
 }
 
 interface Held {
   readonly pattern: string;
   readonly subscription: Subscription;
-  /** Unsubscribed from, but not gone: what is under way may be meant for other patterns as well. */
+  /** Whether it is being drained: messages under way may belong to other patterns as well. */
   leaving: boolean;
 }
 
-/** The most messages that are held back before NATS has confirmed. With more, all of them count as missed. */
+/** The most messages that are held back until NATS confirms. If there are more, all of them count as missed. */
 const MOST_EARLY_MESSAGES = 10_000;
 const MOST_EARLY_BYTES = 4 * 1024 * 1024;
 
-/** NATS takes no more subscriptions of this connection or account. */
+/** The error of a connection or account that may have no more subscriptions. */
 const FULL = /maximum subscriptions exceeded/i;
-/** Errors that name a subject, and are told of it. */
+/** Errors that name a subject. */
 const NAMED = /permissions violation/i;
 
-/** Whether an error of NATS is about subscriptions that it does not take. */
+/** Whether an error means that NATS refuses a subscription. */
 export function isRefusal(error: string): boolean {
   return NAMED.test(error) || FULL.test(error);
 }
 
-/** The reason that clients are told while it is not known whether NATS takes a pattern. */
+/** Why a client is refused while it is not known whether NATS takes a pattern. */
 const SUSPECT = "NATS ended the gateway's connection, perhaps for this subject";
 
-/** How many refused patterns are asked for again at a time. */
+/** How many refused patterns are tried again at a time. */
 const RETRIED = 1_000;
 
 /**
- * The subscriptions of one source on one connection, one for each pattern.
+ * The subscriptions of a source on one connection, one for each pattern.
  *
- * Patterns may overlap. NATS sends a message once for each subscription that it matches, but only
- * once to a queue group (https://docs.nats.io/nats-concepts/core-nats/queue), whatever the patterns
- * of its members. So all subscriptions are members of a group that nobody else is in: nats-server
- * shares out the messages, in the order that they have anyway on the one connection.
+ * **Overlapping patterns.** NATS sends a message once for each subscription that matches it, but only once to a
+ * queue group (https://docs.nats.io/nats-concepts/core-nats/queue), whatever the patterns of its members. So all
+ * subscriptions are members of one group, which has no other members. nats-server shares out the messages
+ * among them, and on one connection they keep their order.
  *
- * Members may come and go; no message is lost or doubled for a pattern that stays. nats-server picks
- * one of those that it finds, the one that stays among them, and takes the next when the one picked
- * was closed meanwhile. What it had sent by way of a member before it knew that we unsubscribe comes
- * before its answer to the ping that follows
- * (https://docs.nats.io/using-nats/developer/receiving/drain); until then we deliver from there what
- * other patterns carry. Only between a leaf node and its hub may nats-server lose a message when a
- * member that matches it goes, as it may without a group.
+ * **Subscribing and unsubscribing** loses and doubles no message of a pattern that stays. nats-server picks a
+ * member among those that match, and the next one if the first was closed meanwhile. Messages that it sent
+ * through a member before our unsubscribe arrive before its answer to the ping that follows
+ * (https://docs.nats.io/using-nats/developer/receiving/drain). Until then, we deliver those that other patterns
+ * carry. Only between a leaf node and its hub may a message be lost, as without a group.
  *
- * A server may notice only minutes later that it lost us, and its old connection would get a share
- * of the group's messages as long. So each new connection has a new group.
+ * **A new connection** has a new group. A server may notice the loss of the old connection minutes later, and
+ * would until then send it a share of the group's messages. Messages may come before NATS has confirmed the
+ * subscriptions, but clients that missed some must hear of that first. So messages on a new connection are held
+ * back until NATS has confirmed. Later, the first message of a pattern confirms it.
  *
- * Messages follow a subscription before NATS has confirmed it, and those who missed some must hear of
- * that first. So all that comes on a new connection is held back until NATS has confirmed what it was asked
- * for. Later, the first message of a pattern confirms it.
+ * **Refusals** come as an error later on, and nats.js then forgets the subscription. Here it is remembered and
+ * tried again. A permission for a named group (`"orders.> workers"`) does not fit our groups, which are named
+ * `spillway-` and a UUID.
  *
- * NATS refuses a subscription by an error that comes later, and nats.js then forgets it. Here it is
- * remembered and can be tried again. A permission for one group alone (`"orders.> workers"`) does not
- * fit ours, which are named `spillway-` and a UUID.
- *
- * Some errors don't name what they are about (`maximum subscriptions exceeded`), and some end the
- * connection. Then all that NATS had not confirmed is in doubt: it is asked for again, half of it at a
- * time, until those are found that NATS does not take. What makes NATS end the connection is not sent
- * again.
+ * **Errors without a subject**, such as `maximum subscriptions exceeded`, and errors that end the connection put
+ * all unconfirmed patterns in doubt. They are asked for again, half of them at a time, until the ones are found
+ * that NATS does not take. A pattern that makes NATS end the connection is not sent again.
  */
 export class NatsSubscriptions {
   readonly #connection: NatsConnection;
   readonly #options: NatsSubscriptionsOptions;
   readonly #refusals: RefusedPatterns;
   readonly #held = new Map<string, Held>();
-  /** Those held that NATS has not confirmed. */
+  /** The subscriptions that NATS has not confirmed. */
   readonly #asked = new Set<Held>();
-  /** Patterns of which NATS may not take some: they are asked for `#atOnce` at a time. */
+  /** Patterns of which NATS does not take some: they are asked for `#atOnce` at a time. */
   readonly #doubtful = new Set<string>();
   #atOnce = 1;
-  /** Patterns of which one may be why NATS ended the connection; asked for in the same way, after all others. */
+  /** Patterns of which one may have made NATS end the connection. They are asked for after all others. */
   #suspects: ReadonlySet<string> = new Set();
   #suspectsAtOnce = 1;
-  /** The patterns that the listener was told of as refused, on this connection. */
+  /** The patterns that were reported as refused on this connection. */
   readonly #told = new Set<string>();
-  /** Whether NATS took no more when it was last asked. */
+  /** Whether NATS had no room for more when it was last asked. */
   #isFull = false;
-  /** The last error that named no subject, since NATS confirmed something. */
+  /** The last error without a subject since NATS confirmed something. */
   #complaint: string | undefined;
-  /** All are members of it. `undefined`: closed. */
+  /** The queue group; `undefined` while closed. */
   #group: string | undefined;
   readonly #unreadable = (detail: string): void =>
     this.#options.listener.fault("unreadable_headers", detail);
-  /** The group that a round trip is under way for. */
+  /** The group for which a round trip is under way. */
   #confirming: string | undefined;
-  /** Messages that came on a new connection before NATS has confirmed its subscriptions; `undefined`: it has. */
+  /** Messages that came before NATS confirmed the first subscriptions; `undefined` once it has. */
   #early: SourceMessage[] | undefined;
   #earlyBytes = 0;
 
-  /** Subscribes to all patterns there are. */
+  /** Subscribes to all patterns of the source. */
   constructor(connection: NatsConnection, options: NatsSubscriptionsOptions) {
     this.#connection = connection;
     this.#options = options;
@@ -118,7 +113,7 @@ export class NatsSubscriptions {
     this.open();
   }
 
-  /** Whether NATS refuses some of what is wanted. */
+  /** Whether NATS refuses some of the patterns. */
   get refusesSome(): boolean {
     return this.#refusals.size > 0;
   }
@@ -148,12 +143,12 @@ export class NatsSubscriptions {
     this.#leave(pattern);
   }
 
-  /** Subscribes once more to what was refused, or to some of it if that is very much. */
+  /** Subscribes again to refused patterns, or to some of them if there are very many. */
   retry(): void {
     const group = this.#group;
     if (this.#doubtful.size > 0 || group === undefined) return;
     if (this.#connection.isClosed() || this.#connection.isDraining()) return;
-    // Where there was no room for one, there is none for many: that is tried with one.
+    // If there was no room for one pattern, there is none for many: tries one.
     this.#atOnce = 1;
     for (const pattern of this.#refusals.first(RETRIED)) {
       if (this.#held.has(pattern)) continue;
@@ -164,8 +159,8 @@ export class NatsSubscriptions {
   }
 
   /**
-   * Asks again for a pattern that NATS may have revoked: nats-server 2.9 does not name the group when
-   * a new configuration ends a subscription, and nats.js then finds nobody to tell.
+   * Subscribes again to a pattern that NATS may have revoked. nats-server 2.9 does not name the group when a new
+   * configuration ends a subscription, and nats.js then doesn't find the subscription.
    */
   recheck(pattern: string): void {
     if (!this.#held.has(pattern)) return;
@@ -189,7 +184,7 @@ export class NatsSubscriptions {
     void this.#confirm();
   }
 
-  /** Unsubscribes, and waits for the messages that NATS had sent before it knew. */
+  /** Unsubscribes, and waits for the messages that NATS sent before. */
   async drain(): Promise<void> {
     this.#asked.clear();
     this.#doubtful.clear();
@@ -197,12 +192,12 @@ export class NatsSubscriptions {
     await Promise.allSettled([...this.#held.values()].map((held) => held.subscription.drain()));
   }
 
-  /** Unsubscribes, and delivers nothing more before `open`. */
+  /** Unsubscribes, and delivers nothing before the next `open`. */
   close(): void {
     if (this.#group !== undefined) {
       const asked = [...this.#asked].map(({ pattern }) => pattern);
       const suspects = this.#options.unsendable.cut(this.#complaint, asked, this.#group);
-      // Suspects that were not asked for this time are still to be tried.
+      // Suspects that were not asked for this time stay suspects.
       const known = new Set(asked);
       const untried = [...this.#suspects].filter((pattern) => !known.has(pattern));
       this.#suspects = new Set([...suspects, ...untried]);
@@ -274,27 +269,27 @@ export class NatsSubscriptions {
     this.#asked.add(held);
   }
 
-  /** Takes back what NATS was asked for. */
+  /** Unsubscribes from a pattern. */
   #leave(pattern: string): void {
     const held = this.#held.get(pattern);
     if (held === undefined) return;
     this.#held.delete(pattern);
     this.#asked.delete(held);
     held.leaving = true;
-    // Each drain is a ping of its own: nothing for thousands of subjects that no other pattern matches.
+    // Each drain costs a ping: too much for thousands of subjects that no other pattern matches.
     if (hasWildcard(pattern) || this.#options.patterns.matches(pattern)) {
       held.subscription.drain().catch(() => {});
     } else drop(held);
   }
 
   #refuseHeld({ pattern, subscription }: Held, error: Error): void {
-    // nats.js may tell a subscription that is leaving what was meant for its successor.
+    // nats.js may report an error of a subscription to the one before it, which is being drained.
     const held = this.#held.get(pattern);
     if (held === undefined) return;
     this.#held.delete(pattern);
     this.#asked.delete(held);
     if (held.subscription !== subscription) drop(held);
-    // The queue group is our own affair.
+    // Clients need not know the queue group.
     const reason = reasonOf(error)
       .replaceAll("'", "")
       .replace(/ using queue ".*/, "");
@@ -310,8 +305,8 @@ export class NatsSubscriptions {
   }
 
   /**
-   * Waits until NATS has answered a ping that follows what it was asked, and says so: a server does
-   * what it is told in order, and refuses before it answers.
+   * Confirms subscriptions when NATS has answered the ping that follows them: a server does everything in order,
+   * and sends refusals before the answer.
    */
   async #confirm(): Promise<void> {
     const group = this.#group;
@@ -319,7 +314,7 @@ export class NatsSubscriptions {
     this.#confirming = group;
     try {
       do {
-        // All that is asked for in one turn of the event loop shares one round trip.
+        // All subscriptions of one turn of the event loop share a round trip.
         await Promise.resolve();
         this.#askDoubtful(group);
         const asked = [...this.#asked];
@@ -333,7 +328,7 @@ export class NatsSubscriptions {
             group,
           );
         } else {
-          // It may be of what was asked for meanwhile, too. Then more such errors are under way.
+          // The error may be about later subscriptions, too. Then more such errors are under way.
           this.#doubt([...this.#asked], complaint);
           await this.#connection.rtt();
           if (group !== this.#group) return;
@@ -341,13 +336,13 @@ export class NatsSubscriptions {
         }
       } while (this.#asked.size + this.#doubtful.size + this.#suspects.size > 0);
     } catch {
-      // Cut off again; nats.js' "reconnect" event leads to `open`.
+      // The connection is lost; `open` follows when nats.js has reconnected.
     } finally {
       if (group === this.#confirming) this.#confirming = undefined;
     }
   }
 
-  /** Asks for some of what is in doubt, once NATS has answered for all else. */
+  /** Asks for some of the patterns in doubt, once NATS has answered for all others. */
   #askDoubtful(group: string): void {
     if (this.#asked.size > 0) return;
     const isSuspect = this.#doubtful.size === 0;
@@ -358,7 +353,7 @@ export class NatsSubscriptions {
     }
   }
 
-  /** NATS has taken all of these. */
+  /** NATS has taken these subscriptions. */
   #confirmed(there: readonly Held[], group: string): void {
     let wasDoubtful = false;
     for (const { pattern } of there) {
@@ -368,14 +363,14 @@ export class NatsSubscriptions {
     if (wasDoubtful) this.#isFull = false;
     this.#atOnce = half(this.#doubtful.size);
     if (this.#suspects.size > 0) this.#clearSuspects();
-    // As long as some are in doubt, it is not known whether all comes that came before.
+    // While patterns are in doubt, it is not known whether everything arrives that did before.
     const isSettled = this.#doubtful.size === 0;
     if (isSettled) this.#options.settled();
     for (const held of there) this.#arrives(held);
     if (isSettled) this.#releaseEarly();
   }
 
-  /** Clears patterns that NATS has taken, or that nobody wants any more, of the suspicion. */
+  /** Removes suspects that NATS has taken, or that are not wanted any more. */
   #clearSuspects(): void {
     const { patterns } = this.#options;
     const left = [...this.#suspects].filter(
@@ -385,7 +380,7 @@ export class NatsSubscriptions {
     this.#suspectsAtOnce = half(left.length);
   }
 
-  /** NATS has not taken some of these, and did not say which. */
+  /** NATS has not taken some of these subscriptions, and did not name them. */
   #doubt(there: readonly Held[], complaint: string): void {
     for (const { pattern } of there) this.#leave(pattern);
     if (there.length > 1) {

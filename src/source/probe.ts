@@ -2,40 +2,40 @@ import type { Socket } from "node:net";
 import { natsReason } from "./connect.ts";
 import type { NatsServers } from "./servers.ts";
 
-/** How long a server may take to accept a connection, and to send its next text. */
+/** How long a server may take to accept a connection, and to send a text. */
 const DIAL_MS = 2_000;
 const WORD_MS = 700;
-/** How many servers of the list are probed. */
+/** The most servers that are probed. */
 const MOST_SERVERS = 3;
-/** How many characters of a stranger's answer are shown. */
+/** How many characters of an answer are shown. */
 const SHOWN_LENGTH = 40;
 
-/** A server's greeting, and its answer to a request for a WebSocket. */
+/** The texts of a server: its greeting, and its answer to a WebSocket handshake. */
 interface Said {
   readonly greeting: string;
   readonly answer: string;
-  /** Whether it ended the connection. */
+  /** Whether it closed the connection. */
   readonly hungUp: boolean;
 }
 
 /**
- * Finds out who listens where NATS should: a port of NATS that speaks another protocol accepts our
- * connection and says nothing, or something that the client can't make sense of.
+ * Finds out what listens at the addresses of NATS. Another port of NATS, or another server, accepts the
+ * connection, and the client can't say what is wrong.
  *
  * @param signal ends it early.
- * @returns what is wrong there, in words for people; `undefined` where nothing is, or nothing is known.
+ * @returns what is wrong, in words for people; `undefined` if nothing is known to be.
  */
 export async function probeServers(
   servers: NatsServers,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const found = await Promise.all(
-    servers.targets.slice(0, MOST_SERVERS).map((target) => strangerAt(target, servers, signal)),
+    servers.targets.slice(0, MOST_SERVERS).map((target) => probeServer(target, servers, signal)),
   );
   return found.filter((text) => text !== undefined).join("; ") || undefined;
 }
 
-async function strangerAt(target: string, { transport, tls }: NatsServers, signal: AbortSignal) {
+async function probeServer(target: string, { transport, tls }: NatsServers, signal: AbortSignal) {
   const url = new URL(target.includes("://") ? target : `nats://${target}`);
   const port = Number(url.port) || (url.protocol === "wss:" ? 443 : 80);
   const at = `${url.hostname}:${port}`;
@@ -63,7 +63,7 @@ function judge(said: Said, transport: NatsServers["transport"], secure: boolean)
     const what = isNats ? "is NATS' WebSocket port" : "is a WebSocket server";
     return `${what}, without TLS: its URL begins with ws://`;
   }
-  // As Go's HTTP servers say it, of which NATS' WebSocket port is one; others send an alert (RFC 8446 §6).
+  // The text of Go's HTTP servers, which NATS' WebSocket port uses; other servers send an alert (RFC 8446 §6).
   if (/HTTPS server/.test(answer) || answer.startsWith("\x15")) {
     if (secure && transport === "websocket") return undefined;
     return transport === "websocket"
@@ -81,7 +81,7 @@ function judge(said: Said, transport: NatsServers["transport"], secure: boolean)
     : `takes connections and says nothing: it is not ${wants}, or hangs`;
 }
 
-/** The first line of what a stranger says, without what a terminal would mind. */
+/** Returns the first line of a text, without characters that could harm a terminal. */
 function shown(text: string): string {
   const line = text.split(/[\r\n]/, 1)[0] ?? "";
   return JSON.stringify(line.replace(/[^ -~]/g, "?").slice(0, SHOWN_LENGTH));
@@ -104,7 +104,7 @@ async function converse(url: URL, port: number, signal: AbortSignal): Promise<Sa
         "Sec-WebSocket-Version: 13\r\n\r\n",
     );
     let answer = await reader.next();
-    // NATS says who it is in a frame of its own.
+    // The greeting of NATS comes in a frame of its own.
     if (answer.startsWith("HTTP/1.1 101") && !answer.includes("INFO {"))
       answer += await reader.next();
     return { greeting, answer, hungUp: reader.hungUp };
@@ -114,12 +114,12 @@ async function converse(url: URL, port: number, signal: AbortSignal): Promise<Sa
   }
 }
 
-/** Hears what comes over a socket. Whatever becomes of that, nothing is thrown by it. */
+/** Reads texts from a socket. No event of the socket throws. */
 class SocketReader {
   readonly connected: Promise<void>;
   hungUp = false;
-  #heard = "";
-  #listening: (() => void) | undefined;
+  #text = "";
+  #notify: (() => void) | undefined;
 
   constructor(socket: Socket) {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -128,12 +128,12 @@ class SocketReader {
     promise.catch(() => {}).finally(() => clearTimeout(timer));
     socket.on("connect", resolve);
     socket.on("data", (data) => {
-      this.#heard += data.toString("latin1");
-      this.#listening?.();
+      this.#text += data.toString("latin1");
+      this.#notify?.();
     });
     const end = (): void => {
       this.hungUp = true;
-      this.#listening?.();
+      this.#notify?.();
     };
     socket.on("end", end).on("error", reject);
     socket.on("close", () => {
@@ -142,19 +142,19 @@ class SocketReader {
     });
   }
 
-  /** Waits for the next text; it is empty if none comes in time. */
+  /** Waits for the next text; returns an empty one if none comes in time. */
   async next(): Promise<string> {
-    if (this.#heard === "" && !this.hungUp) {
+    if (this.#text === "" && !this.hungUp) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, WORD_MS);
-        this.#listening = () => {
+        this.#notify = () => {
           clearTimeout(timer);
           resolve();
         };
       });
     }
-    const heard = this.#heard;
-    this.#heard = "";
-    return heard;
+    const text = this.#text;
+    this.#text = "";
+    return text;
   }
 }

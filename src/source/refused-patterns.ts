@@ -1,10 +1,10 @@
 import type { Log } from "../core/ports/log.ts";
 
-/** The most lines in a minute, as there may be very many patterns. */
+/** The most log lines in a minute, as there may be very many patterns. */
 const LOGGED = 20;
 const MINUTE_MS = 60_000;
 
-/** The patterns that NATS does not let us subscribe to, and will be asked for again. What is news is logged. */
+/** The patterns that NATS refuses, and that are tried again. Logs each new refusal, and its end. */
 export class RefusedPatterns {
   readonly #patterns = new Set<string>();
   readonly #log: Log;
@@ -35,13 +35,13 @@ export class RefusedPatterns {
     this.#log.warn("NATS refuses to let us subscribe to {pattern}: {reason}", { pattern, reason });
   }
 
-  /** NATS lets us subscribe to a pattern, which is news where it did not before. */
+  /** NATS takes a pattern. Logs that if it was refused before. */
   lift(pattern: string): void {
     if (!this.delete(pattern) || !this.#mayLog()) return;
     this.#log.info("NATS lets us subscribe to {pattern} again", { pattern });
   }
 
-  /** Nobody wants the pattern any more; says whether it was refused. */
+  /** Forgets a pattern. Returns whether it was refused. */
   delete(pattern: string): boolean {
     return this.#patterns.delete(pattern);
   }

@@ -9,52 +9,52 @@ export interface Answer {
 }
 
 /** Takes the answers to a request. */
-export interface Asking {
+export interface AnswerHandler {
   answer(answer: Answer): void;
-  /** Nobody answers, or NATS does not let us ask. */
+  /** Nobody answers, or NATS denies the request. */
   failed(error: Error): void;
 }
 
-/** Takes the faults of requests and answers; see `SourceListener.fault`. */
+/** Takes faults; see `SourceListener.fault`. */
 export interface RequestFaults {
   unreadable(detail: string): void;
   fault(thrown: unknown): void;
-  /** NATS does not let us publish something, and we continue without it. */
+  /** NATS denied us to publish something that we can do without. */
   denied(error: PermissionError): void;
-  /** JetStream refuses something that a client waits for. */
+  /** JetStream refused something that a client waits for. */
   refused(detail: string): void;
 }
 
-/** NATS does not let us publish or subscribe to a subject. */
+/** NATS denied us to publish or subscribe to a subject. */
 export class PermissionError extends Error {
   constructor(action: "publish" | "subscribe", subject: string) {
     super(`NATS does not let the gateway ${action} to ${subject}`);
   }
 }
 
-/** Nobody is subscribed to what was asked: JetStream is not enabled, or not up yet. */
+/** Nobody is subscribed to the subject of a request: JetStream is not enabled, or not up yet. */
 export class NoRespondersError extends Error {
   constructor() {
     super("nobody answers, as JetStream is not enabled or not up yet");
   }
 }
 
-/** The status of an answer that nats-server gives where there is nobody to ask. */
+/** The status of the server's answer to a request that nobody is subscribed to. */
 const NO_RESPONDERS = 503;
 
 /**
- * Asks services on one connection. nats.js has requests of its own; where an answer's headers break the rules
- * they throw inside of it, and it stops reading its socket.
+ * Sends requests on one connection. The requests of nats.js 2.29 are not used: they read the headers of an answer
+ * without data inside of the client, which throws if these are malformed, and then stops reading its socket.
  */
 export class Requests {
   readonly connection: NatsConnection;
   readonly faults: RequestFaults;
-  /** All requests that wait for answers, whichever inbox these come to. */
-  readonly #asking = new Set<Asking & { readonly subject: string }>();
+  /** All requests that wait for answers. */
+  readonly #asking = new Set<AnswerHandler & { readonly subject: string }>();
   readonly #watching = new Set<(subject: string) => void>();
-  /** Answers to single questions come to one inbox. */
+  /** The inbox that all requests for one answer share. */
   readonly #inbox = newInbox();
-  readonly #single = new Map<string, Asking>();
+  readonly #single = new Map<string, AnswerHandler>();
   #subscription: Subscription | undefined;
   #count = 0;
 
@@ -64,12 +64,12 @@ export class Requests {
   }
 
   /**
-   * Asks, and hands over all that is answered until it is closed. Messages of streams come under subjects of
-   * their own, so that each request has an inbox of its own.
+   * Sends a request, and hands over all answers until it is closed. Each such request has an inbox of its own, as
+   * messages of streams keep their own subjects.
    *
-   * @returns closes it.
+   * @returns closes the request.
    */
-  open(subject: string, body: string, asking: Asking): () => void {
+  open(subject: string, body: string, asking: AnswerHandler): () => void {
     const waiting = { ...asking, subject };
     const inbox = newInbox();
     const answer = (msg: Msg): void => this.#answer(asking, msg);
@@ -82,7 +82,7 @@ export class Requests {
     };
   }
 
-  /** Asks for one answer. */
+  /** Sends a request, and returns the first answer. */
   async ask(subject: string, body: string, timeoutMs: number): Promise<Answer> {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     this.#subscription ??= this.#listen();
@@ -102,7 +102,7 @@ export class Requests {
   }
 
   /**
-   * Calls with each subject that NATS does not let us publish to.
+   * Calls with each subject that NATS denies us to publish to.
    *
    * @returns ends that.
    */
@@ -111,7 +111,7 @@ export class Requests {
     return () => void this.#watching.delete(call);
   }
 
-  /** NATS does not let us publish to a subject. */
+  /** NATS denied us to publish to a subject: fails the requests to it. */
   denied(subject: string): void {
     const error = new PermissionError("publish", subject);
     for (const asking of [...this.#asking]) {
@@ -120,7 +120,7 @@ export class Requests {
     for (const call of [...this.#watching]) call(subject);
   }
 
-  /** Listens with a guard; see {@linkcode listen}. */
+  /** Subscribes; see {@linkcode listen}. */
   listen(subject: string, message: (msg: Msg) => void, failed: (error: Error) => void) {
     const denied = (error: Error) => failed(subscribeError(subject, error));
     return listen(this.connection, subject, { message, failed: denied }, this.faults.fault);
@@ -144,21 +144,21 @@ export class Requests {
     );
   }
 
-  #answer(asking: Asking, msg: Msg): void {
+  #answer(asking: AnswerHandler, msg: Msg): void {
     const headers = this.read(msg);
     if (isNoResponders(msg, headers)) asking.failed(new NoRespondersError());
     else asking.answer({ msg, headers });
   }
 }
 
-/** The error of a subscription, in words for people. */
+/** Returns the error of a subscription in words for people. */
 function subscribeError(subject: string, cause: Error): Error {
   return (cause as { code?: unknown }).code === "PERMISSIONS_VIOLATION"
     ? new PermissionError("subscribe", subject)
     : new Error(natsReason(cause));
 }
 
-/** A message that a stream keeps may have the same status: it says who keeps it. */
+/** A message of a stream may have the same status, but names its place in the stream. */
 function isNoResponders({ data, reply }: Msg, { code, fields }: Headers): boolean {
   return code === NO_RESPONDERS && data.length === 0 && !reply && !fields.has("Nats-Sequence");
 }

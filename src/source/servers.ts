@@ -1,14 +1,14 @@
 import { SpillwayError } from "../core/ports/errors.ts";
 import type { NatsOptions } from "./connect.ts";
 
-/** The servers of {@linkcode NatsOptions} as the clients take them, without secrets. */
+/** The servers of {@linkcode NatsOptions}, in the form that the clients take, without secrets. */
 export interface NatsServers {
   readonly transport: "tcp" | "websocket";
-  /** What the client dials, each with its port. */
+  /** The addresses that the client dials, with ports. */
   readonly targets: readonly string[];
-  /** For people. */
+  /** For people, without secrets. */
   readonly urls: readonly string[];
-  /** Of the first server. */
+  /** The host of the first server. */
   readonly host: string;
   /** Whether a connection without TLS is refused. */
   readonly tls: boolean;
@@ -31,8 +31,8 @@ const PORTS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Reads and checks where NATS is. The clients themselves ignore `tls://`, and mistake digits in a
- * password for the port, so they are given what is left when those are understood.
+ * Reads and checks the URLs of the servers. The clients ignore `tls://`, and take digits in a password for the port, so
+ * they get addresses without both.
  *
  * @throws SpillwayError `NATS_OPTIONS`, whose message shows no password.
  */
@@ -76,7 +76,7 @@ export function readServers(options: NatsOptions): NatsServers {
   };
 }
 
-/** A URL as it may be shown: what may be a secret, before the host and in the query, is replaced. */
+/** Replaces possible secrets in a URL: the part before the host, and the query. */
 export function redactUrl(url: string): string {
   return url.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, "$1***@").replace(/\?.*/s, "?***");
 }
@@ -90,7 +90,7 @@ function readUrl(text: string): URL {
   );
 }
 
-/** `user:password@`, or `token@`, as NATS URLs have them (https://docs.nats.io/using-nats/developer/connecting). */
+/** Reads `user:password@` or `token@` (https://docs.nats.io/using-nats/developer/connecting). */
 function credentialsOf(url: URL): NonNullable<NatsServers["credentials"]> {
   try {
     const user = decodeURIComponent(url.username);

@@ -1,17 +1,17 @@
 import type { Log } from "../core/ports/log.ts";
 import type { SourceListener, SourceStatus } from "../core/ports/source.ts";
 
-/** How often the log says that NATS is still away. */
+/** How often a reminder that NATS is away is logged. */
 const REMINDER_MS = 60_000;
-/** How many reasons are logged at once between two reminders. */
+/** The most reasons that are logged between two reminders. */
 const MOST_REASONS = 5;
 
-/** The reason while the first attempt to connect has neither failed nor succeeded. */
+/** The reason of the status during the first attempt to connect. */
 export const FIRST_ATTEMPT = "the first attempt to connect is under way";
 
 /**
- * How a NATS source stands. What is news is told, and logged: a reason once for as long as NATS is away,
- * and once a minute that it still is.
+ * The status of a NATS source. Reports and logs each change; while NATS is away, logs each reason once, and a reminder
+ * every minute.
  */
 export class StatusReporter {
   readonly #log: Log;
@@ -19,12 +19,12 @@ export class StatusReporter {
   readonly #reminderMs: number;
   #status: SourceStatus = { state: "connecting", reason: FIRST_ATTEMPT };
   #awaySinceMs: number | undefined;
-  /** The reasons that were logged since NATS went away. */
+  /** The reasons that were logged since NATS is away. */
   readonly #said = new Set<string>();
   #reasons = 0;
   #reminder: ReturnType<typeof setInterval> | undefined;
 
-  /** Tells nothing yet. */
+  /** Reports nothing yet. */
   constructor(log: Log, listener: SourceListener, reminderMs = REMINDER_MS) {
     this.#log = log;
     this.#listener = listener;
@@ -35,7 +35,7 @@ export class StatusReporter {
     return this.#status;
   }
 
-  become(status: SourceStatus): void {
+  change(status: SourceStatus): void {
     if (JSON.stringify(status) === JSON.stringify(this.#status)) return;
     this.#status = status;
     if (status.state === "connecting") this.#isAway(status.reason);

@@ -1,6 +1,6 @@
 import type { EventEmitter } from "node:events";
 
-/** What is touched of nats.js's TCP transport; none of it is public, so its version is pinned. */
+/** The part of nats.js's TCP transport that is changed. It is not public, so the version of nats.js is pinned. */
 interface Transport {
   socket?: (EventEmitter & { destroy(error?: Error): void }) | undefined;
   connect(...args: unknown[]): Promise<void>;
@@ -8,22 +8,21 @@ interface Transport {
   _closed(...args: unknown[]): Promise<void>;
 }
 
-/** NATS' greeting has less, however many servers of its cluster it names. */
+/** The most bytes of a greeting: that of NATS has less, however many servers of the cluster it names. */
 const MOST_GREETING_BYTES = 256 * 1024;
 const LINE_END = 0x0a;
 
 const guarded = new WeakSet<object>();
 
 /**
- * Keeps whoever listens in NATS' place from doing harm.
+ * Protects the process from whatever listens at the address of NATS.
  *
- * - A last error does not end the process. nats.js takes all listeners off a socket before it destroys it. On
- *   Node and Bun a destroyed socket is silent; on Deno 2.9 its pending read still fails (`read ECONNRESET`,
- *   whenever NATS denies a login), and an error that nobody listens to ends the process. So each socket that
- *   is let go of gets a listener that does nothing.
- * - A greeting has a length and a time. nats.js reads all that came anew with each piece of it until a line is
- *   whole, which takes the whole process where there is no end of it, and goes on when it has given up
- *   (https://github.com/nats-io/nats.js/issues/64).
+ * - **Late errors.** nats.js removes all listeners from a socket before it destroys it. On Deno 2.9, the pending read
+ *   of a destroyed socket still fails (`read ECONNRESET`, whenever NATS denies a login), and an error without a
+ *   listener ends the process. So each socket that is given up gets a listener that does nothing.
+ * - **Endless greetings.** nats.js reads a greeting from its start with each piece of it until its line is complete.
+ *   An endless one takes all of the process's time, even after nats.js gave up
+ *   (https://github.com/nats-io/nats.js/issues/64). So a greeting has a longest length and time.
  *
  * @param greetingMs how long a server may take to greet.
  */
@@ -65,8 +64,8 @@ export function guardTransport(
 }
 
 /**
- * The same for the socket of nats.ws, which throws inside of its listener, and so ends the process, where a
- * server says text: NATS says bytes.
+ * The same for the socket of nats.ws, which throws in its listener, and so ends the process, at text messages: NATS
+ * sends binary ones.
  */
 export function guardWebSocket(socket: WebSocket): void {
   const isTooLong = greetingMeter();
@@ -80,7 +79,7 @@ export function guardWebSocket(socket: WebSocket): void {
   });
 }
 
-/** Says of each piece of what a server says whether its greeting has become too long with that. */
+/** Returns a function that takes each piece of a greeting, and returns whether the greeting is too long. */
 function greetingMeter(): (data: Uint8Array) => boolean {
   let length = 0;
   let isOver = false;

@@ -1,29 +1,29 @@
 import { utf8Length } from "../protocol/subject.ts";
 
-/** The bytes of a line beside the pattern and the queue group: `SUB`, a number, spaces. */
+/** The bytes of a line without the pattern and the queue group: `SUB`, a number, spaces. */
 const BESIDE_BYTES = 24;
-/** How many patterns are remembered: the last ones. */
+/** The most patterns that are remembered: the last ones. */
 const REMEMBERED = 1_000;
 
-/** The error of nats-server before it ends a connection that sent too long a line. */
+/** The error before nats-server ends a connection for too long a line. */
 const TOO_LONG = /maximum control line exceeded/i;
-/** Its errors before it ends a connection for something else that was sent. */
+/** The errors before nats-server ends a connection for anything else that was sent. */
 const OUR_FAULT = /parser error|unknown protocol|invalid subject/i;
 
 /**
- * The patterns that are not sent to NATS, as it ends our connection for them.
+ * The patterns that are not sent to NATS, as it would end our connection for them.
  *
- * A server does not say its `max_control_line`; it ends the connection of whoever sends more. Our
- * patterns fit into what it takes by default. One that is configured to take less teaches us: from then
- * on no line is sent that is longer than any that it took and than half of the one that it did not
- * take. So it ends our connection a few times at most, whatever clients ask for.
+ * A server does not announce its `max_control_line`, and ends a connection that sends a longer line. Patterns fit into
+ * the default. After a server with a smaller limit ended the connection, no line is sent that is longer than
+ * both half of that line and the longest line that was taken. So it ends our connection a few times at most,
+ * whatever clients ask for.
  */
 export class UnsendablePatterns {
   #longestTaken = 0;
   #longest = Number.POSITIVE_INFINITY;
   readonly #patterns = new Set<string>();
 
-  /** Returns why a pattern is not sent, in words for a client, or `undefined`. */
+  /** Returns why a pattern is not sent, in words for a client; `undefined` if it may be sent. */
   reasonOf(pattern: string, group: string): string | undefined {
     if (this.#patterns.has(pattern)) return "NATS ends the gateway's connection for this subject";
     if (lineBytes(pattern, group) <= this.#longest) return undefined;
@@ -39,8 +39,8 @@ export class UnsendablePatterns {
   /**
    * NATS has ended the connection.
    *
-   * @param asked the patterns that it had not confirmed.
-   * @returns those of them that may be why, and are to be tried again apart from all others.
+   * @param asked the patterns that NATS had not confirmed.
+   * @returns the patterns that may be the cause, and have to be tried again apart from all others.
    */
   cut(reason: string | undefined, asked: readonly string[], group: string): readonly string[] {
     if (reason === undefined || asked.length === 0) return [];

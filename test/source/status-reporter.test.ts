@@ -6,7 +6,7 @@ test("NATS that is away is logged when it goes, with each new reason, and now an
   const recorder = new Recorder();
   const reporter = new StatusReporter(recorder.log, recorder, 20);
   for (let attempt = 0; attempt < 50; attempt++) {
-    for (const reason of ["refused", "timeout"]) reporter.become({ state: "connecting", reason });
+    for (const reason of ["refused", "timeout"]) reporter.change({ state: "connecting", reason });
   }
   const warnings = () => recorder.lines.entries.map(({ text }) => text);
   expect(warnings()).toEqual(["Not connected to NATS: refused", "Not connected to NATS: timeout"]);
@@ -16,15 +16,15 @@ test("NATS that is away is logged when it goes, with each new reason, and now an
       .slice(2)
       .every((text) => /^Still not .* 0 s now: timeout$/.test(text)),
   ).toBe(true);
-  reporter.become({ state: "connected", to: "here" });
-  reporter.become({ state: "connecting", reason: "refused" });
+  reporter.change({ state: "connected", to: "here" });
+  reporter.change({ state: "connecting", reason: "refused" });
   const [connected, lost] = warnings().slice(-2);
   expect([connected, lost]).toEqual([
     "Connected to NATS at here",
     "Not connected to NATS: refused",
   ]);
   // However many reasons there are, not all of them are lines.
-  for (let n = 0; n < 50; n++) reporter.become({ state: "connecting", reason: `reason ${n}` });
+  for (let n = 0; n < 50; n++) reporter.change({ state: "connecting", reason: `reason ${n}` });
   expect(warnings().filter((text) => text.includes("reason"))).toHaveLength(4);
-  reporter.become({ state: "idle" });
+  reporter.change({ state: "idle" });
 });
