@@ -57,7 +57,7 @@ function field<T>(
 }
 
 const patterns: ClientField<readonly string[]> = {
-  ...list(subjectPattern, `Which messages: 1 to ${MAX_PATTERNS} subjects.`, {
+  ...list(subjectPattern, `The subjects to subscribe to, 1 to ${MAX_PATTERNS}.`, {
     minItems: 1,
     maxItems: MAX_PATTERNS,
   }),
@@ -96,17 +96,17 @@ const beginning: ClientField<From> = {
 
 const subscribe = frame("subscribe", {
   dialects: ["v1"],
-  description: "Asks for messages.",
-  answer: "`subscribed`, once NATS sends what is asked for; or `error`",
+  description: "Subscribes to messages.",
+  answer: "`subscribed`, as soon as the subscription at NATS is in effect; or `error`",
   fields: {
     id: field(
-      name("What the subscription is called from now on"),
+      name("The name of the new subscription"),
       `"subscribe" needs an "id" of 1 to ${MAX_ID_LENGTH} characters`,
     ),
     subjects: patterns,
     policy: optional(
       field(
-        policy("What happens when this client lags. As configured without it."),
+        policy("What happens if this client lags. Default: the configured `policy`."),
         `"policy" is one of ${POLICIES.join(", ")}`,
       ),
     ),
@@ -116,7 +116,9 @@ const subscribe = frame("subscribe", {
     from: optional(beginning),
     mode: optional(
       field(
-        deliveryMode("What the client counts on. Another mode than that of `welcome` is refused."),
+        deliveryMode(
+          "The delivery mode that the client needs. If it isn't that of `welcome`, the request is refused.",
+        ),
         '"mode" is "at-most-once" or "at-least-once"',
         "unsupported",
       ),
@@ -148,10 +150,12 @@ const unsubscribe = frame("unsubscribe", {
 
 const ping = frame("ping", {
   dialects: ["v1"],
-  description: "Asks whether the gateway is there.",
+  description: "Checks that the gateway answers.",
   answer: "`pong`",
   fields: {
-    id: optional(field(name("What `pong` repeats"), `"id" has 1 to ${MAX_ID_LENGTH} characters`)),
+    id: optional(
+      field(name("An `id` that `pong` repeats"), `"id" has 1 to ${MAX_ID_LENGTH} characters`),
+    ),
   },
   example: { type: "ping", id: "x" },
 });
@@ -189,13 +193,13 @@ const ack = report("ack", {
 const ackUpto = frame("ack", {
   dialects: EVERY_SOCKET,
   description:
-    "The client has processed this message, and every message that was sent and lies before it in the same stream (or in the gateway's run), also those that it refused with `nack`. Only the place in the stream counts: a message that is sent again may arrive out of order, so the last message that arrived isn't always the furthest.",
+    "The client has processed this message and every message sent before it in the order of the stream (or of the gateway's run), also those that it refused with `nack`. The order of arrival doesn't count: a message that is sent again arrives late, so the last one to arrive isn't always the furthest.",
   fields: { upto: field(text("The `id` of a message."), '"ack" needs the "id" of a message') },
   example: { type: "ack", upto: "a3f81c09b2d4:42" },
 });
 
 const nack = report("nack", {
-  one: "The client could not process this message. It is sent again after the back-off.",
+  one: "The client could not process this message. The gateway sends it again after the back-off.",
   several: "The client could not process these messages.",
 });
 
@@ -207,7 +211,7 @@ const working = report("working", {
 const slow = frame("slow", {
   dialects: EVERY_SOCKET,
   description:
-    "The client can't keep up. Its rate is halved, at most once a second; the messages above that rate wait in its queue, where its policy applies.",
+    "The client can't keep up. The gateway halves its rate, at most once a second. Messages above that rate wait in the client's queue, where its policy applies.",
   fields: {},
   example: { type: "slow" },
 });
@@ -215,7 +219,7 @@ const slow = frame("slow", {
 const ok = frame("ok", {
   dialects: EVERY_SOCKET,
   description:
-    "The client keeps up again. If it doesn't say so, then after 5 s without `slow` its rate is doubled each second, until nothing waits.",
+    "The client keeps up again. If the client sends no `ok`, the gateway doubles its rate each second after 5 s without `slow`, until nothing waits.",
   fields: {},
   example: { type: "ok" },
 });

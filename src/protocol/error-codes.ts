@@ -2,17 +2,17 @@
 export const ERROR_CODES = {
   malformed: "The frame is not valid JSON, has an unknown `type`, or lacks a field.",
   invalid_subject:
-    "A subject breaks NATS' syntax, or is longer than this gateway or its NATS server takes.",
+    "A subject breaks NATS' syntax, or is longer than the gateway or its NATS server accepts.",
   forbidden:
-    "The endpoint exposes none of the subjects; or NATS refuses one, and then `retryable` is true: a permission is missing, or NATS has no room (`maximum subscriptions exceeded`).",
+    "The endpoint carries nothing of a subject. Or, if `retryable` is true, NATS refuses a subject: a permission is missing, or NATS has no room (`maximum subscriptions exceeded`).",
   too_many_subscriptions:
-    "The client, or with `retryable` all clients together, have as many subscriptions or patterns as the limits allow.",
-  duplicate_subscription: "The client has a subscription with this `id`.",
+    "The client has reached its limit of subscriptions or patterns. If `retryable` is true, all clients together have reached theirs.",
+  duplicate_subscription: "The client already has a subscription with this `id`.",
   unknown_subscription: "The client has no subscription with this name.",
-  too_many_durables: "The stream has `max_durables` durables.",
+  too_many_durables: "The stream already has `max_durables` durables.",
   unavailable:
-    "NATS refuses what JetStream would have to do, or the gateway can't follow the stream now.",
-  unsupported: "This gateway, or its configuration, does not serve what the request asks for.",
+    "JetStream refuses a request of the gateway, or the gateway can't read the stream now.",
+  unsupported: "This gateway, or its configuration, doesn't support the request.",
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -11,11 +11,11 @@ export const MAX_RATE = 1000;
 
 /** What happens to a subscription's messages when the client's queue is full. */
 export const POLICY_EFFECTS = {
-  disconnect: "The connection is closed with 4510. Nothing is left out before.",
-  "drop-oldest": "The oldest messages in the queue are left out, and a `gap` takes their place.",
-  "drop-newest": "New messages are left out until there is room, and a `gap` takes their place.",
+  disconnect: "The gateway closes the connection with 4510. It drops no message before.",
+  "drop-oldest": "The gateway drops the oldest messages in the queue. A `gap` takes their place.",
+  "drop-newest": "The gateway drops new messages until there is room. A `gap` takes their place.",
   conflate:
-    "Of each subject only the latest message waits; its `superseded` counts those that it replaced. If even that is too much, the oldest are left out as in `drop-oldest`.",
+    "Even before the queue is full, a new message replaces the older one of its subject; `superseded` counts the replaced ones. If the queue is full, as `drop-oldest`.",
 } as const;
 
 export type Policy = keyof typeof POLICY_EFFECTS;
@@ -62,7 +62,7 @@ export const subjectPattern: Value<string> = text(
 );
 
 export const durableName: Value<string> = text(
-  "In at-least-once: the name of a durable of one stream. It continues after what was acknowledged under that name, on any gateway. 1 to 64 of `A-Z a-z 0-9 _ -`.",
+  "In at-least-once: the name of a durable of one stream. The client continues after the last acknowledged messages of that name, on any gateway. 1 to 64 of `A-Z a-z 0-9 _ -`.",
   { pattern: "^[A-Za-z0-9_-]{1,64}$" },
 );
 
@@ -71,33 +71,33 @@ export const maxRate: Value<number> = {
     type: "number",
     exclusiveMinimum: 0,
     maximum: MAX_RATE,
-    description: `The most messages per second of each subject; of those that come faster, the latest. More than 0, at most ${MAX_RATE}. All without it.`,
+    description: `The maximum number of messages per second of each subject. If more arrive, the client gets the latest. More than 0, at most ${MAX_RATE}. Default: no limit.`,
   },
 };
 
 /** Where a subscription may begin in streams, for a client that has no cursor. */
 const START_POINTS = [
-  constant("new", "With the next message; the default of `start_from`."),
-  constant("all", "With the first message that the stream keeps."),
-  constant("last", "With the latest of the messages that the subscription wants."),
+  constant("new", "With the next message. `start_from` has this by default."),
+  constant("all", "With the first message that the stream stores."),
+  constant("last", "With the latest message of the stream that matches the subscription."),
   constant(
     "last_per_subject",
-    "With the latest message of each subject, in the stream's order, and then every change: no hole, no duplicate.",
+    "With the latest message of each subject, in the stream's order, and then every new message. None is missing or repeated.",
   ),
   object(
-    "With this sequence. The subjects must be of one stream.",
+    "With this sequence number. All subjects must be of one stream.",
     { seq: whole("A sequence of the stream.", 1) },
     { seq: 7 },
   ),
   object(
-    "With the first message that was stored at this time or later.",
+    "With the first message that the stream stored at this time or later.",
     { time: text("A date and a time with its offset, as in RFC 3339.", { format: "date-time" }) },
     { time: "2026-01-01T00:00:00Z" },
   ),
 ];
 
 export const afterMessage = object(
-  "Behind this message.",
+  "After this message.",
   { after: name("The `id` of the message") },
   { after: "a3f81c09b2d4:42" },
 );
@@ -108,7 +108,7 @@ export const startPoint = union("Where to begin in streams.", START_POINTS);
 export type WireStart = ValueOf<typeof startPoint>;
 
 export const from = union(
-  "Where to begin: behind a message, or in streams at another place. As `start_from` says without it.",
+  "Where to begin: after a message, or at another place in streams. Default: the configured `start_from`.",
   [afterMessage, ...START_POINTS],
 );
 

@@ -49,7 +49,7 @@ const SESSION = { type: "string", pattern: "^[A-Za-z0-9_-]{16,128}$" } as const;
 const subjects: Parameter<readonly string[]> = {
   example: "subjects=a.>,b.*",
   dialects: PLAIN_AND_EVENTS,
-  description: `Only these subjects (at most ${MAX_PATTERNS}, separated by commas), within what the endpoint exposes: 403 if it exposes nothing of one. Without it, everything that the endpoint exposes.`,
+  description: `The subjects to get: at most ${MAX_PATTERNS}, separated by commas. If the endpoint carries nothing of one of them, the answer is 403. Default: all subjects of the endpoint.`,
   json: { type: "string" },
   read(text) {
     const subjects = text.split(",").map((subject) => subject.trim());
@@ -68,7 +68,7 @@ const after: Parameter<string> = {
   example: "after=<id>",
   dialects: PLAIN_AND_EVENTS,
   description:
-    "Continue behind the message with this `id`. A browser's `EventSource` sends it by itself, in `Last-Event-ID`.",
+    "Resumes after the message with this `id`. A browser's `EventSource` sends the `id` by itself, in `Last-Event-ID`.",
   json: AFTER,
   read: textOr(AFTER, '"after" must be the id of a message'),
 };
@@ -79,7 +79,7 @@ const from: Parameter<WireStart> = {
   example: "from=all",
   dialects: PLAIN_AND_EVENTS,
   description:
-    "Where to begin in streams: `new`, `all`, `last`, `last_per_subject`, `seq:<n>` or `time:<RFC 3339>`. As `start_from` says without it. `after` takes precedence.",
+    "Where to begin in streams: `new`, `all`, `last`, `last_per_subject`, `seq:<n>` or `time:<RFC 3339>`. Default: the configured `start_from`. `after` takes precedence.",
   json: { type: "string" },
   read(text) {
     const [, kind, value = ""] = /^(seq|time):(.*)$/.exec(text) ?? [];
@@ -100,7 +100,7 @@ const from: Parameter<WireStart> = {
 const policyParameter: Parameter<Policy> = {
   example: "policy=conflate",
   dialects: PLAIN_AND_EVENTS,
-  description: "What happens when this client lags. As configured without it.",
+  description: "What happens if this client lags. Default: the configured `policy`.",
   json: policy("").json,
   read: textOr(policy("").json, `"policy" must be one of ${POLICIES.join(", ")}`) as (
     text: string,
@@ -128,7 +128,7 @@ const session: Parameter<string> = {
   example: "session=<name>",
   dialects: ["plain", "v1"],
   description:
-    "In at-least-once: the session that this client begins or resumes. Messages that it has not acknowledged are kept under this name when its connection ends. A plain client makes the name up, and keeps it secret; a client of `spillway.v1.json` sends that of an earlier `welcome`. 16 to 128 of `A-Z a-z 0-9 _ -`.",
+    "In at-least-once: the session that this client begins or resumes. After its connection ends, unacknowledged messages are kept under this name. A plain client chooses the name, and keeps it secret; a client of `spillway.v1.json` sends the name from an earlier `welcome`. 16 to 128 of `A-Z a-z 0-9 _ -`.",
   json: SESSION,
   read: textOr(SESSION, '"session" must be 16 to 128 of A-Z a-z 0-9 _ -'),
 };

@@ -31,31 +31,31 @@ const sub = text('The name of the subscription; `""` for the only one of server-
 /** Why a client will not get messages that it asked for. */
 export const GAP_REASONS = {
   slow: {
-    missing: "The subscription's policy left them out, because the client lagged.",
+    missing: "The client lagged, and its policy dropped them.",
     count: "exact",
   },
   expired: {
     missing:
-      "They are older than the ring of recent messages; or the stream does not keep them any more, or they lie further back than `max_replay_…` allows.",
+      "They are older than the messages that the gateway keeps in memory, the stream no longer stores them, or `max_replay_…` doesn't allow to replay them.",
     count:
-      'exact without a filter, else `"exact":false`: at most this many. Of a stream never exact, and 0 if the stream has deleted messages one by one',
+      'exact if the client gets all subjects; otherwise `"exact":false`, at most this many. For a stream never exact, and 0 if single messages of the stream were deleted',
   },
   stream_reset: {
     missing:
-      "They lie behind a cursor of another gateway, or of one that was started again. Or the stream was deleted and made anew; then all messages of the new one follow.",
+      "The cursor comes from another gateway, or from before a restart of this one. Or the stream was deleted and created again; then all messages of the new stream follow.",
     count: 'unknown: 0 and `"exact":false`',
   },
   upstream: {
     missing:
-      "They were published while the gateway was cut off from NATS, or had not subscribed. Or a stream keeps them and NATS does not let the gateway read them; then new messages follow.",
+      "They were published while the gateway wasn't connected to NATS or wasn't subscribed. Or NATS doesn't let the gateway read them from the stream; then new messages follow.",
     count: 'unknown: 0 and `"exact":false`',
   },
   max_deliver: {
-    missing: "They were sent `max_deliver` times and not acknowledged.",
+    missing: "They were sent `max_deliver` times, and the client didn't acknowledge them.",
     count: "exact",
   },
   session_expired: {
-    missing: "They waited, or were not acknowledged, in a session that has ended.",
+    missing: "They were queued or not acknowledged in a session that has ended.",
     count: 'unknown: 0 and `"exact":false`',
   },
 } as const;
@@ -71,7 +71,7 @@ export const DATA_FRAME = frame("data", {
   description: "A message of NATS.",
   fields: {
     id: text(
-      "The cursor behind which a client resumes. Opaque, and the same for every client but where values are conflated, see below. From JetStream `<stream>:<epoch>:<sequence>`, where the epoch stands for the stream's creation: valid on every gateway. Otherwise the gateway's run, a colon, and a number that grows: valid on that gateway.",
+      "The message's place, and the cursor with which a client resumes after it. Opaque, and the same for every client except after `conflate`, see below. From JetStream: `<stream>:<epoch>:<sequence>`, valid on every gateway; a stream that is deleted and created again has another epoch. Otherwise: the gateway's run, a colon, and a number that grows, valid on this gateway until it restarts.",
     ),
     timestamp: whole(
       "When JetStream stored the message, or else when the gateway received it, in Unix milliseconds.",
@@ -80,32 +80,32 @@ export const DATA_FRAME = frame("data", {
     encoding: optional(
       oneOf(
         ["text", "base64", "empty"],
-        "What `payload` is if the data is not JSON: `text` a string, `base64` other bytes (RFC 4648, section 4), `empty` null.",
+        "Present if the data is not JSON. `text`: `payload` is a string. `base64`: `payload` is other bytes in base64 (RFC 4648, section 4). `empty`: there is no data, and `payload` is null.",
       ),
     ),
     operation: optional(
       oneOf(
         ["delete", "purge"],
-        "Of a key-value bucket: the key has no value any more, and `payload` is null.",
+        "Only from a key-value bucket: the key was deleted or purged, and `payload` is null.",
       ),
     ),
     headers: optional(
       mapOf(
-        list(text("A value."), "One value or more, as a header may be there twice."),
-        "The NATS headers that the key `headers` lists, if there are any.",
+        list(text("A value."), "One or more values: a message may have the same header twice."),
+        "The message's NATS headers that the configuration's key `headers` lists.",
       ),
     ),
     superseded: optional(
-      whole("How many earlier values of its subject this one replaces, if it was conflated.", 1),
+      whole("With `conflate`: how many earlier messages of its subject this one replaces.", 1),
     ),
     redelivery: optional(
       whole(
-        "In at-least-once: how often the message was sent to this client before. It has the same `id` each time.",
+        "In at-least-once: how many times the message was sent to this client before. It has the same `id` each time.",
         1,
       ),
     ),
     payload: anything(
-      "The data: JSON byte for byte, but a raw newline between tokens is a space. Integers may be beyond 2^53.",
+      "The data. JSON is unchanged, byte for byte, except that a newline between tokens becomes a space. Integers may be greater than 2^53, which `JSON.parse` rounds.",
     ),
   },
   example: {
@@ -119,10 +119,10 @@ export const DATA_FRAME = frame("data", {
 
 const welcome = frame("welcome", {
   dialects: NOTICES,
-  description: "The first frame.",
+  description: "The first frame of a connection.",
   fields: {
     session: text(
-      "The name of this connection's session. Opaque, and a secret. In at-least-once, a client that connects with `?session=<name>` resumes it.",
+      "The name of this connection's session. Opaque. Keep it secret: in at-least-once, a client that connects with `?session=<name>` resumes the session.",
     ),
     version: text("The gateway's version."),
     server_time: whole("The gateway's clock, in Unix milliseconds."),
@@ -132,17 +132,17 @@ const welcome = frame("welcome", {
       max_frame_bytes: whole(
         "The longest frame from the client, in bytes of UTF-8. A longer one closes the connection with 1009.",
       ),
-      max_subscriptions: whole("The most subscriptions at a time."),
+      max_subscriptions: whole("The maximum number of subscriptions at a time."),
     }),
     delivery_mode: deliveryMode(
       "Whether messages are sent once, or again until the client acknowledges them.",
     ),
     delivery: optional(
-      object("Only in at-least-once.", {
+      object("Only in at-least-once: its settings.", {
         ack_timeout_ms: whole("A message that is not acknowledged within this time is sent again."),
         session_ttl_ms: whole("How long the session is kept after its connection has ended."),
         resumed: bool(
-          "Whether the session is that of an earlier connection. Its subscriptions are then in effect.",
+          "Whether this connection resumes the session of an earlier one. If so, the session's subscriptions are in effect.",
         ),
       }),
     ),
@@ -154,7 +154,7 @@ const welcome = frame("welcome", {
     server_time: 1_732_300_000_000,
     ping_interval_ms: 30_000,
     upstream: "connected",
-    limits: { max_frame_bytes: 65_536, max_subscriptions: 100 },
+    limits: { max_frame_bytes: 65_536, max_subscriptions: 64 },
     delivery_mode: "at-least-once",
     delivery: { ack_timeout_ms: 5000, session_ttl_ms: 60_000, resumed: false },
   },
@@ -168,7 +168,7 @@ const subscribed = frame("subscribed", {
     sub,
     subjects: list(text("A subject."), "What the client has subscribed to."),
     policy: policy("The policy in effect: the gateway may not allow the one that was asked for."),
-    from: cursor("Every message behind this cursor is delivered, or a `gap` says that it isn't."),
+    from: cursor("Every message after this cursor is delivered, or a `gap` declares it."),
     durable: optional(text("The durable that the subscription uses.")),
   },
   example: {
@@ -191,16 +191,16 @@ const unsubscribed = frame("unsubscribed", {
 const gap = frame("gap", {
   dialects: NOTICES,
   description:
-    "Messages that this client will not get, in their place among the others. No message is ever lost without one.",
+    "This client will not get some messages. The `gap` is in their place among the others. Every loss has one.",
   fields: {
-    from: cursor("The first of them; if their number is unknown, the message before them."),
-    to: cursor("The last of them; if their number is unknown, the message behind them."),
-    count: whole("How many messages; 0 if that is unknown."),
+    from: cursor("The first missing message; if `count` is 0, the last message before the gap."),
+    to: cursor("The last missing message; if `count` is 0, the first position after the gap."),
+    count: whole("How many messages are missing; 0 if the number is unknown."),
     reason: oneOf(Object.keys(GAP_REASONS) as GapReason[], `Why. ${GAP_REASON_TEXTS.join(" ")}`),
     exact: optional(
       constant(
         false,
-        "Absent if `count` is exact. Otherwise there are at most `count` of them, or an unknown number if it is 0.",
+        "Absent if `count` is exact. If `false`, at most `count` messages are missing, or an unknown number if `count` is 0.",
       ),
     ),
   },
@@ -215,14 +215,15 @@ const gap = frame("gap", {
 
 const caughtUp = frame("caught_up", {
   dialects: NOTICES,
-  description: "All messages that were kept for the subscription have been sent: live from here.",
+  description: "The replay of the subscription is complete; the messages that follow are live.",
   fields: { sub },
   example: { type: "caught_up", sub: "1" },
 });
 
 const upstream = frame("upstream", {
   dialects: NOTICES,
-  description: "The gateway has lost NATS, or has it again. The client's connection stays.",
+  description:
+    "The gateway lost or restored its connection to NATS. The client's connection stays open.",
   fields: { state: upstreamState },
   example: { type: "upstream", state: "disconnected" },
 });
@@ -236,7 +237,8 @@ const pong = frame("pong", {
 
 const slow = frame("slow", {
   dialects: NOTICES,
-  description: "This client lags, and has a queue of its own.",
+  description:
+    "This client lags: it has more unsent bytes than `high_water_bytes`, and now has a queue of its own.",
   fields: { buffered_bytes: whole("How many bytes wait for the client.") },
   example: { type: "slow", buffered_bytes: 1_048_601 },
 });
@@ -254,12 +256,12 @@ const error = frame("error", {
   fields: {
     id: optional(
       text(
-        "The `id` of the request, or of its subscription. Absent if it belongs to none, as when NATS revokes a permission (`forbidden`).",
+        "The `id` of the request, or of its subscription. Absent if the error belongs to none, for example if NATS revokes a permission (`forbidden`).",
       ),
     ),
     error: object("What is wrong.", {
       code: oneOf(Object.keys(ERROR_CODES) as ErrorCode[], "For programs."),
-      message: text("For whoever wrote the client."),
+      message: text("For the client's developer."),
       retryable: bool("Whether the same request may succeed later."),
     }),
   },
@@ -277,17 +279,17 @@ const error = frame("error", {
 const disconnect = frame("disconnect", {
   dialects: NOTICES,
   description:
-    "The gateway is about to close the connection. Not sent before 4511, as nothing more can be written then.",
+    "The gateway is about to close the connection. Not sent before 4511, because then nothing can be written.",
   fields: {
     code: whole("The code of the close frame that follows, see the close codes.", 1000),
     reason: text("Why, in words."),
-    reconnect: bool("Whether to connect again as before."),
+    reconnect: bool("Whether to reconnect with the same request."),
     retry_after_ms: optional(
       whole(
-        "How long to wait before connecting again, in milliseconds. It is random, so that clients don't all reconnect at the same moment: the more must come back, the longer they are spread over.",
+        "How long to wait before reconnecting, in milliseconds. It is random, so that clients don't all reconnect at the same moment. The more clients must reconnect, the longer the range.",
       ),
     ),
-    cursor: optional(cursor("Where to continue after, if anything was sent.")),
+    cursor: optional(cursor("The cursor to resume after, if anything was sent.")),
   },
   example: {
     type: "disconnect",
