@@ -4,26 +4,26 @@ import { cursorOf, type Position } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
 import type { Ring } from "./ring.ts";
 
-/** What this gateway knows of the past. */
+/** What the gateway knows about the past. */
 export interface History {
-  /** The last message that has come. */
+  /** The position of the last message that has come. */
   readonly last: Position;
   readonly ring: Ring;
-  /** Since when every message that is wanted has come; `undefined`: not yet. */
+  /** Since when every wanted message has come; `undefined` if some do not come yet. */
   readonly completeSince: Arrival | undefined;
-  /** Whether all that has come is wanted, so that what is gone can be counted. */
+  /** Whether the client wants every message, so that the lost ones can be counted. */
   readonly wantsAll: boolean;
 }
 
-/** How a client goes on behind a cursor. */
+/** Where a client that resumes starts. */
 export interface Resumption {
-  /** Delivery really starts behind this one; the ring has all that is behind it. */
+  /** Delivery starts after this position; the ring has everything after it. */
   readonly from: Position;
-  /** What can't be given, or can't be known. */
+  /** Messages after the cursor that the client doesn't get, or of which the gateway doesn't know. */
   readonly gaps: readonly GapFrame[];
 }
 
-/** Finds out what a client that has everything up to a cursor has missed, and what of it is gone. */
+/** Finds where a client resumes that has everything up to a cursor, and what it has lost. */
 export function resumeAfter(after: string, history: History): Resumption {
   const { last, ring, completeSince, wantsAll } = history;
   const position = positionIn(after, last);
@@ -40,14 +40,14 @@ export function resumeAfter(after: string, history: History): Resumption {
       type: "gap",
       from: cursorOf({ origin, sequence: sequence + 1 }),
       to: cursorOf({ origin, sequence: oldest - 1 }),
-      // Of what a filter would have left out, nobody knows any more.
+      // Nobody knows any more which of them the client had wanted.
       count: gone,
       reason: "expired",
-      // A client that goes back has some of these messages.
+      // A cursor that goes back says that the client has some of these messages.
       ...((!wantsAll || back !== undefined) && { exact: false }),
     });
   }
-  if (!isBehind(position, completeSince)) {
+  if (!isAfter(position, completeSince)) {
     const to = { origin, sequence: completeSince?.sequence ?? last.sequence };
     gaps.push(unknownGap(after, cursorOf(to), "upstream"));
   }
@@ -55,13 +55,13 @@ export function resumeAfter(after: string, history: History): Resumption {
   return { from, gaps };
 }
 
-/** Whether a position is one of after an arrival: what arrived behind the same message is open, unless it is told. */
-function isBehind({ sequence, arrivals = -1 }: Position, arrival: Arrival | undefined): boolean {
+/** Whether a position is after an arrival. A position at the same message is, if it counts that arrival. */
+function isAfter({ sequence, arrivals = -1 }: Position, arrival: Arrival | undefined): boolean {
   if (arrival === undefined) return false;
   return sequence === arrival.sequence ? arrivals >= arrival.number : sequence > arrival.sequence;
 }
 
-/** The position of a cursor of this origin, `undefined` for any other. */
+/** Returns the position of a cursor of this origin, `undefined` for any other. */
 function positionIn(cursor: string, last: Position): Position | undefined {
   const colon = cursor.lastIndexOf(":");
   const origin = cursor.slice(0, Math.max(0, colon));

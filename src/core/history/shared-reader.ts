@@ -2,26 +2,26 @@ interface Page {
   readonly envelopes: readonly { readonly byteLength: number }[];
 }
 
-/** What a page takes besides its messages. */
+/** The memory of a page besides its messages. */
 const PAGE_BYTES = 512;
 
 /**
- * One walk through pages, for all that ask for it before it begins: each reads at its own speed, and the
- * fastest one turns the pages. Of pages that were read no more than some bytes are kept: whoever needs one
- * that is gone is left behind.
+ * Reads pages once for all callers that join before the first page is asked for. Each caller reads at its own
+ * speed; the fastest asks for the next page. The last pages are kept up to a number of bytes: a caller that
+ * needs an older one is left behind.
  */
 export class SharedReader<T extends Page> {
-  /** Whether it is too late to join. */
+  /** Whether the first page was asked for: it is too late to join. */
   hasBegun = false;
-  /** Resolves when nobody reads it any more, or it has come to its end. */
+  /** Resolves when no caller is left, or the last page was read. */
   readonly over: Promise<void>;
   readonly #pages: AsyncGenerator<T, void, void>;
   readonly #mostBytes: number;
   #kept: { readonly page: T; readonly bytes: number }[] = [];
   #bytes = 0;
-  /** How many pages are gone. */
+  /** How many pages are not kept any more. */
   #gone = 0;
-  #turning: Promise<void> | undefined;
+  #reading: Promise<void> | undefined;
   #isAtEnd = false;
   #failure: { readonly thrown: unknown } | undefined;
   #readers = 0;
@@ -35,7 +35,7 @@ export class SharedReader<T extends Page> {
     });
   }
 
-  /** Gives all pages from the first one on. @returns whether these were all: `false` when it was left behind. */
+  /** Yields all pages. @returns `false` if the caller was left behind before the end. */
   async *read(): AsyncGenerator<T, boolean, void> {
     this.#readers++;
     try {
@@ -43,8 +43,8 @@ export class SharedReader<T extends Page> {
         while (at >= this.#gone + this.#kept.length) {
           if (this.#failure !== undefined) throw this.#failure.thrown;
           if (this.#isAtEnd) return true;
-          this.#turning ??= this.#turn();
-          await this.#turning;
+          this.#reading ??= this.#readNext();
+          await this.#reading;
         }
         const kept = this.#kept[at - this.#gone];
         if (kept === undefined) return false;
@@ -56,7 +56,7 @@ export class SharedReader<T extends Page> {
   }
 
   /** Never rejects. */
-  async #turn(): Promise<void> {
+  async #readNext(): Promise<void> {
     try {
       const { value, done } = await this.#pages.next();
       if (done === true) this.#isAtEnd = true;
@@ -64,7 +64,7 @@ export class SharedReader<T extends Page> {
     } catch (thrown) {
       this.#failure = { thrown };
     }
-    this.#turning = undefined;
+    this.#reading = undefined;
     if (this.#isAtEnd || this.#failure !== undefined) this.#end();
   }
 
@@ -72,7 +72,7 @@ export class SharedReader<T extends Page> {
     const bytes = page.envelopes.reduce((sum, { byteLength }) => sum + byteLength, PAGE_BYTES);
     this.#kept.push({ page, bytes });
     this.#bytes += bytes;
-    // The last one is for whoever has turned the page.
+    // The last page stays for the caller that has asked for it.
     while (this.#bytes > this.#mostBytes && this.#kept.length > 1) {
       this.#bytes -= this.#kept.shift()?.bytes ?? 0;
       this.#gone++;

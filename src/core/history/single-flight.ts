@@ -1,30 +1,30 @@
-interface Asked<T> {
-  /** Counts the questions. */
+interface Flight<T> {
+  /** Counts the calls. */
   readonly number: number;
   readonly answer: Promise<T>;
 }
 
-/** Asks a question once if several want the answer at about the same time. */
+/** Makes one call for all callers that want the same answer at about the same time. */
 export class SingleFlight<T> {
-  readonly #under = new Map<string, Asked<T>>();
+  readonly #flights = new Map<string, Flight<T>>();
   #count = 0;
 
   /**
-   * The answer to a question.
+   * Returns the answer for a key.
    *
-   * @param isNew whether it must not be one that was asked for before now: then those who wait for one that
-   * is under way share the next one.
+   * @param isNew whether the call must not have begun before now: then all who wait for the current call to
+   * end share the next one.
    */
-  async get(question: string, isNew: boolean, ask: () => Promise<T>): Promise<T> {
-    const asked = this.#count;
+  async get(key: string, isNew: boolean, call: () => Promise<T>): Promise<T> {
+    const begun = this.#count;
     for (;;) {
-      const under = this.#under.get(question);
-      if (under === undefined) break;
-      if (!isNew || under.number > asked) return await under.answer;
-      await under.answer.catch(() => undefined);
+      const flight = this.#flights.get(key);
+      if (flight === undefined) break;
+      if (!isNew || flight.number > begun) return await flight.answer;
+      await flight.answer.catch(() => undefined);
     }
-    const answer = ask().finally(() => this.#under.delete(question));
-    this.#under.set(question, { number: ++this.#count, answer });
+    const answer = call().finally(() => this.#flights.delete(key));
+    this.#flights.set(key, { number: ++this.#count, answer });
     return await answer;
   }
 }

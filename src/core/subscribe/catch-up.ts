@@ -152,14 +152,9 @@ export class CatchUp {
     }
   }
 
-  /** Whether no stream was made anew, and none lost messages, since `join` was called. */
+  /** Whether no stream was deleted or made anew since `join` was called. */
   get mayJoin(): boolean {
-    return this.#streams.every(({ origin, stream }) => {
-      if (origin !== stream.origin) return false;
-      if (origin === undefined) return true;
-      const reached = this.#subscription.progress?.of.get(origin) ?? 0;
-      return (this.#parts.ring.floorOf(origin) ?? 0) <= reached;
-    });
+    return this.#streams.every(({ origin, stream }) => origin === stream.origin);
   }
 
   /** Sends the latest message of all, or of each subject. */

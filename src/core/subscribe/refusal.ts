@@ -5,14 +5,14 @@ import type { UpstreamRefusal } from "../upstream/upstream-subscription.ts";
 export interface Refusal {
   readonly code: RefusalCode;
   readonly message: string;
-  /** Whether it may be served later, without anything else changed. */
+  /** Whether the same request may succeed later. */
   readonly retryable?: boolean;
 }
 
 /**
- * The error of a pattern that the source does not subscribe to.
+ * Makes the error for a pattern that the source does not subscribe to.
  *
- * @param about what the reason is of; it stands before the reason.
+ * @param about the text before the source's reason.
  */
 export function patternRefusal(
   { reason, isFinal }: UpstreamRefusal,
@@ -22,7 +22,7 @@ export function patternRefusal(
   return { code, message: `${about}: ${reason}`, retryable: !isFinal };
 }
 
-/** The error of a stream that the source can't follow; see {@linkcode patternRefusal}. */
+/** Makes the error for a stream that the source can't follow; see {@linkcode patternRefusal}. */
 export function streamRefusal(reason: string, about: string): Required<Refusal> {
   return { code: "unavailable", message: `${about}: ${reason}`, retryable: true };
 }

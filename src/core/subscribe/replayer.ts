@@ -74,7 +74,8 @@ export class Replayer {
     const tellCaughtUp = (): void => {
       if (isTold && isDone) client.note({ type: "caught_up", sub: request.id });
     };
-    const target = { client, subscription, signal, sought: [], wantsRest: true, origin };
+    const streamless = { readable: [], sought: [] };
+    const target = { client, subscription, signal, ...streamless, wantsRest: true, origin };
     const ringReplay = new RingReplay(ring, target, {
       gaveUp: () => client.subscriptions.remove(subscription),
       done: () => {
@@ -122,11 +123,13 @@ export class Replayer {
   /** Hands over what the ring has, and joins. @returns `false` if that isn't all, or nobody wants it any more. */
   #join(
     catchUp: CatchUp,
-    target: Omit<RingReplayTarget, "sought">,
+    target: Omit<RingReplayTarget, "readable" | "sought">,
     replay: Replay,
   ): Promise<boolean> {
-    const sought = catchUp.streams.flatMap(({ origin, sequence, stream }) =>
-      origin !== undefined && stream.last > sequence ? origin : [],
+    const existing = catchUp.streams.filter(({ origin }) => origin !== undefined);
+    const readable = existing.map(({ origin }) => origin!);
+    const sought = existing.flatMap(({ origin, sequence, stream }) =>
+      stream.last > sequence ? origin! : [],
     );
     return new Promise((resolve) => {
       const ends = {
@@ -140,7 +143,9 @@ export class Replayer {
           resolve(mayJoin);
         },
       };
-      new RingReplay(this.#parts.ring, { ...target, sought }, ends).begin(this.#parts.turnShare);
+      new RingReplay(this.#parts.ring, { ...target, readable, sought }, ends).begin(
+        this.#parts.turnShare,
+      );
     });
   }
 

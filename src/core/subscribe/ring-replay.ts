@@ -13,7 +13,9 @@ export interface RingReplayTarget {
   readonly subscription: Subscription;
   /** Aborted when the subscription ends, or its client does. */
   readonly signal: AbortSignal;
-  /** The streams that have messages in the ring after the subscription's place. */
+  /** The streams that can be read instead, if the ring loses messages after the subscription's place in them. */
+  readonly readable: readonly string[];
+  /** Those of them that have messages in the ring after the subscription's place. */
   readonly sought: Iterable<string>;
   /** Whether the subscription wants messages that no stream keeps, or of streams that it has no place in. */
   readonly wantsRest: boolean;
@@ -110,10 +112,11 @@ export class RingReplay implements Job {
 
   #hand(steps: number, atLeast: number): void {
     const reader = this.#reader;
-    if (reader.lost > 0 && !this.#hasToldLoss()) {
+    if (this.#hasLostReadable) {
       this.#end(this.#ends.gaveUp);
       return;
     }
+    if (reader.lost > 0) this.#tellLoss();
     const { client, subscription } = this.#target;
     const missed: Envelope[] = [];
     let at = reader.next;
@@ -154,17 +157,22 @@ export class RingReplay implements Job {
     return true;
   }
 
-  /** The ring has lost messages that were not read. @returns `false` if a stream may still have them. */
-  #hasToldLoss(): boolean {
+  /** Whether the ring has lost messages, or never got them, that a stream may still have. */
+  get #hasLostReadable(): boolean {
+    return this.#target.readable.some((stream) => {
+      const reached = this.#progress.of.get(stream);
+      return reached !== undefined && (this.#ring.floorOf(stream) ?? 0) > reached;
+    });
+  }
+
+  /** Tells the client which messages the ring has lost before they were read. */
+  #tellLoss(): void {
     const { origin, wantsRest, client, subscription } = this.#target;
-    for (const [stream, reached] of this.#progress.origin === undefined ? this.#progress.of : []) {
-      if ((this.#ring.floorOf(stream) ?? 0) > reached) return false;
-    }
     const { lost, next } = this.#reader;
     const from = Math.max(next, this.#progress.serial + 1);
     const to = next + lost - 1;
     this.#reader.moveTo(to + 1);
-    if (from > to || !wantsRest) return true;
+    if (from > to || !wantsRest) return;
     this.#progress.serial = to;
     client.note({
       ...{ type: "gap", reason: "expired", count: to - from + 1 },
@@ -172,7 +180,6 @@ export class RingReplay implements Job {
       to: cursorOf({ origin, sequence: to }),
       ...(subscription.subjects !== undefined && { exact: false }),
     });
-    return true;
   }
 
   #end(how: () => void): void {

@@ -171,10 +171,10 @@ export class StartPositions {
     const { durable, subjects, policy, maxRate, after } = request;
     if (durable === undefined) return undefined;
     if (this.#options.deliveryMode !== "at-least-once") {
-      return "a durable is of at-least-once; this endpoint is at-most-once";
+      return "a durable needs at-least-once; this endpoint is at-most-once";
     }
     if (policy !== undefined || maxRate !== undefined || after !== undefined) {
-      return "a durable goes on behind what was acknowledged, and leaves nothing out: no policy, rate or cursor";
+      return "a durable continues after what was acknowledged and leaves nothing out: no policy, rate or cursor";
     }
     const { length } = this.#parts.streams.carrying(subjects);
     if (!this.#parts.hasDurables || length !== 1) {

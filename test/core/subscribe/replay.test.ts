@@ -366,3 +366,95 @@ describe("Catch-ups with patterns that the source can't select", () => {
     expect(harness.meter.ledger.sent).toBe(50 * 3 + 50);
   });
 });
+
+describe("A client that is handed what the ring has, in many turns,", () => {
+  const begin = async () => {
+    const kept = new FakeStream();
+    const harness = follow(kept, 100, { stepsPerTurn: 1 });
+    for (let n = 0; n < 30; n++) harness.broadcaster.message(kept.add("s.a"));
+    const client = harness.joinV1();
+    client.send({
+      type: "subscribe",
+      id: "1",
+      subjects: ["s.>"],
+      from: { after: `${ORIGIN}:0` },
+    });
+    for (let turn = 0; turn < 10; turn++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      harness.clock.turn();
+    }
+    expect(client.client.subscriptions.catchingUp).toBe(1);
+    return { kept, harness, client };
+  };
+
+  test("is told that the stream was made anew meanwhile, and gets all of the new one", async () => {
+    const { harness, client } = await begin();
+    const { broadcaster } = harness;
+    const origin = "S:another";
+    broadcaster.stream({ name: "S", origin, sequence: 0, lost: false });
+    const data = new TextEncoder().encode("31");
+    broadcaster.message({ subject: "s.a", data, position: { origin, sequence: 1 } });
+    await pass(harness);
+    expect(sequencesOf(client)).toEqual([...countTo(30), 1]);
+    expect(client.socket.notices.slice(-2)).toMatchObject([
+      { type: "gap", reason: "stream_reset", to: `${origin}:0` },
+      { type: "caught_up" },
+    ]);
+    harness.expectBalance();
+  });
+
+  test("gets from the stream what did not come live meanwhile", async () => {
+    const { kept, harness, client } = await begin();
+    for (let n = 0; n < 10; n++) kept.add("s.a");
+    harness.broadcaster.stream({ name: "S", origin: ORIGIN, sequence: 35, lost: true });
+    for (let sequence = 36; sequence <= 40; sequence++) {
+      harness.broadcaster.message(kept.messages.get(sequence)!);
+    }
+    await pass(harness, 120);
+    expect(sequencesOf(client)).toEqual(countTo(40));
+    expect(client.socket.frames.at(-1)?.type).toBe("caught_up");
+    harness.expectBalance();
+  });
+});
+
+describe("Many clients that catch up", () => {
+  test("give their places back when their pages are taken, or when they go", async () => {
+    const kept = new FakeStream();
+    for (let n = 0; n < 12; n++) kept.add("s.a");
+    const harness = follow(kept, 2);
+    const clients = Array.from({ length: 80 }, () => {
+      const client = harness.joinV1();
+      client.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+      return client;
+    });
+    await pass(harness, 5);
+    for (const { client } of clients.splice(0, 40)) client.closed(1006);
+    await pass(harness, 100);
+    // Sooner than places are taken back.
+    expect(harness.clock.nowMs()).toBeLessThan(1000);
+    for (const client of clients) expect(sequencesOf(client)).toEqual(countTo(12));
+    harness.expectBalance();
+  });
+
+  test("are sent nothing more when they unsubscribe, and the stream is not read for them", async () => {
+    const kept = new FakeStream(1);
+    for (let n = 0; n < 50; n++) kept.add("s.a");
+    const harness = follow(kept, 2);
+    const client = harness.joinV1();
+    await pass(harness, 10);
+    const { timers } = harness.clock;
+    client.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    await pass(harness, 10);
+    client.send({ type: "unsubscribe", sub: "1" });
+    // One page waits for the next flush.
+    await pass(harness, 1);
+    const { length } = sequencesOf(client);
+    const asked = kept.asked.length;
+    await pass(harness, 100);
+    expect(sequencesOf(client)).toHaveLength(length);
+    expect(kept.asked.length).toBeLessThanOrEqual(asked + 1);
+    expect(client.client.subscriptions.catchingUp).toBe(0);
+    expect(harness.clock.timers).toBe(timers);
+    harness.expectBalance();
+  });
+});

@@ -34,6 +34,8 @@ export class ModelStream implements StreamHistory {
   readonly removed = new Set<Published>();
   /** The next requests that fail, and how. */
   readonly failures: ("unavailable" | "refused")[] = [];
+  /** How many requests failed because there was no connection. */
+  disconnectedRequests = 0;
   connected = true;
   exists = true;
   harness: Harness | undefined;
@@ -230,7 +232,10 @@ export class ModelStream implements StreamHistory {
   /** A request takes a turn, and may fail. */
   async #turn(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
-    if (!this.connected) throw new Error("there is no connection");
+    if (!this.connected) {
+      this.disconnectedRequests++;
+      throw new Error("there is no connection");
+    }
     const failure = this.failures.shift();
     if (failure === "unavailable") throw new Error("there is no answer");
     if (failure === "refused") throw new SpillwayError("STREAM_REFUSED", "no permission");
