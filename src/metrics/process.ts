@@ -29,19 +29,19 @@ export const PROCESS_FAMILIES: readonly ProcessFamily[] = [
   {
     kind: "gauge",
     name: "process_resident_memory_bytes",
-    help: "Memory of the process that is in RAM.",
+    help: "Resident memory of the process.",
     read: (facts) => facts.residentBytes(),
   },
   {
     kind: "gauge",
     name: "process_heap_bytes",
-    help: "JavaScript heap in use; buffers are not in it.",
+    help: "JavaScript heap in use, without buffers.",
     read: (facts) => facts.heapBytes(),
   },
   {
     kind: "gauge",
     name: "process_start_time_seconds",
-    help: "When the process began, in seconds since 1970.",
+    help: "Start time of the process, in seconds since 1970.",
     read: (facts) => facts.startedSeconds,
   },
   {
@@ -53,7 +53,7 @@ export const PROCESS_FAMILIES: readonly ProcessFamily[] = [
   {
     kind: "gauge",
     name: "process_max_fds",
-    help: "The limit of open file descriptors. On Linux; on Deno only with --allow-all.",
+    help: "Maximum number of open file descriptors. On Linux; on Deno only with --allow-all.",
     read: async (facts) => (await facts.descriptors()).most,
   },
 ];
