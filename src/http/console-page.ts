@@ -3,23 +3,23 @@ import { consoleScript } from "./console-script.ts";
 import { consoleStyle } from "./console-style.ts";
 
 export interface ConsoleOptions {
-  /** Where the WebSocket is, seen from where the page is mounted. */
+  /** The path of the WebSocket, relative to the mount point. */
   readonly path: string;
-  /** What the gateway carries. */
+  /** The subjects that the gateway carries. */
   readonly subjects: readonly string[];
   /** Whether `POST publish/<subject>` takes messages. */
   readonly publish: boolean;
-  /** Whether clients must acknowledge what they get. */
+  /** Whether clients must acknowledge messages. */
   readonly acknowledges: boolean;
-  /** Where a subscription begins that doesn't say it. */
+  /** The default start point of subscriptions. */
   readonly startFrom: string;
 }
 
 /**
- * The page that shows live messages, in one piece: it asks for nothing but the stream and what its
- * user publishes, both from wherever it is mounted.
+ * Returns the page that shows live messages, with its script and style. It requests only the stream, and what its user
+ * publishes, relative to its own path.
  *
- * @param nonce what the response's Content-Security-Policy lets run; new for each response.
+ * @param nonce allows the script in the response's Content-Security-Policy; new for each response.
  */
 export function consolePage(options: ConsoleOptions & { readonly nonce: string }): string {
   const { path, subjects, publish, acknowledges, startFrom } = options;
@@ -80,13 +80,13 @@ export function consolePage(options: ConsoleOptions & { readonly nonce: string }
 `;
 }
 
-/** Where the messages of the demo stream pretend to come from. */
+/** The subjects of the demo stream. */
 const STATIONS = ["bergen", "lisbon", "nairobi", "osaka", "quito"];
 
-/** For fields that hold subjects and data, where a keyboard's help only does harm. */
+/** Turns off a keyboard's corrections in fields for subjects and data. */
 const PLAIN_TEXT = `autocomplete="off" autocapitalize="none" spellcheck="false"`;
 
-/** A subject's tokens: anything without white space, and `>` as the last one only. */
+/** A pattern for subjects: tokens without white space, and `>` only as the last one. */
 const TOKENS = String.raw`(?!&gt;\.)[^\s.,]+(\.(?!&gt;\.)[^\s.,]+)*`;
 const SUBJECT_LIST = String.raw`\s*${TOKENS}(\s*,\s*${TOKENS})*\s*`;
 
@@ -113,7 +113,7 @@ function natsHint(subject: string): string {
     </section>`;
 }
 
-/** A subject that the first of the patterns matches. */
+/** Returns a subject that matches the first pattern. */
 function example([pattern = ">"]: readonly string[], word: string): string {
   if (pattern === ">") return `demo.${word}`;
   const tokens = pattern.split(".");
@@ -124,7 +124,7 @@ function wave(stroke: string): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="24" height="24" aria-hidden="true" fill="none" stroke="${stroke}" stroke-width="2.4" stroke-linecap="round"><path d="M3 6h7c6 0 3 8 11 8M3 11h4c5 0 4 7 14 7"/></svg>`;
 }
 
-/** A text as it stands in HTML, between an attribute's double quotes too. */
+/** Escapes a text for HTML, also for an attribute in double quotes. */
 function escapeHtml(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
 }

@@ -1,4 +1,4 @@
-/** The part of the console's script that publishes; it stands behind the rest, where posting is on. */
+/** The part of the console's script that publishes. It follows the rest if publishing is on. */
 export const consolePublishScript = `
 // --- Publishing
 

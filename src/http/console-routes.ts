@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { NONCE, type SecureHeadersVariables, secureHeaders } from "hono/secure-headers";
 import { type ConsoleOptions, consolePage } from "./console-page.ts";
 
-/** The console at `/`, under a policy that lets only its own script run, and that reach this host alone. */
+/** Creates the route of the console at `/`. Its policy allows only its own script, and requests only to this host. */
 export function consoleRoutes(
   options: ConsoleOptions,
 ): Hono<{ Variables: SecureHeadersVariables }> {
@@ -11,18 +11,18 @@ export function consoleRoutes(
       defaultSrc: ["'none'"],
       scriptSrc: [NONCE],
       styleSrc: [NONCE],
-      // The WebSocket of the same host is meant too (CSP 3 §6.7.2.8).
+      // This includes the WebSocket of the same host (CSP 3 §6.7.2.8).
       connectSrc: ["'self'"],
       imgSrc: ["data:"],
       baseUri: ["'none'"],
       formAction: ["'none'"],
       frameAncestors: ["'none'"],
-      // No text becomes HTML, not even by mistake.
+      // The script can't turn a text into HTML, not even by mistake.
       requireTrustedTypesFor: ["'script'"],
       trustedTypes: ["'none'"],
     },
     xFrameOptions: "DENY",
-    // Whether a host and all its subdomains use TLS alone is not for one of its pages to say.
+    // One page must not decide that its host and all subdomains use only TLS.
     strictTransportSecurity: false,
   });
   return new Hono<{ Variables: SecureHeadersVariables }>().get("/", headers, (c) => {

@@ -1,7 +1,7 @@
 /**
- * The console's script, a client of `spillway.v1.json`. What comes from outside goes into the page as
- * text, never as HTML. Messages wait, as they came, for the next drawing. Of many, only the newest
- * are parsed, so that the page stays responsive with more messages than anybody could read.
+ * The console's script, a client of `spillway.v1.json`. It adds received data to the page as text, never as HTML.
+ * Messages wait unparsed for the next drawing. If there are many, only the newest are parsed, so that the page stays
+ * responsive.
  */
 export const consoleScript = String.raw`
 "use strict";
@@ -16,7 +16,7 @@ const byId = (id) => document.getElementById(id);
 const { path, start } = document.body.dataset;
 const acknowledges = document.body.dataset.acknowledges === "true";
 const exposed = JSON.parse(document.body.dataset.subjects);
-// With or without a slash at its end, whatever the prefix.
+// The page's path may end with a slash or not, and have any prefix.
 const base = location.origin + location.pathname.replace(/\/+$/, "");
 const list = byId("list");
 const subjects = byId("subjects");
@@ -33,32 +33,32 @@ function make(tag, className, text) {
 let socket;
 let retry;
 let failures = 0;
-// The cursor behind which to continue after a reconnect; undefined before anything came.
+// The cursor to resume from after a reconnect; undefined before the first message.
 let cursor;
-// In at-least-once: what a reconnect comes back to.
+// In at-least-once: the session that a reconnect resumes.
 let session;
 
 function wantedSubjects() {
   return subjects.value.split(",").map((one) => one.trim()).filter(Boolean);
 }
 
-// As a plain client writes it, which is what the page shows.
+// The URL of a plain client, which the page shows.
 function streamUrl() {
   const wanted = wantedSubjects().join(",");
-  // These stand in a query as they are, and are easier to read.
+  // These characters are allowed in a query, and easier to read unescaped.
   const query = encodeURIComponent(wanted).replaceAll("%2C", ",").replaceAll("%3E", ">");
   return base.replace(/^http/, "ws") + path + (wanted && "?subjects=" + query);
 }
 
 function connect() {
   clearTimeout(retry);
-  // With 1000, the gateway forgets its session.
+  // The code 1000 ends the session.
   socket?.close(1000);
   const url = base.replace(/^http/, "ws") + path + (session ? "?session=" + session : "");
   const mine = new WebSocket(url, "spillway.v1.json");
   let openedAt = 0;
   let goodbye;
-  // In bytes; each character of a cursor is one.
+  // In bytes; each character of a cursor is one byte.
   let maxFrame = 1024;
   socket = mine;
   showState("connecting", "connecting");
@@ -82,10 +82,10 @@ function connect() {
       maxFrame = frame.limits.max_frame_bytes;
       showUpstream(frame.upstream);
       if (frame.delivery) session = frame.session;
-      // The subscriptions of a session are in effect already, and "subscribed" says so.
+      // A resumed session still has its subscriptions; "subscribed" confirms them.
       if (!frame.delivery?.resumed) for (const request of requests()) mine.send(request);
     } else if (frame.type === "subscribed") {
-      // A subscription to the latest values begins with them again until one has come.
+      // Until a first value came, a subscription to the latest values starts with them again.
       if (start === "new" || start === "all") cursor ??= frame.from;
       showProblem("");
       showState("open", "open");
@@ -104,9 +104,9 @@ function connect() {
   mine.onclose = ({ code, reason }) => {
     if (mine !== socket) return;
     const how = "closed with " + code + (reason && " (" + reason + ")");
-    // Nothing is known of NATS now.
+    // The state of NATS is unknown now.
     showUpstream("connected");
-    // 44xx: it would end like this again.
+    // 44xx: a reconnect would end the same way.
     if (goodbye?.reconnect === false || (code >= 4400 && code < 4500)) return showState("closed", how);
     failures = openedAt > 0 && Date.now() - openedAt > STEADY_MS ? 0 : failures + 1;
     const backoff = Math.random() * Math.min(MAX_BACKOFF_MS, 250 * 2 ** failures);
@@ -116,7 +116,7 @@ function connect() {
   };
 }
 
-// Oldest out: a page in the background is told how many it missed, and stays connected.
+// drop-oldest: a page in the background stays connected, and gets the number of missed messages.
 function requests() {
   const wanted = wantedSubjects();
   const all = wanted.length > 0 ? wanted : exposed;
@@ -130,7 +130,7 @@ function requests() {
   return frames;
 }
 
-// Several in one frame, as the number of frames a second is bounded.
+// One frame for several acks, because the number of frames a second is limited.
 function ackFrames(ids, maxFrame) {
   const frames = [];
   let part = [];
@@ -182,8 +182,8 @@ let frame = 0;
 let drawnAt = 0;
 let paused = false;
 
-// Takes a message and returns its id, which stands first and has nothing in it that JSON would
-// escape: no message is parsed for it.
+// Takes a message and returns its id without parsing the message: the id is first, and has no
+// characters that JSON escapes.
 function receive(line) {
   received += 1;
   waiting += 1;
@@ -200,7 +200,7 @@ function keep(line) {
 // --- Missed messages
 
 let missed = 0;
-// Whether there are gaps whose number nobody knows.
+// Whether there are gaps of an unknown number of messages.
 let missedMore = false;
 
 const REASONS = {
@@ -238,7 +238,7 @@ function drawSoon() {
 
 function draw(now) {
   frame = 0;
-  // A row that somebody reads, or stands on with the keyboard, stays where it is.
+  // A row stays in place while it is open or has the focus.
   const held = paused || list.querySelector("details[open], summary:focus-visible") !== null;
   byId("held").hidden = !held || waiting === 0;
   byId("held").textContent = waiting.toLocaleString("en") + " newer, held back " +
@@ -256,7 +256,7 @@ const clock = new Intl.DateTimeFormat("en", {
   hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
 });
 
-// Numbers keep the digits that came: above 2^53, a number would show others.
+// Numbers keep their digits: JavaScript would change them above 2^53.
 const asWritten = (key, value, context) =>
   typeof value === "number" && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value;
 
@@ -341,7 +341,7 @@ byId("filter").onsubmit = (event) => {
   clear();
   showCode();
   showProblem("");
-  // Other subjects begin anew.
+  // Other subjects start without a cursor.
   cursor = session = undefined;
   reconnect();
 };

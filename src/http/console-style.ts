@@ -1,4 +1,4 @@
-/** The console's looks, by day and by night, on desks and in hands. */
+/** The console's style sheet, for light and dark themes and for all screen sizes. */
 export const consoleStyle = `
 :root {
   color-scheme: light dark;

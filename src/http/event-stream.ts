@@ -3,17 +3,17 @@ import type { ClientSocket, Fanout, FanoutResult, SendResult } from "../core/por
 import type { TextFrame } from "../core/ports/text-frame.ts";
 import type { ConnectionEvents, SocketRuntime } from "../runtime/runtime.ts";
 
-/** Proxies that buffer answers would keep events back until they have enough of them. */
+/** Keeps proxies from buffering the events. */
 const HEADERS = {
   "Content-Type": "text/event-stream; charset=utf-8",
   "Cache-Control": "no-cache, no-transform",
   "X-Accel-Buffering": "no",
 };
 
-/** A comment: it keeps the connection alive, and no client sees it. */
+/** A comment, which keeps the connection alive. Clients ignore it. */
 const HEARTBEAT = new TextEncoder().encode(":\n\n");
 
-/** Frames behind one another, as they go into the body. */
+/** Joins frames for the body. */
 function concat(frames: readonly TextFrame[]): Uint8Array {
   if (frames.length === 1) return frames[0]!.bytes;
   const bytes = new Uint8Array(frames.reduce((sum, { byteLength }) => sum + byteLength, 0));
@@ -26,8 +26,8 @@ function concat(frames: readonly TextFrame[]): Uint8Array {
 }
 
 /**
- * Streams of server-sent events
- * (https://html.spec.whatwg.org/multipage/server-sent-events.html), on web streams, which every runtime serves.
+ * Streams of server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), on web streams, which
+ * all runtimes have.
  */
 export class EventStreams implements Fanout {
   readonly #topics = new Map<string, Set<EventStream>>();
@@ -35,8 +35,7 @@ export class EventStreams implements Fanout {
   /**
    * Answers a request with a stream of events.
    *
-   * @param retryMs so long an `EventSource` waits before it connects again, whatever ended its connection; without it,
-   * as long as it likes.
+   * @param retryMs how long an `EventSource` waits before it reconnects. Without it, the `EventSource` decides.
    */
   open(c: Context, events: ConnectionEvents, sockets: SocketRuntime, retryMs?: number): Response {
     const drop = sockets.drop && (() => sockets.drop?.(c));
@@ -58,7 +57,7 @@ export class EventStreams implements Fanout {
   }
 }
 
-/** One client's stream, in the place of a socket. */
+/** One client's stream, as a socket. */
 class EventStream implements ClientSocket {
   readonly remoteAddress: string;
   readonly compresses = false;
@@ -68,9 +67,9 @@ class EventStream implements ClientSocket {
   readonly #events: ConnectionEvents;
   readonly #drop: (() => void) | undefined;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
-  /** What was written has been read, and more is asked for. */
+  /** Whether all written bytes were read, and the reader wants more. */
   #starved = false;
-  /** The stream ends once what waits has been read. */
+  /** Whether the stream ends when all written bytes are read. */
   #closing = false;
 
   constructor(
@@ -83,7 +82,7 @@ class EventStream implements ClientSocket {
     this.#topics = topics;
     this.#events = events;
     this.#drop = drop;
-    // With a mark of 0, `desiredSize` is what waits, and `pull` says that nothing does.
+    // With a mark of 0, `-desiredSize` is the number of waiting bytes, and `pull` means that there are none.
     this.body = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
@@ -130,7 +129,7 @@ class EventStream implements ClientSocket {
     this.writeBytes(HEARTBEAT);
   }
 
-  /** The code and the reason stand in the event `disconnect`; HTTP has no place for them. */
+  /** Ends the stream. The event `disconnect` had the code and the reason; HTTP has no place for them. */
   close(): void {
     this.#closing = true;
     if (this.#starved) this.#finish();
@@ -139,7 +138,7 @@ class EventStream implements ClientSocket {
   terminate(): void {
     const controller = this.#controller;
     this.#controller = undefined;
-    // A runtime that is told to drop the connection cancels the body by itself.
+    // A runtime that drops the connection cancels the body by itself.
     if (this.#drop === undefined) controller?.error(new Error("the client does not read"));
     else this.#drop();
     this.#events.closed(1006);
@@ -150,11 +149,11 @@ class EventStream implements ClientSocket {
     if (controller === undefined) return;
     this.#controller = undefined;
     controller.close();
-    // A turn later the runtime has written the end, and the server may stop.
+    // After one turn the runtime has written the end, and the server may stop.
     setTimeout(() => this.#events.closed(1000), 0);
   }
 
-  /** The client went away. */
+  /** The client disconnected. */
   #end(): void {
     this.#controller = undefined;
     this.#events.closed(1006);

@@ -11,13 +11,13 @@ export interface GuardOptions {
   readonly allowedOrigins: readonly string[];
   /** Names like `app.example.com`, or `*` for all. */
   readonly allowedHosts: readonly string[];
-  /** Where the gateway listens, as it is configured: always a right name for it. */
+  /** The configured host, which is always a valid name of the gateway. */
   readonly host: string;
-  /** Where the server-sent events are, seen from where the gateway is mounted. */
+  /** The path of the server-sent events, relative to the mount point. */
   readonly eventsPath: string;
 }
 
-/** Where our own server listens. */
+/** The address of our own server. */
 export interface ListenAddress {
   readonly address: string;
   readonly port: number;
@@ -26,34 +26,34 @@ export interface ListenAddress {
 export interface GuardParts {
   readonly log: Log;
   readonly clock: Clock;
-  /** `undefined` in a host's own server, whose address is unknown. */
+  /** Returns `undefined` in a host's own server, whose address is unknown. */
   readonly listening: () => ListenAddress | undefined;
 }
 
-/** The kinds of refusals, each of which is logged by itself. */
+/** The kinds of refusals. Each is logged separately. */
 type RefusalKind = "host" | "null" | "origin" | "site";
 
 /** Minimum time between two log lines about the same kind of refusal. */
 const INTERVAL_MS = 10_000;
 
-/** One answer for all paths: the request that follows gets 404 or 405 where it deserves it. */
+/** The same answer for all paths. The request that follows may get 404 or 405. */
 const PREFLIGHT = {
   "Access-Control-Allow-Methods": "GET, HEAD, POST",
-  // Chromium's own limit. The request that follows is checked again.
+  // Chromium's maximum. The request that follows is checked again.
   "Access-Control-Max-Age": "7200",
 };
 
 /**
- * Refuses requests that a browser makes for a page which has no business here. Nothing else protects
- * a server on a user's machine or network from the pages that this user visits. Programs send
- * neither `Origin` nor `Sec-Fetch-Site`, and are not meant.
+ * Refuses a browser's requests for pages that may not use the gateway. Without this, every page that a user visits could
+ * reach a gateway on the user's machine or network. It doesn't apply to programs, which send neither `Origin` nor
+ * `Sec-Fetch-Site`.
  *
- * - **`Host`**: a page can make its own name point to this machine (DNS rebinding). Its browser then
- *   takes the gateway for the page's own server and sends no `Origin`, but `Host` has that name.
- * - **`Origin`** (RFC 6454 §7): only pages of the gateway's own origin and of `allowed_origins` are
- *   served. The latter can read the answers (CORS), including refusals.
- * - **`Sec-Fetch-Site`** (https://www.w3.org/TR/fetch-metadata/): requests for images, scripts and
- *   frames of other sites have no `Origin`. A link that a user follows is served.
+ * - **`Host`**: a page can make its own name resolve to this machine (DNS rebinding). The browser then takes the gateway
+ *   for the page's own server and sends no `Origin`, but `Host` has the page's name.
+ * - **`Origin`** (RFC 6454 §7): only pages of the gateway's own origin and of `allowed_origins` are served. Pages of
+ *   `allowed_origins` can read all answers (CORS), including refusals.
+ * - **`Sec-Fetch-Site`** (https://www.w3.org/TR/fetch-metadata/): requests of other sites for images, scripts and frames
+ *   have no `Origin`, and are refused. Links that a user follows are served.
  */
 export class Guard {
   readonly #options: GuardOptions;
@@ -69,7 +69,7 @@ export class Guard {
     this.#limit = new LogLimit(parts.clock, INTERVAL_MS);
     const { allowedOrigins, allowedHosts, host } = options;
     this.#anyOrigin = allowedOrigins.includes("*");
-    // The name protects from pages, and every page may connect.
+    // Names protect against pages. If every page may connect, names don't matter.
     this.#anyHost = this.#anyOrigin || allowedHosts.includes("*");
     const origins = allowedOrigins.filter((origin) => URL.canParse(origin));
     this.#hosts = new Set([
@@ -79,10 +79,10 @@ export class Guard {
     ]);
   }
 
-  /** Goes before all routes. */
+  /** The middleware, which must be before all routes. */
   get handler(): MiddlewareHandler {
     return async (c, next) => {
-      // Every answer depends on it. Set before `next`, because the 101 of some runtimes can't be changed.
+      // Every answer depends on the origin. Set it before `next`, because some runtimes' 101 can't be changed.
       c.header("Vary", "Origin");
       const refusal = this.#hostRefusal(c);
       if (refusal !== undefined) return refusal;
@@ -106,7 +106,7 @@ export class Guard {
     if (this.#anyHost) return undefined;
     const header = c.req.header("host");
     const { url } = c.req;
-    // An absolute request target goes before Host (RFC 9112 §3.2.2), and HTTP/2 has no Host at all.
+    // An absolute request target takes precedence over Host (RFC 9112 §3.2.2), and HTTP/2 has no Host.
     const target = URL.canParse(url) ? new URL(url).host : undefined;
     const wrong = [header, target].find((host) => host !== undefined && !this.#isOwnHost(host));
     if (wrong === undefined) return undefined;
@@ -132,10 +132,10 @@ export class Guard {
     const name = readAuthority(host)?.name;
     const listening = this.#parts.listening();
     const local = listening !== undefined && isLoopback(listening.address);
-    // A gateway on the network can't know by itself what its clients call it.
+    // A gateway on the network can't know its own names.
     if (!local && this.#options.allowedHosts.length === 0) return true;
     if (name === undefined) return false;
-    // Health probes use the address, and DNS rebinding takes a name.
+    // Health probes use the IP address. DNS rebinding needs a name.
     return isLoopback(name) || this.#hosts.has(name) || (!local && isAddress(name));
   }
 
@@ -147,7 +147,7 @@ export class Guard {
       return this.#isNavigation(c) ? undefined : this.#foreign(c);
     }
     const host = c.req.header("host") ?? (URL.canParse(c.req.url) ? new URL(c.req.url).host : "");
-    // The browser knows the page's port and the gateway's, also if `Host` has none.
+    // With Sec-Fetch-Site, the browser itself compared the ports, also if `Host` has none.
     const port = foreign ? undefined : this.#parts.listening()?.port;
     if (isOwnOrigin(origin, host, port)) return undefined;
     return this.#foreignOrigin(c, origin);
@@ -198,18 +198,18 @@ export class Guard {
     );
   }
 
-  /** Whether a user follows a link: the page with the link can't read the answer. */
+  /** Returns whether a user follows a link. The page with the link can't read the answer. */
   #isNavigation(c: Context): boolean {
     return (
       (c.req.method === "GET" || c.req.method === "HEAD") &&
       c.req.header("sec-fetch-mode") === "navigate" &&
       c.req.header("sec-fetch-dest") === "document" &&
-      // A tab would wait there for ever, and count as a client.
+      // A tab would wait for the end of the events, and count as a client.
       !c.req.path.endsWith(this.#options.eventsPath)
     );
   }
 
-  /** A variable for the environment, with what is allowed already. */
+  /** Returns the environment variable that allows another value beside the present ones. */
   #setting(key: string, present: readonly string[], another: string): string {
     return `SPILLWAY_${key.toUpperCase()}=${[...present, another].join(",")}`;
   }
@@ -229,7 +229,7 @@ function preflight(c: Context): Response {
   const headers = c.req.header("access-control-request-headers");
   return c.body(null, 204, {
     ...PREFLIGHT,
-    // The gateway gives no header a meaning that a page must not use.
+    // No request header gives a page more rights here, so all are allowed.
     ...(headers !== undefined && { "Access-Control-Allow-Headers": headers }),
   });
 }

@@ -5,15 +5,15 @@ import { problem } from "./problem.ts";
 const KEY = /^[A-Za-z0-9+/]{22}==$/;
 
 /**
- * What is wrong with a WebSocket handshake (RFC 6455 §4.2.1), as the response that says so;
- * `undefined` when nothing is. Header values are compared without regard to case, as they must be.
+ * Checks a WebSocket handshake (RFC 6455 §4.2.1). Returns the response that says what is wrong, or `undefined`. Header
+ * values are case-insensitive.
  */
 export function handshakeFault(c: Context): Response | undefined {
-  // Hono answers HEAD with what answers GET.
+  // Hono passes HEAD to the handler of GET.
   if (c.req.raw.method !== "GET") {
     return problem(c, 405, "A WebSocket begins with GET", { Allow: "GET" });
   }
-  // As RFC 9112 §3.2 has it; Bun's own server can't take over a connection without.
+  // RFC 9112 §3.2 requires it, and Bun's own server can't upgrade without it.
   if (c.req.header("host") === undefined) return problem(c, 400, "A handshake needs a Host");
   const upgrade = c.req.header("upgrade")?.toLowerCase();
   const connection = c.req.header("connection")?.toLowerCase().split(",") ?? [];

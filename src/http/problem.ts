@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 
-/** The titles that RFC 9110 §15 gives to what is answered here. */
+/** The titles of the statuses that are used here (RFC 9110 §15). */
 const TITLES: Partial<Record<ContentfulStatusCode, string>> = {
   400: "Bad Request",
   403: "Forbidden",
@@ -16,12 +16,12 @@ const TITLES: Partial<Record<ContentfulStatusCode, string>> = {
 
 const REFUSAL = "spillwayRefusal";
 
-/** Why a request was refused, for logs; `undefined` when it was not. */
+/** Returns why a request was refused, for logs; `undefined` if it wasn't. */
 export function refusalOf(c: Context): string | undefined {
   return c.get(REFUSAL);
 }
 
-/** A refusal as `application/problem+json` (RFC 9457); `detail` says what to do. */
+/** Returns a refusal as `application/problem+json` (RFC 9457). `detail` says what to do. */
 export function problem(
   c: Context,
   status: ContentfulStatusCode,

@@ -9,13 +9,13 @@ export interface Readiness {
   readonly reasons: readonly string[];
 }
 
-/** What the gateway can say of itself. */
+/** The facts about a gateway that these routes show. */
 export interface StatusReport {
   meta(): Metadata;
   health(): HealthStatus;
   dataFlow(): FlowMetrics;
   readiness(): Readiness;
-  /** What became of every delivery. */
+  /** The deliveries by state. */
   ledger(): Balance;
   /** The metrics in Prometheus' text format, and its content type. */
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
@@ -23,7 +23,7 @@ export interface StatusReport {
   schema(): object;
 }
 
-/** Health, metrics and the schema: for machines that look after this one. */
+/** Creates the routes of health, readiness, metrics and the schema. */
 export function statusRoutes(report: StatusReport, clock: Pick<Clock, "soon">): Hono {
   const metrics = oncePerTurn(() => report.metrics(), clock);
   let schema: string | undefined;
@@ -55,8 +55,7 @@ export function statusRoutes(report: StatusReport, clock: Pick<Clock, "soon">): 
 }
 
 /**
- * Shares what is made among all who ask for it in one turn of the event loop: many requests at once
- * must not hold up everybody for many times as long.
+ * Shares one result among all requests of a turn of the event loop, so that many requests at once don't block the loop.
  */
 function oncePerTurn<T>(make: () => Promise<T>, clock: Pick<Clock, "soon">): () => Promise<T> {
   let made: Promise<T> | undefined;

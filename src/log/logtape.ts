@@ -8,12 +8,12 @@ import {
 } from "@logtape/logtape";
 import type { Log } from "../core/ports/log.ts";
 
-/** LogTape's name for everything that this package logs. */
+/** The LogTape category of this package. */
 const CATEGORY = "spillway";
 
 /**
- * Where the library logs. LogTape is silent until the host configures it, which is how a library
- * should be; a host of ours selects us by the category `["spillway"]`.
+ * Returns the log of the library. LogTape is silent until the host configures it; the host selects this package by the
+ * category `["spillway"]`.
  */
 export function libraryLog(): Log {
   return getLogger([CATEGORY]);
@@ -26,7 +26,7 @@ export interface LogOptions {
   readonly write: (text: string) => void;
 }
 
-/** Sends what is logged to `write`: what the command does, and a library must not. */
+/** Configures LogTape to write the log to `write`. Only the command does that; a library must not. */
 export async function configureLog({ level, format, write }: LogOptions): Promise<Log> {
   const lowestLevel: LogLevel = level === "warn" ? "warning" : level;
   const formatter =
@@ -43,7 +43,7 @@ export async function configureLog({ level, format, write }: LogOptions): Promis
   return getLogger([CATEGORY]);
 }
 
-/** JSON allows some characters in texts that other programs take for the end of a line. */
+/** Escapes characters that JSON allows and that other programs take for the end of a line. */
 function jsonLine(formatter: (record: LogRecord) => string): (record: LogRecord) => string {
   return (record) =>
     formatter(record).replace(
@@ -52,15 +52,15 @@ function jsonLine(formatter: (record: LogRecord) => string): (record: LogRecord)
     );
 }
 
-/** More of one value is not logged: clients and NATS decide about its length. */
+/** Maximum length of a logged value: clients and NATS decide about its length. */
 const MAX_VALUE = 1000;
 
 /**
- * The message with its values in place: LogTape itself puts quotes around each text. Texts come from
- * clients and from NATS, so that they may neither break the line nor fill the log.
+ * Puts the values into the message, without LogTape's quotes around texts. Escapes and shortens texts, because they come
+ * from clients and from NATS, and must not break a line or fill the log.
  */
 function asSentence(record: LogRecord): LogRecord {
-  // Each second part is a value.
+  // Every second part is a value.
   const message = record.message.map((part, index) => (index % 2 === 0 ? part : printable(part)));
   const properties = Object.entries(record.properties).map(([key, value]) => [
     key,
@@ -73,7 +73,7 @@ function bounded(text: string): string {
   return text.length > MAX_VALUE ? `${text.slice(0, MAX_VALUE)}…` : text;
 }
 
-/** A value on one line: control characters, and what turns the direction of writing, are escaped. */
+/** Returns a value on one line. Escapes control characters and characters that change the direction of text. */
 function printable(value: unknown): string {
   return bounded(String(value)).replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,

@@ -9,8 +9,8 @@ interface Options {
 }
 
 /**
- * A histogram whose values the core has already sorted into buckets. It is built on prom-client's
- * plainest metric, because its own histogram sorts values itself and shows no others.
+ * A histogram whose values the core has already sorted into buckets. It extends prom-client's basic metric, because
+ * prom-client's histogram only takes values that it sorts itself.
  */
 export class MeterHistogram extends Gauge<"component" | "le"> {
   readonly #options: Options;
@@ -35,7 +35,7 @@ export class MeterHistogram extends Gauge<"component" | "le"> {
   }
 }
 
-/** A distribution as Prometheus wants it: each bucket counts all values up to its bound. */
+/** Returns a distribution in Prometheus' form: each bucket counts all values up to its bound. */
 function series(name: string, component: string, { bounds, counts, sum }: Distribution) {
   let total = 0;
   const buckets = counts.map((count, index) => {

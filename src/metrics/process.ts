@@ -5,9 +5,9 @@ export interface ProcessFacts {
   cpuSeconds(): number;
   residentBytes(): number;
   heapBytes(): number;
-  /** When the process began: seconds since 1970. */
+  /** The start of the process, in seconds since 1970. */
   readonly startedSeconds: number;
-  /** File descriptors: those that are open, and the limit. */
+  /** The number of open file descriptors, and the limit. */
   descriptors(): Promise<{ readonly open: number | undefined; readonly most: number | undefined }>;
 }
 
@@ -18,7 +18,7 @@ interface ProcessFamily {
   readonly read: (facts: ProcessFacts) => Promise<number | undefined> | number | undefined;
 }
 
-/** Names are those of Prometheus' own clients. */
+/** The names are those of Prometheus' own clients. */
 export const PROCESS_FAMILIES: readonly ProcessFamily[] = [
   {
     kind: "counter",
@@ -58,7 +58,7 @@ export const PROCESS_FAMILIES: readonly ProcessFamily[] = [
   },
 ];
 
-/** Shows the process' figures on a registry. What can't be known has no series. */
+/** Shows the process' figures on a registry. A figure that the runtime doesn't have gets no series. */
 export function showProcess(registry: Registry, facts: ProcessFacts): void {
   for (const { kind, name, help, read } of PROCESS_FAMILIES) {
     const options = { name, help, registers: [registry] };

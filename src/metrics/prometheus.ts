@@ -4,20 +4,19 @@ import { MeterHistogram } from "./meter-histogram.ts";
 
 export type { Registry as MetricsRegistry } from "prom-client";
 
-/** A registry with nothing on it. */
+/** Creates an empty registry. */
 export function createRegistry(): Registry {
   return new Registry();
 }
 
-/** What each registry shows: several components may share one. */
+/** The components of each registry: several may share one. */
 const shown = new WeakMap<Registry, Set<Metered>>();
 
 /**
- * Shows a component's figures on a registry, under the names that StreamKit's documentation
- * promises and the facts that its code exports. They are read when asked for, so that counting
- * stays an addition.
+ * Shows a component's figures on a registry, under the names of StreamKit's documentation and code. The figures are
+ * read on request, so that counting is only an addition.
  *
- * @returns a function that takes the component off the registry again.
+ * @returns a function that removes the component from the registry.
  */
 export function showMetrics(registry: Registry, metered: Metered): () => void {
   let components = shown.get(registry);
@@ -43,7 +42,7 @@ function registerFamily(
     return;
   }
   const { labels, read } = family;
-  /** Calls with each series as it stands now. */
+  /** Calls the function with the present value of each series. */
   const each = (show: (labels: Record<string, string>, value: number) => void): void => {
     for (const one of components) {
       for (const [values, figure] of read(one)) {

@@ -1,5 +1,5 @@
 /**
- * The known word that an unknown one was probably meant to be, or `undefined` when none is near.
+ * Returns the known word that is nearest to an unknown one, or `undefined` if none is near.
  *
  * @param most how many letters may differ: by default a third, and never more than three.
  */
@@ -18,14 +18,14 @@ export function nearest(
   return best;
 }
 
-/** `writeTimeout`, `write-timeout` and `write_timeout` are near to each other. */
+/** Ignores the differences between `writeTimeout`, `write-timeout` and `write_timeout`. */
 function folded(word: string): string {
   return word.toLowerCase().replaceAll("-", "_").slice(0, 64);
 }
 
 /**
- * How many letters must be added, removed, changed or swapped with their neighbour to turn one
- * word into the other (the optimal string alignment distance).
+ * Returns how many letters must be added, removed, changed or swapped with their neighbour to turn one word into the
+ * other (the optimal string alignment distance).
  */
 function editDistance(from: string, to: string): number {
   let beforeLast: number[] = [];
