@@ -1,14 +1,14 @@
 import { Envelope, type Position } from "../wire/envelope.ts";
 
 export interface RingBounds {
-  /** 0 keeps nothing, and nobody can come back to where they were. */
+  /** With 0 nothing is kept, and no client can resume. */
   readonly ringMessages: number;
   readonly ringBytes: number;
 }
 
-/** Room for so many messages at first, a power of two; it is doubled as they come. */
+/** The first number of places, a power of two. It doubles when they are full. */
 const FIRST_ROOM = 256;
-/** While somebody reads, up to this many times the usual amount is kept. */
+/** While readers need them, up to this many times the usual amount is kept. */
 const MOST_WHILE_READ = 2;
 
 /**
@@ -22,25 +22,25 @@ const MOST_WHILE_READ = 2;
 export class Ring {
   readonly #bounds: RingBounds;
   #origin = "";
-  /** The serials of the oldest one, and of the one behind the newest. */
+  /** The serial of the oldest message, and the serial after the newest. */
   #oldest = 0;
   #end = 0;
   #bytes = 0;
 
-  // One place for each message, at its serial modulo the room.
+  // One place for each message, at its serial modulo the number of places.
   #room = FIRST_ROOM;
   #memory: (ArrayBufferLike | undefined)[] = new Array(FIRST_ROOM);
   #offsets = new Uint32Array(FIRST_ROOM);
   #lengths = new Uint32Array(FIRST_ROOM);
   #payloadAts = new Uint32Array(FIRST_ROOM);
   #envelopes: (Envelope | undefined)[] = new Array(FIRST_ROOM);
-  /** Where a message of a stream stands there; nothing for those of the gateway's own count. */
+  /** The origin and the sequence of a stream's message; no origin for messages of the gateway's own count. */
   #streams: (string | undefined)[] = new Array(FIRST_ROOM);
   #sequences = new Float64Array(FIRST_ROOM);
-  /** By stream: all that has come behind this sequence is here. */
+  /** By origin of a followed stream: everything that has come after this sequence is here. */
   readonly #floors = new Map<string, number>();
   readonly #readers = new Set<RingReader>();
-  /** The least serial that one of them has not read. */
+  /** The least serial that a reader has not read. */
   #unread = Number.POSITIVE_INFINITY;
 
   constructor(bounds: RingBounds) {
@@ -59,7 +59,7 @@ export class Ring {
     return this.#bytes;
   }
 
-  /** @param envelope the one with the serial that follows the last one's. */
+  /** Adds a message. @param envelope its serial follows the last one's. */
   push({ origin, sequence, serial, bytes, payloadAt }: Envelope): void {
     if (this.messages === 0) this.#oldest = serial;
     else if (this.messages === this.#room) this.#grow();
@@ -77,12 +77,12 @@ export class Ring {
     this.#keepBounds();
   }
 
-  /** A message comes that is not kept: of a followed stream, only what is behind it may be here. */
+  /** A message has come that is not kept: of its stream, only what comes after it may be here. */
   skip({ origin, sequence }: Position): void {
     if (this.#floors.has(origin)) this.#floors.set(origin, sequence);
   }
 
-  /** Begins to follow a stream: all that comes of it from now on stands behind that sequence. */
+  /** Begins to follow a stream: everything that comes of it from now on is after this sequence. */
   follow(stream: string, sequence: number): void {
     this.#floors.set(stream, sequence);
   }
@@ -92,32 +92,32 @@ export class Ring {
     this.#floors.delete(stream);
   }
 
-  /** All that has come of a followed stream behind this sequence is here. */
+  /** Returns the sequence after which everything that has come of a followed stream is here. */
   floorOf(stream: string): number | undefined {
     return this.#floors.get(stream);
   }
 
-  /** The serial of the oldest message that is kept, or `undefined` when there is none. */
+  /** The serial of the oldest message; `undefined` if there is none. */
   get oldest(): number | undefined {
     return this.messages === 0 ? undefined : this.#oldest;
   }
 
-  /** The serial behind the newest message. */
+  /** The serial after the newest message. */
   get end(): number {
     return this.#end;
   }
 
-  /** Which stream a message that is kept is of, if it is of one that is followed. */
+  /** Returns the origin of a kept message's stream, if that stream is followed. */
   streamAt(serial: number): string | undefined {
     return this.#streams[this.#placeOf(serial)];
   }
 
-  /** Where it stands there. */
+  /** Returns the sequence of a kept message in its stream. */
   sequenceAt(serial: number): number {
     return this.#sequences[this.#placeOf(serial)]!;
   }
 
-  /** Begins to read with a message, or the first one that is kept behind it. */
+  /** Begins to read at a message, or at the first kept one after it. */
   read(serial: number): RingReader {
     const reader = new RingReader(serial, this);
     this.#readers.add(reader);
@@ -125,20 +125,20 @@ export class Ring {
     return reader;
   }
 
-  /** @internal A reader has come further: what only it had not read may go. */
+  /** @internal A reader has moved on: messages that only it had not read may be dropped. */
   moved(reader: RingReader, before: number): void {
     if (!this.#readers.delete(reader)) return;
-    // The reader that has not moved for the longest stands first: the search almost always ends with it.
+    // The reader that has not moved for the longest is first: the search in `#release` almost always ends with it.
     this.#readers.add(reader);
-    this.#let(before);
+    this.#release(before);
   }
 
   /** @internal Ends `read`. */
   closed(reader: RingReader): void {
-    if (this.#readers.delete(reader)) this.#let(reader.next);
+    if (this.#readers.delete(reader)) this.#release(reader.next);
   }
 
-  /** A message that is kept. */
+  /** Returns a kept message. */
   at(serial: number): Envelope {
     const at = this.#placeOf(serial);
     let envelope = this.#envelopes[at];
@@ -155,8 +155,8 @@ export class Ring {
     return envelope;
   }
 
-  /** Drops messages that nobody reads any more, as a reader has moved on from a serial. */
-  #let(before: number): void {
+  /** Drops messages that no reader needs any more, as one has moved on from a serial. */
+  #release(before: number): void {
     const unread = this.#unread;
     if (before > unread) return;
     this.#unread = Number.POSITIVE_INFINITY;
@@ -195,11 +195,11 @@ export class Ring {
     return serial & (this.#room - 1);
   }
 
-  /** Doubles the room. All places are in use; the older part stands behind the newer one, and swaps with it or not. */
+  /** Doubles the number of places. All are in use; the older messages may have to move before the newer ones. */
   #grow(): void {
     const room = this.#room;
     const split = this.#placeOf(this.#oldest);
-    // In the doubled room each part begins in the first half or in the second one.
+    // Each of the two parts goes to the first half or to the second.
     const isSecond = (this.#oldest & room) !== 0;
     const older = isSecond ? room : 0;
     const newer = isSecond ? 0 : room;
@@ -224,7 +224,7 @@ export class Ring {
   }
 }
 
-/** Reads a ring from one message on. The ring keeps the messages that it has not read, as long as it can. */
+/** Reads a ring from one message on. The ring keeps what a reader has not read as long as it can. */
 export class RingReader {
   #next: number;
   readonly #ring: Ring;
@@ -239,7 +239,7 @@ export class RingReader {
     return this.#next;
   }
 
-  /** How many of those that it has not read are not kept any more. */
+  /** How many messages were dropped before it read them. */
   get lost(): number {
     return Math.max(0, (this.#ring.oldest ?? this.#ring.end) - this.#next);
   }

@@ -30,29 +30,29 @@ interface CachedPage {
   readonly bytes: number;
 }
 
-/** Pages are asked for by clients that come back together, at nearly the same place. */
+/** The most bytes of pages that are kept: clients that reconnect together ask for almost the same ones. */
 const CACHE_BYTES = 16 * 1024 * 1024;
 /** The memory of a page besides its messages. */
 const PAGE_BYTES = 512;
 /** The most bytes of a shared snapshot that are kept for clients that read it more slowly than others. */
-const WALK_BYTES = 2 * 1024 * 1024;
+const SNAPSHOT_BYTES = 2 * 1024 * 1024;
 /** A client that asks while the same snapshot is read shares the next one, which begins after this time at the latest. */
-const NEXT_WALK_MS = 1000;
-/** The most requests to the source that are under way at the same time, for all clients together. */
+const NEXT_SNAPSHOT_MS = 1000;
+/** The most requests to the source at the same time, for all clients together. */
 const MOST_READS = 16;
 
-/** Reads what streams have kept, each page once for all that ask for it at about the same time. */
+/** Reads what streams have kept: each page once for all clients that ask at about the same time. */
 export class StreamPages {
   readonly #history: StreamHistory;
   readonly #encoder: EnvelopeEncoder;
   readonly #clock: Clock;
   readonly #meter: Meter;
-  /** By query, those that were read last; the oldest one first. */
+  /** By query, the pages that were read last. The query that was asked least recently is first. */
   readonly #cached = new Map<string, CachedPage[]>();
   readonly #pages = new SingleFlight<EncodedPage | undefined>();
   readonly #extents = new SingleFlight<StreamExtent | undefined>();
-  /** By query, the snapshot that is to be read next, or is read now. */
-  readonly #walks = new Map<string, SharedReader<EncodedPage>>();
+  /** By query, the snapshot that is read next, or now. */
+  readonly #readers = new Map<string, SharedReader<EncodedPage>>();
   readonly #reads: ConcurrencyLimiter;
   #bytes = 0;
 
@@ -70,31 +70,31 @@ export class StreamPages {
   }
 
   /**
-   * The messages behind a sequence, at least one unless there is none; see {@linkcode StreamHistory.read}.
+   * Returns messages after a sequence, at least one unless there is none; see {@linkcode StreamHistory.read}.
    *
-   * @param isExact whether only what the stream still keeps is wanted: then a page that was read before
-   * counts if nothing of it is gone since.
+   * @param keptOnly whether only what the stream still keeps is wanted: then a page that was read before is used
+   * only if nothing of it was deleted since.
    */
   async read(
     query: StreamQuery,
     after: number,
-    isExact: boolean,
+    keptOnly: boolean,
   ): Promise<EncodedPage | undefined> {
     const key = `${query.origin} ${query.subjects.join(" ")}`;
     const cached = this.#cached.get(key)?.find((one) => one.after <= after && after < one.upTo);
     if (cached !== undefined) {
-      const first = isExact ? await this.#firstOf(query.origin, cached.page) : 1;
-      if (first !== undefined) return behind(cached.page, after, first);
+      const first = keptOnly ? await this.#firstOf(query.origin, cached.page) : 1;
+      if (first !== undefined) return messagesAfter(cached.page, after, first);
       this.#forget(key, cached);
     }
-    return await this.#pages.get(`${key} ${after}`, isExact, () => this.#read(key, query, after));
+    return await this.#pages.get(`${key} ${after}`, keptOnly, () => this.#read(key, query, after));
   }
 
   /**
-   * The latest messages; see {@linkcode StreamHistory.latest}. There may be others among them, where the
-   * source can't select: all that ask at about the same time then read the same ones.
+   * Yields the latest messages; see {@linkcode StreamHistory.latest}. If the source can't select the subjects, all
+   * clients that ask at about the same time read the same messages, and other subjects are among them.
    *
-   * @param carried all that is carried of the stream.
+   * @param carried the subjects that are carried of the stream.
    */
   async *latest(
     query: StreamQuery,
@@ -102,39 +102,39 @@ export class StreamPages {
     carried: readonly string[],
   ): AsyncGenerator<EncodedPage, void, void> {
     if (of === "last" || this.selects(query.subjects)) {
-      yield* this.#walk(query, of);
+      yield* this.#readShared(query, of);
       return;
     }
     const snapshot = await this.#inTurn(() => this.#history.snapshot(query));
     if (snapshot !== undefined) yield this.#encode(snapshot);
-    else yield* this.#walk({ ...query, subjects: carried }, of);
+    else yield* this.#readShared({ ...query, subjects: carried }, of);
   }
 
-  /** Reads with all others that ask for the same before it begins: what is gone by then is not sent. */
-  async *#walk(
+  /** Reads together with all clients that ask for the same before the reading begins. */
+  async *#readShared(
     query: StreamQuery,
     of: "last" | "last_per_subject",
   ): AsyncGenerator<EncodedPage, void, void> {
     const key = `${of} ${query.origin} ${query.subjects.join(" ")}`;
-    let walk = this.#walks.get(key);
-    if (walk === undefined || walk.hasBegun) {
-      const before = walk?.over;
+    let reader = this.#readers.get(key);
+    if (reader === undefined || reader.hasBegun) {
+      const before = reader?.over;
       const begun = (): void => {
         next.hasBegun = true;
       };
-      const next = new SharedReader(this.#latest(query, of, before, begun), WALK_BYTES);
-      walk = next;
-      this.#walks.set(key, next);
+      const next = new SharedReader(this.#latest(query, of, before, begun), SNAPSHOT_BYTES);
+      reader = next;
+      this.#readers.set(key, next);
       void next.over.then(() => {
-        if (this.#walks.get(key) === next) this.#walks.delete(key);
+        if (this.#readers.get(key) === next) this.#readers.delete(key);
       });
     }
-    if (yield* walk.read()) return;
-    // It is slower than the others, who are not to wait for it.
+    if (yield* reader.read()) return;
+    // This client is slower than the others, who need not wait for it.
     yield* this.#latest(query, of);
   }
 
-  /** @param before what it waits for, but not for long. @param begun called when the source is asked. */
+  /** @param before waits for this first, but not for long. @param begun called when the source is asked. */
   async *#latest(
     query: StreamQuery,
     of: "last" | "last_per_subject",
@@ -143,7 +143,7 @@ export class StreamPages {
   ): AsyncGenerator<EncodedPage, void, void> {
     if (before !== undefined) {
       await new Promise<void>((resolve) => {
-        const cancel = this.#clock.after(NEXT_WALK_MS, resolve);
+        const cancel = this.#clock.after(NEXT_SNAPSHOT_MS, resolve);
         void before.then(cancel).then(resolve);
       });
     }
@@ -167,14 +167,14 @@ export class StreamPages {
     return await this.#inTurn(() => this.#history.before(origin, timeMs));
   }
 
-  /** Looks up what a stream keeps now. */
+  /** Returns what a stream keeps now. */
   async extent(origin: string): Promise<StreamExtent | undefined> {
     return await this.#extents.get(origin, true, () =>
       this.#inTurn(() => this.#history.extent(origin)),
     );
   }
 
-  /** The first message that the stream still keeps, if it keeps all behind that of a page; `undefined` if not. */
+  /** Returns the first sequence that the stream keeps, if it still keeps all of a page after it. */
   async #firstOf(origin: string, { removed }: EncodedPage): Promise<number | undefined> {
     const extent = await this.extent(origin);
     if (extent === undefined) return undefined;
@@ -185,7 +185,7 @@ export class StreamPages {
     const read = await this.#inTurn(() => this.#history.read(query, after));
     if (read === undefined) return undefined;
     const page = this.#encode(read);
-    // The last page grows at any moment.
+    // The last page may grow at any moment.
     if (!page.end) this.#keep(key, after, page);
     return page;
   }
@@ -202,7 +202,7 @@ export class StreamPages {
     return { ...rest, envelopes: messages.map(encode) };
   }
 
-  /** Asks the source when it is not asked for too much. */
+  /** Asks the source as soon as fewer than the most requests are open. */
   async #inTurn<T>(ask: () => Promise<T>): Promise<T> {
     const give = await this.#reads.take();
     return await ask().finally(give);
@@ -213,7 +213,7 @@ export class StreamPages {
     const bytes = page.envelopes.reduce((sum, { byteLength }) => sum + byteLength, PAGE_BYTES);
     const pages = this.#cached.get(key) ?? [];
     pages.push({ after, upTo, page, bytes });
-    // A query that was asked last goes last.
+    // The query that was asked last goes to the end.
     this.#cached.delete(key);
     this.#cached.set(key, pages);
     this.#bytes += bytes;
@@ -232,12 +232,12 @@ export class StreamPages {
   }
 }
 
-/** Whether a stream keeps all that is behind its first message. */
+/** Whether a stream keeps everything after its first message. */
 export function isWhole({ first, removed }: StreamExtent): boolean {
   return removed === first - 1;
 }
 
-function behind(page: EncodedPage, after: number, first: number): EncodedPage {
+function messagesAfter(page: EncodedPage, after: number, first: number): EncodedPage {
   const envelopes = page.envelopes.filter(({ sequence }) => sequence > after && sequence >= first);
   return { ...page, first: Math.max(page.first, first), envelopes };
 }

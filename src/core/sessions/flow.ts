@@ -49,7 +49,7 @@ export abstract class Flow {
   /** Since it said that it is slow, until it has recovered. */
   protected throttle: Throttle | undefined;
   /** Called once when nothing waits any more, or the client is over. */
-  #whenDrained: (() => void)[] | undefined;
+  #whenDrained: Set<() => void> | undefined;
 
   constructor(socket: ClientSocket, dialect: Dialect, audience: Audience, parts: ClientParts) {
     this.socket = socket;
@@ -115,11 +115,12 @@ export abstract class Flow {
     return new Promise((resolve) => {
       const done = (): void => {
         signal.removeEventListener("abort", done);
+        this.#whenDrained?.delete(done);
         resolve();
       };
       signal.addEventListener("abort", done);
-      this.#whenDrained ??= [];
-      this.#whenDrained.push(done);
+      this.#whenDrained ??= new Set();
+      this.#whenDrained.add(done);
     });
   }
 

@@ -66,7 +66,7 @@ export class ClientRequests {
     return requests;
   }
 
-  /** Moves requests from one client to another; those that stay behind are withdrawn. @returns these. */
+  /** Moves requests from one client to another; the others are withdrawn. @returns the withdrawn ones. */
   move(
     from: Session,
     to: Session,
