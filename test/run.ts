@@ -37,6 +37,8 @@ if (failures.length > 0) say(`\nFailures:\n${failures.map(showFailure).join("\n"
 const sum = (of: "passed" | "failed") => reports.reduce((total, report) => total + report[of], 0);
 say(`${sum("passed")} passed, ${sum("failed")} failed`);
 process.exitCode = sum("failed") === 0 && sum("passed") > 0 ? 0 : 1;
+// What a job that was ended left open doesn't keep this process.
+setTimeout(() => process.exit(), 5_000).unref();
 
 function jobsOf(args: readonly string[]): Job[] {
   if (args.length === 0) return allJobs(false);

@@ -32,7 +32,6 @@ const SLOW = ["test/audit/audit.test.ts", "test/contract/nats-faults.test.ts"];
  */
 const FAST_ON_NODE22 = [
   "bad-input",
-  "configuration",
   "handshake",
   "http",
   "keepalive",

@@ -47,20 +47,24 @@ export async function runJob(job: Job, print: (line: string) => void): Promise<R
     setTimeout(() => signal(child, "SIGKILL"), END_MS).unref();
   };
   let silence = setTimeout(giveUp, SILENCE_MS);
-  const read = async (from: Readable): Promise<void> => {
-    for await (const line of createInterface({ input: from })) {
+  const read = (from: Readable): void => {
+    createInterface({ input: from }).on("line", (line) => {
       clearTimeout(silence);
       silence = setTimeout(giveUp, SILENCE_MS);
-      if (line.startsWith("bun test v")) continue;
+      if (line.startsWith("bun test v")) return;
       lines.push(line);
       print(line);
-    }
+    });
   };
   const exited = new Promise<number | string>((resolve) => {
+    const end = (code: number | null, by: NodeJS.Signals | null): void =>
+      resolve(code ?? `was ended by ${by}`);
     child.once("error", (error) => resolve(error.message));
-    child.once("exit", (code, by) => resolve(code ?? `was ended by ${by}`));
+    child.once("close", end);
+    // Something that it started may still hold its output.
+    child.once("exit", (code, by) => setTimeout(end, END_MS, code, by).unref());
   });
-  await Promise.all([read(child.stdout!), read(child.stderr!)]);
+  for (const output of [child.stdout, child.stderr]) if (output !== null) read(output);
   const code = await exited;
   clearTimeout(silence);
   running.delete(child);
