@@ -204,8 +204,8 @@ export class GatewayEngine implements Engine {
     const left = (): number => Math.max(0, untilMs - this.#clock.nowMs());
     this.#broadcaster.refuse();
     this.#readiness.stopped();
-    // A NATS that does not answer must not take the clients' time for their last messages, nor clients
-    // that don't acknowledge the time for what others said last.
+    // The time is shared: a NATS that doesn't answer leaves half of it to the clients' last messages, and clients that
+    // don't acknowledge leave some of it to the last acknowledgements of others.
     const lastAcksMs = Math.min(LAST_ACKS_MS, timeoutMs / 4);
     const drainMs = (): number => Math.max(0, left() - lastAcksMs);
     await this.#source.drain(drainMs() / 2);
