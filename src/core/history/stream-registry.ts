@@ -20,6 +20,9 @@ export interface FollowedStream extends StreamInput {
   readonly refusal: string | undefined;
   /** How often the source has said how the stream stands. */
   readonly changes: number;
+  /** How many gaps there were for clients that got all of the stream, and the last of them. */
+  readonly gaps: number;
+  readonly lastGap: GapFrame | undefined;
 }
 
 /** What a new state of a stream means for clients that got its messages until now. */
@@ -36,6 +39,8 @@ interface Entry extends FollowedStream {
   known: boolean;
   refusal: string | undefined;
   changes: number;
+  gaps: number;
+  lastGap: GapFrame | undefined;
   /** The subjects that the stream captures now, if they are known. */
   captures: readonly string[] | undefined;
   /** Its last origin; it stays when the stream is deleted. */
@@ -60,6 +65,8 @@ export class StreamRegistry {
       known: false,
       refusal: undefined,
       changes: 0,
+      gaps: 0,
+      lastGap: undefined,
       captures: undefined,
       lastOrigin: undefined,
       whenKnown: new Set(),
@@ -176,6 +183,10 @@ export class StreamRegistry {
     if (entry === undefined) return { subjects: [] };
     const { origin, sequence } = state;
     const gap = gapBefore(state, entry);
+    if (gap !== undefined) {
+      entry.gaps++;
+      entry.lastGap = gap;
+    }
     if (entry.origin !== undefined && entry.origin !== origin) {
       this.#byOrigin.delete(entry.origin);
       this.#ring.forget(entry.origin);

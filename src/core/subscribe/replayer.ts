@@ -69,6 +69,10 @@ export class Replayer {
     const subscription = new Subscription(request, policy, order, position.sequence, NO_STREAMS);
     subscription.catchUp(origin);
     client.subscriptions.catchUp(subscription);
+    const carrying = streams.carrying(request.subjects).map((stream) => ({
+      stream,
+      gapsBefore: stream.gaps,
+    }));
     let isTold = false;
     let isDone = false;
     const tellCaughtUp = (): void => {
@@ -81,6 +85,10 @@ export class Replayer {
       done: () => {
         for (const [stream, sequence] of streams.lasts) {
           if (!subscription.sinceOf.has(stream)) subscription.sinceOf.set(stream, sequence);
+        }
+        // Clients that had joined before were told when it happened.
+        for (const { stream, gapsBefore } of carrying) {
+          if (stream.gaps > gapsBefore) client.note(stream.lastGap!);
         }
         replay.joins(subscription);
         isDone = true;

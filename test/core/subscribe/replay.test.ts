@@ -417,6 +417,30 @@ describe("A client that is handed what the ring has, in many turns,", () => {
   });
 });
 
+test("A client that resumes at a cursor of the gateway is told of what a stream lost meanwhile", async () => {
+  const kept = new FakeStream();
+  const more = { subjects: ["s.>", "a"], demanded: ["a"], stepsPerTurn: 1 };
+  const harness = follow(kept, 100, more);
+  const keeper = harness.join(["a"]);
+  harness.publish(0);
+  harness.clock.advance(10);
+  const after = String(keeper.socket.envelopes[0]?.id);
+  for (let n = 0; n < 30; n++) harness.broadcaster.message(kept.add("s.a"));
+  const client = harness.joinV1();
+  client.send({ type: "subscribe", id: "1", subjects: ["s.>", "a"], from: { after } });
+  for (let turn = 0; turn < 10; turn++) harness.clock.turn();
+  expect(client.client.subscriptions.catchingUp).toBe(1);
+  const lost = { name: "S", origin: ORIGIN, sequence: 35, lost: true };
+  harness.broadcaster.stream(lost);
+  await pass(harness);
+  expect(sequencesOf(client)).toEqual(countTo(30));
+  expect(client.socket.notices.slice(-2)).toMatchObject([
+    { type: "gap", reason: "expired", from: `${ORIGIN}:31`, to: `${ORIGIN}:35`, count: 5 },
+    { type: "caught_up" },
+  ]);
+  harness.expectBalance();
+});
+
 describe("Many clients that catch up", () => {
   test("give their places back when their pages are taken, or when they go", async () => {
     const kept = new FakeStream();
