@@ -1,17 +1,20 @@
 import type { Ledger } from "../metering/ledger.ts";
 import type { Cancel, Clock } from "../ports/clock.ts";
+import type { Job } from "../timing/turn-share.ts";
 import { type Envelope, firstOf, type Position } from "../wire/envelope.ts";
 import type { QueueBounds } from "./queue-bounds.ts";
 
-/** No timer can be set to more than 24.8 days: a longer one rings at once. */
+/** The longest timer, of 24.8 days: a longer one would fire at once. */
 const MOST_WINDOW_MS = 2 ** 31 - 1;
-/** So many are released in one turn of the event loop, however many subjects wait. */
-const MOST_AT_ONCE = 4096;
+/** Releases what is due in shares of this turn and the next ones. */
+interface Release extends Job {
+  isDone: boolean;
+}
 
 /**
- * Slows one subscription down: in each window of 1/`maxRate` seconds, the latest message of each
- * subject. What waits here counts as queued, what was superseded as conflated. More than fits into a
- * queue does not wait: then the window is over at once.
+ * Slows a subscription down: releases the latest message of each subject once in each window of 1/`maxRate` seconds.
+ * Messages that wait here count as queued, superseded ones as conflated. When more messages wait than fit into a
+ * queue, the window ends at once.
  */
 export class Pacer {
   readonly #windowMs: number;
@@ -24,15 +27,24 @@ export class Pacer {
   #bytes = 0;
   #openedMs = Number.NEGATIVE_INFINITY;
   #cancel: Cancel | undefined;
+  readonly #run: (job: Job) => void;
+  #releasing: Release | undefined;
+  /** How many of the oldest messages are due, as the last window has ended. */
+  #due = 0;
 
-  /** @param release takes a message that is due, and is no longer counted here. */
+  /**
+   * @param release takes a message that is due, and is no longer counted here.
+   * @param run does a job in shares of the event loop's turns.
+   */
   constructor(
     maxRate: number,
     bounds: QueueBounds,
     clock: Clock,
     ledger: Ledger,
     release: (envelope: Envelope) => void,
+    run: (job: Job) => void,
   ) {
+    this.#run = run;
     this.#windowMs = Math.min(1000 / maxRate, MOST_WINDOW_MS);
     this.#bounds = bounds;
     this.#clock = clock;
@@ -78,13 +90,16 @@ export class Pacer {
     const due = this.#hasRoomFor(envelope) ? 0 : this.#waiting.size;
     this.#keep(envelope, before);
     if (due > 0) this.#openFor(envelope, due);
-    this.#schedule();
+    else this.#schedule();
   }
 
-  /** Releases nothing by itself any more. */
+  /** Stops to release messages by itself. */
   pause(): void {
     this.#cancel?.();
     this.#cancel = undefined;
+    this.#due = 0;
+    if (this.#releasing !== undefined) this.#releasing.isDone = true;
+    this.#releasing = undefined;
   }
 
   /** Releases what waits, due or not. */
@@ -116,6 +131,10 @@ export class Pacer {
    */
   hand(count: number, to: (envelope: Envelope) => void): void {
     this.pause();
+    this.#handOut(count, to);
+  }
+
+  #handOut(count: number, to: (envelope: Envelope) => void): void {
     let left = count;
     for (const envelope of this.#waiting.values()) {
       if (left-- === 0) return;
@@ -151,38 +170,46 @@ export class Pacer {
     this.#ledger.queue(envelope.byteLength);
   }
 
-  /**
-   * The window is over, as a message has no room beside so many that wait. They are released in parts; more
-   * than one part at once only if the message is so long.
-   */
+  /** Ends the window, as a message has no room among so many that wait: makes room at once. */
   #openFor({ byteLength }: Envelope, waiting: number): void {
-    const { maxQueueBytes } = this.#bounds;
-    this.#openedMs = this.#clock.nowMs();
-    let left = waiting;
-    do {
-      this.hand(Math.min(left, MOST_AT_ONCE), this.#release);
-      left -= MOST_AT_ONCE;
-    } while (left > 0 && this.#bytes > Math.max(byteLength, maxQueueBytes));
-    if (left > 0) this.#cancel = this.#clock.soon(() => this.#releaseParts(left));
+    const { maxQueueMessages, maxQueueBytes } = this.#bounds;
+    this.#releaseDue(waiting);
+    const maxBytes = Math.max(byteLength, maxQueueBytes);
+    while (this.#due > 0 && (this.#waiting.size > maxQueueMessages || this.#bytes > maxBytes)) {
+      this.#due--;
+      this.#handOut(1, this.#release);
+    }
   }
 
-  /** Sees to it that the window that has begun ends. */
+  /** Ends the window that has begun, in time. */
   #schedule(): void {
-    if (this.#cancel !== undefined || this.#waiting.size === 0) return;
+    if (this.#cancel !== undefined || this.#releasing !== undefined) return;
+    if (this.#waiting.size === 0) return;
     const waitMs = this.#openedMs + this.#windowMs - this.#clock.nowMs();
-    const end = (): void => {
-      this.#openedMs = this.#clock.nowMs();
-      this.#releaseParts(this.#waiting.size);
-    };
+    const end = (): void => this.#releaseDue(this.#waiting.size);
     this.#cancel = waitMs > 0 ? this.#clock.after(waitMs, end) : this.#clock.soon(end);
   }
 
-  /** The window is over: releases so many, no more in one turn of the event loop than others may wait for. */
-  #releaseParts(count: number): void {
-    this.hand(Math.min(count, MOST_AT_ONCE), this.#release);
-    const left = Math.min(count - MOST_AT_ONCE, this.#waiting.size);
-    if (left > 0) this.#cancel = this.#clock.soon(() => this.#releaseParts(left));
-    else this.#schedule();
+  /** The window is over: releases so many of the oldest messages, as the turns of the event loop allow it. */
+  #releaseDue(count: number): void {
+    this.pause();
+    this.#openedMs = this.#clock.nowMs();
+    this.#due = count;
+    const release: Release = {
+      isDone: false,
+      work: (steps) => {
+        const part = Math.min(this.#due, steps);
+        if (release.isDone) return part;
+        this.#due -= part;
+        this.#handOut(part, this.#release);
+        if (release.isDone || (this.#due > 0 && this.#waiting.size > 0)) return part;
+        this.pause();
+        this.#schedule();
+        return part;
+      },
+    };
+    this.#releasing = release;
+    this.#run(release);
   }
 
   #hasRoomFor({ byteLength }: Envelope): boolean {

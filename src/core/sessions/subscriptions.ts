@@ -3,7 +3,7 @@ import type { DropReason } from "../metering/ledger.ts";
 import type { Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
 import { FEW_PATTERNS, SubjectTrie } from "../subject/subject-trie.ts";
-import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
+import { type Job, SteppedJob, type TurnShare } from "../timing/turn-share.ts";
 import { type Envelope, earliest, type Position } from "../wire/envelope.ts";
 import { Pacer } from "./pacer.ts";
 import type { QueueBounds } from "./queue-bounds.ts";
@@ -336,7 +336,8 @@ export class Subscriptions implements Iterable<Subscription> {
     if (pacer === undefined) {
       const { limits, clock, meter } = this.#parts;
       const release = (envelope: Envelope): void => this.#ends.release(envelope, policy);
-      pacer = new Pacer(maxRate, limits, clock, meter.ledger, release);
+      const run = (job: Job): void => this.#parts.turnShare.run(this, job);
+      pacer = new Pacer(maxRate, limits, clock, meter.ledger, release, run);
       this.#pacers ??= new Map();
       this.#pacers.set(subscription, pacer);
     }

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { Ledger } from "../../../src/core/metering/ledger.ts";
 import { Pacer } from "../../../src/core/sessions/pacer.ts";
+import { TurnShare } from "../../../src/core/timing/turn-share.ts";
+import type { Envelope } from "../../../src/core/wire/envelope.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { messageOf } from "../support/messages.ts";
 
@@ -10,11 +12,15 @@ function pace(maxRate: number, maxQueueMessages = 1000, maxQueueBytes = 1_000_00
   /** When what was released: number, and what it superseded; what came at the same time stands together. */
   const released: [atMs: number, ...items: string[]][] = [];
   const bounds = { maxQueueMessages, maxQueueBytes, maxQueueAgeMs: 0 };
-  const pacer = new Pacer(maxRate, bounds, clock, ledger, ({ sequence, superseded }) => {
+  const release = ({ sequence, superseded }: Envelope): void => {
     const item = `${sequence}+${superseded}`;
     if (clock.nowMs() === released.at(-1)?.[0]) released.at(-1)?.push(item);
     else released.push([clock.nowMs(), item]);
-  });
+  };
+  const turnShare = new TurnShare(clock);
+  const pacer: Pacer = new Pacer(maxRate, bounds, clock, ledger, release, (job) =>
+    turnShare.run(pacer, job),
+  );
   return { clock, ledger, pacer, released };
 }
 
@@ -136,8 +142,15 @@ describe("Pacer", () => {
   test("still holds what it has not released yet, and what was superseded, while it releases", () => {
     const held: unknown[] = [];
     const bounds = { maxQueueMessages: 9, maxQueueBytes: 9999, maxQueueAgeMs: 0 };
-    const pacer: Pacer = new Pacer(1, bounds, new ManualClock(), new Ledger(), () =>
-      held.push(pacer.oldest?.sequence),
+    const clock = new ManualClock();
+    const turnShare = new TurnShare(clock);
+    const pacer: Pacer = new Pacer(
+      1,
+      bounds,
+      clock,
+      new Ledger(),
+      () => held.push(pacer.oldest?.sequence),
+      (job) => turnShare.run(pacer, job),
     );
     for (const [n, subject] of ["a", "b", "c", "b"].entries()) pacer.add(messageOf(n + 1, subject));
     expect(pacer.oldest?.sequence).toBe(1);
