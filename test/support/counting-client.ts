@@ -1,6 +1,6 @@
 import { within } from "./event-log.ts";
 
-/** A well-behaved client that keeps nothing of what it gets: for floods that would fill the memory. */
+/** A client that only counts messages and keeps none, so that a flood does not fill the memory. */
 export class CountingClient {
   readonly #socket: WebSocket;
   #got = 0;
@@ -24,7 +24,7 @@ export class CountingClient {
     return new CountingClient(socket);
   }
 
-  /** Returns when so many messages more than were asked for until now have come. */
+  /** Waits for this many more messages. */
   async more(count: number): Promise<void> {
     this.#asked += count;
     this.#arrived = Promise.withResolvers();

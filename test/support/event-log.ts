@@ -2,13 +2,13 @@
 export const DEADLINE_MS = 15_000;
 const PAUSE_MS = 10;
 
-/** Why a wait ends without what it waited for, and what came instead. */
+/** A wait ended without its event; the message says what came instead. */
 export class DeadlineError extends Error {
   override readonly name = "DeadlineError";
 }
 
 /**
- * What a promise gives, when it gives it in time.
+ * Returns what a promise resolves with, or throws if that takes too long.
  *
  * @param what completes "no … within 15 s"; a function when it is known only at the end.
  */
@@ -49,7 +49,7 @@ export async function until<T>(
 }
 
 /**
- * What arrived, in order, for tests that wait for an entry instead of sleeping.
+ * Everything that arrived, in order, for tests that wait for an entry instead of sleeping.
  *
  * Entries can be taken one after another (`next`, `take`) or looked for among all of them,
  * those that came before included (`find`).
@@ -74,7 +74,7 @@ export class EventLog<T> {
   }
 
   /**
-   * Nothing will come any more: who waits is told so at once.
+   * Ends the log: every wait fails at once.
    *
    * @param reason completes "before it …".
    */

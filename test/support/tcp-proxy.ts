@@ -2,22 +2,22 @@ import { createServer, connect as dial, type Socket } from "node:net";
 
 const DRIP_MS = 20;
 
-/** A TCP connection to a port on loopback that a test may cut and mend. */
+/** A TCP proxy to a port on loopback whose connections a test can cut, stall and slow down. */
 export interface TcpProxy {
-  /** Where to connect to instead. */
+  /** The port of the proxy. */
   readonly port: number;
-  /** Ends all connections, and every new one at once. */
+  /** Ends all connections, and each new one at once. */
   cut(): void;
-  /** Nothing comes through any more in either direction, and nobody is told. */
+  /** Stalls all connections in both directions without closing them. */
   hold(): void;
   /**
-   * From now on, the first ping behind a subscription does not reach the other end, nor does what follows
-   * it: what was subscribed to comes, and is not confirmed before `mend`.
+   * Holds back the first ping after a subscription and everything after it: messages of the subscription
+   * arrive, and it is not confirmed before `mend`.
    */
   holdConfirmations(): void;
-  /** From now on, what the other end says comes no faster than that. */
+  /** Bounds the speed of what the server sends. */
   slow(bytesPerSecond: number): void;
-  /** New connections come through, and what was held goes on. */
+  /** Undoes all of the above: held data is sent, and new connections pass. */
   mend(): void;
   close(): Promise<void>;
 }
@@ -28,9 +28,9 @@ export async function startTcpProxy(to: number): Promise<TcpProxy> {
   let mostPerSecond = Number.POSITIVE_INFINITY;
   const ends = new Set<Socket>();
   const fars = new WeakSet<Socket>();
-  /** What is kept from going on, by the end that it was for. */
+  /** Data that is held back, by its destination. */
   const held = new Map<Socket, Buffer[]>();
-  /** How much of what a client says may go on. */
+  /** Tells how many bytes of what a client sends may pass. */
   const sieve = () => {
     let subscribed = false;
     return (data: Buffer): number => {
@@ -42,7 +42,7 @@ export async function startTcpProxy(to: number): Promise<TcpProxy> {
       return ping === null ? data.length : from + ping.index;
     };
   };
-  /** Hands on what an end has said bit by bit, and hears it again then. */
+  /** Passes data on in small parts, and reads on when all of it has passed. */
   const drip = (end: Socket, other: Socket, data: Buffer): void => {
     const length = Math.ceil((mostPerSecond * DRIP_MS) / 1000);
     other.write(data.subarray(0, length));

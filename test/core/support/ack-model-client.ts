@@ -2,7 +2,7 @@ import { PLAIN, V1 } from "../../../src/core/wire/dialect.ts";
 import type { ReceivedFrame } from "./fake-sockets.ts";
 import type { Harness, TestClient } from "./harness.ts";
 
-/** What the promise of at-least-once is measured by. */
+/** The settings that at-least-once delivery is checked against. */
 export interface Terms {
   readonly ackTimeoutMs: number;
   readonly maxDeliver: number;
@@ -13,9 +13,9 @@ export interface Terms {
   readonly policy: "disconnect" | "drop-oldest" | "drop-newest";
 }
 
-/** Times are kept with an error of so much. */
+/** How late or early an event may be. */
 const SLACK_MS = 12;
-/** What the gateway's clock is rounded up to. */
+/** The gateway rounds deadlines up to a multiple of this. */
 const GRAIN_MS = 5;
 
 /** A message that was delivered at least once. */
@@ -26,22 +26,22 @@ interface Delivered {
   settled: "acked" | "lost" | undefined;
 }
 
-/** How often anybody has left. */
+/** Counts how often any client has left. */
 let leavings = 0;
 
-/** One session from its beginning to its end, as a client with a good memory sees it. */
+/** One session from its beginning to its end, as the client saw it. */
 export class ModelSession {
-  /** The messages that are due, and those of them that came at least once. */
+  /** The messages that the client must get, and those that came at least once. */
   readonly due: number[] = [];
   readonly delivered = new Map<number, Delivered>();
   acked = 0;
   skipped = 0;
-  /** All gaps that it was told. */
+  /** All gaps that the client was sent. */
   readonly gaps = new Set<string>();
-  /** How many were declared lost, because the client was slow, and because they were not acknowledged. */
+  /** How many messages were declared lost: because the client was slow, and because it did not acknowledge them. */
   declaredSlow = 0;
   declaredGivenUp = 0;
-  /** What had not come when it ended. */
+  /** How many messages had not come when the session ended. */
   leftOver = 0;
   #last = 0;
 
@@ -53,7 +53,7 @@ export class ModelSession {
     return [...this.delivered].filter(([, { settled }]) => settled === undefined);
   }
 
-  /** A message comes for the first time: what is due before it, and has not come, was left out. */
+  /** A message comes for the first time: earlier messages that have not come were left out. */
   first(sequence: number, nowMs: number): void {
     if (sequence <= this.#last) throw new Error(`${sequence} comes behind ${this.#last}`);
     this.skipped += this.due.filter((one) => one > this.#last && one < sequence).length;
@@ -62,7 +62,7 @@ export class ModelSession {
     this.delivered.set(sequence, delivered);
   }
 
-  /** It ends: nothing that is missing will come. */
+  /** Ends the session: missing messages will not come any more. */
   end(): void {
     this.leftOver = this.undelivered;
     for (const [, delivered] of this.inFlight) delivered.settled = "lost";
@@ -70,26 +70,26 @@ export class ModelSession {
 }
 
 /**
- * Somebody who connects, acknowledges or not, goes and comes back: holds all that the gateway does
- * against what at-least-once promises, knowing nothing of how it is done.
+ * A client that connects, acknowledges or not, disconnects and reconnects. Checks everything the gateway does
+ * against the promises of at-least-once, and knows nothing of the implementation.
  */
 export class AckModelClient {
   readonly sessions: ModelSession[] = [];
-  /** The present one. */
+  /** The current session. */
   session: ModelSession | undefined;
   peer: TestClient | undefined;
-  /** Since when it has been there and has read. */
+  /** Since when the client has been connected and reading. */
   attentiveMs = 0;
-  /** When something last changed of what it could have. */
+  /** When something last changed that could let a message through. */
   #changedMs = 0;
-  /** Grows with each client that leaves: who left before whom. */
+  /** The order in which clients left. */
   left = 0;
-  /** When its session ends unless it comes back; while it is away. */
+  /** When the session expires, while the client is disconnected. */
   expiresMs: number | undefined;
   readonly #harness: Harness;
   readonly #terms: Terms;
   readonly dialect: "plain" | "v1";
-  /** By what it comes back. */
+  /** The id with which it resumes. */
   #sessionId: string | undefined;
   #origin = "";
 
@@ -117,7 +117,7 @@ export class AckModelClient {
     return this.dialect === "v1" || this.#sessionId !== undefined;
   }
 
-  /** Connects, to its session where it has one, also where its last connection still stands. */
+  /** Connects, and resumes its session if it has one, even if its last connection is still open. */
   connect(): void {
     const { meter, clock } = this.#harness;
     if (!this.mayComeBack) this.vanish();
@@ -127,7 +127,7 @@ export class AckModelClient {
     const request = this.dialect === "plain" ? { id: "", subjects: undefined } : undefined;
     const dialect = this.dialect === "plain" ? PLAIN : V1;
     const peer = this.#harness.joinWith(request, dialect, false, this.#sessionId);
-    // What was pending may have been too much.
+    // The queue may have been full.
     const hadSession = this.session !== undefined;
     this.peer = peer;
     this.attentiveMs = clock.nowMs();
@@ -139,7 +139,7 @@ export class AckModelClient {
     if (wasHere && resumed && before?.socket.closedWith !== 4409) {
       throw new Error("the first connection stays");
     }
-    // What may not come back ends with its connection.
+    // A session that cannot be resumed ends with its connection.
     if (!resumed) this.#begin(peer, hadSession);
     for (const said of peer.socket.frames) this.#hear(said);
     const { accept } = peer.socket;
@@ -201,7 +201,7 @@ export class AckModelClient {
       session.inFlight[choice % Math.max(1, session.inFlight.length)] ?? [];
     if (sequence === undefined || delivered === undefined) return;
     const overMs = this.nowMs - this.#failedMs(delivered);
-    // What has failed already fails no more; and it is hard to say whether it just has.
+    // A delivery that has timed out cannot be nacked; close to the deadline, either may be true.
     if (overMs >= 0 && overMs <= SLACK_MS) return;
     this.#changedMs = this.nowMs;
     const isFirst = overMs < 0 && delivered.nackedMs === undefined;
@@ -210,7 +210,7 @@ export class AckModelClient {
     if (isFirst && delivered.times >= this.#terms.maxDeliver) this.#givenUp(delivered);
   }
 
-  /** Comes back where there is something to come back to, and reads. */
+  /** Reconnects if it has a session, and reads. */
   returns(): void {
     if (this.session !== undefined && !this.isHere) this.connect();
     if (this.peer === undefined) return;
@@ -218,7 +218,7 @@ export class AckModelClient {
     this.peer.socket.buffered = 0;
   }
 
-  /** Acknowledges all that comes, until nothing comes any more. */
+  /** Acknowledges everything until nothing more comes. */
   settle(): void {
     for (let round = 0; this.session !== undefined && round < 100; round++) {
       if (this.session.inFlight.some(([, one]) => this.#isOnTheEdge(one)))
@@ -226,20 +226,20 @@ export class AckModelClient {
       for (const [sequence] of this.session?.inFlight ?? []) this.#ackNow(sequence);
       this.#harness.clock.advance(60);
       if (this.session?.inFlight.length === 0 && this.session.undelivered === 0) return;
-      // What was left out behind the last message is seen by nobody before the next one comes.
+      // Messages left out after the last one show only when the next one comes.
       if (this.session?.inFlight.length === 0 && this.peer?.client.queuedBytes === 0) return;
     }
     if (this.session !== undefined) throw new Error("it does not come to an end");
   }
 
-  /** Its session is over, with all that was in it. */
+  /** The session ends, with everything in it. */
   over(): void {
     this.session?.end();
     this.session = undefined;
     this.expiresMs = undefined;
   }
 
-  /** Whether everything that must have happened by now has. */
+  /** Checks that everything that is due by now has happened. */
   check(): void {
     const { session, nowMs } = this;
     if (session === undefined) return;
@@ -292,7 +292,7 @@ export class AckModelClient {
   #settle(session: ModelSession, sequence: number): void {
     const delivered = session.delivered.get(sequence);
     if (delivered === undefined || delivered.settled !== undefined) return;
-    // A plain client is not told what was given up, and acknowledges it in vain.
+    // A plain client is not told which messages were given up, so its acknowledgement has no effect.
     if (this.dialect === "plain" && this.#mayBeGivenUp(delivered)) {
       delivered.settled = "lost";
       return;
@@ -305,7 +305,7 @@ export class AckModelClient {
     return delivered.times >= this.#terms.maxDeliver && this.nowMs >= this.#failedMs(delivered);
   }
 
-  /** Whether it is just now that it is given up. */
+  /** Whether the message is being given up just now. */
   #isOnTheEdge(delivered: Delivered): boolean {
     const overMs = this.nowMs - this.#failedMs(delivered);
     return delivered.times >= this.#terms.maxDeliver && overMs >= 0 && overMs <= SLACK_MS;
@@ -337,7 +337,7 @@ export class AckModelClient {
       return;
     }
     if (before.settled !== undefined) throw new Error(`${sequence} comes though ${before.settled}`);
-    // Whoever has just come back gets what it had not acknowledged, however often it came.
+    // A client that has just reconnected gets its unacknowledged messages, however often they were sent.
     if (before.times >= this.#terms.maxDeliver && nowMs !== this.attentiveMs) {
       throw new Error(`${sequence} comes too often`);
     }
@@ -350,14 +350,14 @@ export class AckModelClient {
   #checkTooSoon(sequence: number, { times, lastMs, nackedMs }: Delivered, nowMs: number): void {
     const failedMs = nackedMs ?? lastMs + this.#terms.ackTimeoutMs;
     const soonestMs = failedMs + this.#backoffMs(times) / 2;
-    // Who has just come back gets all at once.
+    // A client that has just reconnected gets them at once.
     if (nowMs < soonestMs - 1 && nowMs !== this.attentiveMs) {
       throw new Error(`${sequence} comes again at ${nowMs}, before ${soonestMs}`);
     }
   }
 
   #hearGap(session: ModelSession, { reason, from, to, count }: ReceivedFrame): void {
-    // Who comes back is told again of what it may not have heard.
+    // After a reconnect, gaps that the client may have missed are sent again.
     const known = `${reason} ${from} ${to}`;
     if (session.gaps.has(known)) return;
     session.gaps.add(known);
@@ -371,7 +371,7 @@ export class AckModelClient {
     this.#changedMs = this.nowMs;
     if (within.length < Number(count)) throw new Error(`${count} are given up too soon`);
     session.declaredGivenUp += Number(count);
-    // Which of them: those whose time was up first.
+    // The messages whose deadline was first.
     within
       .sort(([, one], [, other]) => this.#failedMs(one) - this.#failedMs(other))
       .slice(0, Number(count))

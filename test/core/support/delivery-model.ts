@@ -8,41 +8,41 @@ import type { HistoryModel, ModelRequest } from "./history-model.ts";
 /** A subscription in effect. */
 interface Held extends ModelRequest {
   readonly sinceSequence: number;
-  /** Whether every message that is wanted comes, as long as the source is not cut off. */
+  /** Whether NATS delivers every message of it, as long as the connection stands. */
   assured: boolean;
-  /** Whether every message came, until the source refused some. */
+  /** Whether NATS delivered every message, and then refused some. */
   refused: boolean;
-  /** Whether something of it was published while the source was cut off, or refused it. */
+  /** Whether a message of it was published while the source was disconnected or refused it. */
   owed: boolean;
 }
 
-/** A message that the client is due, once. */
+/** A message that the client must get once. */
 interface Due {
   readonly sequence: number;
   readonly subject: string;
-  /** The slowed-down subscription that it comes by, where it does. */
+  /** The subscription with `max_rate` that delivers it, if one does. */
   by: Held | "any" | undefined;
   got: boolean;
-  /** The client has unsubscribed from it since: it may still come. */
+  /** The client has unsubscribed since: the message may still come. */
   optional: boolean;
 }
 
 /**
- * What one client is due by the rules of the wire protocol, held against what its socket was given:
- * a model that knows nothing of audiences, queues and pacers.
+ * Computes which messages one client must get by the rules of the wire protocol, and compares them with what
+ * its socket received. Knows nothing of audiences, queues and pacers.
  */
 export class DeliveryModel {
   readonly peer: TestClient;
   readonly #dialect: Dialect;
   readonly #history: HistoryModel;
-  /** In effect, in the order in which they came to be. */
+  /** The subscriptions in effect, oldest first. */
   readonly held = new Map<string, Held>();
-  /** Asked for and not answered. */
+  /** Requests without an answer yet. */
   readonly asked = new Map<string, ModelRequest>();
-  /** Messages that it was ever due, and that its socket took. */
+  /** How many messages the client was ever due, and how many its socket took. */
   entitled = 0;
   delivered = 0;
-  /** Whether it is not known if it was due all of that: it was cut while it came back. */
+  /** Whether `entitled` may be too high: the connection ended during a resume. */
   unsure = false;
   #due: Due[] = [];
   #heard = 0;
@@ -63,19 +63,19 @@ export class DeliveryModel {
     return this.peer.client.isOver;
   }
 
-  /** How many of its subscriptions are slowed down. */
+  /** How many subscriptions have a `max_rate`. */
   get paced(): number {
     return [...this.held.values()].filter(({ maxRate }) => maxRate !== undefined).length;
   }
 
-  /** A message has come to the gateway. */
+  /** A message arrives at the gateway. */
   expect(sequence: number, subject: string): void {
     const first = this.#firstThatWants(subject);
     if (this.isOver || first === undefined) return;
     this.#owe(sequence, subject, first);
   }
 
-  /** A message was published and did not come. */
+  /** A message is published and does not arrive at the gateway. */
   missed(subject: string, connected: boolean): void {
     const wanting = [...this.held.values()].filter((held) => this.#history.wants(held, subject));
     if (this.isOver || wanting.length === 0) return;
@@ -85,12 +85,12 @@ export class DeliveryModel {
     }
   }
 
-  /** A plain client's request is in effect at once, and nobody tells it. */
+  /** A plain client's request takes effect at once, without a `subscribed`. */
   beginUntold(wish: ModelRequest): void {
     this.#begin(wish, undefined);
   }
 
-  /** It takes a subscription back. */
+  /** The client unsubscribes. */
   unsubscribe(id: string): void {
     this.asked.delete(id);
     const ended = this.held.get(id);
@@ -98,12 +98,12 @@ export class DeliveryModel {
     this.held.delete(id);
     for (const due of this.#due.filter(({ by, got }) => !got && (by === ended || by === "any"))) {
       due.optional ||= this.#firstThatWants(due.subject) === undefined;
-      // It is in the queue already, or comes by another one: among other subjects, at any place.
+      // It is queued already, or another subscription delivers it: its place among other subjects is open.
       due.by = "any";
     }
   }
 
-  /** Which subscriptions now are sure of their messages. */
+  /** Marks the subscriptions whose messages NATS now delivers. */
   assure(arrives: (pattern: string) => boolean): void {
     for (const held of this.held.values()) {
       held.assured ||= this.#history.exposedOf(held).every(arrives);
@@ -118,7 +118,7 @@ export class DeliveryModel {
     }
   }
 
-  /** Some messages come no longer. */
+  /** NATS stops delivering some messages. */
   unassure(arrives: (pattern: string) => boolean): void {
     for (const held of this.held.values()) {
       if (!held.assured || this.#history.exposedOf(held).every(arrives)) continue;
@@ -127,7 +127,7 @@ export class DeliveryModel {
     }
   }
 
-  /** Takes in what the socket was given since. */
+  /** Reads what the socket received since the last call. */
   listen(): void {
     const { textFrames } = this.peer.socket;
     for (; this.#heard < textFrames.length; this.#heard++) {
@@ -136,7 +136,7 @@ export class DeliveryModel {
     this.#checkGaps();
   }
 
-  /** Everything that was under way has come: what is due was delivered, declared lost, or superseded. */
+  /** Nothing is under way any more: each due message was delivered, declared lost, or superseded. */
   settle(connected: boolean): void {
     const { client, socket } = this.peer;
     if (this.isOver || socket.peerCloses) return;
@@ -157,7 +157,7 @@ export class DeliveryModel {
     this.#lost = 0;
   }
 
-  /** It was held back by a subscription that was ended, and so it seemed that it was that one's. */
+  /** Whether the message came for a subscription that has ended, and counts for this one. */
   #cameForAnEndedOne({ sequence }: Due): boolean {
     const other = this.#due.find((due) => due.sequence === sequence && due.optional && due.got);
     if (other !== undefined) other.optional = false;
@@ -201,7 +201,7 @@ export class DeliveryModel {
     }
   }
 
-  /** A message is due, comes once, and in order; whatever it supersedes was due before. */
+  /** Checks that a message is due, comes once and in order, and supersedes only messages that were due before it. */
   #take({ id, subject, superseded = 0 }: ReceivedFrame): void {
     this.delivered++;
     const sequence = this.#history.sequenceOf(String(id));
@@ -224,7 +224,7 @@ export class DeliveryModel {
     this.#superseded += superseded;
   }
 
-  /** Whether nothing behind it has come the same way before, and no later value of its subject. */
+  /** Whether no later message of the same subscription, and no later value of its subject, came before it. */
   #isNext({ by, subject, sequence }: Due, at: number): boolean {
     return !this.#due.slice(at + 1).some((later) => {
       if (!later.got) return false;
@@ -247,7 +247,7 @@ export class DeliveryModel {
     this.#lost += count;
   }
 
-  /** Whoever goes on behind the cursor misses nothing of what it was due before and not told of. */
+  /** A client that resumes at the cursor misses no message that was due before it and not declared. */
   #checkCursor(cursor: string): void {
     this.#history.told(cursor);
     const skipped = this.#due.filter(
@@ -291,7 +291,7 @@ export class DeliveryModel {
     }
   }
 
-  /** Whatever can't be given behind a cursor is declared. */
+  /** Messages after a cursor that cannot be replayed are declared by a gap. */
   #checkGaps(): void {
     for (const reason of this.isOver ? [] : this.#expectedGaps) {
       const gap = this.#gaps.find((gap) => gap.reason === reason);

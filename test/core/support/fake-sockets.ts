@@ -6,16 +6,16 @@ import type {
 } from "../../../src/core/ports/socket.ts";
 import type { TextFrame } from "../../../src/core/ports/text-frame.ts";
 
-/** One JSON object that a client got. */
+/** One JSON object that a client received. */
 export type ReceivedFrame = Readonly<Record<string, unknown>> & { readonly type: string };
 
-/** A socket that keeps what it is given, and whose peer reads only when the test says so. */
+/** A socket that keeps what is written to it. Its peer reads only when the test says so. */
 export class FakeSocket implements ClientSocket {
   readonly remoteAddress = "test";
   readonly compresses = false;
   /** The frames that were accepted, in order. */
   readonly textFrames: TextFrame[] = [];
-  /** Whether the peer reads: when not, everything stays in the buffer. */
+  /** Whether the peer reads; if not, everything stays in the buffer. */
   reads = true;
   buffered = 0;
   pings = 0;
@@ -27,7 +27,7 @@ export class FakeSocket implements ClientSocket {
   /** All calls but pings, those of the fanout included. */
   calls = 0;
   closedWith: number | undefined;
-  /** Whether the peer has begun to close: from then on nothing is accepted. */
+  /** Whether the peer has begun to close: the socket then refuses every write. */
   peerCloses = false;
   terminated = false;
   /** Called inside `close`, as Bun does. */
@@ -40,14 +40,14 @@ export class FakeSocket implements ClientSocket {
     this.#fanout = fanout;
   }
 
-  /** The JSON of what was accepted: envelopes and notices, however many stood in a frame. */
+  /** All envelopes and notices that were written, however many were in one text frame. */
   get frames(): ReceivedFrame[] {
     return this.textFrames.flatMap(({ text }) =>
       text.split("\n").map((line) => JSON.parse(line) as ReceivedFrame),
     );
   }
 
-  /** The envelopes among it. */
+  /** The envelopes among the frames. */
   get envelopes(): ReceivedFrame[] {
     return this.frames.filter(({ type }) => type === "data");
   }
@@ -57,7 +57,7 @@ export class FakeSocket implements ClientSocket {
     return this.envelopes.map(({ payload }) => payload);
   }
 
-  /** What was said besides. */
+  /** The frames that are no envelopes. */
   get notices(): ReceivedFrame[] {
     return this.frames.filter(({ type }) => type !== "data");
   }
@@ -92,7 +92,7 @@ export class FakeSocket implements ClientSocket {
     this.#fanout.leave(topic, this);
   }
 
-  /** Called inside `ping`, where the peer answers at once. */
+  /** Called inside `ping`, as a peer that answers at once. */
   onPing: (() => void) | undefined;
 
   readonly ping = (): void => {
@@ -113,7 +113,7 @@ export class FakeSocket implements ClientSocket {
   }
 }
 
-/** Writes to sockets one by one, and counts what it is asked to do. */
+/** Writes to sockets one by one, and counts the writes it is asked for. */
 export class FakeFanout implements Fanout {
   writes = 0;
   readonly #topics = new Map<string, Set<FakeSocket>>();

@@ -10,13 +10,13 @@ export const ORIGIN = "S:epoch";
 
 /** A stream in memory, from which messages can be deleted, and which counts what is asked of it. */
 export class FakeStream implements StreamHistory {
-  /** What it keeps, by sequence. */
+  /** The messages that it keeps, by sequence. */
   readonly messages = new Map<number, SourceMessage>();
   last = 0;
-  /** What was asked for: the queries of `read` and `latest`. */
+  /** The queries of all calls of `read` and `latest`. */
   readonly asked: StreamQuery[] = [];
   extents = 0;
-  /** How many are answered at the same time, and how many were at most. */
+  /** How many requests are open now, and the most at any time. */
   open = 0;
   mostOpen = 0;
   readonly #pageMessages: number;
@@ -25,7 +25,7 @@ export class FakeStream implements StreamHistory {
     this.#pageMessages = pageMessages;
   }
 
-  /** @returns the message as it comes live. */
+  /** Adds a message. @returns it as it arrives live. */
   add(subject: string): SourceMessage {
     const position = { origin: ORIGIN, sequence: ++this.last };
     const data = new TextEncoder().encode(String(this.last));
@@ -42,7 +42,7 @@ export class FakeStream implements StreamHistory {
     return this.messages.keys().next().value ?? this.last + 1;
   }
 
-  /** Whether some are missing between the first one and the last one. */
+  /** Whether messages are missing between the first and the last one. */
   get sparse(): boolean {
     return this.messages.size < this.last + 1 - this.first;
   }
@@ -86,7 +86,7 @@ export class FakeStream implements StreamHistory {
     } while (messages.length > 0);
   }
 
-  /** Nothing is answered at once. */
+  /** Has no answer without a request. */
   async snapshot(): Promise<undefined> {
     return undefined;
   }

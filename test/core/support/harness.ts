@@ -59,17 +59,17 @@ const OPTIONS: BroadcasterOptions = {
   maxSessionBytes: 1_000_000,
 };
 
-/** A source that confirms what it is asked for at once while it is connected, or when the test says so. */
+/** A source that confirms a subscription at once while it is connected, or when the test says so. */
 export class FakeSource {
-  /** What it is subscribed to, connected or not. */
+  /** The patterns that it is subscribed to, connected or not. */
   readonly patterns = new Set<string>();
-  /** Those of them whose messages arrive. */
+  /** The patterns whose messages arrive. */
   readonly confirmed = new Set<string>();
-  /** How often it was asked for something. */
+  /** How often it was called. */
   calls = 0;
   confirms = true;
   connected = true;
-  /** What its streams have kept; `undefined`: it has none. */
+  /** The messages that its streams have kept; `undefined` if it has no streams. */
   readonly history: StreamHistory | undefined;
   arrives: (pattern: string) => void = () => {};
   refused: (pattern: string, reason: string) => void = () => {};
@@ -96,23 +96,23 @@ export class FakeSource {
     this.arrives(pattern);
   }
 
-  /** No longer sends a pattern's messages, until it is confirmed again. */
+  /** Stops sending a pattern's messages until it is confirmed again. */
   refuse(pattern: string): void {
     this.confirmed.delete(pattern);
     this.refused(pattern, "no permission");
   }
 
-  /** Confirms what it has not yet. */
+  /** Confirms all patterns that are not confirmed. */
   confirmAll(): void {
     for (const pattern of this.patterns) if (!this.confirmed.has(pattern)) this.confirm(pattern);
   }
 
-  /** Whether all messages of a pattern come. */
+  /** Whether all messages of a pattern arrive. */
   covers(pattern: string): boolean {
     return [...this.confirmed].some((confirmed) => carriesAll(confirmed, pattern));
   }
 
-  /** Whether a message would come. */
+  /** Whether a message of this subject arrives. */
   carries(subject: string): boolean {
     return this.connected && [...this.confirmed].some((pattern) => carries(pattern, subject));
   }
@@ -122,29 +122,29 @@ export class FakeSource {
 export interface TestClient {
   readonly client: Session;
   readonly socket: FakeSocket;
-  /** What it sends: JSON, or a text or bytes as they are. */
+  /** Sends a frame: an object as JSON, a text or bytes as they are. */
   send(frame: unknown): void;
 }
 
-/** What a client was told last. */
+/** The last frame that a client received. */
 export function lastOf({ socket }: TestClient): ReceivedFrame | undefined {
   return socket.frames.at(-1);
 }
 
-/** The types of all that it was told. */
+/** The types of all frames that a client received. */
 export function typesOf({ socket }: TestClient): string[] {
   return socket.frames.map(({ type }) => type);
 }
 
-/** A broadcaster with everything around it fake. */
+/** A broadcaster with a fake source, fake sockets and a clock that the test moves. */
 export class Harness {
   readonly clock = new ManualClock();
   readonly fanout = new FakeFanout();
   readonly meter = new CountingMeter();
   readonly source: FakeSource;
-  /** What was published to the dead-letter subject. */
+  /** The messages published to the dead-letter subject. */
   readonly deadLetters: SourceMessage[] = [];
-  /** What the next back-offs are shortened by, of a half; 0: not at all. */
+  /** The random number that shortens back-offs: 0 not at all, 1 by half. */
   random = 0;
   /** The warnings that were logged. */
   readonly warnings: Record<string, unknown>[] = [];
@@ -185,26 +185,26 @@ export class Harness {
     this.broadcaster.open();
   }
 
-  /** The source delivers. */
+  /** Connects the source. */
   connect(): void {
     this.source.connected = true;
     this.broadcaster.status({ state: "connected", to: "test" });
     if (this.source.confirms) this.source.confirmAll();
   }
 
-  /** The source is cut off. */
+  /** Disconnects the source. */
   disconnect(): void {
     this.source.connected = false;
     this.source.confirmed.clear();
     this.broadcaster.status({ state: "connecting", reason: "test" });
   }
 
-  /** Lets a plain client in whose `closed` event follows each close, unless `lingers`. */
+  /** Connects a plain client. Its `closed` event follows each close, unless it `lingers`. */
   join(subjects?: readonly string[], lingers = false): TestClient {
     return this.joinWith({ id: "", subjects }, PLAIN, lingers);
   }
 
-  /** Lets a client of the v1 dialect in, that has subscribed to nothing. */
+  /** Connects a client of the v1 dialect without a subscription. */
   joinV1(): TestClient {
     return this.joinWith(undefined, V1);
   }

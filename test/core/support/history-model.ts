@@ -4,18 +4,18 @@ import type { SubscriptionRequest } from "../../../src/core/wire/subscription-re
 import type { Policy } from "../../../src/protocol/fields.ts";
 import { ManualClock } from "./manual-clock.ts";
 
-/** What a client asks for. */
+/** A request of a client. */
 export interface ModelRequest extends SubscriptionRequest {
   readonly policy?: Policy | undefined;
 }
 
 interface Event {
   readonly subject: string;
-  /** Its number among those that came; `undefined` when it did not come. */
+  /** Its number among the messages that arrived; `undefined` if it did not arrive. */
   readonly sequence: number | undefined;
 }
 
-/** All that was ever published, whether it came to the gateway or not. */
+/** All messages ever published, whether they arrived at the gateway or not. */
 export class HistoryModel {
   /** Cursors that clients were told. */
   readonly cursors: string[] = [];
@@ -41,14 +41,14 @@ export class HistoryModel {
     );
   }
 
-  /** The patterns of what is exposed of what is asked for. */
+  /** The patterns of a request, narrowed to what is exposed. */
   exposedOf({ subjects }: Pick<ModelRequest, "subjects">): string[] {
     return this.#exposed.flatMap((pattern) =>
       (subjects ?? [">"]).flatMap((subject) => subjectIntersection(pattern, subject) ?? []),
     );
   }
 
-  /** @returns the number of the message that has come. */
+  /** Adds a message that arrived. @returns its number. */
   came(subject: string, payload: unknown): number {
     const sequence = this.#came.length + 1;
     const id = `${"o".repeat(12)}:${sequence}`;
@@ -63,19 +63,19 @@ export class HistoryModel {
     this.#events.push({ subject, sequence: undefined });
   }
 
-  /** A client was told a cursor. */
+  /** Remembers a cursor that a client was told. */
   told(cursor: string): void {
     this.cursors.push(cursor);
     if (!this.#toldAt.has(cursor)) this.#toldAt.set(cursor, this.#events.length);
   }
 
-  /** The number in a cursor, `undefined` when no client was ever told that. */
+  /** The number in a cursor; `undefined` for a cursor of another origin. */
   sequenceOf(cursor: string): number | undefined {
     const [origin, digits] = cursor.split(":");
     return origin === "elsewhere" ? undefined : Math.floor(Number.parseFloat(digits!));
   }
 
-  /** What becomes of a request that comes now. */
+  /** What a request gets now. */
   resume(wish: ModelRequest): {
     fromSequence: number;
     kept: readonly { sequence: number; subject: string }[];
@@ -95,7 +95,7 @@ export class HistoryModel {
       ({ sequence, subject }) => sequence > after && this.wants(wish, subject),
     );
     if (wanted.some(({ sequence }) => sequence < oldest)) gaps.add("expired");
-    // A cursor with a point in it is of when it was told, any other of when its message came.
+    // A cursor with a point in it counts from when it was told, any other from when its message arrived.
     const begin = /\.\d+$/.test(wish.after)
       ? this.#toldAt.get(wish.after)
       : (this.#came[after - 1]?.at ?? -1) + 1;

@@ -8,7 +8,7 @@ import { HistoryModel, type ModelRequest } from "./history-model.ts";
 export const SUBJECTS = ["a", "b", "c.x", "c.y"];
 const DIALECTS = { plain: PLAIN, v1: V1, sse: SSE };
 
-/** What a client asks for, with its cursor named by its place among those that clients were told. */
+/** A request of a client. Its cursor is an index into the cursors that clients were told. */
 interface Asking {
   readonly subjects: readonly string[] | undefined;
   readonly policy: Policy | undefined;
@@ -16,7 +16,7 @@ interface Asking {
   readonly cursor: number | undefined;
 }
 
-/** Something that happens. Clients are meant by their number, whatever that is. */
+/** One step of a simulation. A client is named by a number, modulo the number of clients. */
 export type Step =
   | { does: "publish"; subject: string; length: number; times: number }
   | { does: "pass"; ms: number }
@@ -31,7 +31,7 @@ export type Step =
   | { does: "refuse"; pattern: number }
   | { does: "cut" | "reconnect" | "hesitate" | "confirm" | "settle" };
 
-/** A broadcaster, its clients and its source, with the model that each step is held against. */
+/** Runs steps against a broadcaster with its clients and its source, and checks each against the model. */
 export class Simulation {
   readonly harness: Harness;
   readonly #options: Partial<BroadcasterOptions>;
@@ -40,7 +40,7 @@ export class Simulation {
   #connected = true;
   #largest = 0;
   #replayed = false;
-  /** Whether the model does not know all that is due. */
+  /** Whether the model cannot know all messages that are due. */
   #blind = false;
 
   constructor(options: Partial<BroadcasterOptions>) {
@@ -57,7 +57,7 @@ export class Simulation {
     this.#look();
   }
 
-  /** The server drains: everybody goes, and nothing is left. */
+  /** The gateway drains: all clients are disconnected, and nothing is left. */
   async end(): Promise<void> {
     this.do({ does: "settle" });
     const drain = this.harness.broadcaster.drain(1000).then(() => true);
@@ -133,7 +133,7 @@ export class Simulation {
         break;
       case "begin to close":
         socket.peerCloses = true;
-        // What it subscribes to from now on, it can't be told.
+        // The answer to a subscribe from now on does not reach the client.
         this.#blind ||= model.asked.size > 0;
         break;
       case "go":
@@ -206,7 +206,7 @@ export class Simulation {
 
   readonly #covers = (pattern: string): boolean => this.harness.source.covers(pattern);
 
-  /** Everybody reads, and time passes until nothing moves. */
+  /** All clients read, and time passes until nothing moves. */
   #settle(): void {
     for (const { peer } of this.#models) {
       peer.socket.reads = true;
