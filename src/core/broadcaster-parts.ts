@@ -1,4 +1,4 @@
-import type { DeliveryOptions } from "./acks/delivery-parts.ts";
+import type { AckOptions } from "./acks/ack-tracker.ts";
 import type { Fanouts } from "./fanout/audience-registry.ts";
 import type { FrameHandlerLimits } from "./frame-handler.ts";
 import type { RingBounds } from "./history/ring.ts";
@@ -18,7 +18,7 @@ export interface BroadcasterOptions
     FrameHandlerLimits,
     SubscriptionOptions,
     UpstreamOptions,
-    DeliveryOptions,
+    AckOptions,
     SessionOptions,
     RingBounds {
   /** The streams that messages come from; what they carry is exposed, and not demanded. */

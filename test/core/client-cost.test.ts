@@ -1,5 +1,5 @@
 import { describe, expect, spyOn, test } from "bun:test";
-import { Durable } from "../../src/core/acks/durable.ts";
+import { DurableTracker } from "../../src/core/acks/durable-tracker.ts";
 import type { Settlement } from "../../src/core/ports/source.ts";
 import { SubjectTrie } from "../../src/core/subject/subject-trie.ts";
 import { TimerQueue } from "../../src/core/timing/timer-queue.ts";
@@ -29,7 +29,7 @@ describe("A client of 64 durables", () => {
     const turnShare = new TurnShare(clock);
     const durables = Array.from({ length: MANY }, (_, n) => {
       const title = { id: `${n}`, name: `d${n}`, subjects: [`s.${n}`], policy: "disconnect" };
-      const durable = new Durable(title as Durable["title"], peer.client, {
+      const durable = new DurableTracker(title as DurableTracker["title"], peer.client, {
         ...{ clock, meter, encoder, turnShare, timers: new TimerQueue(clock) },
         options: {
           ackTimeoutMs: 1000,

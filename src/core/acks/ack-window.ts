@@ -1,5 +1,5 @@
 import type { Envelope } from "../wire/envelope.ts";
-import { STANDING } from "./ack-standing.ts";
+import { AckState } from "./ack-state.ts";
 
 /** Room for so many messages at first; it is doubled as they come. */
 const FIRST_ROOM = 16;
@@ -63,7 +63,7 @@ export class AckWindow {
     if (at > this.#head && sequence <= this.#sequences[at - 1]!) {
       at = this.#lowerBound(sequence);
       if (this.#sequences[at] === sequence) {
-        const isHere = this.#standings[at] !== STANDING.gone;
+        const isHere = this.#standings[at] !== AckState.gone;
         if (isHere) this.sentAgain(at, dueMs);
         else this.#put(at, envelope, dueMs);
         return !isHere;
@@ -92,7 +92,7 @@ export class AckWindow {
       if (sequence <= last) break;
       this.#sequences[end] = sequence;
       this.#dueMs[end] = dueMs;
-      this.#standings[end] = STANDING.sent;
+      this.#standings[end] = AckState.sent;
       this.#deliveries[end] = 1;
       this.#lengths[end] = envelope.byteLength;
       this.#envelopes[end] = envelope;
@@ -131,10 +131,10 @@ export class AckWindow {
         this.#standings[at] === standing &&
         this.#dueMs[at] === dueMs
       ) {
-        if (standing !== STANDING.gone) bytes += this.#lengths[at]!;
+        if (standing !== AckState.gone) bytes += this.#lengths[at]!;
         this.#envelopes[at++] = undefined;
       }
-      if (standing === STANDING.gone) continue;
+      if (standing === AckState.gone) continue;
       this.#messages -= at - from;
       this.#bytes -= bytes;
       take(at - from, standing, dueMs);
@@ -152,10 +152,10 @@ export class AckWindow {
       at = this.#lowerBound(sequence);
     }
     const isHere = at < this.#end && this.#sequences[at] === sequence;
-    return isHere && this.#standings[at] !== STANDING.gone ? at : -1;
+    return isHere && this.#standings[at] !== AckState.gone ? at : -1;
   }
 
-  /** One of {@linkcode STANDING}. */
+  /** One of {@linkcode AckState}. */
   standingAt(at: number): number {
     return this.#standings[at]!;
   }
@@ -174,7 +174,7 @@ export class AckWindow {
 
   /** It was sent once more. */
   sentAgain(at: number, dueMs: number): void {
-    this.#standings[at] = STANDING.sent;
+    this.#standings[at] = AckState.sent;
     this.#deliveries[at] = Math.min(255, this.#deliveries[at]! + 1);
     this.#dueMs[at] = dueMs;
   }
@@ -190,7 +190,7 @@ export class AckWindow {
     this.#messages--;
     this.#bytes -= this.#lengths[at]!;
     this.#envelopes[at] = undefined;
-    this.#standings[at] = STANDING.gone;
+    this.#standings[at] = AckState.gone;
     this.#startFrom(this.#head);
   }
 
@@ -198,7 +198,7 @@ export class AckWindow {
   nextDueMs(): number {
     let next = Number.POSITIVE_INFINITY;
     for (let at = this.#head; at < this.#end; at++) {
-      if (this.#standings[at] !== STANDING.gone) next = Math.min(next, this.#dueMs[at]!);
+      if (this.#standings[at] !== AckState.gone) next = Math.min(next, this.#dueMs[at]!);
     }
     return next;
   }
@@ -213,7 +213,7 @@ export class AckWindow {
   /** Nothing is left before a place. */
   #startFrom(at: number): void {
     let head = at;
-    while (head < this.#end && this.#standings[head] === STANDING.gone) head++;
+    while (head < this.#end && this.#standings[head] === AckState.gone) head++;
     const isEmpty = head === this.#end;
     this.#head = isEmpty ? 0 : head;
     if (isEmpty) this.#end = 0;
@@ -223,7 +223,7 @@ export class AckWindow {
     this.#sequences[at] = envelope.sequence;
     this.newest = Math.max(this.newest, envelope.sequence);
     this.#dueMs[at] = dueMs;
-    this.#standings[at] = STANDING.sent;
+    this.#standings[at] = AckState.sent;
     this.#deliveries[at] = 1;
     this.#lengths[at] = envelope.byteLength;
     this.#envelopes[at] = envelope;

@@ -1,4 +1,4 @@
-import type { Delivery } from "../acks/delivery.ts";
+import type { MemoryTracker } from "../acks/memory-tracker.ts";
 import type { PrivateQueue } from "./queue.ts";
 import type { Subscription } from "./subscription.ts";
 import type { HeldBack } from "./subscriptions.ts";
@@ -9,6 +9,6 @@ export interface Estate {
   readonly subscriptions: readonly Subscription[];
   readonly held: HeldBack;
   readonly queue: PrivateQueue | undefined;
-  readonly delivery: Delivery | undefined;
+  readonly delivery: MemoryTracker | undefined;
   readonly throttle: Throttle | undefined;
 }

@@ -1,9 +1,9 @@
 import type { CloseCause } from "../../protocol/close-codes.ts";
 import type { Policy } from "../../protocol/fields.ts";
 import type { GapFrame, ServerFrame } from "../../protocol/server-frames.ts";
-import type { Delivery } from "../acks/delivery.ts";
-import type { Durable } from "../acks/durable.ts";
-import { UnsettledBook } from "../acks/unsettled-book.ts";
+import type { DurableTracker } from "../acks/durable-tracker.ts";
+import type { MemoryTracker } from "../acks/memory-tracker.ts";
+import { UnsettledIndex } from "../acks/unsettled-index.ts";
 import type { Audience } from "../fanout/audience.ts";
 import type { DropReason, LossReason } from "../metering/ledger.ts";
 import type { Meter } from "../metering/meter.ts";
@@ -28,10 +28,10 @@ export abstract class Flow {
   state: ClientState = "live";
   readonly subscriptions: Subscriptions;
   /** What is not acknowledged; only in at-least-once. */
-  delivery: Delivery | undefined;
+  delivery: MemoryTracker | undefined;
   /** Those that it uses; most use none. */
-  durables: readonly Durable[] = [];
-  #unsettled: UnsettledBook | undefined;
+  durables: readonly DurableTracker[] = [];
+  #unsettled: UnsettledIndex | undefined;
   /** What a client names to come back to what is kept for it; without one nothing is. */
   id: string | undefined;
 
@@ -80,8 +80,8 @@ export abstract class Flow {
   abstract closed(code: number): void;
 
   /** What it has of its durables and has not settled. */
-  get unsettled(): UnsettledBook {
-    this.#unsettled ??= new UnsettledBook();
+  get unsettled(): UnsettledIndex {
+    this.#unsettled ??= new UnsettledIndex();
     return this.#unsettled;
   }
 

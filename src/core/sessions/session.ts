@@ -1,7 +1,7 @@
 import { CLOSE, type CloseCause } from "../../protocol/close-codes.ts";
 import type { GapFrame, ServerFrame } from "../../protocol/server-frames.ts";
-import type { Delivery } from "../acks/delivery.ts";
-import type { Recipient } from "../acks/delivery-parts.ts";
+import type { AckRecipient } from "../acks/ack-tracker.ts";
+import type { MemoryTracker } from "../acks/memory-tracker.ts";
 import type { Audience } from "../fanout/audience.ts";
 import type { LossReason } from "../metering/ledger.ts";
 import type { ClientSocket } from "../ports/socket.ts";
@@ -19,7 +19,7 @@ import { Throttle } from "./throttle.ts";
 const CLOSED_FOR_GOOD = 1000;
 
 /** One connection: what it is told and acknowledges, whether it is alive, and how it ends. */
-export class Session extends Flow implements Recipient {
+export class Session extends Flow implements AckRecipient {
   /** When a connection in state `"closing"` is dropped without the peer's consent. */
   closingUntilMs = 0;
   /** The number of the connection, counted from the start; a session that waits has none of its own. */
@@ -47,7 +47,7 @@ export class Session extends Flow implements Recipient {
 
   /** Takes what its audience gets in at-least-once: at once where there is room for all, or into its queue. */
   deliver(envelopes: readonly Envelope[], frames: readonly TextFrame[], bytes: number): void {
-    const { roomMessages, roomBytes } = this.delivery as Delivery;
+    const { roomMessages, roomBytes } = this.delivery as MemoryTracker;
     this.meter.ledger.offer(envelopes.length);
     let fitting = envelopes.length;
     if (roomMessages >= fitting && roomBytes >= bytes) {

@@ -1,5 +1,5 @@
 import type { Policy } from "../../protocol/fields.ts";
-import { Durable, type DurableParts } from "../acks/durable.ts";
+import { type DurableParts, DurableTracker } from "../acks/durable-tracker.ts";
 import type { DurableQuery, Durables } from "../ports/source.ts";
 import type { Session } from "../sessions/session.ts";
 
@@ -24,7 +24,11 @@ export class DurableSubscriptions {
   /** Begins to use a durable for a client; the source has durables. The answer comes when it is there. */
   use(client: Session, id: string, query: DurableQuery): void {
     const { name, subjects } = query;
-    const durable = new Durable({ id, name, subjects, policy: this.#policy }, client, this.#parts);
+    const durable = new DurableTracker(
+      { id, name, subjects, policy: this.#policy },
+      client,
+      this.#parts,
+    );
     client.durables = [...client.durables, durable];
     durable.begin((this.#durables as Durables).use(query, durable));
   }

@@ -1,5 +1,5 @@
 import type { GapFrame } from "../../protocol/server-frames.ts";
-import type { DeliveryOptions } from "../acks/delivery-parts.ts";
+import type { AckOptions } from "../acks/ack-tracker.ts";
 import type { AudienceRegistry } from "../fanout/audience-registry.ts";
 import type { Ring } from "../history/ring.ts";
 import { StreamPages } from "../history/stream-pages.ts";
@@ -32,7 +32,7 @@ import { ABOUT, UpstreamRefusals } from "./upstream-refusals.ts";
 
 export interface SubscriptionOptions
   extends AdmissionOptions,
-    DeliveryOptions,
+    AckOptions,
     PatternBudgetOptions,
     ReplayBounds,
     StartOptions {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { STANDING } from "../../../src/core/acks/ack-standing.ts";
+import { AckState } from "../../../src/core/acks/ack-state.ts";
 import { AckWindow } from "../../../src/core/acks/ack-window.ts";
 import { messageOf } from "../support/messages.ts";
 
@@ -8,7 +8,7 @@ import { messageOf } from "../support/messages.ts";
 function contentOf(window: AckWindow): [sequence: number, dueMs: number, deliveries: number][] {
   const content: [number, number, number][] = [];
   for (let at = window.head; at < window.end; at++) {
-    if (window.standingAt(at) === STANDING.gone) continue;
+    if (window.standingAt(at) === AckState.gone) continue;
     content.push([window.envelopeAt(at).sequence, window.dueAt(at), window.deliveriesAt(at)]);
   }
   return content;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Durable } from "../../../src/core/acks/durable.ts";
+import { DurableTracker } from "../../../src/core/acks/durable-tracker.ts";
 import type { Settlement } from "../../../src/core/ports/source.ts";
 import { TimerQueue } from "../../../src/core/timing/timer-queue.ts";
 import { TurnShare } from "../../../src/core/timing/turn-share.ts";
@@ -31,7 +31,7 @@ type Step =
 class Consumer {
   readonly harness = new Harness(TERMS);
   readonly peer = this.harness.joinV1();
-  readonly durable: Durable;
+  readonly durable: DurableTracker;
   /** How often each was sent that is not settled. */
   readonly pending = new Map<number, number>();
   readonly underWay: { sequence: number; deliveries: number }[] = [];
@@ -43,7 +43,7 @@ class Consumer {
   constructor() {
     const { clock, meter } = this.harness;
     const title = { id: "1", name: "w", subjects: ["x"], policy: "disconnect" } as const;
-    this.durable = new Durable(title, this.peer.client, {
+    this.durable = new DurableTracker(title, this.peer.client, {
       options: TERMS,
       clock,
       meter,

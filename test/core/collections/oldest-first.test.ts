@@ -1,6 +1,6 @@
 import { describe, expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
-import { SettledLately } from "../../../src/core/acks/settled-lately.ts";
+import { RecentlySettled } from "../../../src/core/acks/recently-settled.ts";
 import { OldestFirst } from "../../../src/core/collections/oldest-first.ts";
 
 describe("OldestFirst", () => {
@@ -46,7 +46,7 @@ test("What was settled lately is remembered without a look at what is forgotten"
   const iterators = (["keys", "values", "entries", Symbol.iterator] as const).map((name) =>
     spyOn(Map.prototype, name as "keys"),
   );
-  const lately = new SettledLately(1000);
+  const lately = new RecentlySettled(1000);
   for (let n = 0; n < 40_000; n++) lately.add(n, "ack", 0);
   const begun = iterators.reduce((sum, spy) => sum + spy.mock.calls.length, 0);
   for (const spy of iterators) spy.mockRestore();

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import { SettledLately } from "../../../src/core/acks/settled-lately.ts";
+import { RecentlySettled } from "../../../src/core/acks/recently-settled.ts";
 
 test("A durable remembers what was settled lately, and no more than 16,384 messages", () => {
-  const settled = new SettledLately(1000);
+  const settled = new RecentlySettled(1000);
   for (let sequence = 1; sequence <= 20_000; sequence++) settled.add(sequence, "ack", 0);
   const known = Array.from({ length: 20_000 }, (_, n) => settled.get(n + 1) !== undefined);
   expect(known.filter(Boolean)).toHaveLength(16_384);

@@ -5,4 +5,4 @@
  * - `"sent"`: to be acknowledged until it is due.
  * - `"late"`, `"refused"`: it was not, or was said to have failed; to be sent again when it is due.
  */
-export const STANDING = { gone: 0, sent: 1, late: 2, refused: 3 } as const;
+export const AckState = { gone: 0, sent: 1, late: 2, refused: 3 } as const;

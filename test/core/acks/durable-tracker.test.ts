@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Durable } from "../../../src/core/acks/durable.ts";
+import { DurableTracker } from "../../../src/core/acks/durable-tracker.ts";
 import type { DurableUse, Settlement, SourceMessage } from "../../../src/core/ports/source.ts";
 import { TimerQueue } from "../../../src/core/timing/timer-queue.ts";
 import { TurnShare } from "../../../src/core/timing/turn-share.ts";
@@ -25,7 +25,7 @@ class Bench {
   readonly letters: SourceMessage[] = [];
   resumed = 0;
   released = 0;
-  readonly durable: Durable;
+  readonly durable: DurableTracker;
 
   constructor() {
     const { clock, meter } = this.harness;
@@ -35,7 +35,7 @@ class Bench {
       subjects: ["orders.>"],
       policy: "disconnect",
     } as const;
-    this.durable = new Durable(title, this.peer.client, {
+    this.durable = new DurableTracker(title, this.peer.client, {
       options: TERMS,
       clock,
       meter,
@@ -56,7 +56,7 @@ class Bench {
     this.begins();
   }
 
-  begins(tip: Partial<Parameters<Durable["begins"]>[0]> = {}): void {
+  begins(tip: Partial<Parameters<DurableTracker["begins"]>[0]> = {}): void {
     this.durable.begins({ origin: ORIGIN, sequence: 0, first: 1, isNew: true, ...tip });
   }
 

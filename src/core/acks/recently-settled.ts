@@ -13,7 +13,7 @@ export type End = "ack" | "term";
  * had the settlement, or may never have got it: then the message is settled again, and its client is not
  * bothered.
  */
-export class SettledLately {
+export class RecentlySettled {
   readonly #keptMs: number;
   /** By sequence, in the order in which they were settled. */
   readonly #ends = new OldestFirst<number, { readonly as: End; readonly atMs: number }>();

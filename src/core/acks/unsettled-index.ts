@@ -1,19 +1,19 @@
 import { sequenceOf, UNKNOWN_ID } from "./ack-id.ts";
-import type { Durable } from "./durable.ts";
+import type { DurableTracker } from "./durable-tracker.ts";
 
 /** What a client was sent of one origin by its durables. */
 interface Sent {
   /** By sequence, who waits for its settlement: mostly one durable, or several that want the same subject. */
-  readonly holders: Map<number, Durable | Set<Durable>>;
+  readonly holders: Map<number, DurableTracker | Set<DurableTracker>>;
   /** The highest sequence that was ever here. */
   newest: number;
 }
 
 /** The messages that a client's durables have sent it and that it has not settled: found by id, however many durables it has. */
-export class UnsettledBook {
+export class UnsettledIndex {
   readonly #byOrigin = new Map<string, Sent>();
 
-  add(origin: string, sequence: number, durable: Durable): void {
+  add(origin: string, sequence: number, durable: DurableTracker): void {
     let sent = this.#byOrigin.get(origin);
     if (sent === undefined) {
       sent = { holders: new Map(), newest: 0 };
@@ -26,7 +26,7 @@ export class UnsettledBook {
     else if (before !== durable) sent.holders.set(sequence, new Set([before, durable]));
   }
 
-  remove(origin: string, sequence: number, durable: Durable): void {
+  remove(origin: string, sequence: number, durable: DurableTracker): void {
     const holders = this.#byOrigin.get(origin)?.holders;
     const before = holders?.get(sequence);
     if (before instanceof Set) before.delete(durable);
@@ -36,13 +36,13 @@ export class UnsettledBook {
   }
 
   /** Hands the message of an id to the durable that has waited for it the longest. @returns `false` when none does. */
-  find(id: string, use: (durable: Durable, sequence: number) => void): boolean {
+  find(id: string, use: (durable: DurableTracker, sequence: number) => void): boolean {
     const sent = this.#sentOf(id);
     if (sent === undefined) return false;
     const [origin, { holders }] = sent;
     const sequence = sequenceOf(id, origin);
     const holder = holders.get(sequence);
-    const first = holder instanceof Set ? (holder.values().next().value as Durable) : holder;
+    const first = holder instanceof Set ? (holder.values().next().value as DurableTracker) : holder;
     if (first === undefined) return false;
     use(first, sequence);
     return true;

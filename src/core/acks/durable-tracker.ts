@@ -15,11 +15,11 @@ import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
 import { cursorOf, type Envelope, type EnvelopeEncoder } from "../wire/envelope.ts";
 import { Gap, unknownGap } from "../wire/gap.ts";
 import { sequenceOf } from "./ack-id.ts";
+import type { AckTrackerParts } from "./ack-tracker.ts";
 import { type DeadLetterReason, deadLetterOf } from "./dead-letter.ts";
-import type { DeliveryParts } from "./delivery-parts.ts";
-import { type End, SettledLately } from "./settled-lately.ts";
+import { type End, RecentlySettled } from "./recently-settled.ts";
 
-export interface DurableParts extends DeliveryParts {
+export interface DurableParts extends AckTrackerParts {
   readonly encoder: EnvelopeEncoder;
   readonly turnShare: TurnShare;
 }
@@ -52,7 +52,7 @@ interface Unsettled {
  * the durable, which knows when they are to come again. Nothing of it is kept here but what the
  * client has and has not settled.
  */
-export class Durable implements DurableListener, QueuedTimer {
+export class DurableTracker implements DurableListener, QueuedTimer {
   queueIndex = NOT_QUEUED;
   dueMs = 0;
   readonly title: DurableTitle;
@@ -62,7 +62,7 @@ export class Durable implements DurableListener, QueuedTimer {
   #origin: string | undefined;
   /** By sequence, those that were sent last at the end. */
   #unsettled = new Map<number, Unsettled>();
-  readonly #settled: SettledLately;
+  readonly #settled: RecentlySettled;
   /** Of those that are not late. */
   #bytes = 0;
   #newest = 0;
@@ -73,7 +73,7 @@ export class Durable implements DurableListener, QueuedTimer {
     this.title = title;
     this.#client = client;
     this.#parts = parts;
-    this.#settled = new SettledLately(parts.options.ackTimeoutMs);
+    this.#settled = new RecentlySettled(parts.options.ackTimeoutMs);
   }
 
   /** @param use where messages are settled. */

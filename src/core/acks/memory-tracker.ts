@@ -3,13 +3,13 @@ import type { Ledger, LossReason } from "../metering/ledger.ts";
 import { backoffMs } from "../timing/backoff.ts";
 import { NOT_QUEUED, type QueuedTimer } from "../timing/timer-queue.ts";
 import type { Envelope } from "../wire/envelope.ts";
-import { AckBook } from "./ack-book.ts";
-import { STANDING } from "./ack-standing.ts";
+import { AckState } from "./ack-state.ts";
+import type { AckRecipient, AckTrackerParts } from "./ack-tracker.ts";
 import type { AckWindow } from "./ack-window.ts";
 import { deadLetterOf } from "./dead-letter.ts";
-import type { DeliveryParts, Recipient } from "./delivery-parts.ts";
-import { GivenUp } from "./given-up.ts";
-import { UnheardGaps } from "./unheard-gaps.ts";
+import { ExpiredBatch } from "./expired-batch.ts";
+import { UnackedMessages } from "./unacked-messages.ts";
+import { UnconfirmedGaps } from "./unconfirmed-gaps.ts";
 
 /** A socket without room is asked again after so long. */
 const CONGESTED_MS = 100;
@@ -20,19 +20,19 @@ const PAUSE_MS = 1000;
  * Sees to it that what a client was sent is acknowledged: sends it again after a while, and gives it
  * up in the end. Outlives the connection where the client may come back.
  */
-export class Delivery implements QueuedTimer {
+export class MemoryTracker implements QueuedTimer {
   queueIndex = NOT_QUEUED;
   dueMs = 0;
-  readonly #parts: DeliveryParts;
+  readonly #parts: AckTrackerParts;
   readonly #ledger: Ledger;
-  readonly #book = new AckBook();
-  #gaps = new UnheardGaps();
+  readonly #book = new UnackedMessages();
+  #gaps = new UnconfirmedGaps();
   /** Of the last message that was sent for the first time. */
   #lastSerial = 0;
   /** Absent while there is no connection. */
-  #recipient: Recipient | undefined;
+  #recipient: AckRecipient | undefined;
 
-  constructor(parts: DeliveryParts, recipient: Recipient) {
+  constructor(parts: AckTrackerParts, recipient: AckRecipient) {
     this.#parts = parts;
     this.#ledger = parts.meter.ledger;
     this.#recipient = recipient;
@@ -110,13 +110,13 @@ export class Delivery implements QueuedTimer {
   nack(id: string, nowMs: number): void {
     this.#find(id, (window, sequence) => {
       const at = window.find(sequence);
-      if (at < 0 || window.standingAt(at) !== STANDING.sent) {
+      if (at < 0 || window.standingAt(at) !== AckState.sent) {
         this.#ignore(window, sequence);
         return;
       }
       this.#ledger.countAck("nacked");
-      const givenUp = new GivenUp();
-      this.#fail(window, at, STANDING.refused, nowMs, givenUp);
+      const givenUp = new ExpiredBatch();
+      this.#fail(window, at, AckState.refused, nowMs, givenUp);
       givenUp.tell(this.#recipient);
       if (window.find(sequence) < 0) this.#recipient?.hasRoom();
       else this.#alarmBy(window.dueAt(at));
@@ -127,8 +127,8 @@ export class Delivery implements QueuedTimer {
   working(id: string, nowMs: number): void {
     this.#find(id, (window, sequence) => {
       const at = window.find(sequence);
-      const waits = at >= 0 && window.standingAt(at) === STANDING.sent;
-      if (waits) window.wait(at, STANDING.sent, nowMs + this.#parts.options.ackTimeoutMs);
+      const waits = at >= 0 && window.standingAt(at) === AckState.sent;
+      if (waits) window.wait(at, AckState.sent, nowMs + this.#parts.options.ackTimeoutMs);
       else this.#ignore(window, sequence);
     });
   }
@@ -140,12 +140,12 @@ export class Delivery implements QueuedTimer {
   }
 
   /** The client is back: it gets what it has not acknowledged, in order, and the gaps that it may not have heard of. */
-  resume(recipient: Recipient): void {
+  resume(recipient: AckRecipient): void {
     this.#recipient = recipient;
     const nowMs = this.#parts.clock.nowMs();
     this.#book.rewind(nowMs);
     const gaps = this.#gaps;
-    this.#gaps = new UnheardGaps();
+    this.#gaps = new UnconfirmedGaps();
     for (const gap of gaps.all) recipient.tell(gap);
     // They stand where they stood: who acknowledges what was sent behind them then has heard of them now.
     this.#gaps = gaps;
@@ -194,7 +194,7 @@ export class Delivery implements QueuedTimer {
   /** Sends again what is due, gives up what was sent often enough, and waits for what is next. */
   #redeliver(nowMs: number, takes: boolean, maxDeliver = this.#parts.options.maxDeliver): void {
     const again: Envelope[] = [];
-    const givenUp = new GivenUp();
+    const givenUp = new ExpiredBatch();
     const before = this.messages;
     let nextMs = Number.POSITIVE_INFINITY;
     for (const window of this.#book.windows) {
@@ -220,25 +220,25 @@ export class Delivery implements QueuedTimer {
     takes: boolean,
     maxDeliver: number,
     again: Envelope[],
-    givenUp: GivenUp,
+    givenUp: ExpiredBatch,
   ): void {
     const { ackTimeoutMs } = this.#parts.options;
     for (let at = window.head; at < window.end; at++) {
-      if (window.standingAt(at) === STANDING.gone || window.dueAt(at) > nowMs) continue;
-      if (window.standingAt(at) === STANDING.sent) {
+      if (window.standingAt(at) === AckState.gone || window.dueAt(at) > nowMs) continue;
+      if (window.standingAt(at) === AckState.sent) {
         const isLast = window.deliveriesAt(at) >= maxDeliver;
         // Nobody gives a message up whom it may never have reached: the connection may be dead, and not known to be.
         if (isLast && !this.#recipient?.heardSince(window.dueAt(at) - ackTimeoutMs)) {
-          window.wait(at, STANDING.sent, nowMs + CONGESTED_MS);
+          window.wait(at, AckState.sent, nowMs + CONGESTED_MS);
           continue;
         }
         this.#ledger.countAck("timed_out");
-        this.#fail(window, at, STANDING.late, nowMs, givenUp);
+        this.#fail(window, at, AckState.late, nowMs, givenUp);
       } else if (window.deliveriesAt(at) >= maxDeliver) {
         this.#giveUp(window, at, givenUp);
       }
       const standing = window.standingAt(at);
-      if (standing === STANDING.gone || window.dueAt(at) > nowMs) continue;
+      if (standing === AckState.gone || window.dueAt(at) > nowMs) continue;
       if (takes) {
         again.push(window.envelopeAt(at).with("redelivery", window.deliveriesAt(at)));
         window.sentAgain(at, nowMs + ackTimeoutMs);
@@ -254,7 +254,7 @@ export class Delivery implements QueuedTimer {
 
   #acknowledged(count: number, standing: number, dueMs: number, nowMs: number): void {
     const sentMs = dueMs - this.#parts.options.ackTimeoutMs;
-    this.#ledger.acknowledge(count, standing === STANDING.sent ? nowMs - sentMs : undefined);
+    this.#ledger.acknowledge(count, standing === AckState.sent ? nowMs - sentMs : undefined);
   }
 
   /** Acknowledgements of what is settled change nothing either. */
@@ -264,18 +264,24 @@ export class Delivery implements QueuedTimer {
   }
 
   /** A delivery failed: there is another one after the back-off, or none. */
-  #fail(window: AckWindow, at: number, standing: number, nowMs: number, givenUp: GivenUp): void {
+  #fail(
+    window: AckWindow,
+    at: number,
+    standing: number,
+    nowMs: number,
+    givenUp: ExpiredBatch,
+  ): void {
     const { maxDeliver, redeliveryBackoffMs: firstMs } = this.#parts.options;
     const deliveries = window.deliveriesAt(at);
     window.wait(at, standing, nowMs + backoffMs(firstMs, deliveries, this.#parts.random()));
     if (deliveries >= maxDeliver) this.#giveUp(window, at, givenUp);
   }
 
-  #giveUp(window: AckWindow, at: number, givenUp: GivenUp): void {
+  #giveUp(window: AckWindow, at: number, givenUp: ExpiredBatch): void {
     const envelope = window.envelopeAt(at);
     const { deadLetters, deadLetterSubject } = this.#parts;
     if (deadLetterSubject !== undefined) {
-      const failure = window.standingAt(at) === STANDING.refused ? "nack" : "ack_timeout";
+      const failure = window.standingAt(at) === AckState.refused ? "nack" : "ack_timeout";
       const deliveries = window.deliveriesAt(at);
       deadLetters?.publish(deadLetterOf(envelope, deadLetterSubject, failure, deliveries));
       this.#ledger.countDeadLetter();

@@ -3,7 +3,7 @@ import type { Envelope } from "../wire/envelope.ts";
 import { Gap } from "../wire/gap.ts";
 
 /** Messages that are given up together, of which their client is told together. */
-export class GivenUp {
+export class ExpiredBatch {
   #gap: Gap | undefined;
 
   add(envelope: Envelope): void {

@@ -1,12 +1,12 @@
 import type { Envelope } from "../wire/envelope.ts";
 import { readPlainAck, sequenceOf, UNKNOWN_ID } from "./ack-id.ts";
-import { STANDING } from "./ack-standing.ts";
+import { AckState } from "./ack-state.ts";
 import { AckWindow } from "./ack-window.ts";
 
 type Use = (window: AckWindow, sequence: number) => void;
 
 /** What one client was sent and has not acknowledged, of each origin: this run of the gateway, and each stream. */
-export class AckBook {
+export class UnackedMessages {
   /** There is one, almost always. */
   #windows: readonly AckWindow[] = [];
 
@@ -55,8 +55,8 @@ export class AckBook {
     for (const window of this.#windows) {
       for (let at = window.head; at < window.end; at++) {
         const standing = window.standingAt(at);
-        if (standing === STANDING.gone) continue;
-        window.wait(at, standing === STANDING.sent ? STANDING.late : standing, dueMs);
+        if (standing === AckState.gone) continue;
+        window.wait(at, standing === AckState.sent ? AckState.late : standing, dueMs);
       }
     }
   }
@@ -65,8 +65,8 @@ export class AckBook {
   extend(dueMs: number): void {
     for (const window of this.#windows) {
       for (let at = window.head; at < window.end; at++) {
-        if (window.standingAt(at) !== STANDING.sent || window.dueAt(at) >= dueMs) continue;
-        window.wait(at, STANDING.sent, dueMs);
+        if (window.standingAt(at) !== AckState.sent || window.dueAt(at) >= dueMs) continue;
+        window.wait(at, AckState.sent, dueMs);
       }
     }
   }

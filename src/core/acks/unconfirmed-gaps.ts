@@ -14,7 +14,7 @@ interface Unheard {
  * Gaps that a client was told, until it acknowledges something that was sent behind them: before that,
  * nobody knows whether it got them, and when it comes back they are told again.
  */
-export class UnheardGaps {
+export class UnconfirmedGaps {
   #all: Unheard[] = [];
 
   /** @param serial that of the last message that was sent before. */

@@ -6,7 +6,7 @@ import type { TimerQueue } from "../timing/timer-queue.ts";
 import type { Envelope } from "../wire/envelope.ts";
 
 /** What is promised in at-least-once. */
-export interface DeliveryOptions {
+export interface AckOptions {
   /** What is not acknowledged within so long is sent again. */
   readonly ackTimeoutMs: number;
   /** What was sent so often is given up instead; not when its client has just come back. */
@@ -19,8 +19,8 @@ export interface DeliveryOptions {
 }
 
 /** What all deliveries stand on. */
-export interface DeliveryParts {
-  readonly options: DeliveryOptions;
+export interface AckTrackerParts {
+  readonly options: AckOptions;
   readonly clock: Clock;
   readonly meter: Meter;
   readonly timers: TimerQueue;
@@ -32,7 +32,7 @@ export interface DeliveryParts {
 }
 
 /** The connection that messages go to. */
-export interface Recipient {
+export interface AckRecipient {
   /** Whether its socket has room. */
   readonly takes: boolean;
   /** Sends messages that it was sent before. */
