@@ -52,13 +52,7 @@ export class FrameHandler {
       return;
     }
     // Most frames by far are this one, and reading JSON is dearer than all the rest that an ack costs.
-    const { delivery, durables } = client;
-    if (
-      typeof data === "string" &&
-      // A durable has the same ids for messages of its own.
-      durables.length === 0 &&
-      delivery?.ackPlainly(data, nowMs)
-    ) {
+    if (typeof data === "string" && client.acks?.acceptPlainAck(data, nowMs)) {
       this.#meter.clientFrames.ack++;
       this.#keep(this.#budget.answer(costOf(data), client.sentMessages, nowMs));
       return;
@@ -116,38 +110,14 @@ export class FrameHandler {
       case "ack":
       case "nack":
       case "working":
-        this.#acknowledge(frame, nowMs);
+        // In at-most-once an acknowledgement changes nothing.
+        this.client.acks?.accept(frame, nowMs);
         break;
       case "slow":
         this.client.slowDown();
         break;
       case "ok":
         this.client.speedUp();
-    }
-  }
-
-  /** In at-most-once what a client says of messages changes nothing. */
-  #acknowledge(
-    frame: Extract<ClientFrame, { type: "ack" | "nack" | "working" }>,
-    nowMs: number,
-  ): void {
-    const { delivery, durables } = this.client;
-    if (delivery === undefined) return;
-    if ("upto" in frame) {
-      const { upto } = frame;
-      const settled = durables.filter((durable) => durable.ackUpTo(upto, nowMs));
-      // The same stream's messages may have come through another subscription, too.
-      if (settled.length === 0 || delivery.messages > 0) delivery.ackUpTo(upto, nowMs);
-      return;
-    }
-    const { type } = frame;
-    const ids = "ids" in frame ? frame.ids : [frame.id];
-    const unsettled = durables.length === 0 ? undefined : this.client.unsettled;
-    for (const id of ids) {
-      if (unsettled?.find(id, (durable, sequence) => durable.settle(sequence, type, nowMs)))
-        continue;
-      if (delivery.hasSent(id) || !unsettled?.mayHaveSent(id)) delivery[type](id, nowMs);
-      else this.#meter.ledger.countAck("repeated");
     }
   }
 

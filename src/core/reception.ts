@@ -1,4 +1,5 @@
 import type { UpstreamState } from "../protocol/server-frames.ts";
+import { RedeliveryPolicy } from "./acks/redelivery-policy.ts";
 import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.ts";
 import type { AudienceRegistry } from "./fanout/audience-registry.ts";
 import type { Session } from "./sessions/session.ts";
@@ -90,7 +91,7 @@ export class Reception {
     this.#welcome(client, { session: before.id ?? "", resumed: true });
     sessions.resume(client, before);
     subscriptions.confirm(client);
-    client.delivery?.resume(client);
+    client.acks?.attach(client);
     if (request !== undefined) subscriptions.renew(client, request);
   }
 
@@ -103,6 +104,10 @@ export class Reception {
     const { deadLetters, random = Math.random, clock, meter } = this.#parts;
     const { audiences, subscriptions, turnShare } = this.#parts;
     const { deadLetterSubject } = this.#options;
+    const { ledger } = meter;
+    const redelivery = new RedeliveryPolicy(this.#options, {
+      ...{ ledger, deadLetters, deadLetterSubject, random },
+    });
     const shared = { clock, meter, timers: this.#timers };
     return new SessionRegistry(this.#options, {
       ...shared,
@@ -110,7 +115,7 @@ export class Reception {
       audiences,
       subscriptions,
       turnShare,
-      delivery: { ...shared, options: this.#options, deadLetters, deadLetterSubject, random },
+      acks: { ...shared, options: this.#options, redelivery },
     });
   }
 }

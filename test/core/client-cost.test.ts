@@ -1,5 +1,8 @@
 import { describe, expect, spyOn, test } from "bun:test";
-import { DurableTracker } from "../../src/core/acks/durable-tracker.ts";
+import type { AckTracker } from "../../src/core/acks/ack-tracker.ts";
+import type { DurableTracker } from "../../src/core/acks/durable-tracker.ts";
+import { RedeliveryPolicy } from "../../src/core/acks/redelivery-policy.ts";
+import type { SessionAcks } from "../../src/core/acks/session-acks.ts";
 import type { Settlement } from "../../src/core/ports/source.ts";
 import { SubjectTrie } from "../../src/core/subject/subject-trie.ts";
 import { TimerQueue } from "../../src/core/timing/timer-queue.ts";
@@ -27,20 +30,22 @@ describe("A client of 64 durables", () => {
     const { clock, meter, encoder } = harness;
     const settled: [durable: number, receipt: string, as: Settlement][] = [];
     const turnShare = new TurnShare(clock);
+    const options = {
+      ackTimeoutMs: 1000,
+      maxDeliver: 3,
+      redeliveryBackoffMs: 100,
+      maxInflightMessages: 10_000,
+      maxInflightBytes: 10_000_000,
+    };
+    const acks = peer.client.acks as SessionAcks;
     const durables = Array.from({ length: MANY }, (_, n) => {
       const title = { id: `${n}`, name: `d${n}`, subjects: [`s.${n}`], policy: "disconnect" };
-      const durable = new DurableTracker(title as DurableTracker["title"], peer.client, {
-        ...{ clock, meter, encoder, turnShare, timers: new TimerQueue(clock) },
-        options: {
-          ackTimeoutMs: 1000,
-          maxDeliver: 3,
-          redeliveryBackoffMs: 100,
-          maxInflightMessages: 10_000,
-          maxInflightBytes: 10_000_000,
-        },
-        deadLetters: undefined,
-        deadLetterSubject: undefined,
-        random: () => 0,
+      const durable = acks.addDurable(title as DurableTracker["title"], peer.client, {
+        ...{ clock, meter, encoder, turnShare, timers: new TimerQueue(clock), options },
+        redelivery: new RedeliveryPolicy(options, {
+          ...{ ledger: meter.ledger, deadLetters: undefined, deadLetterSubject: undefined },
+          random: () => 0,
+        }),
       });
       durable.begin({
         settle: (receipt, as) => void settled.push([n, receipt, as]),
@@ -50,7 +55,6 @@ describe("A client of 64 durables", () => {
       durable.begins({ origin: ORIGIN, sequence: 0, first: 1, isNew: true });
       return durable;
     });
-    peer.client.durables = durables;
     const data = new TextEncoder().encode("1");
     for (let k = 0; k < messages; k++) {
       for (const [n, durable] of durables.entries()) {
@@ -70,9 +74,9 @@ describe("A client of 64 durables", () => {
       const harness = new Harness(AT_LEAST_ONCE);
       const { peer, durables, settled } = await withDurables(harness, 20);
       let asked = 0;
-      for (const durable of durables) {
-        const { settle } = durable;
-        durable.settle = (...what) => {
+      for (const durable of durables as readonly AckTracker[]) {
+        const settle = durable[type];
+        durable[type] = (...what) => {
           asked++;
           return settle.apply(durable, what);
         };

@@ -1,23 +1,23 @@
 const ZERO = 0x30;
 const NINE = 0x39;
-/** A sequence of more digits may not be exact. */
+/** A number of more digits may not be exact. */
 const MOST_DIGITS = 15;
 
-/** Of no message of this run. */
+/** The id is of another origin, or is no id. */
 export const UNKNOWN_ID = -1;
 
-/** The frame that StreamKit's client answers every message with begins like this, and its id follows. */
+/** The acknowledgements of StreamKit's client begin with this; the id follows. */
 const ACK = '{"type":"ack","id":"';
 const TIMESTAMP = '","timestamp":';
 const ENDS = '"}';
 
-/** The sequence of the message that an id names, {@linkcode UNKNOWN_ID} for those of other runs and for what is no id. */
+/** Reads the sequence in an id; {@linkcode UNKNOWN_ID} for an id of another origin, and for a text that is no id. */
 export function sequenceOf(id: string, origin: string): number {
   if (!id.startsWith(origin) || id[origin.length] !== ":") return UNKNOWN_ID;
   const from = origin.length + 1;
   const dash = id.indexOf("-", from);
   if (dash < 0) return readDigits(id, from, id.length);
-  // The dash is followed by how far a client that resumes there goes back.
+  // After the dash stands how far a client goes back that resumes there.
   return readDigits(id, dash + 1, id.length) > 0 ? readDigits(id, from, dash) : UNKNOWN_ID;
 }
 
@@ -25,8 +25,8 @@ export function sequenceOf(id: string, origin: string): number {
  * Reads an acknowledgement of one message as StreamKit's client and ours write it, byte for byte:
  * `{"type":"ack","id":"<id>"}`, perhaps with `"timestamp":<integer>`.
  *
- * @returns the sequence of the message, or {@linkcode UNKNOWN_ID} for all that is not exactly so and
- * must be read as JSON. It never differs from what is read there.
+ * @returns the sequence of the message, as JSON would give it; {@linkcode UNKNOWN_ID} for every other frame,
+ * which must be read as JSON.
  */
 export function readPlainAck(data: string, origin: string): number {
   const colon = ACK.length + origin.length;
@@ -43,7 +43,7 @@ export function readPlainAck(data: string, origin: string): number {
   return isWhole ? readDigits(data, colon + 1, end) : UNKNOWN_ID;
 }
 
-/** A whole number without leading zeros, but that zero itself is one. */
+/** Reads a whole number without leading zeros. */
 function readDigits(text: string, from: number, to: number): number {
   if (from === to || to - from > MOST_DIGITS) return UNKNOWN_ID;
   if (text.charCodeAt(from) === ZERO && to - from > 1) return UNKNOWN_ID;

@@ -1,8 +1,9 @@
 /**
- * How a message in the window stands.
+ * The state of a message in an {@linkcode AckWindow}.
  *
- * - `"gone"`: acknowledged or given up; what is left is a hole.
- * - `"sent"`: to be acknowledged until it is due.
- * - `"late"`, `"refused"`: it was not, or was said to have failed; to be sent again when it is due.
+ * - `gone`: acknowledged or given up; its place is a hole.
+ * - `sent`: the client has until the message is due to acknowledge it.
+ * - `late`: the client didn't; the message is sent again when it is due.
+ * - `refused`: the client couldn't process it; the message is sent again when it is due.
  */
 export const AckState = { gone: 0, sent: 1, late: 2, refused: 3 } as const;

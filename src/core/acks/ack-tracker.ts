@@ -1,45 +1,73 @@
+import type { CloseCause } from "../../protocol/close-codes.ts";
 import type { ServerFrame } from "../../protocol/server-frames.ts";
+import type { LossReason } from "../metering/ledger.ts";
 import type { Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Publisher } from "../ports/source.ts";
 import type { TimerQueue } from "../timing/timer-queue.ts";
+import type { Dialect } from "../wire/dialect.ts";
 import type { Envelope } from "../wire/envelope.ts";
+import type { RedeliveryPolicy } from "./redelivery-policy.ts";
 
-/** What is promised in at-least-once. */
+/** The configuration of at-least-once. */
 export interface AckOptions {
-  /** What is not acknowledged within so long is sent again. */
+  /** A message that is not acknowledged within this time is sent again. */
   readonly ackTimeoutMs: number;
-  /** What was sent so often is given up instead; not when its client has just come back. */
+  /** A message that was sent this often is given up; not if its client has just reconnected. */
   readonly maxDeliver: number;
-  /** How long to wait before the second time that a message is sent; then twice as long each time. */
+  /** How long a failed message waits before it is sent the second time; then twice as long each time. */
   readonly redeliveryBackoffMs: number;
-  /** More than this is not sent before some of it is acknowledged; a single message may be larger. */
+  /** The most unacknowledged messages and bytes; a single message may be larger. */
   readonly maxInflightMessages: number;
   readonly maxInflightBytes: number;
 }
 
-/** What all deliveries stand on. */
+/** What every tracker needs. */
 export interface AckTrackerParts {
   readonly options: AckOptions;
   readonly clock: Clock;
   readonly meter: Meter;
   readonly timers: TimerQueue;
-  /** Where messages go that are given up. */
-  readonly deadLetters: Publisher | undefined;
-  readonly deadLetterSubject: string | undefined;
-  /** From 0 to 1. */
-  random(): number;
+  readonly redelivery: RedeliveryPolicy;
 }
 
-/** The connection that messages go to. */
+/** The client that a tracker sends messages to. */
 export interface AckRecipient {
-  /** Whether its socket has room. */
+  readonly dialect: Pick<Dialect, "tells">;
+  /** Whether its socket has room, and it hasn't asked for less. */
   readonly takes: boolean;
-  /** Sends messages that it was sent before. */
+  /** Sends messages that wait for nothing: they were sent before, or come from a durable. */
   resend(envelopes: readonly Envelope[]): void;
   tell(...frames: readonly ServerFrame[]): void;
-  /** Whether the peer is known to have been there after a time; it is asked where that is not known. */
+  /** Whether the peer was heard of after this time; asks the peer if that is not known. */
   heardSince(ms: number): boolean;
-  /** More may be sent than a moment ago. */
+  /** Some messages are acknowledged or given up: there is room for others. */
   hasRoom(): void;
+  end(cause: CloseCause): void;
+}
+
+/**
+ * Follows messages that a client was sent until it acknowledges them: {@linkcode MemoryTracker} keeps and
+ * redelivers them itself, {@linkcode DurableTracker} leaves this to a durable of JetStream.
+ */
+export interface AckTracker {
+  /** The number of unacknowledged messages. */
+  readonly messages: number;
+  /** How many bytes may be sent now. */
+  readonly roomBytes: number;
+  /** The client has processed a message. */
+  ack(id: string, nowMs: number): void;
+  /** The client couldn't process a message: it is sent again after a back-off, or given up. */
+  nack(id: string, nowMs: number): void;
+  /** The client still processes a message: its acknowledgement may take the whole timeout again. */
+  working(id: string, nowMs: number): void;
+  /**
+   * The client has processed all messages up to this one.
+   *
+   * @returns whether the id is of messages that this tracker follows.
+   */
+  ackUpTo(id: string, nowMs: number): boolean;
+  /** The connection ended, and the client may reconnect. */
+  detach(): void;
+  /** The client doesn't reconnect: nobody waits for its acknowledgements. */
+  forget(reason: LossReason): void;
 }

@@ -1,30 +1,30 @@
 import type { Envelope } from "../wire/envelope.ts";
 import { AckState } from "./ack-state.ts";
 
-/** Room for so many messages at first; it is doubled as they come. */
+/** A new window has room for this many messages; the room is doubled as needed. */
 const FIRST_ROOM = 16;
 
 /**
- * What one client was sent of one origin and has not acknowledged, by ascending sequence.
+ * The messages of one origin that a client was sent and has not acknowledged, by ascending sequence.
  *
- * A message costs a place in five arrays of numbers and a reference to the envelope that all clients
- * share. Places are named by an index, which is good until the next `add`.
+ * A message costs a place in five arrays of numbers and a reference to the envelope that all clients share.
+ * The index of a place is valid until the next `add`.
  */
 export class AckWindow {
-  /** That of all messages here. */
+  /** The origin of all messages here. */
   readonly origin: string;
-  /** The highest sequence that was ever here. */
+  /** The highest sequence that was ever added. */
   newest = 0;
   #sequences = new Float64Array(FIRST_ROOM);
-  /** When something is to be done about a message. */
+  /** When a message must be acknowledged, or is sent again. */
   #dueMs = new Float64Array(FIRST_ROOM);
-  #standings = new Uint8Array(FIRST_ROOM);
-  /** How often each was sent. */
+  #states = new Uint8Array(FIRST_ROOM);
+  /** How often each message was sent. */
   #deliveries = new Uint8Array(FIRST_ROOM);
-  /** Their bytes: asking the envelopes would mean to fetch each of them from memory once more. */
+  /** The bytes of each message, so that envelopes need not be fetched from memory for them. */
   #lengths = new Uint32Array(FIRST_ROOM);
   #envelopes: (Envelope | undefined)[] = [];
-  /** The places in use are those from here to there, holes among them. */
+  /** The places from `#head` to before `#end` are in use; some may be holes. */
   #head = 0;
   #end = 0;
   #messages = 0;
@@ -42,7 +42,7 @@ export class AckWindow {
     return this.#bytes;
   }
 
-  /** The first place in use, and the one behind the last. */
+  /** The first place in use; `end` is one after the last. */
   get head(): number {
     return this.#head;
   }
@@ -51,19 +51,15 @@ export class AckWindow {
     return this.#end;
   }
 
-  /**
-   * Takes a message in that was sent.
-   *
-   * @returns `false` when it is here already, as it was sent in another way before.
-   */
+  /** Adds a message that was sent. @returns `false` if it is here already. */
   add(envelope: Envelope, dueMs: number): boolean {
     const { sequence } = envelope;
     let at = this.#end;
-    // Almost always the newest of all.
+    // Almost always, it is the newest of all.
     if (at > this.#head && sequence <= this.#sequences[at - 1]!) {
       at = this.#lowerBound(sequence);
       if (this.#sequences[at] === sequence) {
-        const isHere = this.#standings[at] !== AckState.gone;
+        const isHere = this.#states[at] !== AckState.gone;
         if (isHere) this.sentAgain(at, dueMs);
         else this.#put(at, envelope, dueMs);
         return !isHere;
@@ -78,7 +74,7 @@ export class AckWindow {
     return true;
   }
 
-  /** Takes in those of messages that were sent together. @returns how many of them were not here. */
+  /** Adds the messages from one index to another. @returns how many of them were not here. */
   addAll(envelopes: readonly Envelope[], from: number, to: number, dueMs: number): number {
     const before = this.#messages;
     if (this.#end + to - from > this.#sequences.length) this.#makeRoom(to - from);
@@ -92,7 +88,7 @@ export class AckWindow {
       if (sequence <= last) break;
       this.#sequences[end] = sequence;
       this.#dueMs[end] = dueMs;
-      this.#standings[end] = AckState.sent;
+      this.#states[end] = AckState.sent;
       this.#deliveries[end] = 1;
       this.#lengths[end] = envelope.byteLength;
       this.#envelopes[end] = envelope;
@@ -110,54 +106,50 @@ export class AckWindow {
   }
 
   /**
-   * Takes all out up to a message.
+   * Removes all messages up to a sequence.
    *
-   * @param take learns of those that stand behind one another and are due at the same time, how many
-   * they are.
+   * @param take called once for each run of messages with the same state and due time.
    */
-  removeUpTo(
-    sequence: number,
-    take: (count: number, standing: number, dueMs: number) => void,
-  ): void {
+  removeUpTo(sequence: number, take: (count: number, state: number, dueMs: number) => void): void {
     let at = this.#head;
     while (at < this.#end && this.#sequences[at]! <= sequence) {
-      const standing = this.#standings[at]!;
+      const state = this.#states[at]!;
       const dueMs = this.#dueMs[at]!;
       const from = at;
       let bytes = 0;
       while (
         at < this.#end &&
         this.#sequences[at]! <= sequence &&
-        this.#standings[at] === standing &&
+        this.#states[at] === state &&
         this.#dueMs[at] === dueMs
       ) {
-        if (standing !== AckState.gone) bytes += this.#lengths[at]!;
+        if (state !== AckState.gone) bytes += this.#lengths[at]!;
         this.#envelopes[at++] = undefined;
       }
-      if (standing === AckState.gone) continue;
+      if (state === AckState.gone) continue;
       this.#messages -= at - from;
       this.#bytes -= bytes;
-      take(at - from, standing, dueMs);
+      take(at - from, state, dueMs);
     }
     this.#startFrom(at);
   }
 
-  /** The place of a message that is here, or -1. */
+  /** Returns the place of a message, or -1 if it is not here. */
   find(sequence: number): number {
     const head = this.#head;
     if (head === this.#end) return -1;
-    // Where a client gets every message, and acknowledges each, one of these two hits.
+    // For a client that gets and acknowledges every message, one of these two places is right.
     let at = head + (sequence - this.#sequences[head]!);
     if (this.#sequences[at] !== sequence || at < head || at >= this.#end) {
       at = this.#lowerBound(sequence);
     }
     const isHere = at < this.#end && this.#sequences[at] === sequence;
-    return isHere && this.#standings[at] !== AckState.gone ? at : -1;
+    return isHere && this.#states[at] !== AckState.gone ? at : -1;
   }
 
   /** One of {@linkcode AckState}. */
-  standingAt(at: number): number {
-    return this.#standings[at]!;
+  stateAt(at: number): number {
+    return this.#states[at]!;
   }
 
   dueAt(at: number): number {
@@ -172,48 +164,48 @@ export class AckWindow {
     return this.#envelopes[at]!;
   }
 
-  /** It was sent once more. */
+  /** The message was sent once more. */
   sentAgain(at: number, dueMs: number): void {
-    this.#standings[at] = AckState.sent;
+    this.#states[at] = AckState.sent;
     this.#deliveries[at] = Math.min(255, this.#deliveries[at]! + 1);
     this.#dueMs[at] = dueMs;
   }
 
-  /** It is to be sent again, later. */
-  wait(at: number, standing: number, dueMs: number): void {
-    this.#standings[at] = standing;
+  /** The message has this state until it is due. */
+  wait(at: number, state: number, dueMs: number): void {
+    this.#states[at] = state;
     this.#dueMs[at] = dueMs;
   }
 
-  /** It is not waited for any more. */
+  /** Makes the place of a message a hole. */
   remove(at: number): void {
     this.#messages--;
     this.#bytes -= this.#lengths[at]!;
     this.#envelopes[at] = undefined;
-    this.#standings[at] = AckState.gone;
+    this.#states[at] = AckState.gone;
     this.#startFrom(this.#head);
   }
 
-  /** When something is to be done next; infinite when there is nothing. */
+  /** The earliest due time of all messages; infinity if there are none. */
   nextDueMs(): number {
     let next = Number.POSITIVE_INFINITY;
     for (let at = this.#head; at < this.#end; at++) {
-      if (this.#standings[at] !== AckState.gone) next = Math.min(next, this.#dueMs[at]!);
+      if (this.#states[at] !== AckState.gone) next = Math.min(next, this.#dueMs[at]!);
     }
     return next;
   }
 
-  /** Gives memory back, where there is nothing that it is for. */
+  /** Releases memory if the window is empty. */
   shrink(): void {
     if (this.#messages > 0 || this.#sequences.length === FIRST_ROOM) return;
     this.#resize(FIRST_ROOM);
     this.#envelopes = [];
   }
 
-  /** Nothing is left before a place. */
+  /** Makes this place, or the first message after it, the head. */
   #startFrom(at: number): void {
     let head = at;
-    while (head < this.#end && this.#standings[head] === AckState.gone) head++;
+    while (head < this.#end && this.#states[head] === AckState.gone) head++;
     const isEmpty = head === this.#end;
     this.#head = isEmpty ? 0 : head;
     if (isEmpty) this.#end = 0;
@@ -223,7 +215,7 @@ export class AckWindow {
     this.#sequences[at] = envelope.sequence;
     this.newest = Math.max(this.newest, envelope.sequence);
     this.#dueMs[at] = dueMs;
-    this.#standings[at] = AckState.sent;
+    this.#states[at] = AckState.sent;
     this.#deliveries[at] = 1;
     this.#lengths[at] = envelope.byteLength;
     this.#envelopes[at] = envelope;
@@ -232,10 +224,10 @@ export class AckWindow {
   }
 
   get #columns() {
-    return [this.#sequences, this.#dueMs, this.#standings, this.#deliveries, this.#lengths];
+    return [this.#sequences, this.#dueMs, this.#states, this.#deliveries, this.#lengths];
   }
 
-  /** The first place whose sequence is not smaller. */
+  /** The first place whose sequence is at least this one. */
   #lowerBound(sequence: number): number {
     let low = this.#head;
     let high = this.#end;
@@ -247,7 +239,7 @@ export class AckWindow {
     return low;
   }
 
-  /** Moves what is behind a place by one: messages may come late, where one subscription is slower. */
+  /** Moves the places from here by one: a slower subscription may bring an older message. */
   #openPlace(at: number): void {
     const end = this.#end++;
     if (at === end) return;
@@ -257,7 +249,7 @@ export class AckWindow {
     this.#envelopes.splice(at, 0, undefined);
   }
 
-  /** Closes the holes; where that is not enough, or soon will not be, the room is doubled. */
+  /** Closes the holes; if that is not enough, or soon would not be, doubles the room. */
   #makeRoom(count: number): void {
     let to = 0;
     const hasHoles = this.#end - this.#head > this.#messages;
@@ -272,7 +264,7 @@ export class AckWindow {
       if (hasHoles) {
         this.#sequences[to] = this.#sequences[at]!;
         this.#dueMs[to] = this.#dueMs[at]!;
-        this.#standings[to] = this.#standings[at]!;
+        this.#states[to] = this.#states[at]!;
         this.#deliveries[to] = this.#deliveries[at]!;
         this.#lengths[to] = this.#lengths[at]!;
       }
@@ -293,7 +285,7 @@ export class AckWindow {
     };
     this.#sequences = moved(this.#sequences, new Float64Array(room));
     this.#dueMs = moved(this.#dueMs, new Float64Array(room));
-    this.#standings = moved(this.#standings, new Uint8Array(room));
+    this.#states = moved(this.#states, new Uint8Array(room));
     this.#deliveries = moved(this.#deliveries, new Uint8Array(room));
     this.#lengths = moved(this.#lengths, new Uint32Array(room));
   }

@@ -1,15 +1,15 @@
 import type { SourceMessage } from "../ports/source.ts";
 import { cursorOf, type Envelope } from "../wire/envelope.ts";
 
-/** What became of the last attempt to deliver a message that was given up. */
+/** Why the last delivery of a message failed. */
 export type DeadLetterReason = "nack" | "ack_timeout";
 
-/** What a payload stands behind. */
+/** The text before a payload in an envelope. */
 const PAYLOAD = ',"payload":'.length;
 
 /**
- * A message that was given up, for the dead-letter subject: the data that was published (as
- * `payload_format` has it, and on one line where it is JSON), with headers that say why it is here.
+ * Makes the dead letter of a message that was given up: its data (as `payload_format` writes it; JSON is on one
+ * line), with headers that say why it was given up.
  */
 export function deadLetterOf(
   envelope: Envelope,
@@ -31,7 +31,7 @@ export function deadLetterOf(
   };
 }
 
-/** The inverse of what an encoder does to data. */
+/** Returns the data that an envelope was made of. */
 function dataOf({ bytes, payloadAt, text }: Envelope): Uint8Array {
   const { encoding, payload } = JSON.parse(text) as { encoding?: string; payload: string };
   switch (encoding) {

@@ -6,34 +6,42 @@ import type {
   DurableRefusal,
   DurableState,
   DurableUse,
-  Settlement,
 } from "../ports/source.ts";
-import type { Session } from "../sessions/session.ts";
-import { backoffMs } from "../timing/backoff.ts";
 import { NOT_QUEUED, type QueuedTimer } from "../timing/timer-queue.ts";
 import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
 import { cursorOf, type Envelope, type EnvelopeEncoder } from "../wire/envelope.ts";
-import { Gap, unknownGap } from "../wire/gap.ts";
+import { unknownGap } from "../wire/gap.ts";
 import { sequenceOf } from "./ack-id.ts";
-import type { AckTrackerParts } from "./ack-tracker.ts";
-import { type DeadLetterReason, deadLetterOf } from "./dead-letter.ts";
-import { type End, RecentlySettled } from "./recently-settled.ts";
+import type { AckRecipient, AckTracker, AckTrackerParts } from "./ack-tracker.ts";
+import type { DeadLetterReason } from "./dead-letter.ts";
+import { ExpiredBatch } from "./expired-batch.ts";
+import { type FinalSettlement, RecentlySettled } from "./recently-settled.ts";
+import type { UnsettledIndex } from "./unsettled-index.ts";
 
 export interface DurableParts extends AckTrackerParts {
   readonly encoder: EnvelopeEncoder;
   readonly turnShare: TurnShare;
 }
 
-/** A client that takes nothing now is asked again after so long. */
+/** The session that uses a durable. */
+interface DurableUser {
+  readonly recipient: AckRecipient;
+  /** The unsettled messages of all durables of the session. */
+  readonly unsettled: UnsettledIndex;
+  /** The durable was refused: the session doesn't use it any more. */
+  ended(): void;
+}
+
+/** If the client takes nothing now, it is asked again after this time. */
 const CONGESTED_MS = 100;
 
-/** What a client calls its durable, and what the durable has. */
+/** What a client subscribed to. */
 export interface DurableTitle {
-  /** That of the subscription. */
+  /** The id of the subscription. */
   readonly id: string;
   readonly name: string;
   readonly subjects: readonly string[];
-  /** That of the endpoint: here it decides nothing, as what is too much waits in the stream. */
+  /** The endpoint's policy. It has no effect here: messages that don't fit wait in the stream. */
   readonly policy: Policy;
 }
 
@@ -43,61 +51,61 @@ interface Unsettled {
   readonly receipt: string;
   readonly deliveries: number;
   readonly sentMs: number;
-  /** Whether its time is over: it comes again, and nothing waits for it. */
+  /** Whether the durable sends it again anyway: it doesn't count against the room any more. */
   isLate: boolean;
 }
 
 /**
- * A client's use of a durable: hands its messages to the client, and what the client says of them to
- * the durable, which knows when they are to come again. Nothing of it is kept here but what the
- * client has and has not settled.
+ * Sends a client the messages of a JetStream durable, and tells the durable what the client says of them. The
+ * durable decides when a message is sent again; only the unsettled messages are kept here.
  */
-export class DurableTracker implements DurableListener, QueuedTimer {
+export class DurableTracker implements AckTracker, DurableListener, QueuedTimer {
   queueIndex = NOT_QUEUED;
   dueMs = 0;
   readonly title: DurableTitle;
-  readonly #client: Session;
   readonly #parts: DurableParts;
+  readonly #user: DurableUser;
+  readonly #recipient: AckRecipient;
   #use: DurableUse | undefined;
   #origin: string | undefined;
-  /** By sequence, those that were sent last at the end. */
+  /** By sequence, in the order in which they were last sent. */
   #unsettled = new Map<number, Unsettled>();
   readonly #settled: RecentlySettled;
-  /** Of those that are not late. */
+  /** The bytes of the messages that are not late. */
   #bytes = 0;
   #newest = 0;
-  /** To be written together. */
-  #due: Envelope[] = [];
+  /** Messages that are written together at the end of this turn. */
+  #pending: Envelope[] = [];
 
-  constructor(title: DurableTitle, client: Session, parts: DurableParts) {
+  constructor(title: DurableTitle, parts: DurableParts, user: DurableUser) {
     this.title = title;
-    this.#client = client;
     this.#parts = parts;
+    this.#user = user;
+    this.#recipient = user.recipient;
     this.#settled = new RecentlySettled(parts.options.ackTimeoutMs);
   }
 
-  /** @param use where messages are settled. */
+  /** @param use settles the messages. */
   begin(use: DurableUse): void {
     this.#use = use;
   }
 
-  /** How many the client has and has not settled. */
   get messages(): number {
     return this.#unsettled.size;
   }
 
   get roomBytes(): number {
-    if (this.#client.takes) return this.#parts.options.maxInflightBytes - this.#bytes;
-    // Nothing the client does may tell when it takes more: it is asked, and the source is told.
-    this.#wait(this.#parts.clock.nowMs());
+    if (this.#recipient.takes) return this.#parts.options.maxInflightBytes - this.#bytes;
+    // The client may take more again without saying so: the timer asks, and tells the source.
+    this.#setTimer(this.#parts.clock.nowMs());
     return 0;
   }
 
   get settledUpTo(): number | undefined {
     if (this.#newest === 0) return undefined;
-    let behind = this.#newest;
-    for (const sequence of this.#unsettled.keys()) behind = Math.min(behind, sequence - 1);
-    return behind;
+    let last = this.#newest;
+    for (const sequence of this.#unsettled.keys()) last = Math.min(last, sequence - 1);
+    return last;
   }
 
   begins({ origin, sequence, first, isNew }: DurableState): void {
@@ -112,15 +120,15 @@ export class DurableTracker implements DurableListener, QueuedTimer {
       this.#settled.clear();
       this.#newest = 0;
     } else if (!isNew && first > sequence + 1) {
-      // Of what is gone, nobody knows how much it wanted.
+      // Nobody knows how many of the removed messages had the durable's subjects.
       const to = cursorOf({ origin, sequence: first - 1 });
       gaps.push(unknownGap(cursorOf({ origin, sequence: sequence + 1 }), to, "expired"));
     }
     this.#origin = origin;
     const { id, name, subjects, policy } = this.title;
     const subscribed = { type: "subscribed", id, sub: id, subjects, policy, from } as const;
-    if (before === undefined) this.#client.tell({ ...subscribed, durable: name }, ...gaps);
-    else for (const gap of gaps) this.#client.tell(gap);
+    if (before === undefined) this.#recipient.tell({ ...subscribed, durable: name }, ...gaps);
+    else for (const gap of gaps) this.#recipient.tell(gap);
   }
 
   missed(first: number, last: number): void {
@@ -129,9 +137,9 @@ export class DurableTracker implements DurableListener, QueuedTimer {
     this.#write();
     const from = cursorOf({ origin, sequence: first });
     const to = cursorOf({ origin, sequence: last });
-    // Some may be of other subjects, or were deleted one by one.
+    // Some may have other subjects, or were deleted one by one.
     const count = last - first + 1;
-    this.#client.tell({ type: "gap", from, to, count, reason: "expired", exact: false });
+    this.#recipient.tell({ type: "gap", from, to, count, reason: "expired", exact: false });
   }
 
   message(message: DurableMessage): void {
@@ -141,37 +149,36 @@ export class DurableTracker implements DurableListener, QueuedTimer {
     const wallMs = clock.wallMs();
     meter.countReceived(message.data.length, wallMs);
     const { sequence } = position;
-    const end = this.#settled.get(sequence);
-    if (end !== undefined) {
-      // It was sent again before the durable knew, or what it was told was lost.
-      this.#settle(sequence, receipt, end);
+    const settledAs = this.#settled.get(sequence);
+    if (settledAs !== undefined) {
+      // The durable sent it again before it was told, or never was told.
+      this.#settle(sequence, receipt, settledAs);
       return;
     }
-    const written = encoder.encode(message, position, message.timestampMs ?? wallMs);
+    const envelope = encoder.encode(message, position, message.timestampMs ?? wallMs);
     const before = this.#remove(sequence);
     if (before === undefined) {
       ledger.offer(1);
-      ledger.send(1, written.byteLength);
+      ledger.send(1, envelope.byteLength);
       ledger.track(1);
     }
     const sentMs = clock.nowMs();
-    const unsettled = { envelope: written, receipt, deliveries, sentMs, isLate: false };
+    const unsettled = { envelope, receipt, deliveries, sentMs, isLate: false };
     this.#newest = Math.max(this.#newest, sequence);
-    // Who has just come has it once, however often others had.
+    // A client that never had the message gets it once, however often other clients did.
     if (before !== undefined && deliveries > options.maxDeliver) {
-      if (this.#client.heardSince(before.sentMs)) this.#giveUp(unsettled, "ack_timeout");
-      else this.#putOff({ ...before, receipt });
+      if (this.#recipient.heardSince(before.sentMs)) this.#giveUp(unsettled, "ack_timeout");
+      else this.#postpone({ ...before, receipt });
       return;
     }
     if (before !== undefined) ledger.redeliver(1);
     this.#keep(sequence, unsettled);
-    this.#bytes += written.byteLength;
     const again = deliveries - 1;
-    this.#send(again > 0 ? written.with("redelivery", again) : written);
+    this.#send(again > 0 ? envelope.with("redelivery", again) : envelope);
   }
 
   taken(): void {
-    this.#client.end("taken_over");
+    this.#recipient.end("taken_over");
   }
 
   refused(code: DurableRefusal, message: string): void {
@@ -179,60 +186,75 @@ export class DurableTracker implements DurableListener, QueuedTimer {
     meter.refused[code]++;
     timers.clear(this);
     this.#giveBack();
-    const client = this.#client;
-    client.durables = client.durables.filter((other) => other !== this);
-    if (!client.dialect.tells) client.end(code === "unsupported" ? "conflict" : "overloaded");
+    this.#user.ended();
+    const recipient = this.#recipient;
+    if (!recipient.dialect.tells) recipient.end(code === "unsupported" ? "conflict" : "overloaded");
     const error = { code, message, retryable: code !== "unsupported" } as const;
-    client.tell({ type: "error", id: this.title.id, error });
+    recipient.tell({ type: "error", id: this.title.id, error });
   }
 
-  /** What the client says of one message that it has not settled. */
-  settle(sequence: number, as: Exclude<Settlement, "term">, nowMs: number): void {
+  ack(id: string, nowMs: number): void {
+    this.#ack(this.#sequenceOf(id), nowMs);
+  }
+
+  nack(id: string): void {
+    const { meter, redelivery } = this.#parts;
+    const { ledger } = meter;
+    const sequence = this.#sequenceOf(id);
     const unsettled = this.#unsettled.get(sequence);
     if (unsettled === undefined) return;
-    if (as === "ack") this.#ack(sequence, nowMs);
-    else if (as === "nack") this.#nack(sequence, unsettled);
-    else {
-      this.#use?.settle(unsettled.receipt, "working");
-      this.#remove(sequence);
-      this.#keep(sequence, { ...unsettled, sentMs: nowMs, isLate: false });
-      this.#bytes += unsettled.envelope.byteLength;
-      this.#wait(nowMs);
+    const { envelope, deliveries, receipt, isLate } = unsettled;
+    // It was refused or its time ended before: the durable sends it again anyway.
+    if (isLate) {
+      ledger.countAck("repeated");
+      return;
     }
+    ledger.countAck("nacked");
+    if (redelivery.isExhausted(deliveries)) {
+      this.#remove(sequence);
+      this.#giveUp(unsettled, "nack");
+    } else {
+      this.#use?.settle(receipt, "nack", redelivery.backoffMs(deliveries));
+      this.#bytes -= envelope.byteLength;
+      unsettled.isLate = true;
+    }
+    this.#use?.resume();
   }
 
-  /**
-   * The client is done with all up to a message, which are settled in shares of the next turns.
-   *
-   * @returns whether there may be any of this durable.
-   */
+  working(id: string, nowMs: number): void {
+    const sequence = this.#sequenceOf(id);
+    const unsettled = this.#remove(sequence);
+    if (unsettled === undefined) return;
+    this.#use?.settle(unsettled.receipt, "working");
+    this.#keep(sequence, { ...unsettled, sentMs: nowMs, isLate: false });
+    this.#setTimer(nowMs);
+  }
+
+  /** Settles the messages in shares of the next turns. */
   ackUpTo(id: string, nowMs: number): boolean {
-    const origin = this.#origin;
-    const last = origin === undefined ? 0 : sequenceOf(id, origin);
+    const last = this.#sequenceOf(id);
     if (last <= 0 || this.#unsettled.size === 0) return false;
-    this.#parts.turnShare.run(this.#client, new SteppedJob(this.#ackAll(last, nowMs)));
+    this.#parts.turnShare.run(this.#recipient, new SteppedJob(this.#ackAll(last, nowMs)));
     return true;
   }
 
-  *#ackAll(last: number, nowMs: number): Generator<undefined, void, void> {
-    const unsettled = this.#unsettled;
-    for (const sequence of unsettled.keys()) {
-      // It was released meanwhile, or its stream is another one.
-      if (unsettled !== this.#unsettled) return;
-      if (sequence <= last) this.#ack(sequence, nowMs);
-      yield;
-    }
-  }
-
-  /** The client is gone, or wants it no more: what it has not settled goes to whoever comes next, at once. */
+  /** The client disconnects or unsubscribes: the durable sends the unsettled messages to the next client, at once. */
   release(): void {
     this.#parts.timers.clear(this);
-    // First nothing more is asked for: what is given back must not come here once more.
+    // Stops the durable first, so that it doesn't send the same messages here again.
     this.#use?.release();
     this.#giveBack();
   }
 
-  /** What is not settled by now comes again, and takes no room until then. */
+  detach(): void {
+    this.release();
+  }
+
+  forget(): void {
+    this.release();
+  }
+
+  /** Messages that are not settled by now come again, and take no room until then. */
   fire(nowMs: number): void {
     for (const unsettled of this.#unsettled.values()) {
       if (unsettled.isLate) continue;
@@ -241,14 +263,14 @@ export class DurableTracker implements DurableListener, QueuedTimer {
       this.#bytes -= unsettled.envelope.byteLength;
       this.#parts.meter.ledger.countAck("timed_out");
     }
-    this.#wait(nowMs);
+    this.#setTimer(nowMs);
     this.#use?.resume();
   }
 
-  /** Until the next one is late, or the client may take more again. */
-  #wait(nowMs: number): void {
+  /** Fires when the next message is late, or when the client may take more again. */
+  #setTimer(nowMs: number): void {
     const { timers, options } = this.#parts;
-    if (!this.#client.takes) {
+    if (!this.#recipient.takes) {
       timers.set(this, nowMs + CONGESTED_MS);
       return;
     }
@@ -260,88 +282,74 @@ export class DurableTracker implements DurableListener, QueuedTimer {
     }
   }
 
-  /** All that comes in one turn is one write. */
+  /** Messages that come in one turn are one write. */
   #send(envelope: Envelope): void {
-    if (this.#due.push(envelope) > 1) return;
+    if (this.#pending.push(envelope) > 1) return;
     queueMicrotask(() => {
       this.#write();
-      this.#wait(this.#parts.clock.nowMs());
+      this.#setTimer(this.#parts.clock.nowMs());
     });
   }
 
   #write(): void {
-    if (this.#due.length > 0) this.#client.resend(this.#due.splice(0));
+    if (this.#pending.length > 0) this.#recipient.resend(this.#pending.splice(0));
+  }
+
+  /** Returns 0 or less for ids of other origins. */
+  #sequenceOf(id: string): number {
+    return this.#origin === undefined ? 0 : sequenceOf(id, this.#origin);
   }
 
   #ack(sequence: number, nowMs: number): void {
-    const { receipt, sentMs } = this.#remove(sequence)!;
-    this.#parts.meter.ledger.acknowledge(1, nowMs - sentMs);
-    this.#settle(sequence, receipt, "ack");
+    const unsettled = this.#remove(sequence);
+    if (unsettled === undefined) return;
+    this.#parts.meter.ledger.acknowledge(1, nowMs - unsettled.sentMs);
+    this.#settle(sequence, unsettled.receipt, "ack");
     this.#use?.resume();
   }
 
-  /** Tells the durable that a message is at its end. */
-  #settle(sequence: number, receipt: string, as: End): void {
+  *#ackAll(last: number, nowMs: number): Generator<undefined, void, void> {
+    const unsettled = this.#unsettled;
+    for (const sequence of unsettled.keys()) {
+      // The durable was released meanwhile, or its stream was replaced.
+      if (unsettled !== this.#unsettled) return;
+      if (sequence <= last) this.#ack(sequence, nowMs);
+      yield;
+    }
+  }
+
+  #settle(sequence: number, receipt: string, as: FinalSettlement): void {
     this.#settled.add(sequence, as, this.#parts.clock.nowMs());
     this.#use?.settle(receipt, as);
   }
 
-  #nack(sequence: number, unsettled: Unsettled): void {
-    const { meter, options, random } = this.#parts;
-    const { ledger } = meter;
-    const { deliveries, receipt, isLate } = unsettled;
-    // It comes again anyhow, as it was refused already, or its time is over.
-    if (isLate) {
-      ledger.countAck("repeated");
-      return;
-    }
-    ledger.countAck("nacked");
-    if (deliveries >= options.maxDeliver) {
-      this.#remove(sequence);
-      this.#giveUp(unsettled, "nack");
-    } else {
-      this.#use?.settle(
-        receipt,
-        "nack",
-        backoffMs(options.redeliveryBackoffMs, deliveries, random()),
-      );
-      this.#bytes -= unsettled.envelope.byteLength;
-      unsettled.isLate = true;
-    }
-    this.#use?.resume();
-  }
-
-  /** Whether it ever reached the client is not known yet. */
-  #putOff(unsettled: Unsettled): void {
+  /** Nobody knows yet whether the message ever reached the client. */
+  #postpone(unsettled: Unsettled): void {
     this.#keep(unsettled.envelope.sequence, { ...unsettled, isLate: true });
     this.#use?.settle(unsettled.receipt, "nack", CONGESTED_MS);
   }
 
   #giveUp({ envelope, receipt, deliveries }: Unsettled, failure: DeadLetterReason): void {
-    const { meter, deadLetters, deadLetterSubject, options } = this.#parts;
-    const { ledger } = meter;
+    const { redelivery, options } = this.#parts;
+    const expired = new ExpiredBatch();
     this.#settle(envelope.sequence, receipt, "term");
-    ledger.lose("max_deliver", 1);
-    this.#client.tell(...new Gap(envelope, "max_deliver").frames);
-    if (deadLetterSubject === undefined) return;
-    const times = Math.min(deliveries, options.maxDeliver);
-    deadLetters?.publish(deadLetterOf(envelope, deadLetterSubject, failure, times));
-    ledger.countDeadLetter();
+    redelivery.giveUp(envelope, failure, Math.min(deliveries, options.maxDeliver), expired);
+    expired.tell(this.#recipient);
   }
 
-  /** Nothing is waited for any more: the durable is told so in shares of the next turns. */
+  /** Waits for no message any more. The durable is told so in shares of the next turns. */
   #giveBack(): void {
     const { meter, turnShare } = this.#parts;
     const unsettled = [...this.#unsettled].sort(([one], [other]) => one - other);
     if (unsettled.length === 0) return;
     for (const [sequence, { envelope }] of unsettled) {
-      this.#client.unsettled.remove(envelope.origin, sequence, this);
+      this.#user.unsettled.remove(envelope.origin, sequence, this);
     }
     this.#unsettled = new Map();
     this.#bytes = 0;
     meter.ledger.giveBack(unsettled.length);
     const receipts = unsettled.map(([, { receipt }]) => receipt);
-    turnShare.run(this.#client, new SteppedJob(this.#refuseAll(receipts), true));
+    turnShare.run(this.#recipient, new SteppedJob(this.#refuseAll(receipts), true));
   }
 
   *#refuseAll(receipts: readonly string[]): Generator<undefined, void, void> {
@@ -353,14 +361,15 @@ export class DurableTracker implements DurableListener, QueuedTimer {
 
   #keep(sequence: number, unsettled: Unsettled): void {
     this.#unsettled.set(sequence, unsettled);
-    this.#client.unsettled.add(unsettled.envelope.origin, sequence, this);
+    this.#user.unsettled.add(unsettled.envelope.origin, sequence, this);
+    if (!unsettled.isLate) this.#bytes += unsettled.envelope.byteLength;
   }
 
   #remove(sequence: number): Unsettled | undefined {
     const unsettled = this.#unsettled.get(sequence);
     if (unsettled === undefined) return undefined;
     this.#unsettled.delete(sequence);
-    this.#client.unsettled.remove(unsettled.envelope.origin, sequence, this);
+    this.#user.unsettled.remove(unsettled.envelope.origin, sequence, this);
     if (!unsettled.isLate) this.#bytes -= unsettled.envelope.byteLength;
     return unsettled;
   }

@@ -2,7 +2,7 @@ import type { ServerFrame } from "../../protocol/server-frames.ts";
 import type { Envelope } from "../wire/envelope.ts";
 import { Gap } from "../wire/gap.ts";
 
-/** Messages that are given up together, of which their client is told together. */
+/** Messages that are given up together: the client is told of them in one gap. */
 export class ExpiredBatch {
   #gap: Gap | undefined;
 
@@ -12,6 +12,7 @@ export class ExpiredBatch {
     else this.#gap.join(gap);
   }
 
+  /** Tells the client, and empties the batch. */
   tell(recipient: { tell(...frames: readonly ServerFrame[]): void } | undefined): void {
     if (this.#gap !== undefined) recipient?.tell(...this.#gap.frames);
     this.#gap = undefined;

@@ -1,35 +1,33 @@
 import type { GapFrame } from "../../protocol/server-frames.ts";
 import type { Ledger, LossReason } from "../metering/ledger.ts";
-import { backoffMs } from "../timing/backoff.ts";
 import { NOT_QUEUED, type QueuedTimer } from "../timing/timer-queue.ts";
 import type { Envelope } from "../wire/envelope.ts";
 import { AckState } from "./ack-state.ts";
-import type { AckRecipient, AckTrackerParts } from "./ack-tracker.ts";
+import type { AckRecipient, AckTracker, AckTrackerParts } from "./ack-tracker.ts";
 import type { AckWindow } from "./ack-window.ts";
-import { deadLetterOf } from "./dead-letter.ts";
 import { ExpiredBatch } from "./expired-batch.ts";
 import { UnackedMessages } from "./unacked-messages.ts";
 import { UnconfirmedGaps } from "./unconfirmed-gaps.ts";
 
-/** A socket without room is asked again after so long. */
+/** If the socket has no room, it is asked again after this time. */
 const CONGESTED_MS = 100;
-/** An alarm that is later than this means that the process stood still: acks may be there, and unread. */
+/** A timer that is later than this means that the process stood still: acknowledgements may be unread. */
 const PAUSE_MS = 1000;
 
 /**
- * Sees to it that what a client was sent is acknowledged: sends it again after a while, and gives it
- * up in the end. Outlives the connection where the client may come back.
+ * Keeps the messages that a client was sent in memory until it acknowledges them: sends them again after a
+ * timeout or a failure, and gives them up in the end. Outlives the connection if the client may reconnect.
  */
-export class MemoryTracker implements QueuedTimer {
+export class MemoryTracker implements AckTracker, QueuedTimer {
   queueIndex = NOT_QUEUED;
   dueMs = 0;
   readonly #parts: AckTrackerParts;
   readonly #ledger: Ledger;
-  readonly #book = new UnackedMessages();
+  readonly #unacked = new UnackedMessages();
   #gaps = new UnconfirmedGaps();
-  /** Of the last message that was sent for the first time. */
+  /** The serial of the last message that was sent for the first time. */
   #lastSerial = 0;
-  /** Absent while there is no connection. */
+  /** `undefined` without a connection. */
   #recipient: AckRecipient | undefined;
 
   constructor(parts: AckTrackerParts, recipient: AckRecipient) {
@@ -38,13 +36,12 @@ export class MemoryTracker implements QueuedTimer {
     this.#recipient = recipient;
   }
 
-  /** What is not acknowledged. */
   get messages(): number {
-    return this.#book.messages;
+    return this.#unacked.messages;
   }
 
   get bytes(): number {
-    return this.#book.bytes;
+    return this.#unacked.bytes;
   }
 
   /** How many messages may be sent now. */
@@ -53,52 +50,48 @@ export class MemoryTracker implements QueuedTimer {
     return Math.max(0, this.#parts.options.maxInflightMessages - this.messages);
   }
 
-  /** How many bytes of them; the first message may be longer. */
+  /** The first message may be longer. */
   get roomBytes(): number {
     return Math.max(0, this.#parts.options.maxInflightBytes - this.bytes);
   }
 
-  /** Messages are sent for the first time. */
-  sends(envelopes: readonly Envelope[]): void {
+  /** Takes in messages that are sent for the first time. */
+  sent(envelopes: readonly Envelope[]): void {
     const dueMs = this.#parts.clock.nowMs() + this.#parts.options.ackTimeoutMs;
-    const added = this.#book.add(envelopes, dueMs);
+    const added = this.#unacked.add(envelopes, dueMs);
     this.#lastSerial = envelopes.at(-1)?.serial ?? this.#lastSerial;
     this.#ledger.track(added);
-    this.#alarmBy(dueMs);
+    this.#wakeBy(dueMs);
   }
 
-  /** The client is told of a gap, behind a message, or behind all that it was sent. */
-  tells(gap: GapFrame, behind?: Envelope): void {
-    this.#gaps.add(gap, behind?.serial ?? this.#lastSerial);
+  /** Takes in a gap that is sent after a message, or after all messages. */
+  gapSent(gap: GapFrame, after?: Envelope): void {
+    this.#gaps.add(gap, after?.serial ?? this.#lastSerial);
   }
 
-  /**
-   * Takes in the acknowledgement of one message as most clients write it.
-   *
-   * @returns `false` for any other frame.
-   */
-  ackPlainly(frame: string, nowMs: number): boolean {
-    return this.#book.findAcked(frame, (window, sequence) => this.#ack(window, sequence, nowMs));
+  /** See {@linkcode SessionAcks.acceptPlainAck}. */
+  acceptPlainAck(frame: string, nowMs: number): boolean {
+    return this.#unacked.findPlainAck(frame, (window, sequence) =>
+      this.#ack(window, sequence, nowMs),
+    );
   }
 
-  /** Whether a message of that origin was sent, and something of it is waited for or was not long ago. */
+  /** Whether messages of this id's origin were sent, and are unacknowledged or were a short time ago. */
   hasSent(id: string): boolean {
-    return this.#book.find(id, () => {});
+    return this.#unacked.find(id, () => {});
   }
 
-  /** The client has taken a message in. */
   ack(id: string, nowMs: number): void {
     this.#find(id, (window, sequence) => this.#ack(window, sequence, nowMs));
   }
 
-  /** The client has taken in all that it was sent up to a message, of those of the same origin. */
-  ackUpTo(id: string, nowMs: number): void {
-    this.#find(id, (window, sequence) => {
+  ackUpTo(id: string, nowMs: number): boolean {
+    return this.#find(id, (window, sequence) => {
       const before = window.messages;
-      this.#hears(window, window.find(sequence));
+      this.#confirmGaps(window, window.find(sequence));
       if (sequence <= window.newest) {
-        window.removeUpTo(sequence, (count, standing, dueMs) => {
-          this.#acknowledged(count, standing, dueMs, nowMs);
+        window.removeUpTo(sequence, (count, state, dueMs) => {
+          this.#acknowledge(count, state, dueMs, nowMs);
         });
       }
       if (window.messages === before) this.#ignore(window, sequence);
@@ -106,72 +99,72 @@ export class MemoryTracker implements QueuedTimer {
     });
   }
 
-  /** The client could not take a message in: it comes again, later. */
   nack(id: string, nowMs: number): void {
     this.#find(id, (window, sequence) => {
       const at = window.find(sequence);
-      if (at < 0 || window.standingAt(at) !== AckState.sent) {
+      if (at < 0 || window.stateAt(at) !== AckState.sent) {
         this.#ignore(window, sequence);
         return;
       }
       this.#ledger.countAck("nacked");
-      const givenUp = new ExpiredBatch();
-      this.#fail(window, at, AckState.refused, nowMs, givenUp);
-      givenUp.tell(this.#recipient);
+      const expired = new ExpiredBatch();
+      this.#fail(window, at, AckState.refused, nowMs, expired);
+      expired.tell(this.#recipient);
       if (window.find(sequence) < 0) this.#recipient?.hasRoom();
-      else this.#alarmBy(window.dueAt(at));
+      else this.#wakeBy(window.dueAt(at));
     });
   }
 
-  /** The client is at it, and has the whole time anew. */
   working(id: string, nowMs: number): void {
     this.#find(id, (window, sequence) => {
       const at = window.find(sequence);
-      const waits = at >= 0 && window.standingAt(at) === AckState.sent;
-      if (waits) window.wait(at, AckState.sent, nowMs + this.#parts.options.ackTimeoutMs);
+      const isSent = at >= 0 && window.stateAt(at) === AckState.sent;
+      if (isSent) window.wait(at, AckState.sent, nowMs + this.#parts.options.ackTimeoutMs);
       else this.#ignore(window, sequence);
     });
   }
 
-  /** The connection is gone; the client may come back. */
-  park(): void {
+  detach(): void {
     this.#recipient = undefined;
     this.#parts.timers.clear(this);
   }
 
-  /** The client is back: it gets what it has not acknowledged, in order, and the gaps that it may not have heard of. */
-  resume(recipient: AckRecipient): void {
+  /** Sends the unacknowledged messages again, in order, and the gaps that the client may not have received. */
+  attach(recipient: AckRecipient): void {
     this.#recipient = recipient;
     const nowMs = this.#parts.clock.nowMs();
-    this.#book.rewind(nowMs);
+    this.#unacked.rewind(nowMs);
     const gaps = this.#gaps;
     this.#gaps = new UnconfirmedGaps();
     for (const gap of gaps.all) recipient.tell(gap);
-    // They stand where they stood: who acknowledges what was sent behind them then has heard of them now.
+    // They keep their places: an acknowledgement of a message that was sent after them confirms them.
     this.#gaps = gaps;
-    this.#redeliver(nowMs, true, Number.POSITIVE_INFINITY);
+    // A client that has just reconnected gets every message once more.
+    this.#redeliver(recipient, nowMs, true, false);
   }
 
-  /** The client does not come back: nobody waits for its acknowledgements. */
   forget(reason: LossReason): void {
     this.#parts.timers.clear(this);
     this.#recipient = undefined;
     this.#ledger.lose(reason, this.messages);
-    this.#book.clear();
+    this.#unacked.clear();
   }
 
   fire(nowMs: number): void {
-    if (this.#recipient === undefined) return;
-    // After a standstill of the whole process, acknowledgements get time to be read.
+    const recipient = this.#recipient;
+    if (recipient === undefined) return;
+    // If the whole process stood still, acknowledgements get time to be read.
     if (nowMs - this.dueMs > PAUSE_MS) {
-      this.#book.extend(nowMs + Math.min(PAUSE_MS, this.#parts.options.ackTimeoutMs));
+      this.#unacked.extend(nowMs + Math.min(PAUSE_MS, this.#parts.options.ackTimeoutMs));
     }
-    this.#redeliver(nowMs, this.#recipient.takes);
+    this.#redeliver(recipient, nowMs, recipient.takes, true);
   }
 
-  /** Acknowledgements of what was never sent change nothing. */
-  #find(id: string, use: (window: AckWindow, sequence: number) => void): void {
-    if (!this.#book.find(id, use)) this.#ledger.countAck("unknown");
+  /** Calls with the window of an id. An acknowledgement of a message that was never sent changes nothing. */
+  #find(id: string, use: (window: AckWindow, sequence: number) => void): boolean {
+    const isFound = this.#unacked.find(id, use);
+    if (!isFound) this.#ledger.countAck("unknown");
+    return isFound;
   }
 
   #ack(window: AckWindow, sequence: number, nowMs: number): void {
@@ -180,114 +173,102 @@ export class MemoryTracker implements QueuedTimer {
       this.#ignore(window, sequence);
       return;
     }
-    this.#hears(window, at);
-    this.#acknowledged(1, window.standingAt(at), window.dueAt(at), nowMs);
+    this.#confirmGaps(window, at);
+    this.#acknowledge(1, window.stateAt(at), window.dueAt(at), nowMs);
     window.remove(at);
     this.#recipient?.hasRoom();
   }
 
-  /** Who acknowledges what was sent behind a gap, has heard of that. */
-  #hears(window: AckWindow, at: number): void {
-    if (at >= 0) this.#gaps.acknowledged(window.envelopeAt(at).serial);
+  /** A client that acknowledges a message has received the gaps that were sent before it. */
+  #confirmGaps(window: AckWindow, at: number): void {
+    if (at >= 0) this.#gaps.confirm(window.envelopeAt(at).serial);
   }
 
-  /** Sends again what is due, gives up what was sent often enough, and waits for what is next. */
-  #redeliver(nowMs: number, takes: boolean, maxDeliver = this.#parts.options.maxDeliver): void {
+  /** Sends the messages that are due again, or gives them up, and sets the timer for the next ones. */
+  #redeliver(recipient: AckRecipient, nowMs: number, takes: boolean, mayGiveUp: boolean): void {
     const again: Envelope[] = [];
-    const givenUp = new ExpiredBatch();
+    const expired = new ExpiredBatch();
     const before = this.messages;
     let nextMs = Number.POSITIVE_INFINITY;
-    for (const window of this.#book.windows) {
-      this.#redeliverOf(window, nowMs, takes, maxDeliver, again, givenUp);
+    for (const window of this.#unacked.windows) {
+      this.#redeliverOf(window, recipient, nowMs, takes, mayGiveUp, again, expired);
       nextMs = Math.min(nextMs, window.nextDueMs());
     }
-    this.#book.shrink();
+    this.#unacked.shrink();
     if (nextMs < Number.POSITIVE_INFINITY) this.#parts.timers.set(this, nextMs);
-    const recipient = this.#recipient;
-    givenUp.tell(recipient);
-    // Those of one origin are in order anyhow.
-    if (this.#book.windows.length > 1) again.sort((one, other) => one.serial - other.serial);
+    expired.tell(recipient);
+    // The messages of one origin are in order already.
+    if (this.#unacked.windows.length > 1) again.sort((one, other) => one.serial - other.serial);
     if (again.length > 0) {
       this.#ledger.redeliver(again.length);
-      recipient?.resend(again);
+      recipient.resend(again);
     }
-    if (this.messages < before) recipient?.hasRoom();
+    if (this.messages < before) recipient.hasRoom();
   }
 
   #redeliverOf(
     window: AckWindow,
+    recipient: AckRecipient,
     nowMs: number,
     takes: boolean,
-    maxDeliver: number,
+    mayGiveUp: boolean,
     again: Envelope[],
-    givenUp: ExpiredBatch,
+    expired: ExpiredBatch,
   ): void {
-    const { ackTimeoutMs } = this.#parts.options;
+    const { options, redelivery } = this.#parts;
+    const { ackTimeoutMs } = options;
     for (let at = window.head; at < window.end; at++) {
-      if (window.standingAt(at) === AckState.gone || window.dueAt(at) > nowMs) continue;
-      if (window.standingAt(at) === AckState.sent) {
-        const isLast = window.deliveriesAt(at) >= maxDeliver;
-        // Nobody gives a message up whom it may never have reached: the connection may be dead, and not known to be.
-        if (isLast && !this.#recipient?.heardSince(window.dueAt(at) - ackTimeoutMs)) {
+      if (window.stateAt(at) === AckState.gone || window.dueAt(at) > nowMs) continue;
+      const isExhausted = mayGiveUp && redelivery.isExhausted(window.deliveriesAt(at));
+      if (window.stateAt(at) === AckState.sent) {
+        // If the client may be gone, it may never have received the message: it isn't given up yet.
+        if (isExhausted && !recipient.heardSince(window.dueAt(at) - ackTimeoutMs)) {
           window.wait(at, AckState.sent, nowMs + CONGESTED_MS);
           continue;
         }
         this.#ledger.countAck("timed_out");
-        this.#fail(window, at, AckState.late, nowMs, givenUp);
-      } else if (window.deliveriesAt(at) >= maxDeliver) {
-        this.#giveUp(window, at, givenUp);
+        this.#fail(window, at, AckState.late, nowMs, expired);
+      } else if (isExhausted) {
+        this.#giveUp(window, at, expired);
       }
-      const standing = window.standingAt(at);
-      if (standing === AckState.gone || window.dueAt(at) > nowMs) continue;
+      const state = window.stateAt(at);
+      if (state === AckState.gone || window.dueAt(at) > nowMs) continue;
       if (takes) {
         again.push(window.envelopeAt(at).with("redelivery", window.deliveriesAt(at)));
         window.sentAgain(at, nowMs + ackTimeoutMs);
       } else {
-        window.wait(at, standing, nowMs + CONGESTED_MS);
+        window.wait(at, state, nowMs + CONGESTED_MS);
       }
     }
   }
 
-  #alarmBy(dueMs: number): void {
+  #wakeBy(dueMs: number): void {
     if (this.queueIndex === NOT_QUEUED || dueMs < this.dueMs) this.#parts.timers.set(this, dueMs);
   }
 
-  #acknowledged(count: number, standing: number, dueMs: number, nowMs: number): void {
+  #acknowledge(count: number, state: number, dueMs: number, nowMs: number): void {
     const sentMs = dueMs - this.#parts.options.ackTimeoutMs;
-    this.#ledger.acknowledge(count, standing === AckState.sent ? nowMs - sentMs : undefined);
+    this.#ledger.acknowledge(count, state === AckState.sent ? nowMs - sentMs : undefined);
   }
 
-  /** Acknowledgements of what is settled change nothing either. */
+  /** Counts an acknowledgement that changes nothing. */
   #ignore(window: AckWindow, sequence: number): void {
-    if (sequence > window.newest) this.#ledger.countAck("unknown");
-    else this.#ledger.countAck("repeated");
+    this.#ledger.countAck(sequence > window.newest ? "unknown" : "repeated");
   }
 
-  /** A delivery failed: there is another one after the back-off, or none. */
-  #fail(
-    window: AckWindow,
-    at: number,
-    standing: number,
-    nowMs: number,
-    givenUp: ExpiredBatch,
-  ): void {
-    const { maxDeliver, redeliveryBackoffMs: firstMs } = this.#parts.options;
+  /** A delivery failed: the message waits for the next one, or is given up. */
+  #fail(window: AckWindow, at: number, state: number, nowMs: number, expired: ExpiredBatch): void {
+    const { redelivery } = this.#parts;
     const deliveries = window.deliveriesAt(at);
-    window.wait(at, standing, nowMs + backoffMs(firstMs, deliveries, this.#parts.random()));
-    if (deliveries >= maxDeliver) this.#giveUp(window, at, givenUp);
+    window.wait(at, state, nowMs + redelivery.backoffMs(deliveries));
+    if (redelivery.isExhausted(deliveries)) this.#giveUp(window, at, expired);
   }
 
-  #giveUp(window: AckWindow, at: number, givenUp: ExpiredBatch): void {
+  #giveUp(window: AckWindow, at: number, expired: ExpiredBatch): void {
+    const failure = window.stateAt(at) === AckState.refused ? "nack" : "ack_timeout";
+    const deliveries = window.deliveriesAt(at);
     const envelope = window.envelopeAt(at);
-    const { deadLetters, deadLetterSubject } = this.#parts;
-    if (deadLetterSubject !== undefined) {
-      const failure = window.standingAt(at) === AckState.refused ? "nack" : "ack_timeout";
-      const deliveries = window.deliveriesAt(at);
-      deadLetters?.publish(deadLetterOf(envelope, deadLetterSubject, failure, deliveries));
-      this.#ledger.countDeadLetter();
-    }
     window.remove(at);
-    this.#ledger.lose("max_deliver", 1);
-    givenUp.add(envelope);
+    this.#parts.redelivery.giveUp(envelope, failure, deliveries, expired);
   }
 }

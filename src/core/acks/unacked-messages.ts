@@ -5,9 +5,9 @@ import { AckWindow } from "./ack-window.ts";
 
 type Use = (window: AckWindow, sequence: number) => void;
 
-/** What one client was sent and has not acknowledged, of each origin: this run of the gateway, and each stream. */
+/** The messages that a client was sent and has not acknowledged, by origin: this run of the gateway, and each stream. */
 export class UnackedMessages {
-  /** There is one, almost always. */
+  /** Almost always one. */
   #windows: readonly AckWindow[] = [];
 
   get windows(): readonly AckWindow[] {
@@ -26,7 +26,7 @@ export class UnackedMessages {
     return bytes;
   }
 
-  /** Takes in messages that were sent. @returns how many of them were not here. */
+  /** Adds messages that were sent. @returns how many of them were not here before. */
   add(envelopes: readonly Envelope[], dueMs: number): number {
     let added = 0;
     let from = 0;
@@ -40,41 +40,38 @@ export class UnackedMessages {
     return added;
   }
 
-  /** Finds where the message of an id would be. @returns `false` when it is of no origin that is known here. */
+  /** Calls with the window of a message's origin. @returns `false` if there is no such window. */
   find(id: string, use: Use): boolean {
     return this.#first((origin) => sequenceOf(id, origin), use);
   }
 
-  /** The same for an acknowledgement as most clients write it; `false` for any other frame, too. */
-  findAcked(frame: string, use: Use): boolean {
+  /** Does the same for the id in an acknowledgement as most clients write it; returns `false` for every other frame. */
+  findPlainAck(frame: string, use: Use): boolean {
     return this.#first((origin) => readPlainAck(frame, origin), use);
   }
 
-  /** All that is here is to be sent again at a time. */
+  /** Makes all messages due again at this time. */
   rewind(dueMs: number): void {
     for (const window of this.#windows) {
       for (let at = window.head; at < window.end; at++) {
-        const standing = window.standingAt(at);
-        if (standing === AckState.gone) continue;
-        window.wait(at, standing === AckState.sent ? AckState.late : standing, dueMs);
+        const state = window.stateAt(at);
+        if (state === AckState.gone) continue;
+        window.wait(at, state === AckState.sent ? AckState.late : state, dueMs);
       }
     }
   }
 
-  /** Acknowledgements have until then to come. */
+  /** Gives acknowledgements until this time to arrive. */
   extend(dueMs: number): void {
     for (const window of this.#windows) {
       for (let at = window.head; at < window.end; at++) {
-        if (window.standingAt(at) !== AckState.sent || window.dueAt(at) >= dueMs) continue;
+        if (window.stateAt(at) !== AckState.sent || window.dueAt(at) >= dueMs) continue;
         window.wait(at, AckState.sent, dueMs);
       }
     }
   }
 
-  /**
-   * Gives memory back. Windows of an origin that is no more, as when a stream was made anew, are not
-   * looked at for ever.
-   */
+  /** Releases unused memory, and removes empty windows: the stream of an origin may have been replaced. */
   shrink(): void {
     for (const window of this.#windows) window.shrink();
     if (this.#windows.length < 2) return;

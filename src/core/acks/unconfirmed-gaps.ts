@@ -1,36 +1,36 @@
 import type { GapFrame } from "../../protocol/server-frames.ts";
 import { unknownGap } from "../wire/gap.ts";
 
-/** More are told as one, of unknown size. */
+/** More gaps than these are merged into one of unknown size. */
 const MOST_GAPS = 64;
 
-interface Unheard {
+interface Unconfirmed {
   readonly gap: GapFrame;
-  /** What was sent behind it has a greater serial. */
+  /** Messages that were sent after the gap have a greater serial. */
   readonly serial: number;
 }
 
 /**
- * Gaps that a client was told, until it acknowledges something that was sent behind them: before that,
- * nobody knows whether it got them, and when it comes back they are told again.
+ * Gaps that a client was sent, until it acknowledges a message that was sent after them: before that, nobody
+ * knows whether the client received them, and they are sent again when it reconnects.
  */
 export class UnconfirmedGaps {
-  #all: Unheard[] = [];
+  #all: Unconfirmed[] = [];
 
-  /** @param serial that of the last message that was sent before. */
+  /** @param serial the last message that was sent before the gap. */
   add(gap: GapFrame, serial: number): void {
     this.#all.push({ gap, serial });
     if (this.#all.length <= MOST_GAPS) return;
-    const [{ gap: first }] = this.#all as [Unheard];
-    const last = this.#all.at(-1) as Unheard;
-    const whole = unknownGap(first.from, last.gap.to, last.gap.reason);
-    this.#all = [{ gap: whole, serial: last.serial }];
+    const [{ gap: first }] = this.#all as [Unconfirmed];
+    const last = this.#all.at(-1) as Unconfirmed;
+    const merged = unknownGap(first.from, last.gap.to, last.gap.reason);
+    this.#all = [{ gap: merged, serial: last.serial }];
   }
 
-  /** A message was acknowledged. */
-  acknowledged(serial: number): void {
+  /** The client has acknowledged a message. */
+  confirm(serial: number): void {
     if (this.#all.length === 0) return;
-    this.#all = this.#all.filter((unheard) => unheard.serial >= serial);
+    this.#all = this.#all.filter((gap) => gap.serial >= serial);
   }
 
   get all(): readonly GapFrame[] {

@@ -1,4 +1,4 @@
-import type { MemoryTracker } from "../acks/memory-tracker.ts";
+import type { SessionAcks } from "../acks/session-acks.ts";
 import type { PrivateQueue } from "./queue.ts";
 import type { Subscription } from "./subscription.ts";
 import type { HeldBack } from "./subscriptions.ts";
@@ -9,6 +9,6 @@ export interface Estate {
   readonly subscriptions: readonly Subscription[];
   readonly held: HeldBack;
   readonly queue: PrivateQueue | undefined;
-  readonly delivery: MemoryTracker | undefined;
+  readonly acks: SessionAcks | undefined;
   readonly throttle: Throttle | undefined;
 }

@@ -1,9 +1,8 @@
 import type { CloseCause } from "../../protocol/close-codes.ts";
 import type { Policy } from "../../protocol/fields.ts";
 import type { GapFrame, ServerFrame } from "../../protocol/server-frames.ts";
-import type { DurableTracker } from "../acks/durable-tracker.ts";
-import type { MemoryTracker } from "../acks/memory-tracker.ts";
-import { UnsettledIndex } from "../acks/unsettled-index.ts";
+import type { DurableTitle } from "../acks/durable-tracker.ts";
+import type { SessionAcks } from "../acks/session-acks.ts";
 import type { Audience } from "../fanout/audience.ts";
 import type { DropReason, LossReason } from "../metering/ledger.ts";
 import type { Meter } from "../metering/meter.ts";
@@ -27,11 +26,8 @@ export abstract class Flow {
   readonly dialect: Dialect;
   state: ClientState = "live";
   readonly subscriptions: Subscriptions;
-  /** What is not acknowledged; only in at-least-once. */
-  delivery: MemoryTracker | undefined;
-  /** Those that it uses; most use none. */
-  durables: readonly DurableTracker[] = [];
-  #unsettled: UnsettledIndex | undefined;
+  /** What the client must acknowledge; only in at-least-once. */
+  acks: SessionAcks | undefined;
   /** What a client names to come back to what is kept for it; without one nothing is. */
   id: string | undefined;
 
@@ -79,10 +75,9 @@ export abstract class Flow {
 
   abstract closed(code: number): void;
 
-  /** What it has of its durables and has not settled. */
-  get unsettled(): UnsettledIndex {
-    this.#unsettled ??= new UnsettledIndex();
-    return this.#unsettled;
+  /** The durables that the client uses. */
+  get durables(): readonly { readonly title: DurableTitle }[] {
+    return this.acks?.durables ?? [];
   }
 
   get audience(): Audience {
@@ -100,8 +95,7 @@ export abstract class Flow {
 
   /** Whether it was handed everything that was meant for it. */
   get hasAll(): boolean {
-    const owed = this.subscriptions.bytes + (this.delivery?.messages ?? 0);
-    return !this.waits && owed === 0 && this.durables.every(({ messages }) => messages === 0);
+    return !this.waits && this.subscriptions.bytes + (this.acks?.messages ?? 0) === 0;
   }
 
   /** Whether it has not got all that was due. */
@@ -126,7 +120,7 @@ export abstract class Flow {
 
   /** Whether that waits for room in its socket, or for its time, and not for the client to acknowledge. */
   get isPressing(): boolean {
-    return this.lagging || (this.waits && this.delivery?.roomMessages !== 0);
+    return this.lagging || (this.waits && this.acks?.memory.roomMessages !== 0);
   }
 
   get queuedBytes(): number {
@@ -212,12 +206,12 @@ export abstract class Flow {
     while (!queue.isEmpty) {
       const buffered = this.writer.bufferedBytes;
       if (buffered > lowWaterBytes) return;
-      const { delivery } = this;
+      const unacked = this.acks?.memory;
       const roomMessages = Math.min(
-        delivery?.roomMessages ?? Number.POSITIVE_INFINITY,
+        unacked?.roomMessages ?? Number.POSITIVE_INFINITY,
         this.throttle?.allowance(this.parts.clock.nowMs()) ?? Number.POSITIVE_INFINITY,
       );
-      const roomBytes = Math.min(highWaterBytes - buffered, delivery?.roomBytes ?? highWaterBytes);
+      const roomBytes = Math.min(highWaterBytes - buffered, unacked?.roomBytes ?? highWaterBytes);
       // Gaps and notices that stand before the next message need no room.
       const items = queue.take(roomBytes, roomMessages);
       if (items.length === 0 && !queue.isEmpty) return;
@@ -256,13 +250,12 @@ export abstract class Flow {
 
   /** Takes what is pending in its audience, for which in at-least-once it may need a queue, or be cut. */
   protected takePending(): void {
-    if (this.state === "live" && this.delivery !== undefined) this.audience.flush();
+    if (this.state === "live" && this.acks !== undefined) this.audience.flush();
   }
 
   /** Out of everything, with what was queued counted as dropped, and what was not acknowledged as lost. */
   protected leave(drop: DropReason, loss: LossReason = "disconnected"): void {
-    this.delivery?.forget(loss);
-    for (const durable of this.durables) durable.release();
+    this.acks?.forget(loss);
     if (this.state === "live") this.#membership.part();
     this.audience.queued.delete(this.self());
     this.subscriptions.clear(drop);
@@ -329,7 +322,7 @@ export abstract class Flow {
       return false;
     }
     this.handed += envelopes.length;
-    this.delivery?.sends(envelopes);
+    this.acks?.memory.sent(envelopes);
     this.meter.ledger.send(envelopes.length, bytes);
     return isTaken;
   }

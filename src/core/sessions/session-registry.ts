@@ -1,5 +1,5 @@
 import type { AckTrackerParts } from "../acks/ack-tracker.ts";
-import { MemoryTracker } from "../acks/memory-tracker.ts";
+import { SessionAcks } from "../acks/session-acks.ts";
 import { OldestFirst } from "../collections/oldest-first.ts";
 import type { Audience } from "../fanout/audience.ts";
 import type { AudienceRegistry } from "../fanout/audience-registry.ts";
@@ -30,7 +30,7 @@ interface SessionRegistryParts {
   readonly audiences: AudienceRegistry;
   readonly subscriptions: SubscriptionManager;
   readonly turnShare: TurnShare;
-  readonly delivery: AckTrackerParts;
+  readonly acks: AckTrackerParts;
 }
 
 /** Past the bound, so much of it may stay. */
@@ -86,7 +86,7 @@ export class SessionRegistry implements ClientWatcher {
 
   /** A client begins to be sent what it must acknowledge; under a name it may come back. */
   begin(client: Session, session: string | undefined): void {
-    client.delivery = new MemoryTracker(this.#parts.delivery, client);
+    client.acks = new SessionAcks(this.#parts.acks, client);
     if (session === undefined) return;
     client.id = session;
     this.#byId.set(session, client);
@@ -242,7 +242,7 @@ export class SessionRegistry implements ClientWatcher {
 
   /** The bytes that a session without a connection takes beside its queue. */
   #standingBytesOf(client: Session): number {
-    return (client.delivery?.bytes ?? 0) + this.#parts.subscriptions.memoryOf(client);
+    return (client.acks?.memory.bytes ?? 0) + this.#parts.subscriptions.memoryOf(client);
   }
 
   #unpark(client: Session): void {

@@ -1,7 +1,7 @@
 import { CLOSE, type CloseCause } from "../../protocol/close-codes.ts";
 import type { GapFrame, ServerFrame } from "../../protocol/server-frames.ts";
 import type { AckRecipient } from "../acks/ack-tracker.ts";
-import type { MemoryTracker } from "../acks/memory-tracker.ts";
+import type { SessionAcks } from "../acks/session-acks.ts";
 import type { Audience } from "../fanout/audience.ts";
 import type { LossReason } from "../metering/ledger.ts";
 import type { ClientSocket } from "../ports/socket.ts";
@@ -47,7 +47,7 @@ export class Session extends Flow implements AckRecipient {
 
   /** Takes what its audience gets in at-least-once: at once where there is room for all, or into its queue. */
   deliver(envelopes: readonly Envelope[], frames: readonly TextFrame[], bytes: number): void {
-    const { roomMessages, roomBytes } = this.delivery as MemoryTracker;
+    const { roomMessages, roomBytes } = (this.acks as SessionAcks).memory;
     this.meter.ledger.offer(envelopes.length);
     let fitting = envelopes.length;
     if (roomMessages >= fitting && roomBytes >= bytes) {
@@ -135,7 +135,7 @@ export class Session extends Flow implements AckRecipient {
 
   override recordGap(gap: GapFrame, behind?: Envelope): void {
     this.meter.gaps++;
-    this.delivery?.tells(gap, behind);
+    this.acks?.memory.gapSent(gap, behind);
   }
 
   /** Sees to it that the client is alive: pings it when that is due, ends it when it is silent. */
@@ -163,15 +163,15 @@ export class Session extends Flow implements AckRecipient {
     const queue = this.queue;
     const subscriptions = [...this.subscriptions];
     const held = this.subscriptions.giveHeldBack();
-    const { delivery } = this;
-    delivery?.park();
+    const { acks } = this;
+    acks?.detach();
     const throttle = this.throttle;
     this.throttle = undefined;
     this.queue = undefined;
-    this.delivery = undefined;
+    this.acks = undefined;
     this.id = undefined;
     if (queue !== undefined) this.parts.watcher.queues(this, false);
-    return { subscriptions, held, queue, delivery, throttle };
+    return { subscriptions, held, queue, acks, throttle };
   }
 
   /** Takes what another connection had; from now on the client belongs to that audience. */

@@ -1,5 +1,5 @@
 import type { Policy } from "../../protocol/fields.ts";
-import { type DurableParts, DurableTracker } from "../acks/durable-tracker.ts";
+import type { DurableParts } from "../acks/durable-tracker.ts";
 import type { DurableQuery, Durables } from "../ports/source.ts";
 import type { Session } from "../sessions/session.ts";
 
@@ -21,24 +21,25 @@ export class DurableSubscriptions {
     return this.#durables?.used ?? 0;
   }
 
-  /** Begins to use a durable for a client; the source has durables. The answer comes when it is there. */
+  /**
+   * Begins to use a durable for a client that acknowledges messages; the source has durables. The answer comes
+   * when it is there.
+   */
   use(client: Session, id: string, query: DurableQuery): void {
     const { name, subjects } = query;
-    const durable = new DurableTracker(
-      { id, name, subjects, policy: this.#policy },
-      client,
-      this.#parts,
-    );
-    client.durables = [...client.durables, durable];
+    const { acks } = client;
+    if (acks === undefined) {
+      client.end("conflict");
+      return;
+    }
+    const title = { id, name, subjects, policy: this.#policy };
+    const durable = acks.addDurable(title, client, this.#parts);
     durable.begin((this.#durables as Durables).use(query, durable));
   }
 
   /** Ends a client's use of a durable, which itself stays. @returns whether the client had it. */
   leave(client: Session, id: string): boolean {
-    const durable = client.durables.find(({ title }) => title.id === id);
-    if (durable === undefined) return false;
-    client.durables = client.durables.filter((other) => other !== durable);
-    durable.release();
+    if (client.acks?.removeDurable(id) !== true) return false;
     client.tell({ type: "unsubscribed", sub: id });
     return true;
   }

@@ -1,5 +1,6 @@
 import type { GapFrame } from "../../protocol/server-frames.ts";
 import type { AckOptions } from "../acks/ack-tracker.ts";
+import { RedeliveryPolicy } from "../acks/redelivery-policy.ts";
 import type { AudienceRegistry } from "../fanout/audience-registry.ts";
 import type { Ring } from "../history/ring.ts";
 import { StreamPages } from "../history/stream-pages.ts";
@@ -99,15 +100,12 @@ export class SubscriptionManager {
       pages: history && new StreamPages(history, encoder, clock, meter),
     });
     this.#durableTimers = new TimerQueue(clock);
-    const { deadLetters } = parts;
+    const { deadLetters, random } = parts;
     const { deadLetterSubject } = options;
-    const durableParts = {
-      ...parts,
-      options,
-      deadLetters,
-      deadLetterSubject,
-      timers: this.#durableTimers,
-    };
+    const redelivery = new RedeliveryPolicy(options, {
+      ...{ ledger: meter.ledger, deadLetters, deadLetterSubject, random },
+    });
+    const durableParts = { ...parts, options, redelivery, timers: this.#durableTimers };
     this.#durables = new DurableSubscriptions(options.policy, durableParts, durables);
   }
 
@@ -195,7 +193,7 @@ export class SubscriptionManager {
     const left = this.#requests.move(from, to, ({ id }) => inEffect.has(id));
     const estate = from.handOver();
     // Its audience is one of those who acknowledge.
-    to.delivery = estate.delivery;
+    to.acks = estate.acks;
     to.inherit(estate, this.#audienceFor(to, estate.subscriptions));
     for (const { subjects } of left) this.#parts.upstream.release(subjects);
   }
@@ -361,7 +359,7 @@ export class SubscriptionManager {
     return this.#parts.audiences.of({
       dialect: client.dialect,
       compresses: client.socket.compresses,
-      acked: client.delivery !== undefined,
+      acked: client.acks !== undefined,
       lists: all ? undefined : lists,
     });
   }

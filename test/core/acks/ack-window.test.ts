@@ -8,7 +8,7 @@ import { messageOf } from "../support/messages.ts";
 function contentOf(window: AckWindow): [sequence: number, dueMs: number, deliveries: number][] {
   const content: [number, number, number][] = [];
   for (let at = window.head; at < window.end; at++) {
-    if (window.standingAt(at) === AckState.gone) continue;
+    if (window.stateAt(at) === AckState.gone) continue;
     content.push([window.envelopeAt(at).sequence, window.dueAt(at), window.deliveriesAt(at)]);
   }
   return content;

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { DurableTracker } from "../../../src/core/acks/durable-tracker.ts";
+import type { DurableTracker } from "../../../src/core/acks/durable-tracker.ts";
+import { RedeliveryPolicy } from "../../../src/core/acks/redelivery-policy.ts";
+import type { SessionAcks } from "../../../src/core/acks/session-acks.ts";
 import type { Settlement } from "../../../src/core/ports/source.ts";
 import { TimerQueue } from "../../../src/core/timing/timer-queue.ts";
 import { TurnShare } from "../../../src/core/timing/turn-share.ts";
@@ -43,16 +45,20 @@ class Consumer {
   constructor() {
     const { clock, meter } = this.harness;
     const title = { id: "1", name: "w", subjects: ["x"], policy: "disconnect" } as const;
-    this.durable = new DurableTracker(title, this.peer.client, {
+    const acks = this.peer.client.acks as SessionAcks;
+    this.durable = acks.addDurable(title, this.peer.client, {
       options: TERMS,
       clock,
       meter,
       timers: new TimerQueue(clock),
       turnShare: new TurnShare(clock),
       encoder: new EnvelopeEncoder({ payloadFormat: "raw", headers: [] }),
-      deadLetters: undefined,
-      deadLetterSubject: undefined,
-      random: () => 0,
+      redelivery: new RedeliveryPolicy(TERMS, {
+        ledger: meter.ledger,
+        deadLetters: undefined,
+        deadLetterSubject: undefined,
+        random: () => 0,
+      }),
     });
     this.durable.begin({
       settle: (receipt, as) =>
@@ -60,7 +66,6 @@ class Consumer {
       resume: () => {},
       release: () => {},
     });
-    this.peer.client.durables = [this.durable];
     this.durable.begins({ origin: ORIGIN, sequence: 0, first: 1, isNew: true });
   }
 

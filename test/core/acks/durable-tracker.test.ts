@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { DurableTracker } from "../../../src/core/acks/durable-tracker.ts";
+import type { DurableTracker } from "../../../src/core/acks/durable-tracker.ts";
+import { RedeliveryPolicy } from "../../../src/core/acks/redelivery-policy.ts";
+import type { SessionAcks } from "../../../src/core/acks/session-acks.ts";
 import type { DurableUse, Settlement, SourceMessage } from "../../../src/core/ports/source.ts";
 import { TimerQueue } from "../../../src/core/timing/timer-queue.ts";
 import { TurnShare } from "../../../src/core/timing/turn-share.ts";
@@ -35,16 +37,20 @@ class Bench {
       subjects: ["orders.>"],
       policy: "disconnect",
     } as const;
-    this.durable = new DurableTracker(title, this.peer.client, {
+    const acks = this.peer.client.acks as SessionAcks;
+    this.durable = acks.addDurable(title, this.peer.client, {
       options: TERMS,
       clock,
       meter,
       timers: new TimerQueue(clock),
       turnShare: new TurnShare(clock),
       encoder: new EnvelopeEncoder({ payloadFormat: "raw", headers: [] }),
-      deadLetters: { publish: (message) => void this.letters.push(message) },
-      deadLetterSubject: "dead",
-      random: () => 0,
+      redelivery: new RedeliveryPolicy(TERMS, {
+        ledger: meter.ledger,
+        deadLetters: { publish: (message) => void this.letters.push(message) },
+        deadLetterSubject: "dead",
+        random: () => 0,
+      }),
     });
     const use: DurableUse = {
       settle: (...settlement) => void this.settled.push(settlement),
@@ -52,7 +58,6 @@ class Bench {
       release: () => void this.released++,
     };
     this.durable.begin(use);
-    this.peer.client.durables = [this.durable];
     this.begins();
   }
 
