@@ -5,19 +5,18 @@ import type { SourceFault } from "../ports/source.ts";
 import { LogLimit } from "../timing/log-limit.ts";
 import type { DisconnectReason } from "./meter.ts";
 
-/** The minimum time between two lines about the same cause: many bad clients must not fill the log. */
+/** The minimum time between two lines about the same cause, so that many bad clients don't fill the log. */
 const INTERVAL_MS = 1000;
 
 const FAULTS: Readonly<Record<SourceFault, string>> = {
   unreadable_headers:
-    "A message has no headers for clients: {detail} ({others} more since the last such line)",
-  source_fault:
-    "An error of the gateway was contained: {detail} ({others} more since the last such line)",
-  stream_refused: "A stream can't be had: {detail} ({others} more since the last such line)",
+    "The headers of a message can't be read, and clients get it without them: {detail} ({others} more since the last such line)",
+  source_fault: "An internal error was caught: {detail} ({others} more since the last such line)",
+  stream_refused: "A stream can't be followed: {detail} ({others} more since the last such line)",
   publish_refused: "A message was not published: {detail} ({others} more since the last such line)",
 };
 
-/** Logs which clients were cut and what went wrong with the source, and why. */
+/** Logs the clients that the server disconnects, and the faults of the source. */
 export class IncidentLog {
   readonly #log: Log;
   readonly #limit: LogLimit<CloseCause | SourceFault>;
@@ -27,12 +26,11 @@ export class IncidentLog {
     this.#limit = new LogLimit(clock, INTERVAL_MS);
   }
 
-  /** A connection is over; that somebody went, or that we stop, is no incident. */
+  /** A connection ended. That a client leaves or the gateway stops is no incident. */
   ended(reason: DisconnectReason, client: string): void {
     if (reason in CLOSE && reason !== "going_away") this.#cut(reason as CloseCause, client);
   }
 
-  /** Something went wrong with the source. */
   fault(kind: SourceFault, detail: string): void {
     const others = this.#limit.othersBefore(kind);
     if (others === undefined) return;
@@ -45,7 +43,7 @@ export class IncidentLog {
     if (others === undefined) return;
     const { code, reason } = CLOSE[cause];
     this.#log.warn(
-      "Client {client} is cut with {code}: {reason} ({others} more since the last such line)",
+      "Client {client} is disconnected with {code}: {reason} ({others} more since the last such line)",
       {
         event: "client_cut",
         client,
