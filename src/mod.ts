@@ -22,11 +22,27 @@ export type {
   SendResult,
 } from "./core/ports/socket.ts";
 export type {
+  DurableListener,
+  DurableMessage,
+  DurableQuery,
+  DurableRefusal,
+  DurableState,
+  Durables,
+  DurableUse,
   MessageSource,
   Publisher,
+  Settlement,
+  SourceFault,
   SourceListener,
   SourceMessage,
   SourceStatus,
+  StartPoint,
+  StreamExtent,
+  StreamHistory,
+  StreamPage,
+  StreamPosition,
+  StreamQuery,
+  StreamState,
   StreamStatus,
 } from "./core/ports/source.ts";
 export type { TextFrame } from "./core/ports/text-frame.ts";
