@@ -53,11 +53,6 @@ export class Replayer {
     this.#limiter = new ConcurrencyLimiter(parts.clock, MOST_READERS);
   }
 
-  /** How many catch-ups have a place of the limiter, or wait for one. */
-  get busy(): number {
-    return this.#limiter.running + this.#limiter.waiting;
-  }
-
   /** Sends what the ring has after a position. */
   fromRing(replay: Replay, { position, gaps }: RingStart): void {
     const { ring, streams, turnShare } = this.#parts;

@@ -114,11 +114,6 @@ export class SubscriptionManager {
     return this.#durables.used;
   }
 
-  /** How many catch-ups send a page, or wait to send one. */
-  get catchingUp(): number {
-    return this.#replayer.busy;
-  }
-
   /** Returns the first of these patterns of which nothing is exposed. */
   hiddenOf(subjects: readonly string[] | undefined): string | undefined {
     return this.#admission.hiddenOf(subjects);
