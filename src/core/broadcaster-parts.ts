@@ -1,4 +1,3 @@
-import type { AckOptions } from "./acks/ack-tracker.ts";
 import type { Fanouts } from "./fanout/audience-registry.ts";
 import type { FrameHandlerLimits } from "./frame-handler.ts";
 import type { RingBounds } from "./history/ring.ts";
@@ -7,18 +6,17 @@ import type { Clock } from "./ports/clock.ts";
 import type { Log } from "./ports/log.ts";
 import type { ConnectionObserver } from "./ports/observer.ts";
 import type { MessageSource, Publisher, StreamInput } from "./ports/source.ts";
-import type { ClientLimits } from "./sessions/session-parts.ts";
+import type { ConnectionLimits } from "./sessions/connection.ts";
 import type { SessionOptions } from "./sessions/session-registry.ts";
 import type { SubscriptionOptions } from "./subscribe/subscription-manager.ts";
 import type { UpstreamOptions } from "./upstream/upstream-subscriptions.ts";
 import type { EnvelopeEncoder } from "./wire/envelope.ts";
 
 export interface BroadcasterOptions
-  extends ClientLimits,
+  extends ConnectionLimits,
     FrameHandlerLimits,
     SubscriptionOptions,
     UpstreamOptions,
-    AckOptions,
     SessionOptions,
     RingBounds {
   /** The streams that messages come from; what they carry is exposed, and not demanded. */

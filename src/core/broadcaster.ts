@@ -1,4 +1,3 @@
-import type { CloseCause } from "../protocol/close-codes.ts";
 import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.ts";
 import type { Audience } from "./fanout/audience.ts";
 import { AudienceRegistry } from "./fanout/audience-registry.ts";
@@ -7,9 +6,8 @@ import { Governor } from "./governor.ts";
 import { Ring } from "./history/ring.ts";
 import { StreamRegistry } from "./history/stream-registry.ts";
 import { IncidentLog } from "./metering/incident-log.ts";
-import type { DisconnectReason, Meter } from "./metering/meter.ts";
+import type { Meter } from "./metering/meter.ts";
 import type { Clock } from "./ports/clock.ts";
-import type { ClientInfo, ConnectionObserver } from "./ports/observer.ts";
 import type { ClientSocket } from "./ports/socket.ts";
 import type {
   SourceFault,
@@ -18,13 +16,12 @@ import type {
   SourceStatus,
   StreamState,
 } from "./ports/source.ts";
-import { Reception } from "./reception.ts";
+import { Backlogs } from "./sessions/backlogs.ts";
+import { Connection, type ConnectionParts } from "./sessions/connection.ts";
 import { ConnectionLog, type RefusedHandshake } from "./sessions/connection-log.ts";
 import { ConnectionRegistry } from "./sessions/connection-registry.ts";
-import { Session } from "./sessions/session.ts";
-
-import type { ClientWatcher } from "./sessions/session-parts.ts";
-
+import type { Session } from "./sessions/session.ts";
+import { SessionRegistry } from "./sessions/session-registry.ts";
 import type { Refusal } from "./subscribe/refusal.ts";
 import type { StartFault } from "./subscribe/start-positions.ts";
 import { SubscriptionManager } from "./subscribe/subscription-manager.ts";
@@ -43,16 +40,13 @@ import type { SubscriptionRequest } from "./wire/subscription-request.ts";
  * costs the kernel hardly more than a smaller one, and more would only be memory.
  */
 const FLUSH_BYTES = 128 * 1024;
-/** A client whose subjects NATS refuses comes back to see whether they are allowed after this, and not sooner. */
-const FORBIDDEN_MS = 30_000;
 
 /**
- * All connections, and the way of each message to them: matched against audiences, encoded once,
+ * Sends each message to the clients that want it: the message is matched against audiences, encoded once, and
  * written once per client and flush.
  */
-export class Broadcaster implements ClientWatcher, SourceListener {
-  /** Who is let in, and what is kept for who may come back. */
-  readonly reception: Reception;
+export class Broadcaster implements SourceListener {
+  readonly sessions: SessionRegistry;
   readonly #options: BroadcasterOptions;
   readonly #clock: Clock;
   readonly #encoder: EnvelopeEncoder;
@@ -65,16 +59,17 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   readonly #streams: StreamRegistry;
   readonly #turnShare: TurnShare;
   readonly #subscriptions: SubscriptionManager;
-  readonly #audiences: AudienceRegistry;
+  readonly #audiences: AudienceRegistry<Session>;
   readonly #incidents: IncidentLog;
-  readonly #connections: ConnectionLog;
-  readonly #observer: ConnectionObserver | undefined;
+  readonly #connectionLog: ConnectionLog;
+  readonly #connections: ConnectionRegistry;
+  readonly #connectionParts: ConnectionParts;
+  readonly #backlogs: Backlogs;
   readonly #timer: FlushTimer;
   readonly #returns: ReturnTimes;
 
-  readonly #roster = new ConnectionRegistry();
   /** Audiences with messages for the next flush. */
-  #pending: Audience[] = [];
+  #pending: Audience<Session>[] = [];
 
   /** No id of another run is one of this run's: a cursor says where it comes from. */
   readonly #origin = crypto.randomUUID().replaceAll("-", "").slice(0, 12);
@@ -88,10 +83,20 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     this.#encoder = parts.encoder;
     this.#meter = meter;
     this.#incidents = new IncidentLog(parts.log, clock);
-    this.#connections = new ConnectionLog(parts.log, clock, () => meter.clientsActive);
-    this.#observer = parts.observer;
-    this.#returns = new ReturnTimes(clock, parts.random ?? Math.random);
+    this.#connectionLog = new ConnectionLog(parts.log, clock, () => meter.clientsActive);
+    const { random = Math.random } = parts;
+    this.#returns = new ReturnTimes(clock, random);
+    this.#connections = new ConnectionRegistry({
+      clock,
+      meter,
+      log: this.#connectionLog,
+      incidents: this.#incidents,
+      returns: this.#returns,
+      observer: parts.observer,
+      onEmpty: () => this.#sweeper.stop(),
+    });
     this.#timer = new FlushTimer(clock, options.flushIntervalMs, () => this.flush());
+    this.#backlogs = new Backlogs(this.#timer);
     this.#governor = new Governor(options.maxTotalQueueBytes, meter.ledger);
     this.#ring = new Ring(options);
     this.#audiences = new AudienceRegistry(parts.fanouts, meter.ledger);
@@ -108,15 +113,14 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       audiences: this.#audiences,
       upstream: this.#upstream,
       last: () => this.#last,
-      // A client without a connection keeps its session, and is told when it comes back.
-      refused: (client) => {
-        if (this.#roster.open.has(client)) this.#subscriptions.endRefused(client);
+      // A client without a connection is told when it resumes.
+      refused: (session) => {
+        if (session.isAttached) this.#subscriptions.endRefused(session);
       },
     });
     this.#subscriptions = new SubscriptionManager(options, {
       ...parts,
-      random: parts.random ?? Math.random,
-      audiences: this.#audiences,
+      random,
       upstream: this.#upstream,
       ring: this.#ring,
       streams: this.#streams,
@@ -124,15 +128,23 @@ export class Broadcaster implements ClientWatcher, SourceListener {
       connected: () => this.#notifier.isConnected,
       last: () => this.#last,
     });
-    this.reception = new Reception(options, {
+    this.sessions = new SessionRegistry(options, {
       ...parts,
+      random,
       audiences: this.#audiences,
+      backlogs: this.#backlogs,
       subscriptions: this.#subscriptions,
       turnShare: this.#turnShare,
       upstreamState: () => this.#notifier.state,
       last: () => this.#last,
     });
-    this.#sweeper = new Sweeper(options, clock, meter, this.#roster);
+    this.#connectionParts = {
+      ...{ limits: options, meter, clock },
+      frames: new FrameHandler(options, meter, this.#subscriptions),
+      sessions: this.sessions,
+      registry: this.#connections,
+    };
+    this.#sweeper = new Sweeper(options, clock, meter, this.#connections);
   }
 
   /** From now on, clients may come in. */
@@ -143,23 +155,24 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   /** From now on, none may; those that are in stay. */
   refuse(): void {
     this.#open = false;
+    this.sessions.stopKeeping();
   }
 
   /** Why no client may come in now, or `undefined` when one may. */
   get refusal(): "closed" | "full" | "overloaded" | undefined {
     if (!this.#open) return "closed";
-    if (this.#roster.size >= this.#options.maxClients) return "full";
+    if (this.#connections.size >= this.#options.maxClients) return "full";
     return this.#governor.overloaded ? "overloaded" : undefined;
   }
 
   /** In how many milliseconds a client that is refused now may come again. */
   get refusedForMs(): number {
-    return this.#returns.afterMs("refused", this.#roster.size);
+    return this.#returns.afterMs("refused", this.#connections.size);
   }
 
   /** In how many milliseconds a client that is taken in now may come back when its connection is lost. */
   get returnsAfterMs(): number {
-    return this.#returns.among(this.#roster.open.size + 1);
+    return this.#returns.among(this.#connections.open.size + 1);
   }
 
   /** The first of these patterns of which nothing is exposed. */
@@ -193,45 +206,31 @@ export class Broadcaster implements ClientWatcher, SourceListener {
   }
 
   /**
-   * Takes a connection in. One too many is closed with 4503; handshakes were refused before, so
-   * that only those that were under way at the same time come here.
+   * Takes a connection in. One too many is closed with 4503: that is rare, as handshakes are refused before.
    *
-   * @param request what it wants from the beginning on; its subjects are exposed.
-   * @param session the name of an earlier connection, or of one to come, to whose messages it comes back.
+   * @param request what the client wants from the beginning on; its subjects are exposed.
+   * @param session the name of the session that the client resumes, or begins.
    */
   accept(
     socket: ClientSocket,
     dialect: Dialect,
     request?: SubscriptionRequest,
     session?: string,
-  ): FrameHandler {
+  ): Connection {
     const { refusal } = this;
-    const { compresses } = socket;
-    const acked = this.reception.acknowledges(dialect);
-    // Until it has subscribed it belongs to those that want nothing.
-    const audience = this.#audiences.of({ dialect, compresses, acked, lists: [] });
-    const client = new Session(socket, dialect, audience, {
-      limits: this.#options,
-      meter: this.#meter,
-      clock: this.#clock,
-      turnShare: this.#turnShare,
-      watcher: this,
-    });
-    this.#roster.open.add(client);
-    this.#meter.countConnect();
-    this.#connections.connected(client, request);
-    this.#observer?.connected(infoOf(client));
+    const number = this.#connections.nextNumber();
+    const connection = new Connection(number, socket, dialect, this.#connectionParts);
+    this.#connections.add(connection, request);
     this.#sweeper.start();
-    const conversation = new FrameHandler(client, this.#options, this.#meter, this.#subscriptions);
-    if (refusal === undefined) this.reception.admit(client, request, session);
-    else client.end(refusal === "closed" ? "going_away" : "overloaded");
-    return conversation;
+    if (refusal === undefined) this.sessions.admit(connection, request, session);
+    else connection.end(refusal === "closed" ? "going_away" : "overloaded");
+    return connection;
   }
 
   /** A handshake was answered with an error. */
   handshakeRefused(handshake: RefusedHandshake): void {
     this.#meter.countRefusedHandshake();
-    this.#connections.refused(handshake);
+    this.#connectionLog.refused(handshake);
   }
 
   /** Sends a message to every client that wants it. */
@@ -254,16 +253,16 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     };
     if (this.#ring.keeps) this.#ring.push(encode());
     else this.#ring.skip(position);
-    const parked = this.reception.sessions?.parked.size ?? 0;
-    if (this.#roster.open.size === 0 && parked === 0) return;
+    const { detached } = this.sessions;
+    if (this.#connections.open.size === 0 && detached === 0) return;
     this.#audiences.match(message.subject, (audience) => {
       if (audience.lastSerial === sequence) return;
       audience.lastSerial = sequence;
       if (audience.add(encode())) this.#pending.push(audience);
       if (audience.pendingBytes >= FLUSH_BYTES) this.#flushAudience(audience);
     });
-    if (parked > 0) this.reception.sessions?.grew(encode().byteLength);
-    this.#relieve();
+    if (detached > 0) this.sessions.grew(encode().byteLength);
+    this.#governor.relieve(this.#backlogs.all);
     if (this.#pending.length > 0) this.#timer.schedule();
   }
 
@@ -305,11 +304,11 @@ export class Broadcaster implements ClientWatcher, SourceListener {
     const pending = this.#pending;
     this.#pending = [];
     for (const audience of pending) this.#flushAudience(audience);
-    for (const client of this.#roster.takeHungry()) {
-      client.feed();
-      this.#sweeper.watch(client);
+    for (const session of this.#backlogs.takeReady()) {
+      session.drain();
+      this.#sweeper.watch(session);
     }
-    this.#relieve();
+    this.#governor.relieve(this.#backlogs.all);
     this.#meter.broadcastSeconds.add((this.#timer.ends() - startMs) / 1000);
   }
 
@@ -319,88 +318,28 @@ export class Broadcaster implements ClientWatcher, SourceListener {
    */
   async drain(timeoutMs: number): Promise<void> {
     this.refuse();
-    this.reception.sessions?.stop();
+    this.sessions.expireDetached();
     this.flush();
     this.#sweeper.drainUntil(this.#clock.nowMs() + timeoutMs);
-    await this.#roster.empty();
+    await this.#connections.empty();
     this.#sweeper.stop();
-    this.reception.stop();
+    this.sessions.stop();
     this.#subscriptions.stop();
     this.#turnShare.stop();
     this.#upstream.stop();
-    this.#connections.stop();
+    this.#connectionLog.stop();
     this.#timer.stop();
-  }
-
-  /** @internal */
-  queues(client: Session, queued: boolean): void {
-    this.#roster.queues(client, queued);
-  }
-
-  /** @internal */
-  hungers(client: Session): void {
-    this.#roster.hungers(client);
-    this.#timer.schedule();
-  }
-
-  /** @internal */
-  retryAfterMs(cause: CloseCause): number {
-    // When the gateway stops, everybody must come back, and those that are ended first know of the others.
-    const others = cause === "going_away" ? this.#roster.open.size : 0;
-    const afterMs = this.#returns.afterMs(cause, others);
-    return cause === "forbidden" ? FORBIDDEN_MS + afterMs : afterMs;
-  }
-
-  /** @internal */
-  parks(client: Session): void {
-    // Nobody can come back to a gateway that goes.
-    if (this.#open) this.reception.sessions?.parks(client);
-  }
-
-  /** @internal */
-  left(audience: Audience): void {
-    this.#audiences.forget(audience);
-  }
-
-  /** @internal */
-  ended(client: Session, reason: DisconnectReason): void {
-    this.#roster.ended(client);
-    this.#meter.countDisconnect(reason);
-    this.#connections.left(client, reason);
-    const connectedMs = this.#clock.nowMs() - client.sinceMs;
-    this.#observer?.disconnected(infoOf(client), { reason, connectedMs });
-    this.#incidents.ended(reason, client.socket.remoteAddress);
-    this.reception.sessions?.forget(client);
-    this.#subscriptions.forget(client);
-    this.#audiences.forget(client.audience);
-  }
-
-  /** @internal */
-  gone(client: Session): void {
-    if (this.#roster.gone(client)) this.#sweeper.stop();
   }
 
   get #last(): Position {
     return { origin: this.#origin, sequence: this.#sequence };
   }
 
-  #relieve(): void {
-    this.#governor.relieve(this.#roster.queued, this.reception.sessions?.parked.keys());
-  }
-
-  #flushAudience(audience: Audience): void {
+  #flushAudience(audience: Audience<Session>): void {
     audience.flush();
     // Between two sweeps no member's buffer may grow to where its runtime would drop in silence.
     if (audience.writtenBytes - audience.sweptAtBytes >= this.#options.highWaterBytes) {
       this.#sweeper.sweepAudience(audience);
     }
   }
-}
-
-function infoOf(client: Session): ClientInfo {
-  return {
-    id: client.number,
-    address: client.socket.remoteAddress,
-    dialect: client.dialect.name,
-  };
 }

@@ -1,12 +1,12 @@
 import type { Ledger } from "./metering/ledger.ts";
 import type { Session } from "./sessions/session.ts";
 
-/** After clients were shed, so much of the bound may be in use. */
+/** After clients were disconnected, no more than this part of the bound is in use. */
 const RELIEVED = 0.9;
-/** With less than so much of the bound in use, new clients may come in again. */
+/** If less than this part of the bound is in use, new clients are let in again. */
 const CALM = 0.7;
 
-/** Bounds what waits for all clients together: past it, the worst are disconnected first. */
+/** Bounds what waits for all clients together: if it is too much, the clients with the largest backlogs are disconnected. */
 export class Governor {
   readonly #maxBytes: number;
   readonly #ledger: Ledger;
@@ -17,24 +17,24 @@ export class Governor {
     this.#ledger = ledger;
   }
 
-  /** Whether so much waits that no new clients should come in. */
+  /** Whether so much waits that no new clients are let in. */
   get overloaded(): boolean {
     if (this.#pressed && this.#ledger.queuedBytes < CALM * this.#maxBytes) this.#pressed = false;
     return this.#pressed;
   }
 
   /**
-   * Disconnects those with the longest queues, where the bound is passed.
+   * Ends the sessions with the largest backlogs, if all of them together are too large.
    *
-   * @param parked those without a connection, whose sessions end as well.
+   * @param sessions all that have a backlog, attached or detached.
    */
-  relieve(queued: ReadonlySet<Session>, parked: Iterable<Session> = []): void {
+  relieve(sessions: Iterable<Session>): void {
     if (this.#ledger.queuedBytes <= this.#maxBytes) return;
     this.#pressed = true;
-    const worst = [...queued, ...parked].sort((one, other) => other.queuedBytes - one.queuedBytes);
-    for (const client of worst) {
+    const worst = [...sessions].sort((one, other) => other.queuedBytes - one.queuedBytes);
+    for (const session of worst) {
       if (this.#ledger.queuedBytes <= RELIEVED * this.#maxBytes) return;
-      client.end("overloaded");
+      session.end("overloaded");
     }
   }
 }

@@ -1,50 +1,50 @@
 import type { Audience } from "./fanout/audience.ts";
 import type { Meter } from "./metering/meter.ts";
 import type { Cancel, Clock } from "./ports/clock.ts";
+import type { Connection, ConnectionLimits } from "./sessions/connection.ts";
 import type { Session } from "./sessions/session.ts";
-import type { ClientLimits } from "./sessions/session-parts.ts";
 
-/** While somebody lags, this is how often it is seen whether its socket has room again. */
+/** While somebody lags, how often its socket is looked at. */
 const LAG_INTERVAL_MS = 10;
-/** So soon after a client was fed: on runtimes that write later, it may have room again at once. */
-const FED_INTERVAL_MS = 1;
+/** How soon sockets are looked at after a backlog was drained: on runtimes that write later, they may have room at once. */
+const DRAINED_INTERVAL_MS = 1;
 /** A tick that is later than this means that the process stood still, and that time counts against no client. */
 const PAUSE_MS = 1000;
-/** How often all clients are looked at, at the most rarely. */
+/** All clients are looked at no more rarely than this. */
 const SWEEP_INTERVAL_MS = 250;
 
-/** The connections that there are, as the broadcaster keeps them. */
-export interface ClientGroups {
-  /** All that are served. */
-  readonly open: ReadonlySet<Session>;
-  /** Those that were ended, and whose peer has not confirmed. */
-  readonly closing: ReadonlySet<Session>;
+/** The connections that there are. */
+export interface Connections {
+  /** The connections whose clients are served. */
+  readonly open: ReadonlySet<Connection>;
+  /** The connections that the gateway has ended, and whose peers have not confirmed. */
+  readonly closing: ReadonlySet<Connection>;
 }
 
 /** Looks after all connections with one timer: who lags, who is silent, who does not close. */
 export class Sweeper {
   readonly #clock: Clock;
   readonly #meter: Meter;
-  readonly #groups: ClientGroups;
+  readonly #connections: Connections;
   readonly #intervalMs: number;
   #cancelTick: Cancel | undefined;
   #lastSweepMs = 0;
   /** When the next tick should come. */
   #dueMs = 0;
-  /** Whether the last tick fed somebody from a queue. */
-  #fed = false;
+  /** Whether the last tick sent something of a backlog. */
+  #hasDrained = false;
   /**
-   * Those for whom something waits for room in their socket. Who only asked for less waits for its own
-   * clock, and there may be very many of those.
+   * The sessions for which something waits for room in their socket. A client that only asked for less waits
+   * for its own timer, and there may be very many of those.
    */
   readonly #waiting = new Set<Session>();
-  /** When set, every client is to go: when it has all that was meant for it, and by then at the latest. */
+  /** If set, every client is to go: when it has all that was meant for it, and by then at the latest. */
   #drainUntilMs: number | undefined;
 
-  constructor(limits: ClientLimits, clock: Clock, meter: Meter, groups: ClientGroups) {
+  constructor(limits: ConnectionLimits, clock: Clock, meter: Meter, connections: Connections) {
     this.#clock = clock;
     this.#meter = meter;
-    this.#groups = groups;
+    this.#connections = connections;
     // A limit is kept with an error of at most a quarter of it.
     this.#intervalMs = Math.max(
       LAG_INTERVAL_MS,
@@ -69,7 +69,7 @@ export class Sweeper {
     this.#waiting.clear();
   }
 
-  /** From now on, clients that have got everything are ended; at `untilMs` all are. */
+  /** From now on, clients that have got everything are disconnected; at `untilMs` all are. */
   drainUntil(untilMs: number): void {
     this.#drainUntilMs = untilMs;
     this.#cancelTick?.();
@@ -77,21 +77,21 @@ export class Sweeper {
   }
 
   /** Looks at the buffers of one audience's live members. */
-  sweepAudience(audience: Audience): void {
+  sweepAudience(audience: Audience<Session>): void {
     audience.sweptAtBytes = audience.writtenBytes;
     const nowMs = this.#clock.nowMs();
     this.#forgiveLateness(nowMs);
-    for (const client of audience.live) {
-      client.checkLag(nowMs);
-      this.watch(client);
+    for (const session of audience.live) {
+      session.checkLag(nowMs);
+      this.watch(session);
     }
   }
 
-  /** Looks after a client for whom something waits: the first one is not left to the next whole sweep. */
-  watch(client: Session): void {
-    if (!client.isPressing) return;
+  /** Looks after a session for which something waits: the first one is not left to the next whole sweep. */
+  watch(session: Session): void {
+    if (!session.isPressing) return;
     const isFirst = this.#waiting.size === 0;
-    this.#waiting.add(client);
+    this.#waiting.add(session);
     if (!isFirst || this.#cancelTick === undefined) return;
     this.#cancelTick();
     this.#schedule();
@@ -99,7 +99,7 @@ export class Sweeper {
 
   #schedule(): void {
     const hurry = this.#drainUntilMs !== undefined || this.#waiting.size > 0;
-    const lagMs = this.#fed ? FED_INTERVAL_MS : LAG_INTERVAL_MS;
+    const lagMs = this.#hasDrained ? DRAINED_INTERVAL_MS : LAG_INTERVAL_MS;
     const delayMs = hurry ? lagMs : this.#intervalMs;
     this.#dueMs = this.#clock.nowMs() + delayMs;
     this.#cancelTick = this.#clock.after(delayMs, () => this.#tick());
@@ -107,26 +107,33 @@ export class Sweeper {
 
   #tick(): void {
     const nowMs = this.#clock.nowMs();
-    const { open, closing } = this.#groups;
+    const { open, closing } = this.#connections;
     this.#cancelTick = undefined;
     this.#forgiveLateness(nowMs);
     const sentBefore = this.#meter.ledger.sent;
-    for (const client of this.#waiting) {
-      client.checkLag(nowMs);
-      if (!client.isPressing) this.#waiting.delete(client);
+    for (const session of this.#waiting) {
+      session.checkLag(nowMs);
+      if (!session.isPressing) this.#waiting.delete(session);
     }
-    this.#fed = this.#meter.ledger.sent !== sentBefore;
+    this.#hasDrained = this.#meter.ledger.sent !== sentBefore;
     if (nowMs - this.#lastSweepMs >= this.#intervalMs) {
       this.#lastSweepMs = nowMs;
-      for (const client of open) {
-        if (!this.#waiting.has(client)) client.checkLag(nowMs);
-        this.watch(client);
-        client.checkLife(nowMs);
-      }
+      for (const connection of open) this.#sweep(connection, nowMs);
     }
     if (this.#drainUntilMs !== undefined) this.#drain(nowMs, this.#drainUntilMs);
-    for (const client of closing) if (nowMs >= client.closingUntilMs) client.socket.terminate();
+    for (const { closingUntilMs, socket } of closing) {
+      if (nowMs >= closingUntilMs) socket.terminate();
+    }
     if (open.size + closing.size > 0) this.#schedule();
+  }
+
+  #sweep(connection: Connection, nowMs: number): void {
+    const { session } = connection;
+    if (session !== undefined) {
+      if (!this.#waiting.has(session)) session.checkLag(nowMs);
+      this.watch(session);
+    }
+    connection.checkLife(nowMs);
   }
 
   /** Before any check: after a standstill, messages may come before the tick that is late. */
@@ -134,21 +141,22 @@ export class Sweeper {
     const lateMs = nowMs - this.#dueMs;
     if (lateMs <= PAUSE_MS) return;
     this.#dueMs = nowMs;
-    for (const client of this.#groups.open) client.forgivePause(lateMs, nowMs);
-    for (const client of this.#groups.closing) client.forgivePause(lateMs, nowMs);
+    for (const connection of this.#connections.open) connection.forgivePause(lateMs, nowMs);
+    for (const connection of this.#connections.closing) connection.forgivePause(lateMs, nowMs);
   }
 
-  /** Ends who has got everything, and when the time is up everybody; then waits for no confirmation. */
+  /** Disconnects the clients that have got everything, and when the time is up all of them without waiting. */
   #drain(nowMs: number, untilMs: number): void {
-    for (const client of this.#groups.open) {
-      client.subscriptions.open();
-      client.speedUp();
-      if (nowMs >= untilMs || client.hasAll) client.end("going_away");
+    for (const connection of this.#connections.open) {
+      const { session } = connection;
+      session?.subscriptions.open();
+      session?.speedUp();
+      if (nowMs >= untilMs || session?.hasAll) connection.end("going_away");
     }
-    for (const client of this.#groups.closing) {
-      if (nowMs < untilMs && nowMs < client.closingUntilMs) continue;
-      client.socket.terminate();
-      client.closed(1006);
+    for (const connection of this.#connections.closing) {
+      if (nowMs < untilMs && nowMs < connection.closingUntilMs) continue;
+      connection.socket.terminate();
+      connection.closed(1006);
     }
   }
 }

@@ -20,12 +20,12 @@ interface NotifierOptions {
 }
 
 interface NotifierParts {
-  readonly audiences: AudienceRegistry;
+  readonly audiences: AudienceRegistry<Session>;
   readonly upstream: UpstreamSubscriptions;
   /** The position of the last message that arrived. */
   last(): Position;
   /** NATS refuses something that a client asked for when it connected, and can't ask for again. */
-  refused(client: Session): void;
+  refused(session: Session): void;
 }
 
 /** Tells clients about the source: whether it is connected, what it refuses, and which messages they miss. */
@@ -99,7 +99,7 @@ export class UpstreamNotifier {
   /** The source refuses to follow a stream: its messages wait in the stream. */
   streamRefused(carried: readonly string[], reason: string): void {
     const error = streamRefusal(reason, ABOUT);
-    const told: Audience[] = [];
+    const told: Audience<Session>[] = [];
     for (const audience of this.#parts.audiences.all()) {
       const { subjects = carried } = audience;
       if (!exposesSome(carried, subjects)) continue;
@@ -110,18 +110,18 @@ export class UpstreamNotifier {
   }
 
   /** Reports clients that can't ask for something else; those of `spillway.v1.json` can. */
-  #refuse(audiences: Iterable<Audience>): void {
+  #refuse(audiences: Iterable<Audience<Session>>): void {
     for (const { key, live, queued } of audiences) {
       if (key.dialect.name === "v1") continue;
-      for (const client of [...live, ...queued]) this.#parts.refused(client);
+      for (const session of [...live, ...queued]) this.#parts.refused(session);
     }
   }
 
   /** Tells the audiences whose subjects one of the patterns brings. */
-  #tellAudiencesOf(patterns: readonly string[], frame: ServerFrame): ReadonlySet<Audience> {
-    const told = new Set<Audience>();
+  #tellAudiencesOf(patterns: readonly string[], frame: ServerFrame): ReadonlySet<Audience<Session>> {
+    const told = new Set<Audience<Session>>();
     for (const pattern of patterns) {
-      const look = (audience: Audience): void => {
+      const look = (audience: Audience<Session>): void => {
         const { subjects } = audience;
         if (told.has(audience) || !exposedOf(this.#exposed, subjects).includes(pattern)) return;
         told.add(audience);

@@ -178,7 +178,7 @@ export class GatewayEngine implements Engine {
         uptimeSeconds,
         upstream: () => this.#broadcaster.upstream,
         kept: () => this.#broadcaster.kept,
-        sessionBytes: () => this.#broadcaster.reception.sessions?.bytes ?? 0,
+        sessionBytes: () => this.#broadcaster.sessions.detachedBytes,
         durables: () => this.#broadcaster.durables,
       };
       this.#hideMetrics = this.#registries.map((registry) => showMetrics(registry, metered));

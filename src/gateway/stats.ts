@@ -97,7 +97,7 @@ export function readStats(parts: {
       total: meter.sessionsTotal,
       resumed: meter.sessionsResumed,
       detached: meter.sessionsParked,
-      detachedBytes: broadcaster.reception.sessions?.bytes ?? 0,
+      detachedBytes: broadcaster.sessions.detachedBytes,
     },
     messages: {
       received: meter.messagesReceived,

@@ -1,7 +1,7 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import type { Broadcaster } from "../core/broadcaster.ts";
-import type { FrameHandler } from "../core/frame-handler.ts";
 import type { ClientSocket } from "../core/ports/socket.ts";
+import type { Connection } from "../core/sessions/connection.ts";
 import { withoutCovered } from "../core/subject/subject.ts";
 import { type Dialect, PLAIN, SSE, V1 } from "../core/wire/dialect.ts";
 import { requestOf, type SubscriptionRequest } from "../core/wire/subscription-request.ts";
@@ -90,7 +90,7 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono<E
       const dialect = protocol === undefined ? PLAIN : V1;
       return await sockets.upgrade(
         c,
-        new Connection(broadcaster, dialect, request, session),
+        new ClientEvents(broadcaster, dialect, request, session),
         protocol,
       );
     })
@@ -106,7 +106,7 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono<E
         return problem(c, 400, '"Last-Event-ID" must be the id of a message');
       }
       const request = { ...asked, after: lastSeen };
-      const connection = new Connection(broadcaster, SSE, request);
+      const connection = new ClientEvents(broadcaster, SSE, request);
       return eventStreams.open(c, connection, sockets, broadcaster.returnsAfterMs);
     });
 }
@@ -140,12 +140,12 @@ function chosenProtocol(c: Context): string | undefined {
 }
 
 /** One connection's way into the core. */
-class Connection implements ConnectionEvents {
+class ClientEvents implements ConnectionEvents {
   readonly #broadcaster: Broadcaster;
   readonly #dialect: Dialect;
   #request: SubscriptionRequest | undefined;
   readonly #session: string | undefined;
-  #conversation: FrameHandler | undefined;
+  #connection: Connection | undefined;
   /** Bun tells of a close inside of `accept`, when that closes at once. */
   #early: Parameters<ConnectionEvents["closed"]> | undefined;
 
@@ -162,26 +162,26 @@ class Connection implements ConnectionEvents {
   }
 
   open(socket: ClientSocket): void {
-    this.#conversation = this.#broadcaster.accept(
+    this.#connection = this.#broadcaster.accept(
       socket,
       this.#dialect,
       this.#request,
       this.#session,
     );
     this.#request = undefined;
-    if (this.#early !== undefined) this.#conversation.client.closed(...this.#early);
+    if (this.#early !== undefined) this.#connection.closed(...this.#early);
   }
 
   message(data: string | Uint8Array): void {
-    this.#conversation?.receive(data);
+    this.#connection?.receive(data);
   }
 
   alive(): void {
-    this.#conversation?.alive();
+    this.#connection?.alive();
   }
 
   closed(...end: Parameters<ConnectionEvents["closed"]>): void {
-    if (this.#conversation === undefined) this.#early = end;
-    else this.#conversation.client.closed(...end);
+    if (this.#connection === undefined) this.#early = end;
+    else this.#connection.closed(...end);
   }
 }

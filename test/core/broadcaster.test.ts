@@ -135,11 +135,11 @@ describe("Drain", () => {
 
   test("gives a lagging client time to get its queue", async () => {
     const harness = new Harness();
-    const { socket, client } = harness.join();
+    const { socket, session } = harness.join();
     socket.reads = false;
     harness.publish("x".repeat(1200));
     harness.clock.advance(300);
-    expect(client.state).toBe("queued");
+    expect(session.state).toBe("queued");
     harness.publish("queued");
     const drained = harness.broadcaster.drain(1000);
     expect(socket.closedWith).toBeUndefined();
@@ -154,14 +154,14 @@ describe("Drain", () => {
 
   test("gives up a client that does not close when the time is over", async () => {
     const harness = new Harness();
-    const { socket, client } = harness.join(undefined, true);
+    const { socket, connection } = harness.join(undefined, true);
     const drained = harness.broadcaster.drain(1000);
     harness.clock.advance(999);
     expect(socket.terminated).toBe(false);
     harness.clock.advance(20);
     await drained;
     expect(socket.terminated).toBe(true);
-    expect(client.state).toBe("closed");
+    expect(connection.state).toBe("closed");
     expect(harness.clock.timers).toBe(0);
   });
 });

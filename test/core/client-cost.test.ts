@@ -37,10 +37,10 @@ describe("A client of 64 durables", () => {
       maxInflightMessages: 10_000,
       maxInflightBytes: 10_000_000,
     };
-    const acks = peer.client.acks as SessionAcks;
+    const acks = peer.session.acks as SessionAcks;
     const durables = Array.from({ length: MANY }, (_, n) => {
       const title = { id: `${n}`, name: `d${n}`, subjects: [`s.${n}`], policy: "disconnect" };
-      const durable = acks.addDurable(title as DurableTracker["title"], peer.client, {
+      const durable = acks.addDurable(title as DurableTracker["title"], peer.session, {
         ...{ clock, meter, encoder, turnShare, timers: new TimerQueue(clock), options },
         redelivery: new RedeliveryPolicy(options, {
           ...{ ledger: meter.ledger, deadLetters: undefined, deadLetterSubject: undefined },
@@ -112,7 +112,7 @@ describe("A client of 64 durables", () => {
   test("gives back what it has not settled in shares of several turns, in order", async () => {
     const harness = new Harness(AT_LEAST_ONCE);
     const { peer, settled } = await withDurables(harness, 256);
-    peer.client.closed(1006);
+    peer.connection.closed(1006);
     expect(settled.length).toBeLessThan(SHARE);
     expect(harness.meter.ledger).toMatchObject({ inFlight: 0, returned: MANY * 256 });
     for (let turn = 0; turn < 8; turn++) harness.clock.turn();
@@ -198,7 +198,7 @@ describe("A client whose rate holds back a message each of very many subjects", 
       harness.publish("newer", `s.${SUBJECTS - 1}`);
       expect(mostOfTurns(harness)).toBeLessThan(SHARE);
       expect(harness.meter.ledger.queued).toBe(0);
-      expect(peer.client.state).toBe("live");
+      expect(peer.session.state).toBe("live");
       const { payloads } = peer.socket;
       if (other === "s.>") {
         expect(payloads).toHaveLength(SUBJECTS + 2);
@@ -215,7 +215,7 @@ describe("A client whose rate holds back a message each of very many subjects", 
     const peer = harness.joinV1();
     fill(harness, peer);
     const session = String(peer.socket.frames[0]?.session);
-    expect(countHanded(harness, () => peer.client.closed(1006))).toBe(0);
+    expect(countHanded(harness, () => peer.connection.closed(1006))).toBe(0);
     let again = peer;
     const back = () => {
       again = harness.joinWith(undefined, V1, false, session);
@@ -236,7 +236,7 @@ describe("A client whose rate holds back a message each of very many subjects", 
     peer.send({ type: "subscribe", id: "other", subjects: ["s.>"] });
     peer.send({ type: "unsubscribe", sub: "slow" });
     harness.clock.turn();
-    peer.client.closed(1006);
+    peer.connection.closed(1006);
     harness.clock.turn();
     const again = harness.joinWith(undefined, V1, false, session);
     mostOfTurns(harness);
@@ -262,7 +262,7 @@ describe("A client whose rate holds back a message each of very many subjects", 
     harness.clock.advance(1000);
     for (let n = 0; n < SUBJECTS; n++) harness.publish(n, `s.${n}`);
     expect(harness.meter.ledger.queued).toBe(SUBJECTS);
-    expect(countLooks(harness, () => peer.client.end("going_away"))).toBeLessThan(100);
+    expect(countLooks(harness, () => peer.session.end("going_away"))).toBeLessThan(100);
     expect(String(peer.socket.notices.at(-1)?.cursor)).toEndWith(":1");
     harness.expectBalance();
   });
@@ -271,7 +271,7 @@ describe("A client whose rate holds back a message each of very many subjects", 
     const harness = new Harness(ROOM);
     const peer = harness.joinV1();
     fill(harness, peer);
-    expect(countLooks(harness, () => peer.client.end("going_away"))).toBeLessThan(100);
+    expect(countLooks(harness, () => peer.session.end("going_away"))).toBeLessThan(100);
     expect(String(peer.socket.notices.at(-1)?.cursor)).toEndWith(":1");
     expect(harness.meter.ledger).toMatchObject({ queued: 0, queuedBytes: 0 });
     expect(harness.meter.ledger.dropped.abandoned).toBe(SUBJECTS);
@@ -289,7 +289,7 @@ describe("A client whose rate holds back a message each of very many subjects", 
     harness.publish(-1, "s.0");
     harness.clock.advance(10);
     const after = String(keeper.socket.envelopes[0]?.id);
-    keeper.client.closed(1000);
+    keeper.connection.closed(1000);
     for (let n = 0; n < 2 * SUBJECTS; n++) harness.publish(n, `s.${n % SUBJECTS}`);
     const peer = harness.joinV1();
     const frame = { type: "subscribe", id: "1", subjects: ["s.>"], max_rate: 1, from: { after } };
@@ -381,18 +381,18 @@ describe("A client of a thousand patterns", () => {
       peer.socket.reads = false;
       harness.publish("x".repeat(2000), "s.0.0");
       harness.clock.advance(1000);
-      expect(peer.client.state).toBe("queued");
+      expect(peer.session.state).toBe("queued");
       peer.socket.buffered = 0;
       peer.socket.reads = true;
       harness.clock.advance(1000);
-      expect(peer.client.state).toBe("live");
+      expect(peer.session.state).toBe("live");
     });
     // Its own ones are filed when they are first looked at.
     expect(lags).toBeLessThanOrEqual(LISTS * PATTERNS);
     const session = String(peer.socket.frames[0]?.session);
     let again = peer;
     const moves = countFiled(() => {
-      peer.client.closed(1006);
+      peer.connection.closed(1006);
       again = harness.joinWith(undefined, V1, false, session);
     });
     expect(moves).toBe(0);
@@ -414,8 +414,8 @@ describe("A client of a thousand patterns", () => {
     const one = subscribed(["a", "b"], ["c"]);
     const same = subscribed(["c"], ["b", "a", "b"], ["a", "b"]);
     const other = subscribed(["a", "b"], ["d"]);
-    expect(same.client.audience).toBe(one.client.audience);
-    expect(other.client.audience).not.toBe(one.client.audience);
+    expect(same.session.audience).toBe(one.session.audience);
+    expect(other.session.audience).not.toBe(one.session.audience);
     for (const [n, subject] of ["a", "b", "c", "d"].entries()) harness.publish(n, subject);
     harness.clock.advance(10);
     expect([one, same, other].map(({ socket }) => socket.payloads)).toEqual([
@@ -445,7 +445,7 @@ describe("Sessions of many patterns that are given up at the same time", () => {
       const peer = harness.joinV1();
       const subjects = Array.from({ length: PATTERNS }, (_, k) => `s.${n}.${k}`);
       peer.send({ type: "subscribe", id: "1", subjects });
-      peer.client.closed(1006);
+      peer.connection.closed(1006);
     }
     expect(harness.meter.sessionsParked).toBe(SESSIONS);
   }
@@ -487,11 +487,11 @@ describe("Sessions of many patterns that are given up at the same time", () => {
     park(harness);
     const all = harness.joinV1();
     all.send({ type: "subscribe", id: "1", subjects: ["s.>"] });
-    all.client.closed(1006);
+    all.connection.closed(1006);
     const big = "x".repeat(5_000_000);
     expect(countPatterns(harness, () => harness.publish(big, "s.big"))).toBeLessThan(SHARE);
     expect(mostOfTurns(harness)).toBeLessThan(SHARE);
-    expect(harness.broadcaster.reception.sessions?.bytes).toBeLessThanOrEqual(8_000_000);
+    expect(harness.broadcaster.sessions.detachedBytes).toBeLessThanOrEqual(8_000_000);
     expect(harness.meter.sessionsParked).toBeLessThan(SESSIONS);
   });
 });

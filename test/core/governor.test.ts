@@ -21,7 +21,7 @@ function stalled(harness: Harness, subject: string, queued: number): TestClient 
     harness.publish("x".repeat(1000), subject);
     harness.clock.advance(20);
   }
-  expect(peer.client.queuedBytes).toBeGreaterThan(0);
+  expect(peer.session.queuedBytes).toBeGreaterThan(0);
   for (let n = 1; n < queued; n++) harness.publish("x".repeat(1000), subject);
   return peer;
 }
@@ -91,16 +91,16 @@ describe("Governor", () => {
     });
     harness.clock.advance(1);
     expect(harness.meter.ledger.queuedBytes).toBeLessThanOrEqual(BOUND);
-    expect(returned.filter(({ client }) => client.isOver).length).toBeWithin(1, 5);
+    expect(returned.filter(({ connection }) => connection.isOver).length).toBeWithin(1, 5);
     harness.expectBalance();
   });
 
   test("refuses newcomers while it is pressed, and says why", () => {
     const harness = stageOf();
     const all = Array.from({ length: 9 }, (_, n) => stalled(harness, `s${n}`, 1));
-    for (const { client } of all) expect(client.isOver).toBe(false);
+    for (const { connection } of all) expect(connection.isOver).toBe(false);
     harness.publish("x".repeat(1000), "s0");
-    expect(all.filter(({ client }) => client.isOver)).toHaveLength(1);
+    expect(all.filter(({ connection }) => connection.isOver)).toHaveLength(1);
     expect(harness.broadcaster.refusal).toBe("overloaded");
     const late = harness.joinV1();
     expect(late.socket.closedWith).toBe(4503);
@@ -113,8 +113,8 @@ describe("Governor", () => {
         retry_after_ms: 1000,
       },
     ]);
-    for (const { client, socket } of all.slice(1, 4)) {
-      if (!client.isOver) {
+    for (const { connection, socket } of all.slice(1, 4)) {
+      if (!connection.isOver) {
         socket.buffered = 0;
         socket.reads = true;
       }

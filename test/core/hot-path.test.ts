@@ -110,7 +110,7 @@ describe("A thousand clients of one audience", () => {
     laggard.socket.reads = false;
     harness.publish("x".repeat(1100));
     harness.clock.advance(300);
-    expect(laggard.client.state).toBe("queued");
+    expect(laggard.session.state).toBe("queued");
     const calls = since(clients, (socket) => socket.calls);
     const { queued } = harness.meter.ledger;
     for (let n = 0; n < 5; n++) harness.publish(n);
@@ -149,7 +149,7 @@ test("A thousand slowed-down clients are not looked at each time that one that l
   harness.publish("x".repeat(2000));
   harness.clock.advance(300);
   harness.publish("waits");
-  expect(lagging.client.state).toBe("queued");
+  expect(lagging.session.state).toBe("queued");
   const looks = since([lagging], (socket) => socket.looks);
   const others = since(slowedDown, (socket) => socket.looks);
   harness.clock.advance(1000);

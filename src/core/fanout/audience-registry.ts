@@ -2,7 +2,7 @@ import type { Ledger } from "../metering/ledger.ts";
 import type { Fanout } from "../ports/socket.ts";
 import { SubjectTrie } from "../subject/subject-trie.ts";
 import type { Dialect } from "../wire/dialect.ts";
-import { Audience, type AudienceKey, topicHeadOf } from "./audience.ts";
+import { Audience, type AudienceKey, type AudienceMember, topicHeadOf } from "./audience.ts";
 
 /** A runtime's best way to write to many, for each kind of connection. */
 export interface Fanouts {
@@ -15,33 +15,33 @@ export interface Fanouts {
  * Patterns that clients ask for together: filed once for all audiences that want them, so that a client with
  * very many patterns goes over to another audience for the price of those that it has more, or no longer.
  */
-interface PatternGroup {
+interface PatternGroup<Member extends AudienceMember> {
   /** The patterns, which tell it apart from others. */
   readonly key: string;
   /** Tells it apart in fewer words; none is used twice. */
   readonly number: number;
   readonly patterns: readonly string[];
-  readonly audiences: Set<Audience>;
+  readonly audiences: Set<Audience<Member>>;
 }
 
-const NO_GROUPS: readonly PatternGroup[] = [];
+const NO_GROUPS: readonly never[] = [];
 
 /** All audiences, found by what their clients want and by the subjects that they match. */
-export class AudienceRegistry {
+export class AudienceRegistry<Member extends AudienceMember = AudienceMember> {
   readonly #fanouts: Fanouts;
   readonly #ledger: Ledger;
   /** By topic: equal for equal lists of patterns, and for no others. */
-  readonly #audiences = new Map<string, Audience>();
+  readonly #audiences = new Map<string, Audience<Member>>();
   /** By key. */
-  readonly #groups = new Map<string, PatternGroup>();
+  readonly #groups = new Map<string, PatternGroup<Member>>();
   /** The keys of lists, which are asked for again whenever their client goes over to another audience. */
   readonly #keys = new WeakMap<readonly string[], string>();
   #count = 0;
   /** Those that want only some subjects. */
-  readonly #filtered = new SubjectTrie<PatternGroup>();
-  readonly #groupsOf = new Map<Audience, readonly PatternGroup[]>();
+  readonly #filtered = new SubjectTrie<PatternGroup<Member>>();
+  readonly #groupsOf = new Map<Audience<Member>, readonly PatternGroup<Member>[]>();
   /** Those that want everything. */
-  readonly #unfiltered = new Set<Audience>();
+  readonly #unfiltered = new Set<Audience<Member>>();
 
   constructor(fanouts: Fanouts, ledger: Ledger) {
     this.#fanouts = fanouts;
@@ -52,12 +52,12 @@ export class AudienceRegistry {
     return this.#audiences.size;
   }
 
-  all(): Iterable<Audience> {
+  all(): Iterable<Audience<Member>> {
     return this.#audiences.values();
   }
 
   /** The audience of this key, made when it is the first client's. */
-  of(key: AudienceKey): Audience {
+  of(key: AudienceKey): Audience<Member> {
     let groups = this.#groupsIn(key);
     let topic = topicOf(key, groups);
     const before = key.acked ? this.#audiences.get(topic) : undefined;
@@ -69,7 +69,7 @@ export class AudienceRegistry {
     }
     let audience = this.#audiences.get(topic);
     if (audience === undefined) {
-      audience = new Audience(topic, key, this.#fanoutOf(key.dialect), this.#ledger);
+      audience = new Audience<Member>(topic, key, this.#fanoutOf(key.dialect), this.#ledger);
       this.#audiences.set(topic, audience);
       if (key.lists === undefined) this.#unfiltered.add(audience);
       for (const group of groups) group.audiences.add(audience);
@@ -79,7 +79,7 @@ export class AudienceRegistry {
   }
 
   /** Forgets an audience that has no members. */
-  forget(audience: Audience): void {
+  forget(audience: Audience<Member>): void {
     if (audience.size > 0 || !this.#audiences.delete(audience.topic)) return;
     this.#unfiltered.delete(audience);
     for (const group of this.#groupsOf.get(audience) ?? NO_GROUPS) {
@@ -92,7 +92,7 @@ export class AudienceRegistry {
   }
 
   /** Visits each audience that wants the subject, some perhaps several times. */
-  match(subject: string, visit: (audience: Audience) => void): void {
+  match(subject: string, visit: (audience: Audience<Member>) => void): void {
     for (const audience of this.#unfiltered) visit(audience);
     this.#filtered.match(subject, ({ audiences }) => {
       for (const audience of audiences) visit(audience);
@@ -100,19 +100,19 @@ export class AudienceRegistry {
   }
 
   /** Visits each audience that wants all of a pattern by one of its own, some perhaps several times. */
-  covering(pattern: string, visit: (audience: Audience) => void): void {
+  covering(pattern: string, visit: (audience: Audience<Member>) => void): void {
     for (const audience of this.#unfiltered) visit(audience);
     this.#filtered.covering(pattern, ({ audiences }) => {
       for (const audience of audiences) visit(audience);
     });
   }
 
-  #groupsIn({ lists }: AudienceKey): readonly PatternGroup[] {
+  #groupsIn({ lists }: AudienceKey): readonly PatternGroup<Member>[] {
     if (lists === undefined || lists.length === 0) return NO_GROUPS;
     return [...new Set(lists.map((list) => this.#groupOf(list)))];
   }
 
-  #groupOf(list: readonly string[]): PatternGroup {
+  #groupOf(list: readonly string[]): PatternGroup<Member> {
     let key = this.#keys.get(list);
     if (key === undefined) {
       // No subject holds a space.
@@ -134,7 +134,10 @@ export class AudienceRegistry {
 }
 
 /** What an audience is called, and its topic. */
-function topicOf(key: AudienceKey, groups: readonly PatternGroup[]): string {
+function topicOf(
+  key: AudienceKey,
+  groups: readonly { readonly key: string; readonly number: number }[],
+): string {
   const head = topicHeadOf(key);
   if (key.lists === undefined) return head;
   if (groups.length < 2) return `${head} ${groups[0]?.key ?? ""}`;

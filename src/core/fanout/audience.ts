@@ -1,47 +1,64 @@
-import type { ServerFrame } from "../../protocol/server-frames.ts";
+import type { GapFrame, ServerFrame } from "../../protocol/server-frames.ts";
 import type { Ledger } from "../metering/ledger.ts";
 import type { Fanout } from "../ports/socket.ts";
-import type { Session } from "../sessions/session.ts";
+import type { TextFrame } from "../ports/text-frame.ts";
 import type { Dialect } from "../wire/dialect.ts";
 import type { Envelope } from "../wire/envelope.ts";
 
-/** What makes clients want the same bytes. */
+/** What a client wants: clients with equal keys want the same bytes, and are in one audience. */
 export interface AudienceKey {
   readonly dialect: Dialect;
   readonly compresses: boolean;
-  /** Whether they acknowledge what they get, each for itself. */
+  /** Whether each client acknowledges what it gets. */
   readonly acked: boolean;
-  /** The lists of subject patterns that they want; `undefined` means everything the endpoint exposes. */
+  /** The lists of subject patterns that the client wants; `undefined` means everything the endpoint exposes. */
   readonly lists: readonly (readonly string[])[] | undefined;
 }
 
-/** What the topics of audiences begin with that want other subjects, and the same in all else. */
+/** Returns what the topics of all audiences begin with that differ in their subjects only. */
 export function topicHeadOf({ dialect, compresses, acked }: AudienceKey): string {
   return `${dialect.name}${compresses ? "+deflate" : ""}${acked ? "+ack" : ""}`;
+}
+
+/** A client, as its audience knows it. */
+export interface AudienceMember {
+  /**
+   * Takes a flush that the client acknowledges.
+   *
+   * @param frames the envelopes packed for the wire: the same list for all members.
+   * @param bytes the sum of the envelopes' lengths.
+   */
+  deliver(envelopes: readonly Envelope[], frames: readonly TextFrame[], bytes: number): void;
+  /** Takes one message into the client's backlog. */
+  enqueue(envelope: Envelope): void;
+  /** Takes a notice into the client's backlog, in its place among the messages. */
+  note(frame: ServerFrame): void;
+  /** Records that the client was sent a gap. */
+  recordGap(gap: GapFrame): void;
 }
 
 /**
  * The clients that want exactly the same bytes.
  *
  * A message is matched against audiences, not clients. Members whose connection keeps up get each
- * flush in one write; the others have left the fanout's topic and are fed from a queue each.
+ * flush in one write; the others have left the fanout's topic and have a backlog each.
  */
-export class Audience {
+export class Audience<Member extends AudienceMember = AudienceMember> {
   readonly topic: string;
   readonly key: AudienceKey;
-  /** Members that keep up: those who joined the topic. */
-  readonly live = new Set<Session>();
-  /** Members that have a queue of their own. */
-  readonly queued = new Set<Session>();
-  /** The message that was last added, so that overlapping patterns add it once. */
+  /** Members that keep up: they have joined the topic. */
+  readonly live = new Set<Member>();
+  /** Members that have a backlog. */
+  readonly queued = new Set<Member>();
+  /** The serial of the message that was added last, so that overlapping patterns add it once. */
   lastSerial = -1;
-  /** How many messages were written to the live members, all at a time. */
+  /** The number of messages that were written to the live members together. */
   sentMessages = 0;
   /** The last message that was written to the live members. */
   lastSent: Envelope | undefined;
   /** By how much the buffer of a member that read nothing has grown since the audience began. */
   writtenBytes = 0;
-  /** `writtenBytes` at the last look at the members' buffers. */
+  /** `writtenBytes` when the members' buffers were last looked at. */
   sweptAtBytes = 0;
 
   readonly #fanout: Fanout;
@@ -70,12 +87,12 @@ export class Audience {
   }
 
   /**
-   * Takes a message in for the next flush, and into the queue of each member that has one.
+   * Takes a message for the next flush, and into the backlog of each member that has one.
    *
-   * @returns whether it is the first since the last flush.
+   * @returns whether it is the first one since the last flush.
    */
   add(envelope: Envelope): boolean {
-    for (const client of this.queued) client.enqueue(envelope);
+    for (const member of this.queued) member.enqueue(envelope);
     if (this.live.size === 0) return false;
     this.#pendingBytes += envelope.byteLength;
     return this.#pending.push(envelope) === 1;
@@ -93,8 +110,8 @@ export class Audience {
     this.lastSent = envelopes.at(-1);
     const frames = this.key.dialect.pack(envelopes);
     if (this.key.acked) {
-      // What became of it must be known for each of them; the same frames are still built once.
-      for (const client of this.live) client.deliver(envelopes, frames, bytes);
+      // Each member tracks what it was sent; the frames are still built once.
+      for (const member of this.live) member.deliver(envelopes, frames, bytes);
       return;
     }
     this.sentMessages += envelopes.length;
@@ -104,19 +121,19 @@ export class Audience {
     this.#ledger.drop("abandoned", envelopes.length * refused);
   }
 
-  /** Tells all members something, in its place among the messages. */
+  /** Sends a notice to all members, in its place among the messages. */
   tell(frame: ServerFrame): void {
     const { dialect } = this.key;
     if (!dialect.tells) return;
     this.flush();
     if (this.live.size > 0) {
       this.#write([dialect.notice(frame)]);
-      if (frame.type === "gap") for (const client of this.live) client.recordGap(frame);
+      if (frame.type === "gap") for (const member of this.live) member.recordGap(frame);
     }
-    for (const client of this.queued) client.note(frame);
+    for (const member of this.queued) member.note(frame);
   }
 
-  #write(frames: Parameters<Fanout["write"]>[1]): number {
+  #write(frames: readonly TextFrame[]): number {
     const { grownBytes, refused } = this.#fanout.write(this.topic, frames, this.key.compresses);
     this.writtenBytes += grownBytes;
     return refused;

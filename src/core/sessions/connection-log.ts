@@ -2,7 +2,7 @@ import type { DisconnectReason } from "../metering/meter.ts";
 import type { Cancel, Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
 import type { SubscriptionRequest } from "../wire/subscription-request.ts";
-import type { Session } from "./session.ts";
+import type { Connection } from "./connection.ts";
 
 /** How long connections are counted after the first event; then one line has the counts. */
 const INTERVAL_MS = 10_000;
@@ -39,16 +39,16 @@ export class ConnectionLog {
     this.#active = active;
   }
 
-  connected(client: Session, request: SubscriptionRequest | undefined): void {
+  connected(connection: Connection, request: SubscriptionRequest | undefined): void {
     this.#connected++;
     this.#schedule();
     // A client without a request subscribes later; a plain client that names no subjects gets all.
     const subjects = request === undefined ? 0 : (request.subjects?.length ?? "all");
     this.#log.debug("Client {client} connected from {address} ({dialect}, subjects: {subjects})", {
       event: "client_connected",
-      client: client.number,
-      address: client.socket.remoteAddress,
-      dialect: client.dialect.name,
+      client: connection.number,
+      address: connection.address,
+      dialect: connection.dialect.name,
       subjects,
       policy: request?.policy,
       durable: request?.durable && bounded(request.durable),
@@ -56,14 +56,14 @@ export class ConnectionLog {
     });
   }
 
-  left(client: Session, reason: DisconnectReason): void {
+  left(connection: Connection, reason: DisconnectReason): void {
     this.#left.set(reason, (this.#left.get(reason) ?? 0) + 1);
     this.#schedule();
-    const seconds = Math.round(this.#clock.nowMs() - client.sinceMs) / 1000;
+    const seconds = Math.round(this.#clock.nowMs() - connection.sinceMs) / 1000;
     this.#log.debug("Client {client} from {address} left: {reason}, after {seconds} s", {
       event: "client_left",
-      client: client.number,
-      address: client.socket.remoteAddress,
+      client: connection.number,
+      address: connection.address,
       reason,
       seconds,
     });

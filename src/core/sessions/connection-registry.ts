@@ -1,53 +1,96 @@
-import type { Session } from "./session.ts";
+import type { CloseCause } from "../../protocol/close-codes.ts";
+import type { IncidentLog } from "../metering/incident-log.ts";
+import type { DisconnectReason, Meter } from "../metering/meter.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { ConnectionObserver } from "../ports/observer.ts";
+import type { ReturnTimes } from "../timing/return-times.ts";
+import type { SubscriptionRequest } from "../wire/subscription-request.ts";
+import { type Connection, infoOf } from "./connection.ts";
+import type { ConnectionLog } from "./connection-log.ts";
 
-/** The connections that there are, by how they stand. */
+/** How long a client waits whose subjects NATS refuses, before it tries again. */
+const FORBIDDEN_MS = 30_000;
+
+interface ConnectionRegistryParts {
+  readonly clock: Clock;
+  readonly meter: Meter;
+  readonly log: ConnectionLog;
+  readonly incidents: IncidentLog;
+  readonly returns: ReturnTimes;
+  readonly observer: ConnectionObserver | undefined;
+  /** Called when the last connection is closed. */
+  onEmpty(): void;
+}
+
+/** The connections that there are: counts and logs them as they come and go. */
 export class ConnectionRegistry {
-  /** All that are served. */
-  readonly open = new Set<Session>();
-  /** Those of them that have a queue of their own. */
-  readonly queued = new Set<Session>();
-  /** Those that were ended, and whose peer has not confirmed. */
-  readonly closing = new Set<Session>();
-  /** Those that keep up, and have something in a queue of their own. */
-  #hungry = new Set<Session>();
+  readonly #parts: ConnectionRegistryParts;
+  readonly #open = new Set<Connection>();
+  readonly #closing = new Set<Connection>();
+  #count = 0;
   #whenEmpty: (() => void)[] = [];
 
-  /** A connection that is not closed yet still costs what it costs. */
+  constructor(parts: ConnectionRegistryParts) {
+    this.#parts = parts;
+  }
+
+  /** The connections whose clients are served. */
+  get open(): ReadonlySet<Connection> {
+    return this.#open;
+  }
+
+  /** The connections that the gateway has ended, and whose peers have not confirmed. */
+  get closing(): ReadonlySet<Connection> {
+    return this.#closing;
+  }
+
+  /** How many there are: one that is closing still costs what it costs. */
   get size(): number {
-    return this.open.size + this.closing.size;
+    return this.#open.size + this.#closing.size;
   }
 
-  queues(client: Session, queued: boolean): void {
-    if (queued) this.queued.add(client);
-    else this.queued.delete(client);
+  /** Returns the number of the next connection. */
+  nextNumber(): number {
+    return ++this.#count;
   }
 
-  hungers(client: Session): void {
-    this.#hungry.add(client);
+  add(connection: Connection, request: SubscriptionRequest | undefined): void {
+    const { meter, log, observer } = this.#parts;
+    this.#open.add(connection);
+    meter.countConnect();
+    log.connected(connection, request);
+    observer?.connected(infoOf(connection));
   }
 
-  /** They are fed now. */
-  takeHungry(): Iterable<Session> {
-    const hungry = this.#hungry;
-    if (hungry.size > 0) this.#hungry = new Set();
-    return hungry;
+  /** In how many milliseconds a client that is disconnected for this cause should reconnect. */
+  retryAfterMs(cause: CloseCause): number {
+    // When the gateway stops, all clients reconnect, and the first ones that are told so know of the others.
+    const others = cause === "going_away" ? this.#open.size : 0;
+    const afterMs = this.#parts.returns.afterMs(cause, others);
+    return cause === "forbidden" ? FORBIDDEN_MS + afterMs : afterMs;
   }
 
-  ended(client: Session): void {
-    this.open.delete(client);
-    this.#hungry.delete(client);
-    if (client.state === "closing") this.closing.add(client);
+  /** A connection is not open any more. */
+  ended(connection: Connection, reason: DisconnectReason): void {
+    const { clock, meter, log, observer, incidents } = this.#parts;
+    this.#open.delete(connection);
+    if (connection.state === "closing") this.#closing.add(connection);
+    meter.countDisconnect(reason);
+    log.left(connection, reason);
+    const connectedMs = clock.nowMs() - connection.sinceMs;
+    observer?.disconnected(infoOf(connection), { reason, connectedMs });
+    incidents.ended(reason, connection.address);
   }
 
-  /** @returns whether it was the last one. */
-  gone(client: Session): boolean {
-    this.closing.delete(client);
-    if (this.size > 0) return false;
+  /** The socket of a connection is closed. */
+  closed(connection: Connection): void {
+    this.#closing.delete(connection);
+    if (this.size > 0) return;
     for (const resolve of this.#whenEmpty.splice(0)) resolve();
-    return true;
+    this.#parts.onEmpty();
   }
 
-  /** Resolves when there are none. */
+  /** Resolves when there are no connections. */
   async empty(): Promise<void> {
     if (this.size > 0) await new Promise<void>((resolve) => this.#whenEmpty.push(resolve));
   }

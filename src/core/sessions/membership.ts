@@ -1,64 +1,70 @@
-import type { Audience } from "../fanout/audience.ts";
+import type { Audience, AudienceMember } from "../fanout/audience.ts";
 import { type Envelope, type Position, serialOf } from "../wire/envelope.ts";
-import type { Session } from "./session.ts";
 import type { SocketWriter } from "./socket-writer.ts";
 
-/** A client's place in its audience, among those that keep up or those that have a queue. */
-export class Membership {
-  audience: Audience;
-  /** The last message that the client was sent other than with its audience, or until it left. */
+/** A session's place in its audience: among the members that keep up, or those that have a backlog. */
+export class Membership<Member extends AudienceMember> {
+  audience: Audience<Member>;
+  /** The last message that this connection was sent other than with its audience, or until it left. */
   lastSent: Envelope | undefined;
-  readonly #client: Session;
-  readonly #writer: SocketWriter;
-  /** `audience.lastSent` when it joined. */
+  readonly #member: Member;
+  #writer: SocketWriter | undefined;
+  /** `audience.lastSent` when the member joined. */
   #sentBefore: Envelope | undefined;
-  /** `audience.sentMessages` when it joined. */
+  /** `audience.sentMessages` when the member joined. */
   #countBefore = 0;
-  /** How many messages it was sent with its earlier audiences. */
+  /** The number of messages that this connection was sent with its earlier audiences. */
   #count = 0;
 
-  constructor(client: Session, writer: SocketWriter, audience: Audience) {
-    this.#client = client;
-    this.#writer = writer;
+  constructor(member: Member, audience: Audience<Member>) {
+    this.#member = member;
     this.audience = audience;
   }
 
-  /** Among those that keep up. */
+  /** The member has a new connection, or none. */
+  set writer(writer: SocketWriter | undefined) {
+    this.#writer = writer;
+    this.lastSent = undefined;
+    this.#count = 0;
+  }
+
+  /** Joins the members that keep up. */
   join(): void {
-    this.#writer.join(this.audience);
-    this.audience.live.add(this.#client);
+    this.#writer?.join(this.audience);
+    this.audience.live.add(this.#member);
     this.#sentBefore = this.audience.lastSent;
     this.#countBefore = this.audience.sentMessages;
   }
 
-  /** Out of the audience's topic, after what was meant for the client there. */
+  /** Leaves the audience's topic, after what was meant for the member there. */
   part(): void {
-    this.#writer.leave();
-    this.audience.live.delete(this.#client);
+    this.#writer?.leave();
+    this.audience.live.delete(this.#member);
     this.#count += this.audience.sentMessages - this.#countBefore;
     this.#countBefore = this.audience.sentMessages;
     if (this.audience.lastSent !== this.#sentBefore) this.lastSent = this.audience.lastSent;
   }
 
-  /** How many messages it was sent with its audiences. */
+  /** The number of messages that this connection was sent with its audiences. */
   get sentMessages(): number {
-    const isLive = this.audience.live.has(this.#client);
+    const isLive = this.audience.live.has(this.#member);
     return this.#count + (isLive ? this.audience.sentMessages - this.#countBefore : 0);
   }
 
-  /** Goes over to another audience, to the same place there. */
-  moveTo(audience: Audience): void {
-    const isLive = this.audience.live.has(this.#client);
+  /** Moves to another audience, to the same place there. */
+  moveTo(audience: Audience<Member>): void {
+    const isLive = this.audience.live.has(this.#member);
     if (isLive) this.part();
-    else this.audience.queued.delete(this.#client);
+    else this.audience.queued.delete(this.#member);
     this.audience = audience;
     if (isLive) this.join();
-    else audience.queued.add(this.#client);
+    else audience.queued.add(this.#member);
   }
 
   /**
-   * Behind which position to go on when it comes back. What waits may be older than what was sent
-   * last, as one subscription is slower than another, or catches up: then some comes again.
+   * Returns the position behind which a client continues that reconnects. A message that waits may be older
+   * than the last one that was sent, as one subscription is slower than another, or catches up: then the
+   * client gets some messages again.
    */
   cursorBefore(...waiting: readonly (Position | undefined)[]): Position | undefined {
     let cursor: Position | undefined = this.lastSent;

@@ -21,7 +21,7 @@ export class Pacer {
   readonly #bounds: QueueBounds;
   readonly #clock: Clock;
   readonly #ledger: Ledger;
-  #release: (envelope: Envelope) => void;
+  readonly #release: (envelope: Envelope) => void;
   /** By subject, in the order of the messages, so that cursors only grow. */
   readonly #waiting = new Map<string, Envelope>();
   #bytes = 0;
@@ -49,11 +49,6 @@ export class Pacer {
     this.#bounds = bounds;
     this.#clock = clock;
     this.#ledger = ledger;
-    this.#release = release;
-  }
-
-  /** From now on, another one takes what is due. */
-  releaseTo(release: (envelope: Envelope) => void): void {
     this.#release = release;
   }
 

@@ -2,16 +2,16 @@ import type { Audience } from "../fanout/audience.ts";
 import type { ClientSocket } from "../ports/socket.ts";
 import type { TextFrame } from "../ports/text-frame.ts";
 
-/** What was handed to one socket, by us or by its topic, and whether its peer takes it. */
+/** Writes to one socket, and knows whether the peer takes what was written, also by the topic that it has joined. */
 export class SocketWriter {
   readonly socket: ClientSocket;
   /** The audience whose topic is joined. */
   #audience: Audience | undefined;
   /** `writtenBytes` of the audience when its topic was joined. */
   #joinedAtBytes = 0;
-  /** Bytes handed over since the connection began, but for those since a topic was last joined. */
+  /** Bytes written since the connection began, without those that came by the topic that is joined now. */
   #handedBytes = 0;
-  /** Of the bytes handed over, those that the kernel had taken when last seen to move. */
+  /** How many of all written bytes the kernel had taken when that number last grew. */
   #takenBytes = 0;
   #takenAtMs: number;
 
@@ -24,7 +24,7 @@ export class SocketWriter {
     return this.socket.bufferedBytes();
   }
 
-  /** From now on, what is written to the audience's topic comes here; what was added before does not. */
+  /** From now on, the socket gets what is written to the audience's topic; not what was added before. */
   join(audience: Audience): void {
     audience.flush();
     this.#audience = audience;
@@ -41,7 +41,7 @@ export class SocketWriter {
     this.#audience = undefined;
   }
 
-  /** @returns `false` when the socket takes nothing any more. */
+  /** @returns `false` if the socket takes nothing any more. */
   write(frames: readonly TextFrame[]): boolean {
     if (frames.length === 0) return true;
     const before = this.bufferedBytes;
@@ -50,7 +50,7 @@ export class SocketWriter {
     return true;
   }
 
-  /** For how long the peer has taken nothing of what is buffered for it. */
+  /** For how many milliseconds the peer has taken nothing of what is buffered for it. */
   stalledMs(nowMs: number): number {
     const buffered = this.bufferedBytes;
     const taken = this.#totalBytes() - buffered;
@@ -61,7 +61,7 @@ export class SocketWriter {
     return nowMs - this.#takenAtMs;
   }
 
-  /** See `Session.forgivePause`. */
+  /** See `Connection.forgivePause`. */
   forgivePause(pausedMs: number, nowMs: number): void {
     this.#takenAtMs = Math.min(nowMs, this.#takenAtMs + pausedMs);
   }

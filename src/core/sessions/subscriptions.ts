@@ -16,18 +16,12 @@ interface SubscriptionsParts {
   readonly turnShare: TurnShare;
 }
 
-/** Who takes what subscriptions bring. */
-interface SubscriptionsEnds {
+/** Takes the messages of subscriptions. */
+export interface DueTarget {
   /** Takes a message that is due. */
-  release(envelope: Envelope, policy: Policy): void;
-  /** What ended subscriptions held back is handed over. */
+  takeDue(envelope: Envelope, policy: Policy): void;
+  /** Ended subscriptions have handed over what they held back. */
   handedOver(): void;
-}
-
-/** What subscriptions hold back. */
-export interface HeldBack {
-  readonly pacers: ReadonlyMap<Subscription, Pacer> | undefined;
-  readonly leaving: ReadonlySet<Pacer> | undefined;
 }
 
 const NONE: readonly Subscription[] = [];
@@ -41,7 +35,7 @@ const MOST_SENT_APART = 65_536;
  */
 export class Subscriptions implements Iterable<Subscription> {
   readonly #parts: SubscriptionsParts;
-  readonly #ends: SubscriptionsEnds;
+  readonly #target: DueTarget;
 
   /** The subscriptions in effect, in the order in which the client asked for them. */
   #all: readonly Subscription[] = NONE;
@@ -57,9 +51,9 @@ export class Subscriptions implements Iterable<Subscription> {
   /** Of those that have ended, the first one first: what they hold back is handed to others little by little. */
   #leaving: Set<Pacer> | undefined;
 
-  constructor(parts: SubscriptionsParts, ends: SubscriptionsEnds) {
+  constructor(parts: SubscriptionsParts, target: DueTarget) {
     this.#parts = parts;
-    this.#ends = ends;
+    this.#target = target;
   }
 
   /** How many catch up. */
@@ -137,24 +131,6 @@ export class Subscriptions implements Iterable<Subscription> {
     for (const subscription of this.#catchingUp ?? NONE) {
       if (id === undefined || subscription.id === id) this.remove(subscription);
     }
-  }
-
-  /** Gives out all that is held back, for those of another connection; here, nothing is any more. */
-  giveHeldBack(): HeldBack {
-    const held = { pacers: this.#pacers, leaving: this.#leaving };
-    this.#pacers = undefined;
-    this.#leaving = undefined;
-    return held;
-  }
-
-  /** Takes what those of another connection held back, once they are added here. */
-  takeHeldBack({ pacers, leaving }: HeldBack): void {
-    for (const [subscription, pacer] of pacers ?? []) {
-      pacer.releaseTo((envelope) => this.#ends.release(envelope, subscription.policy));
-      this.#pacers ??= new Map();
-      this.#pacers.set(subscription, pacer);
-    }
-    for (const pacer of leaving ?? []) this.#leave(pacer);
   }
 
   /**
@@ -238,7 +214,7 @@ export class Subscriptions implements Iterable<Subscription> {
   #give(envelope: Envelope, first: Subscription | undefined): void {
     const pacer = first && this.#pacers?.get(first);
     if (pacer !== undefined) pacer.add(envelope);
-    else this.#ends.release(envelope, first?.policy ?? "disconnect");
+    else this.#target.takeDue(envelope, first?.policy ?? "disconnect");
   }
 
   /** What an ended subscription holds back goes to others that want it, in shares of this turn and the next ones. */
@@ -258,7 +234,7 @@ export class Subscriptions implements Iterable<Subscription> {
     }
     if (this.#leaving?.delete(pacer) !== true || this.#leaving.size > 0) return;
     this.#leaving = undefined;
-    this.#ends.handedOver();
+    this.#target.handedOver();
   }
 
   /** What is still to be handed over of a subject comes before a later message of it. */
@@ -335,7 +311,7 @@ export class Subscriptions implements Iterable<Subscription> {
     let pacer = this.#pacers?.get(subscription);
     if (pacer === undefined) {
       const { limits, clock, meter } = this.#parts;
-      const release = (envelope: Envelope): void => this.#ends.release(envelope, policy);
+      const release = (envelope: Envelope): void => this.#target.takeDue(envelope, policy);
       const run = (job: Job): void => this.#parts.turnShare.run(this, job);
       pacer = new Pacer(maxRate, limits, clock, meter.ledger, release, run);
       this.#pacers ??= new Map();

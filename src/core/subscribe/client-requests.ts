@@ -60,25 +60,20 @@ export class ClientRequests {
 
   /** Withdraws all requests of a client. @returns these requests. */
   removeAll(client: Session): readonly ActiveRequest[] {
-    const requests = this.of(client);
-    this.#set(client, []);
-    for (const { cancellation } of requests) cancellation.cancel();
-    return requests;
+    return this.removeAllBut(client, () => false);
   }
 
-  /** Moves requests from one client to another; the others are withdrawn. @returns the withdrawn ones. */
-  move(
-    from: Session,
-    to: Session,
-    moves: (request: ActiveRequest) => boolean,
+  /** Withdraws all requests of a client but some. @returns the requests that are withdrawn. */
+  removeAllBut(
+    client: Session,
+    isKept: (request: ActiveRequest) => boolean,
   ): readonly ActiveRequest[] {
-    const requests = this.of(from);
-    const moved = requests.filter(moves);
-    const left = requests.filter((request) => !moved.includes(request));
-    this.#set(from, []);
-    this.#set(to, moved);
-    for (const { cancellation } of left) cancellation.cancel();
-    return left;
+    const requests = this.of(client);
+    const kept = requests.filter(isKept);
+    const withdrawn = requests.filter((request) => !kept.includes(request));
+    this.#set(client, kept);
+    for (const { cancellation } of withdrawn) cancellation.cancel();
+    return withdrawn;
   }
 
   #set(client: Session, requests: readonly ActiveRequest[]): void {

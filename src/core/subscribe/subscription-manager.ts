@@ -1,7 +1,6 @@
 import type { GapFrame } from "../../protocol/server-frames.ts";
 import type { AckOptions } from "../acks/ack-tracker.ts";
 import { RedeliveryPolicy } from "../acks/redelivery-policy.ts";
-import type { AudienceRegistry } from "../fanout/audience-registry.ts";
 import type { Ring } from "../history/ring.ts";
 import { StreamPages } from "../history/stream-pages.ts";
 import type { StreamRegistry } from "../history/stream-registry.ts";
@@ -9,6 +8,7 @@ import type { Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { MessageSource, Publisher } from "../ports/source.ts";
 import type { Session } from "../sessions/session.ts";
+import type { SessionSubscriptions } from "../sessions/session-registry.ts";
 import { Subscription } from "../sessions/subscription.ts";
 import { TimerQueue } from "../timing/timer-queue.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
@@ -49,7 +49,6 @@ interface SubscriptionManagerParts {
   readonly deadLetters?: Publisher | undefined;
   /** From 0 to 1, for back-offs. */
   readonly random: () => number;
-  readonly audiences: AudienceRegistry;
   readonly upstream: UpstreamSubscriptions;
   readonly ring: Ring;
   readonly streams: StreamRegistry;
@@ -64,7 +63,7 @@ interface SubscriptionManagerParts {
  * Takes what clients subscribe to, and ends it. A subscription is in effect when the source has confirmed its
  * subjects, the state of its streams is known, and the client has what it missed.
  */
-export class SubscriptionManager {
+export class SubscriptionManager implements SessionSubscriptions {
   readonly #subjects: readonly string[];
   readonly #parts: SubscriptionManagerParts;
   readonly #requests: ClientRequests;
@@ -171,26 +170,19 @@ export class SubscriptionManager {
     this.#withdraw(client, request);
     client.subscriptions.abandon(id);
     const subscription = client.subscriptions.get(id);
-    if (subscription !== undefined) {
-      const others = [...client.subscriptions].filter((other) => other !== subscription);
-      client.remove(subscription, this.#audienceFor(client, others));
-    }
+    if (subscription !== undefined) client.remove(subscription);
     client.tell({ type: "unsubscribed", sub: id });
     return undefined;
   }
 
   /**
-   * Moves the subscriptions of one connection to another. Requests that are not in effect are withdrawn: the
-   * client isn't told that it has them, and asks again.
+   * Withdraws the requests of a client that are not in effect when its connection ends: it isn't told that it
+   * has them, and asks again when it resumes.
    */
-  move(from: Session, to: Session): void {
-    const inEffect = new Set([...from.subscriptions].map(({ id }) => id));
-    const left = this.#requests.move(from, to, ({ id }) => inEffect.has(id));
-    const estate = from.handOver();
-    // Its audience is one of those who acknowledge.
-    to.acks = estate.acks;
-    to.inherit(estate, this.#audienceFor(to, estate.subscriptions));
-    for (const { subjects } of left) this.#parts.upstream.release(subjects);
+  withdrawPending(client: Session): void {
+    const inEffect = new Set([...client.subscriptions].map(({ id }) => id));
+    const withdrawn = this.#requests.removeAllBut(client, ({ id }) => inEffect.has(id));
+    for (const { subjects } of withdrawn) this.#parts.upstream.release(subjects);
   }
 
   /** Tells a client that resumes its session which of its subscriptions are in effect. */
@@ -307,7 +299,7 @@ export class SubscriptionManager {
       const { last, streams } = this.#parts;
       const { order } = request;
       const { position } = start;
-      this.#join(client, new Subscription(request, policy, order, last().sequence, streams.lasts));
+      client.add(new Subscription(request, policy, order, last().sequence, streams.lasts));
       this.#tellSubscribed(client, request, position, [], cursorOf(position));
       return;
     }
@@ -316,7 +308,7 @@ export class SubscriptionManager {
       request,
       policy,
       starts: (from, gaps) => this.#tellSubscribed(client, request, from, gaps),
-      joins: (subscription) => this.#join(client, subscription),
+      joins: (subscription) => client.add(subscription),
     };
     this.#parts.meter.resumed++;
     if (start.kind === "ring") this.#replayer.fromRing(replay, start);
@@ -324,11 +316,6 @@ export class SubscriptionManager {
       // An error of ours must not leave the client waiting, nor end the process: the client reconnects.
       this.#replayer.fromStreams(replay, start).catch(() => client.end("going_away"));
     }
-  }
-
-  /** Takes a subscription into effect. */
-  #join(client: Session, subscription: Subscription): void {
-    client.add(subscription, this.#audienceFor(client, [...client.subscriptions, subscription]));
   }
 
   #tellSubscribed(
@@ -343,19 +330,5 @@ export class SubscriptionManager {
     const at = cursorOf(from);
     const subscribed = { type: "subscribed", id, sub: id, subjects, policy, from: at } as const;
     client.tellSubscribed(subscribed, gaps, cursor);
-  }
-
-  /** Returns the audience of a client with these subscriptions. */
-  #audienceFor(client: Session, subscriptions: readonly Subscription[]) {
-    const all = subscriptions.some(({ subjects }) => subjects === undefined);
-    const lists = subscriptions.flatMap(({ subjects }) =>
-      subjects === undefined ? [] : [subjects],
-    );
-    return this.#parts.audiences.of({
-      dialect: client.dialect,
-      compresses: client.socket.compresses,
-      acked: client.acks !== undefined,
-      lists: all ? undefined : lists,
-    });
   }
 }

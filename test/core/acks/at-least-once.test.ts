@@ -25,7 +25,7 @@ function ack(peer: TestClient, ...payloads: unknown[]): void {
 }
 
 function gone(peer: TestClient): void {
-  peer.client.closed(1006);
+  peer.connection.closed(1006);
 }
 
 function subscribed(harness: Harness, session?: string): TestClient {
@@ -183,7 +183,7 @@ describe("A connection that is dead, and not known to be", () => {
     before.socket.onPing = undefined;
     send(harness, 1);
     harness.clock.advance(45_000);
-    expect(before.client.isOver).toBe(false);
+    expect(before.connection.isOver).toBe(false);
     expect(harness.meter.ledger.lost.max_deliver).toBe(0);
     harness.clock.advance(20_000);
     expect(before.socket.closedWith).toBe(4513);
@@ -201,7 +201,7 @@ describe("A connection that is dead, and not known to be", () => {
     const { pings } = peer.socket;
     harness.clock.advance(6000);
     expect([peer.socket.pings - pings, harness.meter.ledger.lost.max_deliver]).toEqual([1, 0]);
-    peer.client.heard();
+    peer.connection.heard();
     harness.clock.advance(200);
     expect(harness.meter.ledger.lost.max_deliver).toBe(1);
     expect(lastOf(peer)).toMatchObject({ type: "gap", reason: "max_deliver" });
@@ -265,7 +265,7 @@ describe("An acknowledgement", () => {
       unknown: 18,
       nacked: 0,
     });
-    expect(peer.client.isOver).toBe(false);
+    expect(peer.connection.isOver).toBe(false);
     harness.expectBalance();
   });
 
@@ -349,7 +349,7 @@ describe("A full window", () => {
     }
     expect(mute.socket.payloads).toEqual([1, 2]);
     expect(quick.socket.payloads).toEqual([1, 2, 3, 4, 5, 6]);
-    expect(quick.client.state).toBe("live");
+    expect(quick.session.state).toBe("live");
     ack(mute, 1);
     harness.clock.advance(2);
     expect(mute.socket.payloads).toEqual([1, 2, 3]);
@@ -358,7 +358,7 @@ describe("A full window", () => {
     ack(mute, 4, 5);
     harness.clock.advance(2);
     expect(mute.socket.payloads).toEqual([1, 2, 3, 4, 5, 6]);
-    expect(mute.client.state).toBe("live");
+    expect(mute.session.state).toBe("live");
     harness.expectBalance();
   });
 
@@ -427,7 +427,7 @@ describe("A session", () => {
       sessionsResumed: 1,
       ledger: { inFlight: 0 },
     });
-    expect(after.client.state).toBe("live");
+    expect(after.session.state).toBe("live");
     harness.expectBalance();
   });
 
@@ -532,7 +532,7 @@ describe("A session", () => {
     const harness = staged();
     const peer = subscribed(harness);
     send(harness, 1);
-    peer.client.closed(1000);
+    peer.connection.closed(1000);
     expect(harness.meter.sessionsParked).toBe(0);
     expect(harness.meter.ledger.lost.disconnected).toBe(1);
     harness.expectBalance();
@@ -621,7 +621,7 @@ describe("A session", () => {
     expect(much.meter.sessionsParked).toBe(3);
     send(much, "x".repeat(400));
     expect(much.meter.sessionsParked).toBe(2);
-    expect(much.broadcaster.reception.sessions?.bytes).toBeLessThanOrEqual(2000);
+    expect(much.broadcaster.sessions.detachedBytes).toBeLessThanOrEqual(2000);
     much.expectBalance();
   });
 
@@ -634,7 +634,7 @@ describe("A session", () => {
     after.socket.reads = false;
     after.socket.buffered = 500;
     harness.clock.advance(600);
-    expect(after.client.isOver).toBe(false);
+    expect(after.connection.isOver).toBe(false);
     after.socket.buffered = 0;
     harness.clock.advance(300);
     expect(after.socket.payloads).toEqual([1]);
@@ -692,7 +692,7 @@ describe("A session", () => {
     send(harness, 1);
     const drained = harness.broadcaster.drain(5000);
     harness.clock.advance(300);
-    expect(live.client.isOver).toBe(false);
+    expect(live.connection.isOver).toBe(false);
     ack(live, 1);
     harness.clock.advance(300);
     await drained;
@@ -711,7 +711,7 @@ describe("A stop", () => {
     ack(peer, 1);
     const drained = harness.broadcaster.drain(3000);
     harness.clock.advance(2900);
-    expect(peer.client.isOver).toBe(false);
+    expect(peer.connection.isOver).toBe(false);
     harness.clock.advance(200);
     await drained;
     expect(harness.meter.ledger.lost.stopped).toBe(1);

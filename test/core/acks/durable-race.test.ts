@@ -45,8 +45,8 @@ class Consumer {
   constructor() {
     const { clock, meter } = this.harness;
     const title = { id: "1", name: "w", subjects: ["x"], policy: "disconnect" } as const;
-    const acks = this.peer.client.acks as SessionAcks;
-    this.durable = acks.addDurable(title, this.peer.client, {
+    const acks = this.peer.session.acks as SessionAcks;
+    this.durable = acks.addDurable(title, this.peer.session, {
       options: TERMS,
       clock,
       meter,

@@ -37,8 +37,8 @@ class Bench {
       subjects: ["orders.>"],
       policy: "disconnect",
     } as const;
-    const acks = this.peer.client.acks as SessionAcks;
-    this.durable = acks.addDurable(title, this.peer.client, {
+    const acks = this.peer.session.acks as SessionAcks;
+    this.durable = acks.addDurable(title, this.peer.session, {
       options: TERMS,
       clock,
       meter,
@@ -271,7 +271,7 @@ describe("A durable", () => {
     const harness = new Bench();
     for (const sequence of [3, 1, 2]) await harness.delivers(sequence);
     harness.send("ack", { id: id(2) });
-    harness.peer.client.closed(1006);
+    harness.peer.connection.closed(1006);
     expect(harness.settled.slice(1)).toEqual([
       ["1#1", "nack"],
       ["3#1", "nack"],

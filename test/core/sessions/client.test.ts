@@ -10,7 +10,7 @@ function laggard(harness: Harness) {
   slow.socket.reads = false;
   harness.publish(KILOBYTE);
   harness.clock.advance(300);
-  expect(slow.client.state).toBe("queued");
+  expect(slow.session.state).toBe("queued");
   return { slow, healthy };
 }
 
@@ -34,7 +34,7 @@ describe("Client that lags", () => {
     slow.socket.reads = true;
     slow.socket.buffered = 0;
     harness.clock.advance(10);
-    expect(slow.client.state).toBe("live");
+    expect(slow.session.state).toBe("live");
     harness.publish("live again");
     harness.clock.advance(2);
     expect(slow.socket.payloads).toEqual(healthy.socket.payloads);
@@ -45,14 +45,14 @@ describe("Client that lags", () => {
 
   test("gets what was waiting for a flush when it left, before what came after", () => {
     const harness = new Harness({ flushIntervalMs: 10_000 });
-    const { client, socket } = harness.join();
+    const { session, socket } = harness.join();
     socket.reads = false;
     harness.publish(KILOBYTE);
     harness.clock.advance(0);
     socket.buffered = 2000;
     harness.publish("waiting for the flush");
     harness.clock.advance(300);
-    expect(client.state).toBe("queued");
+    expect(session.state).toBe("queued");
     harness.publish("queued");
     socket.buffered = 0;
     socket.reads = true;
@@ -66,16 +66,16 @@ describe("Client that lags", () => {
     const { slow } = laggard(harness);
     slow.socket.buffered = 500;
     harness.clock.advance(20);
-    expect(slow.client.state).toBe("queued");
+    expect(slow.session.state).toBe("queued");
   });
 
   test("is found before the next sweep when its audience got more than the high-water mark", () => {
     const harness = new Harness();
-    const { client, socket } = harness.join();
+    const { session, socket } = harness.join();
     socket.reads = false;
     harness.publish(KILOBYTE);
     harness.clock.advance(0);
-    expect(client.state).toBe("queued");
+    expect(session.state).toBe("queued");
   });
 
   test("is closed with 4510 when its queue is full, and what it missed is counted", () => {
@@ -128,7 +128,7 @@ describe("Client that lags", () => {
     const harness = new Harness();
     const { slow } = laggard(harness);
     harness.publish(1);
-    slow.client.closed(1006);
+    slow.connection.closed(1006);
     expect(harness.meter.ledger.dropped.abandoned).toBe(1);
     expect(harness.meter.disconnections.get("vanished")).toBe(1);
     expect(harness.meter.clientsLagging).toBe(0);
@@ -147,7 +147,7 @@ describe("Client whose peer has begun to close", () => {
     expect(slow.socket.textFrames).toHaveLength(1);
     expect(harness.meter.ledger.dropped.abandoned).toBe(5);
     expect(harness.meter.ledger.sent).toBe(7);
-    expect(slow.client.state).toBe("closed");
+    expect(slow.connection.state).toBe("closed");
     harness.expectBalance();
   });
 
@@ -185,10 +185,10 @@ describe("Keepalive", () => {
 
   test("takes a pong as life, for ever", () => {
     const harness = new Harness({ pingIntervalMs: 1000, readTimeoutMs: 3000 });
-    const { client, socket } = harness.join();
+    const { connection, socket } = harness.join();
     for (let second = 0; second < 100; second++) {
       harness.clock.advance(1000);
-      client.heard();
+      connection.heard();
     }
     expect(socket.closedWith).toBeUndefined();
   });
@@ -205,8 +205,8 @@ describe("Keepalive", () => {
 
   test("leaves no timer when the last client is gone", () => {
     const harness = new Harness();
-    const { client } = harness.join();
-    client.closed(1000);
+    const { connection } = harness.join();
+    connection.closed(1000);
     // The log tells of it for the last time.
     harness.clock.advance(10_000);
     expect(harness.clock.timers).toBe(0);
@@ -232,9 +232,9 @@ describe("Process that stood still", () => {
 
   test("gives no longer life to whom it heard before it noticed", () => {
     const harness = new Harness({ pingIntervalMs: 1000, readTimeoutMs: 3000 });
-    const { client, socket } = harness.join();
+    const { connection, socket } = harness.join();
     harness.clock.pause(STANDSTILL_MS);
-    client.heard();
+    connection.heard();
     harness.clock.advance(4000);
     expect(socket.closedWith).toBe(4513);
   });
@@ -260,7 +260,7 @@ describe("Process that stood still", () => {
       readTimeoutMs: 3000,
       maxQueueBytes: 1_000_000,
     });
-    const { client, socket } = harness.join();
+    const { session, socket } = harness.join();
     socket.reads = false;
     harness.publish("short");
     harness.clock.advance(10);
@@ -268,7 +268,7 @@ describe("Process that stood still", () => {
     // So much is flushed at once, and the buffers are looked at.
     harness.publish("x".repeat(200_000));
     harness.clock.advance(1000);
-    expect([client.state, socket.closedWith]).toEqual(["queued", undefined]);
+    expect([session.state, socket.closedWith]).toEqual(["queued", undefined]);
   });
 
   test("forgives messages in a queue their age, and none of those that come", () => {
@@ -285,8 +285,8 @@ describe("Process that stood still", () => {
 
   test("gives a peer that has not confirmed its close the rest of its time", () => {
     const harness = new Harness({ writeTimeoutMs: 5000 });
-    const { client, socket } = harness.join(undefined, true);
-    client.end("going_away");
+    const { session, socket } = harness.join(undefined, true);
+    session.end("going_away");
     harness.clock.advance(1000);
     harness.clock.pause(STANDSTILL_MS);
     harness.clock.advance(3000);
@@ -354,10 +354,10 @@ describe("Frames from a client", () => {
 
   test("after the end change nothing, and ending twice is ending once", () => {
     const harness = new Harness();
-    const { client, socket, send } = harness.join();
-    client.end("going_away");
-    client.end("slow_consumer");
-    client.closed(1006);
+    const { connection, session, socket, send } = harness.join();
+    session.end("going_away");
+    session.end("slow_consumer");
+    connection.closed(1006);
     send("x");
     expect(socket.closedWith).toBe(1001);
     expect([...harness.meter.disconnections].filter(([, count]) => count > 0)).toEqual([

@@ -26,7 +26,7 @@ describe("Client that came back", () => {
     expect(typesOf(peer)).toEqual([
       ...["welcome", "subscribed", "data", "data", "data", "caught_up", "data"],
     ]);
-    expect(peer.client.state).toBe("live");
+    expect(peer.session.state).toBe("live");
     expect(harness.meter.resumed).toBe(1);
     harness.expectBalance();
   });
@@ -130,7 +130,7 @@ describe("Client that came back", () => {
     const first = harness.joinV1();
     first.send({ type: "subscribe", id: "1", subjects: ["quiet"] });
     const { from } = lastOf(first)!;
-    first.client.closed(1006);
+    first.connection.closed(1006);
     harness.publish(1, "quiet");
     const again = harness.joinV1();
     again.send({ type: "subscribe", id: "1", subjects: ["quiet"], from: { after: from } });
@@ -151,7 +151,7 @@ describe("Client that came back", () => {
       harness.publish(1);
       harness.clock.advance(10);
       const cursor = first.socket.envelopes[0]!.id;
-      first.client.closed(1006);
+      first.connection.closed(1006);
       harness.disconnect();
       harness.connect();
       const again = harness.joinV1();

@@ -115,7 +115,7 @@ describe("A client that conflates, lags and is cut off", () => {
     harness.clock.advance(10);
     const { id, subject } = first.socket.envelopes[1]!;
     expect(subject).toBe("b");
-    first.client.closed(1006);
+    first.connection.closed(1006);
     const again = harness.joinWith({ id: "", subjects: ["*"], after: String(id) });
     harness.clock.advance(10);
     expect(again.socket.payloads).toEqual([1, "y".repeat(900), 3, 4]);

@@ -27,7 +27,7 @@ describe("Connections are logged", () => {
     const client = harness.join(["a.>", "b"]);
     harness.joinV1();
     harness.clock.advance(1500);
-    client.client.closed(1006);
+    client.connection.closed(1006);
     refuse(403, "Pages from there may not connect");
     const reason = "Pages from there may not connect";
     expect(details()).toMatchObject([
@@ -42,9 +42,9 @@ describe("Connections are logged", () => {
     harness.clock.advance(60_000);
     expect(summaries()).toEqual([]);
     const clients = Array.from({ length: 5 }, () => harness.join());
-    clients[0]?.client.closed(1006);
-    clients[1]?.client.closed(1000);
-    clients[2]?.client.end("no_pong");
+    clients[0]?.connection.closed(1006);
+    clients[1]?.connection.closed(1000);
+    clients[2]?.session.end("no_pong");
     for (let n = 0; n < 1000; n++) refuse(n % 2 === 0 ? 403 : 400);
     expect(summaries()).toEqual([]);
     harness.clock.advance(10_000);

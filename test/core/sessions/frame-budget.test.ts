@@ -67,16 +67,16 @@ describe("How many messages a client was sent", () => {
       harness.clock.advance(10);
     }
     expect(peer.socket.envelopes).toHaveLength(3);
-    expect(peer.client.sentMessages).toBe(3);
+    expect(peer.session.sentMessages).toBe(3);
     // A client that comes later was sent nothing of these.
     const late = harness.joinV1();
     late.send(subscribe("1", "a"));
-    expect(late.client.sentMessages).toBe(0);
+    expect(late.session.sentMessages).toBe(0);
   });
 
   test("counts those that waited in its queue", () => {
     const harness = new Harness({ highWaterBytes: 300, lowWaterBytes: 100 });
-    const { client, socket } = harness.join(["a"]);
+    const { session, socket } = harness.join(["a"]);
     socket.reads = false;
     for (let n = 0; n < 20; n++) {
       harness.publish(n);
@@ -88,7 +88,7 @@ describe("How many messages a client was sent", () => {
       harness.clock.advance(100);
     }
     expect(socket.payloads).toHaveLength(20);
-    expect(client.sentMessages).toBe(20);
+    expect(session.sentMessages).toBe(20);
   });
 
   test("counts a message each time that it is sent", () => {
@@ -102,7 +102,7 @@ describe("How many messages a client was sent", () => {
     harness.publish(1);
     harness.clock.advance(2500);
     expect(peer.socket.envelopes.length).toBe(2);
-    expect(peer.client.sentMessages).toBe(2);
+    expect(peer.session.sentMessages).toBe(2);
   });
 });
 
@@ -112,10 +112,10 @@ describe("A flood", () => {
     const socket = new FakeSocket(harness.fanout);
     let ignored = 0;
     const deaf = Object.assign(socket, { ignore: () => ignored++ });
-    const conversation = harness.broadcaster.accept(deaf, PLAIN);
-    for (let n = 0; n < BURST; n++) conversation.alive();
+    const connection = harness.broadcaster.accept(deaf, PLAIN);
+    for (let n = 0; n < BURST; n++) connection.alive();
     expect(socket.closedWith).toBeUndefined();
-    conversation.alive();
+    connection.alive();
     expect(socket.closedWith).toBe(4429);
     expect(ignored).toBe(1);
   });

@@ -22,12 +22,12 @@ describe("Client that does not keep up", () => {
       harness.clock.advance(100);
     }
     expect(lastOf(peer)).toMatchObject({ type: "slow" });
-    expect(peer.client.state).toBe("queued");
+    expect(peer.session.state).toBe("queued");
     peer.socket.buffered = 200;
     peer.socket.reads = true;
     harness.clock.advance(100);
     expect(typesOf(peer).slice(-2)).toEqual(["slow", "ok"]);
-    expect(peer.client.state).toBe("live");
+    expect(peer.session.state).toBe("live");
   });
 
   test("is not cut by one message that is much longer than the mark, but by its policy", () => {
@@ -118,7 +118,7 @@ describe("Client that does not keep up", () => {
       harness.clock.advance(10);
     }
     expect(peer.socket.payloads).toEqual([1, 2, 5]);
-    peer.client.end("slow_consumer");
+    peer.session.end("slow_consumer");
     const { cursor } = lastOf(peer) as { cursor?: string };
     // The second of them superseded the first, and no client was told so.
     expect(cursor).toEndWith(":2");
@@ -132,7 +132,7 @@ describe("Client that does not keep up", () => {
     const peer = laggard(harness, "drop-oldest", "a");
     const { id } = other.socket.envelopes[0]!;
     peer.send({ type: "subscribe", id: "2", subjects: ["b"], from: { after: id } });
-    peer.client.end("overloaded");
+    peer.session.end("overloaded");
     expect(lastOf(peer)).toMatchObject({ type: "disconnect", cursor: id });
   });
 
@@ -185,7 +185,7 @@ describe("Client that does not keep up", () => {
     harness.publish(KILOBYTE, "fast");
     harness.clock.advance(20);
     harness.publish(4, "fast");
-    expect(peer.client.isOver).toBe(false);
+    expect(peer.connection.isOver).toBe(false);
     harness.clock.advance(100);
     expect(peer.socket.payloads).toEqual([1, KILOBYTE]);
     expect(lastOf(peer)).toMatchObject({
@@ -252,14 +252,14 @@ describe("whenDrained", () => {
   }
 
   test("resolves at once for a client that keeps up", async () => {
-    const { client } = new Harness().join();
-    expect(await isResolved(client.whenDrained(new AbortController().signal))).toBe(true);
+    const { session } = new Harness().join();
+    expect(await isResolved(session.whenDrained(new AbortController().signal))).toBe(true);
   });
 
   test("resolves when the client has taken what waited", async () => {
     const harness = new Harness();
-    const { client, socket } = lagging(harness);
-    const drained = client.whenDrained(new AbortController().signal);
+    const { session, socket } = lagging(harness);
+    const drained = session.whenDrained(new AbortController().signal);
     harness.clock.advance(100);
     expect(await isResolved(drained)).toBe(false);
     socket.buffered = 0;
@@ -271,15 +271,15 @@ describe("whenDrained", () => {
 
   test("resolves when the client goes, or when the wait is cancelled", async () => {
     const harness = new Harness();
-    const { client } = lagging(harness);
+    const { connection, session } = lagging(harness);
     const cancel = new AbortController();
-    const cancelled = client.whenDrained(cancel.signal);
-    const drained = client.whenDrained(new AbortController().signal);
+    const cancelled = session.whenDrained(cancel.signal);
+    const drained = session.whenDrained(new AbortController().signal);
     cancel.abort();
     expect(await isResolved(cancelled)).toBe(true);
     expect(await isResolved(drained)).toBe(false);
-    client.closed(1006);
+    connection.closed(1006);
     expect(await isResolved(drained)).toBe(true);
-    expect(client.waits).toBe(false);
+    expect(session.waits).toBe(false);
   });
 });

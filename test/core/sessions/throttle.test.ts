@@ -40,7 +40,7 @@ describe("A client that says that it is slow", () => {
       harness.clock.advance(1000);
     }
     expect(peer.socket.payloads).toEqual([1, 2, 3, 4, 5]);
-    expect(peer.client.state).toBe("live");
+    expect(peer.session.state).toBe("live");
     harness.expectBalance();
   });
 
@@ -67,7 +67,7 @@ describe("A client that says that it is slow", () => {
       // It is quiet for five seconds, then gets twice as much each second, until nothing waits.
       pass(harness, peer, 200, 14, acks);
       expect(pass(harness, peer, 200, 1, acks)).toBe(200);
-      expect(peer.client.state).toBe("live");
+      expect(peer.session.state).toBe("live");
       expect(peer.socket.payloads).toHaveLength(harness.meter.messagesReceived);
       harness.expectBalance();
     },
@@ -82,7 +82,7 @@ describe("A client that says that it is slow", () => {
     peer.send({ type: "ok" });
     harness.clock.advance(2);
     expect(peer.socket.payloads).toHaveLength(200);
-    expect(peer.client.state).toBe("live");
+    expect(peer.session.state).toBe("live");
   });
 
   test("has what it is too slow for conflated, where that is its policy", () => {
@@ -113,7 +113,7 @@ describe("A client that says that it is slow", () => {
     harness.clock.advance(5000);
     expect(peer.socket.payloads).toHaveLength(20);
     expect(lastOf(peer)).toMatchObject({ type: "caught_up" });
-    expect(peer.client.state).toBe("live");
+    expect(peer.session.state).toBe("live");
     harness.expectBalance();
   });
 

@@ -25,11 +25,11 @@ const anything = fc
   .filter((text) => text !== "");
 
 let server: NatsServer;
-let nats: FrameHandler;
+let nats: RawNatsClient;
 
 beforeAll(async () => {
   server = await startNatsServer({ websocket: false });
-  nats = await FrameHandler.open(server.port);
+  nats = await RawNatsClient.open(server.port);
 });
 afterAll(async () => {
   nats.close();
@@ -74,7 +74,7 @@ describe("subjectFault", () => {
 });
 
 /** Talks to nats-server in its own protocol, pedantically: it checks subjects only then. */
-class FrameHandler {
+class RawNatsClient {
   readonly #socket: Socket;
   readonly #lines: EventLog<string>;
 
@@ -91,10 +91,10 @@ class FrameHandler {
     socket.on("close", () => this.#lines.end("closed the connection"));
   }
 
-  static async open(port: number): Promise<FrameHandler> {
-    const conversation = new FrameHandler(createConnection(port, "127.0.0.1"));
-    await conversation.ask(`CONNECT {"verbose":false,"pedantic":true,"echo":true}`);
-    return conversation;
+  static async open(port: number): Promise<RawNatsClient> {
+    const client = new RawNatsClient(createConnection(port, "127.0.0.1"));
+    await client.ask(`CONNECT {"verbose":false,"pedantic":true,"echo":true}`);
+    return client;
   }
 
   /** What nats-server says before it has done all that it was told. */

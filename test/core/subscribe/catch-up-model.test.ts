@@ -43,7 +43,7 @@ class Reader {
   }
 
   get isOver(): boolean {
-    return this.peer.client.isOver;
+    return this.peer.connection.isOver;
   }
 
   /** Where the subscription starts; `undefined`: it was not told. */
@@ -283,7 +283,7 @@ const steps = fc.oneof(
   withReader("stop reading", (reader) => reader.reads(false)),
   { weight: 2, arbitrary: withReader("read", (reader) => reader.reads(true)) },
   withReader("unsubscribe", (reader) => reader.unsubscribe()),
-  withReader("vanish", ({ peer }) => peer.client.closed(1006)),
+  withReader("vanish", ({ peer }) => peer.connection.closed(1006)),
 );
 
 test("a subscription gets each message that it wants once and in order, or is told of a gap, and always catches up", async () => {
@@ -321,7 +321,7 @@ test("a subscription gets each message that it wants once and in order, or is to
         stream.notice();
         for (const reader of world.readers) reader.reads(true);
         await pass(world, 120, 100);
-        for (const { peer } of world.readers) expect(peer.client.subscriptions.catchingUp).toBe(0);
+        for (const { peer } of world.readers) expect(peer.session.subscriptions.catchingUp).toBe(0);
         // What comes now comes to all who have caught up.
         for (const subject of ["s.a", "s.b"]) stream.publish(subject);
         await pass(world, 5, 100);

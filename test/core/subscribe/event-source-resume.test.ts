@@ -50,7 +50,7 @@ class Source {
   cut(share: number): void {
     const text = this.peer.socket.textFrames.map((frame) => frame.text).join("");
     this.read(text.slice(0, Math.floor(text.length * share)));
-    this.peer.client.closed(1006);
+    this.peer.connection.closed(1006);
   }
 
   read(text: string): void {
@@ -118,7 +118,7 @@ describe("An EventSource", () => {
               harness.disconnect();
               harness.connect();
             }
-            if (step.does !== "cut" && !source.peer.client.isOver) continue;
+            if (step.does !== "cut" && !source.peer.connection.isOver) continue;
             source.cut("share" in step ? step.share : 1);
             source.connect();
           }

@@ -101,17 +101,17 @@ test("Sessions without a connection count what their patterns take, and are give
     maxFrameBytes: 100_000,
     maxSessionBytes: 100_000,
   });
-  const { sessions } = harness.broadcaster.reception;
+  const { sessions } = harness.broadcaster;
   const bytesOf = (count: number): number => {
     const client = harness.joinV1();
     expect(ask(client, "1", numbered(count, "x".repeat(20)))).toBe("subscribed");
-    const before = sessions?.bytes ?? 0;
-    client.client.closed(1006);
-    return (sessions?.bytes ?? 0) - before;
+    const before = sessions.detachedBytes;
+    client.connection.closed(1006);
+    return sessions.detachedBytes - before;
   };
   expect(bytesOf(60)).toBeGreaterThan(60 * 2 * 22);
   for (let n = 0; n < 20; n++) bytesOf(60);
-  expect(sessions?.bytes).toBeLessThanOrEqual(100_000);
+  expect(sessions.detachedBytes).toBeLessThanOrEqual(100_000);
   expect(harness.meter.sessionsParked).toBeLessThan(5);
   harness.expectBalance();
 });

@@ -80,7 +80,7 @@ describe("Overlapping subscriptions that catch up at the same time", () => {
     harness.clock.advance(200);
     const numbers = peer.socket.payloads.map(Number);
     expect(numbers.toSorted((one, other) => one - other)).toEqual(countTo(51));
-    expect([...peer.client.subscriptions].map(({ id }) => id)).toEqual(["1", "2", "3"]);
+    expect([...peer.session.subscriptions].map(({ id }) => id)).toEqual(["1", "2", "3"]);
     harness.expectBalance();
   });
 
@@ -157,7 +157,7 @@ describe("Overlapping subscriptions that catch up at the same time", () => {
               throw new Error(`${sequence} came ${times} times`);
             }
           }
-          expect(peer.client.subscriptions.catchingUp).toBe(0);
+          expect(peer.session.subscriptions.catchingUp).toBe(0);
           harness.expectBalance();
         },
       ),

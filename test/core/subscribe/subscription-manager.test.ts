@@ -41,7 +41,7 @@ describe("Subscription", () => {
     harness.source.confirms = false;
     const peer = harness.joinV1();
     peer.send({ type: "subscribe", id: "1", subjects: ["a"] });
-    peer.client.closed(1000);
+    peer.connection.closed(1000);
     expect([...harness.source.patterns]).toEqual([]);
     harness.broadcaster.arrives("a");
     expect(typesOf(peer)).toEqual(["welcome"]);
@@ -186,7 +186,7 @@ describe("Subscription", () => {
     harness.clock.advance(10);
     expect(peer.socket.payloads).toEqual([1, -1, 3]);
     expect(lastOf(peer)).toMatchObject({ payload: 3, superseded: 1 });
-    expect(peer.client.state).toBe("live");
+    expect(peer.session.state).toBe("live");
     expect(harness.meter.ledger.dropped.abandoned).toBe(1);
     harness.expectBalance();
   });

@@ -78,7 +78,7 @@ class Talker {
   }
 
   get isHere(): boolean {
-    return this.#peer !== undefined && !this.#peer.client.isOver;
+    return this.#peer !== undefined && !this.#peer.connection.isOver;
   }
 
   get peer(): TestClient {
@@ -95,7 +95,7 @@ class Talker {
 
   detach(): void {
     this.listen();
-    if (this.isHere) this.#peer?.client.closed(1006);
+    if (this.isHere) this.#peer?.connection.closed(1006);
   }
 
   send(frame: unknown): void {
@@ -253,10 +253,10 @@ test("whatever waits comes, once a client has said nothing for a while and ackno
           await pass(world, 400, n < 20 ? 20 : 200);
         }
         for (const { peer } of talkers) {
-          expect(peer.client.hasAll).toBe(true);
-          expect(peer.client.isPressing).toBe(false);
-          expect(peer.client.subscriptions.catchingUp).toBe(0);
-          if (!peer.client.subscriptions.anyPaced) expect(peer.client.state).toBe("live");
+          expect(peer.session.hasAll).toBe(true);
+          expect(peer.session.isPressing).toBe(false);
+          expect(peer.session.subscriptions.catchingUp).toBe(0);
+          if (!peer.session.subscriptions.anyPaced) expect(peer.session.state).toBe("live");
         }
         const { queued, inFlight } = harness.meter.ledger;
         expect({ queued, inFlight }).toEqual({ queued: 0, inFlight: 0 });

@@ -110,7 +110,7 @@ export class AckModelClient {
   }
 
   get isHere(): boolean {
-    return this.peer !== undefined && !this.peer.client.isOver;
+    return this.peer !== undefined && !this.peer.connection.isOver;
   }
 
   get mayComeBack(): boolean {
@@ -150,7 +150,7 @@ export class AckModelClient {
       }
     };
     peer.socket.onClose = () => {
-      peer.client.closed(1005);
+      peer.connection.closed(1005);
       if (this.peer === peer) this.#ended(peer.socket.closedWith);
     };
     if (this.dialect === "v1" && !resumed) {
@@ -161,7 +161,7 @@ export class AckModelClient {
   /** The connection breaks. */
   vanish(): void {
     if (!this.isHere) return;
-    this.peer?.client.closed(1006);
+    this.peer?.connection.closed(1006);
     this.#ended(undefined);
   }
 
@@ -227,7 +227,7 @@ export class AckModelClient {
       this.#harness.clock.advance(60);
       if (this.session?.inFlight.length === 0 && this.session.undelivered === 0) return;
       // Messages left out after the last one show only when the next one comes.
-      if (this.session?.inFlight.length === 0 && this.peer?.client.queuedBytes === 0) return;
+      if (this.session?.inFlight.length === 0 && this.peer?.session.queuedBytes === 0) return;
     }
     if (this.session !== undefined) throw new Error("it does not come to an end");
   }

@@ -60,7 +60,7 @@ export class DeliveryModel {
   }
 
   get isOver(): boolean {
-    return this.peer.client.isOver;
+    return this.peer.connection.isOver;
   }
 
   /** How many subscriptions have a `max_rate`. */
@@ -138,7 +138,7 @@ export class DeliveryModel {
 
   /** Nothing is under way any more: each due message was delivered, declared lost, or superseded. */
   settle(connected: boolean): void {
-    const { client, socket } = this.peer;
+    const { session, socket } = this.peer;
     if (this.isOver || socket.peerCloses) return;
     const missing = this.#due.filter(({ got }) => !got);
     const told = this.#superseded + this.#lost;
@@ -146,9 +146,9 @@ export class DeliveryModel {
     const said = `${missing.length} due and not delivered (${needed} of them for sure), ${this.#superseded} superseded, ${this.#lost} declared lost`;
     if (told > missing.length) throw new Error(`declared too much: ${said}`);
     if (this.#dialect.tells && told < needed) throw new Error(`lost in silence: ${said}`);
-    if (client.queuedBytes > 0) throw new Error("a client that reads still has a queue");
-    if (this.paced === 0 && client.state !== "live")
-      throw new Error(`it is ${client.state} for ever`);
+    if (session.queuedBytes > 0) throw new Error("a client that reads still has a queue");
+    if (this.paced === 0 && session.state !== "live")
+      throw new Error(`it is ${session.state} for ever`);
     if (this.#slow) throw new Error("no ok after slow");
     const owed = [...this.held.values()].some(({ owed, refused }) => owed && !refused);
     if (connected && owed && this.#dialect.tells) throw new Error("no gap after a cut");

@@ -1,9 +1,9 @@
 import { expect } from "bun:test";
 import { Broadcaster } from "../../../src/core/broadcaster.ts";
 import type { BroadcasterOptions } from "../../../src/core/broadcaster-parts.ts";
-import type { FrameHandler } from "../../../src/core/frame-handler.ts";
 import type { Log } from "../../../src/core/ports/log.ts";
 import type { SourceMessage, StreamHistory } from "../../../src/core/ports/source.ts";
+import type { Connection } from "../../../src/core/sessions/connection.ts";
 import type { Session } from "../../../src/core/sessions/session.ts";
 import { carries, carriesAll } from "../../../src/core/subject/subject.ts";
 import { type Dialect, PLAIN, V1 } from "../../../src/core/wire/dialect.ts";
@@ -120,7 +120,9 @@ export class FakeSource {
 
 /** A client that is connected to a {@linkcode Harness}. */
 export interface TestClient {
-  readonly client: Session;
+  readonly connection: Connection;
+  /** The session of the connection when it began. */
+  readonly session: Session;
   readonly socket: FakeSocket;
   /** Sends a frame: an object as JSON, a text or bytes as they are. */
   send(frame: unknown): void;
@@ -155,6 +157,7 @@ export class Harness {
     error() {},
   };
   readonly broadcaster: Broadcaster;
+  readonly acknowledges: boolean;
   readonly encoder = new CountingEncoder();
 
   constructor(
@@ -164,6 +167,7 @@ export class Harness {
     this.source = new FakeSource(history);
     // What is asked for at once is confirmed by `connect`, when there is somebody to hear of it.
     this.source.connected = false;
+    this.acknowledges = options.deliveryMode === "at-least-once";
     this.broadcaster = new Broadcaster(
       { ...OPTIONS, demanded: options.subjects ?? OPTIONS.subjects, ...options },
       {
@@ -216,19 +220,18 @@ export class Harness {
     session?: string,
   ): TestClient {
     const socket = new FakeSocket(this.fanout);
-    const conversation: FrameHandler = this.broadcaster.accept(socket, dialect, request, session);
-    const { client } = conversation;
+    const connection = this.broadcaster.accept(socket, dialect, request, session);
     // What must be acknowledged is given up only where the peer is known to be there.
-    if (this.broadcaster.reception.sessions !== undefined) socket.onPing = () => client.heard();
+    if (this.acknowledges) socket.onPing = () => connection.heard();
     if (!lingers) {
-      socket.onClose = () => client.closed(1005);
-      if (socket.closedWith !== undefined) client.closed(1005);
+      socket.onClose = () => connection.closed(1005);
+      if (socket.closedWith !== undefined) connection.closed(1005);
     }
     const send = (frame: unknown): void =>
-      conversation.receive(
+      connection.receive(
         typeof frame === "string" || frame instanceof Uint8Array ? frame : JSON.stringify(frame),
       );
-    return { client, socket, send };
+    return { connection, session: connection.session as Session, socket, send };
   }
 
   /** Publishes a JSON payload. */

@@ -119,7 +119,7 @@ export class Simulation {
 
   #actAs(model: DeliveryModel | undefined, step: Extract<Step, { client: number }>): void {
     if (model === undefined) return;
-    const { socket, client, send } = model.peer;
+    const { socket, connection, send } = model.peer;
     switch (step.does) {
       case "stop reading":
         socket.reads = false;
@@ -137,13 +137,13 @@ export class Simulation {
         this.#blind ||= model.asked.size > 0;
         break;
       case "go":
-        client.closed(step.code);
+        connection.closed(step.code);
         break;
       case "subscribe":
         this.#subscribe(model, step.id, step.asking);
         break;
       case "unsubscribe":
-        if (client.dialect !== V1) break;
+        if (connection.dialect !== V1) break;
         send({ type: "unsubscribe", sub: step.id });
         model.unsubscribe(step.id);
     }
@@ -174,16 +174,16 @@ export class Simulation {
     if (hidden !== undefined) return;
     const peer: TestClient = this.harness.joinWith(request, DIALECTS[dialect], lingers);
     const model = new DeliveryModel(peer, DIALECTS[dialect], this.#history);
-    peer.socket.onTerminate = () => peer.client.closed(1006);
+    peer.socket.onTerminate = () => peer.connection.closed(1006);
     this.#models.push(model);
     if (request !== undefined && dialect === "sse") model.asked.set("", request);
-    if (request !== undefined && dialect === "plain" && !peer.client.isOver) {
+    if (request !== undefined && dialect === "plain" && !peer.connection.isOver) {
       model.beginUntold(request);
     }
   }
 
   #subscribe(model: DeliveryModel, id: string, asking: Asking): void {
-    if (model.peer.client.dialect !== V1 || model.peer.socket.peerCloses) return;
+    if (model.peer.connection.dialect !== V1 || model.peer.socket.peerCloses) return;
     const wish = this.#wish(id, asking);
     if (model.asked.has(id) || model.held.has(id)) return;
     model.asked.set(id, wish);
@@ -228,7 +228,10 @@ export class Simulation {
       const { maxQueueBytes = Number.POSITIVE_INFINITY } = this.#options;
       if (this.#replayed) continue;
       const places = 1 + model.paced;
-      if (model.peer.client.queuedBytes > places * Math.max(maxQueueBytes, this.#largest)) {
+      if (
+        (model.peer.connection.session?.queuedBytes ?? 0) >
+        places * Math.max(maxQueueBytes, this.#largest)
+      ) {
         throw new Error("a queue is over its bound");
       }
     }

@@ -69,7 +69,7 @@ function filled(harness: Harness, messages: number): string {
   harness.publish(0);
   harness.clock.advance(10);
   const cursor = String(keeper.socket.envelopes[0]?.id);
-  keeper.client.closed(1000);
+  keeper.connection.closed(1000);
   // The share of the turn in which the client left is not of the next one.
   harness.clock.turn();
   for (let n = 1; n < messages; n++) harness.publish(n);
@@ -105,7 +105,7 @@ describe("A client that goes back into a full ring", () => {
     expect(typesOf(peer).filter((type) => type !== "data")).toEqual([
       ...["welcome", "subscribed", "caught_up"],
     ]);
-    expect(peer.client.state).toBe("live");
+    expect(peer.session.state).toBe("live");
     expect(harness.meter.resumed).toBe(1);
     harness.expectBalance();
   });
@@ -224,7 +224,7 @@ describe("A client that goes back into a full ring", () => {
           }
           harness.clock.advance(1000);
           expect(peer.socket.payloads).toEqual(Array.from({ length: n - 1 }, (_, k) => k + 1));
-          expect(peer.client.subscriptions.catchingUp).toBe(0);
+          expect(peer.session.subscriptions.catchingUp).toBe(0);
           harness.expectBalance();
         },
       ),
