@@ -67,6 +67,8 @@ export class DurableTracker implements AckTracker, DurableListener, QueuedTimer 
   readonly #user: DurableUser;
   readonly #recipient: AckRecipient;
   #use: DurableUse | undefined;
+  /** Whether the client uses the durable no more: what it still brings in this turn sets no timer. */
+  #isReleased = false;
   #origin: string | undefined;
   /** By sequence, in the order in which they were last sent. */
   #unsettled = new Map<number, Unsettled>();
@@ -240,6 +242,7 @@ export class DurableTracker implements AckTracker, DurableListener, QueuedTimer 
 
   /** The client disconnects or unsubscribes: the durable sends the unsettled messages to the next client, at once. */
   release(): void {
+    this.#isReleased = true;
     this.#parts.timers.clear(this);
     // Stops the durable first, so that it doesn't send the same messages here again.
     this.#use?.release();
@@ -270,6 +273,7 @@ export class DurableTracker implements AckTracker, DurableListener, QueuedTimer 
   /** Fires when the next message is late, or when the client may take more again. */
   #setTimer(nowMs: number): void {
     const { timers, options } = this.#parts;
+    if (this.#isReleased) return;
     if (!this.#recipient.takes) {
       timers.set(this, nowMs + CONGESTED_MS);
       return;
