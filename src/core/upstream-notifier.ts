@@ -118,7 +118,10 @@ export class UpstreamNotifier {
   }
 
   /** Tells the audiences whose subjects one of the patterns brings. */
-  #tellAudiencesOf(patterns: readonly string[], frame: ServerFrame): ReadonlySet<Audience<Session>> {
+  #tellAudiencesOf(
+    patterns: readonly string[],
+    frame: ServerFrame,
+  ): ReadonlySet<Audience<Session>> {
     const told = new Set<Audience<Session>>();
     for (const pattern of patterns) {
       const look = (audience: Audience<Session>): void => {
