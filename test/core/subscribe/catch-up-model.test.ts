@@ -80,7 +80,7 @@ class Reader {
     }
     if (this.isOver) return;
     if (this.hasUnsubscribed) {
-      expect([...this.peer.client.subscriptions]).toEqual([]);
+      expect([...this.peer.session.subscriptions]).toEqual([]);
       return;
     }
     const types = this.peer.socket.frames.map(({ type }) => type);

@@ -383,7 +383,7 @@ describe("A client that is handed what the ring has, in many turns,", () => {
       await new Promise((resolve) => setImmediate(resolve));
       harness.clock.turn();
     }
-    expect(client.client.subscriptions.catchingUp).toBe(1);
+    expect(client.session.subscriptions.catchingUp).toBe(1);
     return { kept, harness, client };
   };
 
@@ -429,7 +429,7 @@ test("A client that resumes at a cursor of the gateway is told of what a stream 
   const client = harness.joinV1();
   client.send({ type: "subscribe", id: "1", subjects: ["s.>", "a"], from: { after } });
   for (let turn = 0; turn < 10; turn++) harness.clock.turn();
-  expect(client.client.subscriptions.catchingUp).toBe(1);
+  expect(client.session.subscriptions.catchingUp).toBe(1);
   const lost = { name: "S", origin: ORIGIN, sequence: 35, lost: true };
   harness.broadcaster.stream(lost);
   await pass(harness);
@@ -477,7 +477,7 @@ describe("Many clients that catch up", () => {
     await pass(harness, 100);
     expect(sequencesOf(client)).toHaveLength(length);
     expect(kept.asked.length).toBeLessThanOrEqual(asked + 1);
-    expect(client.client.subscriptions.catchingUp).toBe(0);
+    expect(client.session.subscriptions.catchingUp).toBe(0);
     expect(harness.clock.timers).toBe(timers);
     harness.expectBalance();
   });
