@@ -452,7 +452,7 @@ describe("Many clients that catch up", () => {
       return client;
     });
     await pass(harness, 5);
-    for (const { client } of clients.splice(0, 40)) client.closed(1006);
+    for (const { connection } of clients.splice(0, 40)) connection.closed(1006);
     await pass(harness, 100);
     // Sooner than places are taken back.
     expect(harness.clock.nowMs()).toBeLessThan(1000);
