@@ -76,7 +76,10 @@ async function serve({ config, notices }: LoadedConfig): Promise<void> {
       return;
     }
     stoppingSinceMs = nowMs;
-    log.info("Stopping on {signal}; another one later ends at once", { event: "stopping", signal });
+    log.info("Stopping on {signal}; a second signal ends the process at once", {
+      event: "stopping",
+      signal,
+    });
     gateway.stop().then(
       () => {
         log.info("Stopped", { event: "stopped" });
@@ -101,12 +104,12 @@ function announce(config: Config, port: number, log: Log): void {
   const url = listenerUrl(host, port);
   if (config.natsUrls.length === 0) {
     log.warn(
-      "No NATS is configured: messages come from the page at {url} and from {publish}; NATS_URL carries your own",
+      "No NATS is configured: messages come only from the page at {url} and from {publish}. To carry your own, set NATS_URL",
       { event: "embedded", url, publish: `POST ${url}/publish/<subject>` },
     );
   }
   if (isLoopback(host)) {
-    log.info("Only this machine can connect; --host 0.0.0.0 opens it to others", {
+    log.info("Only this machine can connect. To let others connect, set --host 0.0.0.0", {
       event: "loopback",
     });
   }

@@ -172,12 +172,12 @@ function natsUrl() {
 }
 
 /**
- * Servers of one NATS cluster: one text, parted by commas, or a list. A client keeps to one
+ * Servers of one NATS cluster: one text, separated by commas, or a list. A client keeps to one
  * transport, so WebSocket and TCP can't be mixed.
  */
 export function natsUrls() {
   const limits =
-    'URLs in a list or parted by commas, all "nats://" and "tls://" or all "ws://" and "wss://"';
+    'URLs in a list or separated by commas, all "nats://" and "tls://" or all "ws://" and "wss://"';
   const servers = list(natsUrl(), "URLs").superRefine((urls, context) => {
     const odd = urls.findIndex((url) => WEBSOCKET.test(url) !== WEBSOCKET.test(urls[0] ?? ""));
     if (odd < 0) return;

@@ -38,7 +38,7 @@ export function agreementFaults(keys: CheckedKeys): Fault[] {
 
   if (keys.ping_interval >= keys.read_timeout) {
     const limit = formatDuration(keys.read_timeout);
-    const message = `must be shorter than "read_timeout" ("${limit}"), or every client that only listens is cut`;
+    const message = `must be shorter than "read_timeout" ("${limit}"), or every client that only listens is disconnected`;
     fault("ping_interval", ["read_timeout"], formatDuration(keys.ping_interval), message);
   }
   if (keys.low_water_bytes >= keys.high_water_bytes) {
@@ -52,19 +52,20 @@ export function agreementFaults(keys: CheckedKeys): Fault[] {
   for (const { name, subjects } of streams) {
     const twice = keys.subjects.find((one) => subjects.some((other) => exposes(other, one)));
     if (twice === undefined) continue;
-    const message = `must not carry ${shown(twice)} beside stream ${name}, which has ${subjects.join(", ")}: such a message would come twice`;
+    const message = `must not contain ${shown(twice)}: stream ${name} carries ${subjects.join(", ")}, so clients would get such messages twice`;
     fault("subjects", ["streams"], keys.subjects, message);
   }
   for (const key of ["ring_messages", "ring_bytes"] as const) {
     if (keys.streams.length === 0 || keys[key] > 0) continue;
-    const message = 'must not be 0 beside "streams": who has caught up goes on from there';
+    const message =
+      'must not be 0 with "streams": a client that has caught up continues from there';
     fault(key, ["streams"], 0, message);
   }
   const { dead_letter_subject: deadLetters } = keys;
   const carried = [...keys.subjects, ...streams.flatMap(({ subjects }) => subjects)];
   if (carried.some((pattern) => deadLetters && carries(pattern, deadLetters))) {
     const message =
-      'must not be one of "subjects" or of a stream\'s: what was given up would be carried again';
+      'must not match "subjects" or a stream\'s subjects: clients would get the dead letters';
     fault("dead_letter_subject", ["subjects", "streams"], deadLetters, message);
   }
   if (keys.nats_url.length === 0) {
@@ -75,13 +76,12 @@ export function agreementFaults(keys: CheckedKeys): Fault[] {
     return faults;
   }
   if (keys.publish === true) {
-    const message =
-      'must not be set beside "nats_url": it publishes into the in-memory source only';
+    const message = 'must not be set with "nats_url": it publishes only to the in-memory source';
     fault("publish", ["nats_url"], true, message);
   }
   const [login, ...others] = LOGINS.filter((key) => keys[key] !== undefined);
   for (const other of others) {
-    const message = `must not be set beside "${login}": there is one way to log in`;
+    const message = `must not be set with "${login}": use only one way to log in`;
     fault(other, login ? [login] : [], keys[other], message);
   }
   if (keys.nats_password !== undefined && keys.nats_user === undefined) {

@@ -23,7 +23,7 @@ export const OWN_FLAGS: readonly Flag[] = [
   {
     name: "--config",
     value: "file",
-    about: "Reads a file of JSON or JSONC: our keys, or StreamKit's.",
+    about: "Reads a file, JSON or JSONC, with the keys below or StreamKit's.",
   },
   {
     name: "--subject",
@@ -33,9 +33,12 @@ export const OWN_FLAGS: readonly Flag[] = [
     about: "Adds one of subjects.",
   },
   { name: "--nats", value: "url", key: "nats_url", about: "Sets nats_url." },
-  { name: "--check", about: "Checks the configuration, shows what it comes to, and ends." },
-  { name: "--help", about: "Prints this and ends; so does -h." },
-  { name: "--version", about: "Prints the version and ends." },
+  {
+    name: "--check",
+    about: "Checks the configuration, prints the errors or the settings, and exits.",
+  },
+  { name: "--help", about: "Prints this help and exits, as -h does." },
+  { name: "--version", about: "Prints the version and exits." },
 ];
 
 const PLACEHOLDERS: Readonly<Record<KeyEntry["kind"], string>> = {

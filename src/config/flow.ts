@@ -81,7 +81,7 @@ function misplaced(flow: Record<string, unknown>, part: string, from?: string): 
     if (!own.includes(key)) return misspelt("", key, read);
     // StreamKit has an object of this name there.
     if (key === "streams" && isObject(flow.streams)) return [];
-    return `${quoted(key)} does nothing beside "components"; it belongs into "config" of ${part}`;
+    return `${quoted(key)} has no effect beside "components"; move it into "config" of ${part}`;
   });
   return [...beside, ...natsProblems(flow.nats)].map((text) => ({ text, from }));
 }

@@ -3,7 +3,7 @@ import { keyTable } from "./key-table.ts";
 
 /**
  * The value that a text stands for in the environment or on a command line: numbers and `true` or
- * `false` where the key wants them, and lists parted by commas or written as JSON. What can't be read
+ * `false` where the key wants them, and lists separated by commas or written as JSON. What can't be read
  * stays a text, for the schema to refuse.
  */
 export function valueFromText(key: string, text: string): unknown {

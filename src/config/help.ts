@@ -5,7 +5,7 @@ import { type KeyEntry, keyTable, shownDefault } from "./key-table.ts";
 const WIDTH = 96;
 
 const EXAMPLES = [
-  ["spillway", "Carries what is posted to /publish/<subject>, on an in-memory source."],
+  ["spillway", "Carries messages that are posted to /publish/<subject>, without NATS."],
   [
     "spillway --nats nats://localhost:4222 --subject 'orders.>' --port 9000",
     "Carries the subjects below orders from NATS to ws://localhost:9000/ws.",
@@ -16,7 +16,7 @@ const EXAMPLES = [
   ],
   [
     "spillway --config spillway.json --check",
-    "Says what is wrong with a configuration, or what it comes to, and opens nothing.",
+    "Prints all errors of a configuration, or all its settings, and opens nothing.",
   ],
 ] as const;
 
@@ -26,7 +26,7 @@ export function helpText(version: string): string {
   const basic = keys.filter((entry) => entry.category === "basic");
   const advanced = keys.filter((entry) => entry.category === "advanced");
   const variables = [
-    [variableOf("<key>"), "Any key below. Empty is unset."],
+    [variableOf("<key>"), "Sets any key below. If empty, it counts as not set."],
     [CONFIG_VARIABLE, "The file to read, like --config."],
     ...Object.entries(ALIASES).map(([alias, key]) => [
       alias,
@@ -57,7 +57,7 @@ export function helpText(version: string): string {
   ].join("\n")}\n`;
 }
 
-const NOTES = `A key is a flag (--write-timeout 5s), a variable (SPILLWAY_WRITE_TIMEOUT=5s) and a name in the file ("write_timeout": "5s"). Flags beat the environment, which beats the file, which beats the defaults; a wrong value is refused even where a right one beats it. Lists are parted by commas or written as JSON, and a flag of a list may be repeated. Switches need no value (--compression, --no-compression). Sizes are bytes or have a unit: kB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of 1024. Other users of the machine can read flags: give secrets in the environment or in files.`;
+const NOTES = `A key is a flag (--write-timeout 5s), a variable (SPILLWAY_WRITE_TIMEOUT=5s) and a name in the file ("write_timeout": "5s"). Flags override the environment, which overrides the file, which overrides the defaults. A wrong value is refused even if another one overrides it. Lists are separated by commas or written as JSON; the flag of a list may be repeated. Switches need no value (--compression, --no-compression). A size is a number of bytes or has a unit: kB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of 1024. Other users of the machine can read flags: give secrets in the environment or in files.`;
 
 function keyLines(keyEntry: KeyEntry): string[] {
   const { name, value } = flagOf(keyEntry);

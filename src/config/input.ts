@@ -123,8 +123,8 @@ export interface ConfigInput {
 
   /**
    * The URLs of the NATS servers. Without one, the gateway carries what is posted to /publish/<subject>,
-   * in memory. Must be URLs in a list or parted by commas, all "nats://" and "tls://" or all "ws://" and
-   * "wss://".
+   * in memory. Must be URLs in a list or separated by commas, all "nats://" and "tls://" or all "ws://"
+   * and "wss://".
    *
    * Default: `[]`
    */

@@ -65,10 +65,7 @@ function jsonValue(node: DocumentNode | ValueNode): unknown {
       for (const { name, value } of node.members) {
         const key = name.type === "String" ? name.value : name.name;
         if (values.has(key)) {
-          throw new JsonFault(
-            `it has the key ${JSON.stringify(key)} a second time`,
-            name.loc.start,
-          );
+          throw new JsonFault(`it has the key ${JSON.stringify(key)} twice`, name.loc.start);
         }
         values.set(key, jsonValue(value));
       }

@@ -98,7 +98,7 @@ function misspeltLayer(lookalikes: readonly Lookalike[]): Layer {
 function withoutNats({ checked, origins, isKnown }: Resolved): Problem[] {
   if (checked.streams.length === 0 || checked.nats_url.length > 0) return [];
   if (!isKnown("streams", "nats_url")) return [];
-  const text = `"streams" is ${shown(checked.streams)} but needs NATS: "nats_url" must say where it is`;
+  const text = `"streams" is ${shown(checked.streams)} but needs NATS: set "nats_url"`;
   return [{ text, from: origins.get("streams"), key: "streams" }];
 }
 
@@ -112,7 +112,7 @@ function noticesOf(
   if (checked.nats_url.length === 0 && namesSubjects) {
     const subjects = checked.subjects.join(", ");
     notices.push(
-      `${path} names NATS subjects (${subjects}), but nothing says where NATS is, so that messages come from an in-memory source: set NATS_URL, --nats or "nats_url"`,
+      `${path} names NATS subjects (${subjects}), but no setting gives the address of NATS, so messages come from an in-memory source: set NATS_URL, --nats or "nats_url"`,
     );
   }
   return notices;

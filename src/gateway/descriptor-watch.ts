@@ -47,7 +47,7 @@ export class DescriptorWatch {
     if (this.problem !== undefined) return;
     this.problem = "no file descriptors are left for new connections: raise the limit (ulimit -n)";
     this.#log.warn(
-      "No file descriptors are left: new connections wait or are dropped, those that are open are served; raise the limit (ulimit -n)",
+      "No file descriptors are left: new connections wait or are dropped, open ones are still served. Raise the limit (ulimit -n)",
       { event: "descriptors_exhausted" },
     );
   }

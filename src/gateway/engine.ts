@@ -46,8 +46,7 @@ const MIN_LAST_ACKS_MS = 50;
 /** Maximum of connections beside those of clients: requests, and handshakes that are not finished. */
 const OTHER_CONNECTIONS = 1024;
 
-const FEWER_CLIENTS =
-  "as many clients are connected as file descriptors allow: raise the limit (ulimit -n)";
+const FEWER_CLIENTS = "the limit of file descriptors allows no more clients: raise it (ulimit -n)";
 
 /** The parts of a gateway, put together: runtime, source, broadcaster, HTTP app, metrics. */
 export class GatewayEngine implements Engine {
@@ -254,7 +253,7 @@ export class GatewayEngine implements Engine {
   #warnIfOpen({ address, port }: Listener): void {
     if (!this.#takesPosts || isLoopback(address)) return;
     this.#log.warn(
-      'Anyone who can reach {host} on port {port} can publish to all clients, by POST {path}: set "publish": false, or "host": "127.0.0.1", unless that is intended',
+      'Anyone who can reach {host} on port {port} can publish to all clients with POST {path}. To prevent it, set "publish": false or "host": "127.0.0.1"',
       { event: "publish_open", host: this.#config.host, port, path: "/publish/<subject>" },
     );
   }
@@ -263,7 +262,7 @@ export class GatewayEngine implements Engine {
     const { maxClients } = this.#config;
     if (this.#maxClients >= maxClients) return;
     this.#log.warn(
-      "The limit of file descriptors (ulimit -n) allows for {clients} clients at a time, where max_clients is {maxClients}",
+      "The limit of file descriptors (ulimit -n) allows only {clients} clients at a time; max_clients is {maxClients}",
       { event: "descriptor_limit", clients: this.#maxClients, maxClients },
     );
   }

@@ -7,9 +7,9 @@ import type { Readiness as ReadinessReport } from "../http/status.ts";
 const GRACE_MS = 2000;
 
 const REFUSALS = {
-  closed: "no clients are taken in",
-  full: "as many clients as max_clients are connected",
-  overloaded: "more than max_total_queue_bytes waits for slow clients",
+  closed: "the gateway accepts no clients",
+  full: "the maximum number of clients (max_clients) is connected",
+  overloaded: "the queues of slow clients exceed max_total_queue_bytes",
 };
 
 /** Decides whether traffic should be sent to this gateway, and says why not. */

@@ -189,7 +189,7 @@ export class GatewayService<E extends Engine = Engine> {
   #stopWith(signal: AbortSignal): void {
     const stop = (): void => {
       this.stop().catch((error) => {
-        this.log.error("The stop by a signal failed: {reason}", {
+        this.log.error("The stop after an abort signal failed: {reason}", {
           event: "stop_failed",
           reason: reasonOf(error),
         });

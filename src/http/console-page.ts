@@ -57,7 +57,7 @@ export function consolePage(options: ConsoleOptions & { readonly nonce: string }
     <form id="filter">
       <label for="subjects">Subjects</label>
       <input id="subjects" ${PLAIN_TEXT} placeholder="${escapeHtml(subjects.join(", "))}"
-        pattern="${SUBJECT_LIST}" title="Subjects parted by commas, like orders.&gt;, *.eu">
+        pattern="${SUBJECT_LIST}" title="Subjects separated by commas, like orders.&gt;, *.eu">
       <button>Filter</button>
       <button id="pause" type="button">Pause</button>
       <button id="clear" type="button">Clear</button>

@@ -11,10 +11,10 @@ const KEY = /^[A-Za-z0-9+/]{22}==$/;
 export function handshakeFault(c: Context): Response | undefined {
   // Hono passes HEAD to the handler of GET.
   if (c.req.raw.method !== "GET") {
-    return problem(c, 405, "A WebSocket begins with GET", { Allow: "GET" });
+    return problem(c, 405, "A WebSocket handshake needs GET", { Allow: "GET" });
   }
   // RFC 9112 §3.2 requires it, and Bun's own server can't upgrade without it.
-  if (c.req.header("host") === undefined) return problem(c, 400, "A handshake needs a Host");
+  if (c.req.header("host") === undefined) return problem(c, 400, "A handshake needs a Host header");
   const upgrade = c.req.header("upgrade")?.toLowerCase();
   const connection = c.req.header("connection")?.toLowerCase().split(",") ?? [];
   if (upgrade !== "websocket" || !connection.some((token) => token.trim() === "upgrade")) {
@@ -24,7 +24,7 @@ export function handshakeFault(c: Context): Response | undefined {
     });
   }
   if (c.req.header("sec-websocket-version") !== "13") {
-    return problem(c, 426, "Only version 13 of the WebSocket protocol is spoken here", {
+    return problem(c, 426, "Only version 13 of the WebSocket protocol is supported", {
       Upgrade: "websocket",
       "Sec-WebSocket-Version": "13",
     });

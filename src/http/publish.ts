@@ -58,7 +58,7 @@ export function publishRoutes(
         return problem(
           c,
           400,
-          `subject "${subject}" is outside the configured subjects (${options.subjects.join(", ")})${isReserved(subject) ? "; a wildcard does not cover what begins with $ or _" : ""}`,
+          `subject "${subject}" is outside the configured subjects (${options.subjects.join(", ")})${isReserved(subject) ? "; a wildcard doesn't carry subjects that begin with $ or _" : ""}`,
         );
       }
       const data = await c.req.arrayBuffer().then(

@@ -43,7 +43,9 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono<E
   const welcome: MiddlewareHandler = async (c, next) => {
     if (broadcaster.refusal === undefined) return await next();
     const overloaded = broadcaster.refusal === "overloaded";
-    const detail = overloaded ? "Too much waits for slow clients" : "No more clients can be served";
+    const detail = overloaded
+      ? "The queues of slow clients are full"
+      : "No more clients can be served";
     return noRoom(c, detail);
   };
   const query: MiddlewareHandler<Env> = async (c, next) => {
@@ -56,7 +58,7 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono<E
     });
     const hidden = broadcaster.hiddenOf(request.subjects);
     if (hidden !== undefined) {
-      return problem(c, 403, `Nothing of "${hidden}" is exposed by this endpoint`);
+      return problem(c, 403, `This endpoint carries nothing of "${hidden}"`);
     }
     const excess = broadcaster.excessOf(request.subjects);
     if (excess?.retryable) return noRoom(c, "There is no room for more patterns");
@@ -78,12 +80,12 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono<E
       const query = c.get("query");
       const misplaced = protocol === undefined ? undefined : parameterNotOf("v1", query);
       if (misplaced !== undefined) {
-        const detail = `In ${protocol}, "${misplaced}" is said in "subscribe", not in the query`;
+        const detail = `With ${protocol}, send "${misplaced}" in "subscribe", not in the query`;
         return problem(c, 400, detail);
       }
       const { session } = query;
       if (session !== undefined && options.deliveryMode !== "at-least-once") {
-        return problem(c, 400, '"session" is of at-least-once; this endpoint is at-most-once');
+        return problem(c, 400, '"session" needs at-least-once; this endpoint is at-most-once');
       }
       // A client that can subscribe gets nothing until it does.
       const request = protocol === undefined ? c.get("request") : undefined;
@@ -97,7 +99,11 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono<E
     .get(eventsPath(options.path), onlyGet, welcome, query, (c) => {
       const misplaced = parameterNotOf("sse", c.get("query"));
       if (misplaced !== undefined) {
-        return problem(c, 400, `"${misplaced}" is of WebSockets: events can't be acknowledged`);
+        return problem(
+          c,
+          400,
+          `"${misplaced}" needs a WebSocket: server-sent events can't be acknowledged`,
+        );
       }
       const { after, ...asked } = c.get("request");
       // A browser that reconnects sends what it saw last, which the query can't know.
@@ -131,7 +137,7 @@ export function eventsPath(path: string): string {
 const onlyGet: MiddlewareHandler = async (c, next) =>
   c.req.raw.method === "GET"
     ? await next()
-    : problem(c, 405, "An event stream is read with GET", { Allow: "GET" });
+    : problem(c, 405, "An event stream needs GET", { Allow: "GET" });
 
 /** The first of the client's subprotocols that is spoken here. */
 function chosenProtocol(c: Context): string | undefined {

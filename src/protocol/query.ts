@@ -54,7 +54,7 @@ const subjects: Parameter<readonly string[]> = {
   read(text) {
     const subjects = text.split(",").map((subject) => subject.trim());
     if (subjects.length > MAX_PATTERNS) {
-      return new ParameterFault(`"subjects" may name ${MAX_PATTERNS} at most`);
+      return new ParameterFault(`"subjects" may list at most ${MAX_PATTERNS}`);
     }
     for (const subject of subjects) {
       const fault = subjectFault(subject, true);

@@ -270,7 +270,7 @@ const error = frame("error", {
     id: "1",
     error: {
       code: "forbidden",
-      message: 'nothing of "secret.>" is exposed by this endpoint',
+      message: 'this endpoint carries nothing of "secret.>"',
       retryable: false,
     },
   },

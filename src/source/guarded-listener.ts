@@ -52,7 +52,7 @@ export class GuardedListener implements SourceListener {
     try {
       this.#listener.fault(kind, detail);
     } catch (error) {
-      this.#log.error("A fault was not taken: {error}", { error });
+      this.#log.error("Reporting a fault failed: {error}", { error });
     }
   }
 
@@ -65,6 +65,6 @@ export class GuardedListener implements SourceListener {
   }
 
   #failed(what: string, error: unknown): void {
-    this.fault("source_fault", `${what} was not taken: ${reasonOf(error)}`);
+    this.fault("source_fault", `handling ${what} failed: ${reasonOf(error)}`);
   }
 }

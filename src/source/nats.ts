@@ -109,7 +109,9 @@ export class NatsSource implements MessageSource, Publisher {
   publish(message: SourceMessage): void {
     if (this.#session !== undefined) this.#session.publish(message);
     else
-      this.#options.log.warn("Cannot publish to {subject}: stopped", { subject: message.subject });
+      this.#options.log.warn("Cannot publish to {subject}: the gateway is stopped", {
+        subject: message.subject,
+      });
   }
 
   async drain(timeoutMs: number): Promise<void> {

@@ -54,31 +54,31 @@ function judge(said: Said, transport: NatsServers["transport"], secure: boolean)
   if (/^INFO\s*\{/.test(greeting)) {
     return transport === "tcp"
       ? undefined
-      : "is NATS' TCP port: its URL begins with nats:// or tls://";
+      : "is NATS' TCP port: use a URL that begins with nats:// or tls://";
   }
-  if (greeting !== "") return `is no NATS server: it says ${shown(greeting)}`;
+  if (greeting !== "") return `is not a NATS server: it says ${shown(greeting)}`;
   if (/^HTTP\/1\.\d 101/.test(answer)) {
     if (transport === "websocket" && !secure) return undefined;
     const isNats = answer.includes("INFO {");
     const what = isNats ? "is NATS' WebSocket port" : "is a WebSocket server";
-    return `${what}, without TLS: its URL begins with ws://`;
+    return `${what}, without TLS: use a URL that begins with ws://`;
   }
   // The text of Go's HTTP servers, which NATS' WebSocket port uses; other servers send an alert (RFC 8446 §6).
   if (/HTTPS server/.test(answer) || answer.startsWith("\x15")) {
     if (secure && transport === "websocket") return undefined;
     return transport === "websocket"
-      ? "wants TLS: its URL begins with wss://"
-      : "wants TLS at once: NATS' WebSocket port with TLS has a URL that begins with wss://";
+      ? "requires TLS: use a URL that begins with wss://"
+      : "requires TLS from the start: for NATS' WebSocket port with TLS, use a URL that begins with wss://";
   }
   if (/^HTTP\/1\./.test(answer)) {
     return `is an HTTP server that is not ${wants}: it answers ${shown(answer)}`;
   }
-  if (answer !== "") return `is no NATS server: it says ${shown(answer)}`;
+  if (answer !== "") return `is not a NATS server: it says ${shown(answer)}`;
   if (hungUp)
-    return secure ? undefined : `ends each connection, and may want TLS; it is not ${wants}`;
+    return secure ? undefined : `closes every connection, and may require TLS; it is not ${wants}`;
   return secure && transport === "websocket"
     ? undefined
-    : `takes connections and says nothing: it is not ${wants}, or hangs`;
+    : `accepts connections but sends nothing: it is not ${wants}, or hangs`;
 }
 
 /** Returns the first line of a text, without characters that could harm a terminal. */

@@ -32,13 +32,13 @@ export class RefusedPatterns {
     const isNews = !this.#patterns.delete(pattern);
     this.#patterns.add(pattern);
     if (!isNews || !this.#mayLog()) return;
-    this.#log.warn("NATS refuses to let us subscribe to {pattern}: {reason}", { pattern, reason });
+    this.#log.warn("NATS refuses the subscription to {pattern}: {reason}", { pattern, reason });
   }
 
   /** NATS takes a pattern. Logs that if it was refused before. */
   lift(pattern: string): void {
     if (!this.delete(pattern) || !this.#mayLog()) return;
-    this.#log.info("NATS lets us subscribe to {pattern} again", { pattern });
+    this.#log.info("NATS accepts the subscription to {pattern} again", { pattern });
   }
 
   /** Forgets a pattern. Returns whether it was refused. */
@@ -54,7 +54,9 @@ export class RefusedPatterns {
     }
     this.#logged++;
     if (this.#logged === LOGGED + 1) {
-      this.#log.warn("More patterns are refused, or no longer: this is not logged for a minute");
+      this.#log.warn(
+        "More subscriptions are refused or accepted again; they are not logged for a minute",
+      );
     }
     return this.#logged <= LOGGED;
   }

@@ -35,7 +35,7 @@ export class PermissionError extends Error {
 /** Nobody is subscribed to the subject of a request: JetStream is not enabled, or not up yet. */
 export class NoRespondersError extends Error {
   constructor() {
-    super("nobody answers, as JetStream is not enabled or not up yet");
+    super("nobody answers: JetStream is not enabled, or not started yet");
   }
 }
 

@@ -56,7 +56,7 @@ export function readServers(options: NatsOptions): NatsServers {
   const secure = urls.some((url) => url.protocol === "wss:");
   if (secure && certificates && options.dialWebSocket === undefined) {
     throw invalid(
-      `Cannot use certificates with ${redactUrl(first.href)} as nothing here can dial` +
+      `Cannot use certificates with ${redactUrl(first.href)} as this runtime can't open` +
         " a WebSocket with them",
     );
   }

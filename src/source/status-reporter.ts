@@ -73,7 +73,7 @@ export class StatusReporter {
     this.#said.clear();
     this.#said.add(reason);
     this.#reasons = 0;
-    this.#log.warn("Still not connected to NATS, for {seconds} s now: {reason}", {
+    this.#log.warn("Still not connected to NATS after {seconds} s: {reason}", {
       event: "source_away",
       reason,
       seconds,

@@ -47,7 +47,7 @@ export function guardTransport(
     const isTooLong = greetingMeter();
     // nats.js takes it off with its own ones when it has the greeting.
     socket?.on("data", (data: Uint8Array) => {
-      if (isTooLong(data)) socket.destroy(new Error("the greeting has no end"));
+      if (isTooLong(data)) socket.destroy(new Error("the server's greeting is too long"));
     });
     const timer = setTimeout(() => socket?.destroy(new Error("timeout")), greetingMs);
     try {

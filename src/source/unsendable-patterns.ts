@@ -28,7 +28,7 @@ export class UnsendablePatterns {
     if (this.#patterns.has(pattern)) return "NATS ends the gateway's connection for this subject";
     if (lineBytes(pattern, group) <= this.#longest) return undefined;
     const most = this.#longest - lineBytes("", group);
-    return `this NATS server takes no subject of more than ${Math.max(0, most)} bytes`;
+    return `this NATS server accepts no subject longer than ${Math.max(0, most)} bytes`;
   }
 
   /** NATS has taken a pattern. */

@@ -136,7 +136,7 @@ describe("NATS URLs", () => {
 
   test("can't be a number", () => {
     expect(refusalOf({ nats_url: 4222 })).toBe(
-      'Cannot use configuration: "nats_url" is 4222 but must be URLs in a list or parted by commas, all "nats://" and "tls://" or all "ws://" and "wss://"',
+      'Cannot use configuration: "nats_url" is 4222 but must be URLs in a list or separated by commas, all "nats://" and "tls://" or all "ws://" and "wss://"',
     );
   });
 });

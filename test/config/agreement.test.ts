@@ -9,7 +9,7 @@ describe("Keys that don't agree are refused:", () => {
     [
       "a ping that comes too late",
       { ping_interval: "60s" },
-      '"ping_interval" is "1m" but must be shorter than "read_timeout" ("1m"), or every client that only listens is cut',
+      '"ping_interval" is "1m" but must be shorter than "read_timeout" ("1m"), or every client that only listens is disconnected',
     ],
     [
       "water marks in the wrong order",
@@ -19,12 +19,12 @@ describe("Keys that don't agree are refused:", () => {
     [
       "dead letters that would come back",
       { subjects: ["orders", "dead.>"], dead_letter_subject: "dead.orders" },
-      `"dead_letter_subject" is "dead.orders" but must not be one of "subjects" or of a stream's: what was given up would be carried again`,
+      `"dead_letter_subject" is "dead.orders" but must not match "subjects" or a stream's subjects: clients would get the dead letters`,
     ],
     [
       "publishing into NATS",
       { ...nats, publish: true },
-      '"publish" is true but must not be set beside "nats_url": it publishes into the in-memory source only',
+      '"publish" is true but must not be set with "nats_url": it publishes only to the in-memory source',
     ],
     [
       "a user without NATS",
@@ -39,12 +39,12 @@ describe("Keys that don't agree are refused:", () => {
     [
       "two ways to log in",
       { ...nats, nats_user: "u", nats_password: "p", nats_token: "t" },
-      '"nats_token" must not be set beside "nats_user": there is one way to log in',
+      '"nats_token" must not be set with "nats_user": use only one way to log in',
     ],
     [
       "two other ways to log in",
       { ...nats, nats_nkey_file: "k", nats_token: "t" },
-      '"nats_nkey_file" is "k" but must not be set beside "nats_token": there is one way to log in',
+      '"nats_nkey_file" is "k" but must not be set with "nats_token": use only one way to log in',
     ],
     [
       "a certificate without its key",
@@ -79,13 +79,14 @@ describe("Keys that don't agree are refused:", () => {
       ring_bytes: 0,
     };
     const without = 'must not be set without "nats_url"';
-    const ring = 'is 0 but must not be 0 beside "streams": who has caught up goes on from there';
+    const ring =
+      'is 0 but must not be 0 with "streams": a client that has caught up continues from there';
     expect(refusalOf(raw).split("\n").slice(1).map(leading)).toEqual(
       [
         '- "path" is "ws" but must be a path that begins with',
         '- "prot" is not a known key; did you mean "port"?',
         '- "ping_interval" is "1m" but must be shorter than',
-        '- "subjects" is a list of 1 but must not carry "a"',
+        '- "subjects" is a list of 1 but must not contain "a"',
         `- "ring_messages" ${ring}`,
         `- "ring_bytes" ${ring}`,
         `- "nats_user" is "u" but ${without}`,

@@ -177,7 +177,7 @@ describe("Environment", () => {
     ]),
     [
       { SPILLWAY_READ_TIMEOUT: "20s" },
-      'SPILLWAY_READ_TIMEOUT: "ping_interval" is "30s" but must be shorter than "read_timeout" ("20s"), or every client that only listens is cut',
+      'SPILLWAY_READ_TIMEOUT: "ping_interval" is "30s" but must be shorter than "read_timeout" ("20s"), or every client that only listens is disconnected',
     ],
   ])("%j is refused with the variable's name", async (env, problem) => {
     expect(await loadRefusalOf({ env })).toBe(`Cannot use configuration from ${problem}`);

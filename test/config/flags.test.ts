@@ -120,7 +120,7 @@ describe("Flags", () => {
     }
   });
 
-  test("of lists are parted by commas, may be repeated, and go together with the short one", async () => {
+  test("of lists are separated by commas, may be repeated, and go together with the short one", async () => {
     const argv = [
       "--subjects",
       "a,b",

@@ -75,11 +75,11 @@ describe("Flow file", () => {
   test.each<[object, string]>([
     [
       { components: { live }, port: 9001 },
-      '"port" does nothing beside "components"; it belongs into "config" of component "live"',
+      '"port" has no effect beside "components"; move it into "config" of component "live"',
     ],
     [
       { components: { live }, ports: {} },
-      '"ports" does nothing beside "components"; it belongs into "config" of component "live"',
+      '"ports" has no effect beside "components"; move it into "config" of component "live"',
     ],
     [{ components: { live }, prot: 9001 }, '"prot" is not a known key; did you mean "port"?'],
     [

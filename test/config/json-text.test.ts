@@ -52,7 +52,7 @@ describe("JSON text", () => {
     expect(parseJson(text)).toEqual({ fault: "it is not JSON at line 4, column 18" });
     const twice = '{ "a": 1, // one\n  "a": 2, }';
     expect(parseJson(twice)).toEqual({
-      fault: 'it has the key "a" a second time at line 2, column 3',
+      fault: 'it has the key "a" twice at line 2, column 3',
     });
   });
 
@@ -65,7 +65,7 @@ describe("JSON text", () => {
     ['{"port":1,"path":"/","port":2}', '"port"', 1, 22],
     ['{"a":{"b":1},\n "c":{"b":1,"\\u0062":2}}', '"b"', 2, 13],
   ])("%j has a key twice", (text, key, line, column) => {
-    const fault = `it has the key ${key} a second time at line ${line}, column ${column}`;
+    const fault = `it has the key ${key} twice at line ${line}, column ${column}`;
     expect(parseJson(text)).toEqual({ fault });
   });
 
@@ -92,7 +92,7 @@ describe("JSON text", () => {
       fc.property(broken, (text) => {
         const read = parseJson(text);
         // What is inserted may make two keys the same.
-        if ("fault" in read && read.fault.includes(" a second time ")) return;
+        if ("fault" in read && read.fault.includes(" twice ")) return;
         // As JSON has it, or once a comma at an end or a comment is gone.
         const plain = [text, text.replace("/**/", " "), text.replace(/\/\/.*$/, "")];
         const readings = plain.flatMap((one) => [one, one.replace(/,(\s*[\]}])/g, "$1")]);

@@ -144,7 +144,7 @@ describe("File", () => {
       files: { "f.json": { ping_interval: "25s" } },
     };
     expect(await loadRefusalOf(sources)).toBe(
-      'Cannot use configuration from f.json and SPILLWAY_READ_TIMEOUT: "ping_interval" is "25s" but must be shorter than "read_timeout" ("20s"), or every client that only listens is cut',
+      'Cannot use configuration from f.json and SPILLWAY_READ_TIMEOUT: "ping_interval" is "25s" but must be shorter than "read_timeout" ("20s"), or every client that only listens is disconnected',
     );
   });
 
@@ -243,7 +243,7 @@ describe("Without NATS", () => {
     expect(await load({ argv, files })).toMatchObject({
       kind: "run",
       notices: [
-        'sample.json names NATS subjects (events.>), but nothing says where NATS is, so that messages come from an in-memory source: set NATS_URL, --nats or "nats_url"',
+        'sample.json names NATS subjects (events.>), but no setting gives the address of NATS, so messages come from an in-memory source: set NATS_URL, --nats or "nats_url"',
       ],
     });
     const env = { NATS_URL: "nats://a" };
@@ -254,7 +254,7 @@ describe("Without NATS", () => {
   test("streams can't be carried", async () => {
     const files = { "sample.json": { streams: ["ORDERS"] } };
     expect(await loadRefusalOf({ argv, files })).toBe(
-      'Cannot use configuration from sample.json: "streams" is a list of 1 but needs NATS: "nats_url" must say where it is',
+      'Cannot use configuration from sample.json: "streams" is a list of 1 but needs NATS: set "nats_url"',
     );
   });
 });

@@ -277,7 +277,7 @@ describe("StreamKit's ports are refused", () => {
   test("with a subject that comes by itself and from a stream", () => {
     const inputs = [input, { type: "jetstream", stream_name: "A", subject: "events.x" }];
     expect(refusalOf({ ports: { inputs } })).toBe(
-      'Cannot use configuration from ports.inputs: "subjects" is a list of 1 but must not carry "events.>" beside stream A, which has events.x: such a message would come twice',
+      'Cannot use configuration from ports.inputs: "subjects" is a list of 1 but must not contain "events.>": stream A carries events.x, so clients would get such messages twice',
     );
   });
 

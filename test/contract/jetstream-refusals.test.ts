@@ -258,7 +258,7 @@ contract(EVERY_RUNTIME, (target) => {
     test("is named by /readyz, and clients of its streams have an answer", async () => {
       const config = { nats_url: nats.url, streams: ["NONE:none.>"], subjects: ["core.>"] };
       const gateway = await startGateway(target, { config: { ...config, ...AT_LEAST_ONCE } });
-      await untilNotReady(gateway, /stream NONE is not followed: nobody answers, as JetStream/);
+      await untilNotReady(gateway, /stream NONE is not followed: nobody answers: JetStream/);
       const client = await subscribeV1(gateway);
       client.send({ type: "subscribe", id: "1", subjects: ["none.>"], from: "all" });
       client.send({ type: "subscribe", id: "d", subjects: ["none.>"], durable: "mine" });

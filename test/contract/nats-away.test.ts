@@ -91,7 +91,7 @@ contract(EVERY_RUNTIME, (target) => {
       const gateway = await startGateway(target, {
         config: { nats_url: `nats://127.0.0.1:${port}` },
       });
-      await gateway.waitForLog(({ message }) => /is no NATS server: it says "xxx/.test(message));
+      await gateway.waitForLog(({ message }) => /is not a NATS server: it says "xxx/.test(message));
       const count = async () => (await gateway.get("/livez")).ok && left;
       // One is who looked at who listens there.
       await until("connections that were left", count, (ended) => Number(ended) >= 2);

@@ -72,7 +72,7 @@ describe("Readiness", () => {
     harness.join();
     expect(judge.report()).toEqual({
       ready: false,
-      reasons: ["as many clients as max_clients are connected"],
+      reasons: ["the maximum number of clients (max_clients) is connected"],
     });
   });
 });

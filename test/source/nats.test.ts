@@ -342,10 +342,10 @@ describe("NatsSource", () => {
     await recorder.messages.next();
     expect(recorder.faults.entries).toEqual(
       [
-        "a status was not taken: broken status",
-        "a status was not taken: broken status",
-        "the arrival of throw was not taken: broken arrival",
-        "a message on throw was not taken: broken listener",
+        "handling a status failed: broken status",
+        "handling a status failed: broken status",
+        "handling the arrival of throw failed: broken arrival",
+        "handling a message on throw failed: broken listener",
       ].map((detail) => ({ kind: "source_fault", detail })),
     );
   });
@@ -488,7 +488,7 @@ describe("NatsSource without permission", () => {
     expect(refusal).toEqual({ pattern: "secret.>", reason });
     expect(recorder.lines.entries).toContainEqual({
       level: "warn",
-      text: `NATS refuses to let us subscribe to secret.>: ${reason}`,
+      text: `NATS refuses the subscription to secret.>: ${reason}`,
     });
     await recorder.until("connected");
     for (const subject of ["open.x", "secret.x", "secret.narrow"]) admin.publish(subject);

@@ -44,28 +44,28 @@ test.each<[what: string, url: () => string | Promise<string>, reason: RegExp]>([
   [
     "nats:// to the WebSocket port",
     () => `nats://127.0.0.1:${open.wsPort}`,
-    /is NATS' WebSocket port, without TLS: its URL begins with ws:\/\//,
+    /is NATS' WebSocket port, without TLS: use a URL that begins with ws:\/\//,
   ],
   [
     "nats:// to the WebSocket port with TLS",
     () => `nats://127.0.0.1:${locked.wsPort}`,
-    /has a URL that begins with wss:\/\//,
+    /use a URL that begins with wss:\/\//,
   ],
   [
     "ws:// to the TCP port",
     () => `ws://127.0.0.1:${open.port}`,
-    /is NATS' TCP port: its URL begins with nats:\/\//,
+    /is NATS' TCP port: use a URL that begins with nats:\/\//,
   ],
   ["wss:// to the TCP port", () => `wss://127.0.0.1:${open.port}`, /is NATS' TCP port/],
   [
     "ws:// to the port with TLS",
     () => `ws://127.0.0.1:${locked.wsPort}`,
-    /wants TLS: its URL begins with wss:\/\//,
+    /requires TLS: use a URL that begins with wss:\/\//,
   ],
   [
     "wss:// to the port without TLS",
     () => `wss://127.0.0.1:${open.wsPort}`,
-    /WebSocket port, without TLS: its URL begins with ws:\/\//,
+    /WebSocket port, without TLS: use a URL that begins with ws:\/\//,
   ],
   ["tls:// to the port without TLS", () => `tls://127.0.0.1:${open.port}`, /does not offer tls/],
   [
@@ -82,19 +82,19 @@ test.each<[what: string, url: () => string | Promise<string>, reason: RegExp]>([
     "nats:// to something else",
     async () =>
       `nats://127.0.0.1:${await stranger(createServer((socket) => socket.on("error", () => {}).write("SSH-2.0-OpenSSH_9\x1b[2J\r\n")))}`,
-    /is no NATS server: it says "SSH-2.0-OpenSSH_9\?\[2J"/,
+    /is not a NATS server: it says "SSH-2.0-OpenSSH_9\?\[2J"/,
   ],
   [
     "nats:// to something silent",
     async () =>
       `nats://127.0.0.1:${await stranger(createServer((socket) => socket.on("error", () => {})))}`,
-    /takes connections and says nothing/,
+    /accepts connections but sends nothing/,
   ],
   [
     "nats:// to something that hangs up",
     async () =>
       `nats://127.0.0.1:${await stranger(createServer((socket) => socket.on("error", () => {}).end()))}`,
-    /ends each connection/,
+    /closes every connection/,
   ],
 ])(
   "%s is named as what it is, within seconds",

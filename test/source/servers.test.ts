@@ -55,7 +55,7 @@ describe("readServers", () => {
 
   test("certificates for wss:// are refused where nothing can dial with them", () => {
     const options = { servers: ["wss://a"], name: "test", tls: { ca: "PEM" } };
-    expect(() => readServers(options)).toThrow("nothing here can dial a WebSocket with them");
+    expect(() => readServers(options)).toThrow("this runtime can't open a WebSocket with them");
     expect(readServers({ ...options, dialWebSocket: () => ({}) as WebSocket }).tls).toBe(true);
   });
 

@@ -14,7 +14,7 @@ test("NATS that is away is logged when it goes, with each new reason, and now an
   expect(
     warnings()
       .slice(2)
-      .every((text) => /^Still not .* 0 s now: timeout$/.test(text)),
+      .every((text) => /^Still not .* after 0 s: timeout$/.test(text)),
   ).toBe(true);
   reporter.change({ state: "connected", to: "here" });
   reporter.change({ state: "connecting", reason: "refused" });

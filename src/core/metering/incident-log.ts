@@ -12,7 +12,7 @@ const FAULTS: Readonly<Record<SourceFault, string>> = {
   unreadable_headers:
     "The headers of a message can't be read, and clients get it without them: {detail} ({others} more since the last such line)",
   source_fault: "An internal error was caught: {detail} ({others} more since the last such line)",
-  stream_refused: "A stream can't be followed: {detail} ({others} more since the last such line)",
+  stream_refused: "JetStream refuses a request: {detail} ({others} more since the last such line)",
   publish_refused: "A message was not published: {detail} ({others} more since the last such line)",
 };
 

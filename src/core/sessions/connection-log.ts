@@ -94,7 +94,7 @@ export class ConnectionLog {
   #tell(): void {
     this.#cancel = undefined;
     this.#log.info(
-      "Clients: {connected} connected, {left} left{left_by}, {refused} refused{refused_by}; {active} are connected",
+      "Clients: {connected} connected, {left} left{left_by}, {refused} refused{refused_by}; {active} connected now",
       {
         event: "clients",
         connected: this.#connected,

@@ -42,20 +42,26 @@ export class Admission {
     const { id, subjects, mode } = request;
     const { deliveryMode, maxSubscriptions } = this.#options;
     if (mode !== undefined && mode !== deliveryMode) {
-      return { code: "unsupported", message: `this endpoint delivers "${deliveryMode}"` };
+      return {
+        code: "unsupported",
+        message: `the delivery mode of this endpoint is "${deliveryMode}"`,
+      };
     }
     const { requests } = this.#parts;
     const titles = client.durables.map(({ title }) => title);
     const held = [...requests.of(client), ...titles];
     if (held.some((other) => other.id === id)) {
-      return { code: "duplicate_subscription", message: `there is a subscription "${id}" already` };
+      return { code: "duplicate_subscription", message: `the subscription "${id}" already exists` };
     }
     if (held.length >= maxSubscriptions) {
-      return { code: "too_many_subscriptions", message: `a client may have ${maxSubscriptions}` };
+      return {
+        code: "too_many_subscriptions",
+        message: `a client may have at most ${maxSubscriptions} subscriptions`,
+      };
     }
     const hidden = this.hiddenOf(subjects);
     if (hidden !== undefined) {
-      return { code: "forbidden", message: `nothing of "${hidden}" is exposed by this endpoint` };
+      return { code: "forbidden", message: `this endpoint carries nothing of "${hidden}"` };
     }
     const excess = this.#excessOf(requests.patternsOf(client), subjects);
     if (excess !== undefined) return excess;
@@ -100,7 +106,7 @@ export class Admission {
     const { room } = upstream;
     const isRoom = added === 0 || (added <= room && isFairShare(all.patterns, all.patterns, room));
     if (isRoom && budget.hasRoom(all, budget.costOf([subjects]))) return undefined;
-    const full = "there is no room for more patterns here now";
+    const full = "the gateway has no room for more patterns now";
     return { code: "too_many_subscriptions", message: full, retryable: true };
   }
 }

@@ -51,9 +51,9 @@ export class PatternBudget {
   /** Returns why a client may not have so many patterns, whatever others have; `undefined`: it may. */
   excessOf({ patterns, bytes }: PatternCost): string | undefined {
     const { maxPatterns, maxPatternBytes } = this.#options;
-    if (patterns > maxPatterns) return `a client may have ${maxPatterns} patterns`;
+    if (patterns > maxPatterns) return `a client may have at most ${maxPatterns} patterns`;
     if (bytes <= maxPatternBytes) return undefined;
-    return `the patterns of a client may have ${maxPatternBytes} bytes together`;
+    return `all patterns of a client together may have at most ${maxPatternBytes} bytes`;
   }
 
   /** Whether there is room for what a client asks for, with which it has so many patterns in all. */

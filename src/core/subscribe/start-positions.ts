@@ -161,10 +161,10 @@ export class StartPositions {
     if (after !== undefined || start === "new") return undefined;
     const { length } = this.#parts.streams.carrying(subjects);
     if (length === 0) {
-      return "only what a stream keeps can be sent from the past, and none has these";
+      return "no stream stores these subjects, so they can only begin with new messages";
     }
     if (length < 2 || typeof start !== "object" || "timeMs" in start) return undefined;
-    return `a sequence is of one stream, and these subjects are of ${length}`;
+    return `a sequence needs subjects of one stream; these are of ${length} streams`;
   }
 
   #durableFault(request: SubscriptionRequest): string | undefined {
@@ -174,14 +174,14 @@ export class StartPositions {
       return "a durable needs at-least-once; this endpoint is at-most-once";
     }
     if (policy !== undefined || maxRate !== undefined || after !== undefined) {
-      return "a durable continues after what was acknowledged and leaves nothing out: no policy, rate or cursor";
+      return "a durable continues after the acknowledged messages and drops none: it allows no policy, max_rate or after";
     }
     const { length } = this.#parts.streams.carrying(subjects);
     if (!this.#parts.hasDurables || length !== 1) {
-      return `a durable is of one stream, and these subjects are of ${length}`;
+      return `a durable needs subjects of one stream; these are of ${length} streams`;
     }
     if (!this.wantsRest(subjects)) return undefined;
-    return "a durable is of one stream, and no stream keeps some of these subjects";
+    return "a durable needs subjects of one stream; no stream stores some of these";
   }
 
   #startOf({ after, start }: SubscriptionRequest): StartPoint {

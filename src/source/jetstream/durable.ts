@@ -98,7 +98,7 @@ export class JetStreamDurable implements DurableUse {
         });
         if (signal.aborted) return;
         if (reason !== undefined && deadline.isFinal(reason)) throw reason;
-        this.#log.info("Asking for durable {name} of {stream} anew: {reason}", {
+        this.#log.info("Opening durable {name} of stream {stream} again: {reason}", {
           name,
           stream,
           reason: reason?.message,
@@ -114,7 +114,7 @@ export class JetStreamDurable implements DurableUse {
           return;
         }
         if (reason !== problem)
-          this.#log.warn("Cannot use durable {name} of {stream}: {reason}", about);
+          this.#log.warn("Cannot use durable {name} of stream {stream}: {reason}", about);
         problem = reason;
       }
       await pause(retries.next(), signal);

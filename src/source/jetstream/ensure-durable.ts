@@ -56,7 +56,10 @@ export async function ensureDurable(
   if (old !== undefined) {
     // The filter depends on the server's version, too, so the subjects are in the description.
     if (old.config.description !== description) {
-      return { refused: "unsupported", reason: `durable "${name}" is of other subjects` };
+      return {
+        refused: "unsupported",
+        reason: `durable "${name}" was created with other subjects`,
+      };
     }
     expectUnpaused(old);
     const differs = Object.entries(terms).some(
@@ -70,7 +73,10 @@ export async function ensureDurable(
   const { maxDurables } = bounds;
   const names = await api.consumerNames(stream);
   if (names.filter((other) => other.startsWith(PREFIX)).length >= maxDurables) {
-    return { refused: "too_many_durables", reason: `a stream may have ${maxDurables} durables` };
+    return {
+      refused: "too_many_durables",
+      reason: `a stream may have at most ${maxDurables} durables`,
+    };
   }
   // A durable that was deleted while it was used continues at its place.
   const again = behind.origin === origin && behind.sequence !== undefined;

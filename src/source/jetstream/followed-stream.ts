@@ -117,7 +117,7 @@ export class FollowedStream {
       const follower = new StreamFollower(parts, info, captures, declaredUpTo, signal);
       const reason = await follower.run();
       if (reason !== undefined) {
-        this.#log.info("Following stream {stream} anew: {reason}", { stream: name, reason });
+        this.#log.info("Following stream {stream} again: {reason}", { stream: name, reason });
       }
     } finally {
       if (!signal.aborted) this.#isFollowed = false;

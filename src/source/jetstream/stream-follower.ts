@@ -329,7 +329,7 @@ export class StreamFollower {
     if (!isEdited) return;
     const captures = await check.run(api, info);
     if (this.#isOver) return;
-    log.info("The subjects of stream {stream} are others now", { stream: name });
+    log.info("The subjects of stream {stream} have changed", { stream: name });
     this.#setCaptures(captures);
   }
 

@@ -60,9 +60,9 @@ export class SubjectCheck {
     const problem =
       misfits.length === 0
         ? undefined
-        : `stream ${name} has nothing of ${subjects}: none of its subjects fits`;
+        : `stream ${name} doesn't store ${subjects}: none of its subjects matches`;
     if (problem !== undefined && problem !== this.#problem) {
-      this.#log.warn("Stream {stream} has nothing of {subjects}: none of its subjects fits", {
+      this.#log.warn("Stream {stream} doesn't store {subjects}: none of its subjects matches", {
         event: "stream_misfit",
         stream: name,
         subjects,

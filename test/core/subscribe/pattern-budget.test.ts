@@ -24,7 +24,7 @@ describe("Patterns of a client", () => {
     expect(ask(client, "1", numbered(8, "a"))).toBe("subscribed");
     expect(ask(client, "2", numbered(3, "b"))).toMatchObject({
       code: "too_many_subscriptions",
-      message: "a client may have 10 patterns",
+      message: "a client may have at most 10 patterns",
       retryable: false,
     });
     client.send({ type: "unsubscribe", sub: "1" });
