@@ -30,7 +30,7 @@ export const OWN_FLAGS: readonly Flag[] = [
     value: "subject",
     key: "subjects",
     isElement: true,
-    about: "Adds one of subjects.",
+    about: "Adds a subject to carry.",
   },
   { name: "--nats", value: "url", key: "nats_url", about: "Sets nats_url." },
   {
