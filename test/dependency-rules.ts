@@ -7,6 +7,7 @@ const CORE_ROOMS = [
   "collections",
   "timing",
   "wire",
+  "access",
   "metering",
   "upstream",
   "history",

@@ -1,3 +1,4 @@
+import type { GrantOptions } from "./access/grant.ts";
 import type { Fanouts } from "./fanout/audience-registry.ts";
 import type { FrameHandlerLimits } from "./frame-handler.ts";
 import type { RingBounds } from "./history/ring.ts";
@@ -17,6 +18,7 @@ export interface BroadcasterOptions
     FrameHandlerLimits,
     SubscriptionOptions,
     UpstreamOptions,
+    GrantOptions,
     SessionOptions,
     RingBounds {
   /** The streams that messages come from; what they carry is exposed, and not demanded. */

@@ -1,3 +1,5 @@
+import type { Grant } from "./access/grant.ts";
+import type { Refusal } from "./access/refusal.ts";
 import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.ts";
 import type { Audience } from "./fanout/audience.ts";
 import { AudienceRegistry } from "./fanout/audience-registry.ts";
@@ -22,7 +24,7 @@ import { ConnectionLog, type RefusedHandshake } from "./sessions/connection-log.
 import { ConnectionRegistry } from "./sessions/connection-registry.ts";
 import type { Session } from "./sessions/session.ts";
 import { SessionRegistry } from "./sessions/session-registry.ts";
-import type { Refusal } from "./subscribe/refusal.ts";
+import type { Selection } from "./subject/subject.ts";
 import type { StartFault } from "./subscribe/start-positions.ts";
 import { SubscriptionManager } from "./subscribe/subscription-manager.ts";
 import { Sweeper } from "./sweeper.ts";
@@ -175,14 +177,9 @@ export class Broadcaster implements SourceListener {
     return this.#returns.among(this.#connections.open.size + 1);
   }
 
-  /** The first of these patterns of which nothing is exposed. */
-  hiddenOf(subjects: readonly string[] | undefined): string | undefined {
-    return this.#subscriptions.hiddenOf(subjects);
-  }
-
-  /** Why nobody may subscribe to so much, or not now; `undefined`: one may. */
-  excessOf(subjects: readonly string[] | undefined): Refusal | undefined {
-    return this.#subscriptions.excessOf(subjects);
+  /** Why nobody with a grant may subscribe to so much, or not now; `undefined`: one may. */
+  excessOf(grant: Grant, subjects: Selection): Refusal | undefined {
+    return this.#subscriptions.excessOf(grant, subjects);
   }
 
   /** Why a request can't start where it says, whoever asks; `undefined`: it can. */
@@ -208,18 +205,20 @@ export class Broadcaster implements SourceListener {
   /**
    * Takes a connection in. One too many is closed with 4503: that is rare, as handshakes are refused before.
    *
-   * @param request what the client wants from the beginning on; its subjects are exposed.
+   * @param grant who the client is, and what it may do.
+   * @param request what the client wants from the beginning on.
    * @param session the name of the session that the client resumes, or begins.
    */
   accept(
     socket: ClientSocket,
+    grant: Grant,
     dialect: Dialect,
     request?: SubscriptionRequest,
     session?: string,
   ): Connection {
     const { refusal } = this;
     const number = this.#connections.nextNumber();
-    const connection = new Connection(number, socket, dialect, this.#connectionParts);
+    const connection = new Connection(number, socket, grant, dialect, this.#connectionParts);
     this.#connections.add(connection, request);
     this.#sweeper.start();
     if (refusal === undefined) this.sessions.admit(connection, request, session);

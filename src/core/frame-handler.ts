@@ -1,10 +1,10 @@
 import type { ClientFrame } from "../protocol/client-frames.ts";
 import type { ErrorCode } from "../protocol/error-codes.ts";
+import type { Refusal } from "./access/refusal.ts";
 import type { Meter } from "./metering/meter.ts";
 import type { Connection } from "./sessions/connection.ts";
 import { costOf, subscriptionCost } from "./sessions/frame-budget.ts";
 import type { Session } from "./sessions/session.ts";
-import type { Refusal } from "./subscribe/refusal.ts";
 import type { SubscriptionManager } from "./subscribe/subscription-manager.ts";
 import { type FrameFault, isLongerThan, readClientFrame } from "./wire/client-frame.ts";
 import { requestOf } from "./wire/subscription-request.ts";

@@ -91,8 +91,7 @@ export class UpstreamNotifier {
   stream({ gap, subjects: carried }: StreamChange): void {
     if (gap === undefined) return;
     for (const audience of this.#parts.audiences.all()) {
-      const { subjects = carried } = audience;
-      if (exposesSome(carried, subjects)) audience.tell(gap);
+      if (exposesSome(carried, audience.subjects)) audience.tell(gap);
     }
   }
 
@@ -101,8 +100,7 @@ export class UpstreamNotifier {
     const error = streamRefusal(reason, ABOUT);
     const told: Audience<Session>[] = [];
     for (const audience of this.#parts.audiences.all()) {
-      const { subjects = carried } = audience;
-      if (!exposesSome(carried, subjects)) continue;
+      if (!exposesSome(carried, audience.subjects)) continue;
       audience.tell({ type: "error", error });
       told.push(audience);
     }

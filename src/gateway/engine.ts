@@ -2,6 +2,7 @@ import type { Hono } from "hono";
 import type { Config } from "../config/config.ts";
 import { jsonSchema } from "../config/describe.ts";
 import { streamInputs } from "../config/stream-inputs.ts";
+import { Grant } from "../core/access/grant.ts";
 import { Broadcaster } from "../core/broadcaster.ts";
 import { Meter } from "../core/metering/meter.ts";
 import type { Clock } from "../core/ports/clock.ts";
@@ -113,6 +114,8 @@ export class GatewayEngine implements Engine {
         version: VERSION,
       },
     );
+    // Without authentication every client has the same grant.
+    const grant = Grant.forEverybody(subjects, config);
     this.#loopLag = new LoopLag(clock);
     this.#descriptors = new DescriptorWatch(clock, log);
     this.#readiness = new Readiness(clock, source, this.#broadcaster, () => {
@@ -129,6 +132,7 @@ export class GatewayEngine implements Engine {
         broadcaster: this.#broadcaster,
         sockets: runtime.sockets,
         eventStreams,
+        grantOf: () => grant,
         publisher: parts.publisher,
         log,
         report: {

@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { reasonOf, SpillwayError } from "../core/ports/errors.ts";
 import type { Publisher } from "../core/ports/source.ts";
+import type { DeliveryMode } from "../protocol/fields.ts";
 import { consoleRoutes } from "./console-routes.ts";
 import { Guard, type GuardOptions, type GuardParts } from "./guard.ts";
 import { problem } from "./problem.ts";
@@ -20,6 +21,7 @@ export interface AppOptions extends StreamOptions, Omit<GuardOptions, "eventsPat
   readonly subjects: readonly string[];
   readonly maxPublishBytes: number;
   readonly startFrom: string;
+  readonly deliveryMode: DeliveryMode;
   readonly requestTimeoutMs: number;
   /** Whether it is part of a host's own app, whose other paths are none of ours. */
   readonly mounted: boolean;
@@ -79,8 +81,7 @@ function gatewayRoutes(options: AppOptions, parts: AppParts): Hono {
   if (parts.publisher !== undefined) {
     const publish = publishRoutes(
       { ...options, maxBytes: options.maxPublishBytes },
-      parts.publisher,
-      parts.clock,
+      { ...parts, publisher: parts.publisher },
     );
     app.route("/", publish);
     for (const target of PUBLISH) app.all(target, (c) => notAllowed(c, "POST"));

@@ -1,8 +1,9 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import type { Grant } from "../core/access/grant.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Publisher } from "../core/ports/source.ts";
-import { carries, isReserved } from "../core/subject/subject.ts";
+import { isReserved } from "../core/subject/subject.ts";
 import { subjectFault } from "../protocol/subject.ts";
 import { problem } from "./problem.ts";
 
@@ -14,11 +15,17 @@ export interface PublishOptions {
   readonly requestTimeoutMs: number;
 }
 
+export interface PublishParts {
+  readonly publisher: Publisher;
+  readonly clock: Pick<Clock, "after">;
+  /** Who the client of a request is, and what it may do. */
+  grantOf(c: Context): Grant;
+}
+
 /** `POST /publish/<subject>`: the body, byte for byte, becomes a message of the in-memory source. */
 export function publishRoutes(
   options: PublishOptions,
-  publisher: Publisher,
-  clock: Pick<Clock, "after">,
+  { publisher, clock, grantOf }: PublishParts,
 ): Hono {
   const app = new Hono();
   const late = new WeakSet<Context>();
@@ -54,7 +61,7 @@ export function publishRoutes(
     }),
     async (c) => {
       const subject = c.req.param("subject");
-      if (!options.subjects.some((pattern) => carries(pattern, subject))) {
+      if (!grantOf(c).mayPublish(subject)) {
         return problem(
           c,
           400,

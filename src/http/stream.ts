@@ -1,4 +1,5 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
+import type { Grant } from "../core/access/grant.ts";
 import type { Broadcaster } from "../core/broadcaster.ts";
 import type { ClientSocket } from "../core/ports/socket.ts";
 import type { Connection } from "../core/sessions/connection.ts";
@@ -6,7 +7,7 @@ import { withoutCovered } from "../core/subject/subject.ts";
 import { type Dialect, PLAIN, SSE, V1 } from "../core/wire/dialect.ts";
 import { requestOf, type SubscriptionRequest } from "../core/wire/subscription-request.ts";
 import { SUBPROTOCOL } from "../protocol/dialects.ts";
-import { type DeliveryMode, MAX_ID_LENGTH } from "../protocol/fields.ts";
+import { MAX_ID_LENGTH } from "../protocol/fields.ts";
 import { ParameterFault, type StreamQuery } from "../protocol/query.ts";
 import type { ConnectionEvents, SocketRuntime } from "../runtime/runtime.ts";
 import type { EventStreams } from "./event-stream.ts";
@@ -16,25 +17,26 @@ import { parameterNotOf, readQuery } from "./stream-query.ts";
 
 export interface StreamOptions {
   readonly path: string;
-  readonly deliveryMode: DeliveryMode;
 }
 
 export interface StreamParts {
   readonly broadcaster: Broadcaster;
   readonly sockets: SocketRuntime;
   readonly eventStreams: EventStreams;
+  /** Who the client of a request is, and what it may do. */
+  grantOf(c: Context): Grant;
 }
 
 /** A client that found no room waits for so much longer than one that was cut. */
 const NO_ROOM_MS = 4000;
 
 interface Env {
-  Variables: { query: StreamQuery; request: SubscriptionRequest };
+  Variables: { grant: Grant; query: StreamQuery; request: SubscriptionRequest };
 }
 
 /** The endpoints of the stream: WebSocket, and server-sent events below it. */
 export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono<Env> {
-  const { broadcaster, sockets, eventStreams } = parts;
+  const { broadcaster, sockets, eventStreams, grantOf } = parts;
 
   const noRoom = (c: Context, detail: string): Response => {
     const seconds = Math.ceil((NO_ROOM_MS + broadcaster.refusedForMs) / 1000);
@@ -51,23 +53,24 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono<E
   const query: MiddlewareHandler<Env> = async (c, next) => {
     const query = readQuery(c.req.queries());
     if (query instanceof ParameterFault) return problem(c, 400, query.message);
-    const request = requestOf("", {
-      ...query,
-      // A subject that another one covers adds nothing.
-      ...(query.subjects !== undefined && { subjects: withoutCovered(query.subjects) }),
-    });
-    const hidden = broadcaster.hiddenOf(request.subjects);
-    if (hidden !== undefined) {
-      return problem(c, 403, `This endpoint carries nothing of "${hidden}"`);
-    }
-    const excess = broadcaster.excessOf(request.subjects);
+    const { subjects } = query;
+    // A subject that another one covers adds nothing.
+    const wanted = subjects === undefined ? "everything" : withoutCovered(subjects);
+    const request = requestOf("", { ...query, subjects: wanted });
+    const grant = grantOf(c);
+    // A client of v1 says in "subscribe" what it wants; the grant is asked then.
+    const asksLater = chosenProtocol(c) !== undefined && subjects === undefined;
+    const refusal = asksLater ? undefined : grant.refusalOf(request);
+    if (refusal !== undefined) return problem(c, 403, capitalized(refusal.message));
+    const excess = broadcaster.excessOf(grant, wanted);
     if (excess?.retryable) return noRoom(c, "There is no room for more patterns");
     if (excess !== undefined)
       return problem(c, 400, `"subjects" can't be served: ${excess.message}`);
-    const fault = broadcaster.startFaultOf(request);
+    const fault = broadcaster.startFaultOf({ ...request, subjects: grant.select(wanted) });
     if (fault !== undefined) {
       return problem(c, 400, `"${fault.parameter}" can't be served: ${fault.message}`);
     }
+    c.set("grant", grant);
     c.set("query", query);
     c.set("request", request);
     await next();
@@ -84,17 +87,18 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono<E
         return problem(c, 400, detail);
       }
       const { session } = query;
-      if (session !== undefined && options.deliveryMode !== "at-least-once") {
+      const grant = c.get("grant");
+      if (session !== undefined && grant.terms.deliveryMode !== "at-least-once") {
         return problem(c, 400, '"session" needs at-least-once; this endpoint is at-most-once');
+      }
+      if (session !== undefined && !grant.terms.sessions) {
+        return problem(c, 403, "This client may not name a session");
       }
       // A client that can subscribe gets nothing until it does.
       const request = protocol === undefined ? c.get("request") : undefined;
       const dialect = protocol === undefined ? PLAIN : V1;
-      return await sockets.upgrade(
-        c,
-        new ClientEvents(broadcaster, dialect, request, session),
-        protocol,
-      );
+      const connection = new ClientEvents(broadcaster, grant, dialect, request, session);
+      return await sockets.upgrade(c, connection, protocol);
     })
     .get(eventsPath(options.path), onlyGet, welcome, query, (c) => {
       const misplaced = parameterNotOf("sse", c.get("query"));
@@ -112,7 +116,7 @@ export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono<E
         return problem(c, 400, '"Last-Event-ID" must be the id of a message');
       }
       const request = { ...asked, after: lastSeen };
-      const connection = new ClientEvents(broadcaster, SSE, request);
+      const connection = new ClientEvents(broadcaster, c.get("grant"), SSE, request);
       return eventStreams.open(c, connection, sockets, broadcaster.returnsAfterMs);
     });
 }
@@ -148,6 +152,7 @@ function chosenProtocol(c: Context): string | undefined {
 /** One connection's way into the core. */
 class ClientEvents implements ConnectionEvents {
   readonly #broadcaster: Broadcaster;
+  readonly #grant: Grant;
   readonly #dialect: Dialect;
   #request: SubscriptionRequest | undefined;
   readonly #session: string | undefined;
@@ -157,12 +162,14 @@ class ClientEvents implements ConnectionEvents {
 
   constructor(
     broadcaster: Broadcaster,
+    grant: Grant,
     dialect: Dialect,
     request: SubscriptionRequest | undefined,
     session?: string,
   ) {
     this.#session = session;
     this.#broadcaster = broadcaster;
+    this.#grant = grant;
     this.#dialect = dialect;
     this.#request = request;
   }
@@ -170,6 +177,7 @@ class ClientEvents implements ConnectionEvents {
   open(socket: ClientSocket): void {
     this.#connection = this.#broadcaster.accept(
       socket,
+      this.#grant,
       this.#dialect,
       this.#request,
       this.#session,
@@ -190,4 +198,8 @@ class ClientEvents implements ConnectionEvents {
     if (this.#connection === undefined) this.#early = end;
     else this.#connection.closed(...end);
   }
+}
+
+function capitalized(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -1,15 +1,27 @@
 import { expect, test } from "bun:test";
+import { Grant } from "../../src/core/access/grant.ts";
 import type { SourceMessage } from "../../src/core/ports/source.ts";
 import { publishRoutes } from "../../src/http/publish.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
+
+const everybody = Grant.forEverybody([">"], {
+  deliveryMode: "at-most-once",
+  policy: "disconnect",
+  allowedPolicies: [],
+  startFrom: "new",
+  maxSubscriptions: 1,
+});
 
 test("A body that ends after its request was answered with 408 is not published", async () => {
   const clock = new ManualClock();
   const published: SourceMessage[] = [];
   const app = publishRoutes(
     { subjects: [">"], maxBytes: 100, requestTimeoutMs: 1000 },
-    { publish: (message) => void published.push(message) },
-    clock,
+    {
+      publisher: { publish: (message) => void published.push(message) },
+      clock,
+      grantOf: () => everybody,
+    },
   );
   const post = (body: ReadableStream<Uint8Array>) =>
     app.request("/publish/a", { method: "POST", body, duplex: "half" } as RequestInit);

@@ -71,7 +71,7 @@ export class AudienceRegistry<Member extends AudienceMember = AudienceMember> {
     if (audience === undefined) {
       audience = new Audience<Member>(topic, key, this.#fanoutOf(key.dialect), this.#ledger);
       this.#audiences.set(topic, audience);
-      if (key.lists === undefined) this.#unfiltered.add(audience);
+      if (key.lists === "everything") this.#unfiltered.add(audience);
       for (const group of groups) group.audiences.add(audience);
       if (groups.length > 0) this.#groupsOf.set(audience, groups);
     }
@@ -108,7 +108,7 @@ export class AudienceRegistry<Member extends AudienceMember = AudienceMember> {
   }
 
   #groupsIn({ lists }: AudienceKey): readonly PatternGroup<Member>[] {
-    if (lists === undefined || lists.length === 0) return NO_GROUPS;
+    if (lists === "everything" || lists.length === 0) return NO_GROUPS;
     return [...new Set(lists.map((list) => this.#groupOf(list)))];
   }
 
@@ -139,7 +139,7 @@ function topicOf(
   groups: readonly { readonly key: string; readonly number: number }[],
 ): string {
   const head = topicHeadOf(key);
-  if (key.lists === undefined) return head;
+  if (key.lists === "everything") return head;
   if (groups.length < 2) return `${head} ${groups[0]?.key ?? ""}`;
   // No list begins with a space.
   const numbers = groups.map(({ number }) => number).sort((one, other) => one - other);

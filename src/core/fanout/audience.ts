@@ -2,6 +2,7 @@ import type { GapFrame, ServerFrame } from "../../protocol/server-frames.ts";
 import type { Ledger } from "../metering/ledger.ts";
 import type { Fanout } from "../ports/socket.ts";
 import type { TextFrame } from "../ports/text-frame.ts";
+import type { Selection } from "../subject/subject.ts";
 import type { Dialect } from "../wire/dialect.ts";
 import type { Envelope } from "../wire/envelope.ts";
 
@@ -11,8 +12,8 @@ export interface AudienceKey {
   readonly compresses: boolean;
   /** Whether each client acknowledges what it gets. */
   readonly acked: boolean;
-  /** The lists of subject patterns that the client wants; `undefined` means everything the endpoint exposes. */
-  readonly lists: readonly (readonly string[])[] | undefined;
+  /** The lists of subject patterns that the client wants; `"everything"` is what the gateway exposes. */
+  readonly lists: "everything" | readonly (readonly string[])[];
 }
 
 /** Returns what the topics of all audiences begin with that differ in their subjects only. */
@@ -73,9 +74,9 @@ export class Audience<Member extends AudienceMember = AudienceMember> {
     this.#ledger = ledger;
   }
 
-  /** The subject patterns that its members want; `undefined` means everything the endpoint exposes. */
-  get subjects(): readonly string[] | undefined {
-    return this.key.lists?.flat();
+  /** The subjects that its members want. */
+  get subjects(): Selection {
+    return this.key.lists === "everything" ? "everything" : this.key.lists.flat();
   }
 
   get size(): number {

@@ -1,6 +1,7 @@
 import type { GapFrame } from "../../protocol/server-frames.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { SourceMessage, StreamInput, StreamPosition, StreamState } from "../ports/source.ts";
+import type { Selection } from "../subject/subject.ts";
 import { exposedOf, exposesSome, subjectsIntersect } from "../subject/subject.ts";
 import type { Cancellation } from "../timing/cancellation.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
@@ -94,7 +95,7 @@ export class StreamRegistry {
    * If several streams may carry them, only those count that capture them now. If none does, all count:
    * a stream may hold messages from before its subjects were edited.
    */
-  carrying(subjects: readonly string[] | undefined): readonly FollowedStream[] {
+  carrying(subjects: Selection): readonly FollowedStream[] {
     if (this.#entries.length === 0) return this.#entries;
     const carrying = this.#entries.filter(({ subjects: carried }) =>
       exposesSome(carried, subjects),

@@ -43,7 +43,12 @@ export class ConnectionLog {
     this.#connected++;
     this.#schedule();
     // A client without a request subscribes later; a plain client that names no subjects gets all.
-    const subjects = request === undefined ? 0 : (request.subjects?.length ?? "all");
+    const subjects =
+      request === undefined
+        ? 0
+        : request.subjects === "everything"
+          ? "all"
+          : request.subjects.length;
     this.#log.debug("Client {client} connected from {address} ({dialect}, subjects: {subjects})", {
       event: "client_connected",
       client: connection.number,

@@ -1,5 +1,6 @@
 import { CLOSE, type CloseCause } from "../../protocol/close-codes.ts";
 import type { ServerFrame } from "../../protocol/server-frames.ts";
+import type { Grant } from "../access/grant.ts";
 import type { DropReason, LossReason } from "../metering/ledger.ts";
 import type { DisconnectReason, Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -61,6 +62,8 @@ export class Connection implements SessionConnection {
   readonly number: number;
   readonly sinceMs: number;
   readonly socket: ClientSocket;
+  /** Who the client is, and what it may do. */
+  readonly grant: Grant;
   readonly dialect: Dialect;
   readonly writer: SocketWriter;
   /** Bounds what the client may send. */
@@ -74,11 +77,18 @@ export class Connection implements SessionConnection {
   readonly #parts: ConnectionParts;
   readonly #liveness: Liveness;
 
-  constructor(number: number, socket: ClientSocket, dialect: Dialect, parts: ConnectionParts) {
+  constructor(
+    number: number,
+    socket: ClientSocket,
+    grant: Grant,
+    dialect: Dialect,
+    parts: ConnectionParts,
+  ) {
     const { limits, clock } = parts;
     this.number = number;
     this.sinceMs = clock.nowMs();
     this.socket = socket;
+    this.grant = grant;
     this.dialect = dialect;
     this.#parts = parts;
     this.writer = new SocketWriter(socket, this.sinceMs);

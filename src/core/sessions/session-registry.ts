@@ -1,5 +1,6 @@
 import type { DeliveryMode } from "../../protocol/fields.ts";
 import type { UpstreamState } from "../../protocol/server-frames.ts";
+import type { Grant } from "../access/grant.ts";
 import type { AckOptions } from "../acks/ack-tracker.ts";
 import { RedeliveryPolicy } from "../acks/redelivery-policy.ts";
 import { SessionAcks } from "../acks/session-acks.ts";
@@ -65,7 +66,8 @@ export class SessionRegistry {
   readonly #options: SessionOptions;
   readonly #parts: SessionRegistryParts;
   readonly #sessionParts: SessionParts;
-  readonly #byId = new Map<string, Session>();
+  /** By principal and name. */
+  readonly #byKey = new Map<string, Session>();
   readonly #detached: DetachedSessions;
   /** For all that must be acknowledged, and for sessions that expire. */
   readonly #timers: TimerQueue;
@@ -114,10 +116,12 @@ export class SessionRegistry {
    * @param asked the name of the session that the client resumes, or begins.
    */
   admit(connection: Connection, request?: SubscriptionRequest, asked?: string): void {
-    const session = this.#acknowledges(connection.dialect) ? this.#find(asked) : undefined;
+    const { grant } = connection;
+    const name = grant.terms.sessions ? asked : undefined;
+    const session = this.#acknowledges(connection.dialect) ? this.#find(grant, name) : undefined;
     session?.connection?.yieldSession();
     if (session?.isOver === false) this.#resume(session, connection, request);
-    else this.#begin(connection, request, asked);
+    else this.#begin(connection, request, name);
   }
 
   /** Keeps a session whose connection ends. @returns `false` if its client can't resume it. */
@@ -156,11 +160,25 @@ export class SessionRegistry {
     return this.#options.deliveryMode === "at-least-once" && name !== "sse";
   }
 
-  #find(id: string | undefined): Session | undefined {
+  /**
+   * Finds the session that a client may resume under a name: its own, of which it may still receive everything.
+   * Nobody else learns that there is one.
+   */
+  #find(grant: Grant, id: string | undefined): Session | undefined {
     if (id === undefined) return undefined;
+    const key = keyOf(grant, id);
+    const session = this.#byKey.get(key);
+    if (session !== undefined && !grant.mayResume(session.grant)) this.#revoke(session);
     // What is pending may be too much for the session, and end it.
-    this.#byId.get(id)?.takePending();
-    return this.#byId.get(id);
+    else session?.takePending();
+    return this.#byKey.get(key);
+  }
+
+  /** Ends a session with messages that its client may not receive any more, and its connection. */
+  #revoke(session: Session): void {
+    const { connection } = session;
+    session.expire("session_lost", "session_expired");
+    connection?.end("taken_over");
   }
 
   #begin(
@@ -174,10 +192,11 @@ export class SessionRegistry {
     if (acked) {
       // A client that is told the name may resume by it; a plain client names the session itself, or can't.
       const id = asked ?? (connection.dialect.tells ? crypto.randomUUID() : undefined);
-      session.tell(this.#welcome(id ?? "", false));
-      session.id = id;
-      if (id !== undefined) {
-        this.#byId.set(id, session);
+      session.tell(this.#welcome(connection, id ?? "", false));
+      const { grant } = connection;
+      session.id = grant.terms.sessions ? id : undefined;
+      if (session.id !== undefined) {
+        this.#byKey.set(keyOf(grant, session.id), session);
         meter.sessionsTotal++;
       }
       if (asked !== undefined) {
@@ -185,7 +204,7 @@ export class SessionRegistry {
         const cursor = cursorOf(last());
         session.tell(unknownGap(cursor, cursor, "session_expired"));
       }
-    } else session.tell(this.#welcome(crypto.randomUUID()));
+    } else session.tell(this.#welcome(connection, crypto.randomUUID()));
     if (request !== undefined) subscriptions.begin(session, request);
   }
 
@@ -197,7 +216,7 @@ export class SessionRegistry {
     const { clock, meter, subscriptions } = this.#parts;
     const detachedMs = this.#detached.remove(session);
     subscriptions.withdrawPending(session);
-    connection.tell([this.#welcome(session.id ?? "", true)]);
+    connection.tell([this.#welcome(connection, session.id ?? "", true)]);
     session.attach(connection);
     const nowMs = clock.nowMs();
     // What waits has not become too old while there was no connection.
@@ -210,14 +229,21 @@ export class SessionRegistry {
 
   #over(session: Session): void {
     const { id } = session;
-    if (id !== undefined && this.#byId.get(id) === session) this.#byId.delete(id);
+    const key = id === undefined ? undefined : keyOf(session.grant, id);
+    if (key !== undefined && this.#byKey.get(key) === session) this.#byKey.delete(key);
     this.#detached.remove(session);
     this.#parts.subscriptions.forget(session);
     this.#parts.audiences.forget(session.audience);
   }
 
-  #welcome(session: string, resumed?: boolean) {
+  #welcome({ grant }: Connection, session: string, resumed?: boolean) {
     const { version, clock, upstreamState } = this.#parts;
-    return welcome(this.#options, version, clock, upstreamState(), { session, resumed });
+    const options = { ...this.#options, maxSubscriptions: grant.terms.maxSubscriptions };
+    return welcome(options, version, clock, upstreamState(), { session, resumed });
   }
+}
+
+/** A session belongs to the principal that began it: the same name of another principal is another session. */
+function keyOf({ terms: { principal } }: Grant, id: string): string {
+  return `${id} ${principal.sub}`;
 }

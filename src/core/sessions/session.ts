@@ -1,6 +1,7 @@
 import type { CloseCause } from "../../protocol/close-codes.ts";
 import type { Policy } from "../../protocol/fields.ts";
 import type { GapFrame, ServerFrame } from "../../protocol/server-frames.ts";
+import type { Grant } from "../access/grant.ts";
 import type { AckRecipient } from "../acks/ack-tracker.ts";
 import type { DurableTitle } from "../acks/durable-tracker.ts";
 import type { SessionAcks } from "../acks/session-acks.ts";
@@ -42,6 +43,7 @@ export type SessionState = "live" | "queued" | "over";
 export interface SessionConnection {
   /** The session that is attached; set by the session. */
   session: Session | undefined;
+  readonly grant: Grant;
   readonly dialect: Dialect;
   readonly compresses: boolean;
   readonly writer: SocketWriter;
@@ -85,6 +87,7 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
 
   readonly #parts: SessionParts;
   #dialect: Dialect;
+  #grant: Grant;
   #connection: SessionConnection | undefined;
   /** That of the connection. */
   #writer: SocketWriter | undefined;
@@ -108,6 +111,7 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
     this.#connection = connection;
     this.#writer = connection.writer;
     this.#dialect = connection.dialect;
+    this.#grant = connection.grant;
     connection.session = this;
     this.subscriptions = new Subscriptions(parts, this);
     this.acks = track?.(this);
@@ -122,6 +126,7 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
     this.#connection = connection;
     this.#writer = connection.writer;
     this.#dialect = connection.dialect;
+    this.#grant = connection.grant;
     connection.session = this;
     this.#membership.writer = this.#writer;
     this.#moveTo(this.#audienceOf(this.subscriptions));
@@ -199,6 +204,11 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
   /** The connection's, or the last one's. */
   get dialect(): Dialect {
     return this.#dialect;
+  }
+
+  /** Who the client is, and what it may do: the connection's grant, or the last one's. */
+  get grant(): Grant {
+    return this.#grant;
   }
 
   /** The durables that the client uses. */
@@ -582,16 +592,17 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
 
   /** Returns the audience of those that want what these subscriptions bring. */
   #audienceOf(subscriptions: Iterable<Subscription>): Audience<Session> {
-    let lists: (readonly string[])[] | undefined = [];
+    let wantsEverything = false;
+    const lists: (readonly string[])[] = [];
     for (const { subjects } of subscriptions) {
-      if (subjects === undefined) lists = undefined;
-      else lists?.push(subjects);
+      if (subjects === "everything") wantsEverything = true;
+      else lists.push(subjects);
     }
     return this.#parts.audiences.of({
       dialect: this.#dialect,
       compresses: this.#connection?.compresses ?? false,
       acked: this.acks !== undefined,
-      lists,
+      lists: wantsEverything ? "everything" : lists,
     });
   }
 

@@ -1,4 +1,5 @@
 import type { Policy } from "../../protocol/fields.ts";
+import type { Selection } from "../subject/subject.ts";
 import { subjectMatches } from "../subject/subject.ts";
 import { FEW_PATTERNS, SubjectTrie } from "../subject/subject-trie.ts";
 import type { Envelope } from "../wire/envelope.ts";
@@ -22,7 +23,7 @@ export interface Progress {
 /** One of the subscriptions of a client. */
 export class Subscription {
   readonly id: string;
-  readonly subjects: readonly string[] | undefined;
+  readonly subjects: Selection;
   readonly policy: Policy;
   readonly maxRate: number | undefined;
   /** The order of a client's requests: the one that it made first has the smaller number. */
@@ -79,7 +80,7 @@ export class Subscription {
 
   wants(subject: string, effort?: Effort): boolean {
     const { subjects } = this;
-    if (subjects === undefined) return true;
+    if (subjects === "everything") return true;
     if (subjects.length <= FEW_PATTERNS) {
       if (effort !== undefined) effort.steps += subjects.length;
       return subjects.some((pattern) => subjectMatches(pattern, subject));

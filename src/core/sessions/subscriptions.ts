@@ -25,7 +25,8 @@ export interface DueTarget {
 }
 
 const NONE: readonly Subscription[] = [];
-const EVERYTHING = [">"];
+/** The patterns under which a subscription to everything is filed. */
+const ALL = [">"];
 /** How many messages that were sent apart are remembered; further ones may be delivered twice. */
 const MOST_SENT_APART = 65_536;
 /**
@@ -331,6 +332,6 @@ export class Subscriptions implements Iterable<Subscription> {
   }
 }
 
-function patternsOf({ subjects = EVERYTHING }: Subscription): readonly string[] {
-  return subjects;
+function patternsOf({ subjects }: Subscription): readonly string[] {
+  return subjects === "everything" ? ALL : subjects;
 }

@@ -1,5 +1,8 @@
 /** Matching, covering and intersecting patterns, as nats-server does it. */
 
+/** The subjects that somebody wants: everything that the gateway exposes, or what these patterns match of it. */
+export type Selection = "everything" | readonly string[];
+
 /** Whether a pattern stands for more than one subject. */
 export function hasWildcard(pattern: string): boolean {
   return /(?:^|\.)[*>](?:\.|$)/.test(pattern);
@@ -107,12 +110,9 @@ export function subjectIntersection(one: string, other: string): string | undefi
   return shared.join(".");
 }
 
-/** Returns the patterns of what is both exposed and asked for; `undefined` asks for all that is exposed. */
-export function exposedOf(
-  exposed: readonly string[],
-  asked: readonly string[] | undefined,
-): string[] {
-  if (asked === undefined) return [...exposed];
+/** Returns the patterns of what is both exposed and asked for. */
+export function exposedOf(exposed: readonly string[], asked: Selection): string[] {
+  if (asked === "everything") return [...exposed];
   const split = asked.map((subject) => subject.split("."));
   const patterns = new Set<string>();
   for (const pattern of exposed) {
@@ -127,19 +127,8 @@ export function exposedOf(
   return [...patterns];
 }
 
-/** Whether something that is asked for is exposed; `undefined` asks for all that is. */
-export function exposesSome(
-  exposed: readonly string[],
-  asked: readonly string[] | undefined,
-): boolean {
-  if (asked === undefined) return exposed.length > 0;
+/** Whether something that is asked for is exposed. */
+export function exposesSome(exposed: readonly string[], asked: Selection): boolean {
+  if (asked === "everything") return exposed.length > 0;
   return asked.some((subject) => exposed.some((pattern) => exposes(pattern, subject)));
-}
-
-/** Returns the first of a client's patterns of which nothing is exposed; `undefined` asks for all that is. */
-export function firstHidden(
-  exposed: readonly string[],
-  asked: readonly string[] | undefined,
-): string | undefined {
-  return asked?.find((subject) => !exposed.some((pattern) => exposes(pattern, subject)));
 }

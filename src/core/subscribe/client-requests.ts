@@ -1,4 +1,5 @@
 import type { Session } from "../sessions/session.ts";
+import type { Selection } from "../subject/subject.ts";
 import { Cancellation } from "../timing/cancellation.ts";
 import type { SubscriptionRequest } from "../wire/subscription-request.ts";
 import { memoryOf, type PatternBudget, type PatternCost } from "./pattern-budget.ts";
@@ -11,7 +12,7 @@ export interface ActiveRequest extends SubscriptionRequest {
   readonly cancellation: Cancellation;
 }
 
-type PatternLists = readonly (readonly string[] | undefined)[];
+type PatternLists = readonly Selection[];
 
 /** Knows what each client has asked for, in effect or not yet, and keeps the budget of patterns. */
 export class ClientRequests {

@@ -1,17 +1,14 @@
-import type { Policy } from "../../protocol/fields.ts";
 import type { DurableParts } from "../acks/durable-tracker.ts";
 import type { DurableQuery, Durables } from "../ports/source.ts";
 import type { Session } from "../sessions/session.ts";
 
 /** Gives clients the durables that they ask for by name. */
 export class DurableSubscriptions {
-  readonly #policy: Policy;
   readonly #parts: DurableParts;
   readonly #durables: Durables | undefined;
 
   /** @param durables `undefined` if the source has none. */
-  constructor(policy: Policy, parts: DurableParts, durables: Durables | undefined) {
-    this.#policy = policy;
+  constructor(parts: DurableParts, durables: Durables | undefined) {
     this.#parts = parts;
     this.#durables = durables;
   }
@@ -32,7 +29,7 @@ export class DurableSubscriptions {
       client.end("conflict");
       return;
     }
-    const title = { id, name, subjects, policy: this.#policy };
+    const title = { id, name, subjects, policy: client.grant.terms.policy };
     const durable = acks.addDurable(title, client, this.#parts);
     durable.begin((this.#durables as Durables).use(query, durable));
   }

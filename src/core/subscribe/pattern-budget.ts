@@ -1,4 +1,5 @@
 import { utf8Length } from "../../protocol/subject.ts";
+import type { Selection } from "../subject/subject.ts";
 
 export interface PatternBudgetOptions {
   /** The most patterns and bytes that the subscriptions of one client may have together. */
@@ -36,11 +37,11 @@ export class PatternBudget {
     this.#options = options;
   }
 
-  /** Adds up the cost of lists of patterns; `undefined` stands for all exposed subjects, which cost nothing. */
-  costOf(lists: Iterable<readonly string[] | undefined>): PatternCost {
+  /** Adds up the cost of lists of patterns; `"everything"` costs nothing. */
+  costOf(lists: Iterable<Selection>): PatternCost {
     let { patterns, bytes, tokens } = NONE;
     for (const list of lists) {
-      const cost = list === undefined ? NONE : this.#costOf(list);
+      const cost = list === "everything" ? NONE : this.#costOf(list);
       patterns += cost.patterns;
       bytes += cost.bytes;
       tokens += cost.tokens;

@@ -1,13 +1,5 @@
-import type { RefusalCode } from "../../protocol/error-codes.ts";
+import type { Refusal } from "../access/refusal.ts";
 import type { UpstreamRefusal } from "../upstream/upstream-subscription.ts";
-
-/** Why a client's request was refused. */
-export interface Refusal {
-  readonly code: RefusalCode;
-  readonly message: string;
-  /** Whether the same request may succeed later. */
-  readonly retryable?: boolean;
-}
 
 /**
  * Makes the error for a pattern that the source does not subscribe to.

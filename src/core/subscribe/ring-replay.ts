@@ -178,7 +178,7 @@ export class RingReplay implements Job {
       ...{ type: "gap", reason: "expired", count: to - from + 1 },
       from: cursorOf({ origin, sequence: from }),
       to: cursorOf({ origin, sequence: to }),
-      ...(subscription.subjects !== undefined && { exact: false }),
+      ...(subscription.subjects !== "everything" && { exact: false }),
     });
   }
 

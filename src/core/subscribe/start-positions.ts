@@ -4,6 +4,7 @@ import { resumeAfter } from "../history/resume.ts";
 import type { Ring } from "../history/ring.ts";
 import type { FollowedStream, StreamRegistry } from "../history/stream-registry.ts";
 import type { DurableQuery, StartPoint } from "../ports/source.ts";
+import type { Selection } from "../subject/subject.ts";
 import { exposedOf, exposesSome } from "../subject/subject.ts";
 import type { UpstreamSubscriptions } from "../upstream/upstream-subscriptions.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
@@ -117,7 +118,7 @@ export class StartPositions {
       last,
       ring,
       completeSince: upstream.completeSince(request.subjects),
-      wantsAll: request.subjects === undefined,
+      wantsAll: request.subjects === "everything",
     });
     return { kind: "ring", position: this.#withArrivals(request, from), gaps };
   }
@@ -143,7 +144,7 @@ export class StartPositions {
   }
 
   /** Whether somebody who wants these subjects wants something that no stream keeps. */
-  wantsRest(subjects: readonly string[] | undefined): boolean {
+  wantsRest(subjects: Selection): boolean {
     return exposesSome(this.#options.demanded, subjects);
   }
 
@@ -198,7 +199,7 @@ export class StartPositions {
   }
 
   /** Returns the stream of a cursor, if it carries some of these subjects. */
-  #ofCursor(cursor: string, subjects: readonly string[] | undefined) {
+  #ofCursor(cursor: string, subjects: Selection) {
     const found = this.#parts.streams.ofCursor(cursor);
     if (found === undefined) return undefined;
     return exposesSome(found.stream.subjects, subjects) ? found : undefined;

@@ -1,4 +1,6 @@
 import type { GapFrame } from "../../protocol/server-frames.ts";
+import type { Grant } from "../access/grant.ts";
+import type { Refusal } from "../access/refusal.ts";
 import type { AckOptions } from "../acks/ack-tracker.ts";
 import { RedeliveryPolicy } from "../acks/redelivery-policy.ts";
 import type { Ring } from "../history/ring.ts";
@@ -10,18 +12,19 @@ import type { MessageSource, Publisher } from "../ports/source.ts";
 import type { Session } from "../sessions/session.ts";
 import type { SessionSubscriptions } from "../sessions/session-registry.ts";
 import { Subscription } from "../sessions/subscription.ts";
+import type { Selection } from "../subject/subject.ts";
 import { TimerQueue } from "../timing/timer-queue.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
 import type { UpstreamRefusal } from "../upstream/upstream-subscription.ts";
 import type { UpstreamSubscriptions } from "../upstream/upstream-subscriptions.ts";
 import { cursorOf, type EnvelopeEncoder, type Position } from "../wire/envelope.ts";
 import { type SubscriptionRequest, wantsTheSame } from "../wire/subscription-request.ts";
-import { Admission, type AdmissionOptions } from "./admission.ts";
+import { Admission } from "./admission.ts";
 import type { ReplayBounds } from "./catch-up.ts";
 import { type ActiveRequest, ClientRequests } from "./client-requests.ts";
 import { DurableSubscriptions } from "./durable-subscriptions.ts";
 import { PatternBudget, type PatternBudgetOptions } from "./pattern-budget.ts";
-import { patternRefusal, type Refusal } from "./refusal.ts";
+import { patternRefusal } from "./refusal.ts";
 import { type Replay, Replayer } from "./replayer.ts";
 import {
   type StartFault,
@@ -32,8 +35,7 @@ import {
 import { ABOUT, UpstreamRefusals } from "./upstream-refusals.ts";
 
 export interface SubscriptionOptions
-  extends AdmissionOptions,
-    AckOptions,
+  extends AckOptions,
     PatternBudgetOptions,
     ReplayBounds,
     StartOptions {
@@ -64,7 +66,6 @@ interface SubscriptionManagerParts {
  * subjects, the state of its streams is known, and the client has what it missed.
  */
 export class SubscriptionManager implements SessionSubscriptions {
-  readonly #subjects: readonly string[];
   readonly #parts: SubscriptionManagerParts;
   readonly #requests: ClientRequests;
   readonly #starts: StartPositions;
@@ -77,7 +78,6 @@ export class SubscriptionManager implements SessionSubscriptions {
   constructor(options: SubscriptionOptions, parts: SubscriptionManagerParts) {
     const { clock, encoder, meter, source } = parts;
     const { history, durables } = source;
-    this.#subjects = options.subjects;
     this.#parts = parts;
     const budget = new PatternBudget(options);
     this.#requests = new ClientRequests(budget);
@@ -87,7 +87,7 @@ export class SubscriptionManager implements SessionSubscriptions {
       hasDurables: durables !== undefined,
     });
     const { upstream, streams } = parts;
-    this.#admission = new Admission(options, {
+    this.#admission = new Admission({
       budget,
       upstream,
       requests: this.#requests,
@@ -105,7 +105,7 @@ export class SubscriptionManager implements SessionSubscriptions {
       ...{ ledger: meter.ledger, deadLetters, deadLetterSubject, random },
     });
     const durableParts = { ...parts, options, redelivery, timers: this.#durableTimers };
-    this.#durables = new DurableSubscriptions(options.policy, durableParts, durables);
+    this.#durables = new DurableSubscriptions(durableParts, durables);
   }
 
   /** How many durables are used here now. */
@@ -113,14 +113,9 @@ export class SubscriptionManager implements SessionSubscriptions {
     return this.#durables.used;
   }
 
-  /** Returns the first of these patterns of which nothing is exposed. */
-  hiddenOf(subjects: readonly string[] | undefined): string | undefined {
-    return this.#admission.hiddenOf(subjects);
-  }
-
   /** Returns why a client that has nothing yet may not subscribe to these patterns, or `undefined`. */
-  excessOf(subjects: readonly string[] | undefined): Refusal | undefined {
-    return this.#admission.excessOf(subjects);
+  excessOf(grant: Grant, subjects: Selection): Refusal | undefined {
+    return this.#admission.excessOf(grant, subjects);
   }
 
   /** Returns why a request can't start where it says, whoever asks; `undefined` if it can. */
@@ -141,11 +136,12 @@ export class SubscriptionManager implements SessionSubscriptions {
   subscribe(client: Session, asked: SubscriptionRequest): Refusal | undefined {
     const refusal = this.#admission.refusalOf(client, asked);
     if (refusal !== undefined) return refusal;
-    if (asked.durable !== undefined) {
-      this.#durables.use(client, asked.id, this.#starts.durableOf(asked));
+    const granted = { ...asked, subjects: client.grant.select(asked.subjects) };
+    if (granted.durable !== undefined) {
+      this.#durables.use(client, granted.id, this.#starts.durableOf(granted));
       return undefined;
     }
-    const request = this.#requests.add(client, asked);
+    const request = this.#requests.add(client, granted);
     let hasBegun = false;
     const goesOn = (): boolean => !hasBegun && this.#isWanted(client, request);
     const begin = (refused?: UpstreamRefusal): void => {
@@ -198,7 +194,10 @@ export class SubscriptionManager implements SessionSubscriptions {
     const before = this.#requests.find(client, request.id);
     // Unless its subscription was not in effect yet, the session knows better than a cursor what it had.
     const asked = before === undefined ? request : { ...request, after: undefined };
-    if (before !== undefined && wantsTheSame(before, asked)) {
+    if (
+      before !== undefined &&
+      wantsTheSame(before, { ...asked, subjects: client.grant.select(asked.subjects) })
+    ) {
       this.endRefused(client);
       return;
     }
@@ -294,7 +293,7 @@ export class SubscriptionManager implements SessionSubscriptions {
   }
 
   #start(client: Session, request: ActiveRequest, start: StartPosition): void {
-    const policy = this.#admission.policyOf(request);
+    const policy = client.grant.policyOf(request);
     if (start.kind === "now") {
       const { last, streams } = this.#parts;
       const { order } = request;
@@ -325,8 +324,9 @@ export class SubscriptionManager implements SessionSubscriptions {
     gaps: readonly GapFrame[],
     cursor?: string,
   ): void {
-    const { id, subjects = this.#subjects } = request;
-    const policy = this.#admission.policyOf(request);
+    const { id } = request;
+    const subjects = request.subjects === "everything" ? client.grant.patterns : request.subjects;
+    const policy = client.grant.policyOf(request);
     const at = cursorOf(from);
     const subscribed = { type: "subscribed", id, sub: id, subjects, policy, from: at } as const;
     client.tellSubscribed(subscribed, gaps, cursor);

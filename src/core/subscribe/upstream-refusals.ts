@@ -1,8 +1,9 @@
 import type { RefusalCode } from "../../protocol/error-codes.ts";
+import type { Refusal } from "../access/refusal.ts";
 import type { StreamRegistry } from "../history/stream-registry.ts";
 import type { UpstreamSubscriptions } from "../upstream/upstream-subscriptions.ts";
 import type { SubscriptionRequest } from "../wire/subscription-request.ts";
-import { patternRefusal, type Refusal, streamRefusal } from "./refusal.ts";
+import { patternRefusal, streamRefusal } from "./refusal.ts";
 import type { StartPositions } from "./start-positions.ts";
 
 /** What a client is told about a request before NATS' reason. */
@@ -47,7 +48,7 @@ export class UpstreamRefusals {
     const refusal = this.ofStreams(request);
     if (refusal?.isWhole) return refusal.error.code;
     // A client that names nothing still gets what streams carry.
-    if (subjects === undefined && streams.carrying(subjects).length > 0) return undefined;
+    if (subjects === "everything" && streams.carrying(subjects).length > 0) return undefined;
     const refused = upstream.refusalOf(subjects);
     return refused && patternRefusal(refused, ABOUT).code;
   }

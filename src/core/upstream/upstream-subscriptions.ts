@@ -2,7 +2,7 @@ import { utf8Length } from "../../protocol/subject.ts";
 import { OldestFirst } from "../collections/oldest-first.ts";
 import type { Cancel, Clock } from "../ports/clock.ts";
 import type { MessageSource } from "../ports/source.ts";
-import { exposedOf, hasWildcard, isReserved } from "../subject/subject.ts";
+import { exposedOf, hasWildcard, isReserved, type Selection } from "../subject/subject.ts";
 import { SubjectTrie } from "../subject/subject-trie.ts";
 import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
 import {
@@ -75,7 +75,7 @@ export class UpstreamSubscriptions {
   constructor(options: UpstreamOptions, parts: UpstreamParts) {
     this.#options = options;
     this.#parts = parts;
-    if (options.upstream === "eager") this.acquire(undefined);
+    if (options.upstream === "eager") this.acquire("everything");
   }
 
   /** Patterns that the source has neither confirmed nor refused. */
@@ -99,7 +99,7 @@ export class UpstreamSubscriptions {
   }
 
   /** Counts those of the patterns that are exposed and have no user yet. */
-  newOf(subjects: readonly string[] | undefined): number {
+  newOf(subjects: Selection): number {
     let count = 0;
     for (const pattern of this.#exposed(subjects)) {
       const subscription = this.#byPattern.get(pattern);
@@ -111,13 +111,13 @@ export class UpstreamSubscriptions {
   /**
    * Adds a user to each of the patterns, as far as they are exposed.
    *
-   * @param subjects `undefined` for all that is exposed.
+   * @param subjects `"everything"` for all that is exposed.
    * @param whenKnown called once messages of all of them arrive (at once, if they do), or once the source
    * refuses one of them, with the refusal.
    * @param isWaiting whether the user still waits for that.
    */
   acquire(
-    subjects: readonly string[] | undefined,
+    subjects: Selection,
     whenKnown: (refusal?: UpstreamRefusal) => void = () => {},
     isWaiting: () => boolean = () => true,
   ): void {
@@ -137,7 +137,7 @@ export class UpstreamSubscriptions {
   }
 
   /** Takes a user from each of the patterns. */
-  release(subjects: readonly string[] | undefined): void {
+  release(subjects: Selection): void {
     for (const pattern of this.#exposed(subjects)) {
       const subscription = this.#byPattern.get(pattern);
       if (subscription === undefined || --subscription.users > 0) continue;
@@ -149,7 +149,7 @@ export class UpstreamSubscriptions {
   }
 
   /** Returns since when all messages of all of the patterns arrive; `undefined`: they don't yet. */
-  completeSince(subjects: readonly string[] | undefined): Arrival | undefined {
+  completeSince(subjects: Selection): Arrival | undefined {
     let last: Arrival | undefined = { sequence: 0, number: 0 };
     for (const pattern of this.#exposed(subjects)) {
       const since = this.#byPattern.get(pattern)?.since;
@@ -232,10 +232,10 @@ export class UpstreamSubscriptions {
    * Returns why a client does not get one of the patterns that it named. If it named none, a refusal counts
    * only when nothing that is exposed arrives.
    */
-  refusalOf(subjects: readonly string[] | undefined): UpstreamRefusal | undefined {
+  refusalOf(subjects: Selection): UpstreamRefusal | undefined {
     const patterns = this.#exposed(subjects);
     const refusals = patterns.flatMap((pattern) => this.#byPattern.get(pattern)?.refusal ?? []);
-    const isRefused = subjects !== undefined || refusals.length === patterns.length;
+    const isRefused = subjects !== "everything" || refusals.length === patterns.length;
     return isRefused ? refusals[0] : undefined;
   }
 
@@ -281,7 +281,7 @@ export class UpstreamSubscriptions {
     this.#isStopping = false;
   }
 
-  #exposed(subjects: readonly string[] | undefined): string[] {
+  #exposed(subjects: Selection): string[] {
     return exposedOf(this.#options.subjects, subjects);
   }
 

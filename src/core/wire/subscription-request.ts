@@ -1,12 +1,13 @@
 import type { DeliveryMode, From, Policy } from "../../protocol/fields.ts";
 import type { StartPoint } from "../ports/source.ts";
+import type { Selection } from "../subject/subject.ts";
 
 /** What a client asks for. */
 export interface SubscriptionRequest {
   /** The client's name for it; a plain client's only one is `""`. */
   readonly id: string;
-  /** Valid patterns; `undefined` for all that the endpoint exposes. */
-  readonly subjects: readonly string[] | undefined;
+  /** Everything that its grant has, or valid patterns. */
+  readonly subjects: Selection;
   /** `undefined`: as configured. */
   readonly policy?: Policy | undefined;
   /** Messages per second and subject, the latest of those that come faster; `undefined`: all. */
@@ -23,7 +24,7 @@ export interface SubscriptionRequest {
 
 /** What `subscribe` and the query say of a subscription. */
 interface Wish {
-  readonly subjects?: readonly string[];
+  readonly subjects: Selection;
   readonly policy?: Policy;
   readonly max_rate?: number;
   readonly from?: From;
@@ -53,6 +54,11 @@ export function wantsTheSame(one: SubscriptionRequest, other: SubscriptionReques
     one.policy === other.policy &&
     one.maxRate === other.maxRate &&
     one.durable === other.durable &&
-    one.subjects?.join() === other.subjects?.join()
+    keyOf(one.subjects) === keyOf(other.subjects)
   );
+}
+
+function keyOf(subjects: Selection): string {
+  // No pattern holds a space.
+  return subjects === "everything" ? " everything" : subjects.join();
 }

@@ -4,7 +4,7 @@ import { PLAIN, V1 } from "../../../src/core/wire/dialect.ts";
 import type { ReceivedFrame } from "../support/fake-sockets.ts";
 import { Harness, lastOf, type TestClient, typesOf } from "../support/harness.ts";
 
-const ANY = { id: "", subjects: undefined };
+const ANY = { id: "", subjects: "everything" } as const;
 
 function staged(options: Partial<BroadcasterOptions> = {}): Harness {
   return new Harness({ deliveryMode: "at-least-once", ...options });
@@ -656,7 +656,7 @@ describe("A session", () => {
 
   test("keeps what a slowed-down subscription holds back, and its rate", () => {
     const harness = staged();
-    const paced = { id: "", subjects: undefined, maxRate: 1 };
+    const paced = { id: "", subjects: "everything", maxRate: 1 } as const;
     const before = harness.joinWith(paced, PLAIN, false, SESSION);
     send(harness, 1);
     ack(before, 1);

@@ -11,7 +11,7 @@ function registryOf(...names: string[]) {
   const ring = new Ring({ ringMessages: 0, ringBytes: 0 });
   const inputs = names.map((name) => ({ name, subjects: [`${name}.>`] }));
   const registry = new StreamRegistry(inputs, ring, clock);
-  const [stream] = registry.carrying(undefined);
+  const [stream] = registry.carrying("everything");
   return { clock, ring, registry, stream: stream! };
 }
 
@@ -31,14 +31,14 @@ describe("StreamRegistry", () => {
     const called: string[] = [];
     const caller = new Cancellation();
     registry.whenKnown(registry.carrying(["S.>"]), caller, () => called.push("S"));
-    registry.whenKnown(registry.carrying(undefined), caller, () => called.push("both"));
+    registry.whenKnown(registry.carrying("everything"), caller, () => called.push("both"));
     registry.follow({ ...FOLLOWED, isFollowed: false });
     expect(called).toEqual([]);
     registry.follow(FOLLOWED);
     expect(called).toEqual(["S"]);
     registry.refuse("T", "no permission");
     expect(called).toEqual(["S", "both"]);
-    registry.whenKnown(registry.carrying(undefined), caller, () => called.push("again"));
+    registry.whenKnown(registry.carrying("everything"), caller, () => called.push("again"));
     expect(called).toEqual(["S", "both", "again"]);
     expect(registry.waiting).toBe(0);
   });
@@ -47,7 +47,7 @@ describe("StreamRegistry", () => {
     const { registry } = registryOf("S");
     const [first, second, third] = [new Cancellation(), new Cancellation(), new Cancellation()];
     const called: string[] = [];
-    const streams = registry.carrying(undefined);
+    const streams = registry.carrying("everything");
     registry.whenKnown(streams, first, () => {
       called.push("first");
       second.cancel();

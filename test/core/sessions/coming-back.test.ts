@@ -67,7 +67,7 @@ describe("Client that came back", () => {
       const harness = new Harness({ upstream: "eager", ringMessages: 4, ringBytes: 100_000 });
       const { cursor: after } = leaver(harness, { has: 1, missed });
       const at = (sequence: number) => after.replace(/\d+$/, `${sequence}`);
-      const peer = harness.joinWith({ id: "", subjects: undefined, after }, V1);
+      const peer = harness.joinWith({ id: "", subjects: "everything", after }, V1);
       harness.clock.advance(10);
       expect(peer.socket.notices.filter(({ type }) => type === "gap")).toEqual(
         gone === 0

@@ -8,7 +8,7 @@ const ASKED: SubscriptionRequest = { id: "", subjects: ["a", "b"] };
 
 test.each([
   ["subjects", { subjects: ["a"] }],
-  ["all subjects", { subjects: undefined }],
+  ["all subjects", { subjects: "everything" }],
   ["a policy", { policy: "conflate" }],
   ["a rate", { maxRate: 1 }],
   ["a durable", { durable: "worker" }],

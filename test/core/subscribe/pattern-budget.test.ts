@@ -122,7 +122,7 @@ test("PatternBudget counts what is given back", () => {
     maxPatternBytes: 100,
     maxTotalPatternBytes: 1_000,
   });
-  const cost = budget.costOf([["a.b", "c"], undefined, ["€"]]);
+  const cost = budget.costOf([["a.b", "c"], "everything", ["€"]]);
   expect(cost).toEqual({ patterns: 3, bytes: 7, tokens: 4 });
   expect(memoryOf(cost)).toBe(2 * 7 + 3 * 64 + 4 * 128);
   const none = budget.costOf([]);

@@ -85,7 +85,7 @@ describe("Subscription", () => {
       if (known) harness.joinV1().send({ type: "subscribe", id: "1", subjects: ["a"] });
       if (known) harness.broadcaster.refused("a", "Permissions Violation");
       const reader = harness.joinWith({ id: "", subjects: ["a"] }, SSE);
-      const all = harness.joinWith({ id: "", subjects: undefined }, SSE);
+      const all = harness.joinWith({ id: "", subjects: "everything" }, SSE);
       if (!known) harness.broadcaster.refused("a", "Permissions Violation");
       harness.source.confirm("b");
       const told = ({ socket }: typeof reader) =>

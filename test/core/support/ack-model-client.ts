@@ -124,7 +124,8 @@ export class AckModelClient {
     const resumedBefore = meter.sessionsResumed;
     const before = this.peer;
     const wasHere = this.isHere;
-    const request = this.dialect === "plain" ? { id: "", subjects: undefined } : undefined;
+    const request =
+      this.dialect === "plain" ? ({ id: "", subjects: "everything" } as const) : undefined;
     const dialect = this.dialect === "plain" ? PLAIN : V1;
     const peer = this.#harness.joinWith(request, dialect, false, this.#sessionId);
     // The queue may have been full.

@@ -1,8 +1,9 @@
 import { expect } from "bun:test";
+import { Grant } from "../../../src/core/access/grant.ts";
 import { Broadcaster } from "../../../src/core/broadcaster.ts";
 import type { BroadcasterOptions } from "../../../src/core/broadcaster-parts.ts";
 import type { Log } from "../../../src/core/ports/log.ts";
-import type { SourceMessage, StreamHistory } from "../../../src/core/ports/source.ts";
+import type { Durables, SourceMessage, StreamHistory } from "../../../src/core/ports/source.ts";
 import type { Connection } from "../../../src/core/sessions/connection.ts";
 import type { Session } from "../../../src/core/sessions/session.ts";
 import { carries, carriesAll } from "../../../src/core/subject/subject.ts";
@@ -71,11 +72,13 @@ export class FakeSource {
   connected = true;
   /** The messages that its streams have kept; `undefined` if it has no streams. */
   readonly history: StreamHistory | undefined;
+  readonly durables: Durables | undefined;
   arrives: (pattern: string) => void = () => {};
   refused: (pattern: string, reason: string) => void = () => {};
 
-  constructor(history?: StreamHistory) {
+  constructor(history?: StreamHistory, durables?: Durables) {
     this.history = history;
+    this.durables = durables;
   }
 
   subscribe(pattern: string): void {
@@ -157,14 +160,19 @@ export class Harness {
     error() {},
   };
   readonly broadcaster: Broadcaster;
+  /** The grant of clients that join without another. */
+  readonly grant: Grant;
   readonly acknowledges: boolean;
   readonly encoder = new CountingEncoder();
 
   constructor(
     { stepsPerTurn, ...options }: Partial<BroadcasterOptions> & { stepsPerTurn?: number } = {},
     history?: StreamHistory,
+    durables?: Durables,
   ) {
-    this.source = new FakeSource(history);
+    this.source = new FakeSource(history, durables);
+    const everything = options.subjects ?? OPTIONS.subjects;
+    this.grant = Grant.forEverybody(everything, { ...OPTIONS, ...options });
     // What is asked for at once is confirmed by `connect`, when there is somebody to hear of it.
     this.source.connected = false;
     this.acknowledges = options.deliveryMode === "at-least-once";
@@ -205,7 +213,7 @@ export class Harness {
 
   /** Connects a plain client. Its `closed` event follows each close, unless it `lingers`. */
   join(subjects?: readonly string[], lingers = false): TestClient {
-    return this.joinWith({ id: "", subjects }, PLAIN, lingers);
+    return this.joinWith({ id: "", subjects: subjects ?? "everything" }, PLAIN, lingers);
   }
 
   /** Connects a client of the v1 dialect without a subscription. */
@@ -218,9 +226,10 @@ export class Harness {
     dialect: Dialect = PLAIN,
     lingers = false,
     session?: string,
+    grant = this.grant,
   ): TestClient {
     const socket = new FakeSocket(this.fanout);
-    const connection = this.broadcaster.accept(socket, dialect, request, session);
+    const connection = this.broadcaster.accept(socket, grant, dialect, request, session);
     // What must be acknowledged is given up only where the peer is known to be there.
     if (this.acknowledges) socket.onPing = () => connection.heard();
     if (!lingers) {

@@ -37,14 +37,17 @@ export class HistoryModel {
 
   wants({ subjects }: Pick<ModelRequest, "subjects">, subject: string): boolean {
     return (
-      this.exposes(subject) && (subjects?.some((pattern) => matches(pattern, subject)) ?? true)
+      this.exposes(subject) &&
+      (subjects === "everything" || subjects.some((pattern) => matches(pattern, subject)))
     );
   }
 
   /** The patterns of a request, narrowed to what is exposed. */
   exposedOf({ subjects }: Pick<ModelRequest, "subjects">): string[] {
     return this.#exposed.flatMap((pattern) =>
-      (subjects ?? [">"]).flatMap((subject) => subjectIntersection(pattern, subject) ?? []),
+      (subjects === "everything" ? [">"] : subjects).flatMap(
+        (subject) => subjectIntersection(pattern, subject) ?? [],
+      ),
     );
   }
 

@@ -170,8 +170,7 @@ export class Simulation {
 
   #come({ dialect, asking, lingers }: Extract<Step, { does: "come" }>): void {
     const request = dialect === "v1" ? undefined : this.#wish("", asking);
-    const hidden = request && this.harness.broadcaster.hiddenOf(request.subjects);
-    if (hidden !== undefined) return;
+    if (request !== undefined && this.harness.grant.refusalOf(request) !== undefined) return;
     const peer: TestClient = this.harness.joinWith(request, DIALECTS[dialect], lingers);
     const model = new DeliveryModel(peer, DIALECTS[dialect], this.#history);
     peer.socket.onTerminate = () => peer.connection.closed(1006);
@@ -201,7 +200,7 @@ export class Simulation {
           ? "elsewhere:7"
           : cursors[cursors.length - 1 - ((cursor - 1) % cursors.length)];
     if (after !== undefined) this.#replayed = true;
-    return { id, subjects: id === "" ? subjects : (subjects ?? [">"]), policy, maxRate, after };
+    return { id, subjects: subjects ?? (id === "" ? "everything" : [">"]), policy, maxRate, after };
   }
 
   readonly #covers = (pattern: string): boolean => this.harness.source.covers(pattern);

@@ -17,10 +17,10 @@ describe("UpstreamSubscriptions", () => {
 
   test("subscribes to all exposed patterns for a client that names none, and to nothing that is not exposed", () => {
     const harness = new UpstreamHarness({ subjects: ["a.>", "b"] });
-    harness.upstream.acquire(undefined);
+    harness.upstream.acquire("everything");
     harness.acquire("c");
     expect(harness.patterns).toEqual(["a.>", "b"]);
-    harness.upstream.release(undefined);
+    harness.upstream.release("everything");
     expect(harness.patterns).toEqual([]);
   });
 

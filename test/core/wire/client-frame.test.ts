@@ -85,7 +85,7 @@ describe("Frame of a client", () => {
   test.each(
     (
       [
-        ["malformed", { subjects: undefined }],
+        ["malformed", { subjects: "everything" }],
         ["malformed", { subjects: [] }],
         ["malformed", { subjects: "a" }],
         ["malformed", { subjects: { length: 1, 0: "a" } }],
