@@ -2,12 +2,8 @@ import type { Config } from "../config/config.ts";
 import { configError, type Problem } from "../config/problem.ts";
 import { reasonOf } from "../core/ports/errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import {
-  type NatsOptions,
-  type NatsSecretFiles,
-  type NatsSecrets,
-  uselessSecret,
-} from "../source/connect.ts";
+import { uselessSecret } from "../source/connect.ts";
+import type { NatsOptions, NatsSecretFiles, NatsSecrets } from "../source/connect-options.ts";
 
 /** The keys that name files, and the rule for their contents. */
 const CONTENT_RULES = {

@@ -1,63 +1,11 @@
 import type { Auth, Authenticator, ConnectionOptions, NatsConnection, TlsOptions } from "nats";
 import { reasonOf, SpillwayError } from "../core/ports/errors.ts";
 import type { SourceMessage } from "../core/ports/source.ts";
+import type { NatsOptions, NatsSecrets } from "./connect-options.ts";
 import { type NatsServers, readServers } from "./servers.ts";
 import { guardTransport, guardWebSocket } from "./transport-guard.ts";
 
 export type { Msg, NatsConnection, Status, Subscription } from "nats";
-
-/** Certificates and keys as PEM text, not as file names. */
-export interface NatsTls {
-  /** The authorities that may certify the server. Default: the runtime's. */
-  readonly ca?: string | undefined;
-  /** The client certificate, for a server that asks for one; needs `key`. */
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
-}
-
-/** The secrets of our login: the contents of files, which may be replaced while we run. */
-export interface NatsSecrets {
-  /** The seed of an NKey, beginning with `SU`. */
-  readonly nkeySeed?: string | undefined;
-  /** A credentials file: a user JWT and its NKey seed. */
-  readonly creds?: string | undefined;
-  /** Makes TLS compulsory with `nats://`, even if empty; `tls://` does that by itself. */
-  readonly tls?: NatsTls | undefined;
-}
-
-/** The files of {@linkcode NatsSecrets}. */
-export interface NatsSecretFiles {
-  /**
-   * Reads them again, before each connect and reconnect, as the old secrets may have expired.
-   *
-   * @throws an error in words for people if one can't be read, or has unexpected contents.
-   */
-  read(): NatsSecrets;
-  /** Makes the error for a file with unexpected contents. */
-  unusable(which: "nkeySeed" | "creds"): Error;
-}
-
-/** The servers and our login. The caller reads files: all of these are contents. */
-export interface NatsOptions extends NatsSecrets {
-  /**
-   * URLs with `nats://`, `tls://`, `ws://` or `wss://`, at least one, and all of one transport. Default scheme:
-   * `nats://`. The first server that answers names the others of its cluster. The first user and password, or
-   * token, in a URL is used for all servers, and overrides the options below, as in nats.go.
-   */
-  readonly servers: readonly string[];
-  /** The name of this connection in NATS' monitoring. */
-  readonly name: string;
-  readonly user?: string | undefined;
-  readonly password?: string | undefined;
-  readonly token?: string | undefined;
-  /** Reads the secrets again from their files. Default: they don't change. */
-  readonly files?: NatsSecretFiles | undefined;
-  /**
-   * Opens the socket of `wss://`. Each runtime takes certificates in its own way, and Node's global `WebSocket`
-   * does not say why it refused a server's certificate. Default: the global `WebSocket`.
-   */
-  readonly dialWebSocket?: ((url: string, tls: NatsTls) => WebSocket) | undefined;
-}
 
 /** How long one server may take to accept our login. */
 const DIAL_TIMEOUT_MS = 5_000;

@@ -11,7 +11,8 @@ import type {
   StreamInput,
   StreamStatus,
 } from "../core/ports/source.ts";
-import { connectNats, type NatsConnection, type NatsOptions } from "./connect.ts";
+import { connectNats, type NatsConnection } from "./connect.ts";
+import type { NatsOptions } from "./connect-options.ts";
 import type { DurableBounds } from "./jetstream/durable.ts";
 import { Streams } from "./jetstream/streams.ts";
 import { NatsSession } from "./nats-session.ts";

@@ -1,5 +1,5 @@
 import { SpillwayError } from "../core/ports/errors.ts";
-import type { NatsOptions } from "./connect.ts";
+import type { NatsOptions } from "./connect-options.ts";
 
 /** The servers of {@linkcode NatsOptions}, in the form that the clients take, without secrets. */
 export interface NatsServers {

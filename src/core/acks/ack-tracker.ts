@@ -6,16 +6,12 @@ import type { Clock } from "../ports/clock.ts";
 import type { TimerQueue } from "../timing/timer-queue.ts";
 import type { Dialect } from "../wire/dialect.ts";
 import type { Envelope } from "../wire/envelope.ts";
-import type { RedeliveryPolicy } from "./redelivery-policy.ts";
+import type { RedeliveryOptions, RedeliveryPolicy } from "./redelivery-policy.ts";
 
 /** The configuration of at-least-once. */
-export interface AckOptions {
+export interface AckOptions extends RedeliveryOptions {
   /** A message that is not acknowledged within this time is sent again. */
   readonly ackTimeoutMs: number;
-  /** A message that was sent this often is given up; not if its client has just reconnected. */
-  readonly maxDeliver: number;
-  /** How long a failed message waits before it is sent the second time; then twice as long each time. */
-  readonly redeliveryBackoffMs: number;
   /** The most unacknowledged messages and bytes; a single message may be larger. */
   readonly maxInflightMessages: number;
   readonly maxInflightBytes: number;

@@ -2,9 +2,15 @@ import type { Ledger } from "../metering/ledger.ts";
 import type { Publisher } from "../ports/source.ts";
 import { backoffMs } from "../timing/backoff.ts";
 import type { Envelope } from "../wire/envelope.ts";
-import type { AckOptions } from "./ack-tracker.ts";
 import { type DeadLetterReason, deadLetterOf } from "./dead-letter.ts";
 import type { ExpiredBatch } from "./expired-batch.ts";
+
+export interface RedeliveryOptions {
+  /** A message that was sent this often is given up; not if its client has just reconnected. */
+  readonly maxDeliver: number;
+  /** How long a failed message waits before it is sent the second time; then twice as long each time. */
+  readonly redeliveryBackoffMs: number;
+}
 
 interface RedeliveryParts {
   readonly ledger: Ledger;
@@ -17,13 +23,10 @@ interface RedeliveryParts {
 
 /** Decides what happens to a message whose delivery failed: it is sent again after a back-off, or given up. */
 export class RedeliveryPolicy {
-  readonly #options: Pick<AckOptions, "maxDeliver" | "redeliveryBackoffMs">;
+  readonly #options: RedeliveryOptions;
   readonly #parts: RedeliveryParts;
 
-  constructor(
-    options: Pick<AckOptions, "maxDeliver" | "redeliveryBackoffMs">,
-    parts: RedeliveryParts,
-  ) {
+  constructor(options: RedeliveryOptions, parts: RedeliveryParts) {
     this.#options = options;
     this.#parts = parts;
   }
