@@ -250,8 +250,6 @@ export type ClientFrame = FrameOf<(typeof CLIENT_FRAMES)[keyof typeof CLIENT_FRA
 
 export type ClientFrameType = ClientFrame["type"];
 
-export type SubscribeFrame = Extract<ClientFrame, { type: "subscribe" }>;
-
 export const CLIENT_FRAME_TYPES: readonly ClientFrameType[] = [
   ...new Set(Object.values(CLIENT_FRAMES).map(({ type }) => type)),
 ];

@@ -320,7 +320,5 @@ export type WelcomeFrame = FrameOf<typeof welcome>;
 
 export type GapFrame = FrameOf<typeof gap>;
 
-export type DataFrame = FrameOf<typeof DATA_FRAME>;
-
 /** Everything that the gateway sends besides `data`. */
 export type ServerFrame = FrameOf<(typeof SERVER_FRAMES)[keyof typeof SERVER_FRAMES]>;

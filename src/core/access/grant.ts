@@ -10,7 +10,7 @@ export interface Principal {
   readonly sub: string;
 }
 
-export const ANONYMOUS: Principal = { sub: "" };
+const ANONYMOUS: Principal = { sub: "" };
 
 /** The places where a subscription may begin. */
 export const START_KINDS = [
