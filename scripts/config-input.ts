@@ -1,4 +1,4 @@
-/** The source of `src/config/input.ts`: the configuration's type, with its documentation for editors. */
+/** The source of `src/config/input.generated.ts`: the configuration's type, with its documentation for editors. */
 import { jsonSchema } from "../src/config/json-schema.ts";
 import { keyTable, shownDefault } from "../src/config/key-table.ts";
 

@@ -15,7 +15,7 @@ export const ERRORS_PAGE: string = fileURLToPath(new URL("../docs/errors.md", im
 
 /** The type of the configuration. */
 export const CONFIG_INPUT: string = fileURLToPath(
-  new URL("../src/config/input.ts", import.meta.url),
+  new URL("../src/config/input.generated.ts", import.meta.url),
 );
 
 export const README: string = fileURLToPath(new URL("../README.md", import.meta.url));

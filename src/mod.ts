@@ -9,7 +9,7 @@
 
 export type { Config } from "./config/config.ts";
 export { jsonSchema } from "./config/describe.ts";
-export type { ConfigInput } from "./config/input.ts";
+export type { ConfigInput } from "./config/input.generated.ts";
 export { parseConfig } from "./config/parse.ts";
 export type { Cancel, Clock } from "./core/ports/clock.ts";
 export { type ErrorClass, type ErrorCode, SpillwayError } from "./core/ports/errors.ts";

@@ -15,7 +15,7 @@
  * @module
  */
 
-import type { ConfigInput } from "./config/input.ts";
+import type { ConfigInput } from "./config/input.generated.ts";
 import type { GatewayDeps } from "./gateway/deps.ts";
 import { createGateway as create, type Gateway } from "./gateway/gateway.ts";
 import { createNodeRuntime, type NodeWebSocketOption } from "./runtime/node.ts";

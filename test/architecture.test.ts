@@ -48,7 +48,7 @@ describe("Files", () => {
   test("The NATS client gets callbacks from one place only, which guards them", () => {
     const sources = files.filter((file) => folderOf(file) === "source");
     const calls = sources.filter((file) => /\bcallback:/.test(codeOf(file)));
-    expect(calls).toEqual(["source/listen.ts"]);
+    expect(calls).toEqual(["source/safe-subscribe.ts"]);
     // Its own requests, and its headers, throw where a message breaks the rules.
     const throwing = sources.filter((file) => /\.request\(|msg\.headers\b/.test(codeOf(file)));
     expect(throwing).toEqual([]);
@@ -102,8 +102,7 @@ function defines(file: string, symbol: string): boolean {
   const declared = new RegExp(`\\b(class|function|interface|const) ${name}\\b`).test(code);
   return (
     declared &&
-    (member === undefined ||
-      new RegExp(`^ +(async |get |readonly )*#?${member}\\b`, "m").test(code))
+    (member === undefined || new RegExp(`^ +(async |get |readonly )*${member}\\b`, "m").test(code))
   );
 }
 

@@ -29,7 +29,7 @@ test("docs/errors.md has the codes of the code (npm run docs renews it)", () => 
   expect(readFileSync(ERRORS_PAGE, "utf8")).toBe(errorsPage());
 });
 
-test("src/config/input.ts has the keys of the schema (npm run docs renews it)", () => {
+test("src/config/input.generated.ts has the keys of the schema (npm run docs renews it)", () => {
   expect(readFileSync(CONFIG_INPUT, "utf8")).toBe(configInput());
 });
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { subjectFault } from "../protocol/subject.ts";
-import { list, stating, text } from "./value.ts";
+import { list, stating, text } from "./value-schemas.ts";
 
 /** The paths that the gateway serves itself, besides everything under `/publish`. */
 export const RESERVED_PATHS = [

@@ -1,7 +1,7 @@
 import { LOWEST_COMPONENT_PORT, portLimits } from "./address.ts";
 import { type JsonProperty, jsonProperties } from "./json-schema.ts";
 import { keyTable } from "./key-table.ts";
-import { knownPortKeys } from "./ports.ts";
+import { knownPortKeys } from "./streamkit-ports.ts";
 
 /**
  * StreamKit's description of a component's configuration, from which its flow builder makes a

@@ -1,4 +1,4 @@
-import type { CheckedKeys } from "./agreement.ts";
+import type { CheckedKeys } from "./cross-key-rules.ts";
 import { streamInputs } from "./stream-inputs.ts";
 
 type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`

@@ -1,6 +1,6 @@
 import { literalSubject } from "./address.ts";
 import { key } from "./key-facts.ts";
-import { choice, duration, integer, size, timeout } from "./value.ts";
+import { choice, duration, integer, size, timeout } from "./value-schemas.ts";
 
 /** The keys of the delivery guarantee. All but the first have an effect in at-least-once only. */
 export const deliveryKeys = {

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { factsOf } from "./key-facts.ts";
 import { keys } from "./keys.ts";
-import { portsSchema } from "./ports.ts";
-import { valueFacts } from "./value.ts";
+import { portsSchema } from "./streamkit-ports.ts";
+import { valueFacts } from "./value-schemas.ts";
 
 /** The part of a property of {@linkcode jsonSchema} that is used here. */
 export interface JsonProperty {

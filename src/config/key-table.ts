@@ -2,7 +2,7 @@ import { z } from "zod";
 import { factsOf, type KeyFacts } from "./key-facts.ts";
 import { type Key, keys } from "./keys.ts";
 import { formatSize } from "./size.ts";
-import { type ValueFacts, valueFacts } from "./value.ts";
+import { type ValueFacts, valueFacts } from "./value-schemas.ts";
 
 /** All facts about one key, read from its schema. */
 export interface KeyEntry extends KeyFacts, Omit<ValueFacts, "refused"> {

@@ -12,7 +12,16 @@ import {
 } from "./address.ts";
 import { deliveryKeys } from "./delivery-keys.ts";
 import { key } from "./key-facts.ts";
-import { anyText, boolean, choice, duration, integer, list, size, timeout } from "./value.ts";
+import {
+  anyText,
+  boolean,
+  choice,
+  duration,
+  integer,
+  list,
+  size,
+  timeout,
+} from "./value-schemas.ts";
 
 const filePath = () => anyText("the path of a file");
 

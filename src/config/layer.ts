@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { nearest } from "../text/nearest.ts";
-import { agreementFaults, type CheckedKeys, type Fault } from "./agreement.ts";
+import { agreementFaults, type CheckedKeys, type Fault } from "./cross-key-rules.ts";
 import { factsOf } from "./key-facts.ts";
 import { FILE_KEYS, type Key, keys } from "./keys.ts";
 import { issueText, type Problem, shown, unknownName } from "./problem.ts";

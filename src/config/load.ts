@@ -2,7 +2,7 @@ import { reasonOf } from "../core/ports/errors.ts";
 import { type Config, toConfig } from "./config.ts";
 import { type Environment, type Lookalike, readEnvironment } from "./environment.ts";
 import { readFlags } from "./flags.ts";
-import { fileLayer } from "./flow.ts";
+import { fileLayer } from "./flow-file.ts";
 import { parseJson } from "./json-text.ts";
 import { brokenLayer, type Layer, type Resolved, resolve } from "./layer.ts";
 import { configError, type Problem, shown, unknownName } from "./problem.ts";

@@ -1,6 +1,6 @@
 import { LOWEST_COMPONENT_PORT, portLimits } from "./address.ts";
 import { type Config, toConfig } from "./config.ts";
-import { fileLayer } from "./flow.ts";
+import { fileLayer } from "./flow-file.ts";
 import { type Resolved, resolve } from "./layer.ts";
 import { configError, type Problem } from "./problem.ts";
 

@@ -1,8 +1,8 @@
 import type { z } from "zod";
 import { type Layer, layerFrom, stacked } from "./layer.ts";
-import { knownPortKeys, LISTENER_URL, type Ports, portsSchema } from "./ports.ts";
 import { issueText, type Problem, separated, shown } from "./problem.ts";
 import { KV_PREFIX, streamInputs } from "./stream-inputs.ts";
+import { knownPortKeys, LISTENER_URL, type Ports, portsSchema } from "./streamkit-ports.ts";
 
 /** StreamKit's defaults (`DefaultConstructorConfig`). */
 const STREAMKIT_PORT = 8081;

@@ -1,6 +1,6 @@
 import type { Grant } from "./access/grant.ts";
 import type { Refusal } from "./access/refusal.ts";
-import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-parts.ts";
+import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-options.ts";
 import type { Audience } from "./fanout/audience.ts";
 import { AudienceRegistry } from "./fanout/audience-registry.ts";
 import { FrameHandler } from "./frame-handler.ts";
@@ -18,7 +18,7 @@ import type {
   SourceStatus,
   StreamState,
 } from "./ports/source.ts";
-import { Backlogs } from "./sessions/backlogs.ts";
+import { BacklogRegistry } from "./sessions/backlog-registry.ts";
 import { Connection, type ConnectionParts } from "./sessions/connection.ts";
 import { ConnectionLog, type RefusedHandshake } from "./sessions/connection-log.ts";
 import { ConnectionRegistry } from "./sessions/connection-registry.ts";
@@ -29,7 +29,7 @@ import type { StartFault } from "./subscribe/start-positions.ts";
 import { SubscriptionManager } from "./subscribe/subscription-manager.ts";
 import { Sweeper } from "./sweeper.ts";
 import { FlushTimer } from "./timing/flush-timer.ts";
-import { ReturnTimes } from "./timing/return-times.ts";
+import { ReturnTimes } from "./timing/reconnect-times.ts";
 import { TurnShare } from "./timing/turn-share.ts";
 import { UpstreamSubscriptions } from "./upstream/upstream-subscriptions.ts";
 import { UpstreamNotifier } from "./upstream-notifier.ts";
@@ -66,7 +66,7 @@ export class Broadcaster implements SourceListener {
   readonly #connectionLog: ConnectionLog;
   readonly #connections: ConnectionRegistry;
   readonly #connectionParts: ConnectionParts;
-  readonly #backlogs: Backlogs;
+  readonly #backlogs: BacklogRegistry;
   readonly #timer: FlushTimer;
   readonly #returns: ReturnTimes;
 
@@ -98,7 +98,7 @@ export class Broadcaster implements SourceListener {
       onEmpty: () => this.#sweeper.stop(),
     });
     this.#timer = new FlushTimer(clock, options.flushIntervalMs, () => this.flush());
-    this.#backlogs = new Backlogs(this.#timer);
+    this.#backlogs = new BacklogRegistry(this.#timer);
     this.#governor = new Governor(options.maxTotalQueueBytes, meter.ledger);
     this.#ring = new Ring(options);
     this.#audiences = new AudienceRegistry(parts.fanouts, meter.ledger);

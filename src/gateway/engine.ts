@@ -27,12 +27,12 @@ import { NatsSource } from "../source/nats.ts";
 import { ConnectionHooks } from "./connection-hooks.ts";
 import type { GatewayDeps, PublishHeaders } from "./deps.ts";
 import { DescriptorWatch } from "./descriptor-watch.ts";
+import type { Engine } from "./gateway-lifecycle.ts";
 import { LoopLag } from "./loop-lag.ts";
 import { memoryLimitBytes } from "./memory-limit.ts";
 import { readNatsOptions } from "./nats-options.ts";
 import { processFacts, runtimeVersion } from "./process-facts.ts";
 import { Readiness } from "./readiness.ts";
-import type { Engine } from "./service.ts";
 import { type GatewayStats, readStats } from "./stats.ts";
 import { VERSION } from "./version.ts";
 

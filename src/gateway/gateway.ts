@@ -1,12 +1,12 @@
 import type { Hono } from "hono";
 import type { Config } from "../config/config.ts";
-import type { ConfigInput } from "../config/input.ts";
+import type { ConfigInput } from "../config/input.generated.ts";
 import { parseConfig } from "../config/parse.ts";
 import { libraryLog } from "../log/logtape.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { GatewayDeps, PublishHeaders } from "./deps.ts";
 import { createEngine } from "./engine.ts";
-import { GatewayService } from "./service.ts";
+import { GatewayLifecycle } from "./gateway-lifecycle.ts";
 import type { GatewayStats } from "./stats.ts";
 import { VERSION } from "./version.ts";
 
@@ -71,7 +71,7 @@ export async function createGateway<WebSocketOption = unknown>(
   deps: GatewayDeps<WebSocketOption> = {},
 ): Promise<Gateway<WebSocketOption>> {
   const checked = parseConfig(config);
-  const service = new GatewayService(checked, {
+  const service = new GatewayLifecycle(checked, {
     makeEngine: (report) => createEngine(checked, deps, report, "mounted"),
     clock: deps.clock ?? systemClock,
     log: deps.log ?? libraryLog(),
@@ -91,8 +91,8 @@ export async function createGateway<WebSocketOption = unknown>(
 }
 
 /** Creates a gateway that listens on the configured address. Opens nothing until `start`. */
-export function createListeningGateway(config: Config, deps: GatewayDeps = {}): GatewayService {
-  return new GatewayService(config, {
+export function createListeningGateway(config: Config, deps: GatewayDeps = {}): GatewayLifecycle {
+  return new GatewayLifecycle(config, {
     makeEngine: (report) => createEngine(config, deps, report, "listens"),
     clock: deps.clock ?? systemClock,
     log: deps.log ?? libraryLog(),

@@ -2,19 +2,19 @@ import { Hono } from "hono";
 import { reasonOf, SpillwayError } from "../core/ports/errors.ts";
 import type { Publisher } from "../core/ports/source.ts";
 import type { DeliveryMode } from "../protocol/fields.ts";
-import { consoleRoutes } from "./console-routes.ts";
-import { Guard, type GuardOptions, type GuardParts } from "./guard.ts";
-import { problem } from "./problem.ts";
-import { protocolRoutes } from "./protocol-routes.ts";
-import { publishRoutes } from "./publish.ts";
-import { type StatusReport, statusRoutes } from "./status.ts";
 import {
+  clientEndpoints,
   countRefused,
   eventsPath,
   type StreamOptions,
   type StreamParts,
-  streamRoutes,
-} from "./stream.ts";
+} from "./client-endpoints.ts";
+import { consoleRoutes } from "./console-routes.ts";
+import { Guard, type GuardOptions, type GuardParts } from "./origin-guard.ts";
+import { problem } from "./problem.ts";
+import { protocolRoutes } from "./protocol-routes.ts";
+import { publishRoutes } from "./publish.ts";
+import { type StatusReport, statusRoutes } from "./status.ts";
 
 export interface AppOptions extends StreamOptions, Omit<GuardOptions, "eventsPath"> {
   /** What clients may have. */
@@ -66,7 +66,7 @@ export function createApp(options: AppOptions, parts: AppParts): Hono {
 
 function gatewayRoutes(options: AppOptions, parts: AppParts): Hono {
   const app = new Hono();
-  app.route("/", streamRoutes(options, parts));
+  app.route("/", clientEndpoints(options, parts));
   app.route("/", statusRoutes(parts.report, parts.clock));
   app.route("/", protocolRoutes(options, parts.report));
   const readable = [

@@ -4,7 +4,7 @@ import { type DialectName, SUBPROTOCOL } from "../protocol/dialects.ts";
 import { PARAMETERS } from "../protocol/query.ts";
 import { constant, type Frame, type JsonSchema, objectSchema } from "../protocol/schema.ts";
 import { DATA_FRAME, SERVER_FRAMES } from "../protocol/server-frames.ts";
-import { eventsPath } from "./stream.ts";
+import { eventsPath } from "./client-endpoints.ts";
 
 export interface AsyncApiOptions {
   readonly title: string;

@@ -4,13 +4,13 @@ import { createWSMessageEvent, defineWebSocketHelper, WSContext, type WSEvents }
 import type { ClientSocket, SendResult } from "../core/ports/socket.ts";
 import type { TextFrame } from "../core/ports/text-frame.ts";
 import { cannotUpgrade } from "./errors.ts";
-import { framedLength } from "./frame.ts";
 import { HonoListeners } from "./hono-listeners.ts";
 import { cannotListen } from "./listen-error.ts";
 import { chooseOffer } from "./permessage-deflate.ts";
 import type { ConnectionEvents, Runtime, RuntimeOptions, SocketRuntime } from "./runtime.ts";
 import { TextCache } from "./text-cache.ts";
 import { TurnLimiter } from "./turn-limiter.ts";
+import { framedLength } from "./websocket-frame-bytes.ts";
 
 /**
  * The data of a socket under `Bun.serve`'s one handler. `events`, `url` and `protocol` are those of Hono's own Bun

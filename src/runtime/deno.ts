@@ -12,7 +12,7 @@ import type {
   SocketRuntime,
 } from "./runtime.ts";
 import { TextCache } from "./text-cache.ts";
-import { Topics } from "./topics.ts";
+import { TopicMembers } from "./topic-members.ts";
 
 /** The part of Deno's namespace that is used here. */
 interface DenoNamespace {
@@ -58,7 +58,7 @@ const NO_PONG = "No response from ping frame.";
 export function createDenoRuntime(limits: RuntimeOptions): Runtime<undefined> {
   const { Deno } = globalThis as unknown as { Deno: DenoNamespace };
   const idleTimeout = Math.max(2, Math.ceil(limits.readTimeoutMs / 1000));
-  const topics = new Topics<WebSocket>();
+  const topics = new TopicMembers<WebSocket>();
   const lastTexts = new TextCache();
   let client: unknown;
   let clientFiles = "";
@@ -184,13 +184,13 @@ function addressOf(c: Context): string {
 
 class DenoListeners extends HonoListeners<WebSocket> {
   readonly #address: string;
-  readonly #topics: Topics<WebSocket>;
+  readonly #topics: TopicMembers<WebSocket>;
   readonly #texts: TextCache;
 
   constructor(
     events: ConnectionEvents,
     address: string,
-    topics: Topics<WebSocket>,
+    topics: TopicMembers<WebSocket>,
     texts: TextCache,
   ) {
     super(events);
@@ -209,13 +209,13 @@ class DenoSocket implements ClientSocket {
   /** Deno's sockets don't compress. */
   readonly compresses = false;
   readonly #socket: WebSocket;
-  readonly #topics: Topics<WebSocket>;
+  readonly #topics: TopicMembers<WebSocket>;
   readonly #texts: TextCache;
 
   constructor(
     socket: WebSocket,
     remoteAddress: string,
-    topics: Topics<WebSocket>,
+    topics: TopicMembers<WebSocket>,
     texts: TextCache,
   ) {
     this.#socket = socket;

@@ -6,7 +6,6 @@ import type { RawData, WebSocketServer as RawServer, WebSocket as RawWebSocket }
 import type { ClientSocket, SendResult } from "../core/ports/socket.ts";
 import type { TextFrame } from "../core/ports/text-frame.ts";
 import { cannotUpgrade } from "./errors.ts";
-import { FrameBuilder } from "./frame.ts";
 import { cannotListen } from "./listen-error.ts";
 import { patchInflate } from "./patch-inflate.ts";
 import { chooseOffer } from "./permessage-deflate.ts";
@@ -19,7 +18,8 @@ import type {
   SocketRuntime,
 } from "./runtime.ts";
 import { serveInOrder } from "./serve-in-order.ts";
-import { Topics } from "./topics.ts";
+import { TopicMembers } from "./topic-members.ts";
+import { FrameBuilder } from "./websocket-frame-bytes.ts";
 import { WebSocket, WebSocketServer } from "./ws.ts";
 
 /** Maximum size of all headers of a request. The answer to more is 431. */
@@ -42,7 +42,7 @@ export type NodeWebSocketOption = NonNullable<
 /** Node: builds the frames of a flush once, and writes the same buffer to each socket. */
 export function createNodeRuntime(limits: RuntimeOptions): Runtime<NodeWebSocketOption> {
   if (limits.compression) patchInflate();
-  const topics = new Topics<NodeSocket>();
+  const topics = new TopicMembers<NodeSocket>();
   const builder = new FrameBuilder(limits.compressionThresholdBytes);
 
   const sockets: SocketRuntime = {
@@ -184,10 +184,15 @@ class NodeSocket implements ClientSocket {
   readonly compresses: boolean;
   readonly #ws: RawWebSocket;
   readonly #socket: Socket;
-  readonly #topics: Topics<NodeSocket>;
+  readonly #topics: TopicMembers<NodeSocket>;
   readonly #builder: FrameBuilder;
 
-  constructor(ws: RawWebSocket, socket: Socket, topics: Topics<NodeSocket>, builder: FrameBuilder) {
+  constructor(
+    ws: RawWebSocket,
+    socket: Socket,
+    topics: TopicMembers<NodeSocket>,
+    builder: FrameBuilder,
+  ) {
     this.#ws = ws;
     this.#socket = socket;
     this.#topics = topics;

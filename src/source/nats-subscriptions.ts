@@ -3,10 +3,10 @@ import type { Log } from "../core/ports/log.ts";
 import type { SourceListener, SourceMessage } from "../core/ports/source.ts";
 import { hasWildcard, isReserved } from "../core/subject/subject.ts";
 import type { Msg, NatsConnection, Subscription } from "./connect.ts";
-import { listen } from "./listen.ts";
 import { NatsMessage } from "./nats-message.ts";
 import type { PatternSet } from "./pattern-set.ts";
 import { RefusedPatterns } from "./refused-patterns.ts";
+import { listen } from "./safe-subscribe.ts";
 import type { UnsendablePatterns } from "./unsendable-patterns.ts";
 
 /** Options of {@linkcode NatsSubscriptions}. */

@@ -17,7 +17,7 @@ import type { DurableBounds } from "./jetstream/durable.ts";
 import { Streams } from "./jetstream/streams.ts";
 import { NatsSession } from "./nats-session.ts";
 import { PatternSet } from "./pattern-set.ts";
-import { probeServers } from "./probe.ts";
+import { probeServers } from "./server-probe.ts";
 import { readServers } from "./servers.ts";
 import { UnsendablePatterns } from "./unsendable-patterns.ts";
 

@@ -1,6 +1,6 @@
 import { type Msg, type NatsConnection, natsReason, type Subscription } from "./connect.ts";
 import { type Headers, readHeaders } from "./headers.ts";
-import { listen, newInbox } from "./listen.ts";
+import { listen, newInbox } from "./safe-subscribe.ts";
 
 /** An answer, with its headers read. */
 export interface Answer {

@@ -5,7 +5,7 @@ import { keyTable } from "../config/key-table.ts";
 import { parseComponentConfig } from "../config/parse.ts";
 import { configError } from "../config/problem.ts";
 import type { GatewayDeps } from "../gateway/deps.ts";
-import { DESCRIPTION, type GatewayService } from "../gateway/service.ts";
+import { DESCRIPTION, type GatewayLifecycle } from "../gateway/gateway-lifecycle.ts";
 import { VERSION } from "../gateway/version.ts";
 import { type ConstructorConfig, configOf, type OutputDeps } from "./constructor-config.ts";
 import { Output } from "./output.ts";
@@ -46,7 +46,7 @@ export interface OutputFactory {
 
 /** Returns the ways to make an output around a gateway that `makeGateway` makes. */
 export function outputFactory(
-  makeGateway: (config: Config, deps: GatewayDeps) => GatewayService,
+  makeGateway: (config: Config, deps: GatewayDeps) => GatewayLifecycle,
 ): OutputFactory {
   const create = (config: Config, { logger, ...deps }: OutputDeps = {}): Output => {
     const gateway = makeGateway(config, { ...deps, log: logger });

@@ -2,7 +2,7 @@ import { componentSchema } from "../config/describe.ts";
 import { parseConfig } from "../config/parse.ts";
 import { streamInputs } from "../config/stream-inputs.ts";
 import type { ErrorCode, SpillwayError } from "../core/ports/errors.ts";
-import type { GatewayService } from "../gateway/service.ts";
+import type { GatewayLifecycle } from "../gateway/gateway-lifecycle.ts";
 import type {
   ConfigSchema,
   FlowMetrics,
@@ -19,9 +19,9 @@ import { endpointPort, subjectPorts } from "./ports.ts";
 
 /** StreamKit's WebSocket output: the component contract around a gateway that listens. */
 export class Output implements LifecycleComponent {
-  readonly #gateway: GatewayService;
+  readonly #gateway: GatewayLifecycle;
 
-  constructor(gateway: GatewayService) {
+  constructor(gateway: GatewayLifecycle) {
     this.#gateway = gateway;
   }
 

@@ -1,5 +1,5 @@
 import { instanceName as instanceNameSchema } from "../config/address.ts";
-import { ENTRY_KEYS } from "../config/flow.ts";
+import { ENTRY_KEYS } from "../config/flow-file.ts";
 import { unknownName } from "../config/problem.ts";
 import { nearest } from "../text/nearest.ts";
 import { addressesOf, conflict } from "./addresses.ts";

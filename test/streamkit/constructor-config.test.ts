@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { NatsConnection } from "nats";
 import { defaultConfig } from "../../src/config/parse.ts";
-import { GatewayService } from "../../src/gateway/service.ts";
+import { GatewayLifecycle } from "../../src/gateway/gateway-lifecycle.ts";
 import { createRegistry } from "../../src/metrics/prometheus.ts";
 import {
   type ConstructorConfig,
@@ -115,7 +115,7 @@ describe("ConstructorConfig", () => {
     const asked: unknown[] = [];
     const { newOutputFromConfig } = outputFactory((config, deps) => {
       asked.push([config.name, deps]);
-      return new GatewayService(config, {
+      return new GatewayLifecycle(config, {
         makeEngine: async () => new FakeEngine(),
         clock: new ManualClock(),
         log: deps.log ?? new ErrorLog(),

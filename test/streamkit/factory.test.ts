@@ -4,7 +4,7 @@ import type { Config } from "../../src/config/config.ts";
 import { componentSchema } from "../../src/config/describe.ts";
 import { parseConfig } from "../../src/config/parse.ts";
 import type { GatewayDeps } from "../../src/gateway/deps.ts";
-import { GatewayService } from "../../src/gateway/service.ts";
+import { GatewayLifecycle } from "../../src/gateway/gateway-lifecycle.ts";
 import { VERSION } from "../../src/gateway/version.ts";
 import { createRegistry } from "../../src/metrics/prometheus.ts";
 import {
@@ -21,7 +21,7 @@ import { ErrorLog } from "./output-harness.ts";
 function bench() {
   const asked: { config: Config; deps: GatewayDeps }[] = [];
   const maker = outputFactory((config, deps) => {
-    return new GatewayService(config, {
+    return new GatewayLifecycle(config, {
       makeEngine: async () => {
         asked.push({ config, deps });
         return new FakeEngine();

@@ -1,6 +1,6 @@
 import { Meter } from "../../src/core/metering/meter.ts";
 import { SpillwayError } from "../../src/core/ports/errors.ts";
-import type { Engine } from "../../src/gateway/service.ts";
+import type { Engine } from "../../src/gateway/gateway-lifecycle.ts";
 
 /** A promise that a test fulfils or rejects when it wants to. */
 export class Gate {

@@ -1,7 +1,7 @@
 import type { Config } from "../../src/config/config.ts";
 import { defaultConfig } from "../../src/config/parse.ts";
 import type { Log } from "../../src/core/ports/log.ts";
-import { GatewayService } from "../../src/gateway/service.ts";
+import { GatewayLifecycle } from "../../src/gateway/gateway-lifecycle.ts";
 import { Output } from "../../src/streamkit/output.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 import { FakeEngine } from "./fake-engine.ts";
@@ -25,7 +25,7 @@ export class OutputHarness {
   readonly clock = new ManualClock();
   readonly engine = new FakeEngine();
   readonly log = new ErrorLog();
-  readonly gateway: GatewayService;
+  readonly gateway: GatewayLifecycle;
   readonly output: Output;
   /** What `/healthz` shows, as the engine is told. */
   report: unknown;
@@ -35,7 +35,7 @@ export class OutputHarness {
   makeFault: unknown;
 
   constructor(config: Partial<Config> = {}) {
-    this.gateway = new GatewayService(
+    this.gateway = new GatewayLifecycle(
       { ...defaultConfig(), ...config },
       {
         makeEngine: async (report) => {

@@ -2,7 +2,7 @@ import { CLOSE, type CloseCause } from "../../protocol/close-codes.ts";
 import type { ServerFrame } from "../../protocol/server-frames.ts";
 import type { DropReason, LossReason } from "../metering/ledger.ts";
 import type { ErrorKind } from "../metering/meter.ts";
-import { SOONEST_RETURN_MS } from "../timing/return-times.ts";
+import { SOONEST_RETURN_MS } from "../timing/reconnect-times.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
 
 /** What a client that ends, by whoever's will, is counted as. */

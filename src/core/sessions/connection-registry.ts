@@ -3,7 +3,7 @@ import type { IncidentLog } from "../metering/incident-log.ts";
 import type { DisconnectReason, Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ConnectionObserver } from "../ports/observer.ts";
-import type { ReturnTimes } from "../timing/return-times.ts";
+import type { ReturnTimes } from "../timing/reconnect-times.ts";
 import type { SubscriptionRequest } from "../wire/subscription-request.ts";
 import { type Connection, infoOf } from "./connection.ts";
 import type { ConnectionLog } from "./connection-log.ts";

@@ -1,6 +1,6 @@
 import type { Msg, Subscription } from "../connect.ts";
-import { newInbox } from "../listen.ts";
 import { PermissionError } from "../requests.ts";
+import { newInbox } from "../safe-subscribe.ts";
 import type { DurableBounds } from "./ensure-durable.ts";
 import { SilenceDetector } from "./silence-detector.ts";
 import { nanoseconds, PausedError, type StreamApi } from "./stream-api.ts";

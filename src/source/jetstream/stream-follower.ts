@@ -1,10 +1,10 @@
 import type { Log } from "../../core/ports/log.ts";
 import type { SourceListener, StreamInput, StreamState } from "../../core/ports/source.ts";
 import type { Msg } from "../connect.ts";
-import { newInbox } from "../listen.ts";
 import { PatternSet } from "../pattern-set.ts";
 import { PermissionError } from "../requests.ts";
 import { unlessAborted } from "../retry.ts";
+import { newInbox } from "../safe-subscribe.ts";
 import { SilenceDetector } from "./silence-detector.ts";
 import {
   filterOf,

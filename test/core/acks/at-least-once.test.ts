@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { BroadcasterOptions } from "../../../src/core/broadcaster-parts.ts";
+import type { BroadcasterOptions } from "../../../src/core/broadcaster-options.ts";
 import { PLAIN, V1 } from "../../../src/core/wire/dialect.ts";
 import type { ReceivedFrame } from "../support/fake-sockets.ts";
 import { Harness, lastOf, type TestClient, typesOf } from "../support/harness.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { BroadcasterOptions } from "../../../src/core/broadcaster-parts.ts";
+import type { BroadcasterOptions } from "../../../src/core/broadcaster-options.ts";
 import { Harness, lastOf, type TestClient, typesOf } from "../support/harness.ts";
 
 /** Publishes so many messages a second for a while. @returns how many the client got meanwhile. */

@@ -1,7 +1,7 @@
 import { expect } from "bun:test";
 import { Grant } from "../../../src/core/access/grant.ts";
 import { Broadcaster } from "../../../src/core/broadcaster.ts";
-import type { BroadcasterOptions } from "../../../src/core/broadcaster-parts.ts";
+import type { BroadcasterOptions } from "../../../src/core/broadcaster-options.ts";
 import type { Log } from "../../../src/core/ports/log.ts";
 import type { Durables, SourceMessage, StreamHistory } from "../../../src/core/ports/source.ts";
 import type { Connection } from "../../../src/core/sessions/connection.ts";

@@ -1,4 +1,4 @@
-import type { BroadcasterOptions } from "../../../src/core/broadcaster-parts.ts";
+import type { BroadcasterOptions } from "../../../src/core/broadcaster-options.ts";
 import { PLAIN, SSE, V1 } from "../../../src/core/wire/dialect.ts";
 import type { Policy } from "../../../src/protocol/fields.ts";
 import { DeliveryModel } from "./delivery-model.ts";

@@ -7,7 +7,7 @@ import type { StatusReport } from "../http/status.ts";
 import type { FlowMetrics, HealthStatus, Metadata } from "../streamkit/contract.ts";
 import { within } from "./deadline.ts";
 import { FlowMeter } from "./flow-meter.ts";
-import { Lifecycle } from "./lifecycle.ts";
+import { StartStopQueue } from "./start-stop-queue.ts";
 
 /** The longest timeout of a stop, the same as of `stop_timeout`. */
 const MAX_STOP_MS = 86_400_000;
@@ -41,7 +41,7 @@ export interface Address {
   readonly port: number;
 }
 
-export interface ServiceParts<E extends Engine> {
+export interface GatewayLifecycleParts<E extends Engine> {
   /**
    * Puts the engine together. Called at the first start or `prepare`, and again only if it failed.
    *
@@ -54,13 +54,13 @@ export interface ServiceParts<E extends Engine> {
 }
 
 /** A gateway that is started, stopped and started again, and says how it is. */
-export class GatewayService<E extends Engine = Engine> {
+export class GatewayLifecycle<E extends Engine = Engine> {
   readonly config: Config;
   readonly log: Log;
-  readonly #parts: ServiceParts<E>;
+  readonly #parts: GatewayLifecycleParts<E>;
   readonly #clock: Clock;
   readonly #flow: FlowMeter;
-  readonly #lifecycle = new Lifecycle();
+  readonly #lifecycle = new StartStopQueue();
   #engine: E | undefined;
   /** Its address and the time of its start; `undefined` while it doesn't run. */
   #running: (Address & { readonly sinceMs: number }) | undefined;
@@ -70,7 +70,7 @@ export class GatewayService<E extends Engine = Engine> {
   /** Why the last start or stop failed. */
   #lastError: string | undefined;
 
-  constructor(config: Config, parts: ServiceParts<E>) {
+  constructor(config: Config, parts: GatewayLifecycleParts<E>) {
     this.config = config;
     this.log = parts.log;
     this.#parts = parts;

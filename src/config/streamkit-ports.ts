@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { hostName, portNumber, streamName, subjectPattern, urlPath } from "./address.ts";
-import { anyText, boolean, choice, duration, integer, text } from "./value.ts";
+import { anyText, boolean, choice, duration, integer, text } from "./value-schemas.ts";
 
 /**
  * StreamKit's `ports`, in its two spellings: untyped (`type` and `subject` beside the name) and

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { Hono } from "hono";
 import type { Log } from "../../src/core/ports/log.ts";
 import { createGateway } from "../../src/gateway/gateway.ts";
-import { Guard, type GuardOptions, type ListenAddress } from "../../src/http/guard.ts";
+import { Guard, type GuardOptions, type ListenAddress } from "../../src/http/origin-guard.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 
 interface Setting extends Partial<GuardOptions> {

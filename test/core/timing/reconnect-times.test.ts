@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { ReturnTimes } from "../../../src/core/timing/return-times.ts";
+import { ReturnTimes } from "../../../src/core/timing/reconnect-times.ts";
 import { V1 } from "../../../src/core/wire/dialect.ts";
 import { Harness } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";

@@ -1,7 +1,7 @@
 import type { Session } from "./session.ts";
 
 /** The sessions that have a backlog. */
-export class Backlogs {
+export class BacklogRegistry {
   readonly #all = new Set<Session>();
   /** The sessions whose backlog is drained with the next flush. */
   #ready = new Set<Session>();

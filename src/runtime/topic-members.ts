@@ -1,5 +1,5 @@
 /** The members of each topic, for runtimes without a publish of their own. */
-export class Topics<Member> {
+export class TopicMembers<Member> {
   readonly #members = new Map<string, Set<Member>>();
 
   join(topic: string, member: Member): void {

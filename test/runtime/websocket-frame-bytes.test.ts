@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { constants, inflateRawSync } from "node:zlib";
 import fc from "fast-check";
 import { TextFrame } from "../../src/core/ports/text-frame.ts";
-import { FrameBuilder, framedLength } from "../../src/runtime/frame.ts";
+import { FrameBuilder, framedLength } from "../../src/runtime/websocket-frame-bytes.ts";
 
 function textFrame(text: string): TextFrame {
   return new TextFrame(new TextEncoder().encode(text));

@@ -2,7 +2,7 @@
  * Runs starts and stops in the order in which they are asked for, one at a time. If the last request asked for
  * the same, a caller shares its work.
  */
-export class Lifecycle {
+export class StartStopQueue {
   /** What the last request asked for. */
   #wantsOpen = false;
   /** Ends with the last work; later work waits for it, however it ends. */

@@ -10,10 +10,10 @@ import { SUBPROTOCOL } from "../protocol/dialects.ts";
 import { MAX_ID_LENGTH } from "../protocol/fields.ts";
 import { ParameterFault, type StreamQuery } from "../protocol/query.ts";
 import type { ConnectionEvents, SocketRuntime } from "../runtime/runtime.ts";
+import { parameterNotOf, readQuery } from "./client-query.ts";
 import type { EventStreams } from "./event-stream.ts";
 import { handshakeFault } from "./handshake.ts";
 import { problem, refusalOf } from "./problem.ts";
-import { parameterNotOf, readQuery } from "./stream-query.ts";
 
 export interface StreamOptions {
   readonly path: string;
@@ -35,7 +35,7 @@ interface Env {
 }
 
 /** The endpoints of the stream: WebSocket, and server-sent events below it. */
-export function streamRoutes(options: StreamOptions, parts: StreamParts): Hono<Env> {
+export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hono<Env> {
   const { broadcaster, sockets, eventStreams, grantOf } = parts;
 
   const noRoom = (c: Context, detail: string): Response => {
