@@ -152,12 +152,13 @@ export class Broadcaster implements SourceListener {
   /** From now on, clients may come in. */
   open(): void {
     this.#open = true;
+    this.sessions.keeps = true;
   }
 
   /** From now on, none may; those that are in stay. */
   refuse(): void {
     this.#open = false;
-    this.sessions.stopKeeping();
+    this.sessions.keeps = false;
   }
 
   /** Why no client may come in now, or `undefined` when one may. */

@@ -42,7 +42,7 @@ export class DetachedSessions {
   /** Whether sessions expire now because they take too many bytes. */
   #evicts = false;
   /** The sessions that were without a connection for too long, and expire in shares of the next turns. */
-  #expired: Session[] = [];
+  #expired: (readonly [Session, Detached])[] = [];
 
   constructor(limits: DetachedSessionLimits, parts: DetachedSessionsParts) {
     this.#limits = limits;
@@ -70,7 +70,9 @@ export class DetachedSessions {
     const { clock, meter, timers, patternBytesOf } = this.#parts;
     const nowMs = clock.nowMs();
     const standingBytes = (session.acks?.memory.bytes ?? 0) + patternBytesOf(session);
-    const detached = new Detached(nowMs, standingBytes, () => this.#expireLater(session));
+    const detached: Detached = new Detached(nowMs, standingBytes, () =>
+      this.#expireLater(session, detached),
+    );
     this.#all.set(session, detached);
     this.#standingBytes += standingBytes;
     this.#mostBytes += session.queuedBytes + standingBytes;
@@ -101,6 +103,9 @@ export class DetachedSessions {
   /** The gateway stops: no client can resume any more. */
   stop(): void {
     for (const session of [...this.#all.keys()]) this.#expire(session, "stopped");
+    // The work in later turns may be dropped, and must not count as under way after the next start.
+    this.#expired = [];
+    this.#evicts = false;
   }
 
   #keepBounds(): void {
@@ -131,19 +136,22 @@ export class DetachedSessions {
   }
 
   /** A session was without a connection for too long. Very many may be so at the same time. */
-  #expireLater(session: Session): void {
-    this.#expired.push(session);
+  #expireLater(session: Session, detached: Detached): void {
+    this.#expired.push([session, detached]);
     if (this.#expired.length > 1) return;
     this.#parts.turnShare.run(this, new SteppedJob(this.#expireAll()));
   }
 
   *#expireAll(): Generator<number, void, void> {
-    for (const session of this.#expired) {
+    const expired = this.#expired;
+    for (const [session, detached] of expired) {
+      // Its client may have resumed it in the meantime, and lost the connection again.
+      if (this.#all.get(session) !== detached) continue;
       const steps = this.#stepsFor(session);
       this.#expire(session, "session_expired");
       yield steps;
     }
-    this.#expired = [];
+    if (this.#expired === expired) this.#expired = [];
   }
 
   /** Returns about how many steps it takes to end a session: its patterns are taken out of where they are filed. */

@@ -72,7 +72,8 @@ export class SessionRegistry {
   /** For all that must be acknowledged, and for sessions that expire. */
   readonly #timers: TimerQueue;
   readonly #track: (session: Session) => SessionAcks;
-  #keeps = true;
+  /** Whether sessions outlive their connections. When the gateway stops, no client can resume. */
+  keeps = true;
 
   constructor(options: SessionOptions, parts: SessionRegistryParts) {
     const { clock, meter, audiences, turnShare, backlogs, subscriptions } = parts;
@@ -126,7 +127,7 @@ export class SessionRegistry {
 
   /** Keeps a session whose connection ends. @returns `false` if its client can't resume it. */
   keep(session: Session): boolean {
-    if (session.id === undefined || !this.#keeps || !this.#detached.isKeeping) return false;
+    if (session.id === undefined || !this.keeps || !this.#detached.isKeeping) return false;
     session.detach();
     // What its subscriptions handed over may have been too much for it.
     if (session.isOver) return true;
@@ -138,11 +139,6 @@ export class SessionRegistry {
   /** A message of so many bytes may wait for each session without a connection. */
   grew(byteLength: number): void {
     this.#detached.grew(byteLength);
-  }
-
-  /** From now on no session is kept, as the gateway stops. */
-  stopKeeping(): void {
-    this.#keeps = false;
   }
 
   /** Ends the sessions without a connection. */
