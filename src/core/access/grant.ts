@@ -114,6 +114,12 @@ export class Grant {
     return asked === "everything" ? this.patterns : exposedOf(this.patterns, asked);
   }
 
+  /** Returns what the client gets of a request that is not refused: of these subjects, from this place on. */
+  applyTo(request: SubscriptionRequest): SubscriptionRequest {
+    const { after, subjects, start = after === undefined ? this.terms.startFrom : "new" } = request;
+    return { ...request, subjects: this.select(subjects), start };
+  }
+
   /** Returns the policy of a subscription. */
   policyOf({ policy }: SubscriptionRequest): Policy {
     const { allowedPolicies } = this.terms;

@@ -59,8 +59,6 @@ export interface StartFault {
 }
 
 export interface StartOptions {
-  /** Where a subscription starts that doesn't say it. */
-  readonly startFrom: StartPoint;
   readonly deliveryMode: DeliveryMode;
   /** The exposed subjects that no stream keeps. */
   readonly demanded: readonly string[];
@@ -133,14 +131,16 @@ export class StartPositions {
   }
 
   /** Returns the durable that a request uses; the request has no fault. */
-  durableOf({
-    durable,
-    subjects,
-    start = this.#options.startFrom,
-  }: SubscriptionRequest): DurableQuery {
+  durableOf(request: SubscriptionRequest): DurableQuery {
+    const { durable, subjects } = request;
     const [stream] = this.#parts.streams.carrying(subjects) as [FollowedStream];
     const wanted = exposedOf(stream.subjects, subjects);
-    return { name: durable as string, stream: stream.name, subjects: wanted, start };
+    return {
+      name: durable as string,
+      stream: stream.name,
+      subjects: wanted,
+      start: startOf(request),
+    };
   }
 
   /** Whether somebody who wants these subjects wants something that no stream keeps. */
@@ -185,17 +185,13 @@ export class StartPositions {
     return "a durable needs subjects of one stream; no stream stores some of these";
   }
 
-  #startOf({ after, start }: SubscriptionRequest): StartPoint {
-    return start ?? (after === undefined ? this.#options.startFrom : "new");
-  }
-
   /** Whether a request starts in the past of streams. This does not depend on the state of the streams. */
   #isInStreams(request: SubscriptionRequest): boolean {
     const { after, subjects } = request;
     if (!this.#parts.hasHistory) return false;
     if (after !== undefined) return this.#ofCursor(after, subjects) !== undefined;
     const { streams } = this.#parts;
-    return this.#startOf(request) !== "new" && streams.carrying(subjects).length > 0;
+    return startOf(request) !== "new" && streams.carrying(subjects).length > 0;
   }
 
   /** Returns the stream of a cursor, if it carries some of these subjects. */
@@ -223,7 +219,7 @@ export class StartPositions {
       if (streams.length > 1 || wantsRest) gaps.push(unknownGap(after, now, "upstream"));
       return { kind, streams: starts, gaps, wantsRest };
     }
-    const start = this.#startOf(request);
+    const start = startOf(request);
     const isObject = typeof start === "object";
     const starts = streams.map((stream): StreamStart => {
       const end = endOf(stream);
@@ -240,6 +236,11 @@ export class StartPositions {
     const latest = start === "last" || start === "last_per_subject" ? start : undefined;
     return { kind, streams: starts, gaps: [], timeMs, latest, wantsRest };
   }
+}
+
+/** Where a request starts in streams, if it has no cursor. */
+function startOf({ start = "new" }: SubscriptionRequest): StartPoint {
+  return start;
 }
 
 /** The place after all that has come of a stream. */

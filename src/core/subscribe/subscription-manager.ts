@@ -136,7 +136,7 @@ export class SubscriptionManager implements SessionSubscriptions {
   subscribe(client: Session, asked: SubscriptionRequest): Refusal | undefined {
     const refusal = this.#admission.refusalOf(client, asked);
     if (refusal !== undefined) return refusal;
-    const granted = { ...asked, subjects: client.grant.select(asked.subjects) };
+    const granted = client.grant.applyTo(asked);
     if (granted.durable !== undefined) {
       this.#durables.use(client, granted.id, this.#starts.durableOf(granted));
       return undefined;

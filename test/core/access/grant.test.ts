@@ -205,6 +205,23 @@ describe("A client with a grant of some subjects of a stream", () => {
     },
   );
 
+  test.each([
+    ["new", "all", []],
+    ["all", "new", ["s.public.1"]],
+  ] as const)("begins with %s by default, whatever others do", async (own, others, got) => {
+    const kept = new FakeStream();
+    kept.add("s.public.1");
+    const harness = new Harness({ ...options, startFrom: others }, kept);
+    harness.broadcaster.stream({ name: "S", origin: ORIGIN, sequence: kept.last, lost: false });
+    const grant = grantOfStream({ deliveryMode: "at-most-once", starts: [own], startFrom: own });
+    const client = harness.joinWith(EVERYTHING, PLAIN, false, undefined, grant);
+    for (let turn = 0; turn < 20; turn++) {
+      harness.clock.advance(5);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(subjectsOf(client)).toEqual([...got]);
+  });
+
   test("has a durable of its own subjects only", () => {
     const asked: DurableQuery[] = [];
     const durables: Durables = {
