@@ -186,6 +186,7 @@ export class DurableTracker implements AckTracker, DurableListener, QueuedTimer 
   refused(code: DurableRefusal, message: string): void {
     const { meter, timers } = this.#parts;
     meter.refused[code]++;
+    this.#isReleased = true;
     timers.clear(this);
     this.#giveBack();
     this.#user.ended();

@@ -3,7 +3,7 @@ import type { DurableTracker } from "../../../src/core/acks/durable-tracker.ts";
 import { RedeliveryPolicy } from "../../../src/core/acks/redelivery-policy.ts";
 import type { SessionAcks } from "../../../src/core/acks/session-acks.ts";
 import type { DurableUse, Settlement, SourceMessage } from "../../../src/core/ports/source.ts";
-import { TimerQueue } from "../../../src/core/timing/timer-queue.ts";
+import { NOT_QUEUED, TimerQueue } from "../../../src/core/timing/timer-queue.ts";
 import { TurnShare } from "../../../src/core/timing/turn-share.ts";
 import { EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
 import { Harness, type TestClient } from "../support/harness.ts";
@@ -113,6 +113,20 @@ describe("A durable", () => {
     await harness.delivers(2);
     expect(harness.peer.socket.payloads).toEqual([1, 2]);
     expect(harness.peer.socket.writes).toBe(writes + 1);
+  });
+
+  test.each([
+    ["released", ({ durable }: Bench) => durable.release()],
+    ["refused", ({ durable }: Bench) => durable.refused("unavailable", "gone")],
+  ])("that is %s sets no timer, though a message came in the same turn", async (_, end) => {
+    const bench = new Bench();
+    const delivered = bench.delivers(1);
+    end(bench);
+    bench.peer.connection.closed(1000);
+    await delivered;
+    expect(bench.durable.queueIndex).toBe(NOT_QUEUED);
+    expect(bench.harness.meter.ledger).toMatchObject({ inFlight: 0, returned: 1 });
+    bench.harness.expectBalance();
   });
 
   test("acknowledgements go to where each message came from, once", async () => {
