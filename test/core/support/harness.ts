@@ -160,6 +160,8 @@ export class Harness {
     error() {},
   };
   readonly broadcaster: Broadcaster;
+  /** The sessions of all clients that joined, those that are over included. */
+  readonly #sessions = new Set<Session>();
   /** The grant of clients that join without another. */
   readonly grant: Grant;
   readonly acknowledges: boolean;
@@ -240,6 +242,7 @@ export class Harness {
       connection.receive(
         typeof frame === "string" || frame instanceof Uint8Array ? frame : JSON.stringify(frame),
       );
+    if (connection.session !== undefined) this.#sessions.add(connection.session);
     return { connection, session: connection.session as Session, socket, send };
   }
 
@@ -248,12 +251,21 @@ export class Harness {
     this.broadcaster.message({ subject, data: new TextEncoder().encode(JSON.stringify(payload)) });
   }
 
-  /** `offered = sent + queued + conflated + dropped`, and as many clients came as went and are here. */
+  /**
+   * `offered = sent + queued + conflated + dropped`; what the ledger has as queued and in flight is what the
+   * sessions hold; and as many clients came as went and are here.
+   */
   expectBalance(): void {
     const { meter } = this;
-    const { inHand, tracked, acks, inFlight, returned, lostTotal } = meter.ledger;
+    const { inHand, inFlight, queuedBytes } = meter.ledger;
     expect(inHand).toBe(0);
-    expect(tracked).toBe(acks.acked + inFlight + returned + lostTotal);
+    let held = 0;
+    let bytes = 0;
+    for (const session of this.#sessions) {
+      held += session.acks?.messages ?? 0;
+      bytes += session.queuedBytes;
+    }
+    expect({ inFlight, queuedBytes }).toEqual({ inFlight: held, queuedBytes: bytes });
     const gone = [...meter.disconnections.values()].reduce((sum, count) => sum + count, 0);
     expect(meter.clientsTotal).toBe(gone + meter.clientsActive);
   }
