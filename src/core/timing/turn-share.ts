@@ -88,9 +88,17 @@ export class TurnShare {
     // A job may begin another one.
     if (this.#isWorking) return;
     this.#isWorking = true;
-    while (this.#left > 0 && this.#waiting.size > 0) this.#workForNext();
-    this.#isWorking = false;
-    if (this.#left === this.#stepsPerTurn) return;
+    try {
+      while (this.#left > 0 && this.#waiting.size > 0) this.#workForNext();
+    } finally {
+      this.#isWorking = false;
+      this.#renewLater();
+    }
+  }
+
+  /** The next turn has all its steps again. */
+  #renewLater(): void {
+    if (this.#left === this.#stepsPerTurn && this.#waiting.size === 0) return;
     this.#cancelRenewal ??= this.#clock.soon(() => {
       this.#cancelRenewal = undefined;
       this.#left = this.#stepsPerTurn;
@@ -101,9 +109,15 @@ export class TurnShare {
   #workForNext(): void {
     const [owner, jobs] = this.#waiting.oldest as [object, Job[]];
     const [job] = jobs as [Job];
-    this.#left -= Math.max(1, job.work(Math.min(this.#left, STEPS_PER_PART)));
-    if (job.isDone) jobs.shift();
-    if (jobs.length > 0) this.#waiting.set(owner, jobs);
-    else this.#waiting.delete(owner);
+    // A job that throws is dropped, and doesn't keep the others from their work.
+    let isOver = true;
+    try {
+      this.#left -= Math.max(1, job.work(Math.min(this.#left, STEPS_PER_PART)));
+      isOver = job.isDone;
+    } finally {
+      if (isOver) jobs.shift();
+      if (jobs.length > 0) this.#waiting.set(owner, jobs);
+      else this.#waiting.delete(owner);
+    }
   }
 }

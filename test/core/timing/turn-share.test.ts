@@ -40,6 +40,31 @@ describe("TurnShare", () => {
     expect(clock.timers).toBe(0);
   });
 
+  test("drops a job that throws, and continues with the others", () => {
+    const clock = new ManualClock();
+    const share = new TurnShare(clock, 100);
+    const told: string[] = [];
+    const owner = {};
+    share.run(owner, jobOf("a", 150, told));
+    const broken: Job = {
+      isDone: false,
+      work() {
+        throw new Error("broken");
+      },
+    };
+    share.run(owner, broken);
+    share.run({}, jobOf("b", 80, told));
+    clock.turn();
+    expect(() => clock.turn()).toThrow("broken");
+    clock.advance(0);
+    expect(told).toEqual(["a:100", "a:50", "b:50", "b:30"]);
+    expect(() => share.run(owner, broken)).toThrow("broken");
+    share.run(owner, jobOf("c", 10, told));
+    expect(told.at(-1)).toBe("c:10");
+    clock.advance(0);
+    expect(clock.timers).toBe(0);
+  });
+
   test("does a share in each turn, whoever asks for how much", () => {
     const clock = new ManualClock();
     const share = new TurnShare(clock, 100);
