@@ -50,35 +50,44 @@ export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hon
       : "No more clients can be served";
     return noRoom(c, detail);
   };
-  const query: MiddlewareHandler<Env> = async (c, next) => {
-    const query = readQuery(c.req.queries());
-    if (query instanceof ParameterFault) return problem(c, 400, query.message);
-    const { subjects } = query;
-    // A subject that another one covers adds nothing.
-    const wanted = subjects === undefined ? "everything" : withoutCovered(subjects);
-    const request = requestOf("", { ...query, subjects: wanted });
-    const grant = grantOf(c);
-    // A client of v1 says in "subscribe" what it wants; the grant is asked then.
-    const asksLater = chosenProtocol(c) !== undefined && subjects === undefined;
-    const refusal = asksLater ? undefined : grant.refusalOf(request);
-    if (refusal !== undefined) return problem(c, 403, capitalized(refusal.message));
-    const excess = broadcaster.excessOf(grant, wanted);
-    if (excess?.retryable) return noRoom(c, "There is no room for more patterns");
-    if (excess !== undefined)
-      return problem(c, 400, `"subjects" can't be served: ${excess.message}`);
-    const fault = broadcaster.startFaultOf({ ...request, subjects: grant.select(wanted) });
-    if (fault !== undefined) {
-      return problem(c, 400, `"${fault.parameter}" can't be served: ${fault.message}`);
-    }
-    c.set("grant", grant);
-    c.set("query", query);
-    c.set("request", request);
-    await next();
-  };
+  /** @param resumes whether the header that browsers send after a reconnect overrides `after`. */
+  const query =
+    (resumes: boolean): MiddlewareHandler<Env> =>
+    async (c, next) => {
+      const query = readQuery(c.req.queries());
+      if (query instanceof ParameterFault) return problem(c, 400, query.message);
+      const lastSeen = resumes ? c.req.header("last-event-id") : undefined;
+      if (lastSeen !== undefined && lastSeen.length > MAX_ID_LENGTH) {
+        return problem(c, 400, '"Last-Event-ID" must be the id of a message');
+      }
+      const { subjects, after } = query;
+      // A subject that another one covers adds nothing.
+      const wanted = subjects === undefined ? "everything" : withoutCovered(subjects);
+      const cursor = lastSeen || after;
+      const resumed = cursor !== undefined && { after: cursor };
+      const request = requestOf("", { ...query, ...resumed, subjects: wanted });
+      const grant = grantOf(c);
+      // A client of v1 says in "subscribe" what it wants; the grant is asked then.
+      const asksLater = chosenProtocol(c) !== undefined && subjects === undefined;
+      const refusal = asksLater ? undefined : grant.refusalOf(request);
+      if (refusal !== undefined) return problem(c, 403, capitalized(refusal.message));
+      const excess = broadcaster.excessOf(grant, wanted);
+      if (excess?.retryable) return noRoom(c, "There is no room for more patterns");
+      if (excess !== undefined)
+        return problem(c, 400, `"subjects" can't be served: ${excess.message}`);
+      const fault = broadcaster.startFaultOf({ ...request, subjects: grant.select(wanted) });
+      if (fault !== undefined) {
+        return problem(c, 400, `"${fault.parameter}" can't be served: ${fault.message}`);
+      }
+      c.set("grant", grant);
+      c.set("query", query);
+      c.set("request", request);
+      await next();
+    };
   const handshake: MiddlewareHandler = async (c, next) => handshakeFault(c) ?? (await next());
 
   return new Hono<Env>()
-    .get(options.path, handshake, welcome, query, async (c) => {
+    .get(options.path, handshake, welcome, query(false), async (c) => {
       const protocol = chosenProtocol(c);
       const query = c.get("query");
       const misplaced = protocol === undefined ? undefined : parameterNotOf("v1", query);
@@ -100,7 +109,7 @@ export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hon
       const connection = new ClientEvents(broadcaster, grant, dialect, request, session);
       return await sockets.upgrade(c, connection, protocol);
     })
-    .get(eventsPath(options.path), onlyGet, welcome, query, (c) => {
+    .get(eventsPath(options.path), onlyGet, welcome, query(true), (c) => {
       const misplaced = parameterNotOf("sse", c.get("query"));
       if (misplaced !== undefined) {
         return problem(
@@ -109,14 +118,7 @@ export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hon
           `"${misplaced}" needs a WebSocket: server-sent events can't be acknowledged`,
         );
       }
-      const { after, ...asked } = c.get("request");
-      // A browser that reconnects sends what it saw last, which the query can't know.
-      const lastSeen = c.req.header("last-event-id") || after;
-      if (lastSeen !== undefined && lastSeen.length > MAX_ID_LENGTH) {
-        return problem(c, 400, '"Last-Event-ID" must be the id of a message');
-      }
-      const request = { ...asked, after: lastSeen };
-      const connection = new ClientEvents(broadcaster, c.get("grant"), SSE, request);
+      const connection = new ClientEvents(broadcaster, c.get("grant"), SSE, c.get("request"));
       return eventStreams.open(c, connection, sockets, broadcaster.returnsAfterMs);
     });
 }

@@ -119,23 +119,10 @@ export class Ring {
 
   /** Begins to read at a message, or at the first kept one after it. */
   read(serial: number): RingReader {
-    const reader = new RingReader(serial, this);
+    const reader = new RingReader(serial, this.#readAccess);
     this.#readers.add(reader);
     this.#unread = Math.min(this.#unread, serial);
     return reader;
-  }
-
-  /** @internal A reader has moved on: messages that only it had not read may be dropped. */
-  moved(reader: RingReader, before: number): void {
-    if (!this.#readers.delete(reader)) return;
-    // The reader that has not moved for the longest is first: the search in `#release` almost always ends with it.
-    this.#readers.add(reader);
-    this.#release(before);
-  }
-
-  /** @internal Ends `read`. */
-  closed(reader: RingReader): void {
-    if (this.#readers.delete(reader)) this.#release(reader.next);
   }
 
   /** Returns a kept message. */
@@ -154,6 +141,20 @@ export class Ring {
     }
     return envelope;
   }
+
+  /** What readers may do with the ring. */
+  readonly #readAccess: RingAccess = {
+    first: () => this.oldest ?? this.#end,
+    moved: (reader, before) => {
+      if (!this.#readers.delete(reader)) return;
+      // The reader that has not moved for the longest is first: the search in `#release` almost always ends with it.
+      this.#readers.add(reader);
+      this.#release(before);
+    },
+    closed: (reader) => {
+      if (this.#readers.delete(reader)) this.#release(reader.next);
+    },
+  };
 
   /** Drops messages that no reader needs any more, as one has moved on from a serial. */
   #release(before: number): void {
@@ -224,12 +225,21 @@ export class Ring {
   }
 }
 
+/** The part of a ring that its readers use. */
+interface RingAccess {
+  /** Returns the serial of the oldest message, or of the next one if there is none. */
+  first(): number;
+  /** A reader has moved on from a serial: messages that only this reader had not read may be dropped. */
+  moved(reader: RingReader, before: number): void;
+  closed(reader: RingReader): void;
+}
+
 /** Reads a ring from one message on. The ring keeps what a reader has not read as long as it can. */
 export class RingReader {
   #next: number;
-  readonly #ring: Ring;
+  readonly #ring: RingAccess;
 
-  constructor(next: number, ring: Ring) {
+  constructor(next: number, ring: RingAccess) {
     this.#next = next;
     this.#ring = ring;
   }
@@ -241,7 +251,7 @@ export class RingReader {
 
   /** How many messages were dropped before it read them. */
   get lost(): number {
-    return Math.max(0, (this.#ring.oldest ?? this.#ring.end) - this.#next);
+    return Math.max(0, this.#ring.first() - this.#next);
   }
 
   moveTo(serial: number): void {
