@@ -5,8 +5,10 @@ import { connectLasting } from "./nats-connection.ts";
 import { type NatsServer, startNatsServer } from "./nats-server.ts";
 
 const NODES = 3;
-/** So long may they take to agree, and to have what the others have. */
-const TOGETHER_MS = 30_000;
+const LOWEST_PORT = 20_000;
+const PORTS = 10_000;
+/** How long the nodes may take to elect a leader, and a replica to catch up. */
+const TOGETHER_MS = 50_000;
 
 /** Three `nats-server`s on loopback that keep streams together. */
 export interface NatsCluster {
@@ -98,17 +100,25 @@ export async function startNatsCluster(): Promise<NatsCluster> {
   };
 }
 
-/** Routes have to be known before any node is there. */
+/**
+ * Returns ports for the routes, which must be known before any node runs. They are below those that systems give
+ * away for "any free port", so that no other process gets one of them before its node listens.
+ */
 async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve) => {
-          server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port));
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
-  return ports;
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const port = LOWEST_PORT + Math.floor(Math.random() * PORTS);
+    if (await isFree(port)) ports.add(port);
+  }
+  return [...ports];
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  const isListening = await new Promise<boolean>((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => resolve(true));
+  });
+  if (isListening) await new Promise((closed) => server.close(closed));
+  return isListening;
 }
