@@ -62,8 +62,9 @@ export function allJobs(slow: boolean): Job[] {
   const onNode22 = jobsOf(always)
     .filter(isSplit)
     .map((job) => ({ ...job, name: `${job.name} on node22`, args: NODE22 }));
-  const rest = files.filter((file) => SLOW.includes(file));
-  return [...onNode22, ...oldestServerJobs(), ...jobsOf(rest)];
+  // The longest ones first, so that others run beside them until the end.
+  const slowest = files.filter((file) => SLOW.includes(file));
+  return [...jobsOf(slowest), ...onNode22, ...oldestServerJobs()];
 }
 
 /** Whether `npm test` leaves a theme's tests on Node 22 to `npm run test:slow`. */
