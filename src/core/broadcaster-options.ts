@@ -23,15 +23,15 @@ export interface BroadcasterOptions
     RingBounds {
   /** The streams that messages come from; what they carry is exposed, and not demanded. */
   readonly streams: readonly StreamInput[];
-  /** More clients than this are not let in. */
+  /** The maximum number of connected clients. */
   readonly maxClients: number;
-  /** Messages that arrive within so long of a flush leave with the next one; 0: each turn has its flush. */
+  /** The shortest time between two flushes; 0: one flush in each turn of the event loop. */
   readonly flushIntervalMs: number;
-  /** More than this may not wait for all clients together. */
+  /** The maximum size of all backlogs together. */
   readonly maxTotalQueueBytes: number;
 }
 
-/** What a {@linkcode Broadcaster} stands on. */
+/** What a {@linkcode Broadcaster} needs. */
 export interface BroadcasterParts {
   readonly clock: Clock;
   readonly encoder: EnvelopeEncoder;
@@ -40,7 +40,7 @@ export interface BroadcasterParts {
   readonly meter: Meter;
   /** Where messages come from; whoever starts it makes this broadcaster its listener. */
   readonly source: Pick<MessageSource, "subscribe" | "unsubscribe" | "history" | "durables">;
-  /** Takes messages that were given up. */
+  /** Publishes messages that were given up. */
   readonly deadLetters?: Publisher | undefined;
   /** Is told which clients connect and disconnect. */
   readonly observer?: ConnectionObserver | undefined;
@@ -48,6 +48,6 @@ export interface BroadcasterParts {
   readonly stepsPerTurn?: number | undefined;
   /** From 0 to 1, for back-offs; by default at random. */
   readonly random?: (() => number) | undefined;
-  /** What clients are told as the version. */
+  /** The version in `welcome`. */
   readonly version: string;
 }

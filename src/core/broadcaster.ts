@@ -149,31 +149,31 @@ export class Broadcaster implements SourceListener {
     this.#sweeper = new Sweeper(options, clock, meter, this.#connections);
   }
 
-  /** From now on, clients may come in. */
+  /** Accepts clients from now on. */
   open(): void {
     this.#open = true;
     this.sessions.keeps = true;
   }
 
-  /** From now on, none may; those that are in stay. */
+  /** Accepts no more clients; connected ones stay. */
   refuse(): void {
     this.#open = false;
     this.sessions.keeps = false;
   }
 
-  /** Why no client may come in now, or `undefined` when one may. */
+  /** Why no client is accepted now; `undefined` if one is. */
   get refusal(): "closed" | "full" | "overloaded" | undefined {
     if (!this.#open) return "closed";
     if (this.#connections.size >= this.#options.maxClients) return "full";
     return this.#governor.overloaded ? "overloaded" : undefined;
   }
 
-  /** In how many milliseconds a client that is refused now may come again. */
+  /** In how many milliseconds a client that is refused now should try again. */
   get refusedForMs(): number {
     return this.#returns.afterMs("refused", this.#connections.size);
   }
 
-  /** In how many milliseconds a client that is taken in now may come back when its connection is lost. */
+  /** In how many milliseconds a client that is accepted now should reconnect when its connection is lost. */
   get returnsAfterMs(): number {
     return this.#returns.among(this.#connections.open.size + 1);
   }
@@ -188,23 +188,23 @@ export class Broadcaster implements SourceListener {
     return this.#subscriptions.startFaultOf(request);
   }
 
-  /** How many durables are used. */
+  /** The number of durables in use. */
   get durables(): number {
     return this.#subscriptions.durables;
   }
 
-  /** What is subscribed to upstream, and what of it the source has not confirmed. */
+  /** The subscriptions at the source. */
   get upstream(): Pick<UpstreamSubscriptions, "subscriptions" | "pending" | "refusal"> {
     return this.#upstream;
   }
 
-  /** What is kept for clients that come back. */
+  /** The size of the ring. */
   get kept(): { readonly messages: number; readonly bytes: number } {
     return this.#ring;
   }
 
   /**
-   * Takes a connection in. One too many is closed with 4503: that is rare, as handshakes are refused before.
+   * Accepts a connection. If there are too many, it is closed with 4503; that is rare, as handshakes are refused before.
    *
    * @param grant who the client is, and what it may do.
    * @param request what the client wants from the beginning on.
@@ -245,7 +245,7 @@ export class Broadcaster implements SourceListener {
       origin: this.#origin,
       sequence,
     };
-    // One encoding serves all audiences, and a message that nobody wants and nobody keeps has none.
+    // All audiences share one encoding; a message that nobody wants and the ring doesn't keep isn't encoded.
     let envelope: Envelope | undefined;
     const encode = (): Envelope => {
       envelope ??= this.#encoder.encode(message, position, timestampMs);
@@ -287,7 +287,7 @@ export class Broadcaster implements SourceListener {
     }
   }
 
-  /** The source may not follow a stream: whoever waits for it has an answer, whoever has it is told. */
+  /** The source may not follow a stream: clients that wait for it get an answer, and its subscribers are told. */
   streamRefused(name: string, reason: string): void {
     this.#notifier.streamRefused(this.#streams.refuse(name, reason), reason);
     this.fault("stream_refused", `stream ${name} is not followed: ${reason}`);
@@ -298,7 +298,7 @@ export class Broadcaster implements SourceListener {
     this.#incidents.fault(kind, detail);
   }
 
-  /** Writes all that waits for a flush. */
+  /** Sends all pending messages, and drains the backlogs that are ready. */
   flush(): void {
     const startMs = this.#timer.begins();
     const pending = this.#pending;
@@ -313,8 +313,8 @@ export class Broadcaster implements SourceListener {
   }
 
   /**
-   * Ends all connections with 1001: those that keep up at once, those that lag when their queue
-   * is empty, all of them when the time is up. Resolves when the last socket is closed or given up.
+   * Ends all connections with 1001: clients that keep up at once, lagging ones when their backlog is empty, and all of
+   * them after the timeout. Resolves when the last socket is closed.
    */
   async drain(timeoutMs: number): Promise<void> {
     this.refuse();

@@ -1,12 +1,12 @@
 import type { Ledger } from "./metering/ledger.ts";
 import type { Session } from "./sessions/session.ts";
 
-/** After clients were disconnected, no more than this part of the bound is in use. */
+/** The part of the bound to which the queues are reduced by disconnecting clients. */
 const RELIEVED = 0.9;
-/** If less than this part of the bound is in use, new clients are let in again. */
+/** Below this part of the bound, new clients are accepted again. */
 const CALM = 0.7;
 
-/** Bounds what waits for all clients together: if it is too much, the clients with the largest backlogs are disconnected. */
+/** Bounds the backlogs of all clients together: beyond the bound, the clients with the largest backlogs are disconnected. */
 export class Governor {
   readonly #maxBytes: number;
   readonly #ledger: Ledger;
@@ -17,7 +17,7 @@ export class Governor {
     this.#ledger = ledger;
   }
 
-  /** Whether so much waits that no new clients are let in. */
+  /** Whether the backlogs are so large that no new clients are accepted. */
   get overloaded(): boolean {
     if (this.#pressed && this.#ledger.queuedBytes < CALM * this.#maxBytes) this.#pressed = false;
     return this.#pressed;

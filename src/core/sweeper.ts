@@ -4,13 +4,13 @@ import type { Cancel, Clock } from "./ports/clock.ts";
 import type { Connection, ConnectionLimits } from "./sessions/connection.ts";
 import type { Session } from "./sessions/session.ts";
 
-/** While somebody lags, how often its socket is looked at. */
+/** How often the sockets of lagging clients are checked. */
 const LAG_INTERVAL_MS = 10;
-/** How soon sockets are looked at after a backlog was drained: on runtimes that write later, they may have room at once. */
+/** How soon a socket is checked after its backlog was drained: on runtimes that write later, it may have room at once. */
 const DRAINED_INTERVAL_MS = 1;
-/** A tick that is later than this means that the process stood still, and that time counts against no client. */
+/** A tick later than this means that the process stood still; that time counts against no client. */
 const PAUSE_MS = 1000;
-/** All clients are looked at no more rarely than this. */
+/** The longest time between two checks of all clients. */
 const SWEEP_INTERVAL_MS = 250;
 
 /** The connections that there are. */
@@ -21,7 +21,7 @@ export interface Connections {
   readonly closing: ReadonlySet<Connection>;
 }
 
-/** Looks after all connections with one timer: who lags, who is silent, who does not close. */
+/** Checks all connections with one timer: for clients that lag, are silent, or don't close. */
 export class Sweeper {
   readonly #clock: Clock;
   readonly #meter: Meter;
@@ -34,8 +34,8 @@ export class Sweeper {
   /** Whether the last tick sent something of a backlog. */
   #hasDrained = false;
   /**
-   * The sessions for which something waits for room in their socket. A client that only asked for less waits
-   * for its own timer, and there may be very many of those.
+   * The sessions whose messages wait for room in their socket. Clients that only asked for a lower rate are not among
+   * them, as there may be very many.
    */
   readonly #waiting = new Set<Session>();
   /** If set, every client is to go: when it has all that was meant for it, and by then at the latest. */

@@ -62,9 +62,8 @@ export class Membership<Member extends AudienceMember> {
   }
 
   /**
-   * Returns the position behind which a client continues that reconnects. A message that waits may be older
-   * than the last one that was sent, as one subscription is slower than another, or catches up: then the
-   * client gets some messages again.
+   * Returns the position after which a client continues when it reconnects. If a waiting message is older than the last
+   * one sent, because subscriptions differ in speed, the client gets some messages again.
    */
   cursorBefore(...waiting: readonly (Position | undefined)[]): Position | undefined {
     let cursor: Position | undefined = this.lastSent;

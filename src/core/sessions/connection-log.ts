@@ -14,7 +14,7 @@ export interface RefusedHandshake {
   readonly status: number;
   /** The answer's text. */
   readonly reason: string;
-  /** Where the client is. */
+  /** The client's address. */
   readonly address: string;
 }
 
@@ -85,7 +85,7 @@ export class ConnectionLog {
     });
   }
 
-  /** Tells what was not told yet, and lets go of the timer; may be called twice. */
+  /** Logs the last counts and stops the timer; may be called twice. */
   stop(): void {
     if (this.#cancel === undefined) return;
     this.#cancel();

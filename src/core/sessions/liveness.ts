@@ -1,13 +1,13 @@
 import type { ClientSocket } from "../ports/socket.ts";
 
 export interface LivenessLimits {
-  /** How often a client is pinged. */
+  /** The time between two pings of a client. */
   readonly pingIntervalMs: number;
-  /** A client of whom nothing was heard for so long, pongs included, is disconnected with 4513. */
+  /** A client that sends nothing for this long, not even a pong, is disconnected with 4513. */
   readonly readTimeoutMs: number;
 }
 
-/** Whether a peer is still there: it is pinged, and whatever comes from it is a sign of life. */
+/** Knows whether a peer is alive: pings it, and notes everything that it sends. */
 export class Liveness {
   readonly #socket: ClientSocket;
   readonly #limits: LivenessLimits;
@@ -25,7 +25,7 @@ export class Liveness {
     this.#lastHeardMs = nowMs;
   }
 
-  /** Whether the peer was heard after a time, or never can be; one that may be asked is asked. */
+  /** Whether the peer was heard after a time, or can't be heard at all. Pings it if that isn't known. */
   heardSince(ms: number, nowMs: number): boolean {
     const { ping, writeOnly } = this.#socket;
     if (ping === undefined || writeOnly || this.#lastHeardMs > ms) return true;
@@ -41,10 +41,10 @@ export class Liveness {
     this.#lastHeardMs = Math.min(nowMs, this.#lastHeardMs + pausedMs);
   }
 
-  /** Pings when that is due. Returns `false` when the peer has been silent for too long. */
+  /** Pings the peer if that is due. Returns `false` if the peer has been silent for too long. */
   check(nowMs: number): boolean {
     const socket = this.#socket;
-    // Without a ping of ours nobody owes us a pong: there the runtime ends dead connections.
+    // Without our pings there are no pongs; then the runtime ends dead connections.
     if (socket.ping === undefined) return true;
     if (!socket.writeOnly && nowMs - this.#lastHeardMs > this.#limits.readTimeoutMs) return false;
     if (nowMs - this.#lastPingMs >= this.#limits.pingIntervalMs) {

@@ -6,7 +6,7 @@ import type { QueueBounds } from "./queue-bounds.ts";
 
 /** The longest timer, of 24.8 days: a longer one would fire at once. */
 const MOST_WINDOW_MS = 2 ** 31 - 1;
-/** Releases what is due in shares of this turn and the next ones. */
+/** Releases due messages in shares of this turn and the next ones. */
 interface Release extends Job {
   isDone: boolean;
 }
@@ -52,26 +52,25 @@ export class Pacer {
     this.#release = release;
   }
 
-  /** How many wait. */
+  /** The number of waiting messages. */
   get messages(): number {
     return this.#waiting.size;
   }
 
-  /** What waits. */
+  /** The waiting messages. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** The oldest of all that waits or was superseded here. */
+  /** The oldest of all waiting and superseded messages. */
   get oldest(): Position | undefined {
     return firstOf(this.#waiting.values());
   }
 
   /**
-   * Takes in messages of the past, and gives out the latest of each subject when there are no more: a
-   * window begins with them.
+   * Takes replayed messages. After the last of them, a window begins with the latest message of each subject.
    *
-   * @param most gives out no more of them at once; the others still wait.
+   * @param most the maximum number to release at once; the others still wait.
    */
   passLatest(envelopes: readonly Envelope[], isLast: boolean, most: number): readonly Envelope[] {
     for (const envelope of envelopes) this.#keep(envelope, this.takeOut(envelope.subject));
@@ -88,7 +87,7 @@ export class Pacer {
     else this.#schedule();
   }
 
-  /** Stops to release messages by itself. */
+  /** Stops the timer: messages are no longer released by themselves. */
   pause(): void {
     this.#cancel?.();
     this.#cancel = undefined;
@@ -97,20 +96,20 @@ export class Pacer {
     this.#releasing = undefined;
   }
 
-  /** Releases what waits, due or not. */
+  /** Releases all waiting messages, due or not. */
   open(): void {
     this.#openedMs = this.#clock.nowMs();
     this.hand(this.#waiting.size, this.#release);
   }
 
-  /** Takes out what waits, or so many of that, and forgets the timer. */
+  /** Removes the waiting messages, or so many of them, and stops the timer. */
   take(most = Number.POSITIVE_INFINITY): readonly Envelope[] {
     const waiting: Envelope[] = [];
     this.hand(most, (envelope) => waiting.push(envelope));
     return waiting;
   }
 
-  /** Gives up what waits, and forgets the timer. @returns how many that were. */
+  /** Drops the waiting messages, and stops the timer. @returns their number. */
   clear(): number {
     this.pause();
     const { size } = this.#waiting;
@@ -121,8 +120,8 @@ export class Pacer {
   }
 
   /**
-   * Takes out so many of those that came first, and forgets the timer. What was not handed over yet still
-   * waits: a client that one of them is too much for is told a cursor before the others.
+   * Removes so many of the oldest messages, and stops the timer. The others still wait, so that the cursor of a client
+   * that is disconnected by one of them lies before the others.
    */
   hand(count: number, to: (envelope: Envelope) => void): void {
     this.pause();
@@ -138,7 +137,7 @@ export class Pacer {
     }
   }
 
-  /** Takes out what waits, one after the other, and releases nothing by itself any more. */
+  /** Removes the waiting messages one after the other, and stops the timer. */
   *drain(): Generator<Envelope, void, void> {
     this.pause();
     for (const envelope of this.#waiting.values()) {
@@ -147,7 +146,7 @@ export class Pacer {
     }
   }
 
-  /** Takes out what waits of a subject. */
+  /** Removes the waiting message of a subject. */
   takeOut(subject: string): Envelope | undefined {
     const before = this.#waiting.get(subject);
     if (before === undefined) return undefined;
@@ -165,7 +164,7 @@ export class Pacer {
     this.#ledger.queue(envelope.byteLength);
   }
 
-  /** Ends the window, as a message has no room among so many that wait: makes room at once. */
+  /** Ends the window at once, as there is no room for another message. */
   #openFor({ byteLength }: Envelope, waiting: number): void {
     const { maxQueueMessages, maxQueueBytes } = this.#bounds;
     this.#releaseDue(waiting);
@@ -176,7 +175,7 @@ export class Pacer {
     }
   }
 
-  /** Ends the window that has begun, in time. */
+  /** Plans the end of the window. */
   #schedule(): void {
     if (this.#cancel !== undefined || this.#releasing !== undefined) return;
     if (this.#waiting.size === 0) return;
@@ -185,7 +184,7 @@ export class Pacer {
     this.#cancel = waitMs > 0 ? this.#clock.after(waitMs, end) : this.#clock.soon(end);
   }
 
-  /** The window is over: releases so many of the oldest messages, as the turns of the event loop allow it. */
+  /** The window is over: releases this many of the oldest messages, in shares of the event loop's turns. */
   #releaseDue(count: number): void {
     this.pause();
     this.#openedMs = this.#clock.nowMs();

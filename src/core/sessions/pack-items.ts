@@ -4,7 +4,7 @@ import type { Dialect } from "../wire/dialect.ts";
 import { Envelope } from "../wire/envelope.ts";
 import type { QueueItem } from "./queue.ts";
 
-/** What came out of a queue, ready for a socket. */
+/** Items of a queue, as frames for a socket. */
 export interface Packed {
   readonly frames: readonly TextFrame[];
   /** The messages in them, and their bytes. */
@@ -14,7 +14,7 @@ export interface Packed {
   readonly gaps: readonly { readonly gap: GapFrame; readonly behind: Envelope | undefined }[];
 }
 
-/** Puts messages and notices into frames, in their order; notices only for those who are told of them. */
+/** Packs messages and notices into frames, in order; notices only if the dialect has them. */
 export function packItems(items: readonly QueueItem[], dialect: Dialect): Packed {
   const frames: TextFrame[] = [];
   let run: Envelope[] = [];

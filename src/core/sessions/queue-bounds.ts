@@ -1,4 +1,4 @@
-/** How much may wait for one client. */
+/** The bounds of one client's queue. */
 export interface QueueBounds {
   readonly maxQueueBytes: number;
   readonly maxQueueMessages: number;

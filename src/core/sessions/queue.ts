@@ -6,45 +6,45 @@ import { Envelope, earliest, type Position } from "../wire/envelope.ts";
 import { Gap } from "../wire/gap.ts";
 import type { QueueBounds } from "./queue-bounds.ts";
 
-/** A value that has waited for so long keeps its turn, however often its subject changes. */
+/** After this time in the queue, a value keeps its place, however often its subject changes. */
 const TURN_MS = 1000;
 
 interface Entry {
-  /** A message, the messages left out here, or a notice; nothing when a later value superseded it. */
+  /** A message, a gap, or a notice; `undefined` if a later value superseded the message. */
   content: Envelope | Gap | ServerFrame | undefined;
   readonly policy: Policy;
-  /** Since when it waits. */
+  /** When it was queued. */
   sinceMs: number;
-  /** Since when something of its subject waits in its place. */
+  /** When the first value of its subject was queued in this place. */
   readonly turnMs: number;
-  /** The values that it superseded, if any. */
+  /** The values that it superseded. */
   supersession?: Supersession | undefined;
 }
 
-/** What comes out of a queue, in order. */
+/** An item of a queue. */
 export type QueueItem = Envelope | ServerFrame;
 
 /**
- * What waits for one client: first in, first out, within bounds that its policies keep. Counts what
- * it holds and what it leaves out in the ledger.
+ * The queue of one client: first in, first out. If it is full, the policy of the message applies. It counts
+ * queued and dropped messages in the ledger.
  */
 export class PrivateQueue {
   readonly #bounds: QueueBounds;
   readonly #ledger: Ledger;
   #entries: Entry[] = [];
-  /** Where the oldest one stands; what is before it is gone. */
+  /** The index of the oldest entry; earlier ones are gone. */
   #head = 0;
-  /** The messages that wait. */
+  /** The number of queued messages. */
   #messages = 0;
   #bytes = 0;
-  /** More than these don't wait: the bounds, and for a while what a client that came back has missed. */
+  /** The current bounds: the configured ones, plus room for replayed messages until they are sent. */
   #mostMessages: number;
   #mostBytes: number;
-  /** What stands before the oldest message: what was left out there, and notices. */
+  /** The gaps and notices before the oldest message. */
   #front: (Gap | ServerFrame)[] = [];
-  /** By subject, the entry that the next value may supersede. */
+  /** By subject, the entry that the next value supersedes. */
   readonly #latest = new Map<string, Entry>();
-  /** By origin, the first of all values that were superseded by what waits. */
+  /** By origin, the first of all values that queued messages superseded. */
   readonly #superseded = new Map<string, FirstHeap>();
 
   constructor(bounds: QueueBounds, ledger: Ledger) {
@@ -54,7 +54,7 @@ export class PrivateQueue {
     this.#ledger = ledger;
   }
 
-  /** Whether there is nothing to send, gaps and notices included. */
+  /** Whether nothing is queued, gaps and notices included. */
   get isEmpty(): boolean {
     return this.#head === this.#entries.length && this.#front.length === 0;
   }
@@ -67,16 +67,16 @@ export class PrivateQueue {
     return this.#bytes;
   }
 
-  /** The oldest of all that waits, was superseded or left out here; a replay may stand behind newer ones. */
+  /** The oldest of all queued, superseded and dropped messages; a replayed message may be queued after newer ones. */
   get oldest(): Position | undefined {
     return earliest(this.#firsts());
   }
 
   /**
-   * Takes a message in and does what its policy says where there is no room.
+   * Queues a message. If the queue is full, the policy applies.
    *
-   * @returns the message when it is not in, and the client must be disconnected; it then stands for all
-   * that it superseded.
+   * @returns the message if it was not queued and the client must be disconnected; it then also represents all
+   * messages that it superseded.
    */
   push(envelope: Envelope, policy: Policy, nowMs: number): Envelope | undefined {
     let content = envelope;
@@ -105,22 +105,22 @@ export class PrivateQueue {
     return undefined;
   }
 
-  /** Takes in a message that a client that came back has missed: it was kept for it anyhow. */
+  /** Queues a replayed message, which doesn't count against the bounds. */
   replay(envelope: Envelope, policy: Policy, nowMs: number): void {
     this.#add({ content: envelope, policy, sinceMs: nowMs, turnMs: nowMs }, envelope);
     this.#mostMessages++;
     this.#mostBytes += envelope.byteLength;
   }
 
-  /** Takes in a notice that must keep its place among the messages. */
+  /** Queues a notice that must keep its place among the messages. */
   note(frame: ServerFrame): void {
     this.#place(frame);
   }
 
   /**
-   * Leaves out what has waited for too long.
+   * Drops messages that have waited for too long.
    *
-   * @returns `false` when the client must be disconnected instead.
+   * @returns `false` if the policy disconnects the client instead.
    */
   expire(nowMs: number): boolean {
     for (;;) {
@@ -135,7 +135,7 @@ export class PrivateQueue {
     for (const entry of this.#entries) entry.sinceMs = Math.min(nowMs, entry.sinceMs + pausedMs);
   }
 
-  /** Takes the oldest out: at least one message, and no more than fit into so many bytes, nor than so many. */
+  /** Removes and returns the oldest items: at least one message, and at most so many bytes and messages. */
   take(maxBytes: number, maxMessages = Number.POSITIVE_INFINITY): QueueItem[] {
     const taken: QueueItem[] = this.#front.flatMap((item) =>
       item instanceof Gap ? item.frames : item,
@@ -166,7 +166,7 @@ export class PrivateQueue {
     return taken;
   }
 
-  /** Gives up all messages. */
+  /** Drops all messages. */
   clear(reason: DropReason): void {
     this.#ledger.unqueue(this.#messages, this.#bytes);
     this.#ledger.drop(reason, this.#messages);
@@ -179,7 +179,7 @@ export class PrivateQueue {
     this.#superseded.clear();
   }
 
-  /** Those of what was left out, and of the messages: of very many, no position is made but the first one's. */
+  /** The first positions of gaps and messages. Only the first message gets a position, as there may be very many. */
   *#firsts(): Generator<Position, void, void> {
     for (const item of this.#front) if (item instanceof Gap) yield item.first;
     let first: Envelope | undefined;
@@ -196,7 +196,7 @@ export class PrivateQueue {
   }
 
   #hasRoomFor({ byteLength }: Envelope): boolean {
-    // One message larger than the bound may wait alone: it must go somewhere.
+    // A single message may be larger than the bound.
     if (this.#messages === 0) return true;
     return this.#messages < this.#mostMessages && this.#bytes + byteLength <= this.#mostBytes;
   }
@@ -210,7 +210,7 @@ export class PrivateQueue {
     this.#ledger.queue(byteLength);
   }
 
-  /** A message is no longer here; its entry may still be, and must not keep its memory. */
+  /** A message has left; its entry may remain, and must not keep the message in memory. */
   #forget({ byteLength, subject }: Envelope, entry: Entry): void {
     entry.content = undefined;
     if (entry.supersession !== undefined) entry.supersession.isOver = true;
@@ -220,7 +220,7 @@ export class PrivateQueue {
     if (this.#latest.get(subject) === entry) this.#latest.delete(subject);
   }
 
-  /** Writes into a message how many it superseded, and into its id how far a client that resumes there goes back. */
+  /** Writes the number of superseded messages into a message, and the first of them into its id, for a client that resumes there. */
   #written(content: Envelope): Envelope {
     const { superseded, origin, sequence } = content;
     const written = superseded > 0 ? content.with("superseded", superseded) : content;
@@ -232,7 +232,7 @@ export class PrivateQueue {
   #stand(entry: Entry, { origin, firstSequence }: Envelope): void {
     const { supersession } = entry;
     if (supersession !== undefined && supersession.first === firstSequence) return;
-    // It is of another origin than what it superseded.
+    // It has another origin than the messages that it superseded.
     if (supersession !== undefined) supersession.isOver = true;
     entry.supersession = { first: firstSequence, isOver: false };
     let heap = this.#superseded.get(origin);
@@ -246,11 +246,11 @@ export class PrivateQueue {
   #supersede(entry: Entry): void {
     this.#forget(entry.content as Envelope, entry);
     this.#ledger.conflate();
-    // Holes are closed when they are as many as messages.
+    // Removes holes once there are as many as messages.
     if (this.#entries.length - this.#head > 2 * this.#messages + 64) this.#closeHoles();
   }
 
-  /** Gaps that a hole parted become one. */
+  /** Joins gaps that only a hole separates. */
   #closeHoles(): void {
     const entries = this.#entries;
     const head = this.#head;
@@ -278,7 +278,7 @@ export class PrivateQueue {
     this.#entries.push({ content, policy: "disconnect", sinceMs: 0, turnMs: 0 });
   }
 
-  /** The oldest message; what stood before it has gone to the front. */
+  /** Returns the oldest message, after moving the gaps and notices before it to the front. */
   #oldest(): Entry | undefined {
     for (; this.#head < this.#entries.length; this.#head++) {
       const entry = this.#entries[this.#head]!;
@@ -297,7 +297,7 @@ export class PrivateQueue {
     else this.#front.push(gap);
   }
 
-  /** @returns `false` when nothing may be left out: what is oldest is for a client to have, or to be cut. */
+  /** @returns `false` if nothing may be dropped, because the policy of the oldest message is `disconnect`. */
   #leaveOutOldest(reason: "drop_oldest" | "expired"): boolean {
     const entry = this.#oldest();
     if (entry === undefined || entry.policy === "disconnect") return false;
@@ -310,7 +310,7 @@ export class PrivateQueue {
     return true;
   }
 
-  /** Moving what is left to the front pays once half of the array is gone. */
+  /** Moves the rest to the front once half of the array is unused. */
   #compact(): void {
     if (this.#head * 2 < this.#entries.length) return;
     this.#entries = this.#entries.slice(this.#head);

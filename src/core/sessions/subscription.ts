@@ -5,16 +5,16 @@ import { FEW_PATTERNS, SubjectTrie } from "../subject/subject-trie.ts";
 import type { Envelope } from "../wire/envelope.ts";
 import type { SubscriptionRequest } from "../wire/subscription-request.ts";
 
-/** Counts what work has cost, so that it can be shared out. */
+/** Counts the cost of work, so that it can be shared out. */
 export interface Effort {
   steps: number;
 }
 
-/** How far a subscription has come that catches up: it has not brought anything behind that yet. */
+/** How far a subscription has caught up: it has brought nothing after that place yet. */
 export interface Progress {
   /** The place among all messages that came to this gateway. */
   serial: number;
-  /** The same for streams: up to which sequence. */
+  /** By stream, the sequence up to which it has caught up. */
   readonly of: Map<string, number>;
   /** The origin of cursors for `serial`; `undefined` while it reads streams, which have no common cursor. */
   readonly origin?: string | undefined;
@@ -28,11 +28,11 @@ export class Subscription {
   readonly maxRate: number | undefined;
   /** The order of a client's requests: the one that it made first has the smaller number. */
   readonly order: number;
-  /** The client has, or is promised, every message behind the one with this serial. */
+  /** The client gets every message after this serial. */
   readonly sinceSerial: number;
-  /** The same for streams: behind which sequence. */
+  /** By stream, the sequence after which the client gets every message. */
   readonly sinceOf: Map<string, number>;
-  /** How far it has come; `undefined` when it is in effect. */
+  /** How far it has caught up; `undefined` once it is in effect. */
   progress: Progress | undefined;
   #trie: SubjectTrie<true> | undefined;
 
@@ -52,7 +52,7 @@ export class Subscription {
     this.sinceOf = new Map(sinceOf);
   }
 
-  /** Begins to catch up with what comes. */
+  /** Begins to catch up. */
   catchUp(origin?: string): Progress {
     this.progress = {
       serial: this.sinceSerial,

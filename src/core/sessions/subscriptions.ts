@@ -20,7 +20,7 @@ interface SubscriptionsParts {
 export interface DueTarget {
   /** Takes a message that is due. */
   takeDue(envelope: Envelope, policy: Policy): void;
-  /** Ended subscriptions have handed over what they held back. */
+  /** Ended subscriptions have handed over the messages that they held back. */
   handedOver(): void;
 }
 
@@ -30,9 +30,8 @@ const ALL = [">"];
 /** How many messages that were sent apart are remembered; further ones may be delivered twice. */
 const MOST_SENT_APART = 65_536;
 /**
- * The subscriptions of one client. Of those in effect, the first that wants a message decides what becomes
- * of it: whether it comes at once or at a rate, and what happens where there is no room. Of those that
- * catch up, the first that comes to a message sends it, and the others leave it out.
+ * The subscriptions of one client. If several of them want a message, the first one in effect decides about its rate
+ * and policy. If several catch up, the first one that comes to a message sends it, and the others skip it.
  */
 export class Subscriptions implements Iterable<Subscription> {
   readonly #parts: SubscriptionsParts;
@@ -44,12 +43,12 @@ export class Subscriptions implements Iterable<Subscription> {
   #catchingUp: Set<Subscription> | undefined;
   /** The ids of messages that were sent before others that lie in between, while several subscriptions catch up. */
   #sentApart: Set<string> | undefined;
-  /** How many patterns all of them have, and where they are filed when these are many. */
+  /** The number of patterns of all subscriptions, and a trie of them if there are many. */
   #patterns = 0;
   #index: SubjectTrie<Subscription> | undefined;
   /** The pacers of subscriptions with a rate; most clients have none, and there may be very many. */
   #pacers: Map<Subscription, Pacer> | undefined;
-  /** Of those that have ended, the first one first: what they hold back is handed to others little by little. */
+  /** The pacers of ended subscriptions, oldest first: their messages are handed to other subscriptions in shares. */
   #leaving: Set<Pacer> | undefined;
 
   constructor(parts: SubscriptionsParts, target: DueTarget) {
@@ -57,12 +56,12 @@ export class Subscriptions implements Iterable<Subscription> {
     this.#target = target;
   }
 
-  /** How many catch up. */
+  /** The number of subscriptions that catch up. */
   get catchingUp(): number {
     return this.#catchingUp?.size ?? 0;
   }
 
-  /** Whether they are at different places of a stream, so that no cursor is good for all. */
+  /** Whether subscriptions are at different places of a stream, so that no cursor fits all. */
   get areApart(): boolean {
     for (const { progress } of this.#catchingUp ?? NONE) {
       if (progress?.origin === undefined) return this.#all.length + this.catchingUp > 1;
@@ -70,12 +69,12 @@ export class Subscriptions implements Iterable<Subscription> {
     return false;
   }
 
-  /** Whether some are slowed down, or something is held back. */
+  /** Whether a subscription has a rate, or messages are held back. */
   get anyPaced(): boolean {
     return this.#pacers !== undefined || this.#leaving !== undefined;
   }
 
-  /** What they hold back. */
+  /** The bytes of the messages that are held back. */
   get bytes(): number {
     if (!this.anyPaced) return 0;
     let bytes = 0;
@@ -84,7 +83,7 @@ export class Subscriptions implements Iterable<Subscription> {
     return bytes;
   }
 
-  /** The oldest of all that they hold back, and have not come to. */
+  /** The oldest message that is held back or still to be caught up. */
   get oldest(): Position | undefined {
     return earliest(this.#oldest());
   }
@@ -97,7 +96,7 @@ export class Subscriptions implements Iterable<Subscription> {
     return this.#all.values();
   }
 
-  /** Begins to feed a subscription with what was kept. */
+  /** Adds a subscription that catches up. */
   catchUp(subscription: Subscription): void {
     this.#catchingUp ??= new Set();
     this.#catchingUp.add(subscription);
@@ -114,7 +113,7 @@ export class Subscriptions implements Iterable<Subscription> {
     this.#pacerOf(subscription);
   }
 
-  /** Ends a subscription; what it holds back goes to another one that wants it. */
+  /** Ends a subscription; the messages that it holds back go to other subscriptions that want them. */
   remove(subscription: Subscription): void {
     if (!this.#endCatchUp(subscription) && !this.#all.includes(subscription)) return;
     this.#all = this.#all.filter((other) => other !== subscription);
@@ -127,7 +126,7 @@ export class Subscriptions implements Iterable<Subscription> {
     if (pacer.messages > 0) this.#leave(pacer);
   }
 
-  /** Ends those that catch up, or the one of a name among them. */
+  /** Ends all subscriptions that catch up, or only the one of this name. */
   abandon(id?: string): void {
     for (const subscription of this.#catchingUp ?? NONE) {
       if (id === undefined || subscription.id === id) this.remove(subscription);
@@ -135,10 +134,10 @@ export class Subscriptions implements Iterable<Subscription> {
   }
 
   /**
-   * What of messages that a subscription has missed is due at once, at its rate: the latest of each
-   * subject, when there are no more.
+   * Returns which replayed messages are due at once at the subscription's rate: after the last of them, the latest of
+   * each subject.
    *
-   * @param most no more of them; the others are asked for by another call without new ones.
+   * @param most the maximum number; another call without new messages returns the others.
    */
   paced(
     missed: readonly Envelope[],
@@ -152,9 +151,9 @@ export class Subscriptions implements Iterable<Subscription> {
     return { due, left: pacer.messages };
   }
 
-  /** Whether another subscription has brought a message to the client. */
+  /** Whether the client has a message by another subscription. */
   anyOtherHas(envelope: Envelope, than: Subscription, effort?: Effort): boolean {
-    // One that catches up is among them.
+    // This includes subscriptions that catch up.
     if (this.#all.length + this.catchingUp < 2) return false;
     if (this.#sentApart?.has(envelope.id)) return true;
     let has = false;
@@ -168,7 +167,7 @@ export class Subscriptions implements Iterable<Subscription> {
     return has;
   }
 
-  /** Remembers what one of them was sent before what lies in between, for others that catch up with it. */
+  /** Remembers messages that were sent out of order, for other subscriptions that catch up. */
   keepSent(envelopes: readonly Envelope[]): void {
     if (this.catchingUp < 2) return;
     this.#sentApart ??= new Set();
@@ -187,14 +186,14 @@ export class Subscriptions implements Iterable<Subscription> {
     return first;
   }
 
-  /** Takes a message, which one of them wants. */
+  /** Takes a message that one of the subscriptions wants. */
   take(envelope: Envelope): void {
     if (this.#leaving !== undefined) this.#handOverOf(envelope.subject, this.#leaving);
     const first = this.#all.length === 1 ? this.#all[0] : this.#firstThatWants(envelope);
     this.#give(envelope, first);
   }
 
-  /** Releases what is held back, due or not. */
+  /** Releases all messages that are held back, due or not. */
   open(): void {
     for (const pacer of this.#leaving ?? []) {
       for (const envelope of pacer.drain()) this.#handOver(envelope);
@@ -202,7 +201,7 @@ export class Subscriptions implements Iterable<Subscription> {
     for (const pacer of this.#pacers?.values() ?? []) pacer.open();
   }
 
-  /** Holds nothing back any more; what was counts as dropped. */
+  /** Drops all messages that are held back. */
   clear(reason: DropReason): void {
     const pacers = [...(this.#pacers?.values() ?? []), ...(this.#leaving ?? [])];
     this.#pacers = undefined;
@@ -218,7 +217,7 @@ export class Subscriptions implements Iterable<Subscription> {
     else this.#target.takeDue(envelope, first?.policy ?? "disconnect");
   }
 
-  /** What an ended subscription holds back goes to others that want it, in shares of this turn and the next ones. */
+  /** Hands the messages of an ended subscription to others that want them, in shares of this turn and the next ones. */
   #leave(pacer: Pacer): void {
     this.#leaving ??= new Set();
     this.#leaving.add(pacer);
@@ -238,7 +237,7 @@ export class Subscriptions implements Iterable<Subscription> {
     this.#target.handedOver();
   }
 
-  /** What is still to be handed over of a subject comes before a later message of it. */
+  /** Hands over the waiting messages of a subject before a later message of it. */
   #handOverOf(subject: string, leaving: ReadonlySet<Pacer>): void {
     for (const pacer of leaving) {
       const envelope = pacer.takeOut(subject);

@@ -1,19 +1,19 @@
 /** After the first complaint, from when something waits, hold messages for this long to measure the arrival rate. */
 const MEASURE_MS = 250;
-/** Complaints that come within so long of one another are one: what is under way is not slower yet. */
+/** Several `slow` frames within this time count as one, because messages under way can't be slowed down. */
 const HALVING_MS = 1000;
-/** With no complaint for so long, the rate is doubled each second, until nothing waits. */
+/** Without another `slow` for this long, the rate doubles each second until nothing waits. */
 const QUIET_MS = 5000;
-/** What was not used of the rate is saved for no longer than this. */
+/** The unused part of the rate is saved for at most this long. */
 const BURST_MS = 100;
 
-/** Halves a client's rate each time that it says that it is slow, and lets it recover by itself. */
+/** Halves a client's rate with each `slow`, and lets it recover by itself. */
 export class Throttle {
   #measuringUntilMs = Number.POSITIVE_INFINITY;
-  /** Messages that waited at the first complaint or were replayed since, and those that came since. */
+  /** The messages that waited at the first `slow` or were replayed since, and those that arrived since. */
   #waiting: number;
   #arrived = 0;
-  /** Messages per second; unknown while it is measured what comes. */
+  /** Messages per second; unknown while the arrival rate is measured. */
   #rate = 0;
   #allowed = 0;
   #allowedAtMs = 0;
@@ -21,7 +21,7 @@ export class Throttle {
   #complainedMs: number;
   #doubledMs = 0;
 
-  /** @param waiting how many messages wait for the client: they are taken for what comes in a second. */
+  /** @param waiting the number of queued messages, taken as the arrivals of one second. */
   constructor(nowMs: number, waiting = 0) {
     this.#waiting = waiting;
     if (waiting > 0) this.#measure(nowMs);
@@ -29,12 +29,12 @@ export class Throttle {
     this.#complainedMs = nowMs;
   }
 
-  /** A message came for the client. */
+  /** A message for the client has arrived. */
   arrives(nowMs: number): void {
     if (this.#arrived++ === 0) this.#measure(nowMs);
   }
 
-  /** Messages of the past wait for the client, too: like those that waited at the first complaint. */
+  /** Replayed messages wait for the client, too; they count like those that waited at the first `slow`. */
   waits(nowMs: number, messages: number): void {
     this.#waiting += messages;
     this.#measure(nowMs);
@@ -48,9 +48,9 @@ export class Throttle {
     this.#rate = Math.max(1, this.#rate / 2);
   }
 
-  /** How many messages may be sent now. */
+  /** Returns how many messages may be sent now. */
   allowance(nowMs: number): number {
-    // The caller has something to send: no state may hold that back for ever.
+    // The caller has messages to send; no state may hold them back forever.
     this.#measure(nowMs);
     if (nowMs < this.#measuringUntilMs) return 0;
     if (this.#rate === 0) {
@@ -71,7 +71,7 @@ export class Throttle {
     this.#allowed -= messages;
   }
 
-  /** Whether a client for which nothing waits needs it no more. */
+  /** Whether a client without queued messages has recovered. */
   isOver(nowMs: number): boolean {
     return nowMs - this.#complainedMs >= QUIET_MS;
   }
