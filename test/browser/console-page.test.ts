@@ -142,26 +142,32 @@ await describeInBrowser("Mounted console", (open) => {
     expect(view.complaints).toEqual([]);
   });
 
+  /** Waits until the page has subscribed this often: it is connected anew then, and not still as it was. */
+  const subscribed = async (count: number): Promise<void> => {
+    await eventually(
+      async () => host.subscribes.length,
+      (subscribes) => subscribes === count,
+      "subscribe",
+    );
+  };
+
   test("Console goes on behind the last message when it comes back", async () => {
     const view = await ConsoleView.open(open, host.url + PREFIX);
     host.close(4503);
-    await view.untilState("open");
+    await subscribed(2);
     const last = envelope("a", 1);
     host.send(last);
     await view.untilText("#total", "1");
     host.close(4503);
-    await view.untilState("open");
+    await subscribed(3);
     host.send(
       notice({ type: "disconnect", code: 4510, reason: "x", reconnect: true, cursor: "run:3" }),
     );
     host.close(4510);
+    await subscribed(4);
     await view.untilState("open");
     await view.filter("b.>");
-    await eventually(
-      async () => host.subscribes.length,
-      (count) => count === 5,
-      "subscribe",
-    );
+    await subscribed(5);
     const { id } = JSON.parse(last) as { id: string };
     expect(host.subscribes.map(({ subjects, from }) => [subjects, from?.after])).toEqual([
       [[">"], undefined],
@@ -175,9 +181,9 @@ await describeInBrowser("Mounted console", (open) => {
   test("Console begins with the latest values again where it has had none", async () => {
     await host.stop();
     host = hostConsole(PREFIX, { startFrom: "last_per_subject" });
-    const view = await ConsoleView.open(open, host.url + PREFIX);
+    await ConsoleView.open(open, host.url + PREFIX);
     host.close(4503);
-    await view.untilState("open");
+    await subscribed(2);
     expect(host.subscribes.map(({ from }) => from)).toEqual([undefined, undefined]);
   });
 
