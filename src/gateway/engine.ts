@@ -1,8 +1,8 @@
 import type { Hono } from "hono";
+import { Access } from "../access/access.ts";
 import type { Config } from "../config/config.ts";
 import { jsonSchema } from "../config/describe.ts";
 import { streamInputs } from "../config/stream-inputs.ts";
-import { Grant } from "../core/access/grant.ts";
 import { Broadcaster } from "../core/broadcaster.ts";
 import { Meter } from "../core/metering/meter.ts";
 import type { Clock } from "../core/ports/clock.ts";
@@ -114,8 +114,7 @@ export class GatewayEngine implements Engine {
         version: VERSION,
       },
     );
-    // Without authentication every client has the same grant.
-    const grant = Grant.forEverybody(subjects, config);
+    const access = new Access({ ...config, subjects }, [], clock);
     this.#loopLag = new LoopLag(clock);
     this.#descriptors = new DescriptorWatch(clock, log);
     this.#readiness = new Readiness(clock, source, this.#broadcaster, () => {
@@ -132,7 +131,12 @@ export class GatewayEngine implements Engine {
         broadcaster: this.#broadcaster,
         sockets: runtime.sockets,
         eventStreams,
-        grantOf: () => grant,
+        grantOf: (c) =>
+          access.admit({
+            credentials: { kind: "none" },
+            address: runtime.sockets.addressOf(c),
+            headers: c.req.raw.headers,
+          }),
         publisher: parts.publisher,
         log,
         report: {

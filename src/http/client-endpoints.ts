@@ -1,5 +1,6 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
-import type { Grant } from "../core/access/grant.ts";
+import type { AccessRefusal } from "../access/authenticator.ts";
+import { Grant } from "../core/access/grant.ts";
 import type { Broadcaster } from "../core/broadcaster.ts";
 import type { ClientSocket } from "../core/ports/socket.ts";
 import type { Connection } from "../core/sessions/connection.ts";
@@ -13,7 +14,7 @@ import type { ConnectionEvents, SocketRuntime } from "../runtime/runtime.ts";
 import { parameterNotOf, readQuery } from "./client-query.ts";
 import type { EventStreams } from "./event-stream.ts";
 import { handshakeFault } from "./handshake.ts";
-import { problem, refusalOf } from "./problem.ts";
+import { problem, refusalOf, refusedAccess } from "./problem.ts";
 
 export interface StreamOptions {
   readonly path: string;
@@ -24,7 +25,7 @@ export interface StreamParts {
   readonly sockets: SocketRuntime;
   readonly eventStreams: EventStreams;
   /** Who the client of a request is, and what it may do. */
-  grantOf(c: Context): Grant;
+  grantOf(c: Context): Promise<Grant | AccessRefusal>;
 }
 
 /** A client that found no room waits for so much longer than one that was cut. */
@@ -66,7 +67,8 @@ export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hon
       const cursor = lastSeen || after;
       const resumed = cursor !== undefined && { after: cursor };
       const request = requestOf("", { ...query, ...resumed, subjects: wanted });
-      const grant = grantOf(c);
+      const grant = await grantOf(c);
+      if (!(grant instanceof Grant)) return refusedAccess(c, grant);
       // A client of v1 says in "subscribe" what it wants; the grant is asked then.
       const asksLater = chosenProtocol(c) !== undefined && subjects === undefined;
       const refusal = asksLater ? undefined : grant.refusalOf(request);

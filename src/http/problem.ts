@@ -1,9 +1,11 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { AccessRefusal } from "../access/authenticator.ts";
 
 /** The titles of the statuses that are used here (RFC 9110 §15). */
 const TITLES: Partial<Record<ContentfulStatusCode, string>> = {
   400: "Bad Request",
+  401: "Unauthorized",
   403: "Forbidden",
   404: "Not Found",
   405: "Method Not Allowed",
@@ -34,4 +36,11 @@ export function problem(
     ...headers,
     "Content-Type": "application/problem+json",
   });
+}
+
+/** Answers a client that is not let in: 401 says how to show who it is (RFC 9110 §11.6.1, RFC 6750 §3). */
+export function refusedAccess(c: Context, { kind, message }: AccessRefusal): Response {
+  if (kind === "forbidden") return problem(c, 403, message);
+  if (kind === "unavailable") return problem(c, 503, message, { "Retry-After": "5" });
+  return problem(c, 401, message, { "WWW-Authenticate": "Bearer" });
 }

@@ -1,11 +1,12 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import type { Grant } from "../core/access/grant.ts";
+import type { AccessRefusal } from "../access/authenticator.ts";
+import { Grant } from "../core/access/grant.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Publisher } from "../core/ports/source.ts";
 import { isReserved } from "../core/subject/subject.ts";
 import { subjectFault } from "../protocol/subject.ts";
-import { problem } from "./problem.ts";
+import { problem, refusedAccess } from "./problem.ts";
 
 export interface PublishOptions {
   /** What the gateway carries: publishing anything else would vanish in silence. */
@@ -19,7 +20,7 @@ export interface PublishParts {
   readonly publisher: Publisher;
   readonly clock: Pick<Clock, "after">;
   /** Who the client of a request is, and what it may do. */
-  grantOf(c: Context): Grant;
+  grantOf(c: Context): Promise<Grant | AccessRefusal>;
 }
 
 /** `POST /publish/<subject>`: the body, byte for byte, becomes a message of the in-memory source. */
@@ -61,7 +62,9 @@ export function publishRoutes(
     }),
     async (c) => {
       const subject = c.req.param("subject");
-      if (!grantOf(c).mayPublish(subject)) {
+      const grant = await grantOf(c);
+      if (!(grant instanceof Grant)) return refusedAccess(c, grant);
+      if (!grant.mayPublish(subject)) {
         return problem(
           c,
           400,

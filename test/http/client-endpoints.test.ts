@@ -25,7 +25,7 @@ async function statusFor(starts: Grant["terms"]["starts"], lastEventId?: string)
         addressOf: () => "192.0.2.1",
       },
       eventStreams: new EventStreams(),
-      grantOf: () => new Grant([">"], { ...everybody.terms, starts }),
+      grantOf: async () => new Grant([">"], { ...everybody.terms, starts }),
     },
   );
   const headers = lastEventId === undefined ? {} : { "Last-Event-ID": lastEventId };

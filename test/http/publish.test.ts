@@ -20,7 +20,7 @@ test("A body that ends after its request was answered with 408 is not published"
     {
       publisher: { publish: (message) => void published.push(message) },
       clock,
-      grantOf: () => everybody,
+      grantOf: async () => everybody,
     },
   );
   const post = (body: ReadableStream<Uint8Array>) =>

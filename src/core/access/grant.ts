@@ -1,16 +1,53 @@
 import type { DeliveryMode, Policy } from "../../protocol/fields.ts";
 import type { StartPoint } from "../ports/source.ts";
-import { carries, carriesAll, exposedOf, exposes, type Selection } from "../subject/subject.ts";
+import { DenyList } from "../subject/deny-list.ts";
+import {
+  carries,
+  carriesAll,
+  exposedOf,
+  exposes,
+  grantedOf,
+  type Selection,
+  subjectCovers,
+  subjectMatches,
+} from "../subject/subject.ts";
 import type { SubscriptionRequest } from "../wire/subscription-request.ts";
 import type { Refusal } from "./refusal.ts";
 
 /** Who a client is: sessions and durables belong to the principal that began them. */
 export interface Principal {
+  /** Who vouches for the name: the same name of another issuer is another principal. `""` for anonymous clients. */
+  readonly issuer: string;
   /** The name that the client has proved; `""` for anonymous clients, which are one principal together. */
   readonly sub: string;
 }
 
-const ANONYMOUS: Principal = { sub: "" };
+export const ANONYMOUS: Principal = { issuer: "", sub: "" };
+
+/** Tells principals apart: equal for the same one, and for no others. */
+export function principalKey({ issuer, sub }: Principal): string {
+  return JSON.stringify([issuer, sub]);
+}
+
+/** The subjects of one kind of action, of those that the gateway exposes: what is allowed and not denied. */
+export interface SubjectPermission {
+  readonly allow: Selection;
+  /** Patterns that take precedence over `allow`. */
+  readonly deny: readonly string[];
+}
+
+export const EVERYTHING_ALLOWED: SubjectPermission = { allow: "everything", deny: [] };
+export const NOTHING_ALLOWED: SubjectPermission = { allow: [], deny: [] };
+
+/** The token that a grant was made from: what expires, and what is revoked. */
+export interface GrantToken {
+  /** `jti` of RFC 7519 §4.1.7; `undefined`: the token has no name. */
+  readonly id: string | undefined;
+  /** When it was issued, in Unix milliseconds. */
+  readonly issuedAtMs: number;
+  /** When the grant ends, in Unix milliseconds; `Infinity`: never. */
+  readonly expiresAtMs: number;
+}
 
 /** The places where a subscription may begin. */
 export const START_KINDS = [
@@ -28,10 +65,14 @@ export type StartKind = (typeof START_KINDS)[number];
 /** What a client may do. Every field says it; nothing is allowed by its absence. */
 export interface GrantTerms {
   readonly principal: Principal;
-  /** What the client may receive of the subjects that the gateway exposes. */
-  readonly receives: Selection;
-  /** What the client may publish to of the subjects that the gateway exposes. */
-  readonly publishes: Selection;
+  /** `undefined`: the grant comes from no token, and doesn't end. */
+  readonly token: GrantToken | undefined;
+  /** What the client may receive. */
+  readonly receives: SubjectPermission;
+  /** What the client may publish to. */
+  readonly publishes: SubjectPermission;
+  /** What the client may send requests to. */
+  readonly requests: SubjectPermission;
   readonly deliveryMode: DeliveryMode;
   /** The policy of a subscription that asks for none, or for one that isn't allowed. */
   readonly policy: Policy;
@@ -39,12 +80,14 @@ export interface GrantTerms {
   readonly starts: readonly StartKind[];
   /** Where a subscription begins that doesn't say it. */
   readonly startFrom: StartPoint;
-  /** The names of durables that the client may use. */
+  /** The names of durables that the client may use; a `*` in a name stands for any characters. */
   readonly durables: "any" | readonly string[];
   /** Whether the client may name its session, to resume it. */
   readonly sessions: boolean;
   /** The most subscriptions at a time. */
   readonly maxSubscriptions: number;
+  /** The most messages per second of each subject in a subscription; `Infinity`: no limit. */
+  readonly maxRate: number;
 }
 
 /** What the configuration says of all clients. */
@@ -56,14 +99,18 @@ export type GrantOptions = Pick<
 /** Who a client is, and everything that it may do: every check asks the grant, and nothing else decides. */
 export class Grant {
   readonly terms: GrantTerms;
-  /** The patterns of everything that the client may receive. */
+  /** The patterns of everything that the client may receive, `denied` aside. */
   readonly patterns: readonly string[];
+  /** What the client doesn't receive, even if a pattern matches it. */
+  readonly denied: DenyList;
   readonly #exposed: readonly string[];
 
   /** @param exposed the subjects that the gateway exposes. */
   constructor(exposed: readonly string[], terms: GrantTerms) {
+    const { allow, deny } = terms.receives;
     this.terms = terms;
-    this.patterns = terms.receives === "everything" ? exposed : exposedOf(exposed, terms.receives);
+    this.patterns = allow === "everything" ? exposed : grantedOf(exposed, allow);
+    this.denied = deny.length === 0 ? DenyList.NOTHING : new DenyList(deny);
     this.#exposed = exposed;
   }
 
@@ -72,12 +119,15 @@ export class Grant {
     const { deliveryMode, policy, allowedPolicies, startFrom, maxSubscriptions } = options;
     return new Grant(exposed, {
       principal: ANONYMOUS,
-      receives: "everything",
-      publishes: "everything",
+      token: undefined,
+      receives: EVERYTHING_ALLOWED,
+      publishes: EVERYTHING_ALLOWED,
+      requests: NOTHING_ALLOWED,
       ...{ deliveryMode, policy, allowedPolicies, startFrom, maxSubscriptions },
       starts: START_KINDS,
       durables: "any",
       sessions: true,
+      maxRate: Number.POSITIVE_INFINITY,
     });
   }
 
@@ -99,7 +149,7 @@ export class Grant {
     if (!starts.includes(kind)) {
       return { code: "forbidden", message: `this client may not begin with "${kind}"` };
     }
-    if (durable !== undefined && durables !== "any" && !durables.includes(durable)) {
+    if (durable !== undefined && !isNamed(durables, durable)) {
       return { code: "forbidden", message: `this client may not use the durable "${durable}"` };
     }
     return undefined;
@@ -107,10 +157,10 @@ export class Grant {
 
   /**
    * Returns what the client receives of the subjects that it asks for. It is `"everything"` only if the client
-   * may receive everything that the gateway exposes.
+   * may receive everything that the gateway exposes, `denied` aside.
    */
   select(asked: Selection): Selection {
-    if (this.terms.receives === "everything") return asked;
+    if (this.terms.receives.allow === "everything") return asked;
     return asked === "everything" ? this.patterns : exposedOf(this.patterns, asked);
   }
 
@@ -126,28 +176,53 @@ export class Grant {
     return allowedPolicies.find((allowed) => allowed === policy) ?? this.terms.policy;
   }
 
+  /** Whether the client may receive a message of this subject, whatever it has subscribed to. */
+  mayReceive(subject: string): boolean {
+    if (this.denied.denies(subject)) return false;
+    return this.patterns.some((pattern) => carries(pattern, subject));
+  }
+
   /** Whether the client may publish to a subject. */
   mayPublish(subject: string): boolean {
-    return [this.#exposed, this.terms.publishes].every(
-      (patterns) =>
-        patterns === "everything" || patterns.some((pattern) => carries(pattern, subject)),
-    );
+    return this.#allows(this.terms.publishes, subject);
+  }
+
+  /** Whether the client may send a request to a subject. */
+  mayRequest(subject: string): boolean {
+    return this.#allows(this.terms.requests, subject);
   }
 
   /** Whether the client may resume what another connection with a grant began: it is its own, and no more than it may receive. */
   mayResume(other: Grant): boolean {
     const { principal, receives } = this.terms;
-    if (principal.sub !== other.terms.principal.sub) return false;
+    if (principalKey(principal) !== principalKey(other.terms.principal)) return false;
+    const { denied } = other;
     return (
-      receives === "everything" ||
-      other.patterns.every((pattern) => this.patterns.some((own) => carriesAll(own, pattern)))
+      this.denied.patterns.every((pattern) =>
+        denied.patterns.some((theirs) => subjectCovers(theirs, pattern)),
+      ) &&
+      (receives.allow === "everything" ||
+        other.patterns.every((pattern) => this.patterns.some((own) => carriesAll(own, pattern))))
+    );
+  }
+
+  #allows({ allow, deny }: SubjectPermission, subject: string): boolean {
+    return (
+      [this.#exposed, allow].every(
+        (patterns) =>
+          patterns === "everything" || patterns.some((pattern) => carries(pattern, subject)),
+      ) && !deny.some((pattern) => subjectMatches(pattern, subject))
     );
   }
 
   /** Returns the first of these patterns of which the client may receive nothing. */
   #hiddenOf(asked: Selection): string | undefined {
     if (asked === "everything") return undefined;
-    return asked.find((subject) => !this.patterns.some((pattern) => exposes(pattern, subject)));
+    return asked.find(
+      (subject) =>
+        !this.patterns.some((pattern) => exposes(pattern, subject)) ||
+        this.denied.patterns.some((denied) => subjectCovers(denied, subject)),
+    );
   }
 
   #startKindOf({ after, start = this.terms.startFrom }: SubscriptionRequest): StartKind {
@@ -155,4 +230,23 @@ export class Grant {
     if (typeof start === "string") return start;
     return "sequence" in start ? "seq" : "time";
   }
+}
+
+function isNamed(names: GrantTerms["durables"], name: string): boolean {
+  return names === "any" || names.some((pattern) => matchesName(pattern, name));
+}
+
+/** Whether a name matches a pattern, in which each `*` stands for any characters. */
+function matchesName(pattern: string, name: string): boolean {
+  const [first = "", ...rest] = pattern.split("*");
+  const last = rest.pop();
+  if (last === undefined) return pattern === name;
+  if (!name.startsWith(first)) return false;
+  let at = first.length;
+  for (const part of rest) {
+    const found = name.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return name.length - last.length >= at && name.endsWith(last);
 }

@@ -1,6 +1,6 @@
 import type { DeliveryMode } from "../../protocol/fields.ts";
 import type { UpstreamState } from "../../protocol/server-frames.ts";
-import type { Grant } from "../access/grant.ts";
+import { type Grant, principalKey } from "../access/grant.ts";
 import type { AckOptions } from "../acks/ack-tracker.ts";
 import { RedeliveryPolicy } from "../acks/redelivery-policy.ts";
 import { SessionAcks } from "../acks/session-acks.ts";
@@ -241,5 +241,5 @@ export class SessionRegistry {
 
 /** A session belongs to the principal that began it: the same name of another principal is another session. */
 function keyOf({ terms: { principal } }: Grant, id: string): string {
-  return `${id} ${principal.sub}`;
+  return `${id} ${principalKey(principal)}`;
 }

@@ -127,6 +127,19 @@ export function exposedOf(exposed: readonly string[], asked: Selection): string[
   return [...patterns];
 }
 
+/**
+ * Returns the patterns of what is both exposed and allowed by a grant. A wildcard that is allowed doesn't stand for a
+ * subject of NATS itself, even if that is exposed.
+ */
+export function grantedOf(exposed: readonly string[], allowed: readonly string[]): string[] {
+  return [false, true].flatMap((reserved) =>
+    exposedOf(
+      exposed.filter((pattern) => !reserved || isReserved(pattern)),
+      allowed.filter((pattern) => isReserved(pattern) === reserved),
+    ).filter((pattern) => isReserved(pattern) === reserved),
+  );
+}
+
 /** Whether something that is asked for is exposed. */
 export function exposesSome(exposed: readonly string[], asked: Selection): boolean {
   if (asked === "everything") return exposed.length > 0;

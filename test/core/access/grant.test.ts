@@ -1,6 +1,6 @@
 /** What a client may do is what its grant says, wherever it asks. */
 import { describe, expect, test } from "bun:test";
-import { Grant, type GrantTerms } from "../../../src/core/access/grant.ts";
+import { Grant, type GrantTerms, NOTHING_ALLOWED } from "../../../src/core/access/grant.ts";
 import type { DurableQuery, Durables } from "../../../src/core/ports/source.ts";
 import { PLAIN, V1 } from "../../../src/core/wire/dialect.ts";
 import type { SubscriptionRequest } from "../../../src/core/wire/subscription-request.ts";
@@ -22,7 +22,7 @@ function grantOf(terms: Partial<GrantTerms>): Grant {
   return new Grant(EXPOSED, { ...ALL, ...terms });
 }
 
-const ONLY_A = { receives: ["a.public.>", "secret.>"] } as const;
+const ONLY_A = { receives: { allow: ["a.public.>", "secret.>"], deny: [] } };
 
 function subjectsOf({ socket }: TestClient): unknown[] {
   return socket.envelopes.map(({ subject }) => subject);
@@ -45,7 +45,7 @@ describe("A grant", () => {
   });
 
   test("of nothing selects nothing", () => {
-    const grant = grantOf({ receives: [] });
+    const grant = grantOf({ receives: NOTHING_ALLOWED });
     expect(grant.select("everything")).toEqual([]);
     expect(grant.refusalOf({ id: "", subjects: ["a.b"] })).toMatchObject({ code: "forbidden" });
   });
@@ -76,15 +76,19 @@ describe("A grant", () => {
   test("lets publish to exposed subjects that it names", () => {
     expect(grantOf({}).mayPublish("a.x")).toBe(true);
     expect(grantOf({}).mayPublish("d")).toBe(false);
-    expect(grantOf({ publishes: ["a.in.*", "d"] }).mayPublish("a.in.x")).toBe(true);
+    expect(grantOf({ publishes: { allow: ["a.in.*", "d"], deny: [] } }).mayPublish("a.in.x")).toBe(
+      true,
+    );
     for (const subject of ["a.x", "d"]) {
-      expect(grantOf({ publishes: ["a.in.*", "d"] }).mayPublish(subject)).toBe(false);
+      expect(grantOf({ publishes: { allow: ["a.in.*", "d"], deny: [] } }).mayPublish(subject)).toBe(
+        false,
+      );
     }
   });
 
   test("resumes what its principal began, as long as it has as much", () => {
     const narrow = grantOf(ONLY_A);
-    const other = grantOf({ principal: { sub: "u2" } });
+    const other = grantOf({ principal: { issuer: "", sub: "u2" } });
     expect(grantOf({}).mayResume(narrow)).toBe(true);
     expect(narrow.mayResume(narrow)).toBe(true);
     expect(narrow.mayResume(grantOf({}))).toBe(false);
@@ -122,7 +126,7 @@ describe("A client with a grant of some subjects", () => {
         PLAIN,
         false,
         undefined,
-        grantOf({ receives, deliveryMode: "at-most-once" }),
+        grantOf({ receives: { allow: receives, deny: [] }, deliveryMode: "at-most-once" }),
       ).session.audience;
     expect(join(["a.x"])).toBe(join(["a.x"]));
     expect(join(["a.x"])).not.toBe(join(["a.y"]));
@@ -176,7 +180,7 @@ describe("A client with a grant of some subjects of a stream", () => {
     ringBytes: 10_000,
   };
   const grantOfStream = (terms: Partial<GrantTerms>) =>
-    new Grant(["s.>"], { ...ALL, receives: ["s.public.*"], ...terms });
+    new Grant(["s.>"], { ...ALL, receives: { allow: ["s.public.*"], deny: [] }, ...terms });
 
   test.each(["all", "last_per_subject", "last"] as const)(
     "gets none of the others from %s on",
@@ -270,9 +274,9 @@ describe("A session", () => {
 
   test("is not found by another principal, and stays its owner's", () => {
     const harness = new Harness(options);
-    const owner = grantOf({ principal: { sub: "u1" } });
+    const owner = grantOf({ principal: { issuer: "", sub: "u1" } });
     leave(harness, owner);
-    const other = grantOf({ principal: { sub: "u2" } });
+    const other = grantOf({ principal: { issuer: "", sub: "u2" } });
     const thief = harness.joinWith(EVERYTHING, PLAIN, false, NAME, other);
     harness.clock.advance(1);
     expect(subjectsOf(thief)).toEqual([]);

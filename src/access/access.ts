@@ -1,0 +1,83 @@
+import { Grant, type GrantOptions, START_KINDS } from "../core/access/grant.ts";
+import type { Clock } from "../core/ports/clock.ts";
+import {
+  type AccessRefusal,
+  type AccessRequest,
+  type Authenticator,
+  type Identity,
+  isRefusal,
+} from "./authenticator.ts";
+
+export interface AccessOptions extends GrantOptions {
+  /** The subjects that the gateway exposes. */
+  readonly subjects: readonly string[];
+}
+
+const UNAUTHENTICATED: AccessRefusal = {
+  kind: "unauthenticated",
+  message: "This gateway needs a token",
+};
+
+/**
+ * Decides who is let in, and with which grant. Without authenticators everybody is, with the grant of the configuration.
+ * Authenticators are asked in their order; the first one that knows the credentials decides.
+ */
+export class Access {
+  readonly #options: AccessOptions;
+  readonly #authenticators: readonly Authenticator[];
+  readonly #clock: Clock;
+  readonly #everybody: Grant;
+
+  constructor(options: AccessOptions, authenticators: readonly Authenticator[], clock: Clock) {
+    this.#options = options;
+    this.#authenticators = authenticators;
+    this.#clock = clock;
+    this.#everybody = Grant.forEverybody(options.subjects, options);
+  }
+
+  /** Whether clients must show who they are. */
+  get isRequired(): boolean {
+    return this.#authenticators.length > 0;
+  }
+
+  /** Returns the grant of a client, or why it is not let in. Never rejects. */
+  async admit(request: AccessRequest): Promise<Grant | AccessRefusal> {
+    if (!this.isRequired) return this.#everybody;
+    for (const authenticator of this.#authenticators) {
+      const result = await authenticator.authenticate(request);
+      if (result === undefined) continue;
+      return isRefusal(result) ? result : this.#grantOf(result);
+    }
+    return UNAUTHENTICATED;
+  }
+
+  stop(): void {
+    for (const authenticator of this.#authenticators) authenticator.stop?.();
+  }
+
+  #grantOf({ principal, permissions, tokenId, issuedAtMs, expiresAtMs }: Identity): Grant {
+    const options = this.#options;
+    const { receives, publishes, requests, starts, durables, maxRate } = permissions;
+    const { policies, maxSubscriptions } = permissions;
+    const token = {
+      id: tokenId,
+      issuedAtMs: issuedAtMs ?? this.#clock.wallMs(),
+      expiresAtMs: expiresAtMs ?? Number.POSITIVE_INFINITY,
+    };
+    return new Grant(options.subjects, {
+      ...{ principal, token, receives, publishes, requests },
+      deliveryMode: options.deliveryMode,
+      policy: options.policy,
+      allowedPolicies: policies ?? options.allowedPolicies,
+      startFrom: options.startFrom,
+      starts: starts ?? START_KINDS,
+      durables: durables ?? [],
+      sessions: true,
+      maxSubscriptions: Math.min(
+        maxSubscriptions ?? options.maxSubscriptions,
+        options.maxSubscriptions,
+      ),
+      maxRate: maxRate ?? Number.POSITIVE_INFINITY,
+    });
+  }
+}
