@@ -38,6 +38,7 @@ const TYPES = {
   boolean: "bool",
   choice: "enum",
   list: "array",
+  objects: "array",
 } as const;
 
 /** The fields of a port that StreamKit's form can edit. */

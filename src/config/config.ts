@@ -7,7 +7,7 @@ type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
 
 type FieldName<K extends string> = K extends "nats_url"
   ? "natsUrls"
-  : K extends `${string}_${"timeout" | "interval" | "age" | "linger" | "backoff" | "ttl"}`
+  : K extends `${string}_${"timeout" | "interval" | "age" | "tolerance" | "linger" | "backoff" | "ttl"}`
     ? `${CamelCase<K>}Ms`
     : CamelCase<K>;
 
@@ -24,7 +24,9 @@ export type Config = { [K in keyof CheckedKeys as FieldName<K>]: CheckedKeys[K] 
 export function fieldName(key: string): string {
   if (key === "nats_url") return "natsUrls";
   const camelCase = key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
-  return /_(?:timeout|interval|age|linger|backoff|ttl)$/.test(key) ? `${camelCase}Ms` : camelCase;
+  return /_(?:timeout|interval|age|tolerance|linger|backoff|ttl)$/.test(key)
+    ? `${camelCase}Ms`
+    : camelCase;
 }
 
 /** Renames checked keys to the code's names. */

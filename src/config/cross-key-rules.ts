@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { carries, exposes } from "../core/subject/subject.ts";
+import { AUTHENTICATORS } from "./access-keys.ts";
 import { formatDuration } from "./duration.ts";
 import type { Key, keys } from "./keys.ts";
 import { shown } from "./problem.ts";
@@ -28,6 +29,19 @@ const ONLY_WITH_NATS = [
   "nats_tls_cert_file",
   "nats_tls_key_file",
 ] as const;
+
+/** The keys that need NATS, by `nats_url` or by a connection that the host hands in. */
+export const NEED_NATS = [
+  "streams",
+  "authorizer_subject",
+  "revocation_bucket",
+  "revocation_subject",
+] as const;
+
+/** Whether a key has a value, and not only an empty list. */
+export function isSet(value: unknown): boolean {
+  return value !== undefined && !(Array.isArray(value) && value.length === 0);
+}
 
 /** Returns the broken rules between several keys. */
 export function agreementFaults(keys: CheckedKeys): Fault[] {
@@ -67,6 +81,18 @@ export function agreementFaults(keys: CheckedKeys): Fault[] {
     const message =
       'must not match "subjects" or a stream\'s subjects: clients would get the dead letters';
     fault("dead_letter_subject", ["subjects", "streams"], deadLetters, message);
+  }
+  for (const key of ["authorizer_subject", "revocation_subject"] as const) {
+    const subject = keys[key];
+    if (subject === undefined || !carried.some((pattern) => carries(pattern, subject))) continue;
+    const message = `must not match "subjects" or a stream's subjects: clients could get its messages; a subject like "_AUTH.gateway" is carried by no wildcard`;
+    fault(key, ["subjects", "streams"], subject, message);
+  }
+  const required = AUTHENTICATORS.find((key) => isSet(keys[key]));
+  for (const key of ["publish_subjects", "request_subjects"] as const) {
+    if (required === undefined || keys[key].length === 0) continue;
+    const message = `must not be set with "${required}": what a client shows decides; "anonymous" is for clients that show nothing`;
+    fault(key, [required], keys[key], message);
   }
   if (keys.nats_url.length === 0) {
     for (const key of ONLY_WITH_NATS) {

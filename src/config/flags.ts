@@ -49,6 +49,7 @@ const PLACEHOLDERS: Readonly<Record<KeyEntry["kind"], string>> = {
   boolean: "true|false",
   choice: "word",
   list: "a,b,…",
+  objects: "json",
 };
 
 /** The flag of a key: `--write-timeout <duration>`. */

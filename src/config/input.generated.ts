@@ -557,6 +557,135 @@ export interface ConfigInput {
    */
   readonly max_publish_bytes?: number | string | undefined;
 
+  /**
+   * A JSON file with the SHA-256 hashes of tokens, each with what its client may do. It is read again
+   * when it changes. Must be the path of a file.
+   */
+  readonly tokens_file?: string | undefined;
+
+  /**
+   * A JSON file with users and their hashed passwords, for clients that log in by HTTP Basic. It is read
+   * again when it changes. Must be the path of a file.
+   */
+  readonly passwords_file?: string | undefined;
+
+  /**
+   * The issuers of JSON Web Tokens that are accepted: issuer, audience, jwks_url or keys_file, and
+   * optionally algorithms, types and max_token_age. Must be a list of objects with issuer, audience, and
+   * jwks_url or keys_file.
+   *
+   * Default: `[]`
+   */
+  readonly issuers?: readonly ({
+    readonly issuer: string;
+    readonly audience: string | readonly string[];
+    readonly jwks_url?: string | undefined;
+    readonly keys_file?: string | undefined;
+    readonly algorithms?: readonly ("RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512" | "ES256" | "ES384" | "ES512" | "EdDSA" | "HS256" | "HS384" | "HS512")[] | undefined;
+    readonly types?: readonly string[] | undefined;
+    readonly max_token_age?: string | undefined;
+  })[] | undefined;
+
+  /**
+   * How much the clocks of issuers may differ from ours. Must be a duration from "0s" to "5m".
+   *
+   * Default: `"10s"`
+   */
+  readonly clock_tolerance?: string | undefined;
+
+  /**
+   * The maximum lifetime of a JSON Web Token, from its issue to its expiry; a token that lives longer is
+   * refused. An issuer may have its own. Must be a duration from "1s" to "2400h".
+   *
+   * Default: `"24h"`
+   */
+  readonly max_token_age?: string | undefined;
+
+  /**
+   * The NATS subject of a service that decides who clients are. Its requests contain what clients show,
+   * so it must not be one of subjects; a subject like "_AUTH.gateway" never is. Must be a NATS subject
+   * without wildcards.
+   */
+  readonly authorizer_subject?: string | undefined;
+
+  /**
+   * How long the service at authorizer_subject, or the hook authorize of the library, may take; after
+   * that the answer is 503. Must be a duration from "1ms" to "24h".
+   *
+   * Default: `"2s"`
+   */
+  readonly authorizer_timeout?: string | undefined;
+
+  /**
+   * The name of a cookie with a token, best with the prefix "__Host-". It counts only for pages of the
+   * gateway's own origin and of allowed_origins. Must be the name of a cookie.
+   */
+  readonly token_cookie?: string | undefined;
+
+  /**
+   * Whether ?access_token=<token> counts. URLs end up in logs and histories of browsers and proxies, so
+   * it is off by default. Must be true or false.
+   *
+   * Default: `false`
+   */
+  readonly allow_query_token?: boolean | undefined;
+
+  /**
+   * What clients that show no token may do, in the shape of authorization_details. By default they are
+   * refused if any authenticator is configured. Must be a list of objects like {"subjects": {"allow":
+   * ["news.>"]}}.
+   */
+  readonly anonymous?: readonly ({
+    readonly type?: "spillway" | undefined;
+    readonly actions?: readonly ("subscribe" | "publish" | "request")[] | undefined;
+    readonly subjects: {
+      readonly allow?: readonly string[] | undefined;
+      readonly deny?: readonly string[] | undefined;
+    };
+    readonly policies?: readonly ("disconnect" | "drop-oldest" | "drop-newest" | "conflate")[] | undefined;
+    readonly max_rate?: number | undefined;
+    readonly max_subscriptions?: number | undefined;
+    readonly from?: readonly ("new" | "all" | "last" | "last_per_subject" | "seq" | "time" | "after")[] | undefined;
+    readonly durables?: readonly string[] | undefined;
+  })[] | undefined;
+
+  /**
+   * How long a client of spillway.v1.json that connected without a token may take to send one in an auth
+   * frame. Must be a duration from "1ms" to "24h".
+   *
+   * Default: `"5s"`
+   */
+  readonly auth_timeout?: string | undefined;
+
+  /**
+   * The key-value bucket in NATS with revoked tokens and users. Must be a bucket's name: 1 to 64 of A-Z
+   * a-z 0-9 _ -.
+   */
+  readonly revocation_bucket?: string | undefined;
+
+  /**
+   * The NATS subject of revocations, for NATS servers without JetStream: only clients that are connected
+   * when a message arrives lose access. It must not be one of subjects. Must be a NATS subject without
+   * wildcards.
+   */
+  readonly revocation_subject?: string | undefined;
+
+  /**
+   * The subjects that clients may publish to, if no authenticator is configured. With one, what a client
+   * shows decides. Must be a list of NATS subjects.
+   *
+   * Default: `[]`
+   */
+  readonly publish_subjects?: readonly string[] | undefined;
+
+  /**
+   * The subjects that clients may send requests to, if no authenticator is configured. With one, what a
+   * client shows decides. Must be a list of NATS subjects.
+   *
+   * Default: `[]`
+   */
+  readonly request_subjects?: readonly string[] | undefined;
+
   /** The user to log in to NATS as. Must be a text that is not empty. */
   readonly nats_user?: string | undefined;
 

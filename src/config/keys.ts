@@ -1,3 +1,4 @@
+import { accessKeys } from "./access-keys.ts";
 import {
   headerName,
   hostName,
@@ -276,6 +277,7 @@ export const keys = {
     "The largest message that POST /publish/<subject> accepts.",
     size(1, 64 * 1024 ** 2).prefault(1024 ** 2),
   ),
+  ...accessKeys,
   nats_user: key("advanced", "The user to log in to NATS as.", anyText().optional()),
   nats_password: key("advanced", "The password of nats_user.", anyText().optional(), "value"),
   nats_token: key("advanced", "The token to log in to NATS with.", anyText().optional(), "value"),

@@ -1,9 +1,9 @@
-import type { z } from "zod";
+import { z } from "zod";
 import { nearest } from "../text/nearest.ts";
 import { agreementFaults, type CheckedKeys, type Fault } from "./cross-key-rules.ts";
 import { factsOf } from "./key-facts.ts";
 import { FILE_KEYS, type Key, keys } from "./keys.ts";
-import { issueText, type Problem, shown, unknownName } from "./problem.ts";
+import { issueText, type Problem, separated, shown, unknownName } from "./problem.ts";
 
 /** One source of a configuration: a file, the environment, or the flags. */
 export interface Layer {
@@ -124,16 +124,33 @@ function problemsOf(
   issues: readonly z.core.$ZodIssue[],
   { values, origins }: Given,
 ): Problem[] {
-  return issues.map((issue) => {
+  return issues.flatMap(separated).map((issue) => {
     // A single value needs no index.
-    const isLone = [values[key]].flat().length === 1;
+    const isInside = issue.path.length > 1 || issue.code === "unrecognized_keys";
+    const isLone = [values[key]].flat().length === 1 && !isInside;
     const path = isLone ? [key] : [key, ...issue.path];
     const text = issueText(
       { ...issue, path },
-      { knownKeys: () => KNOWN, isSecret: () => isSecret(key, values) },
+      { knownKeys: () => fieldsAt(keys[key], issue.path), isSecret: () => isSecret(key, values) },
     );
     return { text, from: origins.get(key), key };
   });
+}
+
+/** Returns the known fields of the object at a path in a schema. */
+function fieldsAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): readonly string[] {
+  if (schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional) {
+    return fieldsAt(schema.unwrap(), path);
+  }
+  if (schema instanceof z.ZodPipe) {
+    return fieldsAt(schema.in instanceof z.ZodTransform ? schema.out : schema.in, path);
+  }
+  const [step, ...rest] = path;
+  if (schema instanceof z.ZodArray) return fieldsAt(schema.element, rest);
+  if (!(schema instanceof z.ZodObject)) return [];
+  if (step === undefined) return Object.keys(schema.shape);
+  const field = schema.shape[String(step)];
+  return field === undefined ? [] : fieldsAt(field, rest);
 }
 
 function faultProblem({ key, beside, input, rule }: Fault, { values, origins }: Given): Problem {

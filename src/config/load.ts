@@ -1,5 +1,7 @@
 import { reasonOf } from "../core/ports/errors.ts";
+import { AUTHENTICATORS } from "./access-keys.ts";
 import { type Config, toConfig } from "./config.ts";
+import { isSet, NEED_NATS } from "./cross-key-rules.ts";
 import { type Environment, type Lookalike, readEnvironment } from "./environment.ts";
 import { readFlags } from "./flags.ts";
 import { fileLayer } from "./flow-file.ts";
@@ -58,6 +60,7 @@ export async function loadConfig(sources: ConfigSources): Promise<Loaded> {
   const problems = [
     ...resolved.problems,
     ...withoutNats(resolved),
+    ...withoutAuthenticator(resolved),
     ...files.map((problem) => ({ from: resolved.origins.get(problem.key ?? ""), ...problem })),
   ];
   if (problems.length > 0) throw configError(problems);
@@ -96,10 +99,22 @@ function misspeltLayer(lookalikes: readonly Lookalike[]): Layer {
 
 /** Only the library can be given a connection to NATS. */
 function withoutNats({ checked, origins, isKnown }: Resolved): Problem[] {
-  if (checked.streams.length === 0 || checked.nats_url.length > 0) return [];
-  if (!isKnown("streams", "nats_url")) return [];
-  const text = `"streams" is ${shown(checked.streams)} but needs NATS: set "nats_url"`;
-  return [{ text, from: origins.get("streams"), key: "streams" }];
+  if (checked.nats_url.length > 0) return [];
+  return NEED_NATS.filter((key) => isSet(checked[key]) && isKnown(key, "nats_url")).map((key) => {
+    const text = `"${key}" is ${shown(checked[key])} but needs NATS: set "nats_url"`;
+    return { text, from: origins.get(key), key };
+  });
+}
+
+/** Only the library can be given a hook that takes tokens. */
+function withoutAuthenticator({ checked, origins, isKnown }: Resolved): Problem[] {
+  if (AUTHENTICATORS.some((key) => isSet(checked[key])) || !isKnown(...AUTHENTICATORS)) return [];
+  return (["token_cookie", "allow_query_token"] as const)
+    .filter((key) => (checked[key] ?? false) !== false && isKnown(key))
+    .map((key) => {
+      const text = `"${key}" is ${shown(checked[key])} but nothing reads tokens: set "tokens_file", "issuers" or "authorizer_subject"`;
+      return { text, from: origins.get(key), key };
+    });
 }
 
 function noticesOf(

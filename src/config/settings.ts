@@ -25,13 +25,27 @@ export function settingsOf({ checked, origins }: Resolved): Setting[] {
         ? formatDuration(Number(value))
         : kind === "size"
           ? formatSize(Number(value))
-          : secret === "value"
-            ? HIDDEN
-            : secret === "login"
-              ? [value].flat().map((url) => withoutLogin(String(url)))
-              : value;
+          : kind === "objects"
+            ? asWritten(value)
+            : secret === "value"
+              ? HIDDEN
+              : secret === "login"
+                ? [value].flat().map((url) => withoutLogin(String(url)))
+                : value;
     return { key, value: JSON.stringify(shown), from: origins.get(key) };
   });
+}
+
+/** Returns objects with the names and durations of a file. */
+function asWritten(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(asWritten);
+  if (typeof value !== "object" || value === null) return value;
+  const fields = Object.entries(value).map(([name, field]) => {
+    const key = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    const isDuration = key.endsWith("_ms") && field !== undefined;
+    return isDuration ? [key.slice(0, -3), formatDuration(Number(field))] : [key, asWritten(field)];
+  });
+  return Object.fromEntries(fields);
 }
 
 const HIDDEN = "***";

@@ -5,7 +5,15 @@ import { formatSize, parseSize, SIZE } from "./size.ts";
 
 /** The kind of a value, and its limits in the words of errors, `--help` and the README. */
 export interface ValueFacts {
-  readonly kind: "text" | "integer" | "size" | "boolean" | "duration" | "choice" | "list";
+  readonly kind:
+    | "text"
+    | "integer"
+    | "size"
+    | "boolean"
+    | "duration"
+    | "choice"
+    | "list"
+    | "objects";
   /** Completes the sentence "It must be …". */
   readonly limits: string;
   /** Choices that are not supported yet, each with the reason. */
@@ -127,6 +135,12 @@ export function choice<const W extends string>(
   });
   values.add(schema, { kind: "choice", limits, refused });
   return schema;
+}
+
+/** A list of objects; `elements` names them in the plural. */
+export function objects<E extends z.ZodType>(element: E, elements: string) {
+  const limits = `a list of ${elements}`;
+  return stating(z.array(element, { error: `must be ${limits}` }), "objects", limits);
 }
 
 /** A list; `elements` names its elements in the plural. */

@@ -26,7 +26,7 @@ describe("Key table", () => {
 
   test("has durations under names that say so, and nothing else under such names", () => {
     for (const { key, kind } of table) {
-      expect([key, /_(?:timeout|interval|age|linger|backoff|ttl)$/.test(key)]).toEqual([
+      expect([key, /_(?:timeout|interval|age|tolerance|linger|backoff|ttl)$/.test(key)]).toEqual([
         key,
         kind === "duration",
       ]);

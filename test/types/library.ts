@@ -33,7 +33,11 @@ const yes = <_ extends true>(): void => {};
 /** The generated type takes what the schema takes: the same keys, and for each the same values. */
 type SchemaInput = z.input<z.ZodObject<typeof keys>>;
 type OwnKeys = Omit<ConfigInput, "$schema" | "ports" | "passthrough">;
-type Writable<T> = T extends readonly (infer E)[] ? E[] : T;
+type Writable<T> = T extends readonly (infer E)[]
+  ? Writable<E>[]
+  : T extends object
+    ? { -readonly [K in keyof T]: Writable<T[K]> }
+    : T;
 yes<Equal<keyof OwnKeys, keyof SchemaInput>>();
 yes<
   Equal<
