@@ -1,4 +1,5 @@
 import type { Principal } from "../core/access/grant.ts";
+import type { ACCESS_REFUSALS } from "../core/metering/meter.ts";
 import type { Permissions } from "./permissions.ts";
 
 /** Where a client shows a token. */
@@ -36,11 +37,12 @@ export interface Identity {
 /** Why a client is not let in. */
 export interface AccessRefusal {
   /**
-   * - `"unauthenticated"`: what the client shows is not valid; HTTP answers 401.
+   * - `"malformed"`: what the client shows can't be read, or contradicts itself; HTTP answers 400.
+   * - `"unauthenticated"`: what the client shows is not valid; 401.
    * - `"forbidden"`: it is valid, and allows nothing here; 403.
    * - `"unavailable"`: it can't be checked now; 503. The client should try again.
    */
-  readonly kind: "unauthenticated" | "forbidden" | "unavailable";
+  readonly kind: (typeof ACCESS_REFUSALS)[number];
   /** For the client's developer; names no secret. */
   readonly message: string;
   /** For the log of the operator; names no secret. Default: `message`. */

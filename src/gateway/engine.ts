@@ -1,5 +1,5 @@
 import type { Hono } from "hono";
-import { Access } from "../access/access.ts";
+import type { Access } from "../access/access.ts";
 import type { Config } from "../config/config.ts";
 import { jsonSchema } from "../config/describe.ts";
 import { streamInputs } from "../config/stream-inputs.ts";
@@ -25,6 +25,7 @@ import type { Listener, Runtime } from "../runtime/runtime.ts";
 import { MemorySource } from "../source/memory.ts";
 import { NatsSource } from "../source/nats.ts";
 import { ConnectionHooks } from "./connection-hooks.ts";
+import { createAccess, exposedSubjects } from "./create-access.ts";
 import type { GatewayDeps, PublishHeaders } from "./deps.ts";
 import { DescriptorWatch } from "./descriptor-watch.ts";
 import type { Engine } from "./gateway-lifecycle.ts";
@@ -90,7 +91,7 @@ export class GatewayEngine implements Engine {
     this.#registries = metricsRegistry === undefined ? [registry] : [registry, metricsRegistry];
     const eventStreams = new EventStreams();
     const streams = streamInputs(config.streams);
-    const subjects = [...config.subjects, ...streams.flatMap((stream) => stream.subjects)];
+    const subjects = exposedSubjects(config);
     this.#maxClients = clientRoom(config.maxClients, parts.maxConnections);
     const hasHooks = deps.onConnect !== undefined || deps.onDisconnect !== undefined;
     this.#broadcaster = new Broadcaster(
@@ -114,7 +115,7 @@ export class GatewayEngine implements Engine {
         version: VERSION,
       },
     );
-    const access = new Access({ ...config, subjects }, [], clock);
+    const { access } = parts;
     this.#loopLag = new LoopLag(clock);
     this.#descriptors = new DescriptorWatch(clock, log);
     this.#readiness = new Readiness(clock, source, this.#broadcaster, () => {
@@ -131,12 +132,8 @@ export class GatewayEngine implements Engine {
         broadcaster: this.#broadcaster,
         sockets: runtime.sockets,
         eventStreams,
-        grantOf: (c) =>
-          access.admit({
-            credentials: { kind: "none" },
-            address: runtime.sockets.addressOf(c),
-            headers: c.req.raw.headers,
-          }),
+        access,
+        meter: this.meter,
         publisher: parts.publisher,
         log,
         report: {
@@ -303,6 +300,7 @@ interface EngineParts {
   readonly runtime: Runtime;
   readonly placement: Placement;
   readonly source: GatewaySource;
+  readonly access: Access;
   /** Takes what clients post; `undefined` if they can't. */
   readonly publisher: Publisher | undefined;
   /** How many connections can be open at a time. */
@@ -325,6 +323,7 @@ export async function createEngine(
   placement: Placement,
 ): Promise<GatewayEngine> {
   const log = deps.log ?? libraryLog();
+  const clock = deps.clock ?? systemClock;
   const wanted = config.maxClients + OTHER_CONNECTIONS;
   const maxConnections = placement === "listens" ? connectionRoom(wanted) : wanted;
   const options = { ...config, maxBodyBytes: config.maxPublishBytes, maxConnections };
@@ -338,11 +337,12 @@ export async function createEngine(
   return new GatewayEngine({
     config,
     deps,
-    clock: deps.clock ?? systemClock,
+    clock,
     log,
     runtime,
     placement,
     source,
+    access: await createAccess(config, clock),
     publisher: takesPosts && canPublish(source) ? source : undefined,
     maxConnections,
     report,

@@ -1,7 +1,10 @@
 import { Hono } from "hono";
+import type { Meter } from "../core/metering/meter.ts";
 import { reasonOf, SpillwayError } from "../core/ports/errors.ts";
 import type { Publisher } from "../core/ports/source.ts";
 import type { DeliveryMode } from "../protocol/fields.ts";
+import { AccessLog } from "./access-log.ts";
+import { Admission, type AdmissionOptions, type HttpAccess } from "./admission.ts";
 import {
   clientEndpoints,
   countRefused,
@@ -13,10 +16,14 @@ import { consoleRoutes } from "./console-routes.ts";
 import { Guard, type GuardOptions, type GuardParts } from "./origin-guard.ts";
 import { problem } from "./problem.ts";
 import { protocolRoutes } from "./protocol-routes.ts";
+import { notPublic, OPERATORS_PATHS, PUBLIC_PATHS } from "./public-paths.ts";
 import { publishRoutes } from "./publish.ts";
 import { type StatusReport, statusRoutes } from "./status.ts";
 
-export interface AppOptions extends StreamOptions, Omit<GuardOptions, "eventsPath"> {
+export interface AppOptions
+  extends StreamOptions,
+    Omit<GuardOptions, "eventsPath" | "takesCredentials">,
+    AdmissionOptions {
   /** What clients may have. */
   readonly subjects: readonly string[];
   readonly maxPublishBytes: number;
@@ -27,7 +34,9 @@ export interface AppOptions extends StreamOptions, Omit<GuardOptions, "eventsPat
   readonly mounted: boolean;
 }
 
-export interface AppParts extends StreamParts, GuardParts {
+export interface AppParts extends Omit<StreamParts, "grantOf">, GuardParts {
+  readonly access: HttpAccess;
+  readonly meter: Meter;
   readonly report: StatusReport;
   /** Takes what is posted; absent where posting is off. */
   readonly publisher: Publisher | undefined;
@@ -55,29 +64,29 @@ export function createApp(options: AppOptions, parts: AppParts): Hono {
   });
   app.notFound((c) => problem(c, 404, `Nothing is served at ${c.req.path}`));
 
-  const routes = gatewayRoutes(options, parts);
   const events = eventsPath(options.path);
-  for (const stream of [options.path, events]) app.get(stream, countRefused(parts));
-  const guard = new Guard({ ...options, eventsPath: events }, parts).handler;
+  const { access } = parts;
+  const takesCredentials = access.isRequired;
+  const guard = new Guard({ ...options, eventsPath: events, takesCredentials }, parts);
+  const admission = new Admission(options, { ...parts, guard });
+  const grantOf: StreamParts["grantOf"] = (c) => admission.grantOf(c);
+  const routes = gatewayRoutes(options, { ...parts, grantOf });
+  const log = new AccessLog(parts);
+  for (const stream of [options.path, events]) app.get(stream, countRefused({ ...parts, grantOf }));
   const guarded = options.mounted ? new Set(routes.routes.map(({ path }) => path)) : ["*"];
-  for (const path of guarded) app.use(path, guard);
+  for (const path of guarded) {
+    app.use(path, guard.handler);
+    if (access.isRequired) app.use(path, log.handler);
+  }
   return app.route("/", routes);
 }
 
-function gatewayRoutes(options: AppOptions, parts: AppParts): Hono {
+function gatewayRoutes(options: AppOptions, parts: AppParts & StreamParts): Hono {
   const app = new Hono();
+  if (parts.access.isRequired) for (const path of OPERATORS_PATHS) app.all(path, notPublic);
   app.route("/", clientEndpoints(options, parts));
   app.route("/", statusRoutes(parts.report, parts.clock));
   app.route("/", protocolRoutes(options, parts.report));
-  const readable = [
-    "/livez",
-    "/readyz",
-    "/healthz",
-    "/metrics",
-    "/schema.json",
-    "/asyncapi.json",
-    "/",
-  ];
   if (parts.publisher !== undefined) {
     const publish = publishRoutes(
       { ...options, maxBytes: options.maxPublishBytes },
@@ -103,7 +112,8 @@ function gatewayRoutes(options: AppOptions, parts: AppParts): Hono {
       startFrom,
     }),
   );
-  for (const path of readable) app.all(path, (c) => notAllowed(c, "GET, HEAD"));
+  for (const path of [...PUBLIC_PATHS, ...OPERATORS_PATHS])
+    app.all(path, (c) => notAllowed(c, "GET, HEAD"));
   for (const stream of [path, eventsPath(path)]) app.all(stream, (c) => notAllowed(c, "GET"));
   return app;
 }

@@ -7,11 +7,12 @@ import type { Connection } from "../core/sessions/connection.ts";
 import { withoutCovered } from "../core/subject/subject.ts";
 import { type Dialect, PLAIN, SSE, V1 } from "../core/wire/dialect.ts";
 import { requestOf, type SubscriptionRequest } from "../core/wire/subscription-request.ts";
-import { SUBPROTOCOL } from "../protocol/dialects.ts";
+import { PLAIN_SUBPROTOCOL, SUBPROTOCOL } from "../protocol/dialects.ts";
 import { MAX_ID_LENGTH } from "../protocol/fields.ts";
 import { ParameterFault, type StreamQuery } from "../protocol/query.ts";
 import type { ConnectionEvents, SocketRuntime } from "../runtime/runtime.ts";
 import { parameterNotOf, readQuery } from "./client-query.ts";
+import { offersOf } from "./credentials.ts";
 import type { EventStreams } from "./event-stream.ts";
 import { handshakeFault } from "./handshake.ts";
 import { problem, refusalOf, refusedAccess } from "./problem.ts";
@@ -70,9 +71,11 @@ export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hon
       const grant = await grantOf(c);
       if (!(grant instanceof Grant)) return refusedAccess(c, grant);
       // A client of v1 says in "subscribe" what it wants; the grant is asked then.
-      const asksLater = chosenProtocol(c) !== undefined && subjects === undefined;
+      const asksLater = chosenProtocol(c) === SUBPROTOCOL && subjects === undefined;
       const refusal = asksLater ? undefined : grant.refusalOf(request);
-      if (refusal !== undefined) return problem(c, 403, capitalized(refusal.message));
+      if (refusal !== undefined) {
+        return refusedAccess(c, { kind: "forbidden", message: capitalized(refusal.message) });
+      }
       const excess = broadcaster.excessOf(grant, wanted);
       if (excess?.retryable) return noRoom(c, "There is no room for more patterns");
       if (excess !== undefined)
@@ -92,7 +95,8 @@ export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hon
     .get(options.path, handshake, welcome, query(false), async (c) => {
       const protocol = chosenProtocol(c);
       const query = c.get("query");
-      const misplaced = protocol === undefined ? undefined : parameterNotOf("v1", query);
+      const isV1 = protocol === SUBPROTOCOL;
+      const misplaced = isV1 ? parameterNotOf("v1", query) : undefined;
       if (misplaced !== undefined) {
         const detail = `With ${protocol}, send "${misplaced}" in "subscribe", not in the query`;
         return problem(c, 400, detail);
@@ -103,11 +107,12 @@ export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hon
         return problem(c, 400, '"session" needs at-least-once; this endpoint is at-most-once');
       }
       if (session !== undefined && !grant.terms.sessions) {
-        return problem(c, 403, "This client may not name a session");
+        const message = "This client may not name a session";
+        return refusedAccess(c, { kind: "forbidden", message });
       }
       // A client that can subscribe gets nothing until it does.
-      const request = protocol === undefined ? c.get("request") : undefined;
-      const dialect = protocol === undefined ? PLAIN : V1;
+      const request = isV1 ? undefined : c.get("request");
+      const dialect = isV1 ? V1 : PLAIN;
       const connection = new ClientEvents(broadcaster, grant, dialect, request, session);
       return await sockets.upgrade(c, connection, protocol);
     })
@@ -149,8 +154,9 @@ const onlyGet: MiddlewareHandler = async (c, next) =>
 
 /** The first of the client's subprotocols that is spoken here. */
 function chosenProtocol(c: Context): string | undefined {
-  const offered = c.req.header("sec-websocket-protocol")?.split(",") ?? [];
-  return offered.map((name) => name.trim()).find((name) => name === SUBPROTOCOL);
+  return offersOf(c.req.raw.headers).find(
+    (name) => name === SUBPROTOCOL || name === PLAIN_SUBPROTOCOL,
+  );
 }
 
 /** One connection's way into the core. */

@@ -13,6 +13,8 @@ export interface GuardOptions {
   readonly allowedHosts: readonly string[];
   /** The configured host, which is always a valid name of the gateway. */
   readonly host: string;
+  /** Whether pages of `allowedOrigins` may send cookies and other credentials. */
+  readonly takesCredentials: boolean;
   /** The path of the server-sent events, relative to the mount point. */
   readonly eventsPath: string;
 }
@@ -89,13 +91,31 @@ export class Guard {
       const origin = c.req.header("origin");
       if (origin !== undefined && this.#isListed(origin)) {
         c.header("Access-Control-Allow-Origin", origin);
-        c.header("Access-Control-Expose-Headers", "Retry-After");
+        c.header("Access-Control-Expose-Headers", "Retry-After, WWW-Authenticate");
+        if (this.#options.takesCredentials && this.#isNamed(origin)) {
+          c.header("Access-Control-Allow-Credentials", "true");
+        }
         if (isPreflight(c)) return preflight(c);
         return await next();
       }
       const foreign = this.#originRefusal(c, origin);
       return foreign ?? (await next());
     };
+  }
+
+  /**
+   * Returns whether a page makes the request that may use the user's cookies: one of our own origin, or of an origin
+   * that `allowed_origins` names. Neither `*` nor `null` names anybody, and programs have no users.
+   */
+  countsCookies(c: Context): boolean {
+    const origin = c.req.header("origin");
+    if (origin !== undefined) return this.#isNamed(origin) || this.#isOwn(c, origin);
+    // Browsers send no Origin with a GET of the same origin, but this.
+    return c.req.header("sec-fetch-site") === "same-origin";
+  }
+
+  #isNamed(origin: string): boolean {
+    return origin !== "null" && origin !== "*" && this.#options.allowedOrigins.includes(origin);
   }
 
   #isListed(origin: string): boolean {
@@ -140,17 +160,18 @@ export class Guard {
   }
 
   #originRefusal(c: Context, origin: string | undefined): Response | undefined {
-    const site = c.req.header("sec-fetch-site");
-    const foreign = site !== undefined && site !== "same-origin" && site !== "none";
     if (origin === undefined) {
-      if (!foreign || this.#anyOrigin) return undefined;
+      if (!isForeign(c) || this.#anyOrigin) return undefined;
       return this.#isNavigation(c) ? undefined : this.#foreign(c);
     }
+    return this.#isOwn(c, origin) ? undefined : this.#foreignOrigin(c, origin);
+  }
+
+  #isOwn(c: Context, origin: string): boolean {
     const host = c.req.header("host") ?? (URL.canParse(c.req.url) ? new URL(c.req.url).host : "");
     // With Sec-Fetch-Site, the browser itself compared the ports, also if `Host` has none.
-    const port = foreign ? undefined : this.#parts.listening()?.port;
-    if (isOwnOrigin(origin, host, port)) return undefined;
-    return this.#foreignOrigin(c, origin);
+    const port = isForeign(c) ? undefined : this.#parts.listening()?.port;
+    return isOwnOrigin(origin, host, port);
   }
 
   #foreignOrigin(c: Context, origin: string): Response {
@@ -218,6 +239,12 @@ export class Guard {
     const others = this.#limit.othersBefore(kind);
     if (others !== undefined) this.#parts.log.warn(message, { ...properties, others });
   }
+}
+
+/** Returns whether a browser says that a page of another origin makes the request. */
+function isForeign(c: Context): boolean {
+  const site = c.req.header("sec-fetch-site");
+  return site !== undefined && site !== "same-origin" && site !== "none";
 }
 
 function isPreflight(c: Context): boolean {

@@ -38,9 +38,31 @@ export function problem(
   });
 }
 
+const ACCESS_REFUSAL = "spillwayAccessRefusal";
+const CHALLENGE = "spillwayChallenge";
+
+/** Returns why the client of a request was not let in; `undefined` if it was. */
+export function accessRefusalOf(c: Context): AccessRefusal | undefined {
+  return c.get(ACCESS_REFUSAL);
+}
+
+/** Notes how the client of a request can show who it is, for a 401. Default: `Bearer`. */
+export function setChallenge(c: Context, challenge: string): void {
+  c.set(CHALLENGE, challenge);
+}
+
 /** Answers a client that is not let in: 401 says how to show who it is (RFC 9110 §11.6.1, RFC 6750 §3). */
-export function refusedAccess(c: Context, { kind, message }: AccessRefusal): Response {
-  if (kind === "forbidden") return problem(c, 403, message);
-  if (kind === "unavailable") return problem(c, 503, message, { "Retry-After": "5" });
-  return problem(c, 401, message, { "WWW-Authenticate": "Bearer" });
+export function refusedAccess(c: Context, refusal: AccessRefusal): Response {
+  const { kind, message } = refusal;
+  c.set(ACCESS_REFUSAL, refusal);
+  switch (kind) {
+    case "malformed":
+      return problem(c, 400, message);
+    case "forbidden":
+      return problem(c, 403, message);
+    case "unavailable":
+      return problem(c, 503, message, { "Retry-After": "5" });
+    case "unauthenticated":
+      return problem(c, 401, message, { "WWW-Authenticate": c.get(CHALLENGE) ?? "Bearer" });
+  }
 }

@@ -265,6 +265,12 @@ export const FAMILIES: readonly Family[] = [
     "code",
     (c) => Object.entries(c.meter.refused),
   ),
+  labelled(
+    "access_refused_total",
+    "Requests that were refused because of who the client is, by reason: `malformed` credentials, `unauthenticated`, `forbidden`, or `unavailable` if its token can't be checked.",
+    "reason",
+    (c) => Object.entries(c.meter.accessRefused),
+  ),
   labelled("errors_total", "Errors by type.", "error_type", (c) => c.meter.errors),
   gauge("server_uptime_seconds", "Seconds since the gateway started.", (c) => c.uptimeSeconds()),
   histogram(

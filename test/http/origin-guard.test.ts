@@ -16,7 +16,14 @@ function guarded({ listening, ...options }: Setting = {}) {
   const log: Log = { debug: say, info: say, warn: say, error: say };
   const clock = new ManualClock();
   const guard = new Guard(
-    { allowedOrigins: [], allowedHosts: [], host: "127.0.0.1", eventsPath: "/ws/sse", ...options },
+    {
+      allowedOrigins: [],
+      allowedHosts: [],
+      host: "127.0.0.1",
+      eventsPath: "/ws/sse",
+      takesCredentials: false,
+      ...options,
+    },
     { log, clock, listening: () => listening },
   );
   const app = new Hono();
@@ -165,7 +172,7 @@ describe("Page of an allowed origin", () => {
       const { headers } = await ask({ Origin, "Sec-Fetch-Site": "cross-site" }, path);
       expect(headers.get("access-control-allow-origin")).toBe(Origin);
       expect(headers.get("vary")).toBe("Origin");
-      expect(headers.get("access-control-expose-headers")).toBe("Retry-After");
+      expect(headers.get("access-control-expose-headers")).toBe("Retry-After, WWW-Authenticate");
       expect(headers.has("access-control-allow-credentials")).toBe(false);
     }
   });

@@ -28,6 +28,14 @@ const ERROR_KINDS = [
   ...SOURCE_FAULTS,
 ] as const;
 
+/** Why a client is not let in. */
+export const ACCESS_REFUSALS = [
+  "malformed",
+  "unauthenticated",
+  "forbidden",
+  "unavailable",
+] as const;
+
 export type ErrorKind = (typeof ERROR_KINDS)[number];
 
 /**
@@ -70,6 +78,9 @@ export class Meter {
 
   /** Valid requests that were refused, by the code of the answer. They are not errors of the server. */
   readonly refused = zeros(REFUSAL_CODES);
+
+  /** Requests of clients that were not let in or asked for too much, by kind. */
+  readonly accessRefused = zeros(ACCESS_REFUSALS);
 
   readonly errors = new Map<ErrorKind, number>(ERROR_KINDS.map((kind) => [kind, 0]));
   /** All errors except refused handshakes. */

@@ -1,0 +1,77 @@
+import type { Context } from "hono";
+import type { AccessRefusal, AccessRequest } from "../access/authenticator.ts";
+import type { Grant } from "../core/access/grant.ts";
+import type { SocketRuntime } from "../runtime/runtime.ts";
+import { type CredentialOptions, QUERY_TOKEN, readCredentials } from "./credentials.ts";
+import type { Guard } from "./origin-guard.ts";
+import { setChallenge } from "./problem.ts";
+
+export interface AdmissionOptions extends CredentialOptions {
+  /** The file of users, if clients may log in by HTTP Basic. */
+  readonly passwordsFile?: string | undefined;
+}
+
+/** Decides who is let in; see `Access`. */
+export interface HttpAccess {
+  /** Whether clients must show who they are. */
+  readonly isRequired: boolean;
+  admit(request: AccessRequest): Promise<Grant | AccessRefusal>;
+}
+
+/** Finds out who the client of an HTTP request is. */
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #access: HttpAccess;
+  readonly #sockets: SocketRuntime;
+  readonly #guard: Pick<Guard, "countsCookies">;
+
+  constructor(
+    options: AdmissionOptions,
+    parts: {
+      readonly access: HttpAccess;
+      readonly sockets: SocketRuntime;
+      readonly guard: Pick<Guard, "countsCookies">;
+    },
+  ) {
+    this.#options = options;
+    this.#access = parts.access;
+    this.#sockets = parts.sockets;
+    this.#guard = parts.guard;
+  }
+
+  /** Returns the grant of a client, or why it is not let in. */
+  async grantOf(c: Context): Promise<Grant | AccessRefusal> {
+    const request = this.requestOf(c);
+    if ("message" in request) return request;
+    return await this.#access.admit(request);
+  }
+
+  /** Reads what a client shows. Where clients need show nothing, nothing is read: it is for a proxy. */
+  requestOf(c: Context): AccessRequest | AccessRefusal {
+    const address = this.#sockets.addressOf(c);
+    if (!this.#access.isRequired) {
+      return { credentials: { kind: "none" }, address, headers: c.req.raw.headers };
+    }
+    const headers = this.#countedHeaders(c);
+    const queryTokens = c.req.queries(QUERY_TOKEN) ?? [];
+    const credentials = readCredentials({ headers, queryTokens }, this.#options);
+    const showsToken = "message" in credentials || credentials.kind === "token";
+    setChallenge(c, this.#challenge(showsToken));
+    return "message" in credentials ? credentials : { credentials, address, headers };
+  }
+
+  /** Any page can make a browser send the user's cookies, so only some pages' count: the others are taken out. */
+  #countedHeaders(c: Context): Headers {
+    const { headers } = c.req.raw;
+    if (!headers.has("cookie") || this.#guard.countsCookies(c)) return headers;
+    const counted = new Headers(headers);
+    counted.delete("cookie");
+    return counted;
+  }
+
+  #challenge(showsToken: boolean): string {
+    const bearer = `Bearer realm="Spillway"${showsToken ? ', error="invalid_token"' : ""}`;
+    const takesPasswords = this.#options.passwordsFile !== undefined;
+    return takesPasswords ? `${bearer}, Basic realm="Spillway", charset="UTF-8"` : bearer;
+  }
+}
