@@ -27,12 +27,14 @@ export class Access {
   readonly #authenticators: readonly Authenticator[];
   readonly #clock: Clock;
   readonly #everybody: Grant;
+  readonly #awaitingToken: Grant;
 
   constructor(options: AccessOptions, authenticators: readonly Authenticator[], clock: Clock) {
     this.#options = options;
     this.#authenticators = authenticators;
     this.#clock = clock;
     this.#everybody = Grant.forEverybody(options.subjects, options);
+    this.#awaitingToken = Grant.awaitingToken(options.subjects, options);
   }
 
   /** Whether clients must show who they are. */
@@ -42,6 +44,20 @@ export class Access {
 
   /** Returns the grant of a client, or why it is not let in. Never rejects. */
   async admit(request: AccessRequest): Promise<Grant | AccessRefusal> {
+    const result = await this.#admit(request);
+    const isLater =
+      request.mayShowTokenLater === true &&
+      request.credentials.kind === "none" &&
+      "kind" in result &&
+      result.kind === "unauthenticated";
+    return isLater ? this.#awaitingToken : result;
+  }
+
+  stop(): void {
+    for (const authenticator of this.#authenticators) authenticator.stop?.();
+  }
+
+  async #admit(request: AccessRequest): Promise<Grant | AccessRefusal> {
     if (!this.isRequired) return this.#everybody;
     for (const authenticator of this.#authenticators) {
       const result = await authenticator.authenticate(request);
@@ -49,10 +65,6 @@ export class Access {
       return isRefusal(result) ? result : this.#grantOf(result);
     }
     return UNAUTHENTICATED;
-  }
-
-  stop(): void {
-    for (const authenticator of this.#authenticators) authenticator.stop?.();
   }
 
   #grantOf({ principal, permissions, tokenId, issuedAtMs, expiresAtMs }: Identity): Grant {

@@ -18,6 +18,8 @@ export interface AccessRequest {
   readonly address: string;
   /** Of the handshake, also when the token comes later, in a frame. */
   readonly headers: Headers;
+  /** Whether a client that shows nothing is let in to send a token in a frame. Default: `false`. */
+  readonly mayShowTokenLater?: boolean;
 }
 
 /** Who a client is, proved by an authenticator. */

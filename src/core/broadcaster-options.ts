@@ -1,4 +1,5 @@
 import type { GrantOptions } from "./access/grant.ts";
+import type { AuthenticationOptions } from "./authentication.ts";
 import type { Fanouts } from "./fanout/audience-registry.ts";
 import type { FrameHandlerLimits } from "./frame-handler.ts";
 import type { RingBounds } from "./history/ring.ts";
@@ -16,6 +17,7 @@ import type { EnvelopeEncoder } from "./wire/envelope.ts";
 export interface BroadcasterOptions
   extends ConnectionLimits,
     FrameHandlerLimits,
+    AuthenticationOptions,
     SubscriptionOptions,
     UpstreamOptions,
     GrantOptions,

@@ -1,5 +1,7 @@
 import type { Grant } from "./access/grant.ts";
 import type { Refusal } from "./access/refusal.ts";
+import type { TokenCheck } from "./access/token-check.ts";
+import { Authentication } from "./authentication.ts";
 import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-options.ts";
 import type { Audience } from "./fanout/audience.ts";
 import { AudienceRegistry } from "./fanout/audience-registry.ts";
@@ -63,6 +65,7 @@ export class Broadcaster implements SourceListener {
   readonly #subscriptions: SubscriptionManager;
   readonly #audiences: AudienceRegistry<Session>;
   readonly #incidents: IncidentLog;
+  readonly #authentication: Authentication;
   readonly #connectionLog: ConnectionLog;
   readonly #connections: ConnectionRegistry;
   readonly #connectionParts: ConnectionParts;
@@ -95,6 +98,7 @@ export class Broadcaster implements SourceListener {
       incidents: this.#incidents,
       returns: this.#returns,
       observer: parts.observer,
+      onEnd: (connection) => this.#authentication.end(connection),
       onEmpty: () => this.#sweeper.stop(),
     });
     this.#timer = new FlushTimer(clock, options.flushIntervalMs, () => this.flush());
@@ -140,9 +144,14 @@ export class Broadcaster implements SourceListener {
       upstreamState: () => this.#notifier.state,
       last: () => this.#last,
     });
+    this.#authentication = new Authentication(options, {
+      ...{ clock, random, turnShare: this.#turnShare },
+      sessions: this.sessions,
+    });
+    const handlers = { subscriptions: this.#subscriptions, authentication: this.#authentication };
     this.#connectionParts = {
       ...{ limits: options, meter, clock },
-      frames: new FrameHandler(options, meter, this.#subscriptions),
+      frames: new FrameHandler(options, meter, handlers),
       sessions: this.sessions,
       registry: this.#connections,
     };
@@ -209,6 +218,7 @@ export class Broadcaster implements SourceListener {
    * @param grant who the client is, and what it may do.
    * @param request what the client wants from the beginning on.
    * @param session the name of the session that the client resumes, or begins.
+   * @param checkToken checks the tokens that the client sends later; `undefined`: it needs none.
    */
   accept(
     socket: ClientSocket,
@@ -216,14 +226,18 @@ export class Broadcaster implements SourceListener {
     dialect: Dialect,
     request?: SubscriptionRequest,
     session?: string,
+    checkToken?: TokenCheck,
   ): Connection {
     const { refusal } = this;
     const number = this.#connections.nextNumber();
-    const connection = new Connection(number, socket, grant, dialect, this.#connectionParts);
+    const parts = this.#connectionParts;
+    const connection = new Connection(number, socket, grant, dialect, parts, checkToken);
     this.#connections.add(connection, request);
     this.#sweeper.start();
-    if (refusal === undefined) this.sessions.admit(connection, request, session);
-    else connection.end(refusal === "closed" ? "going_away" : "overloaded");
+    if (refusal === undefined) {
+      this.#authentication.begin(connection);
+      this.sessions.admit(connection, request, session);
+    } else connection.end(refusal === "closed" ? "going_away" : "overloaded");
     return connection;
   }
 
@@ -324,6 +338,7 @@ export class Broadcaster implements SourceListener {
     await this.#connections.empty();
     this.#sweeper.stop();
     this.sessions.stop();
+    this.#authentication.stop();
     this.#subscriptions.stop();
     this.#turnShare.stop();
     this.#upstream.stop();

@@ -1,9 +1,10 @@
-import type { ClientFrame } from "../protocol/client-frames.ts";
+import type { ClientFrame, ClientFrameType } from "../protocol/client-frames.ts";
 import type { ErrorCode } from "../protocol/error-codes.ts";
 import type { Refusal } from "./access/refusal.ts";
+import type { Authentication } from "./authentication.ts";
 import type { Meter } from "./metering/meter.ts";
 import type { Connection } from "./sessions/connection.ts";
-import { costOf, subscriptionCost } from "./sessions/frame-budget.ts";
+import { AUTH_COST, costOf, subscriptionCost } from "./sessions/frame-budget.ts";
 import type { Session } from "./sessions/session.ts";
 import type { SubscriptionManager } from "./subscribe/subscription-manager.ts";
 import { type FrameFault, isLongerThan, readClientFrame } from "./wire/client-frame.ts";
@@ -16,16 +17,31 @@ export interface FrameHandlerLimits {
   readonly maxMalformedFrames: number;
 }
 
+interface FrameHandlerParts {
+  readonly subscriptions: SubscriptionManager;
+  readonly authentication: Authentication;
+}
+
+const NO_TOKEN: Refusal = {
+  code: "unauthenticated",
+  message: 'this gateway needs a token: send it in "auth" first',
+};
+
+/** What a client may send before it has shown a token. */
+const BEFORE_TOKEN: ReadonlySet<ClientFrameType> = new Set(["auth", "ping"]);
+
 /** Handles what clients send: each frame goes to the session, or to the subscriptions. */
 export class FrameHandler {
   readonly #limits: FrameHandlerLimits;
   readonly #meter: Meter;
   readonly #subscriptions: SubscriptionManager;
+  readonly #authentication: Authentication;
 
-  constructor(limits: FrameHandlerLimits, meter: Meter, subscriptions: SubscriptionManager) {
+  constructor(limits: FrameHandlerLimits, meter: Meter, parts: FrameHandlerParts) {
     this.#limits = limits;
     this.#meter = meter;
-    this.#subscriptions = subscriptions;
+    this.#subscriptions = parts.subscriptions;
+    this.#authentication = parts.authentication;
   }
 
   /** Takes in a frame. Never throws, whatever is in it. */
@@ -54,7 +70,7 @@ export class FrameHandler {
       return;
     }
     this.#meter.clientFrames[frame.type]++;
-    this.#handle(session, frame, nowMs);
+    this.#handle(connection, session, frame, nowMs);
   }
 
   /** The peer sent a ping or a pong. */
@@ -80,13 +96,22 @@ export class FrameHandler {
         return budget.spend(cost + subscriptionCost(frame.subjects.length), nowMs);
       case "unsubscribe":
         return budget.spend(cost + subscriptionCost(), nowMs);
+      case "auth":
+        return budget.spend(cost + AUTH_COST, nowMs);
       default:
         return budget.spend(cost, nowMs);
     }
   }
 
-  #handle(session: Session, frame: ClientFrame, nowMs: number): void {
+  #handle(connection: Connection, session: Session, frame: ClientFrame, nowMs: number): void {
+    if (connection.grant.awaitsToken && !BEFORE_TOKEN.has(frame.type)) {
+      this.#refuse(session, NO_TOKEN, idOf(frame));
+      return;
+    }
     switch (frame.type) {
+      case "auth":
+        this.#authenticate(connection, frame);
+        break;
       case "subscribe":
         this.#refuse(
           session,
@@ -114,6 +139,15 @@ export class FrameHandler {
     }
   }
 
+  #authenticate(connection: Connection, frame: ClientFrame & { readonly type: "auth" }): void {
+    // The answer may come when the client has another session.
+    const refused = (refusal: Refusal | undefined): void => {
+      const { session } = connection;
+      if (session !== undefined) this.#refuse(session, refusal, frame.id);
+    };
+    refused(this.#authentication.receive(connection, frame, refused));
+  }
+
   #complain(connection: Connection, session: Session, { code, message, id }: FrameFault): void {
     // A request that is understood but not served is no fault of the client.
     if (code !== "malformed") {
@@ -134,6 +168,12 @@ export class FrameHandler {
     this.#meter.refused[refusal.code]++;
     tellError(session, refusal, id);
   }
+}
+
+/** Returns by which name the client knows its request. */
+function idOf(frame: ClientFrame): string | undefined {
+  if ("id" in frame) return frame.id;
+  return "sub" in frame ? frame.sub : undefined;
 }
 
 function tellError(

@@ -1,8 +1,9 @@
 import type { Context } from "hono";
 import type { AccessRefusal, AccessRequest } from "../access/authenticator.ts";
 import type { Grant } from "../core/access/grant.ts";
+import type { TokenCheck } from "../core/access/token-check.ts";
 import type { SocketRuntime } from "../runtime/runtime.ts";
-import { type CredentialOptions, QUERY_TOKEN, readCredentials } from "./credentials.ts";
+import { type CredentialOptions, QUERY_TOKEN, readCredentials, tokenFrom } from "./credentials.ts";
 import type { Guard } from "./origin-guard.ts";
 import { setChallenge } from "./problem.ts";
 
@@ -10,6 +11,17 @@ export interface AdmissionOptions extends CredentialOptions {
   /** The file of users, if clients may log in by HTTP Basic. */
   readonly passwordsFile?: string | undefined;
 }
+
+/** Headers of a handshake that say nothing of the client, or may hold another token. */
+const NOT_KEPT: ReadonlySet<string> = new Set([
+  "authorization",
+  "connection",
+  "sec-websocket-extensions",
+  "sec-websocket-key",
+  "sec-websocket-protocol",
+  "sec-websocket-version",
+  "upgrade",
+]);
 
 /** Decides who is let in; see `Access`. */
 export interface HttpAccess {
@@ -39,11 +51,29 @@ export class Admission {
     this.#guard = parts.guard;
   }
 
-  /** Returns the grant of a client, or why it is not let in. */
-  async grantOf(c: Context): Promise<Grant | AccessRefusal> {
+  /**
+   * Returns the grant of a client, or why it is not let in.
+   *
+   * @param mayShowTokenLater whether a client that shows nothing is let in to send a token in a frame.
+   */
+  async grantOf(c: Context, mayShowTokenLater = false): Promise<Grant | AccessRefusal> {
     const request = this.requestOf(c);
     if ("message" in request) return request;
-    return await this.#access.admit(request);
+    return await this.#access.admit({ ...request, mayShowTokenLater });
+  }
+
+  /** Returns what checks the tokens that a client sends in frames; `undefined` if clients need none. */
+  tokenCheckOf(c: Context): TokenCheck | undefined {
+    if (!this.#access.isRequired) return undefined;
+    const address = this.#sockets.addressOf(c);
+    // The request itself isn't kept.
+    const kept = [...this.#countedHeaders(c)].filter(([name]) => !NOT_KEPT.has(name));
+    const headers = new Headers(kept);
+    return async (token) => {
+      const credentials = tokenFrom("frame", token);
+      if ("message" in credentials) return credentials;
+      return await this.#access.admit({ credentials, address, headers });
+    };
   }
 
   /** Reads what a client shows. Where clients need show nothing, nothing is read: it is for a proxy. */

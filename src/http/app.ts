@@ -34,7 +34,7 @@ export interface AppOptions
   readonly mounted: boolean;
 }
 
-export interface AppParts extends Omit<StreamParts, "grantOf">, GuardParts {
+export interface AppParts extends Omit<StreamParts, "grantOf" | "tokenCheckOf">, GuardParts {
   readonly access: HttpAccess;
   readonly meter: Meter;
   readonly report: StatusReport;
@@ -69,10 +69,13 @@ export function createApp(options: AppOptions, parts: AppParts): Hono {
   const takesCredentials = access.isRequired;
   const guard = new Guard({ ...options, eventsPath: events, takesCredentials }, parts);
   const admission = new Admission(options, { ...parts, guard });
-  const grantOf: StreamParts["grantOf"] = (c) => admission.grantOf(c);
-  const routes = gatewayRoutes(options, { ...parts, grantOf });
+  const clients: Pick<StreamParts, "grantOf" | "tokenCheckOf"> = {
+    grantOf: (c, mayShowTokenLater) => admission.grantOf(c, mayShowTokenLater),
+    tokenCheckOf: (c) => admission.tokenCheckOf(c),
+  };
+  const routes = gatewayRoutes(options, { ...parts, ...clients });
   const log = new AccessLog(parts);
-  for (const stream of [options.path, events]) app.get(stream, countRefused({ ...parts, grantOf }));
+  for (const stream of [options.path, events]) app.get(stream, countRefused(parts));
   const guarded = options.mounted ? new Set(routes.routes.map(({ path }) => path)) : ["*"];
   for (const path of guarded) {
     app.use(path, guard.handler);

@@ -1,6 +1,7 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import type { AccessRefusal } from "../access/authenticator.ts";
 import { Grant } from "../core/access/grant.ts";
+import type { TokenCheck } from "../core/access/token-check.ts";
 import type { Broadcaster } from "../core/broadcaster.ts";
 import type { ClientSocket } from "../core/ports/socket.ts";
 import type { Connection } from "../core/sessions/connection.ts";
@@ -25,8 +26,14 @@ export interface StreamParts {
   readonly broadcaster: Broadcaster;
   readonly sockets: SocketRuntime;
   readonly eventStreams: EventStreams;
-  /** Who the client of a request is, and what it may do. */
-  grantOf(c: Context): Promise<Grant | AccessRefusal>;
+  /**
+   * Who the client of a request is, and what it may do.
+   *
+   * @param mayShowTokenLater whether a client that shows nothing is let in to send a token in a frame. Default: `false`.
+   */
+  grantOf(c: Context, mayShowTokenLater?: boolean): Promise<Grant | AccessRefusal>;
+  /** Returns what checks the tokens that the client sends in frames; `undefined` if it needs none. */
+  tokenCheckOf(c: Context): TokenCheck | undefined;
 }
 
 /** A client that found no room waits for so much longer than one that was cut. */
@@ -38,7 +45,7 @@ interface Env {
 
 /** The endpoints of the stream: WebSocket, and server-sent events below it. */
 export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hono<Env> {
-  const { broadcaster, sockets, eventStreams, grantOf } = parts;
+  const { broadcaster, sockets, eventStreams, grantOf, tokenCheckOf } = parts;
 
   const noRoom = (c: Context, detail: string): Response => {
     const seconds = Math.ceil((NO_ROOM_MS + broadcaster.refusedForMs) / 1000);
@@ -68,10 +75,11 @@ export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hon
       const cursor = lastSeen || after;
       const resumed = cursor !== undefined && { after: cursor };
       const request = requestOf("", { ...query, ...resumed, subjects: wanted });
-      const grant = await grantOf(c);
+      const isV1 = !resumes && chosenProtocol(c) === SUBPROTOCOL;
+      const grant = await grantOf(c, isV1);
       if (!(grant instanceof Grant)) return refusedAccess(c, grant);
       // A client of v1 says in "subscribe" what it wants; the grant is asked then.
-      const asksLater = chosenProtocol(c) === SUBPROTOCOL && subjects === undefined;
+      const asksLater = isV1 && subjects === undefined;
       const refusal = asksLater ? undefined : grant.refusalOf(request);
       if (refusal !== undefined) {
         return refusedAccess(c, { kind: "forbidden", message: capitalized(refusal.message) });
@@ -106,14 +114,16 @@ export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hon
       if (session !== undefined && grant.terms.deliveryMode !== "at-least-once") {
         return problem(c, 400, '"session" needs at-least-once; this endpoint is at-most-once');
       }
-      if (session !== undefined && !grant.terms.sessions) {
+      if (session !== undefined && !grant.terms.sessions && !grant.awaitsToken) {
         const message = "This client may not name a session";
         return refusedAccess(c, { kind: "forbidden", message });
       }
       // A client that can subscribe gets nothing until it does.
       const request = isV1 ? undefined : c.get("request");
       const dialect = isV1 ? V1 : PLAIN;
-      const connection = new ClientEvents(broadcaster, grant, dialect, request, session);
+      const checkToken = isV1 ? tokenCheckOf(c) : undefined;
+      const client = { grant, dialect, request, session, checkToken };
+      const connection = new ClientEvents(broadcaster, client);
       return await sockets.upgrade(c, connection, protocol);
     })
     .get(eventsPath(options.path), onlyGet, welcome, query(true), (c) => {
@@ -125,13 +135,17 @@ export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hon
           `"${misplaced}" needs a WebSocket: server-sent events can't be acknowledged`,
         );
       }
-      const connection = new ClientEvents(broadcaster, c.get("grant"), SSE, c.get("request"));
+      const client = { grant: c.get("grant"), dialect: SSE, request: c.get("request") };
+      const connection = new ClientEvents(broadcaster, client);
       return eventStreams.open(c, connection, sockets, broadcaster.returnsAfterMs);
     });
 }
 
 /** Counts and logs the clients that were not let in, for whatever reason; stands before all else. */
-export function countRefused({ broadcaster, sockets }: StreamParts): MiddlewareHandler {
+export function countRefused({
+  broadcaster,
+  sockets,
+}: Pick<StreamParts, "broadcaster" | "sockets">): MiddlewareHandler {
   return async (c, next) => {
     await next();
     const { status } = c.res;
@@ -159,40 +173,41 @@ function chosenProtocol(c: Context): string | undefined {
   );
 }
 
+/** What a client has asked for in its handshake. */
+interface ConnectingClient {
+  readonly grant: Grant;
+  readonly dialect: Dialect;
+  readonly request: SubscriptionRequest | undefined;
+  readonly session?: string | undefined;
+  readonly checkToken?: TokenCheck | undefined;
+}
+
 /** One connection's way into the core. */
 class ClientEvents implements ConnectionEvents {
   readonly #broadcaster: Broadcaster;
-  readonly #grant: Grant;
-  readonly #dialect: Dialect;
-  #request: SubscriptionRequest | undefined;
-  readonly #session: string | undefined;
+  #client: ConnectingClient | undefined;
   #connection: Connection | undefined;
   /** Bun tells of a close inside of `accept`, when that closes at once. */
   #early: Parameters<ConnectionEvents["closed"]> | undefined;
 
-  constructor(
-    broadcaster: Broadcaster,
-    grant: Grant,
-    dialect: Dialect,
-    request: SubscriptionRequest | undefined,
-    session?: string,
-  ) {
-    this.#session = session;
+  constructor(broadcaster: Broadcaster, client: ConnectingClient) {
     this.#broadcaster = broadcaster;
-    this.#grant = grant;
-    this.#dialect = dialect;
-    this.#request = request;
+    this.#client = client;
   }
 
   open(socket: ClientSocket): void {
+    const client = this.#client;
+    if (client === undefined) return;
+    const { grant, dialect, request, session, checkToken } = client;
+    this.#client = undefined;
     this.#connection = this.#broadcaster.accept(
       socket,
-      this.#grant,
-      this.#dialect,
-      this.#request,
-      this.#session,
+      grant,
+      dialect,
+      request,
+      session,
+      checkToken,
     );
-    this.#request = undefined;
     if (this.#early !== undefined) this.#connection.closed(...this.#early);
   }
 

@@ -104,7 +104,8 @@ function fromOffer(offer: string): Shown {
     : tokenFrom("subprotocol", token);
 }
 
-function tokenFrom(place: TokenPlace, token: string): Shown {
+/** Reads a token that a client shows in this place, or says what is wrong with it. */
+export function tokenFrom(place: TokenPlace, token: string): Shown {
   if (token.length > MAX_CREDENTIAL_BYTES) {
     return malformed(`A token may have ${MAX_CREDENTIAL_BYTES} bytes at most`);
   }

@@ -160,6 +160,20 @@ const ping = frame("ping", {
   example: { type: "ping", id: "x" },
 });
 
+const auth = frame("auth", {
+  dialects: ["v1"],
+  description:
+    "Shows a token: the first one of this connection, or a new one before the old one expires.",
+  answer: "`authenticated`, or `error`; until then, another `auth` is refused with `unavailable`",
+  fields: {
+    id: optional(
+      field(name("An `id` that the answer repeats"), `"id" has 1 to ${MAX_ID_LENGTH} characters`),
+    ),
+    token: field(text("The token.", { minLength: 1 }), '"auth" needs a "token"'),
+  },
+  example: { type: "auth", id: "t", token: "eyJhbGciOi…" },
+});
+
 const EVERY_SOCKET = ["plain", "v1"] as const;
 
 /** Frames that say something of messages: of one, in `id`, or of several, in `ids`. */
@@ -229,6 +243,7 @@ export const CLIENT_FRAMES = {
   subscribe,
   unsubscribe,
   ping,
+  auth,
   ack: ack.one,
   ack_ids: ack.several,
   ack_upto: ackUpto,
@@ -239,11 +254,6 @@ export const CLIENT_FRAMES = {
   slow,
   ok,
 } as const;
-
-/** Types of frames that are known and not served, with the text of their `unsupported`. */
-export const UNSUPPORTED_FRAMES: Readonly<Record<string, string>> = {
-  auth: '"auth" is for endpoints that want a token; this one does not',
-};
 
 /** What a client sends, without the fields that the protocol doesn't know. */
 export type ClientFrame = FrameOf<(typeof CLIENT_FRAMES)[keyof typeof CLIENT_FRAMES]>;

@@ -24,6 +24,20 @@ export const CLOSE = {
     why: "The client sent more than `max_malformed_frames` frames that don't follow this protocol.",
     advice: "Fix the client.",
   },
+  unauthenticated: {
+    code: 4401,
+    reason: "no valid token",
+    reconnect: false,
+    why: "`spillway.v1.json` only: the client connected without a token, and sent no valid one in `auth` within `auth_timeout`.",
+    advice: "Get a token, then connect.",
+  },
+  revoked: {
+    code: 4401,
+    reason: "token revoked",
+    reconnect: false,
+    why: "The operator has revoked the client's token, or all tokens of its `sub`.",
+    advice: "Log in again, then connect.",
+  },
   forbidden: {
     code: 4403,
     reason: "NATS refuses the subjects",
@@ -72,6 +86,13 @@ export const CLOSE = {
     reconnect: true,
     why: "The client's connection accepted no data for `write_timeout` (after the kernel has buffered some megabytes). The client gets no `disconnect` frame first.",
     advice: "Reconnect.",
+  },
+  token_expired: {
+    code: 4512,
+    reason: "token expired",
+    reconnect: true,
+    why: "The client's token has expired, and the client sent no new one in `auth`.",
+    advice: "Reconnect with a new token.",
   },
   no_pong: {
     code: 4513,

@@ -5,13 +5,15 @@ export const ERROR_CODES = {
     "A subject breaks NATS' syntax, or is longer than the gateway or its NATS server accepts.",
   forbidden:
     "The endpoint carries nothing of a subject. Or, if `retryable` is true, NATS refuses a subject: a permission is missing, or NATS has no room (`maximum subscriptions exceeded`).",
+  unauthenticated:
+    "The token in `auth` is not valid; a token that was accepted before stays in effect. Or the client has sent no token yet.",
   too_many_subscriptions:
     "The client has reached its limit of subscriptions or patterns. If `retryable` is true, all clients together have reached theirs.",
   duplicate_subscription: "The client already has a subscription with this `id`.",
   unknown_subscription: "The client has no subscription with this name.",
   too_many_durables: "The stream already has `max_durables` durables.",
   unavailable:
-    "JetStream refuses a request of the gateway, or the gateway can't read the stream now.",
+    "JetStream refuses a request of the gateway, or the gateway can't read the stream or check the token now.",
   unsupported: "This gateway, or its configuration, doesn't support the request.",
 } as const;
 

@@ -119,10 +119,11 @@ export const DATA_FRAME = frame("data", {
 
 const welcome = frame("welcome", {
   dialects: NOTICES,
-  description: "The first frame of a connection.",
+  description:
+    "The first frame of a connection. A client that connects without a token gets it again after its first `authenticated`; then the second one counts.",
   fields: {
     session: text(
-      "The name of this connection's session. Opaque. Keep it secret: in at-least-once, a client that connects with `?session=<name>` resumes the session.",
+      'The name of this connection\'s session; `""` until the client has shown a token. Opaque. Keep it secret: in at-least-once, a client that connects with `?session=<name>` resumes the session.',
     ),
     version: text("The gateway's version."),
     server_time: whole("The gateway's clock, in Unix milliseconds."),
@@ -162,7 +163,8 @@ const welcome = frame("welcome", {
 
 const subscribed = frame("subscribed", {
   dialects: NOTICES,
-  description: "A subscription is in effect.",
+  description:
+    "A subscription is in effect. It comes again, with other `subjects`, if a new token allows only a part of the subscription.",
   fields: {
     id: text("The `id` of the request; the subscription's name from now on."),
     sub,
@@ -181,11 +183,54 @@ const subscribed = frame("subscribed", {
   },
 });
 
+/** Why the gateway ends a subscription. */
+const END_REASONS = {
+  forbidden: "The client's new token allows nothing of it.",
+  too_many_subscriptions:
+    "What the client's new token allows of it takes more patterns than the client may have.",
+} as const;
+
+export type EndReason = keyof typeof END_REASONS;
+
+const END_REASON_TEXTS = Object.entries(END_REASONS).map(
+  ([reason, meaning]) => `\`${reason}\`: ${meaning}`,
+);
+
 const unsubscribed = frame("unsubscribed", {
   dialects: ["v1"],
   description: "A subscription has ended.",
-  fields: { sub },
+  fields: {
+    sub,
+    reason: optional(
+      oneOf(
+        Object.keys(END_REASONS) as EndReason[],
+        `Why the gateway ended it; absent if the client did. ${END_REASON_TEXTS.join(" ")}`,
+      ),
+    ),
+  },
   example: { type: "unsubscribed", sub: "1" },
+});
+
+const authenticated = frame("authenticated", {
+  dialects: ["v1"],
+  description:
+    "The token in `auth` is accepted: from now on, the client may do what this token allows. What it doesn't allow any more isn't delivered after this frame. If it was the first token of the connection, another `welcome` follows.",
+  fields: {
+    id: optional(text("The `id` of the request, if it had one.")),
+    sub: text("The name that the token proves: its `sub`."),
+    expires_in_ms: optional(
+      whole("In how many milliseconds the token expires. Absent if it never does."),
+    ),
+  },
+  example: { type: "authenticated", id: "t", sub: "u_42", expires_in_ms: 900_000 },
+});
+
+const tokenExpiring = frame("token_expiring", {
+  dialects: ["v1"],
+  description:
+    "The client's token expires soon. It comes once for each token, when between a fifth and a tenth of the token's life is left. If the client sends no new token in `auth`, the gateway closes the connection with 4512.",
+  fields: { expires_in_ms: whole("In how many milliseconds the token expires.") },
+  example: { type: "token_expiring", expires_in_ms: 120_000 },
 });
 
 const gap = frame("gap", {
@@ -306,6 +351,8 @@ export const SERVER_FRAMES = {
   welcome,
   subscribed,
   unsubscribed,
+  authenticated,
+  token_expiring: tokenExpiring,
   gap,
   caught_up: caughtUp,
   upstream,

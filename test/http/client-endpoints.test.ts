@@ -25,6 +25,7 @@ async function statusFor(starts: Grant["terms"]["starts"], lastEventId?: string)
         addressOf: () => "192.0.2.1",
       },
       eventStreams: new EventStreams(),
+      tokenCheckOf: () => undefined,
       grantOf: async () => new Grant([">"], { ...everybody.terms, starts }),
     },
   );

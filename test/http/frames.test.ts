@@ -14,7 +14,8 @@ import { MAX_ID_LENGTH, MAX_PATTERNS, subjectPattern } from "../../src/protocol/
 import { copier, type Frame, objectSchema } from "../../src/protocol/schema.ts";
 import { DATA_FRAME, SERVER_FRAMES } from "../../src/protocol/server-frames.ts";
 import { subjectFault } from "../../src/protocol/subject.ts";
-import { Harness, type TestClient } from "../core/support/harness.ts";
+import { AuthHarness, grantOf } from "../core/support/auth-harness.ts";
+import type { TestClient } from "../core/support/harness.ts";
 
 const ajv = new Ajv({ strict: false });
 formats.default(ajv);
@@ -48,10 +49,12 @@ function eventsOf({ socket }: TestClient): unknown[] {
 }
 
 describe("Frames of the server", () => {
-  test("of every type are known by the schemas, as a client gets them", () => {
-    const harness = new Harness({ ringMessages: 2, ringBytes: 10_000, maxQueueMessages: 3 });
+  test("of every type are known by the schemas, as a client gets them", async () => {
+    const bounds = { ringMessages: 2, ringBytes: 10_000, maxQueueMessages: 3 };
+    const gate = new AuthHarness(bounds);
+    const { harness } = gate;
     const events = harness.joinWith({ id: "", subjects: "everything", after: "old:1" }, SSE);
-    const peer = harness.joinV1();
+    const peer = gate.join(grantOf());
     const subscribe = { type: "subscribe", subjects: ["a"] };
     peer.send({ type: "ping", id: "x" });
     peer.send({ type: "ping" });
@@ -75,6 +78,8 @@ describe("Frames of the server", () => {
     harness.connect();
     peer.send({ ...subscribe, id: "4", subjects: ["b"], from: { after: "old:1" } });
     peer.send({ type: "unsubscribe", sub: "1" });
+    await gate.auth(peer, grantOf({ allow: ["none"], expiresMs: 60_000 }));
+    harness.clock.advance(59_000);
     for (let n = 0; n < 3; n++) peer.send("no frame");
 
     const said = [...peer.socket.frames, ...conflating.socket.frames, ...eventsOf(events)];
@@ -165,7 +170,18 @@ describe("Frames of a client", () => {
     },
   );
   const type = fc.constantFrom<unknown>(
-    ...["subscribe", "subscribe", "subscribe", "unsubscribe", "ping", "ack", "nack", "slow", "ok"],
+    ...[
+      "subscribe",
+      "subscribe",
+      "subscribe",
+      "unsubscribe",
+      "ping",
+      "ack",
+      "nack",
+      "slow",
+      "ok",
+      "auth",
+    ],
     ...["data", "", 1, null, ["ok"], "toString"],
   );
   const policy = fc.constantFrom<unknown>("conflate", "drop-oldest", "none", "", null, 1);
@@ -191,7 +207,17 @@ describe("Frames of a client", () => {
     name.map((after) => ({ after, more: 1 })),
   );
   const mode = fc.constantFrom<unknown>("at-most-once", "at-least-once", null, "");
-  const fields = { type, id: name, sub: name, subjects, policy, max_rate: rate, from, mode };
+  const fields = {
+    type,
+    id: name,
+    token: name,
+    sub: name,
+    subjects,
+    policy,
+    max_rate: rate,
+    from,
+    mode,
+  };
   const near = fc.record(
     { ...fields, upto: name, more: fc.jsonValue() },
     { requiredKeys: ["type"] },

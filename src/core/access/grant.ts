@@ -10,6 +10,8 @@ import {
   type Selection,
   subjectCovers,
   subjectMatches,
+  subjectsIntersect,
+  withoutCovered,
 } from "../subject/subject.ts";
 import type { SubscriptionRequest } from "../wire/subscription-request.ts";
 import type { Refusal } from "./refusal.ts";
@@ -27,6 +29,10 @@ export const ANONYMOUS: Principal = { issuer: "", sub: "" };
 /** Tells principals apart: equal for the same one, and for no others. */
 export function principalKey({ issuer, sub }: Principal): string {
   return JSON.stringify([issuer, sub]);
+}
+
+export function isSamePrincipal(one: Principal, other: Principal): boolean {
+  return one.issuer === other.issuer && one.sub === other.sub;
 }
 
 /** The subjects of one kind of action, of those that the gateway exposes: what is allowed and not denied. */
@@ -103,10 +109,13 @@ export class Grant {
   readonly patterns: readonly string[];
   /** What the client doesn't receive, even if a pattern matches it. */
   readonly denied: DenyList;
+  /** Whether the client must still show a token: until then, it may do nothing. */
+  readonly awaitsToken: boolean;
   readonly #exposed: readonly string[];
 
   /** @param exposed the subjects that the gateway exposes. */
-  constructor(exposed: readonly string[], terms: GrantTerms) {
+  constructor(exposed: readonly string[], terms: GrantTerms, awaitsToken = false) {
+    this.awaitsToken = awaitsToken;
     const { allow, deny } = terms.receives;
     this.terms = terms;
     this.patterns = allow === "everything" ? exposed : grantedOf(exposed, allow);
@@ -129,6 +138,19 @@ export class Grant {
       sessions: true,
       maxRate: Number.POSITIVE_INFINITY,
     });
+  }
+
+  /** Makes the grant of a client that is let in to show its token later. */
+  static awaitingToken(exposed: readonly string[], options: GrantOptions): Grant {
+    const { terms } = Grant.forEverybody(exposed, options);
+    const nothing = {
+      receives: NOTHING_ALLOWED,
+      publishes: NOTHING_ALLOWED,
+      requests: NOTHING_ALLOWED,
+      durables: [],
+      sessions: false,
+    };
+    return new Grant(exposed, { ...terms, ...nothing }, true);
   }
 
   /** Returns why the client may not make a request, or `undefined`. */
@@ -164,6 +186,33 @@ export class Grant {
     return asked === "everything" ? this.patterns : exposedOf(this.patterns, asked);
   }
 
+  /**
+   * Returns what is left of subjects that the client has subscribed to with another grant: the same list if that is all
+   * of them, and `undefined` if it is nothing.
+   */
+  leftOf(subjects: Selection): Selection | undefined {
+    if (subjects !== "everything" && subjects.every((pattern) => this.#allowsAll(pattern))) {
+      return subjects;
+    }
+    const selected = this.select(subjects);
+    if (selected === "everything") return selected;
+    const left = withoutCovered(selected).filter((pattern) => !this.#deniesAll(pattern));
+    return left.length === 0 ? undefined : left;
+  }
+
+  /** Whether a durable that was begun with another grant may be used on: the client gets all of it, or as much as before. */
+  mayKeep(durable: string, subjects: readonly string[], before: Grant): boolean {
+    return (
+      isNamed(this.terms.durables, durable) &&
+      subjects.every((pattern) => this.#allowsAll(pattern)) &&
+      this.denied.patterns.every(
+        (denied) =>
+          !subjects.some((pattern) => subjectsIntersect(denied, pattern)) ||
+          before.denied.patterns.some((theirs) => subjectCovers(theirs, denied)),
+      )
+    );
+  }
+
   /** Returns what the client gets of a request that is not refused: of these subjects, from this place on. */
   applyTo(request: SubscriptionRequest): SubscriptionRequest {
     const { after, subjects, start = after === undefined ? this.terms.startFrom : "new" } = request;
@@ -194,8 +243,12 @@ export class Grant {
 
   /** Whether the client may resume what another connection with a grant began: it is its own, and no more than it may receive. */
   mayResume(other: Grant): boolean {
-    const { principal, receives } = this.terms;
-    if (principalKey(principal) !== principalKey(other.terms.principal)) return false;
+    return isSamePrincipal(this.terms.principal, other.terms.principal) && this.coversAll(other);
+  }
+
+  /** Whether the client may receive everything that another grant allows. */
+  coversAll(other: Grant): boolean {
+    const { receives } = this.terms;
     const { denied } = other;
     return (
       this.denied.patterns.every((pattern) =>
@@ -215,13 +268,23 @@ export class Grant {
     );
   }
 
+  /** Whether the client may receive everything that a pattern matches, `denied` aside, and not nothing. */
+  #allowsAll(pattern: string): boolean {
+    if (this.#deniesAll(pattern)) return false;
+    if (this.terms.receives.allow === "everything") return true;
+    return this.patterns.some((own) => carriesAll(own, pattern));
+  }
+
+  #deniesAll(pattern: string): boolean {
+    return this.denied.patterns.some((denied) => subjectCovers(denied, pattern));
+  }
+
   /** Returns the first of these patterns of which the client may receive nothing. */
   #hiddenOf(asked: Selection): string | undefined {
     if (asked === "everything") return undefined;
     return asked.find(
       (subject) =>
-        !this.patterns.some((pattern) => exposes(pattern, subject)) ||
-        this.denied.patterns.some((denied) => subjectCovers(denied, subject)),
+        !this.patterns.some((pattern) => exposes(pattern, subject)) || this.#deniesAll(subject),
     );
   }
 

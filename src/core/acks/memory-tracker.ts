@@ -143,6 +143,22 @@ export class MemoryTracker implements AckTracker, QueuedTimer {
     this.#redeliver(recipient, nowMs, true, false);
   }
 
+  /** Forgets the messages that the client may not receive any more: they are not sent again. */
+  forbid(mayReceive: (subject: string) => boolean): void {
+    let lost = 0;
+    for (const window of this.#unacked.windows) {
+      for (let at = window.head; at < window.end; at++) {
+        if (at < window.head || window.stateAt(at) === AckState.gone) continue;
+        if (mayReceive(window.envelopeAt(at).subject)) continue;
+        window.remove(at);
+        lost++;
+      }
+    }
+    if (lost === 0) return;
+    this.#ledger.lose("forbidden", lost);
+    this.#recipient?.hasRoom();
+  }
+
   forget(reason: LossReason): void {
     this.#parts.timers.clear(this);
     this.#recipient = undefined;

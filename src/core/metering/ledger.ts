@@ -7,6 +7,7 @@ import { Distribution } from "./distribution.ts";
  * - `"drop_oldest"`, `"drop_newest"`, `"expired"`: the policy left the message out; a gap declares it.
  * - `"session_lost"`: the message waited for a session that expired or was evicted.
  * - `"abandoned"`: the message waited when the connection ended.
+ * - `"forbidden"`: the message waited when the client's new token no longer allowed it.
  */
 export type DropReason =
   | "slow_consumer"
@@ -16,7 +17,8 @@ export type DropReason =
   | "drop_newest"
   | "expired"
   | "session_lost"
-  | "abandoned";
+  | "abandoned"
+  | "forbidden";
 
 /**
  * Why a message that was sent and not acknowledged is not sent again (at-least-once).
@@ -25,6 +27,8 @@ export type DropReason =
  * - `"disconnected"`: the connection of a client without a session ended.
  * - `"slow_consumer"`, `"overloaded"`: the client was disconnected for this, and its session ended.
  * - `"session_expired"`, `"session_evicted"`: the client didn't reconnect in time, or too many sessions waited.
+ * - `"revoked"`: the client's token was revoked.
+ * - `"forbidden"`: the client's new token no longer allows the message.
  * - `"stopped"`: the gateway stopped.
  */
 export type LossReason =
@@ -34,6 +38,8 @@ export type LossReason =
   | "overloaded"
   | "session_expired"
   | "session_evicted"
+  | "revoked"
+  | "forbidden"
   | "stopped";
 
 /**
@@ -91,6 +97,7 @@ export class Ledger {
     expired: 0,
     session_lost: 0,
     abandoned: 0,
+    forbidden: 0,
   };
 
   #tracked = 0;
@@ -103,6 +110,8 @@ export class Ledger {
     overloaded: 0,
     session_expired: 0,
     session_evicted: 0,
+    revoked: 0,
+    forbidden: 0,
     stopped: 0,
   };
   readonly #acks: Record<AckResult, number> = {

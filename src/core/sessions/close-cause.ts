@@ -16,10 +16,11 @@ export const ENDED_AS: Partial<Record<CloseCause, { error: ErrorKind; drop?: Dro
   overloaded: { error: "overloaded", drop: "overloaded" },
 };
 
-/** Causes after which nobody may come back to what was kept: there is no room for it. */
+/** Causes after which nobody may come back to what was kept: there is no room for it, or its client may not. */
 export const ENDS_SESSION: Partial<Record<CloseCause, LossReason>> = {
   slow_consumer: "slow_consumer",
   overloaded: "overloaded",
+  revoked: "revoked",
 };
 
 /**

@@ -18,6 +18,8 @@ interface ConnectionRegistryParts {
   readonly incidents: IncidentLog;
   readonly returns: ReturnTimes;
   readonly observer: ConnectionObserver | undefined;
+  /** Called once for each connection, when it is not open any more. */
+  onEnd(connection: Connection): void;
   /** Called when the last connection is closed. */
   onEmpty(): void;
 }
@@ -74,6 +76,7 @@ export class ConnectionRegistry {
   ended(connection: Connection, reason: DisconnectReason): void {
     const { clock, meter, log, observer, incidents } = this.#parts;
     this.#open.delete(connection);
+    this.#parts.onEnd(connection);
     if (connection.state === "closing") this.#closing.add(connection);
     meter.countDisconnect(reason);
     log.left(connection, reason);

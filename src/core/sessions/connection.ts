@@ -1,6 +1,7 @@
 import { CLOSE, type CloseCause } from "../../protocol/close-codes.ts";
 import type { ServerFrame } from "../../protocol/server-frames.ts";
 import type { Grant } from "../access/grant.ts";
+import type { TokenCheck } from "../access/token-check.ts";
 import type { DropReason, LossReason } from "../metering/ledger.ts";
 import type { DisconnectReason, Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -63,7 +64,11 @@ export class Connection implements SessionConnection {
   readonly sinceMs: number;
   readonly socket: ClientSocket;
   /** Who the client is, and what it may do. */
-  readonly grant: Grant;
+  grant: Grant;
+  /** Checks the tokens that the client sends; `undefined`: it needs none. */
+  readonly checkToken: TokenCheck | undefined;
+  /** The name of the session that the client resumes when it has shown its token. */
+  asksFor: string | undefined;
   readonly dialect: Dialect;
   readonly writer: SocketWriter;
   /** Bounds what the client may send. */
@@ -83,6 +88,7 @@ export class Connection implements SessionConnection {
     grant: Grant,
     dialect: Dialect,
     parts: ConnectionParts,
+    checkToken?: TokenCheck,
   ) {
     const { limits, clock } = parts;
     this.number = number;
@@ -90,6 +96,7 @@ export class Connection implements SessionConnection {
     this.socket = socket;
     this.grant = grant;
     this.dialect = dialect;
+    this.checkToken = checkToken;
     this.#parts = parts;
     this.writer = new SocketWriter(socket, this.sinceMs);
     this.budget = new FrameBudget(limits, this.sinceMs);

@@ -8,6 +8,8 @@ export interface FrameLimits {
 const BURST_SECONDS = 5;
 /** A subscription changes what is matched, and what is asked of NATS. */
 const SUBSCRIPTION_COST = 10;
+/** To check a token costs more than to read it: a signature is verified, or a service is asked. */
+export const AUTH_COST = 20;
 /** Every further byte of this many costs as much as another frame. */
 const BYTES_PER_COST = 512;
 /** How often a message may be answered for nothing: `working`, and `ack` or `nack`, of each time that it was sent. */

@@ -109,6 +109,20 @@ export class Pacer {
     return waiting;
   }
 
+  /** Drops the waiting messages that the client may not receive any more. */
+  forbid(mayReceive: (subject: string) => boolean): void {
+    let at = 0;
+    let dropped = 0;
+    for (const subject of this.#waiting.keys()) {
+      const isDue = at++ < this.#due + dropped;
+      if (mayReceive(subject)) continue;
+      this.takeOut(subject);
+      dropped++;
+      if (isDue) this.#due--;
+    }
+    this.#ledger.drop("forbidden", dropped);
+  }
+
   /** Drops the waiting messages, and stops the timer. @returns their number. */
   clear(): number {
     this.pause();

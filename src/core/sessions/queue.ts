@@ -160,10 +160,27 @@ export class PrivateQueue {
         taken.push(this.#written(content));
       }
     }
-    this.#mostMessages = Math.max(this.#bounds.maxQueueMessages, this.#mostMessages - messages);
-    this.#mostBytes = Math.max(this.#bounds.maxQueueBytes, this.#mostBytes - bytes);
+    this.#shrinkRoom(messages, bytes);
     this.#compact();
     return taken;
+  }
+
+  /** Drops the messages that the client may not receive any more. No gap declares them: the client is told what it lost. */
+  forbid(mayReceive: (subject: string) => boolean): void {
+    let dropped = 0;
+    let bytes = 0;
+    for (let at = this.#head; at < this.#entries.length; at++) {
+      const entry = this.#entries[at]!;
+      const { content } = entry;
+      if (!(content instanceof Envelope) || mayReceive(content.subject)) continue;
+      this.#forget(content, entry);
+      dropped++;
+      bytes += content.byteLength;
+    }
+    if (dropped === 0) return;
+    this.#ledger.drop("forbidden", dropped);
+    this.#shrinkRoom(dropped, bytes);
+    this.#closeHoles();
   }
 
   /** Drops all messages. */
@@ -177,6 +194,12 @@ export class PrivateQueue {
     this.#front = [];
     this.#latest.clear();
     this.#superseded.clear();
+  }
+
+  /** Messages have left: replayed ones need their room no more. */
+  #shrinkRoom(messages: number, bytes: number): void {
+    this.#mostMessages = Math.max(this.#bounds.maxQueueMessages, this.#mostMessages - messages);
+    this.#mostBytes = Math.max(this.#bounds.maxQueueBytes, this.#mostBytes - bytes);
   }
 
   /** The first positions of gaps and messages. Only the first message gets a position, as there may be very many. */

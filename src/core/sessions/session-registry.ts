@@ -35,6 +35,8 @@ export interface SessionSubscriptions {
   begin(session: Session, request: SubscriptionRequest): void;
   /** The client resumes, and may want something else than before. */
   renew(session: Session, request: SubscriptionRequest): void;
+  /** The client has another grant: ends, or narrows, what that doesn't allow. */
+  regrant(session: Session, grant: Grant): void;
   /** Tells a client that resumes which of its subscriptions are in effect. */
   confirm(session: Session): void;
   /** Withdraws what a client has asked for and is not in effect. */
@@ -118,11 +120,35 @@ export class SessionRegistry {
    */
   admit(connection: Connection, request?: SubscriptionRequest, asked?: string): void {
     const { grant } = connection;
+    if (grant.awaitsToken) connection.asksFor = asked;
     const name = grant.terms.sessions ? asked : undefined;
     const session = this.#acknowledges(connection.dialect) ? this.#find(grant, name) : undefined;
     session?.connection?.yieldSession();
     if (session?.isOver === false) this.#resume(session, connection, request);
     else this.#begin(connection, request, name);
+  }
+
+  /** Begins the session of a client that has shown its first token, or resumes the one that it named. */
+  identify(connection: Connection): void {
+    const { session, asksFor } = connection;
+    connection.asksFor = undefined;
+    // It has nothing: the client could not ask for anything.
+    session?.expire("abandoned", "disconnected");
+    if (!connection.isOver) this.admit(connection, undefined, asksFor);
+  }
+
+  /** The client of a session has another grant. */
+  regrant(session: Session, grant: Grant): void {
+    const { id, grant: before } = session;
+    const key = id === undefined ? undefined : keyOf(before, id);
+    this.#parts.subscriptions.regrant(session, grant);
+    if (key === undefined || session.isOver) return;
+    const newKey = keyOf(grant, id as string);
+    if (newKey === key) return;
+    this.#byKey.delete(key);
+    // Another session of the client has this name: it can't have two.
+    if (this.#byKey.has(newKey)) session.id = undefined;
+    else this.#byKey.set(newKey, session);
   }
 
   /** Keeps a session whose connection ends. @returns `false` if its client can't resume it. */
@@ -188,19 +214,22 @@ export class SessionRegistry {
     if (acked) {
       // A client that is told the name may resume by it; a plain client names the session itself, or can't.
       const id = asked ?? (connection.dialect.tells ? crypto.randomUUID() : undefined);
-      session.tell(this.#welcome(connection, id ?? "", false));
       const { grant } = connection;
+      session.tell(this.#welcome(connection, grant.awaitsToken ? "" : (id ?? ""), false));
       session.id = grant.terms.sessions ? id : undefined;
       if (session.id !== undefined) {
         this.#byKey.set(keyOf(grant, session.id), session);
         meter.sessionsTotal++;
       }
-      if (asked !== undefined) {
+      if (asked !== undefined && !grant.awaitsToken) {
         // The client was told this name by an earlier session, which is over.
         const cursor = cursorOf(last());
         session.tell(unknownGap(cursor, cursor, "session_expired"));
       }
-    } else session.tell(this.#welcome(connection, crypto.randomUUID()));
+    } else {
+      const id = connection.grant.awaitsToken ? "" : crypto.randomUUID();
+      session.tell(this.#welcome(connection, id));
+    }
     if (request !== undefined) subscriptions.begin(session, request);
   }
 

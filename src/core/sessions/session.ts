@@ -11,9 +11,10 @@ import type { DropReason, LossReason } from "../metering/ledger.ts";
 import type { Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { TextFrame } from "../ports/text-frame.ts";
+import type { Selection } from "../subject/subject.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
 import type { Dialect } from "../wire/dialect.ts";
-import type { Envelope, Position } from "../wire/envelope.ts";
+import { type Envelope, earliest, type Position } from "../wire/envelope.ts";
 import { bytesOf, fittingInto } from "../wire/envelopes-that-fit.ts";
 import { Membership } from "./audience-membership.ts";
 import { Backlog, type BacklogLimits, type BacklogTarget } from "./backlog.ts";
@@ -306,6 +307,34 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
     this.#requestDrain();
   }
 
+  /**
+   * The client has another grant. What it doesn't allow isn't delivered any more, and nothing else changes.
+   *
+   * @param ended the subscriptions of which nothing is left.
+   * @param narrowed the subscriptions of which a part is left, with that part.
+   */
+  regrant(
+    grant: Grant,
+    ended: readonly Subscription[],
+    narrowed: ReadonlyMap<Subscription, Selection>,
+  ): void {
+    const before = this.#grant;
+    this.#grant = grant;
+    // Before anything is handed over from one subscription to another.
+    if (!grant.coversAll(before)) {
+      const mayReceive = remembering((subject) => grant.mayReceive(subject));
+      this.subscriptions.forbid(mayReceive);
+      this.#backlog?.queue.forbid(mayReceive);
+      this.acks?.memory.forbid(mayReceive);
+    }
+    for (const subscription of ended) this.subscriptions.remove(subscription);
+    for (const [subscription, subjects] of narrowed) {
+      this.subscriptions.narrow(subscription, subjects);
+    }
+    this.#moveTo(this.#audienceOf(this.subscriptions));
+    this.#requestDrain();
+  }
+
   /** Sends messages that the client has missed before anything that comes from now on, whatever the subscription's rate. */
   replay(missed: readonly Envelope[], subscription: Subscription): void {
     if (missed.length === 0) return;
@@ -385,6 +414,16 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
   /** Ended subscriptions have handed over what they held back. */
   handedOver(): void {
     this.#requestDrain();
+  }
+
+  /** Delivers what was published until now, which may be too much for the backlog and end the session. */
+  flush(): void {
+    if (this.state === "live") this.audience.flush();
+  }
+
+  /** The oldest message that waits for the client. */
+  get oldestWaiting(): Position | undefined {
+    return earliest([this.#backlog?.queue.oldest, this.subscriptions.oldest]);
   }
 
   /** Takes what is pending in the audience, which may be too much for the backlog and end the session. */
@@ -617,4 +656,17 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
     this.#membership.moveTo(audience);
     this.#parts.audiences.forget(before);
   }
+}
+
+/** Returns a function that asks once for each subject. */
+function remembering(mayReceive: (subject: string) => boolean): (subject: string) => boolean {
+  const answers = new Map<string, boolean>();
+  return (subject) => {
+    let answer = answers.get(subject);
+    if (answer === undefined) {
+      answer = mayReceive(subject);
+      answers.set(subject, answer);
+    }
+    return answer;
+  };
 }

@@ -23,8 +23,9 @@ export interface Progress {
 /** One of the subscriptions of a client. */
 export class Subscription {
   readonly id: string;
-  readonly subjects: Selection;
-  readonly policy: Policy;
+  /** Changed by `Subscriptions` only, which has filed them. */
+  subjects: Selection;
+  policy: Policy;
   readonly maxRate: number | undefined;
   /** The order of a client's requests: the one that it made first has the smaller number. */
   readonly order: number;
@@ -76,6 +77,12 @@ export class Subscription {
     const { origin, sequence, serial } = envelope;
     if (!this.sinceOf.has(origin)) return serial <= progress.serial;
     return sequence <= (progress.of.get(origin) ?? Number.NEGATIVE_INFINITY);
+  }
+
+  /** From now on, it wants only these of its subjects. */
+  narrow(subjects: Selection): void {
+    this.subjects = subjects;
+    this.#trie = undefined;
   }
 
   wants(subject: string, effort?: Effort): boolean {

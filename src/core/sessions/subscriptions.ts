@@ -2,6 +2,7 @@ import type { Policy } from "../../protocol/fields.ts";
 import type { DropReason } from "../metering/ledger.ts";
 import type { Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { Selection } from "../subject/subject.ts";
 import { FEW_PATTERNS, SubjectTrie } from "../subject/subject-trie.ts";
 import { type Job, SteppedJob, type TurnShare } from "../timing/turn-share.ts";
 import { type Envelope, earliest, type Position } from "../wire/envelope.ts";
@@ -92,6 +93,14 @@ export class Subscriptions implements Iterable<Subscription> {
     return this.#all.find((subscription) => subscription.id === id);
   }
 
+  /** Finds a subscription that is in effect or catches up. */
+  find(id: string): Subscription | undefined {
+    for (const subscription of this.#catchingUp ?? NONE) {
+      if (subscription.id === id) return subscription;
+    }
+    return this.get(id);
+  }
+
   [Symbol.iterator](): Iterator<Subscription> {
     return this.#all.values();
   }
@@ -124,6 +133,19 @@ export class Subscriptions implements Iterable<Subscription> {
     if (this.#pacers?.size === 0) this.#pacers = undefined;
     pacer.pause();
     if (pacer.messages > 0) this.#leave(pacer);
+  }
+
+  /** From now on, a subscription brings only these of its subjects. */
+  narrow(subscription: Subscription, subjects: Selection): void {
+    this.#unfile(subscription);
+    subscription.narrow(subjects);
+    this.#file(subscription);
+  }
+
+  /** Drops the messages that are held back and that the client may not receive any more. */
+  forbid(mayReceive: (subject: string) => boolean): void {
+    for (const pacer of this.#pacers?.values() ?? []) pacer.forbid(mayReceive);
+    for (const pacer of this.#leaving ?? []) pacer.forbid(mayReceive);
   }
 
   /** Ends all subscriptions that catch up, or only the one of this name. */
@@ -306,12 +328,13 @@ export class Subscriptions implements Iterable<Subscription> {
   }
 
   #pacerOf(subscription: Subscription): Pacer | undefined {
-    const { maxRate, policy } = subscription;
+    const { maxRate } = subscription;
     if (maxRate === undefined) return undefined;
     let pacer = this.#pacers?.get(subscription);
     if (pacer === undefined) {
       const { limits, clock, meter } = this.#parts;
-      const release = (envelope: Envelope): void => this.#target.takeDue(envelope, policy);
+      const release = (envelope: Envelope): void =>
+        this.#target.takeDue(envelope, subscription.policy);
       const run = (job: Job): void => this.#parts.turnShare.run(this, job);
       pacer = new Pacer(maxRate, limits, clock, meter.ledger, release, run);
       this.#pacers ??= new Map();

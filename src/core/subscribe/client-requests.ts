@@ -6,6 +6,8 @@ import { memoryOf, type PatternBudget, type PatternCost } from "./pattern-budget
 
 /** A request that a client has made and not withdrawn. */
 export interface ActiveRequest extends SubscriptionRequest {
+  /** Changed by `ClientRequests.narrow` only. */
+  subjects: Selection;
   /** Grows with each request that any client makes. */
   readonly order: number;
   /** Cancelled when the client withdraws the request, or is over. */
@@ -48,6 +50,13 @@ export class ClientRequests {
     const added = { ...request, order, cancellation: new Cancellation() };
     this.#set(client, [...this.of(client), added]);
     return added;
+  }
+
+  /** A request wants only these of its subjects. */
+  narrow(client: Session, request: ActiveRequest, subjects: Selection): void {
+    const before = this.#costOf(this.of(client));
+    request.subjects = subjects;
+    this.#budget.changed(before, this.#costOf(this.of(client)));
   }
 
   /** Withdraws a request of a client. */

@@ -1,4 +1,4 @@
-import type { GapFrame } from "../../protocol/server-frames.ts";
+import type { EndReason, GapFrame } from "../../protocol/server-frames.ts";
 import type { Grant } from "../access/grant.ts";
 import type { Refusal } from "../access/refusal.ts";
 import type { AckOptions } from "../acks/ack-tracker.ts";
@@ -189,6 +189,53 @@ export class SubscriptionManager implements SessionSubscriptions {
     }
   }
 
+  /**
+   * The client has another grant. What stays allowed continues without a gap; the client is told what ends, and what is
+   * left of the rest.
+   */
+  regrant(client: Session, grant: Grant): void {
+    const ended: [ActiveRequest, Subscription, EndReason][] = [];
+    const narrowed = new Map<Subscription, Selection>();
+    const told: ActiveRequest[] = [];
+    const again: [ActiveRequest, Selection | undefined][] = [];
+    for (const request of this.#requests.of(client)) {
+      const left = grant.leftOf(request.subjects);
+      const subscription = client.subscriptions.find(request.id);
+      if (subscription !== undefined) subscription.policy = grant.policyOf(request);
+      if (left === request.subjects) continue;
+      if (subscription === undefined) again.push([request, left]);
+      else if (left === undefined) ended.push([request, subscription, "forbidden"]);
+      else if (this.#admission.excessOf(grant, left) !== undefined) {
+        ended.push([request, subscription, "too_many_subscriptions"]);
+      } else {
+        narrowed.set(subscription, left);
+        told.push(request);
+        // The new patterns arrive before the wider ones are let go of.
+        this.#parts.upstream.acquire(left);
+        this.#parts.upstream.release(request.subjects);
+        this.#requests.narrow(client, request, left);
+      }
+    }
+    const durables = client.durables.filter(
+      ({ title }) => !grant.mayKeep(title.name, title.subjects, client.grant),
+    );
+    for (const [request] of ended) this.#withdraw(client, request);
+    for (const [request] of again) this.#withdraw(client, request);
+    client.regrant(
+      grant,
+      ended.map(([, subscription]) => subscription),
+      narrowed,
+    );
+    for (const [{ id }, , reason] of ended) client.tell({ type: "unsubscribed", sub: id, reason });
+    for (const { title } of durables) {
+      client.acks?.removeDurable(title.id);
+      client.tell({ type: "unsubscribed", sub: title.id, reason: "forbidden" });
+    }
+    for (const request of told) this.#tellLeft(client, request);
+    // The client doesn't know yet where these begin: they begin again with what is left.
+    for (const [request, left] of again) this.#askAgain(client, request, left);
+  }
+
   /** A plain client resumes its session, and may want something else than before. */
   renew(client: Session, request: SubscriptionRequest): void {
     const before = this.#requests.find(client, request.id);
@@ -315,6 +362,29 @@ export class SubscriptionManager implements SessionSubscriptions {
       // An error of ours must not leave the client waiting, nor end the process: the client reconnects.
       this.#replayer.fromStreams(replay, start).catch(() => client.end("going_away"));
     }
+  }
+
+  /** Tells a client what is left of a subscription. */
+  #tellLeft(client: Session, request: ActiveRequest): void {
+    const waiting = client.oldestWaiting;
+    const from =
+      waiting === undefined
+        ? (this.#starts.endOfOnlyStream(request) ?? this.#parts.last())
+        : { ...waiting, sequence: waiting.sequence - 1 };
+    this.#tellSubscribed(client, request, from, []);
+  }
+
+  #askAgain(client: Session, request: ActiveRequest, left: Selection | undefined): void {
+    if (client.isOver) return;
+    const { order: _, cancellation: __, ...asked } = request;
+    const refusal: Refusal | undefined =
+      left === undefined
+        ? { code: "forbidden", message: "the client's new token allows nothing of these subjects" }
+        : this.subscribe(client, { ...asked, subjects: left });
+    if (refusal === undefined) return;
+    const { code, message, retryable = false } = refusal;
+    this.#parts.meter.refused[code]++;
+    client.tell({ type: "error", id: request.id, error: { code, message, retryable } });
   }
 
   #tellSubscribed(

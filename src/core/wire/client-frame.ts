@@ -4,7 +4,6 @@ import {
   type ClientFrameDefinition,
   type ClientFrameType,
   type FieldFault,
-  UNSUPPORTED_FRAMES,
 } from "../../protocol/client-frames.ts";
 import { copier, isObject, validator } from "../../protocol/schema.ts";
 
@@ -64,6 +63,12 @@ const NO_OBJECT: FrameFault = {
   message: "a frame is one JSON object",
 };
 
+const UNKNOWN_FRAME: FrameFault = {
+  type: "fault",
+  code: "malformed",
+  message: '"type" is not one of this dialect',
+};
+
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /** Reads a frame that a client sent; binary frames are read like text. */
@@ -79,7 +84,7 @@ export function readClientFrame(
   }
   if (!isObject(fields)) return NO_OBJECT;
   const forms = FORMS[dialect].get(fields.type);
-  if (forms === undefined) return unknownFrame(fields, dialect);
+  if (forms === undefined) return { ...UNKNOWN_FRAME, id: idOf(fields) };
   let fault: FieldFault | undefined;
   for (let index = 0; index < forms.length; index++) {
     const form = forms[index]!;
@@ -114,22 +119,6 @@ function copyOf({ type, fields }: Form, values: Readonly<Record<string, unknown>
     if (value !== undefined) frame[name] = copy(value);
   }
   return frame as ClientFrame;
-}
-
-function unknownFrame(
-  fields: Readonly<Record<string, unknown>>,
-  dialect: "plain" | "v1",
-): FrameFault {
-  const { type } = fields;
-  const unsupported =
-    dialect === "v1" && typeof type === "string" && Object.hasOwn(UNSUPPORTED_FRAMES, type);
-  return {
-    type: "fault",
-    ...(unsupported
-      ? { code: "unsupported", message: UNSUPPORTED_FRAMES[type]! }
-      : { code: "malformed", message: '"type" is not one of this dialect' }),
-    id: idOf(fields),
-  };
 }
 
 /** Returns the `id` of a request, if it is a valid name. */

@@ -1,5 +1,6 @@
 import { expect } from "bun:test";
 import { Grant } from "../../../src/core/access/grant.ts";
+import type { TokenCheck } from "../../../src/core/access/token-check.ts";
 import { Broadcaster } from "../../../src/core/broadcaster.ts";
 import type { BroadcasterOptions } from "../../../src/core/broadcaster-options.ts";
 import type { Log } from "../../../src/core/ports/log.ts";
@@ -27,6 +28,7 @@ const OPTIONS: BroadcasterOptions = {
   maxFrameBytes: 1024,
   maxMalformedFrames: 2,
   maxFramesPerSecond: 1000,
+  authTimeoutMs: 5000,
   maxQueueAgeMs: 60_000,
   maxTotalQueueBytes: 1_000_000,
   subjects: [">"],
@@ -229,9 +231,11 @@ export class Harness {
     lingers = false,
     session?: string,
     grant = this.grant,
+    checkToken?: TokenCheck,
   ): TestClient {
     const socket = new FakeSocket(this.fanout);
-    const connection = this.broadcaster.accept(socket, grant, dialect, request, session);
+    const { broadcaster } = this;
+    const connection = broadcaster.accept(socket, grant, dialect, request, session, checkToken);
     // What must be acknowledged is given up only where the peer is known to be there.
     if (this.acknowledges) socket.onPing = () => connection.heard();
     if (!lingers) {

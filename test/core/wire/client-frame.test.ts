@@ -57,10 +57,19 @@ describe("Frame of a client", () => {
     },
   );
 
-  test("with a token is understood, and not served here", () => {
-    const frame = { type: "auth", token: "s3cret" };
-    expect(v1({ ...frame, id: "9" })).toMatchObject({ code: "unsupported", id: "9" });
-    expect(v1({ ...frame, id: 9 })).toMatchObject({ code: "unsupported", id: undefined });
+  test("with a token may have an id, and is none of a plain client", () => {
+    const frame = { type: "auth", token: "s3cret" } as const;
+    expect(v1(frame)).toEqual(frame);
+    expect(v1({ ...frame, id: "9", more: 1 })).toEqual({ ...frame, id: "9" });
+    for (const token of [undefined, "", 7, ["s3cret"]]) {
+      const message = '"auth" needs a "token"';
+      const read = v1({ type: "auth", id: "9", token });
+      expect(read).toEqual({ type: "fault", code: "malformed", message, id: "9" });
+    }
+    expect(readClientFrame(JSON.stringify(frame), "plain")).toMatchObject({
+      type: "fault",
+      code: "malformed",
+    });
   });
 
   test("subscribes to patterns, with what is asked for besides", () => {
