@@ -2,6 +2,7 @@ import type { Clock } from "../core/ports/clock.ts";
 import { reasonOf } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
 import { LogLimit } from "../core/timing/log-limit.ts";
+import { isObject } from "../protocol/schema.ts";
 import {
   type AccessRefusal,
   type AccessRequest,
@@ -65,6 +66,10 @@ export class HookAuthenticator implements Authenticator {
     }
     if (claims === undefined) return undefined;
     if (claims === null) return REFUSED;
+    if (!isObject(claims)) {
+      this.#failed("it must return claims, undefined or null");
+      return UNAVAILABLE;
+    }
     const identity = readClaims(claims);
     if (isRefusal(identity)) this.#failed(identity.detail ?? identity.message);
     return identity;

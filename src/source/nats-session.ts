@@ -13,7 +13,7 @@ import { GuardedListener } from "./guarded-listener.ts";
 import type { Streams } from "./jetstream/streams.ts";
 import { isRefusal, NatsSubscriptions } from "./nats-subscriptions.ts";
 import type { PatternSet } from "./pattern-set.ts";
-import { PermissionError } from "./requests.ts";
+import { NoRespondersError, PermissionError, Requests } from "./requests.ts";
 import { Backoff, pause, unlessAborted } from "./retry.ts";
 import { FIRST_ATTEMPT, StatusReporter } from "./status-reporter.ts";
 import type { UnsendablePatterns } from "./unsendable-patterns.ts";
@@ -76,6 +76,8 @@ export class NatsSession {
   #heard: string | undefined;
   #subscriptions: NatsSubscriptions | undefined;
   #connection: NatsConnection | undefined;
+  /** Those that are not for JetStream. */
+  #requests: Requests | undefined;
   /** Whether the subscriptions were made again since nats.js lost the connection. */
   #isReopened = false;
 
@@ -114,6 +116,23 @@ export class NatsSession {
       const { subject } = message;
       log.warn("Cannot publish to {subject}: {reason}", { subject, reason: reasonOf(thrown) });
     });
+  }
+
+  /**
+   * Sends a request, and returns the data of the first answer.
+   *
+   * @throws an error in words for people if there is no connection, nobody answers, or not in time.
+   */
+  async ask(subject: string, data: string, timeoutMs: number): Promise<Uint8Array> {
+    if (this.status.state !== "connected" || this.#requests === undefined) {
+      throw new Error("there is no connection to NATS");
+    }
+    try {
+      return (await this.#requests.ask(subject, data, timeoutMs)).msg.data;
+    } catch (thrown) {
+      if (thrown instanceof NoRespondersError) throw new Error(`nobody answers at ${subject}`);
+      throw thrown;
+    }
   }
 
   /** Delivers messages that are under way, within the time, and then none. The connection stays. */
@@ -181,6 +200,7 @@ export class NatsSession {
     this.#subscriptions = subscriptions;
     this.#options.streams?.open(connection, this.#listener);
     this.#connection = connection;
+    this.#requests = this.#requestsOn(connection);
     this.#isReopened = false;
     // The type hides `stop`: the iterator does not end by itself.
     const events = connection.status() as AsyncIterable<Status> & { stop(): void };
@@ -214,6 +234,7 @@ export class NatsSession {
     this.#subscriptions = undefined;
     this.#options.streams?.close();
     this.#connection = undefined;
+    this.#requests = undefined;
     if (origin.owned) await unlessAborted(connection.close(), this.#timeUp.stop.signal);
     if (closed === undefined) return;
     const why = closed.error instanceof Error ? natsReason(closed.error) : "no reason given";
@@ -241,6 +262,15 @@ export class NatsSession {
     if (isRefusal(reason) || this.status.state !== "connected") return;
     if (this.#heard !== reason) this.#options.log.warn("NATS says: {error}", { error: reason });
     this.#heard = reason;
+  }
+
+  #requestsOn(connection: NatsConnection): Requests {
+    return new Requests(connection, {
+      unreadable: (detail) => this.#listener.fault("unreadable_headers", detail),
+      fault: (thrown) => this.#listener.fault("source_fault", reasonOf(thrown)),
+      refused: (detail) => this.#listener.fault("source_fault", detail),
+      denied: ({ message }) => this.#listener.fault("publish_refused", message),
+    });
   }
 
   async #retry(): Promise<void> {
@@ -318,6 +348,7 @@ export class NatsSession {
   /** NATS denied us to publish to a subject: a request there gets no answer. */
   #denied(subject: string): void {
     this.#options.streams?.denied(subject);
+    this.#requests?.denied(subject);
     // Requests to JetStream and to other gateways are counted where they are made.
     if (/^(\$JS|_SPILLWAY)\./.test(subject)) return;
     this.#listener.fault("publish_refused", new PermissionError("publish", subject).message);

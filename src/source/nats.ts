@@ -115,6 +115,16 @@ export class NatsSource implements MessageSource, Publisher {
       });
   }
 
+  /**
+   * Sends a request, and returns the data of the first answer.
+   *
+   * @throws an error in words for people if there is no connection, nobody answers, or not in time.
+   */
+  async request(subject: string, data: string, timeoutMs: number): Promise<Uint8Array> {
+    if (this.#session === undefined) throw new Error("the gateway is stopped");
+    return await this.#session.ask(subject, data, timeoutMs);
+  }
+
   async drain(timeoutMs: number): Promise<void> {
     await this.#session?.drain(timeoutMs);
   }

@@ -1,0 +1,213 @@
+import type { Clock } from "../core/ports/clock.ts";
+import { reasonOf } from "../core/ports/errors.ts";
+import type { Log } from "../core/ports/log.ts";
+import { LogLimit } from "../core/timing/log-limit.ts";
+import { isObject } from "../protocol/schema.ts";
+import { AnswerCache } from "./answer-cache.ts";
+import {
+  type AccessRefusal,
+  type AccessRequest,
+  type Authenticator,
+  type Identity,
+  isRefusal,
+} from "./authenticator.ts";
+import { type Claims, type ReadClaims, withDeadline } from "./claims-source.ts";
+
+/** Sends requests to a service. */
+export interface ServiceRequests {
+  /**
+   * Returns the data of the first answer.
+   *
+   * @throws an error in words for people if there is none.
+   */
+  request(subject: string, data: string, timeoutMs: number): Promise<Uint8Array>;
+}
+
+interface NatsServiceOptions {
+  /** The subject of the service. */
+  readonly subject: string;
+  readonly timeoutMs: number;
+  readonly requests: ServiceRequests;
+  readonly readClaims: ReadClaims;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What the service is asked. */
+export interface ServiceRequest {
+  readonly credentials:
+    | { readonly kind: "none" }
+    | { readonly kind: "token"; readonly token: string; readonly place: string }
+    | { readonly kind: "basic"; readonly user: string; readonly password: string };
+  /** By name; only those of pages that may use them. The first of several with one name. */
+  readonly cookies: Readonly<Record<string, string>>;
+  /** The client's IP address. */
+  readonly address: string;
+  /** Those of {@linkcode SERVICE_HEADERS} that the client sent, in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** The headers that the service gets. */
+export const SERVICE_HEADERS = ["host", "origin", "user-agent", "accept-language"] as const;
+
+/** How many clients are remembered, how many refusals, and how many requests can wait for an answer. */
+const MAX_IDENTITIES = 10_000;
+const MAX_REFUSALS = 1000;
+const MAX_UNDER_WAY = 256;
+/** How long a refusal, and an answer without `exp`, is kept. */
+const SHORT_MS = 5000;
+/** The longest answer that is read, in bytes. */
+const MAX_ANSWER_BYTES = 64 * 1024;
+/** The longest reason of a refusal. */
+const MAX_REASON = 200;
+/** Minimum time between two log lines about failures. */
+const INTERVAL_MS = 10_000;
+
+const REFUSED = "What this client shows is not valid here";
+const UNAVAILABLE: AccessRefusal = {
+  kind: "unavailable",
+  message: "Who this client is can't be checked now",
+};
+
+/** An answer, and until when it counts, in Unix milliseconds. */
+interface Answer {
+  readonly result: Identity | AccessRefusal;
+  readonly untilMs: number;
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/**
+ * Asks a service behind NATS who a client is. The service answers with JSON: the claims of the client, as a token would
+ * have them, or `{"refused": "why"}`. Answers are kept until their `exp`. If there is no answer, or one that can't
+ * be read, nobody is let in.
+ */
+export class NatsServiceAuthenticator implements Authenticator {
+  readonly name = "service";
+  readonly #options: NatsServiceOptions;
+  readonly #identities = new AnswerCache<Identity>(MAX_IDENTITIES);
+  /** Kept apart: many wrong tokens don't push out the clients that are known. */
+  readonly #refusals = new AnswerCache<AccessRefusal>(MAX_REFUSALS);
+  /** The requests that wait for an answer, by what is asked: the same question is asked once. */
+  readonly #underWay = new Map<string, Promise<Identity | AccessRefusal>>();
+  readonly #limit: LogLimit<"failed">;
+
+  constructor(options: NatsServiceOptions) {
+    this.#options = options;
+    this.#limit = new LogLimit(options.clock, INTERVAL_MS);
+  }
+
+  async authenticate(request: AccessRequest): Promise<Identity | AccessRefusal | undefined> {
+    const asked = serviceRequest(request);
+    // Nothing tells this client from any other.
+    if (asked.credentials.kind === "none" && Object.keys(asked.cookies).length === 0) {
+      return undefined;
+    }
+    const body = JSON.stringify(asked);
+    // Tokens are not kept in memory.
+    const key = await hashOf(body);
+    const nowMs = this.#options.clock.wallMs();
+    const kept = this.#identities.get(key, nowMs) ?? this.#refusals.get(key, nowMs);
+    if (kept !== undefined) return kept;
+    const underWay = this.#underWay.get(key);
+    if (underWay !== undefined) return await underWay;
+    if (this.#underWay.size >= MAX_UNDER_WAY) {
+      return this.#unavailable(`more than ${MAX_UNDER_WAY} clients wait for an answer`);
+    }
+    const asking = this.#ask(body, key).finally(() => this.#underWay.delete(key));
+    this.#underWay.set(key, asking);
+    return await asking;
+  }
+
+  async #ask(body: string, key: string): Promise<Identity | AccessRefusal> {
+    const { subject, timeoutMs, requests, clock } = this.#options;
+    let answer: Answer | string;
+    try {
+      const data = await withDeadline(clock, timeoutMs, () =>
+        requests.request(subject, body, timeoutMs),
+      );
+      answer = this.#read(data);
+    } catch (error) {
+      return this.#unavailable(reasonOf(error));
+    }
+    if (typeof answer === "string") return this.#unavailable(answer);
+    const { result, untilMs } = answer;
+    if (isRefusal(result)) this.#refusals.set(key, result, untilMs);
+    else this.#identities.set(key, result, untilMs);
+    return result;
+  }
+
+  /** Reads an answer; returns what is wrong with it, if it can't be read. */
+  #read(data: Uint8Array): Answer | string {
+    const nowMs = this.#options.clock.wallMs();
+    const claims = claimsFrom(data);
+    if (typeof claims === "string") return claims;
+    const { refused } = claims;
+    if (refused !== undefined) {
+      if (typeof refused !== "string") return '"refused" in its answer is no text';
+      const detail = refused === "" ? undefined : `the service refused it: ${shortened(refused)}`;
+      const result = { kind: "unauthenticated", message: REFUSED, detail } as const;
+      return { result, untilMs: nowMs + SHORT_MS };
+    }
+    const result = this.#options.readClaims(claims);
+    if (isRefusal(result)) return `its answer has claims that don't count: ${result.message}`;
+    const { expiresAtMs = nowMs + SHORT_MS } = result;
+    if (expiresAtMs <= nowMs) return "its answer had expired when it came";
+    return { result, untilMs: expiresAtMs };
+  }
+
+  #unavailable(reason: string): AccessRefusal {
+    const { log, subject } = this.#options;
+    const others = this.#limit.othersBefore("failed");
+    if (others !== undefined) {
+      const properties = { event: "authorizer_failed", subject, reason, others };
+      log.warn("The service at {subject} can't say who a client is: {reason}", properties);
+    }
+    return UNAVAILABLE;
+  }
+}
+
+/** Returns what the service is asked about a client. */
+function serviceRequest({ credentials, address, headers }: AccessRequest): ServiceRequest {
+  const shown = SERVICE_HEADERS.flatMap((name) => {
+    const value = headers.get(name);
+    return value === null ? [] : [[name, value] as const];
+  });
+  return {
+    credentials,
+    cookies: cookiesIn(headers.get("cookie") ?? ""),
+    address,
+    headers: Object.fromEntries(shown),
+  };
+}
+
+/** Reads a `Cookie` header (RFC 6265 §4.2.1). */
+function cookiesIn(header: string): Record<string, string> {
+  const cookies = new Map<string, string>();
+  for (const cookie of header.split(";")) {
+    const equals = cookie.indexOf("=");
+    const name = cookie.slice(0, Math.max(0, equals)).trim();
+    if (name !== "" && !cookies.has(name)) cookies.set(name, cookie.slice(equals + 1).trim());
+  }
+  // A name "__proto__" becomes a property like any other.
+  return Object.fromEntries(cookies);
+}
+
+function claimsFrom(data: Uint8Array): Claims | string {
+  if (data.length > MAX_ANSWER_BYTES) return `its answer has more than ${MAX_ANSWER_BYTES} bytes`;
+  try {
+    const value: unknown = JSON.parse(utf8.decode(data));
+    return isObject(value) ? value : "its answer is no JSON object";
+  } catch {
+    return "its answer is no JSON";
+  }
+}
+
+async function hashOf(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return btoa(String.fromCharCode(...new Uint8Array(digest)));
+}
+
+function shortened(text: string): string {
+  return text.length > MAX_REASON ? `${text.slice(0, MAX_REASON)}…` : text;
+}
