@@ -21,10 +21,17 @@ export interface Fault {
   readonly rule: string;
 }
 
-const LOGINS = ["nats_user", "nats_token", "nats_nkey_file", "nats_creds_file"] as const;
+const LOGINS = [
+  "nats_user",
+  "nats_token",
+  "nats_token_file",
+  "nats_nkey_file",
+  "nats_creds_file",
+] as const;
 const ONLY_WITH_NATS = [
   ...LOGINS,
   "nats_password",
+  "nats_password_file",
   "nats_tls_ca_file",
   "nats_tls_cert_file",
   "nats_tls_key_file",
@@ -110,8 +117,13 @@ export function agreementFaults(keys: CheckedKeys): Fault[] {
     const message = `must not be set with "${login}": use only one way to log in`;
     fault(other, login ? [login] : [], keys[other], message);
   }
-  if (keys.nats_password !== undefined && keys.nats_user === undefined) {
-    fault("nats_password", ["nats_user"], undefined, 'must not be set without "nats_user"');
+  for (const key of ["nats_password", "nats_password_file"] as const) {
+    if (keys[key] === undefined || keys.nats_user !== undefined) continue;
+    fault(key, ["nats_user"], keys[key], 'must not be set without "nats_user"');
+  }
+  if (keys.nats_password !== undefined && keys.nats_password_file !== undefined) {
+    const message = 'must not be set with "nats_password": use one of them';
+    fault("nats_password_file", ["nats_password"], keys.nats_password_file, message);
   }
   for (const [one, other] of [
     ["nats_tls_cert_file", "nats_tls_key_file"],

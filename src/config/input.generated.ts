@@ -696,6 +696,18 @@ export interface ConfigInput {
   readonly nats_token?: string | undefined;
 
   /**
+   * A file with the password of nats_user, in one line, instead of nats_password. Must be the path of a
+   * file.
+   */
+  readonly nats_password_file?: string | undefined;
+
+  /**
+   * A file with the token to log in to NATS with, in one line, instead of nats_token. Must be the path of
+   * a file.
+   */
+  readonly nats_token_file?: string | undefined;
+
+  /**
    * A file with the NKey seed to log in to NATS with. Like the other files, it is read again at each
    * connect. Must be the path of a file.
    */

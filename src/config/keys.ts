@@ -281,6 +281,16 @@ export const keys = {
   nats_user: key("advanced", "The user to log in to NATS as.", anyText().optional()),
   nats_password: key("advanced", "The password of nats_user.", anyText().optional(), "value"),
   nats_token: key("advanced", "The token to log in to NATS with.", anyText().optional(), "value"),
+  nats_password_file: key(
+    "advanced",
+    "A file with the password of nats_user, in one line, instead of nats_password.",
+    filePath().optional(),
+  ),
+  nats_token_file: key(
+    "advanced",
+    "A file with the token to log in to NATS with, in one line, instead of nats_token.",
+    filePath().optional(),
+  ),
   nats_nkey_file: key(
     "advanced",
     "A file with the NKey seed to log in to NATS with. Like the other files, it is read again at each connect.",

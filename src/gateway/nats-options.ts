@@ -7,6 +7,8 @@ import type { NatsOptions, NatsSecretFiles, NatsSecrets } from "../source/connec
 
 /** The keys that name files, and the rule for their contents. */
 const CONTENT_RULES = {
+  natsPasswordFile: "hold a password: a single line",
+  natsTokenFile: "hold a token: a single line",
   natsNkeyFile: 'hold the seed of a user\'s NKey, which begins with "SU"',
   natsCredsFile: "hold credentials: a user's JWT and its seed",
   natsTlsCaFile: "hold certificates (PEM)",
@@ -24,6 +26,8 @@ const PRIVATE_KEY = /-----BEGIN [A-Z ]*PRIVATE KEY-----/;
 
 /** The contents of the files that a configuration names. */
 interface Contents {
+  readonly password: string | undefined;
+  readonly token: string | undefined;
   readonly nkeySeed: string | undefined;
   readonly creds: string | undefined;
   readonly ca: string | undefined;
@@ -51,9 +55,7 @@ export async function readNatsOptions(
     servers: config.natsUrls,
     name: config.name,
     user: config.natsUser,
-    password: config.natsPassword,
-    token: config.natsToken,
-    ...secretsOf(contents),
+    ...secretsOf(config, contents),
     ...(readNow !== undefined && namesFiles && { files: secretFiles(config, readNow) }),
     dialWebSocket,
   };
@@ -73,23 +75,37 @@ function secretFiles(config: Config, readNow: (path: string) => string): NatsSec
   return {
     read() {
       const contents = {
+        password: read("natsPasswordFile"),
+        token: read("natsTokenFile"),
         nkeySeed: read("natsNkeyFile"),
         creds: read("natsCredsFile"),
         ca: read("natsTlsCaFile"),
         cert: read("natsTlsCertFile"),
         key: read("natsTlsKeyFile"),
       };
-      const [wrong] = keysWithoutPem(contents);
+      const [wrong] = wrongContents(contents);
       if (wrong !== undefined) throw fail(wrongContent(config, wrong));
-      return secretsOf(contents);
+      return secretsOf(config, contents);
     },
     unusable: (which) => fail(wrongContent(config, FILE_OF_SECRET[which])),
   };
 }
 
-function secretsOf({ nkeySeed, creds, ca, cert, key }: Contents): NatsSecrets {
+function secretsOf(config: Config, contents: Contents): NatsSecrets {
+  const { password, token, nkeySeed, creds, ca, cert, key } = contents;
   const tls = ca !== undefined || cert !== undefined || key !== undefined;
-  return { nkeySeed, creds, ...(tls && { tls: { ca, cert, key } }) };
+  return {
+    password: password === undefined ? config.natsPassword : lineOf(password),
+    token: token === undefined ? config.natsToken : lineOf(token),
+    nkeySeed,
+    creds,
+    ...(tls && { tls: { ca, cert, key } }),
+  };
+}
+
+/** Returns the text of a file of one line, which editors end with a line break; `undefined` if it is no such file. */
+function lineOf(content: string): string | undefined {
+  return /^([^\r\n]+)\r?\n?$/.exec(content)?.[1];
 }
 
 /** Returns the problems of the files that a configuration names for NATS. */
@@ -115,23 +131,30 @@ async function readFiles(
       return undefined;
     }
   };
-  const [nkeySeed, creds, ca, cert, key] = await Promise.all([
+  const [password, token, nkeySeed, creds, ca, cert, key] = await Promise.all([
+    read("natsPasswordFile"),
+    read("natsTokenFile"),
     read("natsNkeyFile"),
     read("natsCredsFile"),
     read("natsTlsCaFile"),
     read("natsTlsCertFile"),
     read("natsTlsKeyFile"),
   ]);
-  const contents = { nkeySeed, creds, ca, cert, key };
+  const contents = { password, token, nkeySeed, creds, ca, cert, key };
   const wrong = await uselessSecret({ nkeySeed, creds });
   if (wrong !== undefined) problems.push(wrongContent(config, FILE_OF_SECRET[wrong]));
-  for (const field of keysWithoutPem(contents)) problems.push(wrongContent(config, field));
+  for (const field of wrongContents(contents)) problems.push(wrongContent(config, field));
   return { contents, problems };
 }
 
-/** Returns the keys whose file has no PEM of the right kind. Some runtimes would ignore the file, and trust their default certificates. */
-function keysWithoutPem({ ca, cert, key }: Contents): FileKey[] {
+/**
+ * Returns the keys whose file has no single line, or no PEM of the right kind. Some runtimes would ignore such PEM, and trust
+ * their default certificates.
+ */
+function wrongContents({ password, token, ca, cert, key }: Contents): FileKey[] {
   const wrong: FileKey[] = [];
+  if (password !== undefined && lineOf(password) === undefined) wrong.push("natsPasswordFile");
+  if (token !== undefined && lineOf(token) === undefined) wrong.push("natsTokenFile");
   if (ca !== undefined && !CERTIFICATE.test(ca)) wrong.push("natsTlsCaFile");
   if (cert !== undefined && !CERTIFICATE.test(cert)) wrong.push("natsTlsCertFile");
   if (key !== undefined && !PRIVATE_KEY.test(key)) wrong.push("natsTlsKeyFile");

@@ -7,8 +7,10 @@ export interface NatsTls {
   readonly key?: string | undefined;
 }
 
-/** The secrets of our login: the contents of files, which may be replaced while we run. */
+/** The secrets of our login. Those that are contents of files may be replaced while we run. */
 export interface NatsSecrets {
+  readonly password?: string | undefined;
+  readonly token?: string | undefined;
   /** The seed of an NKey, beginning with `SU`. */
   readonly nkeySeed?: string | undefined;
   /** A credentials file: a user JWT and its NKey seed. */
@@ -17,10 +19,10 @@ export interface NatsSecrets {
   readonly tls?: NatsTls | undefined;
 }
 
-/** The files of {@linkcode NatsSecrets}. */
+/** Where {@linkcode NatsSecrets} come from, if some of them are contents of files. */
 export interface NatsSecretFiles {
   /**
-   * Reads them again, before each connect and reconnect, as the old secrets may have expired.
+   * Returns all of them, those of files read again, before each connect and reconnect, as the old secrets may have expired.
    *
    * @throws an error in words for people if one can't be read, or has unexpected contents.
    */
@@ -40,8 +42,6 @@ export interface NatsOptions extends NatsSecrets {
   /** The name of this connection in NATS' monitoring. */
   readonly name: string;
   readonly user?: string | undefined;
-  readonly password?: string | undefined;
-  readonly token?: string | undefined;
   /** Reads the secrets again from their files. Default: they don't change. */
   readonly files?: NatsSecretFiles | undefined;
   /**

@@ -112,17 +112,18 @@ function connectionOptions(
   client: Client,
   secrets: () => NatsSecrets,
 ): ConnectionOptions {
-  const { user, password, token } = servers.credentials ?? options;
-  const authenticator = (nonce?: string): Auth =>
-    Object.assign({}, ...authenticatorsOf(secrets(), client).map((sign) => sign(nonce)));
-  const signs = options.nkeySeed !== undefined || options.creds !== undefined;
+  // nats.js calls it at each connect.
+  const authenticator = (nonce?: string): Auth => {
+    const current = secrets();
+    const signed = authenticatorsOf(current, client).map((sign) => sign(nonce));
+    const { password, token } = current;
+    const login = servers.credentials ?? { user: options.user, password, token };
+    return Object.assign({}, ...signed, loginOf(login));
+  };
   return {
     servers: [...servers.targets],
     name: options.name,
-    ...(signs ? { authenticator } : {}),
-    ...(user === undefined ? {} : { user }),
-    ...(password === undefined ? {} : { pass: password }),
-    ...(token === undefined ? {} : { token }),
+    authenticator,
     timeout: DIAL_TIMEOUT_MS,
     pingInterval: PING_INTERVAL_MS,
     maxPingOut: PINGS_UNANSWERED,
@@ -131,6 +132,15 @@ function connectionOptions(
     // An operator may correct the credentials at the server while we try.
     ignoreAuthErrorAbort: true,
   };
+}
+
+/** Returns what the client sends of a login. */
+function loginOf({ user, password, token }: NonNullable<NatsServers["credentials"]>): Auth {
+  return {
+    ...(user !== undefined && { user }),
+    ...(password !== undefined && { pass: password }),
+    ...(token !== undefined && { auth_token: token }),
+  } as Auth;
 }
 
 /** The part of nats.js's connection that we use or change. It is not public, so the version of nats.js is pinned. */

@@ -13,7 +13,11 @@ export interface NatsServers {
   /** Whether a connection without TLS is refused. */
   readonly tls: boolean;
   readonly credentials:
-    | { readonly user?: string; readonly password?: string; readonly token?: string }
+    | {
+        readonly user?: string | undefined;
+        readonly password?: string | undefined;
+        readonly token?: string | undefined;
+      }
     | undefined;
 }
 

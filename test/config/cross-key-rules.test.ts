@@ -37,6 +37,16 @@ describe("Keys that don't agree are refused:", () => {
       '"nats_password" must not be set without "nats_user"',
     ],
     [
+      "a password twice",
+      { ...nats, nats_user: "u", nats_password: "p", nats_password_file: "f" },
+      '"nats_password_file" is "f" but must not be set with "nats_password": use one of them',
+    ],
+    [
+      "a token twice",
+      { ...nats, nats_token: "t", nats_token_file: "f" },
+      '"nats_token_file" is "f" but must not be set with "nats_token": use only one way to log in',
+    ],
+    [
       "two ways to log in",
       { ...nats, nats_user: "u", nats_password: "p", nats_token: "t" },
       '"nats_token" must not be set with "nats_user": use only one way to log in',

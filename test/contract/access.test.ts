@@ -94,6 +94,30 @@ contract(EVERY_RUNTIME, (target) => {
       await gateway.waitForLog(({ message }) => reason.test(message));
     };
 
+    test("A password and a token of a file are read again at the next connect", async () => {
+      for (const [line, user] of [
+        ["user: u, password:", { nats_user: "u" }],
+        ["token:", {}],
+      ] as const) {
+        const accounts = await write("login.conf", `authorization { ${line} hunter1 }`);
+        const file = await write("login.txt", "hunter1\n");
+        const server = await serve({
+          config: `include "../${basename(directory)}/${basename(accounts)}"`,
+        });
+        const key = line.startsWith("user") ? "nats_password_file" : "nats_token_file";
+        const config = { nats_url: server.url, ...user, [key]: file };
+        const gateway = await startGateway(target, { config });
+        await untilReady(gateway);
+        await writeFile(accounts, `authorization { ${line} hunter2 }`);
+        await server.restart();
+        await expectReason(gateway, /authorization/i);
+        await writeFile(file, "hunter2");
+        await untilReady(gateway);
+        expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+        expect(JSON.stringify(gateway.logs)).not.toContain("hunter");
+      }
+    });
+
     for (const transport of ["nats", "ws"] as const) {
       test(`Credentials that are replaced are read again at the next connect, over ${transport}://`, async () => {
         const before = createOperator();

@@ -35,7 +35,20 @@ describe("Files for NATS", () => {
     ).toMatchObject({ tls: { ca: CERTIFICATE, cert: CERTIFICATE, key: PRIVATE_KEY } });
   });
 
+  test("may have a password or a token, of which the last line break is no part", async () => {
+    const user = { nats_user: "u" };
+    expect(await read({ ...user, nats_password_file: "p w\n" })).toMatchObject({
+      user: "u",
+      password: "p w",
+    });
+    expect(await read({ ...user, nats_password: "p" })).toMatchObject({ password: "p" });
+    expect(await read({ nats_token_file: "t\r\n" })).toMatchObject({ token: "t" });
+    expect(await read({ nats_token: "t" })).toMatchObject({ token: "t" });
+  });
+
   test.each([
+    ["nats_password_file", { nats_user: "u", nats_password_file: "two\nlines" }],
+    ["nats_token_file", { nats_token_file: "\n" }],
     ["nats_nkey_file", { nats_nkey_file: "nonsense" }],
     ["nats_nkey_file", { nats_nkey_file: USER_SEED.slice(0, -2) }],
     ["nats_nkey_file", { nats_nkey_file: nkeys.createUser().getPublicKey() }],
