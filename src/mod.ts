@@ -7,6 +7,9 @@
  * @module
  */
 
+export type { AccessRequest, Credentials, TokenPlace } from "./access/authenticator.ts";
+export type { Claims } from "./access/claims.ts";
+export type { AuthorizeHook } from "./access/hook.ts";
 export type { Config } from "./config/config.ts";
 export { jsonSchema } from "./config/describe.ts";
 export type { ConfigInput } from "./config/input.generated.ts";

@@ -10,7 +10,8 @@ import {
   type Identity,
   isRefusal,
 } from "./authenticator.ts";
-import { type Claims, type ReadClaims, withDeadline } from "./claims-source.ts";
+import type { Claims, ReadClaims } from "./claims.ts";
+import { withDeadline } from "./deadline.ts";
 
 /**
  * Decides who a client is. See `GatewayDeps.authorize`.

@@ -11,7 +11,8 @@ import {
   type Identity,
   isRefusal,
 } from "./authenticator.ts";
-import { type Claims, type ReadClaims, withDeadline } from "./claims-source.ts";
+import type { Claims, ReadClaims } from "./claims.ts";
+import { withDeadline } from "./deadline.ts";
 
 /** Sends requests to a service. */
 export interface ServiceRequests {
@@ -99,10 +100,15 @@ export class NatsServiceAuthenticator implements Authenticator {
 
   async authenticate(request: AccessRequest): Promise<Identity | AccessRefusal | undefined> {
     const asked = serviceRequest(request);
+    if (asked.credentials.kind !== "none") return await this.#answerTo(asked);
     // Nothing tells this client from any other.
-    if (asked.credentials.kind === "none" && Object.keys(asked.cookies).length === 0) {
-      return undefined;
-    }
+    if (Object.keys(asked.cookies).length === 0) return undefined;
+    const answer = await this.#answerTo(asked);
+    // Cookies may have nothing to do with us: without a token, the client showed nothing.
+    return isRefusal(answer) && answer.kind === "unauthenticated" ? undefined : answer;
+  }
+
+  async #answerTo(asked: ServiceRequest): Promise<Identity | AccessRefusal> {
     const body = JSON.stringify(asked);
     // Tokens are not kept in memory.
     const key = await hashOf(body);

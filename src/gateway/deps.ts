@@ -1,3 +1,4 @@
+import type { AuthorizeHook } from "../access/hook.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { ClientEnd, ClientInfo } from "../core/ports/observer.ts";
@@ -19,6 +20,13 @@ export interface GatewayDeps<WebSocketOption = unknown> {
   readonly metricsRegistry?: MetricsRegistry | undefined;
   /** Takes the log. By default, LogTape's category `["spillway"]` does. */
   readonly log?: Log | undefined;
+  /**
+   * Decides who a client is, before all other authenticators; with it, clients must show who they are. It returns
+   * the client's claims, in the shape of an access token's, `undefined` to leave the decision to the others, or
+   * `null` to refuse the client. If it throws or rejects, or a promise takes longer than `authorizer_timeout`, the log
+   * says so, and the client is answered with 503. `docs/security.md` has an example.
+   */
+  readonly authorize?: AuthorizeHook | undefined;
   /**
    * Called soon after a client connected. The client may already have messages then. If the hook throws or rejects, the log
    * says so (at most once a second), and the client stays connected. The gateway doesn't wait for a promise that the

@@ -342,7 +342,12 @@ export async function createEngine(
     runtime,
     placement,
     source,
-    access: await createAccess(config, clock),
+    access: await createAccess(config, {
+      deps,
+      clock,
+      log,
+      requests: source instanceof NatsSource ? source : undefined,
+    }),
     publisher: takesPosts && canPublish(source) ? source : undefined,
     maxConnections,
     report,

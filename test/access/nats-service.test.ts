@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { AccessRequest, Credentials, Identity } from "../../src/access/authenticator.ts";
-import type { Claims } from "../../src/access/claims-source.ts";
+import type { Claims } from "../../src/access/claims.ts";
 import { NatsServiceAuthenticator } from "../../src/access/nats-service.ts";
 import { NOTHING_ALLOWED } from "../../src/core/access/grant.ts";
 import type { Log } from "../../src/core/ports/log.ts";
@@ -128,6 +128,15 @@ describe("The service is asked", () => {
     expect(service.requests).toEqual([]);
     const cookie = request({ kind: "none" }, { Cookie: "session=s" });
     expect(await service.ask({ sub: "ann" }, cookie)).toMatchObject({ principal: { sub: "ann" } });
+  });
+
+  test("and may refuse cookies: their client has shown nothing then", async () => {
+    const service = new Service();
+    const cookie = request({ kind: "none" }, { Cookie: "ads=1" });
+    expect(await service.ask({ refused: "no session" }, cookie)).toBeUndefined();
+    expect(await service.authenticator.authenticate(cookie)).toBeUndefined();
+    const other = request({ kind: "none" }, { Cookie: "ads=2" });
+    expect(await service.ask("{", other)).toEqual(UNAVAILABLE);
   });
 
   test("once for several clients with the same token at a time, and apart for others", async () => {

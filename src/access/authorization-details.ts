@@ -1,0 +1,198 @@
+import { START_KINDS, type StartKind, type SubjectPermission } from "../core/access/grant.ts";
+import { POLICIES, type Policy } from "../protocol/fields.ts";
+import { isObject } from "../protocol/schema.ts";
+import { subjectFault } from "../protocol/subject.ts";
+import type { AccessRefusal } from "./authenticator.ts";
+import type { Permissions } from "./permissions.ts";
+
+/** The `type` of our entries (RFC 9396 §2). Those of others are skipped. */
+const TYPE = "spillway";
+const ACTIONS = ["subscribe", "publish", "request"] as const;
+type Action = (typeof ACTIONS)[number];
+
+/** The most entries of all types, and the most patterns and names in all of ours together. */
+const MAX_ENTRIES = 64;
+const MAX_PATTERNS = 1024;
+const MAX_NAME_LENGTH = 128;
+
+/** `{sub}`: the value of a claim. */
+const TEMPLATE = /\{([^{}]*)\}/g;
+// A value must be one literal token: nothing in it may separate tokens or stand for others.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const NOT_LITERAL = /[.*>{}\s\u0000-\u0020\u007f-\u009f]|\p{Surrogate}/u;
+
+/** Why an entry can't be used. */
+class EntryFault extends Error {}
+
+/** An entry, with the values of claims in place of their names. */
+interface Entry {
+  readonly actions: readonly Action[];
+  readonly allow: readonly string[];
+  readonly deny: readonly string[];
+  readonly policies: readonly Policy[] | undefined;
+  readonly maxRate: number | undefined;
+  readonly maxSubscriptions: number | undefined;
+  readonly starts: readonly StartKind[] | undefined;
+  readonly durables: readonly string[];
+}
+
+/**
+ * Reads what `authorization_details` (RFC 9396) allow: the subjects of all entries together, without those that one
+ * of them denies for the same action. Of limits in several entries, the strictest counts. A field that isn't known,
+ * or a value that can't be used, refuses all of them: it may be a restriction.
+ *
+ * @param claims their values take the place of templates like `{sub}`.
+ */
+export function readPermissions(
+  claims: Readonly<Record<string, unknown>>,
+): Permissions | AccessRefusal {
+  try {
+    const { authorization_details: details } = claims;
+    if (details === undefined) return forbidden();
+    if (!Array.isArray(details) || details.length > MAX_ENTRIES) {
+      throw new EntryFault(`must be a list of ${MAX_ENTRIES} entries at most`);
+    }
+    const entries = details.flatMap((entry: unknown, index) => {
+      if (!isObject(entry)) throw new EntryFault(`[${index}] must be an object`);
+      return entry.type === TYPE ? [readEntry(entry, claims, `[${index}]`)] : [];
+    });
+    if (entries.length === 0) return forbidden();
+    return merged(entries);
+  } catch (thrown) {
+    if (!(thrown instanceof EntryFault)) throw thrown;
+    const message = `The token can't be used: "authorization_details" ${thrown.message}`;
+    return { kind: "unauthenticated", message };
+  }
+}
+
+function merged(entries: readonly Entry[]): Permissions | AccessRefusal {
+  const names = entries.flatMap(({ allow, deny, durables }) => [...allow, ...deny, ...durables]);
+  if (names.length > MAX_PATTERNS) {
+    throw new EntryFault(`must not have more than ${MAX_PATTERNS} subjects and durables`);
+  }
+  return {
+    receives: subjectsOf(entries, "subscribe"),
+    publishes: subjectsOf(entries, "publish"),
+    requests: subjectsOf(entries, "request"),
+    policies: strictest(entries.map(({ policies }) => policies)),
+    maxRate: lowest(entries.map(({ maxRate }) => maxRate)),
+    maxSubscriptions: lowest(entries.map(({ maxSubscriptions }) => maxSubscriptions)),
+    starts: strictest(entries.map(({ starts }) => starts)),
+    durables: entries.flatMap(({ durables }) => durables),
+  };
+}
+
+function subjectsOf(entries: readonly Entry[], action: Action): SubjectPermission {
+  const fitting = entries.filter(({ actions }) => actions.includes(action));
+  return {
+    allow: [...new Set(fitting.flatMap(({ allow }) => allow))],
+    deny: [...new Set(fitting.flatMap(({ deny }) => deny))],
+  };
+}
+
+function lowest(limits: readonly (number | undefined)[]): number | undefined {
+  const given = limits.filter((limit) => limit !== undefined);
+  return given.length === 0 ? undefined : Math.min(...given);
+}
+
+/** What all lists have in common, of those that are given. */
+function strictest<T>(lists: readonly (readonly T[] | undefined)[]): readonly T[] | undefined {
+  const [first, ...others] = lists.filter((list) => list !== undefined);
+  return first?.filter((value) => others.every((list) => list.includes(value)));
+}
+
+function readEntry(
+  entry: Readonly<Record<string, unknown>>,
+  claims: Readonly<Record<string, unknown>>,
+  at: string,
+): Entry {
+  const {
+    type: _type,
+    actions = ["subscribe"],
+    subjects,
+    policies,
+    max_rate,
+    max_subscriptions,
+    from,
+    durables = [],
+    ...unknown
+  } = entry;
+  expectNone(unknown, at);
+  if (!isObject(subjects)) throw new EntryFault(`${at}.subjects must be an object`);
+  const { allow = [], deny = [], ...others } = subjects;
+  expectNone(others, `${at}.subjects`);
+  const patterns = (value: unknown, name: string): string[] =>
+    texts(value, `${at}.subjects.${name}`).map((text) =>
+      pattern(text, claims, `${at}.subjects.${name}`),
+    );
+  return {
+    actions: words(actions, ACTIONS, `${at}.actions`),
+    allow: patterns(allow, "allow"),
+    deny: patterns(deny, "deny"),
+    policies: policies === undefined ? undefined : words(policies, POLICIES, `${at}.policies`),
+    maxRate: positive(max_rate, `${at}.max_rate`),
+    maxSubscriptions: positive(max_subscriptions, `${at}.max_subscriptions`),
+    starts: from === undefined ? undefined : words(from, START_KINDS, `${at}.from`),
+    durables: texts(durables, `${at}.durables`).map((name) =>
+      durableName(name, claims, `${at}.durables`),
+    ),
+  };
+}
+
+function expectNone(unknown: object, at: string): void {
+  const [name] = Object.keys(unknown);
+  if (name === undefined) return;
+  throw new EntryFault(`${at} has the unknown field ${JSON.stringify(name.slice(0, 64))}`);
+}
+
+function texts(value: unknown, at: string): string[] {
+  if (Array.isArray(value) && value.every((one) => typeof one === "string")) return value;
+  throw new EntryFault(`${at} must be a list of texts`);
+}
+
+function words<W extends string>(value: unknown, known: readonly W[], at: string): readonly W[] {
+  return texts(value, at).map((text) => {
+    const word = known.find((one) => one === text);
+    if (word === undefined) throw new EntryFault(`${at} must be of ${known.join(", ")}`);
+    return word;
+  });
+}
+
+function positive(value: unknown, at: string): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
+  throw new EntryFault(`${at} must be a number above 0`);
+}
+
+function pattern(template: string, claims: Readonly<Record<string, unknown>>, at: string): string {
+  const filled = fill(template, claims, at);
+  const fault = subjectFault(filled, true);
+  if (fault !== undefined) throw new EntryFault(`${at} has a subject that ${fault}`);
+  return filled;
+}
+
+function durableName(
+  template: string,
+  claims: Readonly<Record<string, unknown>>,
+  at: string,
+): string {
+  const filled = fill(template, claims, at);
+  if (filled.length > 0 && filled.length <= MAX_NAME_LENGTH) return filled;
+  throw new EntryFault(`${at} must be names of 1 to ${MAX_NAME_LENGTH} characters`);
+}
+
+/** Puts the values of claims in place of their names: each must be one literal token, else all is refused. */
+function fill(template: string, claims: Readonly<Record<string, unknown>>, at: string): string {
+  return template.replace(TEMPLATE, (_, name: string) => {
+    const value = Object.hasOwn(claims, name) ? claims[name] : undefined;
+    if (typeof value === "string" && value !== "" && !NOT_LITERAL.test(value)) return value;
+    throw new EntryFault(`${at} needs a claim "${name.slice(0, 64)}" that is one literal token`);
+  });
+}
+
+function forbidden(): AccessRefusal {
+  return {
+    kind: "forbidden",
+    message: `The token allows nothing here: its "authorization_details" have no entry of the type "${TYPE}"`,
+  };
+}
