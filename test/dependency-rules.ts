@@ -28,20 +28,9 @@ export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   source: ["core", "protocol"],
   metrics: ["core", "protocol"],
   log: ["core"],
-  http: ["access", "core", "protocol", "streamkit/contract.ts", "text", "runtime/runtime.ts"],
+  http: ["access", "core", "protocol", "text", "runtime/runtime.ts"],
   runtime: ["core", "protocol"],
-  gateway: [
-    "access",
-    "core",
-    "protocol",
-    "config",
-    "streamkit/contract.ts",
-    "source",
-    "metrics",
-    "log",
-    "http",
-    "runtime",
-  ],
+  gateway: ["access", "core", "protocol", "config", "source", "metrics", "log", "http", "runtime"],
 };
 
 /** The places that may import a package of npm: folders or files of `src/`. Other packages are not imported at all. */

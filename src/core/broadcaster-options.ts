@@ -1,4 +1,5 @@
 import type { GrantOptions } from "./access/grant.ts";
+import type { AckOptions } from "./acks/ack-tracker.ts";
 import type { AuthenticationOptions } from "./authentication.ts";
 import type { Fanouts } from "./fanout/audience-registry.ts";
 import type { FrameHandlerLimits } from "./frame-handler.ts";
@@ -19,12 +20,15 @@ export interface BroadcasterOptions
     FrameHandlerLimits,
     AuthenticationOptions,
     SubscriptionOptions,
+    AckOptions,
     UpstreamOptions,
     GrantOptions,
     SessionOptions,
     RingBounds {
   /** The streams that messages come from; what they carry is exposed, and not demanded. */
   readonly streams: readonly StreamInput[];
+  /** Where messages are published that are given up; `undefined`: nowhere. */
+  readonly deadLetterSubject?: string | undefined;
   /** The maximum number of connected clients. */
   readonly maxClients: number;
   /** The shortest time between two flushes; 0: one flush in each turn of the event loop. */

@@ -1,6 +1,7 @@
 import type { Grant } from "./access/grant.ts";
 import type { Refusal } from "./access/refusal.ts";
 import type { TokenCheck } from "./access/token-check.ts";
+import { RedeliveryPolicy } from "./acks/redelivery-policy.ts";
 import { Authentication } from "./authentication.ts";
 import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-options.ts";
 import type { Audience } from "./fanout/audience.ts";
@@ -32,6 +33,7 @@ import { SubscriptionManager } from "./subscribe/subscription-manager.ts";
 import { Sweeper } from "./sweeper.ts";
 import { FlushTimer } from "./timing/flush-timer.ts";
 import { ReturnTimes } from "./timing/reconnect-times.ts";
+import { TimerQueue } from "./timing/timer-queue.ts";
 import { TurnShare } from "./timing/turn-share.ts";
 import { UpstreamSubscriptions } from "./upstream/upstream-subscriptions.ts";
 import { UpstreamNotifier } from "./upstream-notifier.ts";
@@ -62,6 +64,8 @@ export class Broadcaster implements SourceListener {
   readonly #ring: Ring;
   readonly #streams: StreamRegistry;
   readonly #turnShare: TurnShare;
+  /** For all that must be acknowledged, and for sessions that expire. */
+  readonly #ackTimers: TimerQueue;
   readonly #subscriptions: SubscriptionManager;
   readonly #audiences: AudienceRegistry<Session>;
   readonly #incidents: IncidentLog;
@@ -124,9 +128,17 @@ export class Broadcaster implements SourceListener {
         if (session.isAttached) this.#subscriptions.endRefused(session);
       },
     });
+    this.#ackTimers = new TimerQueue(clock);
+    const { deadLetters } = parts;
+    const { deadLetterSubject } = options;
+    const acks = {
+      ...{ options, clock, meter, timers: this.#ackTimers },
+      redelivery: new RedeliveryPolicy(options, {
+        ...{ ledger: meter.ledger, deadLetters, deadLetterSubject, random },
+      }),
+    };
     this.#subscriptions = new SubscriptionManager(options, {
-      ...parts,
-      random,
+      ...{ ...parts, acks },
       upstream: this.#upstream,
       ring: this.#ring,
       streams: this.#streams,
@@ -135,8 +147,7 @@ export class Broadcaster implements SourceListener {
       last: () => this.#last,
     });
     this.sessions = new SessionRegistry(options, {
-      ...parts,
-      random,
+      ...{ ...parts, acks },
       audiences: this.#audiences,
       backlogs: this.#backlogs,
       subscriptions: this.#subscriptions,
@@ -337,9 +348,8 @@ export class Broadcaster implements SourceListener {
     this.#sweeper.drainUntil(this.#clock.nowMs() + timeoutMs);
     await this.#connections.empty();
     this.#sweeper.stop();
-    this.sessions.stop();
     this.#authentication.stop();
-    this.#subscriptions.stop();
+    this.#ackTimers.stop();
     this.#turnShare.stop();
     this.#upstream.stop();
     this.#connectionLog.stop();

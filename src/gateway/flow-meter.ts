@@ -1,6 +1,6 @@
 import { CLIENT_ERROR_KINDS, type Meter } from "../core/metering/meter.ts";
 import type { Cancel, Clock } from "../core/ports/clock.ts";
-import type { FlowMetrics } from "../streamkit/contract.ts";
+import type { DataFlow } from "../http/status.ts";
 
 /** The time that rates are measured over; it may be up to one sample interval longer. */
 const WINDOW_MS = 10_000;
@@ -56,7 +56,7 @@ export class FlowMeter {
    * - `error_rate`: errors of connected clients, as a percentage (0 to 100) of deliveries and those errors.
    * - `last_activity`: when a message last came or was sent, as RFC 3339.
    */
-  metrics(): FlowMetrics {
+  metrics(): DataFlow {
     this.#noteSending();
     const times = [this.#meter?.lastMessageMs, this.#lastSentMs].filter((ms) => ms !== undefined);
     const last_activity = times.length === 0 ? NEVER : new Date(Math.max(...times)).toISOString();

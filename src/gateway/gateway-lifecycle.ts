@@ -3,8 +3,7 @@ import type { Meter } from "../core/metering/meter.ts";
 import type { Cancel, Clock } from "../core/ports/clock.ts";
 import { type ErrorCode, reasonOf, SpillwayError } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
-import type { StatusReport } from "../http/status.ts";
-import type { FlowMetrics, HealthStatus, Metadata } from "../streamkit/contract.ts";
+import type { DataFlow, Health, Metadata, StatusReport } from "../http/status.ts";
 import { within } from "./deadline.ts";
 import { FlowMeter } from "./flow-meter.ts";
 import { StartStopQueue } from "./start-stop-queue.ts";
@@ -139,7 +138,7 @@ export class GatewayLifecycle<E extends Engine = Engine> {
   }
 
   /** Healthy means that clients can connect. Readiness says whether NATS is away. */
-  health(): HealthStatus {
+  health(): Health {
     const meter = this.#engine?.meter;
     const lastError = this.#lastError ?? meter?.lastError;
     const upMs = this.#running === undefined ? 0 : this.#clock.nowMs() - this.#running.sinceMs;
@@ -152,7 +151,7 @@ export class GatewayLifecycle<E extends Engine = Engine> {
     };
   }
 
-  dataFlow(): FlowMetrics {
+  dataFlow(): DataFlow {
     return this.#flow.metrics();
   }
 

@@ -1,7 +1,6 @@
 import { Hono } from "hono";
 import type { Balance } from "../core/metering/ledger.ts";
 import type { Clock } from "../core/ports/clock.ts";
-import type { FlowMetrics, HealthStatus, Metadata } from "../streamkit/contract.ts";
 
 /** Whether traffic should be sent here, and if not, why. */
 export interface Readiness {
@@ -9,11 +8,40 @@ export interface Readiness {
   readonly reasons: readonly string[];
 }
 
+/** The `meta` of `/healthz`. These three parts have the JSON names and units of StreamKit, whose tools read them. */
+export interface Metadata {
+  readonly name: string;
+  readonly type: "output";
+  readonly description: string;
+  readonly version: string;
+}
+
+/** The `health` of `/healthz`. */
+export interface Health {
+  readonly healthy: boolean;
+  /** The time of this check: now (RFC 3339). */
+  readonly last_check: string;
+  readonly error_count: number;
+  readonly last_error?: string;
+  /** Nanoseconds since the start, as a Go `time.Duration`: a whole number. 0 when stopped. */
+  readonly uptime: number;
+}
+
+/** The `data_flow` of `/healthz`. */
+export interface DataFlow {
+  readonly messages_per_second: number;
+  readonly bytes_per_second: number;
+  /** In percent, 0 to 100. */
+  readonly error_rate: number;
+  /** RFC 3339. Before the first message it is Go's zero time, `0001-01-01T00:00:00Z`. */
+  readonly last_activity: string;
+}
+
 /** The facts about a gateway that these routes show. */
 export interface StatusReport {
   meta(): Metadata;
-  health(): HealthStatus;
-  dataFlow(): FlowMetrics;
+  health(): Health;
+  dataFlow(): DataFlow;
   readiness(): Readiness;
   /** The deliveries by state. */
   ledger(): Balance;

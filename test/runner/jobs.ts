@@ -50,6 +50,9 @@ const WITH_OLDEST_SERVER = [
   "streams",
 ].map((theme) => `test/contract/${theme}.test.ts`);
 
+/** All files that the lists above name. */
+export const NAMED_FILES = new Set([...ALONE, ...SLOW, ...FAST_ON_NODE22, ...WITH_OLDEST_SERVER]);
+
 /** Folders whose files take long, so that each is a job. The files of any other folder are one job. */
 const ONE_JOB_PER_FILE = /^test\/(?:audit|browser|contract|streams)\//;
 
@@ -121,7 +124,7 @@ function oldestServerJobs(): Job[] {
 }
 
 /** All test files, the largest first: they take longest, and shouldn't be what everything waits for. */
-function testFiles(): string[] {
+export function testFiles(): string[] {
   const isTest = (path: string) => path.endsWith(".test.ts") && !path.includes("node_modules");
   return readdirSync(join(ROOT, "test"), { recursive: true, encoding: "utf8" })
     .map((path) => `test/${path}`)

@@ -1,14 +1,11 @@
 import type { DeliveryMode } from "../../protocol/fields.ts";
 import type { UpstreamState } from "../../protocol/server-frames.ts";
 import { type Grant, principalKey } from "../access/grant.ts";
-import type { AckOptions } from "../acks/ack-tracker.ts";
-import { RedeliveryPolicy } from "../acks/redelivery-policy.ts";
+import type { AckTrackerParts } from "../acks/ack-tracker.ts";
 import { SessionAcks } from "../acks/session-acks.ts";
 import type { AudienceRegistry } from "../fanout/audience-registry.ts";
 import type { Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Publisher } from "../ports/source.ts";
-import { TimerQueue } from "../timing/timer-queue.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
 import type { Dialect } from "../wire/dialect.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
@@ -19,14 +16,8 @@ import { type DetachedSessionLimits, DetachedSessions } from "./detached-session
 import { Session, type SessionLimits, type SessionParts } from "./session.ts";
 import { type WelcomeOptions, welcome } from "./welcome.ts";
 
-export interface SessionOptions
-  extends SessionLimits,
-    DetachedSessionLimits,
-    AckOptions,
-    WelcomeOptions {
+export interface SessionOptions extends SessionLimits, DetachedSessionLimits, WelcomeOptions {
   readonly deliveryMode: DeliveryMode;
-  /** The subject of messages that are not delivered any more; `undefined`: they are not published. */
-  readonly deadLetterSubject?: string | undefined;
 }
 
 /** The subscriptions of all sessions. */
@@ -53,9 +44,7 @@ interface SessionRegistryParts extends Omit<SessionParts, "limits" | "over"> {
   readonly audiences: AudienceRegistry<Session>;
   readonly turnShare: TurnShare;
   readonly subscriptions: SessionSubscriptions;
-  readonly deadLetters?: Publisher | undefined;
-  /** From 0 to 1, for back-offs. */
-  readonly random: () => number;
+  readonly acks: AckTrackerParts;
   /** What clients are told as the version. */
   readonly version: string;
   upstreamState(): UpstreamState;
@@ -71,34 +60,22 @@ export class SessionRegistry {
   /** By principal and name. */
   readonly #byKey = new Map<string, Session>();
   readonly #detached: DetachedSessions;
-  /** For all that must be acknowledged, and for sessions that expire. */
-  readonly #timers: TimerQueue;
   readonly #track: (session: Session) => SessionAcks;
   /** Whether sessions outlive their connections. When the gateway stops, no client can resume. */
   keeps = true;
 
   constructor(options: SessionOptions, parts: SessionRegistryParts) {
-    const { clock, meter, audiences, turnShare, backlogs, subscriptions } = parts;
-    const { deadLetters, random } = parts;
-    const { deadLetterSubject } = options;
+    const { clock, meter, audiences, turnShare, backlogs, subscriptions, acks } = parts;
     this.#options = options;
     this.#parts = parts;
-    this.#timers = new TimerQueue(clock);
     this.#sessionParts = {
       ...{ limits: options, meter, clock, turnShare, audiences, backlogs },
       over: (session) => this.#over(session),
     };
-    const shared = { clock, meter, timers: this.#timers };
     this.#detached = new DetachedSessions(options, {
-      ...shared,
-      turnShare,
+      ...{ clock, meter, turnShare, timers: acks.timers },
       patternBytesOf: (session) => subscriptions.memoryOf(session),
     });
-    const { ledger } = meter;
-    const redelivery = new RedeliveryPolicy(options, {
-      ...{ ledger, deadLetters, deadLetterSubject, random },
-    });
-    const acks = { ...shared, options, redelivery };
     this.#track = (session) => new SessionAcks(acks, session);
   }
 
@@ -170,11 +147,6 @@ export class SessionRegistry {
   /** Ends the sessions without a connection. */
   expireDetached(): void {
     this.#detached.stop();
-  }
-
-  /** Lets go of the timer. */
-  stop(): void {
-    this.#timers.stop();
   }
 
   /** Clients of server-sent events can't answer. */

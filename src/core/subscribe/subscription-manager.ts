@@ -1,19 +1,17 @@
 import type { EndReason, GapFrame } from "../../protocol/server-frames.ts";
 import type { Grant } from "../access/grant.ts";
 import type { Refusal } from "../access/refusal.ts";
-import type { AckOptions } from "../acks/ack-tracker.ts";
-import { RedeliveryPolicy } from "../acks/redelivery-policy.ts";
+import type { AckTrackerParts } from "../acks/ack-tracker.ts";
 import type { Ring } from "../history/ring.ts";
 import { StreamPages } from "../history/stream-pages.ts";
 import type { StreamRegistry } from "../history/stream-registry.ts";
 import type { Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { MessageSource, Publisher } from "../ports/source.ts";
+import type { MessageSource } from "../ports/source.ts";
 import type { Session } from "../sessions/session.ts";
 import type { SessionSubscriptions } from "../sessions/session-registry.ts";
 import { Subscription } from "../sessions/subscription.ts";
 import type { Selection } from "../subject/subject.ts";
-import { TimerQueue } from "../timing/timer-queue.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
 import type { UpstreamRefusal } from "../upstream/upstream-subscription.ts";
 import type { UpstreamSubscriptions } from "../upstream/upstream-subscriptions.ts";
@@ -34,23 +32,14 @@ import {
 } from "./start-positions.ts";
 import { ABOUT, UpstreamRefusals } from "./upstream-refusals.ts";
 
-export interface SubscriptionOptions
-  extends AckOptions,
-    PatternBudgetOptions,
-    ReplayBounds,
-    StartOptions {
-  /** Where messages are published that were given up; `undefined`: nowhere. */
-  readonly deadLetterSubject?: string | undefined;
-}
+export interface SubscriptionOptions extends PatternBudgetOptions, ReplayBounds, StartOptions {}
 
 interface SubscriptionManagerParts {
   readonly clock: Clock;
   readonly encoder: EnvelopeEncoder;
   readonly meter: Meter;
   readonly source: Pick<MessageSource, "history" | "durables">;
-  readonly deadLetters?: Publisher | undefined;
-  /** From 0 to 1, for back-offs. */
-  readonly random: () => number;
+  readonly acks: AckTrackerParts;
   readonly upstream: UpstreamSubscriptions;
   readonly ring: Ring;
   readonly streams: StreamRegistry;
@@ -73,7 +62,6 @@ export class SubscriptionManager implements SessionSubscriptions {
   readonly #refusals: UpstreamRefusals;
   readonly #replayer: Replayer;
   readonly #durables: DurableSubscriptions;
-  readonly #durableTimers: TimerQueue;
 
   constructor(options: SubscriptionOptions, parts: SubscriptionManagerParts) {
     const { clock, encoder, meter, source } = parts;
@@ -86,7 +74,7 @@ export class SubscriptionManager implements SessionSubscriptions {
       hasHistory: history !== undefined,
       hasDurables: durables !== undefined,
     });
-    const { upstream, streams } = parts;
+    const { upstream, streams, turnShare } = parts;
     this.#admission = new Admission({
       budget,
       upstream,
@@ -98,14 +86,7 @@ export class SubscriptionManager implements SessionSubscriptions {
       ...parts,
       pages: history && new StreamPages(history, encoder, clock, meter),
     });
-    this.#durableTimers = new TimerQueue(clock);
-    const { deadLetters, random } = parts;
-    const { deadLetterSubject } = options;
-    const redelivery = new RedeliveryPolicy(options, {
-      ...{ ledger: meter.ledger, deadLetters, deadLetterSubject, random },
-    });
-    const durableParts = { ...parts, options, redelivery, timers: this.#durableTimers };
-    this.#durables = new DurableSubscriptions(durableParts, durables);
+    this.#durables = new DurableSubscriptions({ ...parts.acks, encoder, turnShare }, durables);
   }
 
   /** How many durables are used here now. */
@@ -284,11 +265,6 @@ export class SubscriptionManager implements SessionSubscriptions {
     for (const { subjects } of this.#requests.removeAll(client)) {
       this.#parts.upstream.release(subjects);
     }
-  }
-
-  /** Stops the timer. */
-  stop(): void {
-    this.#durableTimers.stop();
   }
 
   #withdraw(client: Session, request: ActiveRequest): void {

@@ -21,6 +21,8 @@ class Reader {
   readonly #start: Start;
   readonly #stream: ModelStream;
   readonly #asked: Place | undefined;
+  /** What the stream had removed before the client asked. */
+  readonly #removedBefore: ReadonlySet<Published>;
   hasUnsubscribed = false;
 
   /**
@@ -38,6 +40,7 @@ class Reader {
     this.#start = start;
     this.#stream = stream;
     this.#asked = asked;
+    this.#removedBefore = new Set(stream.removed);
     this.peer = harness.joinV1();
     this.peer.send({ type: "subscribe", id: "1", subjects: [pattern], from });
   }
@@ -117,6 +120,7 @@ class Reader {
     const isSuccessor = message.origin !== this.from!.origin;
     // Who begins with what is kept is not told of what no longer was.
     if (isRemoved && (!claimsPast || isSuccessor)) return true;
+    if (this.#start === "new" && this.#removedBefore.has(message)) return true;
     if (this.#start === "last" || this.#start === "last_per_subject") {
       const later = due.slice(due.indexOf(message) + 1);
       const isSuperseded = later.some(
