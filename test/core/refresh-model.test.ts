@@ -1,0 +1,212 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import type { Grant } from "../../src/core/access/grant.ts";
+import { subjectMatches } from "../../src/core/subject/subject.ts";
+import { AuthHarness, grantOf } from "./support/auth-harness.ts";
+import type { ReceivedFrame } from "./support/fake-sockets.ts";
+import type { TestClient } from "./support/harness.ts";
+
+const SUBJECTS = ["a", "a.x", "a.y", "b.x", "b.y.z"];
+const PATTERNS = [">", "a", "a.*", "a.>", "*.x", "b.>", "b.y.z", "*"];
+const BIG = "x".repeat(1500);
+
+/** A message that was published, and whether the client may and must get it. */
+interface Published {
+  readonly subject: string;
+  /** Whether a subscription wanted it. */
+  isWanted: boolean;
+  /** Whether all grants since then allow it. */
+  isAllowed: boolean;
+  /** Whether the client has ended a subscription that may have been about to bring it. */
+  isOptional: boolean;
+}
+
+/** One client whose grant changes, as it sees it itself: it knows what it holds from what it is told. */
+class RefreshModel {
+  readonly gate: AuthHarness;
+  readonly peer: TestClient;
+  readonly #messages: Published[] = [];
+  readonly #held = new Map<string, readonly string[]>();
+  readonly #got = new Set<number>();
+  /** Those that may still be replaying. */
+  readonly #replaying = new Set<string>();
+  #grant: Grant;
+  #next: Grant | undefined;
+  #heard = 0;
+  #ids = 0;
+
+  constructor(stepsPerTurn: number, deliveryMode: "at-most-once" | "at-least-once") {
+    const bounds = { ringMessages: 1000, ringBytes: 10_000_000, maxQueueMessages: 1000 };
+    const limits = { maxQueueBytes: 10_000_000, maxInflightMessages: 1000, maxSubscriptions: 100 };
+    const more = {
+      maxInflightBytes: 10_000_000,
+      maxFramesPerSecond: 10_000,
+      stepsPerTurn,
+      upstream: "eager",
+    } as const;
+    this.gate = new AuthHarness({ ...bounds, ...limits, ...more, deliveryMode });
+    this.#grant = grantOf({ deliveryMode, maxSubscriptions: 100 });
+    this.peer = this.gate.join(this.#grant);
+    this.#listen();
+  }
+
+  publish(subject: string, isBig: boolean): void {
+    const isWanted = [...this.#held.values()].some((patterns) => wants(patterns, subject));
+    const payload = { n: this.#messages.length, ...(isBig && { BIG }) };
+    const isAllowed = this.#grant.mayReceive(subject);
+    this.#messages.push({ subject, isWanted, isAllowed, isOptional: false });
+    this.gate.harness.publish(payload, subject);
+    this.#listen();
+  }
+
+  subscribe(subjects: readonly string[], fromFirst: boolean): void {
+    const id = `${++this.#ids}`;
+    const first = this.peer.socket.envelopes[0]?.id;
+    const from = fromFirst && first !== undefined ? { from: { after: first } } : {};
+    if (fromFirst && first !== undefined) this.#replaying.add(id);
+    this.peer.send({ type: "subscribe", id, subjects, policy: "drop-oldest", ...from });
+    this.#listen();
+  }
+
+  unsubscribe(choice: number): void {
+    const id = [...this.#held.keys()][choice % Math.max(1, this.#held.size)];
+    if (id === undefined) return;
+    const patterns = this.#held.get(id) ?? [];
+    for (const message of this.#messages) message.isOptional ||= wants(patterns, message.subject);
+    this.peer.send({ type: "unsubscribe", sub: id });
+    this.#listen();
+  }
+
+  async refresh(allow: readonly string[], deny: readonly string[]): Promise<void> {
+    const { deliveryMode } = this.#grant.terms;
+    this.#next = grantOf({ allow, deny, deliveryMode, maxSubscriptions: 100 });
+    await this.gate.auth(this.peer, this.#next);
+    this.#listen();
+    if (this.#next !== undefined) throw new Error("the new token wasn't accepted");
+  }
+
+  lag(lags: boolean): void {
+    const { socket } = this.peer;
+    socket.reads = !lags;
+    if (!lags) socket.buffered = 0;
+  }
+
+  pass(ms: number): void {
+    this.gate.harness.clock.advance(ms);
+    this.#listen();
+  }
+
+  /** Nothing is under way any more. */
+  settle(): void {
+    this.lag(false);
+    for (let round = 0; round < 50; round++) this.pass(20);
+    for (const [n, message] of this.#messages.entries()) {
+      const { isWanted, isAllowed, isOptional, subject } = message;
+      if (isWanted && isAllowed && !isOptional && !this.#got.has(n)) {
+        throw new Error(`${n} of ${subject} is missing`);
+      }
+    }
+    expect(this.peer.socket.closedWith).toBeUndefined();
+    this.gate.harness.expectBalance();
+  }
+
+  #listen(): void {
+    const { frames } = this.peer.socket;
+    for (; this.#heard < frames.length; this.#heard++) this.#hear(frames[this.#heard]!);
+  }
+
+  #hear(frame: ReceivedFrame): void {
+    const sub = String(frame.sub);
+    switch (frame.type) {
+      case "subscribed":
+        this.#subscribed(sub, frame.subjects as readonly string[]);
+        break;
+      case "unsubscribed":
+        this.#held.delete(sub);
+        this.#replaying.delete(sub);
+        break;
+      case "authenticated":
+        this.#grant = this.#next!;
+        this.#next = undefined;
+        for (const message of this.#messages) {
+          message.isAllowed &&= this.#grant.mayReceive(message.subject);
+        }
+        break;
+      case "gap":
+        throw new Error(`a gap: ${JSON.stringify(frame)}`);
+      case "data":
+        this.#take(frame);
+    }
+  }
+
+  #subscribed(sub: string, subjects: readonly string[]): void {
+    this.#held.set(sub, subjects);
+    if (!this.#replaying.has(sub)) return;
+    // What it replays is what it allows now, of all that came after the first message.
+    for (const [n, message] of this.#messages.entries()) {
+      if (n > 0 && wants(subjects, message.subject) && this.#grant.mayReceive(message.subject)) {
+        message.isWanted = true;
+      }
+    }
+    this.#replaying.delete(sub);
+  }
+
+  #take({ id, payload, subject }: ReceivedFrame): void {
+    const { n } = payload as { n: number };
+    const what = `${n} of ${subject}`;
+    const message = this.#messages[n]!;
+    if (this.#got.has(n)) throw new Error(`${what} comes twice`);
+    if (!this.#grant.mayReceive(String(subject))) throw new Error(`${what} is not allowed`);
+    this.#got.add(n);
+    if (!message.isWanted) throw new Error(`nobody wanted ${what}`);
+    this.peer.send({ type: "ack", id });
+  }
+}
+
+function wants(patterns: readonly string[], subject: string): boolean {
+  return patterns.some((pattern) => subjectMatches(pattern, subject));
+}
+
+const patterns = fc.uniqueArray(fc.constantFrom(...PATTERNS), { minLength: 1, maxLength: 3 });
+const step = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({ publish: fc.constantFrom(...SUBJECTS), isBig: fc.boolean() }),
+  },
+  { weight: 2, arbitrary: fc.record({ subscribe: patterns, fromFirst: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ unsubscribe: fc.nat(5) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      allow: patterns,
+      deny: fc.constantFrom<readonly string[]>([]),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ lag: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ pass: fc.constantFrom(0, 1, 5, 300) }) },
+);
+
+test.each(["at-most-once", "at-least-once"] as const)(
+  "Whatever new tokens allow, and whenever they come, a client gets that, all of it and each message once (%s)",
+  async (deliveryMode) => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(step, { maxLength: 40 }),
+        fc.constantFrom(1, 7, 5000),
+        async (steps, stepsPerTurn) => {
+          const model = new RefreshModel(stepsPerTurn, deliveryMode);
+          for (const step of steps) {
+            if ("publish" in step) model.publish(step.publish, step.isBig);
+            else if ("subscribe" in step) model.subscribe(step.subscribe, step.fromFirst);
+            else if ("unsubscribe" in step) model.unsubscribe(step.unsubscribe);
+            else if ("allow" in step) await model.refresh(step.allow, step.deny);
+            else if ("lag" in step) model.lag(step.lag);
+            else model.pass(step.pass);
+          }
+          model.settle();
+        },
+      ),
+      { numRuns: 400 },
+    );
+  },
+);
