@@ -19,6 +19,16 @@ interface Published {
   isAllowed: boolean;
   /** Whether the client has ended a subscription that may have been about to bring it. */
   isOptional: boolean;
+  /** How often it came, and how often it may: again for a subscription that begins in the past, if no other has it. */
+  came: number;
+  mayCome: number;
+}
+
+/** A subscription, as the client was told. */
+interface Held {
+  subjects: readonly string[];
+  /** The number of the first message that it brings. */
+  readonly since: number;
 }
 
 /** One client whose grant changes, as it sees it itself: it knows what it holds from what it is told. */
@@ -26,10 +36,9 @@ class RefreshModel {
   readonly gate: AuthHarness;
   readonly peer: TestClient;
   readonly #messages: Published[] = [];
-  readonly #held = new Map<string, readonly string[]>();
-  readonly #got = new Set<number>();
-  /** Those that may still be replaying. */
-  readonly #replaying = new Set<string>();
+  readonly #held = new Map<string, Held>();
+  /** By the name of a subscription that isn't confirmed yet, the number of the first message that it brings. */
+  readonly #since = new Map<string, number>();
   #grant: Grant;
   #next: Grant | undefined;
   #heard = 0;
@@ -51,19 +60,21 @@ class RefreshModel {
   }
 
   publish(subject: string, isBig: boolean): void {
-    const isWanted = [...this.#held.values()].some((patterns) => wants(patterns, subject));
+    const isWanted = [...this.#held.values()].some(({ subjects }) => wants(subjects, subject));
     const payload = { n: this.#messages.length, ...(isBig && { BIG }) };
     const isAllowed = this.#grant.mayReceive(subject);
-    this.#messages.push({ subject, isWanted, isAllowed, isOptional: false });
+    const message = { subject, isWanted, isAllowed, isOptional: false, came: 0, mayCome: 1 };
+    this.#messages.push(message);
     this.gate.harness.publish(payload, subject);
     this.#listen();
   }
 
   subscribe(subjects: readonly string[], fromFirst: boolean): void {
     const id = `${++this.#ids}`;
-    const first = this.peer.socket.envelopes[0]?.id;
-    const from = fromFirst && first !== undefined ? { from: { after: first } } : {};
-    if (fromFirst && first !== undefined) this.#replaying.add(id);
+    const first = fromFirst ? this.peer.socket.envelopes[0] : undefined;
+    const from = first === undefined ? {} : { from: { after: first.id } };
+    const since = first === undefined ? this.#messages.length : numberOf(first) + 1;
+    this.#since.set(id, since);
     this.peer.send({ type: "subscribe", id, subjects, policy: "drop-oldest", ...from });
     this.#listen();
   }
@@ -71,8 +82,8 @@ class RefreshModel {
   unsubscribe(choice: number): void {
     const id = [...this.#held.keys()][choice % Math.max(1, this.#held.size)];
     if (id === undefined) return;
-    const patterns = this.#held.get(id) ?? [];
-    for (const message of this.#messages) message.isOptional ||= wants(patterns, message.subject);
+    const { subjects } = this.#held.get(id) as Held;
+    for (const message of this.#messages) message.isOptional ||= wants(subjects, message.subject);
     this.peer.send({ type: "unsubscribe", sub: id });
     this.#listen();
   }
@@ -101,8 +112,8 @@ class RefreshModel {
     this.lag(false);
     for (let round = 0; round < 50; round++) this.pass(20);
     for (const [n, message] of this.#messages.entries()) {
-      const { isWanted, isAllowed, isOptional, subject } = message;
-      if (isWanted && isAllowed && !isOptional && !this.#got.has(n)) {
+      const { isWanted, isAllowed, isOptional, subject, came } = message;
+      if (isWanted && isAllowed && !isOptional && came === 0) {
         throw new Error(`${n} of ${subject} is missing`);
       }
     }
@@ -123,7 +134,6 @@ class RefreshModel {
         break;
       case "unsubscribed":
         this.#held.delete(sub);
-        this.#replaying.delete(sub);
         break;
       case "authenticated":
         this.#grant = this.#next!;
@@ -140,27 +150,38 @@ class RefreshModel {
   }
 
   #subscribed(sub: string, subjects: readonly string[]): void {
-    this.#held.set(sub, subjects);
-    if (!this.#replaying.has(sub)) return;
-    // What it replays is what it allows now, of all that came after the first message.
-    for (const [n, message] of this.#messages.entries()) {
-      if (n > 0 && wants(subjects, message.subject) && this.#grant.mayReceive(message.subject)) {
-        message.isWanted = true;
-      }
+    const held = this.#held.get(sub);
+    if (held !== undefined) {
+      held.subjects = subjects;
+      return;
     }
-    this.#replaying.delete(sub);
+    const since = this.#since.get(sub) as number;
+    for (const [n, message] of this.#messages.entries()) {
+      const { subject, came, isOptional } = message;
+      if (n < since || !wants(subjects, subject) || !this.#grant.mayReceive(subject)) continue;
+      message.isWanted = true;
+      const isHad = [...this.#held.values()].some(
+        (other) => n >= other.since && wants(other.subjects, subject),
+      );
+      if (!isHad && (came > 0 || isOptional)) message.mayCome++;
+    }
+    this.#held.set(sub, { subjects, since });
   }
 
-  #take({ id, payload, subject }: ReceivedFrame): void {
-    const { n } = payload as { n: number };
+  #take(frame: ReceivedFrame): void {
+    const { id, subject } = frame;
+    const n = numberOf(frame);
     const what = `${n} of ${subject}`;
     const message = this.#messages[n]!;
-    if (this.#got.has(n)) throw new Error(`${what} comes twice`);
+    if (++message.came > message.mayCome) throw new Error(`${what} comes too often`);
     if (!this.#grant.mayReceive(String(subject))) throw new Error(`${what} is not allowed`);
-    this.#got.add(n);
     if (!message.isWanted) throw new Error(`nobody wanted ${what}`);
     this.peer.send({ type: "ack", id });
   }
+}
+
+function numberOf({ payload }: ReceivedFrame): number {
+  return (payload as { n: number }).n;
 }
 
 function wants(patterns: readonly string[], subject: string): boolean {
@@ -206,7 +227,7 @@ test.each(["at-most-once", "at-least-once"] as const)(
           model.settle();
         },
       ),
-      { numRuns: 400 },
+      { numRuns: 1500 },
     );
   },
 );
