@@ -82,8 +82,16 @@ class RefreshModel {
   unsubscribe(choice: number): void {
     const id = [...this.#held.keys()][choice % Math.max(1, this.#held.size)];
     if (id === undefined) return;
-    const { subjects } = this.#held.get(id) as Held;
-    for (const message of this.#messages) message.isOptional ||= wants(subjects, message.subject);
+    const ended = this.#held.get(id) as Held;
+    for (const [n, message] of this.#messages.entries()) {
+      if (!wants(ended.subjects, message.subject)) continue;
+      message.isOptional = true;
+      // Another one may be on its way there, and didn't bring it as this one had it.
+      const isWantedAgain = [...this.#held].some(
+        ([other, held]) => other !== id && n >= held.since && wants(held.subjects, message.subject),
+      );
+      if (isWantedAgain) message.mayCome++;
+    }
     this.peer.send({ type: "unsubscribe", sub: id });
     this.#listen();
   }
@@ -94,6 +102,13 @@ class RefreshModel {
     await this.gate.auth(this.peer, this.#next);
     this.#listen();
     if (this.#next !== undefined) throw new Error("the new token wasn't accepted");
+  }
+
+  /** The client doesn't read, so that what comes next is queued. */
+  fallBehind(): void {
+    this.lag(true);
+    this.publish("a", true);
+    this.pass(300);
   }
 
   lag(lags: boolean): void {
@@ -204,6 +219,7 @@ const step = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ lag: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.constant({ fallsBehind: true }) },
   { weight: 2, arbitrary: fc.record({ pass: fc.constantFrom(0, 1, 5, 300) }) },
 );
 
@@ -222,6 +238,7 @@ test.each(["at-most-once", "at-least-once"] as const)(
             else if ("unsubscribe" in step) model.unsubscribe(step.unsubscribe);
             else if ("allow" in step) await model.refresh(step.allow, step.deny);
             else if ("lag" in step) model.lag(step.lag);
+            else if ("fallsBehind" in step) model.fallBehind();
             else model.pass(step.pass);
           }
           model.settle();
