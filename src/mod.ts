@@ -51,6 +51,7 @@ export type {
 export type { TextFrame } from "./core/ports/text-frame.ts";
 export type { ConnectHook, DisconnectHook, GatewayDeps, PublishHeaders } from "./gateway/deps.ts";
 export { createGateway, type Gateway } from "./gateway/gateway.ts";
+export type { RevokeRequest } from "./gateway/revocation-control.ts";
 export type { GatewayStats } from "./gateway/stats.ts";
 export { VERSION } from "./gateway/version.ts";
 export type {

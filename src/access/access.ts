@@ -18,6 +18,20 @@ const UNAUTHENTICATED: AccessRefusal = {
   message: "This gateway needs a token",
 };
 
+const REVOKED: AccessRefusal = { kind: "unauthenticated", message: "The token is revoked" };
+const REVOCATIONS_UNKNOWN: AccessRefusal = {
+  kind: "unavailable",
+  message: "Whether the token is revoked can't be checked now",
+  detail: "the bucket of revocations was not read yet",
+};
+
+/** Knows which tokens are revoked. */
+export interface RevocationCheck {
+  /** Whether the list of them was read once. */
+  readonly isReady: boolean;
+  isRevoked(grant: Grant): boolean;
+}
+
 /**
  * Decides who is let in, and with which grant. Without authenticators everybody is, with the grant of the configuration.
  * Authenticators are asked in their order; the first one that knows the credentials decides.
@@ -26,10 +40,18 @@ export class Access {
   readonly #options: AccessOptions;
   readonly #authenticators: readonly Authenticator[];
   readonly #clock: Clock;
+  readonly #revocations: RevocationCheck | undefined;
   readonly #everybody: Grant;
   readonly #awaitingToken: Grant;
 
-  constructor(options: AccessOptions, authenticators: readonly Authenticator[], clock: Clock) {
+  /** @param revocations `undefined`: no token is ever revoked. */
+  constructor(
+    options: AccessOptions,
+    authenticators: readonly Authenticator[],
+    clock: Clock,
+    revocations?: RevocationCheck,
+  ) {
+    this.#revocations = revocations;
     this.#options = options;
     this.#authenticators = authenticators;
     this.#clock = clock;
@@ -62,9 +84,15 @@ export class Access {
     for (const authenticator of this.#authenticators) {
       const result = await authenticator.authenticate(request);
       if (result === undefined) continue;
-      return isRefusal(result) ? result : this.#grantOf(result);
+      return isRefusal(result) ? result : this.#unlessRevoked(this.#grantOf(result));
     }
     return UNAUTHENTICATED;
+  }
+
+  /** Without the list of what is revoked, nobody is let in; once it was read, the last known one counts. */
+  #unlessRevoked(grant: Grant): Grant | AccessRefusal {
+    if (this.#revocations?.isReady === false) return REVOCATIONS_UNKNOWN;
+    return this.#revocations?.isRevoked(grant) ? REVOKED : grant;
   }
 
   #grantOf({ principal, permissions, tokenId, issuedAtMs, expiresAtMs }: Identity): Grant {

@@ -20,7 +20,13 @@ interface AuthenticationParts {
   readonly turnShare: TurnShare;
   /** From 0 to 1: spreads the times at which clients are told that their token expires. */
   readonly random: () => number;
+  /** Whether the token of a grant is revoked. */
+  isRevoked(grant: Grant): boolean;
+  /** The connections whose clients are served. */
+  readonly connections: ReadonlySet<Connection>;
   readonly sessions: {
+    /** Ends the sessions without a connection whose token is revoked; yields the steps that it takes. */
+    endRevoked(): Generator<number, void, void>;
     /** Begins the session of a client that has shown its first token, or resumes the one that it named. */
     identify(connection: Connection): void;
     /** The client of a session has another grant. */
@@ -40,6 +46,7 @@ const BUSY: Refusal = {
   message: "the token that was sent before is still being checked",
   retryable: true,
 };
+const REVOKED: TokenRefusal = { kind: "unauthenticated", message: "the token is revoked" };
 const UNAVAILABLE: TokenRefusal = {
   kind: "unavailable",
   message: "the token can't be checked now",
@@ -65,6 +72,9 @@ export class Authentication {
   readonly #validities = new Map<Connection, Validity>();
   /** The connections to end in shares of the next turns. */
   #expired: Validity[] = [];
+  /** Whether connections are looked at for revoked tokens, and whether that must begin again. */
+  #isSweeping = false;
+  #mustSweep = false;
 
   constructor(options: AuthenticationOptions, parts: AuthenticationParts) {
     this.#options = options;
@@ -72,8 +82,12 @@ export class Authentication {
     this.#timers = new TimerQueue(parts.clock);
   }
 
-  /** A connection begins. */
+  /** A connection begins; its token may have been revoked since the handshake. */
   begin(connection: Connection): void {
+    if (this.#parts.isRevoked(connection.grant)) {
+      connection.end("revoked");
+      return;
+    }
     const { awaitsToken } = connection.grant;
     if (!awaitsToken) {
       this.#watch(connection);
@@ -111,8 +125,9 @@ export class Authentication {
       // It took too long, or the connection is over.
       if (this.#attempts.get(connection) !== attempt) return;
       this.#endAttempt(connection);
-      if (result instanceof Grant) this.#accept(connection, result, id, refused);
-      else this.#refuse(connection, result, refused);
+      if (!(result instanceof Grant)) this.#refuse(connection, result, refused);
+      else if (this.#parts.isRevoked(result)) this.#refuse(connection, REVOKED, refused);
+      else this.#accept(connection, result, id, refused);
     };
     this.#attempts.set(connection, attempt);
     this.#timers.set(attempt, this.#parts.clock.nowMs() + this.#options.authTimeoutMs);
@@ -123,8 +138,17 @@ export class Authentication {
     return undefined;
   }
 
+  /** Tokens were revoked: ends the connections and sessions that they belong to, in shares of the next turns. */
+  endRevoked(): void {
+    this.#mustSweep = true;
+    if (this.#isSweeping) return;
+    this.#isSweeping = true;
+    this.#parts.turnShare.run(this, new SteppedJob(this.#sweep()));
+  }
+
   /** Lets go of the timer. */
   stop(): void {
+    this.#isSweeping = false;
     this.#timers.stop();
     this.#attempts.clear();
     this.#validities.clear();
@@ -231,6 +255,19 @@ export class Authentication {
       yield END_STEPS;
     }
     if (this.#expired === expired) this.#expired = [];
+  }
+
+  *#sweep(): Generator<number, void, void> {
+    while (this.#mustSweep) {
+      this.#mustSweep = false;
+      for (const connection of this.#parts.connections) {
+        const isRevoked = this.#parts.isRevoked(connection.grant);
+        if (isRevoked) connection.end("revoked");
+        yield isRevoked ? END_STEPS : 1;
+      }
+      yield* this.#parts.sessions.endRevoked();
+    }
+    this.#isSweeping = false;
   }
 
   #forget(connection: Connection): void {

@@ -1,4 +1,4 @@
-import type { GrantOptions } from "./access/grant.ts";
+import type { Grant, GrantOptions } from "./access/grant.ts";
 import type { AckOptions } from "./acks/ack-tracker.ts";
 import type { AuthenticationOptions } from "./authentication.ts";
 import type { Fanouts } from "./fanout/audience-registry.ts";
@@ -48,6 +48,8 @@ export interface BroadcasterParts {
   readonly source: Pick<MessageSource, "subscribe" | "unsubscribe" | "history" | "durables">;
   /** Publishes messages that were given up. */
   readonly deadLetters?: Publisher | undefined;
+  /** Whether the token of a grant is revoked; by default none is. */
+  readonly isRevoked?: ((grant: Grant) => boolean) | undefined;
   /** Is told which clients connect and disconnect. */
   readonly observer?: ConnectionObserver | undefined;
   /** How much long work may do in one turn of the event loop; by default some milliseconds' worth. */

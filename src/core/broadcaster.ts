@@ -93,7 +93,7 @@ export class Broadcaster implements SourceListener {
     this.#meter = meter;
     this.#incidents = new IncidentLog(parts.log, clock);
     this.#connectionLog = new ConnectionLog(parts.log, clock, () => meter.clientsActive);
-    const { random = Math.random } = parts;
+    const { random = Math.random, isRevoked = () => false } = parts;
     this.#returns = new ReturnTimes(clock, random);
     this.#connections = new ConnectionRegistry({
       clock,
@@ -154,9 +154,11 @@ export class Broadcaster implements SourceListener {
       turnShare: this.#turnShare,
       upstreamState: () => this.#notifier.state,
       last: () => this.#last,
+      isRevoked,
     });
     this.#authentication = new Authentication(options, {
-      ...{ clock, random, turnShare: this.#turnShare },
+      ...{ clock, random, turnShare: this.#turnShare, isRevoked },
+      connections: this.#connections.open,
       sessions: this.sessions,
     });
     const handlers = { subscriptions: this.#subscriptions, authentication: this.#authentication };
@@ -247,9 +249,14 @@ export class Broadcaster implements SourceListener {
     this.#sweeper.start();
     if (refusal === undefined) {
       this.#authentication.begin(connection);
-      this.sessions.admit(connection, request, session);
+      if (!connection.isOver) this.sessions.admit(connection, request, session);
     } else connection.end(refusal === "closed" ? "going_away" : "overloaded");
     return connection;
+  }
+
+  /** Tokens were revoked: ends the connections and sessions that they belong to. */
+  endRevoked(): void {
+    this.#authentication.endRevoked();
   }
 
   /** A handshake was answered with an error. */

@@ -1,4 +1,4 @@
-import { Access } from "../access/access.ts";
+import { Access, type RevocationCheck } from "../access/access.ts";
 import { AnonymousAuthenticator } from "../access/anonymous.ts";
 import type { Authenticator } from "../access/authenticator.ts";
 import { readPermissions } from "../access/authorization-details.ts";
@@ -24,6 +24,7 @@ interface AccessParts {
   readonly log: Log;
   /** Sends requests to NATS; `undefined` if the source is another one. */
   readonly requests: ServiceRequests | undefined;
+  readonly revocations: RevocationCheck;
 }
 
 /** Returns the subjects that clients may have: those of core NATS and those of streams. */
@@ -50,7 +51,8 @@ export async function createAccess(config: Config, parts: AccessParts): Promise<
     anonymousOf(config, problems),
   ].filter((authenticator) => authenticator !== undefined);
   if (problems.length > 0) throw configError(problems);
-  return new Access({ ...config, subjects: exposedSubjects(config) }, authenticators, parts.clock);
+  const options = { ...config, subjects: exposedSubjects(config) };
+  return new Access(options, authenticators, parts.clock, parts.revocations);
 }
 
 function hookOf(config: Config, { deps, clock, log }: AccessParts): Authenticator | undefined {

@@ -23,7 +23,7 @@ import { connectionRoom } from "../runtime/descriptors.ts";
 import { createRuntime } from "../runtime/detect.ts";
 import type { Listener, Runtime } from "../runtime/runtime.ts";
 import { MemorySource } from "../source/memory.ts";
-import { NatsSource } from "../source/nats.ts";
+import { type GatewayReads, NatsSource } from "../source/nats.ts";
 import { ConnectionHooks } from "./connection-hooks.ts";
 import { createAccess, exposedSubjects } from "./create-access.ts";
 import type { GatewayDeps, PublishHeaders } from "./deps.ts";
@@ -34,6 +34,7 @@ import { memoryLimitBytes } from "./memory-limit.ts";
 import { readNatsOptions } from "./nats-options.ts";
 import { processFacts, runtimeVersion } from "./process-facts.ts";
 import { Readiness } from "./readiness.ts";
+import { RevocationControl, type RevokeRequest } from "./revocation-control.ts";
 import { type GatewayStats, readStats } from "./stats.ts";
 import { VERSION } from "./version.ts";
 
@@ -62,6 +63,7 @@ export class GatewayEngine implements Engine {
   readonly #placement: Placement;
   readonly #source: GatewaySource;
   readonly #broadcaster: Broadcaster;
+  readonly #revocation: RevocationControl;
   readonly #readiness: Readiness;
   readonly #descriptors: DescriptorWatch;
   readonly #loopLag: LoopLag;
@@ -113,8 +115,11 @@ export class GatewayEngine implements Engine {
         deadLetters: canPublish(source) ? source : undefined,
         observer: hasHooks ? new ConnectionHooks(deps, log, clock) : undefined,
         version: VERSION,
+        isRevoked: (grant) => parts.revocation.isRevoked(grant),
       },
     );
+    this.#revocation = parts.revocation;
+    this.#revocation.list.onRevoked = () => this.#broadcaster.endRevoked();
     const { access } = parts;
     this.#loopLag = new LoopLag(clock);
     this.#descriptors = new DescriptorWatch(clock, log);
@@ -219,6 +224,7 @@ export class GatewayEngine implements Engine {
     await this.#listener?.stop();
     this.#listener = undefined;
     this.#loopLag.stop();
+    this.#revocation.stop();
     for (const hide of this.#hideMetrics.splice(0)) hide();
   }
 
@@ -242,6 +248,11 @@ export class GatewayEngine implements Engine {
       headers:
         headers && new Map(Object.entries(headers).map(([name, value]) => [name, [value].flat()])),
     });
+  }
+
+  /** See `Gateway.revoke`. */
+  async revoke(request: RevokeRequest): Promise<void> {
+    await this.#revocation.revoke(request);
   }
 
   /** See `Gateway.stats`. */
@@ -301,6 +312,7 @@ interface EngineParts {
   readonly placement: Placement;
   readonly source: GatewaySource;
   readonly access: Access;
+  readonly revocation: RevocationControl;
   /** Takes what clients post; `undefined` if they can't. */
   readonly publisher: Publisher | undefined;
   /** How many connections can be open at a time. */
@@ -329,7 +341,9 @@ export async function createEngine(
   const options = { ...config, maxBodyBytes: config.maxPublishBytes, maxConnections };
   const runtime =
     deps.runtime?.(options) ?? (await createRuntime(options, config.sockets, placement));
-  const source = await createSource(config, deps, log, runtime);
+  const revocation = new RevocationControl(config, clock, log);
+  const source = await createSource(config, deps, log, runtime, revocation.reads);
+  if (source instanceof NatsSource) revocation.use(source);
   const takesPosts =
     deps.source === undefined
       ? source instanceof MemorySource && config.publish !== false
@@ -347,7 +361,9 @@ export async function createEngine(
       clock,
       log,
       requests: source instanceof NatsSource ? source : undefined,
+      revocations: revocation,
     }),
+    revocation,
     publisher: takesPosts && canPublish(source) ? source : undefined,
     maxConnections,
     report,
@@ -359,12 +375,14 @@ async function createSource(
   deps: GatewayDeps,
   log: Log,
   runtime: Runtime,
+  reads: GatewayReads,
 ): Promise<GatewaySource> {
   if (deps.source !== undefined) return deps.source;
   const streams = streamInputs(config.streams);
   const { natsConnection } = deps;
   if (natsConnection !== undefined) {
-    return new NatsSource({ log, nats: { connection: natsConnection }, streams, durables: config });
+    const nats = { connection: natsConnection };
+    return new NatsSource({ log, nats, streams, durables: config, reads });
   }
   if (config.natsUrls.length === 0) {
     if (streams.length === 0) return new MemorySource();
@@ -379,7 +397,7 @@ async function createSource(
     (path) => readFile(path, "utf8"),
     (path) => readFileSync(path, "utf8"),
   );
-  return new NatsSource({ log, nats: { options }, streams, durables: config });
+  return new NatsSource({ log, nats: { options }, streams, durables: config, reads });
 }
 
 function canPublish(source: GatewaySource): source is MessageSource & Publisher {

@@ -7,6 +7,7 @@ import { systemClock } from "../runtime/clock.ts";
 import type { GatewayDeps, PublishHeaders } from "./deps.ts";
 import { createEngine } from "./engine.ts";
 import { GatewayLifecycle } from "./gateway-lifecycle.ts";
+import type { RevokeRequest } from "./revocation-control.ts";
 import type { GatewayStats } from "./stats.ts";
 import { VERSION } from "./version.ts";
 
@@ -49,6 +50,15 @@ export interface Gateway<WebSocketOption = unknown> {
    * the source that was handed in can't publish.
    */
   publish(subject: string, data: string | Uint8Array, headers?: PublishHeaders): void;
+  /**
+   * Revokes tokens: within a second, their clients are disconnected with 4401, on every gateway that has the same
+   * `revocation_bucket` or `revocation_subject`, and the tokens are refused from then on. With a subject alone, a gateway
+   * that starts later doesn't know of it; with neither, only this gateway does.
+   *
+   * @throws SpillwayError `"REVOCATION_INVALID"` (invalid) if not exactly one of `jti` and `sub` is given, or
+   * `"REVOKE_FAILED"` (transient) if it has effect on this gateway, but NATS doesn't take it.
+   */
+  revoke(request: RevokeRequest): Promise<void>;
   /** Returns the gateway's figures: clients, sessions, deliveries, acknowledgements, the source. */
   stats(): GatewayStats;
 }
@@ -86,6 +96,7 @@ export async function createGateway<WebSocketOption = unknown>(
     start: (signal) => service.start(signal),
     stop: (timeoutMs) => service.stop(timeoutMs),
     publish: (subject, data, headers) => engine.publish(subject, data, headers),
+    revoke: (request) => engine.revoke(request),
     stats: () => engine.stats(),
   };
 }

@@ -17,6 +17,7 @@ import { NoRespondersError, PermissionError, Requests } from "./requests.ts";
 import { Backoff, pause, unlessAborted } from "./retry.ts";
 import { FIRST_ATTEMPT, StatusReporter } from "./status-reporter.ts";
 import type { UnsendablePatterns } from "./unsendable-patterns.ts";
+import type { WatchedSubject } from "./watched-subject.ts";
 
 /** While NATS is away, the gateway probes what listens at its address: first after this time, then at this interval. */
 const FIRST_PROBE_MS = 1_500;
@@ -29,6 +30,7 @@ export interface NatsSessionOptions {
   readonly unsendable: UnsendablePatterns;
   /** `undefined` if no streams are configured. */
   readonly streams: Streams | undefined;
+  readonly watched?: WatchedSubject | undefined;
   readonly log: Log;
   readonly listener: SourceListener;
   /** Settles when the session before this one has ended. */
@@ -201,6 +203,7 @@ export class NatsSession {
     this.#options.streams?.open(connection, this.#listener);
     this.#connection = connection;
     this.#requests = this.#requestsOn(connection);
+    this.#options.watched?.open(this.#requests);
     this.#isReopened = false;
     // The type hides `stop`: the iterator does not end by itself.
     const events = connection.status() as AsyncIterable<Status> & { stop(): void };
@@ -235,6 +238,7 @@ export class NatsSession {
     this.#options.streams?.close();
     this.#connection = undefined;
     this.#requests = undefined;
+    this.#options.watched?.close();
     if (origin.owned) await unlessAborted(connection.close(), this.#timeUp.stop.signal);
     if (closed === undefined) return;
     const why = closed.error instanceof Error ? natsReason(closed.error) : "no reason given";
@@ -307,6 +311,8 @@ export class NatsSession {
         this.#isReopened = true;
         subscriptions.open();
         streams?.open(connection, this.#listener);
+        // NATS may allow now what it refused before.
+        if (this.#requests !== undefined) this.#options.watched?.open(this.#requests);
         break;
       case "disconnect":
         subscriptions.close();

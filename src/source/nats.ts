@@ -11,15 +11,27 @@ import type {
   StreamInput,
   StreamStatus,
 } from "../core/ports/source.ts";
+import { isObject } from "../protocol/schema.ts";
 import { connectNats, type NatsConnection } from "./connect.ts";
 import type { NatsOptions } from "./connect-options.ts";
 import type { DurableBounds } from "./jetstream/durable.ts";
+import { KeyBucket, type KeyListener } from "./jetstream/key-bucket.ts";
 import { Streams } from "./jetstream/streams.ts";
 import { NatsSession } from "./nats-session.ts";
 import { PatternSet } from "./pattern-set.ts";
 import { probeServers } from "./server-probe.ts";
 import { readServers } from "./servers.ts";
 import { UnsendablePatterns } from "./unsendable-patterns.ts";
+import { WatchedSubject } from "./watched-subject.ts";
+
+/** What the gateway itself reads of NATS, beside the messages for clients. */
+export interface GatewayReads {
+  readonly bucket?: { readonly name: string; readonly listener: KeyListener } | undefined;
+  readonly subject?: { readonly name: string; take(data: Uint8Array): void } | undefined;
+}
+
+/** The most time that JetStream may take to store a key. */
+const STORE_TIMEOUT_MS = 5_000;
 
 /** Options of a {@linkcode NatsSource}. */
 export interface NatsSourceOptions {
@@ -29,6 +41,8 @@ export interface NatsSourceOptions {
   /** The bounds of clients' durables. Default: clients can't use durables. */
   readonly durables?: DurableBounds | undefined;
   /** How to make a connection at `start`, or a connection that its owner closes. */
+  /** What the gateway itself reads. Default: nothing. */
+  readonly reads?: GatewayReads | undefined;
   readonly nats: { readonly options: NatsOptions } | { readonly connection: NatsConnection };
 }
 
@@ -41,27 +55,56 @@ export class NatsSource implements MessageSource, Publisher {
   readonly #options: NatsSourceOptions;
   readonly #patterns = new PatternSet();
   readonly #unsendable = new UnsendablePatterns();
+  readonly #hasStreams: boolean;
   readonly #streams: Streams | undefined;
+  readonly #bucket: KeyBucket | undefined;
+  readonly #watched: WatchedSubject | undefined;
   #session: NatsSession | undefined;
 
   /** @throws SpillwayError `NATS_OPTIONS`. */
   constructor(options: NatsSourceOptions) {
     if ("options" in options.nats) readServers(options.nats.options);
     this.#options = options;
-    const { streams = [], durables, log } = options;
-    this.#streams = streams.length === 0 ? undefined : new Streams(streams, durables, log);
+    const { streams = [], durables, log, reads: { bucket, subject } = {} } = options;
+    this.#hasStreams = streams.length > 0;
+    this.#bucket = bucket && new KeyBucket(bucket.name, bucket.listener, log);
+    this.#watched = subject && new WatchedSubject(subject.name, (data) => subject.take(data));
+    this.#streams =
+      this.#hasStreams || bucket !== undefined
+        ? new Streams(streams, durables, log, this.#bucket)
+        : undefined;
   }
 
   get history(): StreamHistory | undefined {
-    return this.#streams?.history;
+    return this.#hasStreams ? this.#streams?.history : undefined;
   }
 
   get durables(): Durables | undefined {
-    return this.#streams?.durables;
+    return this.#hasStreams ? this.#streams?.durables : undefined;
   }
 
   get problems(): readonly string[] {
-    return this.#streams?.problems ?? [];
+    return [
+      ...(this.#streams?.problems ?? []),
+      ...(this.#watched?.problem ? [this.#watched.problem] : []),
+    ];
+  }
+
+  /** Whether everything that the bucket of `reads` has was read once. */
+  get wasBucketRead(): boolean {
+    return this.#bucket?.wasRead ?? false;
+  }
+
+  /**
+   * Writes a key of the bucket of `reads`.
+   *
+   * @throws an error in words for people if it isn't stored.
+   */
+  async store(key: string, value: string): Promise<void> {
+    const bucket = this.#bucket as KeyBucket;
+    const answer = await this.request(bucket.subjectOf(key), value, STORE_TIMEOUT_MS);
+    const reason = failureIn(answer);
+    if (reason !== undefined) throw new Error(`bucket ${bucket.name}: ${reason}`);
   }
 
   get streams(): readonly StreamStatus[] {
@@ -83,6 +126,7 @@ export class NatsSource implements MessageSource, Publisher {
       patterns: this.#patterns,
       unsendable: this.#unsendable,
       streams: this.#streams,
+      watched: this.#watched,
       log,
       listener,
       after: before?.done,
@@ -134,4 +178,17 @@ export class NatsSource implements MessageSource, Publisher {
     await session?.end(timeoutMs);
     if (this.#session === session) this.#session = undefined;
   }
+}
+
+/** Returns why JetStream didn't store a message, from its answer; `undefined` if it did. */
+function failureIn(answer: Uint8Array): string | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(answer));
+  } catch {
+    return "the answer is no JSON";
+  }
+  if (!isObject(value)) return "the answer is no JSON object";
+  if (isObject(value.error)) return String(value.error.description ?? "it was refused");
+  return typeof value.seq === "number" ? undefined : "the answer names no sequence";
 }

@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import type { Grant } from "../../src/core/access/grant.ts";
 import type { TokenCheck } from "../../src/core/access/token-check.ts";
+import { PLAIN, SSE } from "../../src/core/wire/dialect.ts";
 import { AuthHarness, grantOf, settled } from "./support/auth-harness.ts";
+import { FakeStream, ORIGIN } from "./support/fake-stream.ts";
 import { Harness, lastOf, typesOf } from "./support/harness.ts";
 
 const error = (code: string, retryable = false) => ({
@@ -263,3 +265,427 @@ describe("Frame auth", () => {
     harness.expectBalance();
   });
 });
+
+describe("New token", () => {
+  test("ends what it doesn't allow, narrows what it allows in part, and leaves the rest as it is", async () => {
+    const gate = new AuthHarness();
+    const { harness } = gate;
+    const peer = gate.join(grantOf());
+    for (const [id, subject] of [
+      ["1", "a.>"],
+      ["2", "b"],
+      ["3", "c.>"],
+      ["4", "c.d"],
+    ]) {
+      peer.send({ type: "subscribe", id, subjects: [subject] });
+    }
+    const before = peer.socket.frames.length;
+    await gate.auth(peer, grantOf({ allow: ["a.>", "c.*.x", "c.d"] }), "x");
+    const subscribed = { type: "subscribed", from: expect.any(String), policy: "disconnect" };
+    expect(peer.socket.frames.slice(before)).toEqual([
+      { type: "authenticated", id: "x", sub: "ann" },
+      { type: "unsubscribed", sub: "2", reason: "forbidden" },
+      { ...subscribed, id: "3", sub: "3", subjects: ["c.*.x", "c.d"] },
+    ]);
+    for (const subject of ["a.b", "b", "c.d", "c.d.x", "c.d.y"]) harness.publish(subject, subject);
+    harness.clock.advance(10);
+    expect(peer.socket.payloads).toEqual(["a.b", "c.d", "c.d.x"]);
+    expect([...harness.source.patterns].sort()).toEqual(["a.>", "c.*.x", "c.d"]);
+    peer.send({ type: "subscribe", id: "2", subjects: ["b"] });
+    expect(lastOf(peer)).toMatchObject({ type: "error", id: "2", error: { code: "forbidden" } });
+    harness.expectBalance();
+  });
+
+  test("that allows more makes that possible, and changes no subscription", async () => {
+    const gate = new AuthHarness();
+    const { harness } = gate;
+    const peer = gate.join(grantOf({ allow: ["a.b"] }));
+    peer.send({ type: "subscribe", id: "1", subjects: ["a.>"] });
+    await gate.auth(peer, grantOf());
+    expect(lastOf(peer)).toMatchObject({ type: "authenticated" });
+    peer.send({ type: "subscribe", id: "2", subjects: ["b"] });
+    for (const subject of ["a.b", "a.c", "b"]) harness.publish(subject, subject);
+    harness.clock.advance(10);
+    expect(peer.socket.payloads).toEqual(["a.b", "b"]);
+  });
+
+  test("is in effect behind what was published before, and the answer lies between", async () => {
+    const gate = new AuthHarness({ flushIntervalMs: 1000 });
+    const { harness } = gate;
+    const peer = gate.join(grantOf());
+    peer.send({ type: "subscribe", id: "1", subjects: [">"] });
+    harness.publish(1, "a");
+    await gate.auth(peer, grantOf({ allow: ["b"] }));
+    harness.publish(2, "a");
+    harness.publish(3, "b");
+    harness.clock.advance(2000);
+    expect(typesOf(peer).slice(2)).toEqual(["data", "authenticated", "subscribed", "data"]);
+    expect(peer.socket.payloads).toEqual([1, 3]);
+  });
+
+  test("drops what is queued and not allowed any more, and counts that", async () => {
+    const gate = new AuthHarness();
+    const { harness } = gate;
+    const peer = gate.join(grantOf());
+    peer.send({ type: "subscribe", id: "1", subjects: [">"], policy: "conflate" });
+    peer.socket.reads = false;
+    harness.publish("x".repeat(2000), "a");
+    harness.clock.advance(300);
+    for (let n = 0; n < 3; n++) for (const subject of ["a", "b"]) harness.publish(n, subject);
+    harness.clock.advance(300);
+    await gate.auth(peer, grantOf({ allow: ["b"] }));
+    expect(harness.meter.ledger.dropped.forbidden).toBe(1);
+    peer.socket.reads = true;
+    peer.socket.buffered = 0;
+    harness.clock.advance(300);
+    expect(peer.socket.envelopes.slice(1)).toMatchObject([
+      { subject: "b", payload: 2, superseded: 2 },
+    ]);
+    expect(peer.session.state).toBe("live");
+    expect(harness.meter.gaps).toBe(0);
+    harness.expectBalance();
+  });
+
+  test("leaves no more room in the queue than there was", async () => {
+    const gate = new AuthHarness({ ringMessages: 100, ringBytes: 100_000, maxQueueMessages: 10 });
+    const { harness } = gate;
+    const from = { after: cursorOf(harness) };
+    for (let n = 0; n < 50; n++) harness.publish(n, "a");
+    const peer = gate.join(grantOf());
+    peer.socket.reads = false;
+    peer.socket.buffered = 10_000;
+    const policy = "drop-oldest";
+    peer.send({ type: "subscribe", id: "1", subjects: ["a", "b"], policy, from });
+    harness.clock.advance(20);
+    await gate.auth(peer, grantOf({ allow: ["b"] }));
+    for (let n = 0; n < 50; n++) harness.publish(n, "b");
+    harness.clock.advance(20);
+    expect(peer.session.queuedBytes).toBeLessThan(2000);
+    expect(harness.meter.ledger.dropped.drop_oldest).toBe(40);
+    harness.expectBalance();
+  });
+
+  test("drops what a rate holds back and isn't allowed any more, and keeps the rest at its rate", async () => {
+    const gate = new AuthHarness();
+    const { harness } = gate;
+    const peer = gate.join(grantOf());
+    peer.send({ type: "subscribe", id: "1", subjects: [">"], max_rate: 1 });
+    for (const subject of ["a", "b"]) harness.publish(0, subject);
+    harness.clock.advance(100);
+    for (const subject of ["a", "b"]) harness.publish(1, subject);
+    harness.clock.advance(100);
+    await gate.auth(peer, grantOf({ allow: ["b"] }));
+    expect(harness.meter.ledger.dropped.forbidden).toBe(1);
+    harness.clock.advance(700);
+    expect(peer.socket.payloads).toEqual([0, 0]);
+    harness.clock.advance(300);
+    expect(peer.socket.envelopes.slice(2)).toMatchObject([{ subject: "b", payload: 1 }]);
+    harness.expectBalance();
+  });
+
+  test("forgets what was not acknowledged and isn't allowed any more: it isn't sent again", async () => {
+    const deliveryMode = "at-least-once";
+    const gate = new AuthHarness({ deliveryMode, ackTimeoutMs: 1000, maxInflightMessages: 2 });
+    const { harness } = gate;
+    const peer = gate.join(grantOf({ deliveryMode }));
+    peer.send({ type: "subscribe", id: "1", subjects: [">"], policy: "drop-oldest" });
+    for (const subject of ["a", "b", "a", "b"]) harness.publish(1, subject);
+    harness.clock.advance(10);
+    expect(peer.socket.envelopes).toHaveLength(2);
+    await gate.auth(peer, grantOf({ deliveryMode, allow: ["b"] }));
+    expect(harness.meter.ledger.lost.forbidden).toBe(1);
+    expect(harness.meter.ledger.dropped.forbidden).toBe(1);
+    harness.clock.advance(4000);
+    const late = peer.socket.envelopes.slice(2);
+    expect(new Set(late.map(({ subject }) => subject))).toEqual(new Set(["b"]));
+    expect(late.length).toBeGreaterThan(2);
+    harness.expectBalance();
+  });
+
+  test.each([1, 5000])(
+    "narrows a subscription that reads a stream, which goes on where it is (%d steps per turn)",
+    async (stepsPerTurn) => {
+      const kept = new FakeStream();
+      for (let n = 0; n < 30; n++) kept.add(`s.${n % 3}`);
+      const gate = new AuthHarness(
+        {
+          subjects: ["s.>"],
+          demanded: [],
+          streams: [{ name: "S", subjects: ["s.>"] }],
+          ...{ ringMessages: 5, ringBytes: 100_000, maxQueueMessages: 1000, stepsPerTurn },
+        },
+        kept,
+      );
+      const { harness } = gate;
+      harness.broadcaster.stream({ name: "S", origin: ORIGIN, sequence: 30, lost: false });
+      const peer = gate.join(grantOf());
+      peer.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+      while (peer.socket.envelopes.length < 5) await pass(harness);
+      expect(peer.socket.envelopes.length).toBeLessThan(30);
+      const before = peer.socket.envelopes.length;
+      await gate.auth(peer, grantOf({ allow: ["s.1"] }));
+      expect(lastOf(peer)).toMatchObject({ type: "subscribed", subjects: ["s.1"] });
+      for (let turn = 0; turn < 40; turn++) await pass(harness);
+      harness.broadcaster.message(kept.add("s.1"));
+      harness.broadcaster.message(kept.add("s.2"));
+      await pass(harness);
+      const sequences = peer.socket.envelopes.map(({ id }) => Number(String(id).split(":").at(-1)));
+      const rest = Array.from({ length: 31 }, (_, n) => n + 1).filter(
+        (sequence) => sequence > before && sequence % 3 === 2,
+      );
+      expect(sequences.slice(before)).toEqual([...rest.filter((n) => n <= 30), 31]);
+      expect(typesOf(peer).filter((type) => type === "caught_up")).toHaveLength(1);
+      harness.expectBalance();
+    },
+  );
+
+  test("lets a request that NATS has not confirmed begin with what is left, or refuses it", async () => {
+    const gate = new AuthHarness();
+    const { harness } = gate;
+    harness.source.confirms = false;
+    const peer = gate.join(grantOf());
+    peer.send({ type: "subscribe", id: "1", subjects: [">"] });
+    peer.send({ type: "subscribe", id: "2", subjects: ["c"] });
+    await gate.auth(peer, grantOf({ allow: ["b"] }));
+    expect(typesOf(peer)).toEqual(["welcome", "authenticated", "error"]);
+    expect(lastOf(peer)).toEqual({ type: "error", id: "2", error: error("forbidden") });
+    harness.source.confirmAll();
+    expect(lastOf(peer)).toMatchObject({ type: "subscribed", id: "1", subjects: ["b"] });
+    harness.publish(1, "b");
+    harness.publish(2, "c");
+    harness.clock.advance(10);
+    expect(peer.socket.payloads).toEqual([1]);
+    expect([...harness.source.patterns]).toEqual(["b"]);
+  });
+
+  test("narrows a subscription of many patterns, among many", async () => {
+    const gate = new AuthHarness();
+    const { harness } = gate;
+    const peer = gate.join(grantOf());
+    const names = ["p", "q", "r", "s", "t", "u", "v"];
+    peer.send({ type: "subscribe", id: "1", subjects: names, max_rate: 1000 });
+    peer.send({ type: "subscribe", id: "2", subjects: names.map((name) => `${name}.>`) });
+    for (const name of names) harness.publish(name, name);
+    harness.clock.advance(100);
+    await gate.auth(peer, grantOf({ allow: ["p", "q", "r", "s", "t", "u.>"] }));
+    for (const name of names) {
+      harness.publish(name, name);
+      harness.publish(name, `${name}.x`);
+    }
+    harness.clock.advance(100);
+    const subjects = peer.socket.envelopes.slice(names.length).map(({ subject }) => subject);
+    expect(subjects.toSorted()).toEqual(["p", "q", "r", "s", "t", "u.x"]);
+    harness.expectBalance();
+  });
+});
+
+describe("Token that expires", () => {
+  test("is told at a random moment between a fifth and a tenth of its life before", () => {
+    const moments = [0, 0.5, 1].map((random) => {
+      const gate = new AuthHarness();
+      const { harness } = gate;
+      harness.random = random;
+      const peer = gate.join(grantOf({ expiresMs: 100_000 }));
+      while (lastOf(peer)?.type !== "token_expiring") harness.clock.advance(100);
+      const { expires_in_ms: left } = lastOf(peer) as unknown as { expires_in_ms: number };
+      expect(harness.clock.nowMs()).toBe(100_000 - left);
+      harness.clock.advance(left - 10);
+      expect(peer.socket.closedWith).toBeUndefined();
+      harness.clock.advance(10);
+      expect(peer.socket.closedWith).toBe(4512);
+      expect(lastOf(peer)).toMatchObject({ type: "disconnect", reconnect: true });
+      return left;
+    });
+    expect(moments).toEqual([10_000, 15_000, 20_000]);
+  });
+
+  test("is told again for the next token, and no more of the one before", async () => {
+    const gate = new AuthHarness();
+    const { harness } = gate;
+    const peer = gate.join(grantOf({ expiresMs: 100_000 }));
+    harness.clock.advance(95_000);
+    await gate.auth(peer, grantOf({ expiresMs: 200_000 }));
+    harness.clock.advance(104_000);
+    const told = typesOf(peer).filter((type) => type === "token_expiring");
+    expect(told).toHaveLength(2);
+    expect(peer.socket.closedWith).toBeUndefined();
+    await gate.auth(peer, grantOf());
+    harness.clock.pause(1_000_000_000);
+    harness.clock.advance(1000);
+    expect(peer.socket.closedWith).toBeUndefined();
+    peer.connection.closed(1006);
+  });
+
+  test.each([PLAIN, SSE])("ends clients of %j too, which are not told before", (dialect) => {
+    const gate = new AuthHarness();
+    const { harness } = gate;
+    const request = { id: "", subjects: "everything" } as const;
+    const grant = grantOf({ expiresMs: 100_000 });
+    const peer = harness.joinWith(request, dialect, false, undefined, grant);
+    harness.clock.advance(99_990);
+    expect(peer.socket.closedWith).toBeUndefined();
+    const frames = peer.socket.textFrames.length;
+    harness.clock.advance(10);
+    expect(peer.socket.closedWith).toBe(4512);
+    const last = peer.socket.textFrames.slice(frames).map(({ text }) => text);
+    expect(last).toHaveLength(dialect === SSE ? 1 : 0);
+    if (dialect === SSE) expect(last[0]).toContain("event: disconnect");
+  });
+
+  test("in many years is no reason to end, and one that has expired ends at once", () => {
+    const gate = new AuthHarness();
+    const { clock } = gate.harness;
+    const late = gate.join(grantOf({ expiresMs: 2 ** 33 }));
+    clock.pause(2 ** 31);
+    clock.advance(100);
+    expect(late.socket.closedWith).toBeUndefined();
+    clock.pause(2 ** 33 - 2 ** 31);
+    clock.advance(100);
+    expect(late.socket.closedWith).toBe(4512);
+    const gone = gate.join(grantOf({ expiresMs: 0 }));
+    clock.advance(5);
+    expect(gone.socket.closedWith).toBe(4512);
+  });
+
+  test("ends by the wall clock, when that is set", () => {
+    const gate = new AuthHarness();
+    const { clock } = gate.harness;
+    const peer = gate.join(grantOf({ expiresMs: 3_600_000 }));
+    clock.setWall(3_600_000);
+    clock.advance(60_000);
+    expect(peer.socket.closedWith).toBe(4512);
+  });
+
+  test("during a replay ends that too, and the session continues with the next token", async () => {
+    const deliveryMode = "at-least-once";
+    const bounds = { ringMessages: 1000, ringBytes: 100_000, stepsPerTurn: 1 };
+    const gate = new AuthHarness({ ...bounds, deliveryMode, maxInflightMessages: 1000 });
+    const { harness } = gate;
+    const from = { after: cursorOf(harness) };
+    for (let n = 0; n < 50; n++) harness.publish(n, "a");
+    const peer = gate.join(grantOf({ deliveryMode, expiresMs: 30 }));
+    const session = String(peer.socket.frames[0]?.session);
+    peer.send({ type: "subscribe", id: "1", subjects: ["a"], from });
+    harness.clock.advance(20);
+    expect(peer.socket.closedWith).toBe(4512);
+    harness.clock.advance(1000);
+    const next = gate.join(grantOf({ deliveryMode }), session);
+    expect(next.socket.frames[0]).toMatchObject({ delivery: { resumed: true } });
+    harness.expectBalance();
+  });
+
+  test("shares one timer with ten thousand others, which leave nothing", async () => {
+    const gate = new AuthHarness({ maxClients: 20_000 });
+    const { harness } = gate;
+    const { clock, broadcaster, meter } = harness;
+    const timers = clock.timers;
+    const peers = Array.from({ length: 10_000 }, (_, n) =>
+      gate.join(grantOf({ sub: `u${n}`, expiresMs: 100_000 })),
+    );
+    expect(clock.timers - timers).toBeLessThan(4);
+    clock.pause(100_000);
+    clock.turn();
+    // Not all of them in one turn.
+    expect(meter.disconnections.get("token_expired")).toBeLessThan(1000);
+    expect(meter.disconnections.get("token_expired")).toBeGreaterThan(0);
+    clock.advance(1000);
+    expect(meter.disconnections.get("token_expired")).toBe(10_000);
+    expect(peers.every(({ socket }) => socket.closedWith === 4512)).toBe(true);
+    await broadcaster.drain(0);
+    expect(clock.timers).toBe(0);
+  });
+});
+
+describe("Token that is revoked", () => {
+  test("ends its connection with 4401, and no other one", () => {
+    const gate = new AuthHarness();
+    const grant = grantOf();
+    const peer = gate.join(grant);
+    const other = gate.join(grantOf());
+    gate.revoke(grant);
+    gate.harness.clock.advance(10);
+    expect(peer.socket.closedWith).toBe(4401);
+    expect(lastOf(peer)).toMatchObject({ type: "disconnect", code: 4401, reconnect: false });
+    expect(other.socket.closedWith).toBeUndefined();
+  });
+
+  test("ends a connection that was let in before and begins after", () => {
+    const gate = new AuthHarness();
+    const grant = grantOf();
+    gate.revoke(grant);
+    const peer = gate.join(grant);
+    expect(peer.socket.closedWith).toBe(4401);
+    expect(typesOf(peer)).toEqual(["disconnect"]);
+  });
+
+  test("doesn't end a connection that has a new one", async () => {
+    const gate = new AuthHarness();
+    const grant = grantOf();
+    const peer = gate.join(grant);
+    await gate.auth(peer, grantOf());
+    gate.revoke(grant);
+    gate.harness.clock.advance(10);
+    expect(peer.socket.closedWith).toBeUndefined();
+  });
+
+  test("is not accepted in auth", async () => {
+    const gate = new AuthHarness();
+    const peer = gate.join(grantOf());
+    const grant = grantOf();
+    gate.revoke(grant);
+    await gate.auth(peer, grant, "x");
+    expect(lastOf(peer)).toMatchObject({ id: "x", error: { code: "unauthenticated" } });
+    expect(peer.socket.closedWith).toBeUndefined();
+  });
+
+  test.each(["waits for its client", "is about to be resumed"])(
+    "ends a session that %s",
+    (state) => {
+      const deliveryMode = "at-least-once";
+      const gate = new AuthHarness({ deliveryMode });
+      const { harness } = gate;
+      const grant = grantOf({ deliveryMode });
+      const peer = gate.join(grant);
+      const session = String(peer.socket.frames[0]?.session);
+      peer.send({ type: "subscribe", id: "1", subjects: ["a"] });
+      harness.publish(1, "a");
+      harness.clock.advance(10);
+      peer.connection.closed(1006);
+      if (state === "waits for its client") {
+        gate.revoke(grant);
+        harness.clock.advance(10);
+        expect(harness.broadcaster.sessions.detached).toBe(0);
+      } else gate.revoked.add(grant);
+      const next = gate.join(grantOf({ deliveryMode }), session);
+      expect(typesOf(next)).toEqual(["welcome", "gap"]);
+      expect(harness.meter.ledger.lost.revoked).toBe(1);
+      harness.expectBalance();
+    },
+  );
+
+  test("of very many clients ends them in shares of the turns", () => {
+    const gate = new AuthHarness({ maxClients: 20_000 });
+    const { clock, meter } = gate.harness;
+    const grant = grantOf();
+    for (let n = 0; n < 5000; n++) gate.join(grant);
+    gate.revoke(grant);
+    expect(meter.disconnections.get("revoked")).toBeLessThan(1000);
+    clock.advance(1000);
+    expect(meter.disconnections.get("revoked")).toBe(5000);
+  });
+});
+
+/** Time passes, between which what was promised is done. */
+async function pass({ clock }: Harness): Promise<void> {
+  clock.advance(5);
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Publishes a message, and returns its id. */
+function cursorOf(harness: Harness): string {
+  const reader = harness.join(["a"]);
+  harness.publish("first", "a");
+  harness.clock.advance(10);
+  const [first] = reader.socket.envelopes;
+  return String(first?.id);
+}

@@ -79,6 +79,18 @@ export const ERRORS = {
     meaning: "`publish` was called, and the source that was handed in has no `publish`.",
     remedy: "Publish where that source gets its messages from.",
   },
+  REVOCATION_INVALID: {
+    class: "invalid",
+    meaning:
+      "`revoke` was called with neither or both of `jti` and `sub`, or with something that isn't valid.",
+    remedy: "Correct the call; the message names the rule.",
+  },
+  REVOKE_FAILED: {
+    class: "transient",
+    meaning:
+      "`revoke` had effect on this gateway, but NATS didn't take the revocation, so other gateways don't know of it.",
+    remedy: "Call `revoke` again.",
+  },
   NATS_OPTIONS: {
     class: "invalid",
     meaning: "The addresses or credentials of NATS contradict each other or can't be read.",

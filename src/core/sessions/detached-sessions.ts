@@ -100,6 +100,20 @@ export class DetachedSessions {
     if (queuedBytes + this.#standingBytes > this.#limits.maxSessionBytes) this.#keepBounds();
   }
 
+  /** Ends the sessions for which this is true; yields the steps that it takes. */
+  *endAll(
+    isEnded: (session: Session) => boolean,
+    reason: LossReason,
+  ): Generator<number, void, void> {
+    for (const session of this.#all.keys()) {
+      // It may have been resumed in the meantime, or ended.
+      const ends = this.#all.get(session) !== undefined && isEnded(session);
+      const steps = ends ? this.#stepsFor(session) : 1;
+      if (ends) this.#expire(session, reason);
+      yield steps;
+    }
+  }
+
   /** The gateway stops: no client can resume any more. */
   stop(): void {
     for (const session of [...this.#all.keys()]) this.#expire(session, "stopped");

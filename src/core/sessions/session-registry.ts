@@ -48,6 +48,8 @@ interface SessionRegistryParts extends Omit<SessionParts, "limits" | "over"> {
   /** What clients are told as the version. */
   readonly version: string;
   upstreamState(): UpstreamState;
+  /** Whether the token of a grant is revoked. */
+  isRevoked(grant: Grant): boolean;
   /** The position of the last message that has come. */
   last(): Position;
 }
@@ -144,6 +146,11 @@ export class SessionRegistry {
     this.#detached.grew(byteLength);
   }
 
+  /** Ends the sessions without a connection whose token is revoked; yields the steps that it takes. */
+  *endRevoked(): Generator<number, void, void> {
+    yield* this.#detached.endAll(({ grant }) => this.#parts.isRevoked(grant), "revoked");
+  }
+
   /** Ends the sessions without a connection. */
   expireDetached(): void {
     this.#detached.stop();
@@ -162,7 +169,9 @@ export class SessionRegistry {
     if (id === undefined) return undefined;
     const key = keyOf(grant, id);
     const session = this.#byKey.get(key);
-    if (session !== undefined && !grant.mayResume(session.grant)) this.#revoke(session);
+    if (session?.isAttached === false && this.#parts.isRevoked(session.grant)) {
+      session.expire("session_lost", "revoked");
+    } else if (session !== undefined && !grant.mayResume(session.grant)) this.#revoke(session);
     // What is pending may be too much for the session, and end it.
     else session?.takePending();
     return this.#byKey.get(key);

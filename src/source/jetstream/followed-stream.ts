@@ -23,7 +23,7 @@ export class FollowedStream {
   #origin: string | undefined;
   #isFollowed = false;
   /** Whether it was ever looked for: a stream that is made later is followed from its first message. */
-  #wasLookedFor = false;
+  #wasLookedFor: boolean;
   /** Why it can't be followed. */
   #problem: string | undefined;
   /** Whether NATS lets us answer flow control, as far as is known. */
@@ -32,8 +32,10 @@ export class FollowedStream {
   #isRefused = false;
   #stopping = new AbortController();
 
-  constructor(input: StreamInput, log: Log) {
+  /** @param fromFirst whether it is followed from its first message on. Default: from the next one on. */
+  constructor(input: StreamInput, log: Log, { fromFirst = false } = {}) {
     this.input = input;
+    this.#wasLookedFor = fromFirst;
     this.#log = log;
     this.#patterns = new PatternSet(input.subjects);
     this.#check = new SubjectCheck(input, log);

@@ -12,6 +12,7 @@ import type { DurableBounds } from "./durable.ts";
 import { JetStreamDurables } from "./durables.ts";
 import { FollowedStream } from "./followed-stream.ts";
 import { JetStreamHistory } from "./history.ts";
+import type { KeyBucket } from "./key-bucket.ts";
 import { StreamApi } from "./stream-api.ts";
 
 /** The streams of a source. Each has one consumer on each connection, however many clients there are. */
@@ -20,10 +21,18 @@ export class Streams {
   /** `undefined` if clients can't use durables. */
   readonly durables: JetStreamDurables | undefined;
   readonly #followed: readonly FollowedStream[];
+  readonly #bucket: KeyBucket | undefined;
   #api: StreamApi | undefined;
   #requests: Requests | undefined;
 
-  constructor(inputs: readonly StreamInput[], bounds: DurableBounds | undefined, log: Log) {
+  /** @param bucket a bucket that is followed too. */
+  constructor(
+    inputs: readonly StreamInput[],
+    bounds: DurableBounds | undefined,
+    log: Log,
+    bucket?: KeyBucket,
+  ) {
+    this.#bucket = bucket;
     this.durables = bounds && new JetStreamDurables(bounds, log);
     this.#followed = inputs.map((input) => new FollowedStream(input, log));
     this.history = new JetStreamHistory(() => {
@@ -35,7 +44,7 @@ export class Streams {
   /** Why some of them are not followed although there is a connection. */
   get problems(): string[] {
     if (this.#api === undefined) return [];
-    return this.#followed.flatMap(({ problem }) => problem ?? []);
+    return [...this.#followed, this.#bucket].flatMap((followed) => followed?.problem ?? []);
   }
 
   /** How far each of them has come. */
@@ -55,6 +64,7 @@ export class Streams {
     });
     this.#api = new StreamApi(this.#requests);
     for (const stream of this.#followed) void stream.open(this.#api, listener);
+    void this.#bucket?.open(this.#api, listener);
     this.durables?.open(this.#api);
   }
 
@@ -67,12 +77,14 @@ export class Streams {
   drain(): void {
     this.#api = undefined;
     for (const stream of this.#followed) stream.close();
+    this.#bucket?.close();
     this.durables?.drain();
   }
 
   close(): void {
     this.#api = undefined;
     for (const stream of this.#followed) stream.close();
+    this.#bucket?.close();
     this.durables?.close();
   }
 }

@@ -6,6 +6,7 @@ import {
 } from "../../../src/core/access/grant.ts";
 import type { TokenCheck, TokenRefusal } from "../../../src/core/access/token-check.ts";
 import type { BroadcasterOptions } from "../../../src/core/broadcaster-options.ts";
+import type { Durables, StreamHistory } from "../../../src/core/ports/source.ts";
 import { V1 } from "../../../src/core/wire/dialect.ts";
 import { Harness, type TestClient } from "./harness.ts";
 import { ManualClock } from "./manual-clock.ts";
@@ -26,17 +27,19 @@ export interface WantedGrant extends Partial<Omit<GrantTerms, "receives" | "toke
   readonly deny?: readonly string[];
   /** In how many milliseconds of the manual clock's beginning the token expires. */
   readonly expiresMs?: number;
+  /** The `jti` of the token. */
+  readonly id?: string;
 }
 
 /** Makes a grant of a token that was issued when the clock began. */
 export function grantOf(wanted: WantedGrant = {}): Grant {
-  const { sub = "ann", issuer = "i", allow = [">"], deny = [], expiresMs, ...terms } = wanted;
+  const { sub = "ann", issuer = "i", allow = [">"], deny = [], expiresMs, id, ...terms } = wanted;
   const startMs = ManualClock.WALL_START_MS;
   return new Grant([">"], {
     ...GRANT_OPTIONS,
     principal: { issuer, sub },
     token: {
-      id: undefined,
+      id,
       issuedAtMs: startMs,
       expiresAtMs: expiresMs === undefined ? Number.POSITIVE_INFINITY : startMs + expiresMs,
     },
@@ -55,6 +58,8 @@ export function grantOf(wanted: WantedGrant = {}): Grant {
 export class AuthHarness {
   readonly harness: Harness;
   readonly grants = new Map<string, Grant | TokenRefusal>();
+  /** The grants whose token is revoked. */
+  readonly revoked = new Set<Grant>();
   /** How many tokens were checked. */
   checks = 0;
   readonly awaiting: Grant;
@@ -63,8 +68,12 @@ export class AuthHarness {
     return this.grants.get(token) ?? { kind: "unauthenticated", message: "no such token" };
   };
 
-  constructor(options: Partial<BroadcasterOptions> = {}) {
-    this.harness = new Harness(options);
+  constructor(
+    options: Partial<BroadcasterOptions> = {},
+    history?: StreamHistory,
+    durables?: Durables,
+  ) {
+    this.harness = new Harness(options, history, durables, (grant) => this.revoked.has(grant));
     this.awaiting = Grant.awaitingToken([">"], { ...GRANT_OPTIONS, ...options });
   }
 
@@ -73,6 +82,12 @@ export class AuthHarness {
     return this.harness.joinWith(undefined, V1, false, session, grant, (token) =>
       this.check(token),
     );
+  }
+
+  /** Revokes the token of a grant. */
+  revoke(grant: Grant): void {
+    this.revoked.add(grant);
+    this.harness.broadcaster.endRevoked();
   }
 
   /** Adds a token, and sends it. */

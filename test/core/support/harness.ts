@@ -173,6 +173,7 @@ export class Harness {
     { stepsPerTurn, ...options }: Partial<BroadcasterOptions> & { stepsPerTurn?: number } = {},
     history?: StreamHistory,
     durables?: Durables,
+    isRevoked?: (grant: Grant) => boolean,
   ) {
     this.source = new FakeSource(history, durables);
     const everything = options.subjects ?? OPTIONS.subjects;
@@ -192,6 +193,7 @@ export class Harness {
         deadLetters: { publish: (message) => void this.deadLetters.push(message) },
         random: () => this.random,
         stepsPerTurn,
+        isRevoked,
         version: "0",
       },
     );

@@ -14,11 +14,18 @@ export class ManualClock implements Clock {
   /** How many timers have rung. */
   rung = 0;
   #nowMs = 0;
+  /** By how much the wall clock was set forward. */
+  #setMs = 0;
   #order = 0;
   readonly #pending = new Set<Pending>();
 
   wallMs(): number {
-    return ManualClock.WALL_START_MS + this.#nowMs;
+    return ManualClock.WALL_START_MS + this.#nowMs + this.#setMs;
+  }
+
+  /** Somebody sets the wall clock forward, or back. */
+  setWall(ms: number): void {
+    this.#setMs += ms;
   }
 
   nowMs(): number {
