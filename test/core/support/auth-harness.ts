@@ -79,9 +79,11 @@ export class AuthHarness {
 
   /** Connects a client of v1; without a grant, it has shown no token. */
   join(grant = this.awaiting, session?: string): TestClient {
-    return this.harness.joinWith(undefined, V1, false, session, grant, (token) =>
-      this.check(token),
-    );
+    const check: TokenCheck = (token) => this.check(token);
+    const peer = this.harness.joinWith(undefined, V1, false, session, grant, check);
+    // It is there for as long as its token allows.
+    peer.socket.onPing = () => peer.connection.heard();
+    return peer;
   }
 
   /** Revokes the token of a grant. */
