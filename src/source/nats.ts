@@ -102,7 +102,7 @@ export class NatsSource implements MessageSource, Publisher {
    */
   async store(key: string, value: string): Promise<void> {
     const bucket = this.#bucket as KeyBucket;
-    const answer = await this.request(bucket.subjectOf(key), value, STORE_TIMEOUT_MS);
+    const answer = await this.#ask(bucket.subjectOf(key), value, STORE_TIMEOUT_MS);
     const reason = failureIn(answer);
     if (reason !== undefined) throw new Error(`bucket ${bucket.name}: ${reason}`);
   }
@@ -165,8 +165,7 @@ export class NatsSource implements MessageSource, Publisher {
    * @throws an error in words for people if there is no connection, nobody answers, or not in time.
    */
   async request(subject: string, data: string, timeoutMs: number): Promise<Uint8Array> {
-    if (this.#session === undefined) throw new Error("the gateway is stopped");
-    return await this.#session.ask(subject, data, timeoutMs);
+    return await this.#ask(subject, data, timeoutMs);
   }
 
   async drain(timeoutMs: number): Promise<void> {
@@ -177,6 +176,11 @@ export class NatsSource implements MessageSource, Publisher {
     const session = this.#session;
     await session?.end(timeoutMs);
     if (this.#session === session) this.#session = undefined;
+  }
+
+  async #ask(subject: string, data: string, timeoutMs: number): Promise<Uint8Array> {
+    if (this.#session === undefined) throw new Error("the gateway is stopped");
+    return await this.#session.ask(subject, data, timeoutMs);
   }
 }
 
