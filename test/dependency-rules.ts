@@ -40,6 +40,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@logtape/logtape": ["log"],
   bun: ["runtime/bun.ts"],
   hono: ["http", "runtime", "gateway"],
+  jose: ["access/jwt.ts", "access/verification-keys.ts"],
   nats: ["source/connect.ts"],
   "nats.ws": ["source/connect.ts"],
   "prom-client": ["metrics"],

@@ -10,7 +10,7 @@ const TYPE = "spillway";
 const ACTIONS = ["subscribe", "publish", "request"] as const;
 type Action = (typeof ACTIONS)[number];
 
-/** The most entries of all types, and the most patterns and names in all of ours together. */
+/** The most entries of all types, and the most patterns and names of durables in all of ours together. */
 const MAX_ENTRIES = 64;
 const MAX_PATTERNS = 1024;
 const MAX_NAME_LENGTH = 128;
@@ -54,6 +54,7 @@ export function readPermissions(
     }
     const entries = details.flatMap((entry: unknown, index) => {
       if (!isObject(entry)) throw new EntryFault(`[${index}] must be an object`);
+      if (typeof entry.type !== "string") throw new EntryFault(`[${index}].type must be a text`);
       return entry.type === TYPE ? [readEntry(entry, claims, `[${index}]`)] : [];
     });
     if (entries.length === 0) return forbidden();
@@ -131,7 +132,7 @@ function readEntry(
     deny: patterns(deny, "deny"),
     policies: policies === undefined ? undefined : words(policies, POLICIES, `${at}.policies`),
     maxRate: positive(max_rate, `${at}.max_rate`),
-    maxSubscriptions: positive(max_subscriptions, `${at}.max_subscriptions`),
+    maxSubscriptions: whole(max_subscriptions, `${at}.max_subscriptions`),
     starts: from === undefined ? undefined : words(from, START_KINDS, `${at}.from`),
     durables: texts(durables, `${at}.durables`).map((name) =>
       durableName(name, claims, `${at}.durables`),
@@ -164,6 +165,12 @@ function positive(value: unknown, at: string): number | undefined {
   throw new EntryFault(`${at} must be a number above 0`);
 }
 
+function whole(value: unknown, at: string): number | undefined {
+  if (value === undefined) return undefined;
+  if (Number.isSafeInteger(value) && (value as number) > 0) return value as number;
+  throw new EntryFault(`${at} must be a whole number above 0`);
+}
+
 function pattern(template: string, claims: Readonly<Record<string, unknown>>, at: string): string {
   const filled = fill(template, claims, at);
   const fault = subjectFault(filled, true);
@@ -183,6 +190,10 @@ function durableName(
 
 /** Puts the values of claims in place of their names: each must be one literal token, else all is refused. */
 function fill(template: string, claims: Readonly<Record<string, unknown>>, at: string): string {
+  // A brace that belongs to no template is probably a misspelt one.
+  if (/[{}]/.test(template.replace(TEMPLATE, ""))) {
+    throw new EntryFault(`${at} has a brace that belongs to no template`);
+  }
   return template.replace(TEMPLATE, (_, name: string) => {
     const value = Object.hasOwn(claims, name) ? claims[name] : undefined;
     if (typeof value === "string" && value !== "" && !NOT_LITERAL.test(value)) return value;

@@ -17,8 +17,13 @@ export type ReadClaims = (claims: Claims) => Identity | AccessRefusal;
 
 /** The longest `iss`, `sub` and `jti`. */
 const MAX_NAME_LENGTH = 256;
+const NAME_RULE = `must be a text of 1 to ${MAX_NAME_LENGTH} characters, without control characters`;
 /** The latest time that a JavaScript date can have, in seconds. */
 const MAX_SECONDS = 8.64e12;
+
+// Names are keys of logs and of buckets in NATS. Half a surrogate pair has no UTF-8: different names would become one.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const NOT_IN_NAMES = /[\u0000-\u001f\u007f-\u009f]|\p{Surrogate}/u;
 
 /**
  * Makes an identity of claims (RFC 7519 §4.1): `sub` is who the client is, `iss` who says so, `exp` and `iat` are seconds
@@ -29,11 +34,9 @@ const MAX_SECONDS = 8.64e12;
 export function readClaims(claims: Claims, issuer: string): Identity | AccessRefusal {
   if (!isObject(claims)) return invalid("the claims must be an object");
   const { iss = issuer, sub, jti, exp, iat } = claims;
-  if (!isName(iss)) return invalid(`"iss" must be a text of 1 to ${MAX_NAME_LENGTH} characters`);
-  if (!isName(sub)) return invalid(`"sub" must be a text of 1 to ${MAX_NAME_LENGTH} characters`);
-  if (jti !== undefined && !isName(jti)) {
-    return invalid(`"jti" must be a text of 1 to ${MAX_NAME_LENGTH} characters`);
-  }
+  if (!isName(iss)) return invalid(`"iss" ${NAME_RULE}`);
+  if (!isName(sub)) return invalid(`"sub" ${NAME_RULE}`);
+  if (jti !== undefined && !isName(jti)) return invalid(`"jti" ${NAME_RULE}`);
   for (const [name, seconds] of Object.entries({ exp, iat })) {
     if (seconds !== undefined && !isTime(seconds)) {
       return invalid(`"${name}" must be a time in seconds since 1970`);
@@ -51,7 +54,12 @@ export function readClaims(claims: Claims, issuer: string): Identity | AccessRef
 }
 
 function isName(value: unknown): value is string {
-  return typeof value === "string" && value.length > 0 && value.length <= MAX_NAME_LENGTH;
+  return (
+    typeof value === "string" &&
+    value.length > 0 &&
+    value.length <= MAX_NAME_LENGTH &&
+    !NOT_IN_NAMES.test(value)
+  );
 }
 
 function isTime(value: unknown): value is number {

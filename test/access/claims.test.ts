@@ -177,7 +177,7 @@ describe("authorization_details", () => {
     [{ ...entry, from: ["start"] }, "[0].from must be of"],
     [{ ...entry, max_rate: 0 }, "[0].max_rate must be a number above 0"],
     [{ ...entry, max_rate: "5" }, "[0].max_rate must be a number above 0"],
-    [{ ...entry, max_subscriptions: -1 }, "[0].max_subscriptions must be a number above 0"],
+    [{ ...entry, max_subscriptions: -1 }, "[0].max_subscriptions must be a whole number"],
     [{ ...entry, durables: [""] }, "[0].durables must be names"],
     [{ ...entry, subjects: { allow: Array(1025).fill("a") } }, "must not have more than 1024"],
   ])("can't have the entry %j", (one, reason) => {

@@ -1,0 +1,15 @@
+import type { VerificationKey } from "./verification-keys.ts";
+
+/** Where the keys of an issuer come from. */
+export interface KeySource {
+  /**
+   * Finds the keys that may have signed a token. Never rejects.
+   *
+   * @returns one or more; `"unknown"` if the issuer has no such key; `"unavailable"` if that isn't known now.
+   */
+  find(
+    alg: string,
+    kid: string | undefined,
+  ): Promise<readonly VerificationKey[] | "unknown" | "unavailable">;
+  stop(): void;
+}
