@@ -290,6 +290,7 @@ export class Broadcaster implements SourceListener {
     this.#audiences.match(message.subject, (audience) => {
       if (audience.lastSerial === sequence) return;
       audience.lastSerial = sequence;
+      if (audience.key.denied.denies(message.subject)) return;
       if (audience.add(encode())) this.#pending.push(audience);
       if (audience.pendingBytes >= FLUSH_BYTES) this.#flushAudience(audience);
     });

@@ -1,7 +1,9 @@
 import { describe, expect, spyOn, test } from "bun:test";
+import { Grant } from "../../src/core/access/grant.ts";
 import { AudienceRegistry } from "../../src/core/fanout/audience-registry.ts";
 import { Ledger } from "../../src/core/metering/ledger.ts";
-import { V1 } from "../../src/core/wire/dialect.ts";
+import { DenyList } from "../../src/core/subject/deny-list.ts";
+import { PLAIN, V1 } from "../../src/core/wire/dialect.ts";
 import { createNodeRuntime } from "../../src/runtime/node.ts";
 import { FrameBuilder } from "../../src/runtime/websocket-frame-bytes.ts";
 import type { FakeSocket, ReceivedFrame } from "./support/fake-sockets.ts";
@@ -139,6 +141,64 @@ describe("A thousand clients of one audience", () => {
   });
 });
 
+describe("A thousand clients with the same denied subjects", () => {
+  const denied = ["a.internal.>", "*.secret"];
+  const options = { subjects: [">"], highWaterBytes: 1_000_000, maxClients: 3 * CLIENTS };
+
+  /** Each client has a grant of its own, as if each had a token of its own. */
+  function join(harness: Harness, deny: readonly string[], subjects?: string[]): TestClient {
+    const { terms } = harness.grant;
+    const grant = new Grant(options.subjects, {
+      ...terms,
+      receives: { allow: "everything", deny },
+    });
+    const request = { id: "", subjects: subjects ?? ("everything" as const) };
+    return harness.joinWith(request, PLAIN, false, undefined, grant);
+  }
+
+  test("are one audience, whose messages cost no more, and a denied one costs nothing", () => {
+    const harness = new Harness(options);
+    const clients = Array.from({ length: CLIENTS }, (_, n) =>
+      join(harness, n % 2 === 0 ? denied : denied.toReversed()),
+    );
+    harness.clock.advance(10);
+    expect(new Set(clients.map(({ session }) => session.audience)).size).toBe(1);
+    const calls = since(clients, (socket) => socket.calls);
+    const writesBefore = harness.fanout.writes;
+    for (let flush = 0; flush < 10; flush++) {
+      for (let n = 0; n < 10; n++) {
+        harness.publish(n, "a.public");
+        harness.publish("no", n % 2 === 0 ? `a.internal.${n}` : "b.secret");
+      }
+      harness.clock.advance(1);
+    }
+    expect(harness.encoder.encoded).toBe(100);
+    expect(harness.fanout.writes - writesBefore).toBe(10);
+    expect(calls()).toBe(10 * CLIENTS);
+    expect(differentLists(clients, 10)).toBe(10);
+    expect(harness.meter.ledger.offered).toBe(100 * CLIENTS);
+    expect(clients[0]!.socket.payloads).not.toContain("no");
+    harness.broadcaster.flush();
+    for (let n = 0; n < 10; n++) harness.publish("no", "x.secret");
+    harness.clock.advance(10);
+    expect(harness.encoder.encoded).toBe(100);
+    expect(harness.fanout.writes - writesBefore).toBe(10);
+    harness.expectBalance();
+  });
+
+  test("share their list with other audiences, so that a message is looked up once for all", () => {
+    const harness = new Harness(options);
+    const audiences = Array.from(
+      { length: 10 },
+      (_, n) => join(harness, denied, [`a.${n}`, ">"]).session.audience,
+    );
+    expect(new Set(audiences).size).toBe(10);
+    expect(new Set(audiences.map(({ key }) => key.denied)).size).toBe(1);
+    const other = join(harness, ["b.secret"]).session.audience;
+    expect(audiences[0]!.key.denied).not.toBe(other.key.denied);
+  });
+});
+
 test("A thousand slowed-down clients are not looked at each time that one that lags is", () => {
   const harness = new Harness({ policy: "drop-oldest", maxClients: 2 * CLIENTS });
   const slowedDown = Array.from({ length: CLIENTS }, (_, n) =>
@@ -187,7 +247,10 @@ describe("Ten thousand audiences of one subject each", () => {
       new Ledger(),
     );
     const of = (...subjects: string[]) =>
-      book.of({ dialect: V1, compresses: false, acked: false, lists: [subjects] });
+      book.of({
+        ...{ dialect: V1, compresses: false, acked: false, lists: [subjects] },
+        denied: DenyList.NOTHING,
+      });
     for (let n = 0; n < AUDIENCES; n++) of(`s.${n}.x`);
     for (let n = 0; n < 1000; n++) of(`w.${n}.>`, `w.*.${n}`);
     const visited: string[] = [];

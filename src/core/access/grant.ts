@@ -7,8 +7,10 @@ import {
   exposedOf,
   exposes,
   grantedOf,
+  isReserved,
   type Selection,
   subjectCovers,
+  subjectIntersection,
   subjectMatches,
   subjectsIntersect,
   withoutCovered,
@@ -105,7 +107,7 @@ export type GrantOptions = Pick<
 /** Who a client is, and everything that it may do: every check asks the grant, and nothing else decides. */
 export class Grant {
   readonly terms: GrantTerms;
-  /** The patterns of everything that the client may receive, `denied` aside. */
+  /** The patterns of everything that the client may receive, `denied` aside; none of them is denied as a whole. */
   readonly patterns: readonly string[];
   /** What the client doesn't receive, even if a pattern matches it. */
   readonly denied: DenyList;
@@ -116,10 +118,11 @@ export class Grant {
   /** @param exposed the subjects that the gateway exposes. */
   constructor(exposed: readonly string[], terms: GrantTerms, awaitsToken = false) {
     this.awaitsToken = awaitsToken;
-    const { allow, deny } = terms.receives;
+    const { allow } = terms.receives;
     this.terms = terms;
-    this.patterns = allow === "everything" ? exposed : grantedOf(exposed, allow);
-    this.denied = deny.length === 0 ? DenyList.NOTHING : new DenyList(deny);
+    const patterns = allow === "everything" ? exposed : grantedOf(exposed, allow);
+    this.denied = deniedOf(exposed, terms.receives, patterns);
+    this.patterns = patterns.filter((pattern) => !this.denied.deniesAll(pattern));
     this.#exposed = exposed;
   }
 
@@ -178,12 +181,13 @@ export class Grant {
   }
 
   /**
-   * Returns what the client receives of the subjects that it asks for. It is `"everything"` only if the client
-   * may receive everything that the gateway exposes, `denied` aside.
+   * Returns what the client receives of the subjects that it asks for, `denied` aside. It is `"everything"` only if the
+   * client receives every message that the gateway exposes.
    */
   select(asked: Selection): Selection {
-    if (this.terms.receives.allow === "everything") return asked;
-    return asked === "everything" ? this.patterns : exposedOf(this.patterns, asked);
+    if (this.#isUnlimited) return asked;
+    if (asked === "everything") return this.patterns;
+    return exposedOf(this.patterns, asked).filter((pattern) => !this.denied.deniesAll(pattern));
   }
 
   /**
@@ -196,8 +200,7 @@ export class Grant {
     }
     const selected = this.select(subjects);
     if (selected === "everything") return selected;
-    const left = withoutCovered(selected).filter((pattern) => !this.#deniesAll(pattern));
-    return left.length === 0 ? undefined : left;
+    return selected.length === 0 ? undefined : withoutCovered(selected);
   }
 
   /** Whether a durable that was begun with another grant may be used on: the client gets all of it, or as much as before. */
@@ -270,22 +273,28 @@ export class Grant {
 
   /** Whether the client may receive everything that a pattern matches, `denied` aside, and not nothing. */
   #allowsAll(pattern: string): boolean {
-    if (this.#deniesAll(pattern)) return false;
+    if (this.#hides(pattern)) return false;
     if (this.terms.receives.allow === "everything") return true;
     return this.patterns.some((own) => carriesAll(own, pattern));
   }
 
-  #deniesAll(pattern: string): boolean {
-    return this.denied.patterns.some((denied) => subjectCovers(denied, pattern));
+  /** Whether the client may receive every message that the gateway exposes. */
+  get #isUnlimited(): boolean {
+    return this.terms.receives.allow === "everything" && this.denied.isEmpty;
+  }
+
+  /** Whether the client may receive nothing of a pattern. */
+  #hides(asked: string): boolean {
+    return !this.patterns.some((pattern) => {
+      if (!exposes(pattern, asked)) return false;
+      const both = this.denied.isEmpty ? undefined : subjectIntersection(pattern, asked);
+      return both === undefined || !this.denied.deniesAll(both);
+    });
   }
 
   /** Returns the first of these patterns of which the client may receive nothing. */
   #hiddenOf(asked: Selection): string | undefined {
-    if (asked === "everything") return undefined;
-    return asked.find(
-      (subject) =>
-        !this.patterns.some((pattern) => exposes(pattern, subject)) || this.#deniesAll(subject),
-    );
+    return asked === "everything" ? undefined : asked.find((subject) => this.#hides(subject));
   }
 
   #startKindOf({ after, start = this.terms.startFrom }: SubscriptionRequest): StartKind {
@@ -293,6 +302,22 @@ export class Grant {
     if (typeof start === "string") return start;
     return "sequence" in start ? "seq" : "time";
   }
+}
+
+/**
+ * Returns what is denied of the exposed subjects. A wildcard that is allowed doesn't stand for a subject of NATS itself:
+ * where such subjects are exposed, those that aren't allowed by name are denied.
+ */
+function deniedOf(
+  exposed: readonly string[],
+  { allow, deny }: SubjectPermission,
+  patterns: readonly string[],
+): DenyList {
+  const denied = deny.filter((one) => exposed.some((pattern) => exposes(pattern, one)));
+  if (allow !== "everything" && exposed.some(isReserved)) {
+    return new DenyList(denied, patterns.filter(isReserved));
+  }
+  return denied.length === 0 ? DenyList.NOTHING : new DenyList(denied);
 }
 
 function isNamed(names: GrantTerms["durables"], name: string): boolean {

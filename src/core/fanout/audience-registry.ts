@@ -1,5 +1,6 @@
 import type { Ledger } from "../metering/ledger.ts";
 import type { Fanout } from "../ports/socket.ts";
+import type { DenyList } from "../subject/deny-list.ts";
 import { SubjectTrie } from "../subject/subject-trie.ts";
 import type { Dialect } from "../wire/dialect.ts";
 import { Audience, type AudienceKey, type AudienceMember, topicHeadOf } from "./audience.ts";
@@ -24,13 +25,19 @@ interface PatternGroup<Member extends AudienceMember> {
   readonly audiences: Set<Audience<Member>>;
 }
 
+interface SharedDenyList {
+  readonly list: DenyList;
+  /** How many audiences have it. */
+  audiences: number;
+}
+
 const NO_GROUPS: readonly never[] = [];
 
 /** All audiences, found by what their clients want and by the subjects that they match. */
 export class AudienceRegistry<Member extends AudienceMember = AudienceMember> {
   readonly #fanouts: Fanouts;
   readonly #ledger: Ledger;
-  /** By topic: equal for equal lists of patterns, and for no others. */
+  /** By topic: equal for equal lists of patterns, allowed and denied, and for no others. */
   readonly #audiences = new Map<string, Audience<Member>>();
   /** By key. */
   readonly #groups = new Map<string, PatternGroup<Member>>();
@@ -42,6 +49,8 @@ export class AudienceRegistry<Member extends AudienceMember = AudienceMember> {
   readonly #groupsOf = new Map<Audience<Member>, readonly PatternGroup<Member>[]>();
   /** Those that want everything. */
   readonly #unfiltered = new Set<Audience<Member>>();
+  /** By key: audiences with equal lists of denied subjects share one, which answers for all of them at once. */
+  readonly #denied = new Map<string, SharedDenyList>();
 
   constructor(fanouts: Fanouts, ledger: Ledger) {
     this.#fanouts = fanouts;
@@ -69,7 +78,8 @@ export class AudienceRegistry<Member extends AudienceMember = AudienceMember> {
     }
     let audience = this.#audiences.get(topic);
     if (audience === undefined) {
-      audience = new Audience<Member>(topic, key, this.#fanoutOf(key.dialect), this.#ledger);
+      const shared = { ...key, denied: this.#share(key.denied) };
+      audience = new Audience<Member>(topic, shared, this.#fanoutOf(key.dialect), this.#ledger);
       this.#audiences.set(topic, audience);
       if (key.lists === "everything") this.#unfiltered.add(audience);
       for (const group of groups) group.audiences.add(audience);
@@ -82,6 +92,7 @@ export class AudienceRegistry<Member extends AudienceMember = AudienceMember> {
   forget(audience: Audience<Member>): void {
     if (audience.size > 0 || !this.#audiences.delete(audience.topic)) return;
     this.#unfiltered.delete(audience);
+    this.#unshare(audience.key.denied);
     for (const group of this.#groupsOf.get(audience) ?? NO_GROUPS) {
       group.audiences.delete(audience);
       if (group.audiences.size > 0) continue;
@@ -105,6 +116,22 @@ export class AudienceRegistry<Member extends AudienceMember = AudienceMember> {
     this.#filtered.covering(pattern, ({ audiences }) => {
       for (const audience of audiences) visit(audience);
     });
+  }
+
+  #share(denied: DenyList): DenyList {
+    if (denied.isEmpty) return denied;
+    let shared = this.#denied.get(denied.key);
+    if (shared === undefined) {
+      shared = { list: denied, audiences: 0 };
+      this.#denied.set(denied.key, shared);
+    }
+    shared.audiences++;
+    return shared.list;
+  }
+
+  #unshare({ key }: DenyList): void {
+    const shared = this.#denied.get(key);
+    if (shared !== undefined && --shared.audiences === 0) this.#denied.delete(key);
   }
 
   #groupsIn({ lists }: AudienceKey): readonly PatternGroup<Member>[] {
@@ -138,10 +165,19 @@ function topicOf(
   key: AudienceKey,
   groups: readonly { readonly key: string; readonly number: number }[],
 ): string {
-  const head = topicHeadOf(key);
-  if (key.lists === "everything") return head;
-  if (groups.length < 2) return `${head} ${groups[0]?.key ?? ""}`;
+  // No pattern has a line feed.
+  const denied = key.denied.isEmpty ? "" : `\n${key.denied.key}`;
+  return `${topicHeadOf(key)}${wantedOf(key, groups)}${denied}`;
+}
+
+/** The part of a topic that says what the audience wants. */
+function wantedOf(
+  { lists }: AudienceKey,
+  groups: readonly { readonly key: string; readonly number: number }[],
+): string {
+  if (lists === "everything") return "";
+  if (groups.length < 2) return ` ${groups[0]?.key ?? ""}`;
   // No list begins with a space.
   const numbers = groups.map(({ number }) => number).sort((one, other) => one - other);
-  return `${head}  ${numbers.join(" ")}`;
+  return `  ${numbers.join(" ")}`;
 }

@@ -2,6 +2,7 @@ import type { GapFrame, ServerFrame } from "../../protocol/server-frames.ts";
 import type { Ledger } from "../metering/ledger.ts";
 import type { Fanout } from "../ports/socket.ts";
 import type { TextFrame } from "../ports/text-frame.ts";
+import type { DenyList } from "../subject/deny-list.ts";
 import type { Selection } from "../subject/subject.ts";
 import type { Dialect } from "../wire/dialect.ts";
 import type { Envelope } from "../wire/envelope.ts";
@@ -14,9 +15,11 @@ export interface AudienceKey {
   readonly acked: boolean;
   /** The lists of subject patterns that the client wants; `"everything"` is what the gateway exposes. */
   readonly lists: "everything" | readonly (readonly string[])[];
+  /** What the clients may not receive of it. */
+  readonly denied: DenyList;
 }
 
-/** Returns what the topics of all audiences begin with that differ in their subjects only. */
+/** Returns what the topics of all audiences begin with that differ in their subjects, allowed and denied, only. */
 export function topicHeadOf({ dialect, compresses, acked }: AudienceKey): string {
   return `${dialect.name}${compresses ? "+deflate" : ""}${acked ? "+ack" : ""}`;
 }

@@ -642,6 +642,7 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
       compresses: this.#connection?.compresses ?? false,
       acked: this.acks !== undefined,
       lists: wantsEverything ? "everything" : lists,
+      denied: this.#grant.denied,
     });
   }
 

@@ -50,6 +50,32 @@ describe("A grant", () => {
     expect(grant.refusalOf({ id: "", subjects: ["a.b"] })).toMatchObject({ code: "forbidden" });
   });
 
+  test("selects nothing that is denied as a whole, and never everything where something is denied", () => {
+    const grant = grantOf({ receives: { allow: "everything", deny: ["a.internal.>", "b.*"] } });
+    expect(grant.patterns).toEqual(["a.>", "c"]);
+    expect(grant.select("everything")).toEqual(["a.>", "c"]);
+    expect(grant.select(["a.>", "a.internal.x", "b.1", "*.internal.y"])).toEqual(["a.>"]);
+    const elsewhere = grantOf({ receives: { allow: "everything", deny: ["d.>", "$SYS.>"] } });
+    expect(elsewhere.select("everything")).toBe("everything");
+    expect(elsewhere.denied.isEmpty).toBe(true);
+  });
+
+  test.each([
+    ["a.>", undefined],
+    ["a.*.x", undefined],
+    ["a.internal.x", "forbidden"],
+    ["a.internal.>", "forbidden"],
+    ["*.internal.x", "forbidden"],
+    ["b.1", "forbidden"],
+    ["*.1", undefined],
+  ])("with denied subjects answers a request for %s with %p", (subject, code) => {
+    const grant = grantOf({ receives: { allow: "everything", deny: ["a.internal.>", "b.*"] } });
+    expect(grant.refusalOf({ id: "", subjects: [subject] })?.code as string).toBe(code as string);
+    expect(grant.refusalOf({ id: "", subjects: ["c", subject] })?.code as string).toBe(
+      code as string,
+    );
+  });
+
   test.each([
     ["a subject outside of it", ONLY_A, { subjects: ["a.public.x", "b.x"] }, "forbidden"],
     ["another mode", {}, { mode: "at-most-once" }, "unsupported"],
@@ -116,6 +142,25 @@ describe("A client with a grant of some subjects", () => {
     expect(subjectsOf(wide)).toHaveLength(5);
     expect(narrow.session.audience).not.toBe(wide.session.audience);
     harness.expectBalance();
+  });
+
+  test("gets none of NATS' own subjects by a wildcard, though others get them", () => {
+    const harness = new Harness({ ...options, subjects: [">", "$x.*"] });
+    const { terms } = harness.grant;
+    const join = (allow: readonly string[] | "everything") =>
+      harness.joinWith(
+        { id: "", subjects: [">"] },
+        PLAIN,
+        false,
+        undefined,
+        new Grant([">", "$x.*"], { ...terms, receives: { allow, deny: [] } }),
+      );
+    const [all, narrow, named] = [join("everything"), join([">"]), join([">", "$x.1"])];
+    for (const subject of ["$x.1", "a", "$x.2"]) harness.publish("x", subject);
+    harness.clock.advance(1);
+    expect(subjectsOf(all)).toEqual(["$x.1", "a", "$x.2"]);
+    expect(subjectsOf(narrow)).toEqual(["a"]);
+    expect(subjectsOf(named)).toEqual(["$x.1", "a"]);
   });
 
   test("shares its audience with those who have the same", () => {
