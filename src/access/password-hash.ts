@@ -100,8 +100,9 @@ function derive(
   return new Promise((resolve, reject) => {
     // RFC 8265 §4.2: the same letters are the same password, however they were typed.
     scrypt(password.normalize("NFC"), salt, hash.length, options, (error, derived) => {
-      if (error === null) resolve(derived);
-      else reject(error);
+      // Bun has no error where Node has null.
+      if (error) reject(error);
+      else resolve(derived);
     });
   });
 }

@@ -26,6 +26,10 @@ export class WatchedFile<T> {
   readonly #parse: (text: string) => T | Promise<T>;
   readonly #log: Log;
   readonly #unwatch: () => void;
+  /** What was read last, good or not. */
+  #text: string;
+  /** Why it could not be read the last time, if so. */
+  #unreadable: string | undefined;
   #value: T;
   #isReading = false;
   #isStale = false;
@@ -35,11 +39,12 @@ export class WatchedFile<T> {
     file: FileReader,
     parse: (text: string) => T | Promise<T>,
     log: Log,
-    value: T,
+    { text, value }: { readonly text: string; readonly value: T },
   ) {
     this.#file = file;
     this.#parse = parse;
     this.#log = log;
+    this.#text = text;
     this.#value = value;
     this.#unwatch = file.watch(() => void this.#reload());
   }
@@ -55,13 +60,21 @@ export class WatchedFile<T> {
     parse: (text: string) => T | Promise<T>,
     log: Log,
   ): Promise<WatchedFile<T>> {
-    return new WatchedFile(file, parse, log, await load(file, parse));
+    let text: string;
+    try {
+      text = await file.read();
+    } catch (error) {
+      throw new FileFault(`can't be read: ${reasonOf(error)}`);
+    }
+    const value = await parse(withoutMark(text));
+    return new WatchedFile(file, parse, log, { text, value });
   }
 
   get value(): T {
     return this.#value;
   }
 
+  /** May be called twice. */
   stop(): void {
     this.#isStopped = true;
     this.#unwatch();
@@ -74,36 +87,48 @@ export class WatchedFile<T> {
     this.#isReading = true;
     while (this.#isStale && !this.#isStopped) {
       this.#isStale = false;
-      await this.#loadOnce();
+      await this.#load();
     }
     this.#isReading = false;
   }
 
-  async #loadOnce(): Promise<void> {
+  async #load(): Promise<void> {
     const { name: file } = this.#file;
     try {
-      const value = await load(this.#file, this.#parse);
-      if (this.#isStopped) return;
-      this.#value = value;
+      const text = await this.#read();
+      if (text === undefined || text === this.#text) return;
+      this.#text = text;
+      this.#value = await this.#parse(withoutMark(text));
       this.#log.info("Read {file} again", { event: "file_reloaded", file });
     } catch (error) {
-      if (this.#isStopped) return;
-      const properties = { event: "file_reload_failed", file, reason: reasonOf(error) };
-      this.#log.error(
-        "Cannot use the new contents of {file}, so the old ones count: the file {reason}",
-        properties,
-      );
+      this.#failed(reasonOf(error));
     }
+  }
+
+  /** Reads the file; `undefined` if it can't be read. */
+  async #read(): Promise<string | undefined> {
+    try {
+      const text = await this.#file.read();
+      this.#unreadable = undefined;
+      return text;
+    } catch (error) {
+      const reason = reasonOf(error);
+      if (this.#unreadable !== reason) this.#failed(`can't be read: ${reason}`);
+      this.#unreadable = reason;
+      return undefined;
+    }
+  }
+
+  #failed(reason: string): void {
+    const properties = { event: "file_reload_failed", file: this.#file.name, reason };
+    this.#log.error(
+      "Cannot use the new contents of {file}, so the old ones count: the file {reason}",
+      properties,
+    );
   }
 }
 
-async function load<T>(file: FileReader, parse: (text: string) => T | Promise<T>): Promise<T> {
-  let text: string;
-  try {
-    text = await file.read();
-  } catch (error) {
-    throw new FileFault(`can't be read: ${reasonOf(error)}`);
-  }
-  // Some editors begin a file with a byte order mark.
-  return await parse(text.replace(/^\uFEFF/, ""));
+/** Some editors begin a file with a byte order mark. */
+function withoutMark(text: string): string {
+  return text.replace(/^\uFEFF/, "");
 }
