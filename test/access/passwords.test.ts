@@ -1,0 +1,148 @@
+import { beforeAll, describe, expect, test } from "bun:test";
+import type { AccessRefusal, Identity } from "../../src/access/authenticator.ts";
+import { hashPassword } from "../../src/access/password-hash.ts";
+import { PASSWORDS_ISSUER, Passwords } from "../../src/access/passwords.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
+import { ManualClock } from "../core/support/manual-clock.ts";
+import { until } from "../support/event-log.ts";
+import { keptLog } from "./support/kept-log.ts";
+import { MemoryFile } from "./support/memory-file.ts";
+import { WITH_NOTHING, withPassword, withToken } from "./support/requests.ts";
+
+const DETAILS = [{ type: "spillway", subjects: { allow: ["orders.{sub}.>"] } }];
+const WRONG: AccessRefusal = {
+  kind: "unauthenticated",
+  message: "The user or the password is wrong",
+};
+const PASSWORD = "corréct horse";
+
+let hash: string;
+beforeAll(async () => {
+  hash = await hashPassword(PASSWORD);
+});
+
+function entryOf(more: Record<string, unknown> = {}): Record<string, unknown> {
+  return { user: "ann", password_hash: hash, authorization_details: DETAILS, ...more };
+}
+
+async function opened(...entries: unknown[]) {
+  const file = new MemoryFile(JSON.stringify(entries));
+  const { log, lines } = keptLog();
+  const passwords = await Passwords.open({ file, clock: systemClock, log });
+  const ask = (user: string, password: string) =>
+    passwords.authenticate(withPassword(user, password));
+  return { file, lines, passwords, ask };
+}
+
+describe("A password", () => {
+  test("proves who its client is", async () => {
+    const { ask } = await opened(entryOf(), entryOf({ user: "bob", sub: "u_7" }));
+    expect(await ask("ann", PASSWORD)).toEqual({
+      principal: { issuer: PASSWORDS_ISSUER, sub: "ann" },
+      permissions: expect.objectContaining({ receives: { allow: ["orders.ann.>"], deny: [] } }),
+    } as never);
+    expect(await ask("bob", PASSWORD.normalize("NFD"))).toMatchObject({
+      principal: { sub: "u_7" },
+    });
+  });
+
+  test("that is wrong is refused with the same words as an unknown user", async () => {
+    const { ask } = await opened(entryOf());
+    for (const [user, password] of [
+      ["ann", "wrong"],
+      ["ann", ""],
+      ["Ann", PASSWORD],
+      ["nobody", PASSWORD],
+      ["", PASSWORD],
+      ["__proto__", PASSWORD],
+      ["ann", "x".repeat(1025)],
+      ["x".repeat(257), PASSWORD],
+    ] as const) {
+      expect(await ask(user, password)).toEqual(WRONG);
+    }
+  });
+
+  test("isn't asked of clients that show something else", async () => {
+    const { passwords } = await opened(entryOf());
+    expect(await passwords.authenticate(withToken(PASSWORD))).toBeUndefined();
+    expect(await passwords.authenticate(WITH_NOTHING)).toBeUndefined();
+  });
+
+  test("lets nobody in if the file is empty", async () => {
+    const { ask } = await opened();
+    expect(await ask("ann", PASSWORD)).toEqual(WRONG);
+  });
+
+  test("counts or not as the file says now, also if it was remembered", async () => {
+    const { ask, file, lines } = await opened(entryOf());
+    expect(await ask("ann", PASSWORD)).toMatchObject({ principal: { sub: "ann" } });
+    file.write(JSON.stringify([entryOf({ password_hash: await hashPassword("another") })]));
+    await until(
+      "reload",
+      async () => lines.length,
+      (count) => count > 0,
+    );
+    expect(await ask("ann", PASSWORD)).toEqual(WRONG);
+    expect(await ask("ann", "another")).toMatchObject({ principal: { sub: "ann" } });
+  });
+});
+
+describe("Many logins", () => {
+  /** Nothing is hashed unless the clock moves: logins need their turn. */
+  async function stopped() {
+    const file = new MemoryFile(JSON.stringify([entryOf()]));
+    const clock = new ManualClock();
+    const { log } = keptLog();
+    const passwords = await Passwords.open({ file, clock, log });
+    const ask = (user: string, password: string): Promise<Identity | AccessRefusal | undefined> =>
+      passwords.authenticate(withPassword(user, password));
+    return { clock, ask };
+  }
+
+  test("of one client with the right password cost one hash, and none for five minutes", async () => {
+    const { clock, ask } = await stopped();
+    const all = Array.from({ length: 1000 }, () => ask("ann", PASSWORD));
+    expect(clock.timers).toBe(1);
+    clock.turn();
+    for (const answer of await Promise.all(all)) {
+      expect(answer).toMatchObject({ principal: { sub: "ann" } });
+    }
+    clock.advance(299_999);
+    expect(await ask("ann", PASSWORD)).toMatchObject({ principal: { sub: "ann" } });
+    clock.advance(1);
+    const again = ask("ann", PASSWORD);
+    expect(clock.timers).toBe(1);
+    clock.turn();
+    expect(await again).toMatchObject({ principal: { sub: "ann" } });
+  });
+
+  test("with different passwords wait, 32 at a time; one more is told to come later", async () => {
+    const { ask } = await stopped();
+    const waiting = Array.from({ length: 32 }, (_, index) => ask("ann", `wrong ${index}`));
+    expect(await ask("ann", "one more")).toMatchObject({ kind: "unavailable" });
+    // An unknown user is told the same.
+    expect(await ask("nobody", "one more")).toMatchObject({ kind: "unavailable" });
+    const first = await Promise.race([...waiting, Promise.resolve("still waiting")]);
+    expect(first).toBe("still waiting");
+  });
+});
+
+describe("A file of passwords", () => {
+  test.each<[string, (entry: Record<string, unknown>) => unknown[], string]>([
+    ["no user", (entry) => [{ ...entry, user: undefined }], "[0].user"],
+    ["a user with a colon", (entry) => [{ ...entry, user: "a:b" }], "[0].user"],
+    ["a user twice", (entry) => [entry, entry], "twice"],
+    ["no hash", (entry) => [{ ...entry, password_hash: undefined }], "[0].password_hash"],
+    ["a password", (entry) => [{ ...entry, password_hash: "hunter2" }], "[0].password_hash"],
+    ["an unknown field", (entry) => [{ ...entry, password: "hunter2" }], '"password"'],
+    ["no permissions", (entry) => [{ ...entry, authorization_details: [] }], "allows nothing"],
+  ])("can't have %s", async (_, entries, reason) => {
+    const { name, message } = await opened(...entries(entryOf())).then(
+      () => new Error("it was accepted"),
+      (thrown: Error) => thrown,
+    );
+    expect(name).toBe("FileFault");
+    expect(message).toContain(reason);
+    expect(message).not.toContain("hunter2");
+  });
+});
