@@ -93,7 +93,8 @@ export class RemoteKeys implements KeySource {
     const properties = { url: `${origin}${pathname}` };
     try {
       const text = await this.#fetch();
-      this.#keys = await VerificationKeys.parse(text, this.#algorithms);
+      if (!text.trimStart().startsWith("{")) throw new Error("it isn't a JSON Web Key Set");
+      this.#keys = await VerificationKeys.parseSet(text, this.#algorithms);
       this.#loadedAtMs = clock.nowMs();
       if (this.#hasFailed) {
         log.info("The keys at {url} are loaded again", { event: "keys_loaded", ...properties });

@@ -63,11 +63,23 @@ export class VerificationKeys {
   static async parse(text: string, algorithms: readonly string[]): Promise<VerificationKeys> {
     const trimmed = text.trim();
     if (trimmed === "") throw new FileFault("is empty");
-    const keys = trimmed.startsWith("{")
-      ? await keysInJson(trimmed, algorithms)
-      : trimmed.includes("-----BEGIN ")
-        ? await keysInPem(trimmed, algorithms)
-        : secretOf(trimmed, algorithms);
+    if (trimmed.startsWith("{")) return await VerificationKeys.parseSet(trimmed, algorithms);
+    const keys = trimmed.includes("-----BEGIN ")
+      ? await keysInPem(trimmed, algorithms)
+      : secretOf(trimmed, algorithms);
+    return VerificationKeys.#of(keys, algorithms);
+  }
+
+  /**
+   * Reads a JSON Web Key Set, or one JSON Web Key.
+   *
+   * @throws FileFault if there is no key that can be used; quotes nothing of the text.
+   */
+  static async parseSet(text: string, algorithms: readonly string[]): Promise<VerificationKeys> {
+    return VerificationKeys.#of(await keysInJson(text, algorithms), algorithms);
+  }
+
+  static #of(keys: readonly VerificationKey[], algorithms: readonly string[]): VerificationKeys {
     if (keys.length === 0) throw new FileFault(`has no key for ${algorithms.join(", ")}`);
     return new VerificationKeys(keys);
   }

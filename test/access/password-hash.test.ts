@@ -1,5 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import { scryptSync } from "node:crypto";
 import {
   hashPassword,
   hasPassword,
@@ -7,15 +6,7 @@ import {
   type PasswordHash,
   parsePasswordHash,
 } from "../../src/access/password-hash.ts";
-
-const SALT = Buffer.alloc(16, 1);
-
-function textOf(cost: number, blockSize: number, parallelization: number, salt = SALT): string {
-  const options = { cost, blockSize, parallelization, maxmem: 256 * 1024 ** 2 };
-  const hash = scryptSync("hunter2", salt, 32, options);
-  const parts = [cost, blockSize, parallelization, salt.toString("base64url")];
-  return `scrypt$${[...parts, hash.toString("base64url")].join("$")}`;
-}
+import { passwordHashText } from "./support/password-hash-text.ts";
 
 function parsed(text: string): PasswordHash {
   const hash = parsePasswordHash(text);
@@ -38,7 +29,9 @@ describe("A password's hash", () => {
     [2 ** 14, 16, 2],
     [2 ** 17, 8, 1],
   ])("may come from another program with N = %d, r = %d, p = %d", async (cost, r, p) => {
-    expect(await hasPassword("hunter2", parsed(textOf(cost, r, p)))).toBe(true);
+    expect(await hasPassword("hunter2", parsed(passwordHashText("hunter2", [cost, r, p])))).toBe(
+      true,
+    );
   });
 
   test("that is impossible costs as much as one that is made here", () => {

@@ -1,12 +1,12 @@
-import { beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { AccessRefusal, Identity } from "../../src/access/authenticator.ts";
-import { hashPassword } from "../../src/access/password-hash.ts";
 import { PASSWORDS_ISSUER, Passwords } from "../../src/access/passwords.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 import { until } from "../support/event-log.ts";
 import { keptLog } from "./support/kept-log.ts";
 import { MemoryFile } from "./support/memory-file.ts";
+import { passwordHashText } from "./support/password-hash-text.ts";
 import { WITH_NOTHING, withPassword, withToken } from "./support/requests.ts";
 
 const DETAILS = [{ type: "spillway", subjects: { allow: ["orders.{sub}.>"] } }];
@@ -16,13 +16,10 @@ const WRONG: AccessRefusal = {
 };
 const PASSWORD = "corréct horse";
 
-let hash: string;
-beforeAll(async () => {
-  hash = await hashPassword(PASSWORD);
-});
+const HASH = passwordHashText(PASSWORD);
 
 function entryOf(more: Record<string, unknown> = {}): Record<string, unknown> {
-  return { user: "ann", password_hash: hash, authorization_details: DETAILS, ...more };
+  return { user: "ann", password_hash: HASH, authorization_details: DETAILS, ...more };
 }
 
 async function opened(...entries: unknown[]) {
@@ -76,7 +73,7 @@ describe("A password", () => {
   test("counts or not as the file says now, also if it was remembered", async () => {
     const { ask, file, lines } = await opened(entryOf());
     expect(await ask("ann", PASSWORD)).toMatchObject({ principal: { sub: "ann" } });
-    file.write(JSON.stringify([entryOf({ password_hash: await hashPassword("another") })]));
+    file.write(JSON.stringify([entryOf({ password_hash: passwordHashText("another") })]));
     await until(
       "reload",
       async () => lines.length,

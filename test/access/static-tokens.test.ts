@@ -122,7 +122,7 @@ describe("A file of static tokens", () => {
   test.each(["", "{}", "[", '[{"sha256":1,"sha256":1}]', "null"])("can't be %j", async (text) => {
     const { log } = keptLog();
     const file = new MemoryFile(text);
-    expect(StaticTokens.open({ file, clock: new ManualClock(), log })).rejects.toThrow();
+    await expect(StaticTokens.open({ file, clock: new ManualClock(), log })).rejects.toThrow();
   });
 
   test("may be empty, and isn't watched after the stop", async () => {

@@ -40,11 +40,11 @@ describe("Strict JSON", () => {
     const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
     expect(parseStrictJson(nested(32))).toHaveProperty("value");
     expect(parseStrictJson(nested(33))).toHaveProperty("fault");
-    expect(parseStrictJson(nested(1_000_000))).toHaveProperty("fault");
+    expect(parseStrictJson(nested(100_000))).toHaveProperty("fault");
   });
 
   test("may have a text of millions of characters", () => {
-    const text = JSON.stringify({ a: '\\"x'.repeat(1_000_000) });
+    const text = JSON.stringify({ a: '\\"x'.repeat(300_000) });
     expect(parseStrictJson(text)).toHaveProperty("value");
   });
 });

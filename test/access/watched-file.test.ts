@@ -81,11 +81,13 @@ describe("A watched file", () => {
   });
 
   test("can't be opened if it is broken", async () => {
-    expect(watching("x")).rejects.toThrow(new FileFault("is no number"));
+    await expect(watching("x")).rejects.toThrow(new FileFault("is no number"));
     const file = new MemoryFile("");
     file.write(new Error("no permission"));
     const { log } = keptLog();
-    expect(WatchedFile.open(file, Number, log)).rejects.toThrow("can't be read: no permission");
+    await expect(WatchedFile.open(file, Number, log)).rejects.toThrow(
+      "can't be read: no permission",
+    );
     expect(file.watchers).toBe(0);
   });
 
