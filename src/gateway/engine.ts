@@ -1,40 +1,23 @@
 import type { Hono } from "hono";
-import type { Access } from "../access/access.ts";
 import type { Config } from "../config/config.ts";
-import { jsonSchema } from "../config/describe.ts";
-import { streamInputs } from "../config/stream-inputs.ts";
-import { Broadcaster } from "../core/broadcaster.ts";
-import { Meter } from "../core/metering/meter.ts";
+import type { Broadcaster } from "../core/broadcaster.ts";
+import type { Meter } from "../core/metering/meter.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import { type ErrorCode, SpillwayError } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
-import type { MessageSource, Publisher, SourceStatus } from "../core/ports/source.ts";
-import { EnvelopeEncoder } from "../core/wire/envelope.ts";
-import { createApp } from "../http/app.ts";
-import { EventStreams } from "../http/event-stream.ts";
+import type { SourceStatus } from "../core/ports/source.ts";
 import { isLoopback } from "../http/host.ts";
-import type { StatusReport } from "../http/status.ts";
-import { libraryLog } from "../log/logtape.ts";
-import { showProcess } from "../metrics/process.ts";
-import { createRegistry, type MetricsRegistry, showMetrics } from "../metrics/prometheus.ts";
+import { type MetricsRegistry, showMetrics } from "../metrics/prometheus.ts";
 import { subjectFault } from "../protocol/subject.ts";
-import { systemClock } from "../runtime/clock.ts";
-import { connectionRoom } from "../runtime/descriptors.ts";
-import { createRuntime } from "../runtime/detect.ts";
 import type { Listener, Runtime } from "../runtime/runtime.ts";
-import { MemorySource } from "../source/memory.ts";
-import { type GatewayReads, NatsSource } from "../source/nats.ts";
-import { ConnectionHooks } from "./connection-hooks.ts";
-import { createAccess, exposedSubjects } from "./create-access.ts";
-import type { GatewayDeps, PublishHeaders } from "./deps.ts";
-import { DescriptorWatch } from "./descriptor-watch.ts";
+import { canPublish, type GatewaySource } from "./create-source.ts";
+import type { PublishHeaders } from "./deps.ts";
+import type { DescriptorWatch } from "./descriptor-watch.ts";
 import type { Engine } from "./gateway-lifecycle.ts";
 import { LoopLag } from "./loop-lag.ts";
-import { memoryLimitBytes } from "./memory-limit.ts";
-import { readNatsOptions } from "./nats-options.ts";
-import { processFacts, runtimeVersion } from "./process-facts.ts";
-import { Readiness } from "./readiness.ts";
-import { RevocationControl, type RevokeRequest } from "./revocation-control.ts";
+import { runtimeVersion } from "./process-facts.ts";
+import type { Readiness } from "./readiness.ts";
+import type { RevocationControl, RevokeRequest } from "./revocation-control.ts";
 import { type GatewayStats, readStats } from "./stats.ts";
 import { VERSION } from "./version.ts";
 
@@ -46,14 +29,30 @@ const LAST_ACKS_MS = 250;
 /** Minimum of that time. */
 const MIN_LAST_ACKS_MS = 50;
 
-/** Maximum of connections beside those of clients: requests, and handshakes that are not finished. */
-const OTHER_CONNECTIONS = 1024;
+interface EngineParts {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: Meter;
+  readonly runtime: Runtime;
+  readonly placement: Placement;
+  readonly source: GatewaySource;
+  readonly broadcaster: Broadcaster;
+  readonly revocation: RevocationControl;
+  readonly readiness: Readiness;
+  readonly descriptors: DescriptorWatch;
+  readonly app: Hono;
+  /** The registries that show the metrics. */
+  readonly registries: readonly MetricsRegistry[];
+  /** `max_clients`, or fewer if file descriptors allow only fewer. */
+  readonly maxClients: number;
+  /** Whether clients can publish by HTTP. */
+  readonly takesPosts: boolean;
+}
 
-const FEWER_CLIENTS = "the limit of file descriptors allows no more clients: raise it (ulimit -n)";
-
-/** The parts of a gateway, put together: runtime, source, broadcaster, HTTP app, metrics. */
+/** Runs the parts of a gateway, which `createEngine` puts together: starts them, and stops them in order. */
 export class GatewayEngine implements Engine {
-  readonly meter = new Meter();
+  readonly meter: Meter;
   /** The whole HTTP surface. */
   readonly app: Hono;
   readonly #config: Config;
@@ -67,9 +66,7 @@ export class GatewayEngine implements Engine {
   readonly #readiness: Readiness;
   readonly #descriptors: DescriptorWatch;
   readonly #loopLag: LoopLag;
-  /** `max_clients`, or fewer if file descriptors allow only fewer. */
   readonly #maxClients: number;
-  /** Whether clients can publish by HTTP. */
   readonly #takesPosts: boolean;
   readonly #registries: readonly MetricsRegistry[];
   #listener: Listener | undefined;
@@ -78,83 +75,27 @@ export class GatewayEngine implements Engine {
   #hideMetrics: (() => void)[] = [];
 
   constructor(parts: EngineParts) {
-    const { config, deps, clock, log, runtime, placement, source, report } = parts;
-    this.#config = config;
-    this.#clock = clock;
-    this.#log = log;
-    this.#runtime = runtime;
-    this.#placement = placement;
-    this.#source = source;
-    this.#takesPosts = parts.publisher !== undefined;
-    const registry = createRegistry();
-    // A host adds the process' figures to its own registry if it wants them there.
-    showProcess(registry, processFacts());
-    const { metricsRegistry } = deps;
-    this.#registries = metricsRegistry === undefined ? [registry] : [registry, metricsRegistry];
-    const eventStreams = new EventStreams();
-    const streams = streamInputs(config.streams);
-    const subjects = exposedSubjects(config);
-    this.#maxClients = clientRoom(config.maxClients, parts.maxConnections);
-    const hasHooks = deps.onConnect !== undefined || deps.onDisconnect !== undefined;
-    this.#broadcaster = new Broadcaster(
-      {
-        ...config,
-        maxClients: this.#maxClients,
-        maxTotalQueueBytes: config.maxTotalQueueBytes ?? memoryLimitBytes() / 4,
-        subjects,
-        demanded: config.subjects,
-        streams,
-      },
-      {
-        log,
-        clock,
-        encoder: new EnvelopeEncoder(config),
-        fanouts: { websocket: runtime.sockets, events: eventStreams },
-        meter: this.meter,
-        source,
-        deadLetters: canPublish(source) ? source : undefined,
-        observer: hasHooks ? new ConnectionHooks(deps, log, clock) : undefined,
-        version: VERSION,
-        isRevoked: (grant) => parts.revocation.isRevoked(grant),
-      },
-    );
+    this.meter = parts.meter;
+    this.app = parts.app;
+    this.#config = parts.config;
+    this.#clock = parts.clock;
+    this.#log = parts.log;
+    this.#runtime = parts.runtime;
+    this.#placement = parts.placement;
+    this.#source = parts.source;
+    this.#broadcaster = parts.broadcaster;
     this.#revocation = parts.revocation;
-    this.#revocation.list.onRevoked = () => this.#broadcaster.endRevoked();
-    const { access } = parts;
-    this.#loopLag = new LoopLag(clock);
-    this.#descriptors = new DescriptorWatch(clock, log);
-    this.#readiness = new Readiness(clock, source, this.#broadcaster, () => {
-      const isShort = this.#broadcaster.refusal === "full" && this.#maxClients < config.maxClients;
-      return isShort ? FEWER_CLIENTS : this.#descriptors.problem;
-    });
-    const mounted = placement === "mounted";
-    this.app = createApp(
-      { ...config, subjects, mounted },
-      {
-        clock,
-        listening: () =>
-          mounted ? undefined : (this.#listener ?? { address: config.host, port: config.port }),
-        broadcaster: this.#broadcaster,
-        sockets: runtime.sockets,
-        eventStreams,
-        access,
-        meter: this.meter,
-        publisher: parts.publisher,
-        log,
-        report: {
-          meta: () => report.meta(),
-          health: () => report.health(),
-          dataFlow: () => report.dataFlow(),
-          schema: jsonSchema,
-          readiness: () => this.#readiness.report(),
-          ledger: () => this.meter.ledger.balance(),
-          metrics: async () => ({
-            contentType: registry.contentType,
-            text: await registry.metrics(),
-          }),
-        },
-      },
-    );
+    this.#readiness = parts.readiness;
+    this.#descriptors = parts.descriptors;
+    this.#loopLag = new LoopLag(parts.clock);
+    this.#maxClients = parts.maxClients;
+    this.#takesPosts = parts.takesPosts;
+    this.#registries = parts.registries;
+  }
+
+  /** Where clients connect; `undefined` while the gateway is stopped, and if it is mounted. */
+  get listener(): Listener | undefined {
+    return this.#listener;
   }
 
   /** See {@linkcode Runtime.websocket}. */
@@ -292,114 +233,4 @@ export class GatewayEngine implements Engine {
     }
     this.#sourceBegan = status.state !== "idle";
   }
-}
-
-/** The clients that can be connected beside other requests, which say how the gateway is. */
-function clientRoom(maxClients: number, maxConnections: number): number {
-  const others = Math.min(OTHER_CONNECTIONS, Math.ceil(maxConnections / 4));
-  return Math.min(maxClients, Math.max(1, maxConnections - others));
-}
-
-/** Where the messages of a gateway come from, and go to where the source takes them. */
-type GatewaySource = MessageSource & Partial<Publisher>;
-
-interface EngineParts {
-  readonly config: Config;
-  readonly deps: GatewayDeps;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly runtime: Runtime;
-  readonly placement: Placement;
-  readonly source: GatewaySource;
-  readonly access: Access;
-  readonly revocation: RevocationControl;
-  /** Takes what clients post; `undefined` if they can't. */
-  readonly publisher: Publisher | undefined;
-  /** How many connections can be open at a time. */
-  readonly maxConnections: number;
-  readonly report: EngineReport;
-}
-
-/** The rest of what `/healthz` shows. */
-type EngineReport = Pick<StatusReport, "meta" | "health" | "dataFlow">;
-
-/**
- * Puts a gateway together; opens nothing.
- *
- * @throws SpillwayError `"CONFIG_INVALID"` (invalid) if a file that the configuration names can't be used.
- */
-export async function createEngine(
-  config: Config,
-  deps: GatewayDeps,
-  report: EngineReport,
-  placement: Placement,
-): Promise<GatewayEngine> {
-  const log = deps.log ?? libraryLog();
-  const clock = deps.clock ?? systemClock;
-  const wanted = config.maxClients + OTHER_CONNECTIONS;
-  const maxConnections = placement === "listens" ? connectionRoom(wanted) : wanted;
-  const options = { ...config, maxBodyBytes: config.maxPublishBytes, maxConnections };
-  const runtime =
-    deps.runtime?.(options) ?? (await createRuntime(options, config.sockets, placement));
-  const revocation = new RevocationControl(config, clock, log);
-  const source = await createSource(config, deps, log, runtime, revocation.reads);
-  if (source instanceof NatsSource) revocation.use(source);
-  const takesPosts =
-    deps.source === undefined
-      ? source instanceof MemorySource && config.publish !== false
-      : config.publish === true;
-  return new GatewayEngine({
-    config,
-    deps,
-    clock,
-    log,
-    runtime,
-    placement,
-    source,
-    access: await createAccess(config, {
-      deps,
-      clock,
-      log,
-      requests: source instanceof NatsSource ? source : undefined,
-      revocations: revocation,
-    }),
-    revocation,
-    publisher: takesPosts && canPublish(source) ? source : undefined,
-    maxConnections,
-    report,
-  });
-}
-
-async function createSource(
-  config: Config,
-  deps: GatewayDeps,
-  log: Log,
-  runtime: Runtime,
-  reads: GatewayReads,
-): Promise<GatewaySource> {
-  if (deps.source !== undefined) return deps.source;
-  const streams = streamInputs(config.streams);
-  const { natsConnection } = deps;
-  if (natsConnection !== undefined) {
-    const nats = { connection: natsConnection };
-    return new NatsSource({ log, nats, streams, durables: config, reads });
-  }
-  if (config.natsUrls.length === 0) {
-    if (streams.length === 0) return new MemorySource();
-    const message = 'Cannot use "streams" without NATS: "nats_url" must say where it is';
-    throw new SpillwayError("CONFIG_INVALID", message);
-  }
-  const { readFile } = await import("node:fs/promises");
-  const { readFileSync } = await import("node:fs");
-  const options = await readNatsOptions(
-    config,
-    runtime.dialWebSocket,
-    (path) => readFile(path, "utf8"),
-    (path) => readFileSync(path, "utf8"),
-  );
-  return new NatsSource({ log, nats: { options }, streams, durables: config, reads });
-}
-
-function canPublish(source: GatewaySource): source is MessageSource & Publisher {
-  return source.publish !== undefined;
 }
