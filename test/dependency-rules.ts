@@ -19,16 +19,15 @@ export const CORE_ROOMS = [
 
 /** The folders of `src/` beside `core/`, with the folders that each of them may import. */
 export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
-  text: [],
   protocol: [],
   core: ["protocol"],
   access: ["core", "protocol"],
-  config: ["core", "protocol", "text"],
-  streamkit: ["core", "config", "text", "gateway"],
+  config: ["core", "protocol"],
+  streamkit: ["core", "config", "gateway"],
   source: ["core", "protocol"],
   metrics: ["core", "protocol"],
   log: ["core"],
-  http: ["access", "core", "protocol", "text", "runtime/runtime.ts"],
+  http: ["access", "core", "protocol", "config/nearest.ts", "runtime/runtime.ts"],
   runtime: ["core", "protocol"],
   gateway: ["access", "core", "protocol", "config", "source", "metrics", "log", "http", "runtime"],
 };

@@ -1,7 +1,7 @@
-import { nearest } from "../text/nearest.ts";
 import { valueFromText } from "./from-text.ts";
 import { type Key, keys } from "./keys.ts";
 import type { Layer } from "./layer.ts";
+import { nearest } from "./nearest.ts";
 import { type Problem, unknownName } from "./problem.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;

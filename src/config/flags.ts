@@ -1,9 +1,9 @@
 import { parseArgs } from "node:util";
-import { nearest } from "../text/nearest.ts";
 import { valueFromText } from "./from-text.ts";
 import { type KeyEntry, keyTable } from "./key-table.ts";
 import type { Key } from "./keys.ts";
 import type { Layer } from "./layer.ts";
+import { nearest } from "./nearest.ts";
 import { type Problem, quoted, unknownName } from "./problem.ts";
 
 /** One flag of the command line. */

@@ -1,6 +1,6 @@
-import { nearest } from "../text/nearest.ts";
 import { FILE_KEYS, keys } from "./keys.ts";
 import { brokenLayer, type Layer } from "./layer.ts";
+import { nearest } from "./nearest.ts";
 import { type Problem, quoted, shown, unknownName } from "./problem.ts";
 import { plainLayer } from "./streamkit.ts";
 

@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { nearest } from "../text/nearest.ts";
 import { agreementFaults, type CheckedKeys, type Fault } from "./cross-key-rules.ts";
 import { factsOf } from "./key-facts.ts";
 import { FILE_KEYS, type Key, keys } from "./keys.ts";
+import { nearest } from "./nearest.ts";
 import { issueText, type Problem, separated, shown, unknownName } from "./problem.ts";
 
 /** One source of a configuration: a file, the environment, or the flags. */

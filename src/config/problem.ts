@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { SpillwayError } from "../core/ports/errors.ts";
-import { nearest } from "../text/nearest.ts";
+import { nearest } from "./nearest.ts";
 
 /** One problem of a configuration. */
 export interface Problem {

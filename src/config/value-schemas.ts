@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { nearest } from "../text/nearest.ts";
 import { DURATION, parseDuration } from "./duration.ts";
+import { nearest } from "./nearest.ts";
 import { formatSize, parseSize, SIZE } from "./size.ts";
 
 /** The kind of a value, and its limits in the words of errors, `--help` and the README. */

@@ -7,7 +7,6 @@ import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-options
 import type { Audience } from "./fanout/audience.ts";
 import { AudienceRegistry } from "./fanout/audience-registry.ts";
 import { FrameHandler } from "./frame-handler.ts";
-import { Governor } from "./governor.ts";
 import { Ring } from "./history/ring.ts";
 import { StreamRegistry } from "./history/stream-registry.ts";
 import { IncidentLog } from "./metering/incident-log.ts";
@@ -35,6 +34,7 @@ import { FlushTimer } from "./timing/flush-timer.ts";
 import { ReturnTimes } from "./timing/reconnect-times.ts";
 import { TimerQueue } from "./timing/timer-queue.ts";
 import { TurnShare } from "./timing/turn-share.ts";
+import { TotalQueueBound } from "./total-queue-bound.ts";
 import { UpstreamSubscriptions } from "./upstream/upstream-subscriptions.ts";
 import { UpstreamNotifier } from "./upstream-notifier.ts";
 import type { Dialect } from "./wire/dialect.ts";
@@ -58,7 +58,7 @@ export class Broadcaster implements SourceListener {
   readonly #encoder: EnvelopeEncoder;
   readonly #meter: Meter;
   readonly #sweeper: Sweeper;
-  readonly #governor: Governor;
+  readonly #totalQueueBound: TotalQueueBound;
   readonly #upstream: UpstreamSubscriptions;
   readonly #notifier: UpstreamNotifier;
   readonly #ring: Ring;
@@ -107,7 +107,7 @@ export class Broadcaster implements SourceListener {
     });
     this.#timer = new FlushTimer(clock, options.flushIntervalMs, () => this.flush());
     this.#backlogs = new BacklogRegistry(this.#timer);
-    this.#governor = new Governor(options.maxTotalQueueBytes, meter.ledger);
+    this.#totalQueueBound = new TotalQueueBound(options.maxTotalQueueBytes, meter.ledger);
     this.#ring = new Ring(options);
     this.#audiences = new AudienceRegistry(parts.fanouts, meter.ledger);
     this.#turnShare = new TurnShare(clock, parts.stepsPerTurn);
@@ -187,7 +187,7 @@ export class Broadcaster implements SourceListener {
   get refusal(): "closed" | "full" | "overloaded" | undefined {
     if (!this.#open) return "closed";
     if (this.#connections.size >= this.#options.maxClients) return "full";
-    return this.#governor.overloaded ? "overloaded" : undefined;
+    return this.#totalQueueBound.overloaded ? "overloaded" : undefined;
   }
 
   /** In how many milliseconds a client that is refused now should try again. */
@@ -295,7 +295,7 @@ export class Broadcaster implements SourceListener {
       if (audience.pendingBytes >= FLUSH_BYTES) this.#flushAudience(audience);
     });
     if (detached > 0) this.sessions.grew(encode().byteLength);
-    this.#governor.relieve(this.#backlogs.all);
+    this.#totalQueueBound.relieve(this.#backlogs.all);
     if (this.#pending.length > 0) this.#timer.schedule();
   }
 
@@ -341,7 +341,7 @@ export class Broadcaster implements SourceListener {
       session.drain();
       this.#sweeper.watch(session);
     }
-    this.#governor.relieve(this.#backlogs.all);
+    this.#totalQueueBound.relieve(this.#backlogs.all);
     this.#meter.broadcastSeconds.add((this.#timer.ends() - startMs) / 1000);
   }
 

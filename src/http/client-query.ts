@@ -1,3 +1,4 @@
+import { nearest } from "../config/nearest.ts";
 import type { DialectName } from "../protocol/dialects.ts";
 import {
   PARAMETERS,
@@ -6,7 +7,6 @@ import {
   type ParameterName,
   type StreamQuery,
 } from "../protocol/query.ts";
-import { nearest } from "../text/nearest.ts";
 
 const NAMES = Object.keys(PARAMETERS) as readonly ParameterName[];
 

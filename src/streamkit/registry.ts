@@ -1,7 +1,7 @@
 import { instanceName as instanceNameSchema } from "../config/address.ts";
 import { ENTRY_KEYS } from "../config/flow-file.ts";
+import { nearest } from "../config/nearest.ts";
 import { unknownName } from "../config/problem.ts";
-import { nearest } from "../text/nearest.ts";
 import { addressesOf, conflict } from "./addresses.ts";
 import type { ComponentConfig, LifecycleComponent, Registration } from "./contract.ts";
 import { failure, refusal } from "./errors.ts";

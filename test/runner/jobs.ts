@@ -19,7 +19,7 @@ export interface Job {
 /** Files that measure memory or delays, which other processes would disturb. */
 const ALONE = [
   "test/audit/audit.test.ts",
-  "test/contract/governor.test.ts",
+  "test/contract/total-queue-bound.test.ts",
   "test/streams/many-clients.test.ts",
 ];
 

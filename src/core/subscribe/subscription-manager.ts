@@ -23,6 +23,7 @@ import { type ActiveRequest, ClientRequests } from "./client-requests.ts";
 import { DurableSubscriptions } from "./durable-subscriptions.ts";
 import { PatternBudget, type PatternBudgetOptions } from "./pattern-budget.ts";
 import { patternRefusal } from "./refusal.ts";
+import { ABOUT, RefusedRequests } from "./refused-requests.ts";
 import { type Replay, Replayer } from "./replayer.ts";
 import {
   type StartFault,
@@ -30,7 +31,6 @@ import {
   type StartPosition,
   StartPositions,
 } from "./start-positions.ts";
-import { ABOUT, UpstreamRefusals } from "./upstream-refusals.ts";
 
 export interface SubscriptionOptions extends PatternBudgetOptions, ReplayBounds, StartOptions {}
 
@@ -59,7 +59,7 @@ export class SubscriptionManager implements SessionSubscriptions {
   readonly #requests: ClientRequests;
   readonly #starts: StartPositions;
   readonly #admission: Admission;
-  readonly #refusals: UpstreamRefusals;
+  readonly #refusals: RefusedRequests;
   readonly #replayer: Replayer;
   readonly #durables: DurableSubscriptions;
 
@@ -81,7 +81,7 @@ export class SubscriptionManager implements SessionSubscriptions {
       requests: this.#requests,
       starts: this.#starts,
     });
-    this.#refusals = new UpstreamRefusals({ upstream, streams, starts: this.#starts });
+    this.#refusals = new RefusedRequests({ upstream, streams, starts: this.#starts });
     this.#replayer = new Replayer(options, {
       ...parts,
       pages: history && new StreamPages(history, encoder, clock, meter),

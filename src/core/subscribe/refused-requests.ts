@@ -9,7 +9,7 @@ import type { StartPositions } from "./start-positions.ts";
 /** What a client is told about a request before NATS' reason. */
 export const ABOUT = "NATS says";
 
-interface UpstreamRefusalsParts {
+interface RefusedRequestsParts {
   readonly upstream: UpstreamSubscriptions;
   readonly streams: StreamRegistry;
   readonly starts: StartPositions;
@@ -23,10 +23,10 @@ export interface StreamRefusal {
 }
 
 /** Knows what NATS refuses of what clients ask for. */
-export class UpstreamRefusals {
-  readonly #parts: UpstreamRefusalsParts;
+export class RefusedRequests {
+  readonly #parts: RefusedRequestsParts;
 
-  constructor(parts: UpstreamRefusalsParts) {
+  constructor(parts: RefusedRequestsParts) {
     this.#parts = parts;
   }
 

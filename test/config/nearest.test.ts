@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { keys } from "../../src/config/keys.ts";
-import { nearest } from "../../src/text/nearest.ts";
+import { nearest } from "../../src/config/nearest.ts";
 
 const known = Object.keys(keys);
 

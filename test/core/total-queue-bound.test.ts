@@ -26,7 +26,7 @@ function stalled(harness: Harness, subject: string, queued: number): TestClient 
   return peer;
 }
 
-describe("Governor", () => {
+describe("TotalQueueBound", () => {
   test("sheds those with the longest queues first, and no more than must go", () => {
     const harness = stageOf();
     const healthy = harness.join();

@@ -7,7 +7,7 @@ const RELIEVED = 0.9;
 const CALM = 0.7;
 
 /** Bounds the backlogs of all clients together: beyond the bound, the clients with the largest backlogs are disconnected. */
-export class Governor {
+export class TotalQueueBound {
   readonly #maxBytes: number;
   readonly #ledger: Ledger;
   #pressed = false;

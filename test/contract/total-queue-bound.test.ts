@@ -41,7 +41,7 @@ const SPANS = 7;
 
 /** However many clients lag, what waits for all of them together is bounded. */
 contract(EVERY_SOCKET, (target) => {
-  describe("Governor", () => {
+  describe("Bound of all queues together", () => {
     const nats = useNats();
     const options = () => ({
       config: {
