@@ -38,6 +38,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@humanwhocodes/momoa": ["config"],
   "@logtape/logtape": ["log"],
   bun: ["runtime/bun.ts"],
+  "ipaddr.js": ["config", "http"],
   hono: ["http", "runtime", "gateway"],
   jose: ["access/jwt.ts", "access/verification-keys.ts"],
   nats: ["source/connect.ts"],

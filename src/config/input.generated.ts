@@ -227,6 +227,41 @@ export interface ConfigInput {
   readonly dead_letter_subject?: string | undefined;
 
   /**
+   * The maximum number of connected clients of one IP address; IPv6 addresses with the same first 64 bits
+   * count as one. By default only max_clients counts. Must be an integer from 1 to 1000000.
+   */
+  readonly max_clients_per_address?: number | undefined;
+
+  /**
+   * The maximum number of connected clients of one user (the sub of a token). By default only max_clients
+   * counts. Must be an integer from 1 to 1000000.
+   */
+  readonly max_clients_per_sub?: number | undefined;
+
+  /**
+   * The sustained number of clients that may connect per second; a burst may use five seconds of it.
+   * Others are told with Retry-After when to try again. By default there is no limit. Must be an integer
+   * from 1 to 1000000.
+   */
+  readonly max_handshakes_per_second?: number | undefined;
+
+  /**
+   * The addresses of proxies in front of the gateway. Only what these say of a client's address counts.
+   * Must be a list of addresses or ranges like "10.0.0.0/8".
+   *
+   * Default: `[]`
+   */
+  readonly trusted_proxies?: readonly string[] | undefined;
+
+  /**
+   * The header in which trusted_proxies add the address of their client. A proxy passes on the other
+   * header as the client wrote it, so only one counts. Must be "x-forwarded-for" or "forwarded".
+   *
+   * Default: `"x-forwarded-for"`
+   */
+  readonly forwarded_header?: "x-forwarded-for" | "forwarded" | undefined;
+
+  /**
    * Disconnects a client whose connection accepts no more data for this long. Must be a duration from
    * "1ms" to "24h".
    *

@@ -13,6 +13,7 @@ import {
 } from "./address.ts";
 import { deliveryKeys } from "./delivery-keys.ts";
 import { key } from "./key-facts.ts";
+import { limitKeys } from "./limit-keys.ts";
 import {
   anyText,
   boolean,
@@ -61,6 +62,7 @@ export const keys = {
     "login",
   ),
   ...deliveryKeys,
+  ...limitKeys,
   write_timeout: key(
     "advanced",
     "Disconnects a client whose connection accepts no more data for this long.",

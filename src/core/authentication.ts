@@ -2,8 +2,10 @@ import type { CloseCause } from "../protocol/close-codes.ts";
 import { ANONYMOUS, Grant, isSamePrincipal } from "./access/grant.ts";
 import type { Refusal } from "./access/refusal.ts";
 import type { TokenCheck, TokenRefusal } from "./access/token-check.ts";
+import type { ClientLimit } from "./metering/meter.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Connection } from "./sessions/connection.ts";
+import type { ConnectionCounts } from "./sessions/connection-counts.ts";
 import type { Session } from "./sessions/session.ts";
 import { NOT_QUEUED, type QueuedTimer, TimerQueue } from "./timing/timer-queue.ts";
 import { SteppedJob, type TurnShare } from "./timing/turn-share.ts";
@@ -24,6 +26,9 @@ interface AuthenticationParts {
   isRevoked(grant: Grant): boolean;
   /** The connections whose clients are served. */
   readonly connections: ReadonlySet<Connection>;
+  readonly counts: Pick<ConnectionCounts, "isFull" | "identified">;
+  /** A client exceeds a limit. */
+  limited(limit: ClientLimit): void;
   readonly sessions: {
     /** Ends the sessions without a connection whose token is revoked; yields the steps that it takes. */
     endRevoked(): Generator<number, void, void>;
@@ -169,11 +174,17 @@ export class Authentication {
       refused({ code: "forbidden", message });
       return;
     }
-    const { clock, sessions } = this.#parts;
+    const { clock, sessions, counts } = this.#parts;
+    if (!isSamePrincipal(before.terms.principal, principal) && counts.isFull(principal)) {
+      this.#parts.limited("sub");
+      connection.end("too_many_connections");
+      return;
+    }
     // What was published before belongs before the answer.
     session.flush();
     if (connection.isOver) return;
     connection.grant = grant;
+    counts.identified(connection);
     const endMs = token?.expiresAtMs ?? Number.POSITIVE_INFINITY;
     const expires = Number.isFinite(endMs) && {
       expires_in_ms: Math.max(0, Math.round(endMs - clock.wallMs())),

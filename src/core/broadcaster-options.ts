@@ -10,6 +10,7 @@ import type { Log } from "./ports/log.ts";
 import type { ConnectionObserver } from "./ports/observer.ts";
 import type { MessageSource, Publisher, StreamInput } from "./ports/source.ts";
 import type { ConnectionLimits } from "./sessions/connection.ts";
+import type { ConnectionCountLimits } from "./sessions/connection-counts.ts";
 import type { SessionOptions } from "./sessions/session-registry.ts";
 import type { SubscriptionOptions } from "./subscribe/subscription-manager.ts";
 import type { UpstreamOptions } from "./upstream/upstream-subscriptions.ts";
@@ -17,6 +18,7 @@ import type { EnvelopeEncoder } from "./wire/envelope.ts";
 
 export interface BroadcasterOptions
   extends ConnectionLimits,
+    ConnectionCountLimits,
     FrameHandlerLimits,
     AuthenticationOptions,
     SubscriptionOptions,

@@ -1,6 +1,5 @@
-import type { Grant } from "./access/grant.ts";
+import type { Grant, Principal } from "./access/grant.ts";
 import type { Refusal } from "./access/refusal.ts";
-import type { TokenCheck } from "./access/token-check.ts";
 import { RedeliveryPolicy } from "./acks/redelivery-policy.ts";
 import { Authentication } from "./authentication.ts";
 import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-options.ts";
@@ -10,7 +9,7 @@ import { FrameHandler } from "./frame-handler.ts";
 import { Ring } from "./history/ring.ts";
 import { StreamRegistry } from "./history/stream-registry.ts";
 import { IncidentLog } from "./metering/incident-log.ts";
-import type { Meter } from "./metering/meter.ts";
+import type { ClientLimit, Meter } from "./metering/meter.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { ClientSocket } from "./ports/socket.ts";
 import type {
@@ -21,7 +20,8 @@ import type {
   StreamState,
 } from "./ports/source.ts";
 import { BacklogRegistry } from "./sessions/backlog-registry.ts";
-import { Connection, type ConnectionParts } from "./sessions/connection.ts";
+import { type ConnectingClient, Connection, type ConnectionParts } from "./sessions/connection.ts";
+import type { ExceededCount } from "./sessions/connection-counts.ts";
 import { ConnectionLog, type RefusedHandshake } from "./sessions/connection-log.ts";
 import { ConnectionRegistry } from "./sessions/connection-registry.ts";
 import type { Session } from "./sessions/session.ts";
@@ -37,7 +37,6 @@ import { TurnShare } from "./timing/turn-share.ts";
 import { TotalQueueBound } from "./total-queue-bound.ts";
 import { UpstreamSubscriptions } from "./upstream/upstream-subscriptions.ts";
 import { UpstreamNotifier } from "./upstream-notifier.ts";
-import type { Dialect } from "./wire/dialect.ts";
 import type { Envelope, EnvelopeEncoder, Position } from "./wire/envelope.ts";
 import type { SubscriptionRequest } from "./wire/subscription-request.ts";
 
@@ -102,6 +101,7 @@ export class Broadcaster implements SourceListener {
       incidents: this.#incidents,
       returns: this.#returns,
       observer: parts.observer,
+      limits: options,
       onEnd: (connection) => this.#authentication.end(connection),
       onEmpty: () => this.#sweeper.stop(),
     });
@@ -160,6 +160,8 @@ export class Broadcaster implements SourceListener {
       ...{ clock, random, turnShare: this.#turnShare, isRevoked },
       connections: this.#connections.open,
       sessions: this.sessions,
+      counts: this.#connections.counts,
+      limited: (limit) => this.clientLimited(limit),
     });
     const handlers = { subscriptions: this.#subscriptions, authentication: this.#authentication };
     this.#connectionParts = {
@@ -225,32 +227,36 @@ export class Broadcaster implements SourceListener {
     return this.#ring;
   }
 
+  /** Which limit another client of an address and a principal would exceed; `undefined`: none. */
+  excessOfClients(addressGroup: string, principal: Principal): ExceededCount | undefined {
+    return this.#connections.counts.excessOf(addressGroup, principal);
+  }
+
+  /** A client was not let in because of a limit. */
+  clientLimited(limit: ClientLimit): void {
+    this.#meter.clientsLimited[limit]++;
+  }
+
   /**
-   * Accepts a connection. If there are too many, it is closed with 4503; that is rare, as handshakes are refused before.
-   *
-   * @param grant who the client is, and what it may do.
-   * @param request what the client wants from the beginning on.
-   * @param session the name of the session that the client resumes, or begins.
-   * @param checkToken checks the tokens that the client sends later; `undefined`: it needs none.
+   * Accepts a connection. If there are too many, it is closed with 4503 or 4429; that is rare, as handshakes are
+   * refused before.
    */
-  accept(
-    socket: ClientSocket,
-    grant: Grant,
-    dialect: Dialect,
-    request?: SubscriptionRequest,
-    session?: string,
-    checkToken?: TokenCheck,
-  ): Connection {
+  accept(socket: ClientSocket, client: ConnectingClient): Connection {
     const { refusal } = this;
+    const { grant, addressGroup = client.address ?? socket.remoteAddress } = client;
+    const excess = this.excessOfClients(addressGroup, grant.terms.principal);
     const number = this.#connections.nextNumber();
-    const parts = this.#connectionParts;
-    const connection = new Connection(number, socket, grant, dialect, parts, checkToken);
-    this.#connections.add(connection, request);
+    const connection = new Connection(number, socket, client, this.#connectionParts);
+    this.#connections.add(connection, client);
     this.#sweeper.start();
-    if (refusal === undefined) {
+    if (refusal !== undefined) connection.end(refusal === "closed" ? "going_away" : "overloaded");
+    else if (excess !== undefined) {
+      this.clientLimited(excess);
+      connection.end("too_many_connections");
+    } else {
       this.#authentication.begin(connection);
-      if (!connection.isOver) this.sessions.admit(connection, request, session);
-    } else connection.end(refusal === "closed" ? "going_away" : "overloaded");
+      if (!connection.isOver) this.sessions.admit(connection, client.request, client.session);
+    }
     return connection;
   }
 

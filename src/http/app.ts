@@ -5,6 +5,7 @@ import type { Publisher } from "../core/ports/source.ts";
 import type { DeliveryMode } from "../protocol/fields.ts";
 import { AccessLog } from "./access-log.ts";
 import { Admission, type AdmissionOptions, type HttpAccess } from "./admission.ts";
+import { type AddressOptions, behindProxies } from "./client-address.ts";
 import {
   clientEndpoints,
   countRefused,
@@ -23,7 +24,8 @@ import { type StatusReport, statusRoutes } from "./status.ts";
 export interface AppOptions
   extends StreamOptions,
     Omit<GuardOptions, "eventsPath" | "takesCredentials">,
-    AdmissionOptions {
+    AdmissionOptions,
+    AddressOptions {
   /** What clients may have. */
   readonly subjects: readonly string[];
   readonly maxPublishBytes: number;
@@ -46,7 +48,8 @@ export interface AppParts extends Omit<StreamParts, "grantOf" | "tokenCheckOf">,
 const PUBLISH = ["/publish/:subject", "/publish/"];
 
 /** The whole HTTP surface, as an app that a host mounts with `route()`. */
-export function createApp(options: AppOptions, parts: AppParts): Hono {
+export function createApp(options: AppOptions, given: AppParts): Hono {
+  const parts = { ...given, sockets: behindProxies(given.sockets, options) };
   const app = new Hono();
   app.onError((error, c) => {
     parts.log.error("Request to {path} failed: {reason}", {

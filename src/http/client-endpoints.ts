@@ -1,17 +1,21 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import type { AccessRefusal } from "../access/authenticator.ts";
-import { Grant } from "../core/access/grant.ts";
+import { ANONYMOUS, Grant } from "../core/access/grant.ts";
 import type { TokenCheck } from "../core/access/token-check.ts";
 import type { Broadcaster } from "../core/broadcaster.ts";
+import type { ClientLimit } from "../core/metering/meter.ts";
+import type { Clock } from "../core/ports/clock.ts";
 import type { ClientSocket } from "../core/ports/socket.ts";
-import type { Connection } from "../core/sessions/connection.ts";
+import type { ConnectingClient, Connection } from "../core/sessions/connection.ts";
 import { withoutCovered } from "../core/subject/subject.ts";
-import { type Dialect, PLAIN, SSE, V1 } from "../core/wire/dialect.ts";
+import { RateLimit } from "../core/timing/rate-limit.ts";
+import { PLAIN, SSE, V1 } from "../core/wire/dialect.ts";
 import { requestOf, type SubscriptionRequest } from "../core/wire/subscription-request.ts";
 import { PLAIN_SUBPROTOCOL, SUBPROTOCOL } from "../protocol/dialects.ts";
 import { MAX_ID_LENGTH } from "../protocol/fields.ts";
 import { ParameterFault, type StreamQuery } from "../protocol/query.ts";
 import type { ConnectionEvents, SocketRuntime } from "../runtime/runtime.ts";
+import { addressGroupOf } from "./client-address.ts";
 import { parameterNotOf, readQuery } from "./client-query.ts";
 import { offersOf } from "./credentials.ts";
 import type { EventStreams } from "./event-stream.ts";
@@ -20,9 +24,12 @@ import { problem, refusalOf, refusedAccess } from "./problem.ts";
 
 export interface StreamOptions {
   readonly path: string;
+  /** How many clients may connect per second for ever; `undefined`: any number. */
+  readonly maxHandshakesPerSecond?: number | undefined;
 }
 
 export interface StreamParts {
+  readonly clock: Clock;
   readonly broadcaster: Broadcaster;
   readonly sockets: SocketRuntime;
   readonly eventStreams: EventStreams;
@@ -38,6 +45,12 @@ export interface StreamParts {
 
 /** A client that found no room waits for so much longer than one that was cut. */
 const NO_ROOM_MS = 4000;
+/** A burst of clients that connect may use so many seconds of the rate. */
+const HANDSHAKE_BURST_SECONDS = 5;
+const TOO_MANY = {
+  address: "Too many clients are connected from this address",
+  sub: "Too many clients of this user are connected",
+} as const;
 
 interface Env {
   Variables: { grant: Grant; query: StreamQuery; request: SubscriptionRequest };
@@ -45,14 +58,30 @@ interface Env {
 
 /** The endpoints of the stream: WebSocket, and server-sent events below it. */
 export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hono<Env> {
-  const { broadcaster, sockets, eventStreams, grantOf, tokenCheckOf } = parts;
+  const { broadcaster, sockets, eventStreams, clock, grantOf, tokenCheckOf } = parts;
+  const { maxHandshakesPerSecond: rate } = options;
+  const handshakes =
+    rate === undefined
+      ? undefined
+      : new RateLimit(rate, rate * HANDSHAKE_BURST_SECONDS, clock.nowMs());
 
   const noRoom = (c: Context, detail: string): Response => {
     const seconds = Math.ceil((NO_ROOM_MS + broadcaster.refusedForMs) / 1000);
     return problem(c, 503, `${detail} now`, { "Retry-After": `${seconds}` });
   };
+  const tooMany = (c: Context, limit: ClientLimit, detail: string, waitMs = 0): Response => {
+    broadcaster.clientLimited(limit);
+    const seconds = Math.ceil(Math.max(waitMs, broadcaster.refusedForMs) / 1000);
+    return problem(c, 429, detail, { "Retry-After": `${seconds}` });
+  };
+  /** Stands before all that costs more: a token is checked only for a client that there is room for. */
   const welcome: MiddlewareHandler = async (c, next) => {
-    if (broadcaster.refusal === undefined) return await next();
+    if (broadcaster.refusal === undefined) {
+      const waitMs = handshakes === undefined ? 0 : handshakes.take(clock.nowMs());
+      if (waitMs > 0) return tooMany(c, "rate", "Too many clients connect", waitMs);
+      const excess = broadcaster.excessOfClients(addressGroupOf(sockets.addressOf(c)), ANONYMOUS);
+      return excess === undefined ? await next() : tooMany(c, excess, TOO_MANY[excess]);
+    }
     const overloaded = broadcaster.refusal === "overloaded";
     const detail = overloaded
       ? "The queues of slow clients are full"
@@ -78,6 +107,11 @@ export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hon
       const isV1 = !resumes && chosenProtocol(c) === SUBPROTOCOL;
       const grant = await grantOf(c, isV1);
       if (!(grant instanceof Grant)) return refusedAccess(c, grant);
+      const tooManyOf = broadcaster.excessOfClients(
+        addressGroupOf(sockets.addressOf(c)),
+        grant.terms.principal,
+      );
+      if (tooManyOf !== undefined) return tooMany(c, tooManyOf, TOO_MANY[tooManyOf]);
       // A client of v1 says in "subscribe" what it wants; the grant is asked then.
       const asksLater = isV1 && subjects === undefined;
       const refusal = asksLater ? undefined : grant.refusalOf(request);
@@ -97,6 +131,10 @@ export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hon
       c.set("request", request);
       await next();
     };
+  const addressOf = (c: Context) => {
+    const address = sockets.addressOf(c);
+    return { address, addressGroup: addressGroupOf(address) };
+  };
   const handshake: MiddlewareHandler = async (c, next) => handshakeFault(c) ?? (await next());
 
   return new Hono<Env>()
@@ -122,7 +160,7 @@ export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hon
       const request = isV1 ? undefined : c.get("request");
       const dialect = isV1 ? V1 : PLAIN;
       const checkToken = isV1 ? tokenCheckOf(c) : undefined;
-      const client = { grant, dialect, request, session, checkToken };
+      const client = { grant, dialect, request, session, checkToken, ...addressOf(c) };
       const connection = new ClientEvents(broadcaster, client);
       return await sockets.upgrade(c, connection, protocol);
     })
@@ -135,7 +173,8 @@ export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hon
           `"${misplaced}" needs a WebSocket: server-sent events can't be acknowledged`,
         );
       }
-      const client = { grant: c.get("grant"), dialect: SSE, request: c.get("request") };
+      const grant = c.get("grant");
+      const client = { grant, dialect: SSE, request: c.get("request"), ...addressOf(c) };
       const connection = new ClientEvents(broadcaster, client);
       return eventStreams.open(c, connection, sockets, broadcaster.returnsAfterMs);
     });
@@ -173,15 +212,6 @@ function chosenProtocol(c: Context): string | undefined {
   );
 }
 
-/** What a client has asked for in its handshake. */
-interface ConnectingClient {
-  readonly grant: Grant;
-  readonly dialect: Dialect;
-  readonly request: SubscriptionRequest | undefined;
-  readonly session?: string | undefined;
-  readonly checkToken?: TokenCheck | undefined;
-}
-
 /** One connection's way into the core. */
 class ClientEvents implements ConnectionEvents {
   readonly #broadcaster: Broadcaster;
@@ -198,16 +228,8 @@ class ClientEvents implements ConnectionEvents {
   open(socket: ClientSocket): void {
     const client = this.#client;
     if (client === undefined) return;
-    const { grant, dialect, request, session, checkToken } = client;
     this.#client = undefined;
-    this.#connection = this.#broadcaster.accept(
-      socket,
-      grant,
-      dialect,
-      request,
-      session,
-      checkToken,
-    );
+    this.#connection = this.#broadcaster.accept(socket, client);
     if (this.#early !== undefined) this.#connection.closed(...this.#early);
   }
 

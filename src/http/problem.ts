@@ -12,6 +12,7 @@ const TITLES: Partial<Record<ContentfulStatusCode, string>> = {
   408: "Request Timeout",
   413: "Content Too Large",
   426: "Upgrade Required",
+  429: "Too Many Requests",
   500: "Internal Server Error",
   503: "Service Unavailable",
 };

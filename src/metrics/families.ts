@@ -271,6 +271,12 @@ export const FAMILIES: readonly Family[] = [
     "reason",
     (c) => Object.entries(c.meter.accessRefused),
   ),
+  labelled(
+    "clients_limited_total",
+    "Clients that were not let in because of `max_clients_per_address` (`address`), `max_clients_per_sub` (`sub`) or `max_handshakes_per_second` (`rate`).",
+    "limit",
+    (c) => Object.entries(c.meter.clientsLimited),
+  ),
   labelled("errors_total", "Errors by type.", "error_type", (c) => c.meter.errors),
   gauge("server_uptime_seconds", "Seconds since the gateway started.", (c) => c.uptimeSeconds()),
   histogram(

@@ -66,6 +66,13 @@ export const CLOSE = {
     why: "The client sends more than `max_frames_per_second`. A frame counts as one, plus one for each 512 bytes. A `subscribe` or `unsubscribe` counts 10 more, plus one for each subject. Up to two acknowledgements of each sent message are free. A burst may use five seconds of the limit, plus 20 for each of `max_subscriptions`.",
     advice: "Send fewer frames.",
   },
+  too_many_connections: {
+    code: 4429,
+    reason: "too many connections",
+    reconnect: true,
+    why: "The client's address, or its user, already has as many connections as `max_clients_per_address` or `max_clients_per_sub` allow. Usually the gateway says so in the handshake, with 429.",
+    advice: "Close other connections first.",
+  },
   overloaded: {
     code: 4503,
     reason: "overloaded",

@@ -43,6 +43,8 @@ describe("Configuration", () => {
       maxQueueBytes: 16_777_216,
       maxQueueMessages: 100_000,
       maxQueueAgeMs: 60_000,
+      trustedProxies: [],
+      forwardedHeader: "x-forwarded-for",
       maxTotalQueueBytes: undefined,
       policy: "disconnect",
       allowedPolicies: ["disconnect", "drop-oldest", "drop-newest", "conflate"],

@@ -3,6 +3,7 @@ import { Grant } from "../../src/core/access/grant.ts";
 import { clientEndpoints } from "../../src/http/client-endpoints.ts";
 import { EventStreams } from "../../src/http/event-stream.ts";
 import { Harness } from "../core/support/harness.ts";
+import { ManualClock } from "../core/support/manual-clock.ts";
 
 const everybody = Grant.forEverybody([">"], {
   deliveryMode: "at-most-once",
@@ -24,6 +25,7 @@ async function statusFor(starts: Grant["terms"]["starts"], lastEventId?: string)
         upgrade: () => Promise.reject(new Error("no WebSocket here")),
         addressOf: () => "192.0.2.1",
       },
+      clock: new ManualClock(),
       eventStreams: new EventStreams(),
       tokenCheckOf: () => undefined,
       grantOf: async () => new Grant([">"], { ...everybody.terms, starts }),

@@ -42,6 +42,11 @@ export type ErrorKind = (typeof ERROR_KINDS)[number];
  * Counts what the core does, in plain fields: counting costs an addition, and `/metrics`, `/healthz` and
  * StreamKit's data flow read the fields when they are asked. A counter only grows.
  */
+/** The limits of how many clients may connect: per address, per user, and per second. */
+export const CLIENT_LIMITS = ["address", "sub", "rate"] as const;
+
+export type ClientLimit = (typeof CLIENT_LIMITS)[number];
+
 export class Meter {
   /** What became of every delivery. */
   readonly ledger = new Ledger();
@@ -81,6 +86,9 @@ export class Meter {
 
   /** Requests of clients that were not let in or asked for too much, by kind. */
   readonly accessRefused = zeros(ACCESS_REFUSALS);
+
+  /** Clients that were not let in because of a limit. */
+  readonly clientsLimited = zeros(CLIENT_LIMITS);
 
   readonly errors = new Map<ErrorKind, number>(ERROR_KINDS.map((kind) => [kind, 0]));
   /** All errors except refused handshakes. */

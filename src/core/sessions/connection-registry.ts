@@ -4,8 +4,8 @@ import type { DisconnectReason, Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ConnectionObserver } from "../ports/observer.ts";
 import type { ReturnTimes } from "../timing/reconnect-times.ts";
-import type { SubscriptionRequest } from "../wire/subscription-request.ts";
-import { type Connection, infoOf } from "./connection.ts";
+import { type ConnectingClient, type Connection, infoOf } from "./connection.ts";
+import { type ConnectionCountLimits, ConnectionCounts } from "./connection-counts.ts";
 import type { ConnectionLog } from "./connection-log.ts";
 
 /** How long a client waits whose subjects NATS refuses, before it tries again. */
@@ -18,6 +18,7 @@ interface ConnectionRegistryParts {
   readonly incidents: IncidentLog;
   readonly returns: ReturnTimes;
   readonly observer: ConnectionObserver | undefined;
+  readonly limits: ConnectionCountLimits;
   /** Called once for each connection, when it is not open any more. */
   onEnd(connection: Connection): void;
   /** Called when the last connection is closed. */
@@ -27,6 +28,8 @@ interface ConnectionRegistryParts {
 /** The connections that there are: counts and logs them as they come and go. */
 export class ConnectionRegistry {
   readonly #parts: ConnectionRegistryParts;
+  /** The open connections of each address and principal. */
+  readonly counts: ConnectionCounts;
   readonly #open = new Set<Connection>();
   readonly #closing = new Set<Connection>();
   #count = 0;
@@ -34,6 +37,7 @@ export class ConnectionRegistry {
 
   constructor(parts: ConnectionRegistryParts) {
     this.#parts = parts;
+    this.counts = new ConnectionCounts(parts.limits);
   }
 
   /** The connections whose clients are served. */
@@ -56,9 +60,13 @@ export class ConnectionRegistry {
     return ++this.#count;
   }
 
-  add(connection: Connection, request: SubscriptionRequest | undefined): void {
+  add(
+    connection: Connection,
+    { request, addressGroup = connection.address }: ConnectingClient,
+  ): void {
     const { meter, log, observer } = this.#parts;
     this.#open.add(connection);
+    this.counts.add(connection, addressGroup);
     meter.countConnect();
     log.connected(connection, request);
     observer?.connected(infoOf(connection));
@@ -76,6 +84,7 @@ export class ConnectionRegistry {
   ended(connection: Connection, reason: DisconnectReason): void {
     const { clock, meter, log, observer, incidents } = this.#parts;
     this.#open.delete(connection);
+    this.counts.remove(connection);
     this.#parts.onEnd(connection);
     if (connection.state === "closing") this.#closing.add(connection);
     meter.countDisconnect(reason);

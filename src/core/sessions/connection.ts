@@ -9,6 +9,7 @@ import type { ClientInfo } from "../ports/observer.ts";
 import type { ClientSocket } from "../ports/socket.ts";
 import type { Dialect } from "../wire/dialect.ts";
 import type { Envelope, Position } from "../wire/envelope.ts";
+import type { SubscriptionRequest } from "../wire/subscription-request.ts";
 import { ENDED_AS, ENDS_SESSION, farewell } from "./close-cause.ts";
 import { FrameBudget, type FrameLimits } from "./frame-budget.ts";
 import { Liveness, type LivenessLimits } from "./liveness.ts";
@@ -31,6 +32,23 @@ export interface ConnectionLimits extends LivenessLimits, FrameLimits {
  * - `"closed"`: the socket is closed or given up.
  */
 export type ConnectionState = "open" | "closing" | "closed";
+
+/** A client that connects. */
+export interface ConnectingClient {
+  /** Who it is, and what it may do. */
+  readonly grant: Grant;
+  readonly dialect: Dialect;
+  /** What it wants from the beginning on. */
+  readonly request?: SubscriptionRequest | undefined;
+  /** The name of the session that it resumes, or begins. */
+  readonly session?: string | undefined;
+  /** Checks the tokens that it sends later; `undefined`: it needs none. */
+  readonly checkToken?: TokenCheck | undefined;
+  /** Its address, which a proxy may have told. Default: the peer's. */
+  readonly address?: string | undefined;
+  /** What its address is counted as. Default: the address. */
+  readonly addressGroup?: string | undefined;
+}
 
 /** What all connections share. */
 export interface ConnectionParts {
@@ -63,6 +81,8 @@ export class Connection implements SessionConnection {
   readonly number: number;
   readonly sinceMs: number;
   readonly socket: ClientSocket;
+  /** The client's address, which a proxy may have told. */
+  readonly address: string;
   /** Who the client is, and what it may do. */
   grant: Grant;
   /** Checks the tokens that the client sends; `undefined`: it needs none. */
@@ -85,15 +105,14 @@ export class Connection implements SessionConnection {
   constructor(
     number: number,
     socket: ClientSocket,
-    grant: Grant,
-    dialect: Dialect,
+    { grant, dialect, checkToken, address = socket.remoteAddress }: ConnectingClient,
     parts: ConnectionParts,
-    checkToken?: TokenCheck,
   ) {
     const { limits, clock } = parts;
     this.number = number;
     this.sinceMs = clock.nowMs();
     this.socket = socket;
+    this.address = address;
     this.grant = grant;
     this.dialect = dialect;
     this.checkToken = checkToken;
@@ -101,10 +120,6 @@ export class Connection implements SessionConnection {
     this.writer = new SocketWriter(socket, this.sinceMs);
     this.budget = new FrameBudget(limits, this.sinceMs);
     this.#liveness = new Liveness(socket, limits, this.sinceMs);
-  }
-
-  get address(): string {
-    return this.socket.remoteAddress;
   }
 
   get compresses(): boolean {

@@ -112,7 +112,7 @@ describe("A flood", () => {
     const socket = new FakeSocket(harness.fanout);
     let ignored = 0;
     const deaf = Object.assign(socket, { ignore: () => ignored++ });
-    const connection = harness.broadcaster.accept(deaf, harness.grant, PLAIN);
+    const connection = harness.broadcaster.accept(deaf, { grant: harness.grant, dialect: PLAIN });
     for (let n = 0; n < BURST; n++) connection.alive();
     expect(socket.closedWith).toBeUndefined();
     connection.alive();

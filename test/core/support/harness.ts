@@ -237,7 +237,8 @@ export class Harness {
   ): TestClient {
     const socket = new FakeSocket(this.fanout);
     const { broadcaster } = this;
-    const connection = broadcaster.accept(socket, grant, dialect, request, session, checkToken);
+    const client = { grant, dialect, request, session, checkToken };
+    const connection = broadcaster.accept(socket, client);
     // What must be acknowledged is given up only where the peer is known to be there.
     if (this.acknowledges) socket.onPing = () => connection.heard();
     if (!lingers) {

@@ -1,0 +1,66 @@
+import { describe, expect, test } from "bun:test";
+import type { Grant } from "../../../src/core/access/grant.ts";
+import { V1 } from "../../../src/core/wire/dialect.ts";
+import { AuthHarness, grantOf } from "../support/auth-harness.ts";
+import { FakeSocket } from "../support/fake-sockets.ts";
+
+const ANN = { issuer: "i", sub: "ann" };
+
+function connect({ harness, check }: AuthHarness, grant: Grant, addressGroup: string) {
+  const socket = new FakeSocket(harness.fanout);
+  const client = { grant, dialect: V1, addressGroup, checkToken: check };
+  const connection = harness.broadcaster.accept(socket, client);
+  socket.onClose = () => connection.closed(1005);
+  return { socket, connection };
+}
+
+describe("A limit of clients per address", () => {
+  test("counts the open connections of an address", () => {
+    const auth = new AuthHarness({ maxClientsPerAddress: 2 });
+    const { broadcaster, meter } = auth.harness;
+    const [first] = [1, 2].map(() => connect(auth, grantOf(), "a"));
+    expect(broadcaster.excessOfClients("a", ANN)).toBe("address");
+    expect(broadcaster.excessOfClients("b", ANN)).toBeUndefined();
+    first?.connection.closed(1006);
+    expect(broadcaster.excessOfClients("a", ANN)).toBeUndefined();
+    connect(auth, grantOf(), "a");
+    // Of handshakes at the same time, all may have found room.
+    expect(connect(auth, grantOf(), "a").socket.closedWith).toBe(4429);
+    expect(meter.clientsLimited).toEqual({ address: 1, sub: 0, rate: 0 });
+    expect(meter.clientsActive).toBe(2);
+  });
+});
+
+describe("A limit of clients per user", () => {
+  test("counts the open connections of a principal, at any address", () => {
+    const auth = new AuthHarness({ maxClientsPerSub: 1 });
+    const { broadcaster } = auth.harness;
+    const { connection } = connect(auth, grantOf(), "a");
+    expect(broadcaster.excessOfClients("b", ANN)).toBe("sub");
+    expect(broadcaster.excessOfClients("b", { issuer: "other", sub: "ann" })).toBeUndefined();
+    expect(connect(auth, grantOf(), "b").socket.closedWith).toBe(4429);
+    expect(connect(auth, grantOf({ sub: "bob" }), "b").socket.closedWith).toBeUndefined();
+    connection.closed(1000);
+    expect(connect(auth, grantOf(), "b").socket.closedWith).toBeUndefined();
+  });
+
+  test("counts a client from when it has shown its token", async () => {
+    const auth = new AuthHarness({ maxClientsPerSub: 1 });
+    const waiting = [1, 2, 3].map(() => auth.join());
+    const ann = grantOf();
+    for (const peer of waiting) await auth.auth(peer, ann);
+    expect(waiting.map(({ socket }) => socket.closedWith)).toEqual([undefined, 4429, 4429]);
+    // To show a token again is no other client.
+    await auth.auth(waiting[0]!, grantOf({ allow: ["a"] }));
+    expect(waiting[0]?.socket.closedWith).toBeUndefined();
+    expect(auth.harness.broadcaster.excessOfClients("x", ANN)).toBe("sub");
+    waiting[0]?.connection.closed(1000);
+    expect(auth.harness.broadcaster.excessOfClients("x", ANN)).toBeUndefined();
+  });
+
+  test("doesn't count anonymous clients", () => {
+    const auth = new AuthHarness({ maxClientsPerSub: 1 });
+    const peers = [1, 2, 3].map(() => auth.harness.join());
+    expect(peers.map(({ socket }) => socket.closedWith)).toEqual([undefined, undefined, undefined]);
+  });
+});
