@@ -35,21 +35,31 @@ export class FakeSocket implements ClientSocket {
   /** Called inside `terminate`. */
   onTerminate: (() => void) | undefined;
   readonly #fanout: FakeFanout;
+  readonly #frames: ReceivedFrame[] = [];
+  readonly #envelopes: ReceivedFrame[] = [];
+  /** How many of the text frames were parsed. */
+  #parsed = 0;
 
   constructor(fanout: FakeFanout) {
     this.#fanout = fanout;
   }
 
-  /** All envelopes and notices that were written, however many were in one text frame. */
-  get frames(): ReceivedFrame[] {
-    return this.textFrames.flatMap(({ text }) =>
-      text.split("\n").map((line) => JSON.parse(line) as ReceivedFrame),
-    );
+  /** All envelopes and notices that were written, however many were in one text frame. Each is parsed once. */
+  get frames(): readonly ReceivedFrame[] {
+    for (; this.#parsed < this.textFrames.length; this.#parsed++) {
+      for (const line of this.textFrames[this.#parsed]!.text.split("\n")) {
+        const frame = JSON.parse(line) as ReceivedFrame;
+        this.#frames.push(frame);
+        if (frame.type === "data") this.#envelopes.push(frame);
+      }
+    }
+    return this.#frames;
   }
 
   /** The envelopes among the frames. */
-  get envelopes(): ReceivedFrame[] {
-    return this.frames.filter(({ type }) => type === "data");
+  get envelopes(): readonly ReceivedFrame[] {
+    void this.frames;
+    return this.#envelopes;
   }
 
   /** Their payloads. */
