@@ -91,7 +91,12 @@ contract(EVERY_TARGET, (target) => {
 
     test("Client that does not read is waited for until stop_timeout, and not longer", async () => {
       const gateway = await startGateway(target, {
-        config: { nats_url: nats.url, stop_timeout: "500ms", ...UNBOUNDED },
+        config: {
+          nats_url: nats.url,
+          stop_timeout: "500ms",
+          write_timeout: "1h",
+          ...UNBOUNDED,
+        },
       });
       await untilReady(gateway);
       const [stalled, healthy] = [await subscribeRaw(gateway), await subscribe(gateway)];

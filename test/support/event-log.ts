@@ -1,6 +1,10 @@
-/** How long tests wait for something that must happen, in milliseconds, unless they say otherwise. */
-export const DEADLINE_MS = 15_000;
-const PAUSE_MS = 10;
+/**
+ * How long tests wait for something that must happen, in milliseconds, unless they say otherwise: longer than it takes
+ * on a machine that does much else.
+ */
+export const DEADLINE_MS = 45_000;
+const FIRST_PAUSE_MS = 10;
+const LONGEST_PAUSE_MS = 80;
 
 /** A wait ended without its event; the message says what came instead. */
 export class DeadlineError extends Error {
@@ -29,7 +33,7 @@ export async function within<T>(
   }
 }
 
-/** Asks until the answer fits, with a short pause in between: other tests run at the same time. */
+/** Asks until the answer fits, with pauses in between that become longer: other tests run at the same time. */
 export async function until<T>(
   what: string,
   ask: () => Promise<T>,
@@ -37,14 +41,14 @@ export async function until<T>(
   deadlineMs: number = DEADLINE_MS,
 ): Promise<T> {
   const endMs = performance.now() + deadlineMs;
-  for (;;) {
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS)) {
     const answer = await ask();
     if (fits(answer)) return answer;
     if (performance.now() > endMs) {
       const last = JSON.stringify(answer);
       throw new DeadlineError(`no ${what} within ${deadlineMs / 1000} s; last answer: ${last}`);
     }
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
 

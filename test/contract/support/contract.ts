@@ -22,7 +22,7 @@ export const EVERY_TARGET = [...EVERY_SOCKET, TARGETS["node-dist"]];
  * To run one target only: `npm test -- test/contract -t "Contract on deno "`.
  */
 export function contract(targets: readonly Target[], theme: (target: Target) => void): void {
-  setDefaultTimeout(60_000);
+  setDefaultTimeout(180_000);
   for (const target of targets) {
     describe(`Contract on ${target.name}`, () => theme(target));
   }

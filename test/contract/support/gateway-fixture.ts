@@ -7,7 +7,7 @@ import { openRaw, type RawWebSocket } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { connect, type Subscriber } from "../../support/subscriber.ts";
 import { openV1, type V1Client } from "../../support/v1-client.ts";
-import { expectSettledLedger, metric, untilMetric } from "./metrics.ts";
+import { expectSettledLedger, metric, untilMetrics } from "./metrics.ts";
 
 /** How to end the clients that a test has connected to a gateway. */
 const connected = new WeakMap<Gateway, (() => unknown)[]>();
@@ -29,9 +29,9 @@ export function useGateway(
   afterEach(async () => {
     if (gateway === undefined) return;
     for (const leave of connected.get(gateway)?.splice(0) ?? []) leave();
-    await untilMetric(gateway, "websocket_clients_active", (active) => active === 0);
     // What is kept for clients that might come back is given up in the end.
-    await untilMetric(gateway, "websocket_sessions_parked", (parked) => parked === 0);
+    const left = ["websocket_clients_active", "websocket_sessions_parked"];
+    await untilMetrics(gateway, left, (active, parked) => active === 0 && parked === 0);
     await expectSettledLedger(gateway);
   });
   afterAll(async () => {
@@ -119,10 +119,16 @@ export async function takenIn<T>(
   leaves.push(...clients.map((client) => () => leave(client)));
   connected.set(gateway, leaves);
   const all = before + clients.length;
-  await untilMetric(gateway, "websocket_clients_total", (total) => total >= all);
   // NATS may not have heard yet what they want.
-  if ((await metric(gateway, "websocket_source_connected")) === 1) {
-    await untilMetric(gateway, "websocket_upstream_pending", (pending) => pending === 0);
-  }
+  const names = [
+    "websocket_clients_total",
+    "websocket_source_connected",
+    "websocket_upstream_pending",
+  ];
+  await untilMetrics(
+    gateway,
+    names,
+    (total = 0, connected, pending) => total >= all && (connected !== 1 || pending === 0),
+  );
   return clients;
 }

@@ -2,6 +2,27 @@ import { expect } from "bun:test";
 import { until } from "../../support/event-log.ts";
 import type { Gateway } from "../../support/gateway-process.ts";
 
+/** What `/metrics` said at one moment. */
+interface Metrics {
+  /**
+   * The sum of a metric's series; 0 when there is none.
+   *
+   * @param label what the series must have besides, as it is written: `error_type="no_pong"`.
+   */
+  sum(name: string, label?: string): number;
+}
+
+/** Asks for `/metrics` once. */
+async function readMetrics(gateway: Gateway): Promise<Metrics> {
+  const series = [...(await metricsOf(gateway))];
+  return {
+    sum: (name, label = "") =>
+      series
+        .filter(([key]) => key.startsWith(`${name}{`) && key.includes(label))
+        .reduce((sum, [, value]) => sum + value, 0),
+  };
+}
+
 /** Every series of `/metrics` with its value, as it is written there. */
 export async function metricsOf(gateway: Gateway): Promise<Map<string, number>> {
   const text = await (await gateway.get("/metrics")).text();
@@ -14,18 +35,9 @@ export async function metricsOf(gateway: Gateway): Promise<Map<string, number>> 
   );
 }
 
-/**
- * The sum of a metric's series; 0 when there is none.
- *
- * @param label what the series must have besides, as it is written: `error_type="no_pong"`.
- */
+/** See {@linkcode Metrics.sum}. */
 export async function metric(gateway: Gateway, name: string, label = ""): Promise<number> {
-  return sumOf(await metricsOf(gateway), name, label);
-}
-
-function sumOf(all: ReadonlyMap<string, number>, name: string, label = ""): number {
-  const series = [...all].filter(([key]) => key.startsWith(`${name}{`) && key.includes(label));
-  return series.reduce((sum, [, value]) => sum + value, 0);
+  return (await readMetrics(gateway)).sum(name, label);
 }
 
 /** Waits until a metric has this value. */
@@ -36,6 +48,23 @@ export async function untilMetric(
   label = "",
 ): Promise<number> {
   return await until(`${name} that fits`, () => metric(gateway, name, label), fits);
+}
+
+/**
+ * Waits until several metrics fit at the same time.
+ *
+ * @param fits is given their values, in the order of the names.
+ */
+export async function untilMetrics(
+  gateway: Gateway,
+  names: readonly string[],
+  fits: (...values: number[]) => boolean,
+): Promise<void> {
+  const ask = async (): Promise<number[]> => {
+    const { sum } = await readMetrics(gateway);
+    return names.map((name) => sum(name));
+  };
+  await until(`${names.join(", ")} that fit`, ask, (values) => fits(...values));
 }
 
 /** What became of every delivery. */
@@ -52,34 +81,37 @@ interface Ledger {
  * and every one that had to be acknowledged was, still has to be, or is counted as lost.
  */
 export async function expectBalancedLedger(gateway: Gateway): Promise<void> {
-  for (const ledger of [await countedLedger(gateway), await reportedLedger(gateway)]) {
-    const { offered, ...ends } = ledger;
-    const sum = Object.values(ends).reduce((total, count) => total + count, 0);
-    expect({ ...ends, offered }).toEqual({ ...ends, offered: sum });
-  }
-  const series = await metricsOf(gateway);
-  const tracked = sumOf(series, "websocket_messages_tracked_total");
-  const acked = sumOf(series, "websocket_acks_total", 'result="acked"');
-  const inFlight = sumOf(series, "websocket_messages_in_flight");
-  const lost = sumOf(series, "websocket_messages_lost_total");
-  const returned = sumOf(series, "websocket_messages_returned_total");
-  const ends = { acked, inFlight, lost, returned };
-  expect({ ...ends, tracked }).toEqual({ ...ends, tracked: acked + inFlight + lost + returned });
+  const metrics = await readMetrics(gateway);
+  expectBalance(metrics, await reportedLedger(gateway));
 }
 
 /** The same without clients and sessions: nothing waits for any, and all who ask are told the same. */
 export async function expectSettledLedger(gateway: Gateway): Promise<void> {
-  await expectBalancedLedger(gateway);
-  const counted = await countedLedger(gateway);
+  const metrics = await readMetrics(gateway);
+  const reported = await reportedLedger(gateway);
+  expectBalance(metrics, reported);
+  const counted = countedLedger(metrics);
   expect(counted.queued).toBe(0);
-  expect(await metric(gateway, "websocket_messages_in_flight")).toBe(0);
-  expect(await metric(gateway, "websocket_queued_bytes")).toBe(0);
-  expect(await reportedLedger(gateway)).toEqual(counted);
+  expect(metrics.sum("websocket_messages_in_flight")).toBe(0);
+  expect(metrics.sum("websocket_queued_bytes")).toBe(0);
+  expect(reported).toEqual(counted);
 }
 
-async function countedLedger(gateway: Gateway): Promise<Ledger> {
-  const series = await metricsOf(gateway);
-  const sum = (name: string): number => sumOf(series, name);
+function expectBalance(metrics: Metrics, reported: Ledger): void {
+  for (const { offered, ...ends } of [countedLedger(metrics), reported]) {
+    const sum = Object.values(ends).reduce((total, count) => total + count, 0);
+    expect({ ...ends, offered }).toEqual({ ...ends, offered: sum });
+  }
+  const tracked = metrics.sum("websocket_messages_tracked_total");
+  const acked = metrics.sum("websocket_acks_total", 'result="acked"');
+  const inFlight = metrics.sum("websocket_messages_in_flight");
+  const lost = metrics.sum("websocket_messages_lost_total");
+  const returned = metrics.sum("websocket_messages_returned_total");
+  const ends = { acked, inFlight, lost, returned };
+  expect({ ...ends, tracked }).toEqual({ ...ends, tracked: acked + inFlight + lost + returned });
+}
+
+function countedLedger({ sum }: Metrics): Ledger {
   return {
     offered: sum("websocket_messages_offered_total"),
     sent: sum("websocket_messages_sent_total"),
