@@ -53,6 +53,12 @@ const WITH_OLDEST_SERVER = [
 /** All files that the lists above name. */
 export const NAMED_FILES = new Set([...ALONE, ...SLOW, ...FAST_ON_NODE22, ...WITH_OLDEST_SERVER]);
 
+/** Property tests that find rare faults only in many runs, with the runs of `npm run test:slow`. */
+const WITH_MANY_RUNS = [
+  ["test/core/acks/at-least-once-model.test.ts", 10_000],
+  ["test/core/acks/delivery.test.ts", 5_000],
+] as const;
+
 /** Folders whose files take long, so that each is a job. The files of any other folder are one job. */
 const ONE_JOB_PER_FILE = /^test\/(?:audit|browser|contract|streams)\//;
 
@@ -67,7 +73,17 @@ export function allJobs(slow: boolean): Job[] {
     .map((job) => ({ ...job, name: `${job.name} on node22`, args: NODE22 }));
   // The longest ones first, so that others run beside them until the end.
   const slowest = files.filter((file) => SLOW.includes(file));
-  return [...jobsOf(slowest), ...onNode22, ...oldestServerJobs()];
+  return [...jobsOf(slowest), ...manyRunsJobs(), ...onNode22, ...oldestServerJobs()];
+}
+
+function manyRunsJobs(): Job[] {
+  return WITH_MANY_RUNS.map(([file, runs]) => ({
+    name: `${file} with ${runs} runs`,
+    files: [file],
+    args: [],
+    env: { SPILLWAY_MODEL_RUNS: String(runs) },
+    alone: false,
+  }));
 }
 
 /** Whether `npm test` leaves a theme's tests on Node 22 to `npm run test:slow`. */

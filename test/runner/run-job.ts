@@ -6,7 +6,8 @@ import type { Job } from "./jobs.ts";
 import { type Report, readReport } from "./report.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const TEST_TIMEOUT_MS = 60_000;
+/** Longer than the deadlines of several waits, which say more about what is missing. */
+const TEST_TIMEOUT_MS = 180_000;
 /** A process that prints nothing for longer hangs: no single test may take as long. */
 const SILENCE_MS = 360_000;
 /** How long a process may take to end its own processes before it is killed. */

@@ -10,7 +10,7 @@ interface Simulation {
 }
 
 const MESSAGES = 4;
-const RUNS = Number(process.env.SPILLWAY_MODEL_RUNS ?? 10_000);
+const RUNS = Number(process.env.SPILLWAY_MODEL_RUNS ?? 3000);
 
 /** What happens in one step; the model is the clients' own memory. */
 class Step implements fc.Command<object, Simulation> {

@@ -125,7 +125,7 @@ describe("Whatever happens", () => {
         for (const step of [...cast, ...wishes, ...steps]) simulation.do(step);
         await simulation.end();
       }),
-      { numRuns: Number(process.env.RUNS ?? 5000) },
+      { numRuns: Number(process.env.SPILLWAY_MODEL_RUNS ?? 1500) },
     );
-  }, 60_000);
+  }, 300_000);
 });
