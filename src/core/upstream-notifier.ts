@@ -4,7 +4,7 @@ import type { AudienceRegistry } from "./fanout/audience-registry.ts";
 import type { StreamChange } from "./history/stream-registry.ts";
 import type { SourceStatus } from "./ports/source.ts";
 import type { Session } from "./sessions/session.ts";
-import { exposedOf, exposesSome } from "./subject/subject.ts";
+import { exposedOf } from "./subject/subject.ts";
 import { patternRefusal, streamRefusal } from "./subscribe/refusal.ts";
 import type { UpstreamRefusal } from "./upstream/upstream-subscription.ts";
 import type { UpstreamSubscriptions } from "./upstream/upstream-subscriptions.ts";
@@ -58,7 +58,7 @@ export class UpstreamNotifier {
       audience.tell({ type: "upstream", state: this.state });
       // Nobody knows what was published meanwhile. That is so before the first connection, too: NATS may have
       // served others.
-      if (connected && exposesSome(this.#exposed, audience.subjects)) {
+      if (connected && wantsSome(audience, this.#exposed)) {
         audience.tell(unknownGap(cursor, cursor, "upstream"));
       }
     }
@@ -91,7 +91,7 @@ export class UpstreamNotifier {
   stream({ gap, subjects: carried }: StreamChange): void {
     if (gap === undefined) return;
     for (const audience of this.#parts.audiences.all()) {
-      if (exposesSome(carried, audience.subjects)) audience.tell(gap);
+      if (wantsSome(audience, carried)) audience.tell(gap);
     }
   }
 
@@ -100,7 +100,7 @@ export class UpstreamNotifier {
     const error = streamRefusal(reason, ABOUT);
     const told: Audience<Session>[] = [];
     for (const audience of this.#parts.audiences.all()) {
-      if (!exposesSome(carried, audience.subjects)) continue;
+      if (!wantsSome(audience, carried)) continue;
       audience.tell({ type: "error", error });
       told.push(audience);
     }
@@ -133,4 +133,9 @@ export class UpstreamNotifier {
     }
     return told;
   }
+}
+
+/** Whether the members of an audience may get something of these patterns. */
+function wantsSome({ key, subjects }: Audience<Session>, patterns: readonly string[]): boolean {
+  return key.denied.leavesSome(patterns, subjects);
 }

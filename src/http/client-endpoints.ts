@@ -122,7 +122,7 @@ export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hon
       if (excess?.retryable) return noRoom(c, "There is no room for more patterns");
       if (excess !== undefined)
         return problem(c, 400, `"subjects" can't be served: ${excess.message}`);
-      const fault = broadcaster.startFaultOf({ ...request, subjects: grant.select(wanted) });
+      const fault = broadcaster.startFaultOf(grant.narrow(request));
       if (fault !== undefined) {
         return problem(c, 400, `"${fault.parameter}" can't be served: ${fault.message}`);
       }

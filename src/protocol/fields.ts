@@ -75,6 +75,11 @@ export const maxRate: Value<number> = {
   },
 };
 
+/** Messages per second; unlike what a client may ask for, without an upper bound. */
+export function rate(description: string): Value<number> {
+  return { json: { type: "number", exclusiveMinimum: 0, description } };
+}
+
 /** Where a subscription may begin in streams, for a client that has no cursor. */
 const START_POINTS = [
   constant("new", "With the next message. `start_from` has this by default."),

@@ -1,6 +1,6 @@
 /** What the gateway sends. A new frame is written here, and sent with `tell` by the core. */
 import { ERROR_CODES, type ErrorCode } from "./error-codes.ts";
-import { cursor, deliveryMode, policy } from "./fields.ts";
+import { cursor, deliveryMode, policy, rate } from "./fields.ts";
 import {
   anything,
   bool,
@@ -164,12 +164,17 @@ const welcome = frame("welcome", {
 const subscribed = frame("subscribed", {
   dialects: NOTICES,
   description:
-    "A subscription is in effect. It comes again, with other `subjects`, if a new token allows only a part of the subscription.",
+    "A subscription is in effect. It comes again if a new token allows only a part of the subscription, or changes its policy or rate.",
   fields: {
     id: text("The `id` of the request; the subscription's name from now on."),
     sub,
     subjects: list(text("A subject."), "What the client has subscribed to."),
     policy: policy("The policy in effect: the gateway may not allow the one that was asked for."),
+    max_rate: optional(
+      rate(
+        "The rate in effect, in messages per second of each subject: the one that was asked for, or a lower one that the client's token sets. Absent: no limit.",
+      ),
+    ),
     from: cursor("Every message after this cursor is delivered, or a `gap` declares it."),
     durable: optional(text("The durable that the subscription uses.")),
   },

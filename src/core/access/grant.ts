@@ -15,7 +15,7 @@ import {
   subjectsIntersect,
   withoutCovered,
 } from "../subject/subject.ts";
-import type { SubscriptionRequest } from "../wire/subscription-request.ts";
+import type { DeliveryTerms, SubscriptionRequest } from "../wire/subscription-request.ts";
 import type { Refusal } from "./refusal.ts";
 
 /** Who a client is: sessions and durables belong to the principal that began them. */
@@ -94,7 +94,10 @@ export interface GrantTerms {
   readonly sessions: boolean;
   /** The most subscriptions at a time. */
   readonly maxSubscriptions: number;
-  /** The most messages per second of each subject in a subscription; `Infinity`: no limit. */
+  /**
+   * The most messages per second of each subject in a subscription; `Infinity`: no limit. It slows down neither
+   * messages that streams have kept nor durables, which leave nothing out.
+   */
   readonly maxRate: number;
 }
 
@@ -216,16 +219,28 @@ export class Grant {
     );
   }
 
-  /** Returns what the client gets of a request that is not refused: of these subjects, from this place on. */
-  applyTo(request: SubscriptionRequest): SubscriptionRequest {
-    const { after, subjects, start = after === undefined ? this.terms.startFrom : "new" } = request;
-    return { ...request, subjects: this.select(subjects), start };
+  /** Returns a request for the subjects that the client receives of those that it asks for. */
+  narrow(request: SubscriptionRequest): SubscriptionRequest {
+    return { ...request, subjects: this.select(request.subjects), denied: this.denied };
   }
 
-  /** Returns the policy of a subscription. */
-  policyOf({ policy }: SubscriptionRequest): Policy {
+  /** Returns what the client gets of a request that is not refused: of these subjects, from this place on. */
+  applyTo(request: SubscriptionRequest): SubscriptionRequest {
+    const { after, start = after === undefined ? this.terms.startFrom : "new" } = request;
+    return { ...this.narrow(request), start };
+  }
+
+  /** Returns how a subscription brings its messages: as it asks for, within what the grant allows. */
+  deliveryOf({
+    policy,
+    maxRate = Number.POSITIVE_INFINITY,
+  }: Pick<SubscriptionRequest, "policy" | "maxRate">): DeliveryTerms {
     const { allowedPolicies } = this.terms;
-    return allowedPolicies.find((allowed) => allowed === policy) ?? this.terms.policy;
+    const rate = Math.min(maxRate, this.terms.maxRate);
+    return {
+      policy: allowedPolicies.find((allowed) => allowed === policy) ?? this.terms.policy,
+      maxRate: rate === Number.POSITIVE_INFINITY ? undefined : rate,
+    };
   }
 
   /** Whether the client may receive a message of this subject, whatever it has subscribed to. */

@@ -31,6 +31,8 @@ export interface AckRecipient {
   readonly dialect: Pick<Dialect, "tells">;
   /** Whether its socket has room, and it hasn't asked for less. */
   readonly takes: boolean;
+  /** Whether its grant doesn't deny a message of this subject. */
+  mayReceive(subject: string): boolean;
   /** Sends messages that wait for nothing: they were sent before, or come from a durable. */
   resend(envelopes: readonly Envelope[]): void;
   tell(...frames: readonly ServerFrame[]): void;

@@ -151,6 +151,12 @@ export class DurableTracker implements AckTracker, DurableListener, QueuedTimer 
     const wallMs = clock.wallMs();
     meter.countReceived(message.data.length, wallMs);
     const { sequence } = position;
+    if (!this.#recipient.mayReceive(message.subject)) {
+      // Nobody is sent it by this durable, which must not wait for it.
+      this.#newest = Math.max(this.#newest, sequence);
+      this.#use?.settle(receipt, "ack");
+      return;
+    }
     const settledAs = this.#settled.get(sequence);
     if (settledAs !== undefined) {
       // The durable sent it again before it was told, or never was told.

@@ -1,8 +1,9 @@
 import type { GapFrame } from "../../protocol/server-frames.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { SourceMessage, StreamInput, StreamPosition, StreamState } from "../ports/source.ts";
+import { DenyList } from "../subject/deny-list.ts";
 import type { Selection } from "../subject/subject.ts";
-import { exposedOf, exposesSome, subjectsIntersect } from "../subject/subject.ts";
+import { exposedOf, subjectsIntersect } from "../subject/subject.ts";
 import type { Cancellation } from "../timing/cancellation.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
@@ -94,11 +95,13 @@ export class StreamRegistry {
    *
    * If several streams may carry them, only those count that capture them now. If none does, all count:
    * a stream may hold messages from before its subjects were edited.
+   *
+   * @param denied what doesn't count of these subjects.
    */
-  carrying(subjects: Selection): readonly FollowedStream[] {
+  carrying(subjects: Selection, denied = DenyList.NOTHING): readonly FollowedStream[] {
     if (this.#entries.length === 0) return this.#entries;
     const carrying = this.#entries.filter(({ subjects: carried }) =>
-      exposesSome(carried, subjects),
+      denied.leavesSome(carried, subjects),
     );
     const capturing = carrying.filter(({ subjects: carried, captures }) => {
       if (captures === undefined) return true;

@@ -17,7 +17,7 @@ interface Release extends Job {
  * queue, the window ends at once.
  */
 export class Pacer {
-  readonly #windowMs: number;
+  #windowMs = 0;
   readonly #bounds: QueueBounds;
   readonly #clock: Clock;
   readonly #ledger: Ledger;
@@ -45,11 +45,16 @@ export class Pacer {
     run: (job: Job) => void,
   ) {
     this.#run = run;
-    this.#windowMs = Math.min(1000 / maxRate, MOST_WINDOW_MS);
+    this.maxRate = maxRate;
     this.#bounds = bounds;
     this.#clock = clock;
     this.#ledger = ledger;
     this.#release = release;
+  }
+
+  /** Windows that begin from now on have another length. */
+  set maxRate(maxRate: number) {
+    this.#windowMs = Math.min(1000 / maxRate, MOST_WINDOW_MS);
   }
 
   /** The number of waiting messages. */

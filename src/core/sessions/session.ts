@@ -16,6 +16,7 @@ import type { TurnShare } from "../timing/turn-share.ts";
 import type { Dialect } from "../wire/dialect.ts";
 import { type Envelope, earliest, type Position } from "../wire/envelope.ts";
 import { bytesOf, fittingInto } from "../wire/envelopes-that-fit.ts";
+import type { DeliveryTerms } from "../wire/subscription-request.ts";
 import { Membership } from "./audience-membership.ts";
 import { Backlog, type BacklogLimits, type BacklogTarget } from "./backlog.ts";
 import { ENDED_AS, ENDS_SESSION } from "./close-cause.ts";
@@ -212,6 +213,11 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
     return this.#grant;
   }
 
+  /** Whether the client may receive a message of this subject now. */
+  mayReceive(subject: string): boolean {
+    return !this.#grant.denied.denies(subject);
+  }
+
   /** The durables that the client uses. */
   get durables(): readonly { readonly title: DurableTitle }[] {
     return this.acks?.durables ?? [];
@@ -332,6 +338,15 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
       this.subscriptions.narrow(subscription, subjects);
     }
     this.#moveTo(this.#audienceOf(this.subscriptions));
+    this.#requestDrain();
+  }
+
+  /** From now on, a subscription brings its messages in another way. */
+  adopt(subscription: Subscription, delivery: DeliveryTerms): void {
+    this.flush();
+    if (this.isOver) return;
+    this.subscriptions.adopt(subscription, delivery);
+    if (this.subscriptions.anyPaced) this.#needBacklog();
     this.#requestDrain();
   }
 

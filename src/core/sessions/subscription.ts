@@ -3,7 +3,7 @@ import type { Selection } from "../subject/subject.ts";
 import { subjectMatches } from "../subject/subject.ts";
 import { FEW_PATTERNS, SubjectTrie } from "../subject/subject-trie.ts";
 import type { Envelope } from "../wire/envelope.ts";
-import type { SubscriptionRequest } from "../wire/subscription-request.ts";
+import type { DeliveryTerms, SubscriptionRequest } from "../wire/subscription-request.ts";
 
 /** Counts the cost of work, so that it can be shared out. */
 export interface Effort {
@@ -26,7 +26,8 @@ export class Subscription {
   /** Changed by `Subscriptions` only, which has filed them. */
   subjects: Selection;
   policy: Policy;
-  readonly maxRate: number | undefined;
+  /** Changed by `Subscriptions` only, which hold messages back. */
+  maxRate: number | undefined;
   /** The order of a client's requests: the one that it made first has the smaller number. */
   readonly order: number;
   /** The client gets every message after this serial. */
@@ -39,7 +40,7 @@ export class Subscription {
 
   constructor(
     request: SubscriptionRequest,
-    policy: Policy,
+    { policy, maxRate }: DeliveryTerms,
     order: number,
     sinceSerial: number,
     sinceOf: ReadonlyMap<string, number>,
@@ -47,7 +48,7 @@ export class Subscription {
     this.id = request.id;
     this.subjects = request.subjects;
     this.policy = policy;
-    this.maxRate = request.maxRate;
+    this.maxRate = maxRate;
     this.order = order;
     this.sinceSerial = sinceSerial;
     this.sinceOf = new Map(sinceOf);

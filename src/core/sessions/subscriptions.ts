@@ -6,6 +6,7 @@ import type { Selection } from "../subject/subject.ts";
 import { FEW_PATTERNS, SubjectTrie } from "../subject/subject-trie.ts";
 import { type Job, SteppedJob, type TurnShare } from "../timing/turn-share.ts";
 import { type Envelope, earliest, type Position } from "../wire/envelope.ts";
+import type { DeliveryTerms } from "../wire/subscription-request.ts";
 import { Pacer } from "./pacer.ts";
 import type { QueueBounds } from "./queue-bounds.ts";
 import type { Effort, Subscription } from "./subscription.ts";
@@ -140,6 +141,23 @@ export class Subscriptions implements Iterable<Subscription> {
     this.#unfile(subscription);
     subscription.narrow(subjects);
     this.#file(subscription);
+  }
+
+  /**
+   * From now on, a subscription brings its messages in another way. Without a rate, it releases what it has held back.
+   */
+  adopt(subscription: Subscription, { policy, maxRate }: DeliveryTerms): void {
+    subscription.policy = policy;
+    if (subscription.maxRate === maxRate) return;
+    subscription.maxRate = maxRate;
+    const pacer = this.#pacers?.get(subscription);
+    if (pacer === undefined) {
+      if (this.#all.includes(subscription)) this.#pacerOf(subscription);
+    } else if (maxRate === undefined) {
+      pacer.open();
+      this.#pacers?.delete(subscription);
+      if (this.#pacers?.size === 0) this.#pacers = undefined;
+    } else pacer.maxRate = maxRate;
   }
 
   /** Drops the messages that are held back and that the client may not receive any more. */

@@ -1,4 +1,11 @@
-import { isReserved, subjectCovers, withoutCovered } from "./subject.ts";
+import {
+  exposedOf,
+  exposesSome,
+  isReserved,
+  type Selection,
+  subjectCovers,
+  withoutCovered,
+} from "./subject.ts";
 import { FEW_PATTERNS, SubjectTrie } from "./subject-trie.ts";
 
 const DOT = ".";
@@ -54,6 +61,12 @@ export class DenyList {
   /** Whether one of the denied patterns covers a pattern: then nothing of it is left. */
   deniesAll(pattern: string): boolean {
     return this.patterns.some((denied) => subjectCovers(denied, pattern));
+  }
+
+  /** Whether something is left of what is both exposed and asked for. */
+  leavesSome(exposed: readonly string[], asked: Selection): boolean {
+    if (this.patterns.length === 0) return exposesSome(exposed, asked);
+    return exposedOf(exposed, asked).some((pattern) => !this.deniesAll(pattern));
   }
 
   #matches(subject: string): boolean {

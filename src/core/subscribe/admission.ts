@@ -45,8 +45,7 @@ export class Admission {
       grant.refusalOf(request) ??
       this.#excessOf(requests.patternsOf(client), grant, request.subjects);
     if (refusal !== undefined) return refusal;
-    const granted = { ...request, subjects: grant.select(request.subjects) };
-    const fault = this.#parts.starts.faultOf(granted);
+    const fault = this.#parts.starts.faultOf(grant.narrow(request));
     return fault === undefined ? undefined : { code: "unsupported", message: fault.message };
   }
 

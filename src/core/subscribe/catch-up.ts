@@ -171,7 +171,9 @@ export class CatchUp {
         sent = 0;
       }
       const subjects = exposedOf(carried, this.#subscription.subjects);
-      const pages = this.#parts.pages.latest({ origin, subjects }, of, carried);
+      const query = { origin, subjects };
+      const pages =
+        of === "last" ? this.#lastOf(query, carried) : this.#parts.pages.latest(query, of, carried);
       for await (const page of pages) {
         const fresh = page.envelopes.filter(({ sequence }) => sequence > sent);
         const release = await this.#parts.limiter.take(this.#signal);
@@ -185,6 +187,29 @@ export class CatchUp {
       }
       return true;
     });
+  }
+
+  /**
+   * Yields the latest message that the client may receive. If the latest one is denied, finds it among the latest ones
+   * of each subject.
+   */
+  async *#lastOf(
+    query: StreamQuery,
+    carried: readonly string[],
+  ): AsyncGenerator<EncodedPage, void, void> {
+    const { pages } = this.#parts;
+    for await (const page of pages.latest(query, "last", carried)) {
+      if (page.envelopes.every(({ subject }) => this.#client.mayReceive(subject))) {
+        yield page;
+        if (page.end) return;
+      }
+    }
+    let last: Envelope | undefined;
+    for await (const page of pages.latest(query, "last_per_subject", carried)) {
+      if (this.#signal.aborted) return;
+      last = this.#wantedOf(page.envelopes).at(-1) ?? last;
+      if (page.end) yield { ...page, envelopes: last === undefined ? [] : [last] };
+    }
   }
 
   /** Skips what is further back than the operator allows. */
@@ -338,8 +363,7 @@ export class CatchUp {
     const client = this.#client;
     const { subscriptions } = client;
     const subscription = this.#subscription;
-    // A page that other clients share may have other subjects.
-    const wanted = envelopes.filter(({ subject }) => subscription.wants(subject));
+    const wanted = this.#wantedOf(envelopes);
     const missed = wanted.filter((envelope) => !subscriptions.anyOtherHas(envelope, subscription));
     if (missed.length === 0 || this.#signal.aborted) return wanted.length;
     for (const { byteLength } of missed) this.#sentBytes += byteLength;
@@ -347,6 +371,13 @@ export class CatchUp {
     if (isApart) subscriptions.keepSent(missed);
     await client.whenDrained(this.#signal);
     return wanted.length;
+  }
+
+  /** Returns the messages that the subscription brings: a page may have others, and is shared with other clients. */
+  #wantedOf(envelopes: readonly Envelope[]): readonly Envelope[] {
+    return envelopes.filter(
+      ({ subject }) => this.#subscription.wants(subject) && this.#client.mayReceive(subject),
+    );
   }
 
   /** The client doesn't get what it wants up to a sequence. */

@@ -1,4 +1,5 @@
 import type { Session } from "../sessions/session.ts";
+import type { DenyList } from "../subject/deny-list.ts";
 import type { Selection } from "../subject/subject.ts";
 import { Cancellation } from "../timing/cancellation.ts";
 import type { SubscriptionRequest } from "../wire/subscription-request.ts";
@@ -8,6 +9,8 @@ import { memoryOf, type PatternBudget, type PatternCost } from "./pattern-budget
 export interface ActiveRequest extends SubscriptionRequest {
   /** Changed by `ClientRequests.narrow` only. */
   subjects: Selection;
+  /** What the client's grant denies now. */
+  denied: DenyList | undefined;
   /** Grows with each request that any client makes. */
   readonly order: number;
   /** Cancelled when the client withdraws the request, or is over. */
@@ -47,7 +50,8 @@ export class ClientRequests {
 
   add(client: Session, request: SubscriptionRequest): ActiveRequest {
     const order = ++this.#count;
-    const added = { ...request, order, cancellation: new Cancellation() };
+    const { denied } = request;
+    const added = { ...request, denied, order, cancellation: new Cancellation() };
     this.#set(client, [...this.of(client), added]);
     return added;
   }

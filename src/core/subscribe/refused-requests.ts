@@ -31,13 +31,13 @@ export class RefusedRequests {
   }
 
   /** Returns why a stream that a request wants is not followed; `undefined` if all of them are. */
-  ofStreams({ subjects }: SubscriptionRequest): StreamRefusal | undefined {
+  ofStreams(request: SubscriptionRequest): StreamRefusal | undefined {
     const { streams, starts } = this.#parts;
-    const carrying = streams.carrying(subjects);
+    const carrying = streams.carrying(request.subjects, request.denied);
     const reason = carrying.find(({ refusal }) => refusal !== undefined)?.refusal;
     if (reason === undefined) return undefined;
     const isWhole =
-      !starts.wantsRest(subjects) && carrying.every(({ refusal }) => refusal !== undefined);
+      !starts.wantsRest(request) && carrying.every(({ refusal }) => refusal !== undefined);
     return { error: streamRefusal(reason, ABOUT), isWhole };
   }
 

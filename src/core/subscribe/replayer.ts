@@ -1,4 +1,3 @@
-import type { Policy } from "../../protocol/fields.ts";
 import type { GapFrame } from "../../protocol/server-frames.ts";
 import type { Ring } from "../history/ring.ts";
 import type { StreamPages } from "../history/stream-pages.ts";
@@ -9,6 +8,7 @@ import { Subscription } from "../sessions/subscription.ts";
 import { ConcurrencyLimiter } from "../timing/concurrency-limiter.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
 import type { Position } from "../wire/envelope.ts";
+import type { DeliveryTerms } from "../wire/subscription-request.ts";
 import { CatchUp, type ReplayBounds } from "./catch-up.ts";
 import type { ActiveRequest } from "./client-requests.ts";
 import { RingReplay, type RingReplayTarget } from "./ring-replay.ts";
@@ -23,7 +23,7 @@ const NO_STREAMS: ReadonlyMap<string, number> = new Map();
 export interface Replay {
   readonly client: Session;
   readonly request: ActiveRequest;
-  readonly policy: Policy;
+  readonly delivery: DeliveryTerms;
   /** Called once, with the position where the subscription starts and the gaps before that place. */
   starts(from: Position, gaps: readonly GapFrame[]): void;
   /** Takes the subscription into effect: from now on the client gets what comes. */
@@ -56,15 +56,15 @@ export class Replayer {
   /** Sends what the ring has after a position. */
   fromRing(replay: Replay, { position, gaps }: RingStart): void {
     const { ring, streams, turnShare } = this.#parts;
-    const { client, request, policy } = replay;
+    const { client, request, delivery } = replay;
     const { origin } = this.#parts.last();
     const { signal } = request.cancellation;
     // Its place in streams shows with their first messages.
     const { order } = request;
-    const subscription = new Subscription(request, policy, order, position.sequence, NO_STREAMS);
+    const subscription = new Subscription(request, delivery, order, position.sequence, NO_STREAMS);
     subscription.catchUp(origin);
     client.subscriptions.catchUp(subscription);
-    const carrying = streams.carrying(request.subjects).map((stream) => ({
+    const carrying = streams.carrying(request.subjects, request.denied).map((stream) => ({
       stream,
       gapsBefore: stream.gaps,
     }));
@@ -99,17 +99,19 @@ export class Replayer {
 
   /** Sends what streams have kept. Resolves when the subscription has joined, or the request is withdrawn. */
   async fromStreams(replay: Replay, start: StreamsStart): Promise<void> {
-    const { client, request, policy } = replay;
+    const { client, request, delivery } = replay;
     const { streams, last } = this.#parts;
     const { signal } = request.cancellation;
     const now = last();
     const { order } = request;
-    const subscription = new Subscription(request, policy, order, now.sequence, streams.lasts);
+    const subscription = new Subscription(request, delivery, order, now.sequence, streams.lasts);
     const target = { client, subscription, signal };
     const parts = { ...this.#parts, pages: this.#parts.pages!, limiter: this.#limiter };
     const catchUp = new CatchUp(target, start.streams, this.#bounds, parts);
     if (start.timeMs !== undefined) await catchUp.locate(start.timeMs);
     if (signal.aborted) return;
+    // The client may have another grant by now.
+    client.subscriptions.adopt(subscription, client.grant.deliveryOf(request));
     subscription.catchUp().of.clear();
     const early = catchUp.begin();
     client.subscriptions.catchUp(subscription);

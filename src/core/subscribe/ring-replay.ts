@@ -125,7 +125,8 @@ export class RingReplay implements Job {
       this.#effort.steps++;
       if (!this.#isNew(at)) continue;
       const envelope = this.#ring.at(at);
-      const isWanted = subscription.wants(envelope.subject, this.#effort);
+      const { subject } = envelope;
+      const isWanted = subscription.wants(subject, this.#effort) && client.mayReceive(subject);
       if (isWanted && !client.subscriptions.anyOtherHas(envelope, subscription, this.#effort)) {
         missed.push(envelope);
       }

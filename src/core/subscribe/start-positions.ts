@@ -4,8 +4,8 @@ import { resumeAfter } from "../history/resume.ts";
 import type { Ring } from "../history/ring.ts";
 import type { FollowedStream, StreamRegistry } from "../history/stream-registry.ts";
 import type { DurableQuery, StartPoint } from "../ports/source.ts";
-import type { Selection } from "../subject/subject.ts";
-import { exposedOf, exposesSome } from "../subject/subject.ts";
+import { DenyList } from "../subject/deny-list.ts";
+import { exposedOf } from "../subject/subject.ts";
 import type { UpstreamSubscriptions } from "../upstream/upstream-subscriptions.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
@@ -95,11 +95,11 @@ export class StartPositions {
 
   /** Returns the streams whose state must be known before a request can start. */
   streamsOf(request: SubscriptionRequest, supportsNotices: boolean): readonly FollowedStream[] {
-    const { after, subjects } = request;
-    const streams = this.#parts.streams.carrying(subjects);
+    const { after } = request;
+    const streams = this.#carrying(request);
     if (!this.#isInStreams(request)) return supportsNotices ? streams : [];
     // A cursor proves that its stream has something of these subjects.
-    const own = after === undefined ? undefined : this.#ofCursor(after, subjects)?.stream;
+    const own = after === undefined ? undefined : this.#ofCursor(after, request)?.stream;
     return own === undefined || streams.includes(own) ? streams : [own, ...streams];
   }
 
@@ -122,9 +122,9 @@ export class StartPositions {
   }
 
   /** Returns the end of the stream that a request wants, if it wants nothing else. */
-  endOfOnlyStream({ subjects }: SubscriptionRequest): Position | undefined {
-    const [stream, ...others] = this.#parts.streams.carrying(subjects);
-    if (stream?.origin === undefined || others.length > 0 || this.wantsRest(subjects)) {
+  endOfOnlyStream(request: SubscriptionRequest): Position | undefined {
+    const [stream, ...others] = this.#carrying(request);
+    if (stream?.origin === undefined || others.length > 0 || this.wantsRest(request)) {
       return undefined;
     }
     return { origin: stream.origin, sequence: stream.last };
@@ -133,7 +133,7 @@ export class StartPositions {
   /** Returns the durable that a request uses; the request has no fault. */
   durableOf(request: SubscriptionRequest): DurableQuery {
     const { durable, subjects } = request;
-    const [stream] = this.#parts.streams.carrying(subjects) as [FollowedStream];
+    const [stream] = this.#carrying(request) as [FollowedStream];
     const wanted = exposedOf(stream.subjects, subjects);
     return {
       name: durable as string,
@@ -143,9 +143,14 @@ export class StartPositions {
     };
   }
 
-  /** Whether somebody who wants these subjects wants something that no stream keeps. */
-  wantsRest(subjects: Selection): boolean {
-    return exposesSome(this.#options.demanded, subjects);
+  /** Whether a request wants something that no stream keeps. */
+  wantsRest({ subjects, denied = DenyList.NOTHING }: SubscriptionRequest): boolean {
+    return denied.leavesSome(this.#options.demanded, subjects);
+  }
+
+  /** Returns the streams that carry something of what a request wants. */
+  #carrying({ subjects, denied }: SubscriptionRequest): readonly FollowedStream[] {
+    return this.#parts.streams.carrying(subjects, denied);
   }
 
   /**
@@ -158,9 +163,10 @@ export class StartPositions {
     return isThere ? { ...position, arrivals: upstream.arrivals } : position;
   }
 
-  #fromFault({ after, start = "new", subjects }: SubscriptionRequest): string | undefined {
+  #fromFault(request: SubscriptionRequest): string | undefined {
+    const { after, start = "new" } = request;
     if (after !== undefined || start === "new") return undefined;
-    const { length } = this.#parts.streams.carrying(subjects);
+    const { length } = this.#carrying(request);
     if (length === 0) {
       return "no stream stores these subjects, so they can only begin with new messages";
     }
@@ -169,7 +175,7 @@ export class StartPositions {
   }
 
   #durableFault(request: SubscriptionRequest): string | undefined {
-    const { durable, subjects, policy, maxRate, after } = request;
+    const { durable, policy, maxRate, after } = request;
     if (durable === undefined) return undefined;
     if (this.#options.deliveryMode !== "at-least-once") {
       return "a durable needs at-least-once; this endpoint is at-most-once";
@@ -177,37 +183,36 @@ export class StartPositions {
     if (policy !== undefined || maxRate !== undefined || after !== undefined) {
       return "a durable continues after the acknowledged messages and drops none: it allows no policy, max_rate or after";
     }
-    const { length } = this.#parts.streams.carrying(subjects);
+    const { length } = this.#carrying(request);
     if (!this.#parts.hasDurables || length !== 1) {
       return `a durable needs subjects of one stream; these are of ${length} streams`;
     }
-    if (!this.wantsRest(subjects)) return undefined;
+    if (!this.wantsRest(request)) return undefined;
     return "a durable needs subjects of one stream; no stream stores some of these";
   }
 
   /** Whether a request starts in the past of streams. This does not depend on the state of the streams. */
   #isInStreams(request: SubscriptionRequest): boolean {
-    const { after, subjects } = request;
+    const { after } = request;
     if (!this.#parts.hasHistory) return false;
-    if (after !== undefined) return this.#ofCursor(after, subjects) !== undefined;
-    const { streams } = this.#parts;
-    return startOf(request) !== "new" && streams.carrying(subjects).length > 0;
+    if (after !== undefined) return this.#ofCursor(after, request) !== undefined;
+    return startOf(request) !== "new" && this.#carrying(request).length > 0;
   }
 
-  /** Returns the stream of a cursor, if it carries some of these subjects. */
-  #ofCursor(cursor: string, subjects: Selection) {
+  /** Returns the stream of a cursor, if it carries something of what a request wants. */
+  #ofCursor(cursor: string, { subjects, denied = DenyList.NOTHING }: SubscriptionRequest) {
     const found = this.#parts.streams.ofCursor(cursor);
     if (found === undefined) return undefined;
-    return exposesSome(found.stream.subjects, subjects) ? found : undefined;
+    return denied.leavesSome(found.stream.subjects, subjects) ? found : undefined;
   }
 
   #inStreams(request: SubscriptionRequest): StreamsStart {
-    const { after, subjects } = request;
+    const { after } = request;
     const streams = this.streamsOf(request, false);
-    const wantsRest = this.wantsRest(subjects);
+    const wantsRest = this.wantsRest(request);
     const kind = "streams";
     if (after !== undefined) {
-      const { stream: own, position } = this.#ofCursor(after, subjects)!;
+      const { stream: own, position } = this.#ofCursor(after, request)!;
       const starts = streams.map((stream): StreamStart => {
         if (stream === own) return { stream, ...position, isFresh: false, keptOnly: false };
         return { ...endOf(stream), keptOnly: false };

@@ -16,7 +16,11 @@ import type { TurnShare } from "../timing/turn-share.ts";
 import type { UpstreamRefusal } from "../upstream/upstream-subscription.ts";
 import type { UpstreamSubscriptions } from "../upstream/upstream-subscriptions.ts";
 import { cursorOf, type EnvelopeEncoder, type Position } from "../wire/envelope.ts";
-import { type SubscriptionRequest, wantsTheSame } from "../wire/subscription-request.ts";
+import {
+  type DeliveryTerms,
+  type SubscriptionRequest,
+  wantsTheSame,
+} from "../wire/subscription-request.ts";
 import { Admission } from "./admission.ts";
 import type { ReplayBounds } from "./catch-up.ts";
 import { type ActiveRequest, ClientRequests } from "./client-requests.ts";
@@ -177,14 +181,19 @@ export class SubscriptionManager implements SessionSubscriptions {
   regrant(client: Session, grant: Grant): void {
     const ended: [ActiveRequest, Subscription, EndReason][] = [];
     const narrowed = new Map<Subscription, Selection>();
+    const adopting: [ActiveRequest, Subscription][] = [];
     const told: ActiveRequest[] = [];
     const again: [ActiveRequest, Selection | undefined][] = [];
     for (const request of this.#requests.of(client)) {
       const left = grant.leftOf(request.subjects);
       const subscription = client.subscriptions.find(request.id);
-      if (subscription !== undefined) subscription.policy = grant.policyOf(request);
-      if (left === request.subjects) continue;
-      if (subscription === undefined) again.push([request, left]);
+      request.denied = grant.denied;
+      const isOther =
+        subscription !== undefined && differs(subscription, grant.deliveryOf(request));
+      if (isOther) adopting.push([request, subscription]);
+      if (left === request.subjects) {
+        if (isOther) told.push(request);
+      } else if (subscription === undefined) again.push([request, left]);
       else if (left === undefined) ended.push([request, subscription, "forbidden"]);
       else if (this.#admission.excessOf(grant, left) !== undefined) {
         ended.push([request, subscription, "too_many_subscriptions"]);
@@ -207,6 +216,9 @@ export class SubscriptionManager implements SessionSubscriptions {
       ended.map(([, subscription]) => subscription),
       narrowed,
     );
+    for (const [request, subscription] of adopting) {
+      client.adopt(subscription, grant.deliveryOf(request));
+    }
     for (const [{ id }, , reason] of ended) client.tell({ type: "unsubscribed", sub: id, reason });
     for (const { title } of durables) {
       client.acks?.removeDurable(title.id);
@@ -222,10 +234,7 @@ export class SubscriptionManager implements SessionSubscriptions {
     const before = this.#requests.find(client, request.id);
     // Unless its subscription was not in effect yet, the session knows better than a cursor what it had.
     const asked = before === undefined ? request : { ...request, after: undefined };
-    if (
-      before !== undefined &&
-      wantsTheSame(before, { ...asked, subjects: client.grant.select(asked.subjects) })
-    ) {
+    if (before !== undefined && wantsTheSame(before, client.grant.narrow(asked))) {
       this.endRefused(client);
       return;
     }
@@ -316,19 +325,19 @@ export class SubscriptionManager implements SessionSubscriptions {
   }
 
   #start(client: Session, request: ActiveRequest, start: StartPosition): void {
-    const policy = client.grant.policyOf(request);
+    const delivery = client.grant.deliveryOf(request);
     if (start.kind === "now") {
       const { last, streams } = this.#parts;
       const { order } = request;
       const { position } = start;
-      client.add(new Subscription(request, policy, order, last().sequence, streams.lasts));
+      client.add(new Subscription(request, delivery, order, last().sequence, streams.lasts));
       this.#tellSubscribed(client, request, position, [], cursorOf(position));
       return;
     }
     const replay: Replay = {
       client,
       request,
-      policy,
+      delivery,
       starts: (from, gaps) => this.#tellSubscribed(client, request, from, gaps),
       joins: (subscription) => client.add(subscription),
     };
@@ -372,9 +381,13 @@ export class SubscriptionManager implements SessionSubscriptions {
   ): void {
     const { id } = request;
     const subjects = request.subjects === "everything" ? client.grant.patterns : request.subjects;
-    const policy = client.grant.policyOf(request);
-    const at = cursorOf(from);
-    const subscribed = { type: "subscribed", id, sub: id, subjects, policy, from: at } as const;
-    client.tellSubscribed(subscribed, gaps, cursor);
+    const { policy, maxRate } = client.grant.deliveryOf(request);
+    const rate = maxRate !== undefined && { max_rate: maxRate };
+    const effect = { subjects, policy, ...rate, from: cursorOf(from) };
+    client.tellSubscribed({ type: "subscribed", id, sub: id, ...effect }, gaps, cursor);
   }
+}
+
+function differs(one: DeliveryTerms, other: DeliveryTerms): boolean {
+  return one.policy !== other.policy || one.maxRate !== other.maxRate;
 }

@@ -1,5 +1,6 @@
 import type { DeliveryMode, From, Policy } from "../../protocol/fields.ts";
 import type { StartPoint } from "../ports/source.ts";
+import type { DenyList } from "../subject/deny-list.ts";
 import type { Selection } from "../subject/subject.ts";
 
 /** What a client asks for. */
@@ -8,6 +9,8 @@ export interface SubscriptionRequest {
   readonly id: string;
   /** Everything that its grant has, or valid patterns. */
   readonly subjects: Selection;
+  /** What it doesn't bring of them, as the client's grant says. Default: nothing. */
+  readonly denied?: DenyList | undefined;
   /** `undefined`: as configured. */
   readonly policy?: Policy | undefined;
   /** Messages per second and subject, the latest of those that come faster; `undefined`: all. */
@@ -20,6 +23,14 @@ export interface SubscriptionRequest {
   readonly after?: string | undefined;
   /** Where to begin in streams; `undefined`: with what comes next. */
   readonly start?: StartPoint | undefined;
+}
+
+/** How a subscription brings its messages. */
+export interface DeliveryTerms {
+  /** What happens if the client can't keep up. */
+  readonly policy: Policy;
+  /** Messages per second and subject, the latest of those that come faster; `undefined`: all. */
+  readonly maxRate: number | undefined;
 }
 
 /** What `subscribe` and the query say of a subscription. */

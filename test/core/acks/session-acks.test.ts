@@ -36,6 +36,7 @@ function setUp() {
   const recipient: AckRecipient = {
     dialect: { tells: true },
     takes: true,
+    mayReceive: () => true,
     resend: (envelopes) => void sent.push(...envelopes.map(({ id }) => id)),
     tell: () => {},
     heardSince: () => true,
