@@ -49,12 +49,12 @@ function metricsTable(): string {
 function valuesOf(family: Exclude<Family, { kind: "histogram" }>): string {
   const [label, ...others] = family.labels;
   if (label === undefined || others.length > 0) return "";
-  const values = [...family.read(NEW)].map(([[value]]) => `\`${value}\``);
+  const values = [...family.read(UNUSED)].map(([[value]]) => `\`${value}\``);
   return values.length === 0 ? "" : ` ${label}: ${values.join(", ")}.`;
 }
 
 /** A component to which nothing has happened. */
-const NEW: Parameters<Exclude<Family, { kind: "histogram" }>["read"]>[0] = {
+export const UNUSED: Parameters<Exclude<Family, { kind: "histogram" }>["read"]>[0] = {
   name: "",
   meter: new Meter(),
   build: { version: "", runtime: "", runtimeVersion: "" },
