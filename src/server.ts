@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFile } from "node:fs/promises";
 import process from "node:process";
+import { hashPassword, MAX_PASSWORD_LENGTH } from "./access/password-hash.ts";
 import { ANY_ADDRESS, listenerUrl } from "./config/address.ts";
 import type { Config } from "./config/config.ts";
 import { checkReport, helpText } from "./config/describe.ts";
@@ -19,7 +20,7 @@ const PASSED_ON_MS = 500;
 /**
  * The exit codes of the command.
  *
- * - 0: a clean stop; also after `--help`, `--version`, and `--check` of a valid configuration.
+ * - 0: a clean stop; also after `--help`, `--version`, `--hash-password`, and `--check` of a valid configuration.
  * - 1: the configuration is wrong, or the port is not available.
  * - 2: another signal came during the stop.
  */
@@ -53,8 +54,28 @@ async function main(): Promise<void> {
   });
   if (loaded.kind === "help") process.stdout.write(helpText(VERSION));
   else if (loaded.kind === "version") process.stdout.write(`${VERSION}\n`);
+  else if (loaded.kind === "hash-password") process.stdout.write(`${await hashFromInput()}\n`);
   else if (loaded.kind === "check") process.stdout.write(checkReport(loaded));
   else await serve(loaded);
+}
+
+/** Hashes the first line of the standard input: an argument would be seen by all users of the machine. */
+async function hashFromInput(): Promise<string> {
+  if (process.stdin.isTTY) process.stderr.write("Password (it is shown): ");
+  process.stdin.setEncoding("utf8");
+  let text = "";
+  for await (const chunk of process.stdin) {
+    text += chunk;
+    if (text.includes("\n") || text.length > MAX_PASSWORD_LENGTH) break;
+  }
+  const [password = ""] = text.split(/\r?\n/);
+  if (password === "" || password.length > MAX_PASSWORD_LENGTH) {
+    throw new SpillwayError(
+      "CONFIG_INVALID",
+      `Cannot hash the password on the standard input: it must have 1 to ${MAX_PASSWORD_LENGTH} characters`,
+    );
+  }
+  return await hashPassword(password);
 }
 
 async function serve({ config, notices }: LoadedConfig): Promise<void> {

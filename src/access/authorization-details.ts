@@ -1,4 +1,5 @@
 import { START_KINDS, type StartKind, type SubjectPermission } from "../core/access/grant.ts";
+import { isReserved } from "../core/subject/subject.ts";
 import { POLICIES, type Policy } from "../protocol/fields.ts";
 import { isObject } from "../protocol/schema.ts";
 import { subjectFault } from "../protocol/subject.ts";
@@ -175,6 +176,10 @@ function pattern(template: string, claims: Readonly<Record<string, unknown>>, at
   const filled = fill(template, claims, at);
   const fault = subjectFault(filled, true);
   if (fault !== undefined) throw new EntryFault(`${at} has a subject that ${fault}`);
+  // Who may choose a name must not get subjects of NATS itself by it.
+  if (isReserved(filled) && template.startsWith("{")) {
+    throw new EntryFault(`${at} has a template whose value begins like a subject of NATS itself`);
+  }
   return filled;
 }
 

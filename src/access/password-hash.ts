@@ -14,6 +14,9 @@ export interface PasswordHash {
   readonly hash: Uint8Array;
 }
 
+/** The longest password, in UTF-16 code units. */
+export const MAX_PASSWORD_LENGTH = 1024;
+
 /** 32 MiB and about 0.2 seconds: one of the settings that OWASP's Password Storage Cheat Sheet recommends. */
 const COST = 2 ** 15;
 const BLOCK_SIZE = 8;

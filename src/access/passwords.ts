@@ -11,6 +11,7 @@ import { expectNoOthers, identityOf, readEntries } from "./credential-file.ts";
 import {
   hasPassword,
   impossibleHash,
+  MAX_PASSWORD_LENGTH,
   type PasswordHash,
   parsePasswordHash,
 } from "./password-hash.ts";
@@ -26,7 +27,6 @@ const MAX_WAITING = 32;
 const MAX_REMEMBERED = 10_000;
 const REMEMBERED_MS = 5 * 60_000;
 const MAX_USER_LENGTH = 256;
-const MAX_PASSWORD_LENGTH = 1024;
 /** Minimum time between two log lines about failures. */
 const LOG_INTERVAL_MS = 10_000;
 

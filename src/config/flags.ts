@@ -37,6 +37,11 @@ export const OWN_FLAGS: readonly Flag[] = [
     name: "--check",
     about: "Checks the configuration, prints the errors or the settings, and exits.",
   },
+  {
+    name: "--hash-password",
+    about:
+      "Reads a password from the standard input, prints its hash for passwords_file, and exits.",
+  },
   { name: "--help", about: "Prints this help and exits, as -h does." },
   { name: "--version", about: "Prints the version and exits." },
 ];
@@ -62,7 +67,15 @@ export function flagOf({ key, kind }: Pick<KeyEntry, "key" | "kind">): Flag {
 export type Command =
   | { readonly kind: "help" }
   | { readonly kind: "version" }
+  | { readonly kind: "hash-password" }
   | { readonly kind: "run" | "check"; readonly file: string | undefined; readonly layer: Layer };
+
+/** The flags that ask for something else than the service, whatever else is given. */
+const ANSWERS: Readonly<Record<string, "help" | "version" | "hash-password">> = {
+  "--help": "help",
+  "--version": "version",
+  "--hash-password": "hash-password",
+};
 
 /** Reads a command line without the names of the runtime and the script: `["--port", "9000"]`. */
 export function readFlags(argv: readonly string[]): Command {
@@ -86,7 +99,7 @@ export function readFlags(argv: readonly string[]): Command {
     } else if (name === "--check") {
       kind = "check";
     } else {
-      return { kind: name === "--version" ? "version" : "help" };
+      return { kind: ANSWERS[name] ?? "help" };
     }
   }
   return { kind, file, layer: { values, origins, problems } };

@@ -35,7 +35,8 @@ export interface LoadedConfig {
 export type Loaded =
   | ({ readonly kind: "run" | "check" } & LoadedConfig)
   | { readonly kind: "help" }
-  | { readonly kind: "version" };
+  | { readonly kind: "version" }
+  | { readonly kind: "hash-password" };
 
 /**
  * Reads the whole configuration: flags beat the environment, which beats the file, which beats the
@@ -46,7 +47,7 @@ export type Loaded =
  */
 export async function loadConfig(sources: ConfigSources): Promise<Loaded> {
   const command = readFlags(sources.argv);
-  if (command.kind === "help" || command.kind === "version") return command;
+  if (!("layer" in command)) return command;
   const environment = readEnvironment(sources.env);
   const path = command.file ?? environment.file;
   const file = path === undefined ? [] : [await readFile(path, sources)];

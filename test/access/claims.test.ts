@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { readClaims } from "../../src/access/claims.ts";
 
 const entry = { type: "spillway", subjects: { allow: ["a.>"] } };
@@ -161,8 +162,59 @@ describe("authorization_details", () => {
     },
   );
 
+  test("with any text in a template allow the subjects of that one token, or nothing", () => {
+    const character = fc.constantFrom(..."aZ0-_.*> {}\t\n\0$é\u00a0\u200b\u2028\ud83d\ude00\ud800");
+    const value = fc.array(character, { maxLength: 6 }).map((all) => all.join(""));
+    const text = fc.constantFrom("x", "a.b", "x-", "");
+    fc.assert(
+      fc.property(value, text, text, (tenant, before, after) => {
+        const template = `t.${before}{tenant}${after}.>`;
+        const mine = { ...entry, subjects: { allow: [template] } };
+        const identity = read({ tenant, authorization_details: [mine] });
+        if ("kind" in identity) {
+          expect(identity.kind).toBe("unauthenticated");
+          return;
+        }
+        const { allow } = identity.permissions.receives;
+        // As many tokens as the template has, and only the wildcard that it has.
+        const tokens = (allow as string[]).map((subject) => subject.split("."));
+        expect(tokens).toEqual([template.replace("{tenant}", () => tenant).split(".")]);
+        expect(tokens[0]).toHaveLength(template.split(".").length);
+        expect(tokens[0]?.slice(0, -1)).not.toContain("*");
+        expect(tenant).toMatch(/^[^.*>{}\s\p{Cc}]+$/u);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test.each(["$SYS", "$JS", "_INBOX", "$"])(
+    "don't allow subjects of NATS itself to the client %s, unless they are written out",
+    (sub) => {
+      const one = (subject: string) =>
+        read({ sub, authorization_details: [{ ...entry, subjects: { allow: [subject] } }] });
+      expect(one("{sub}.>")).toMatchObject({ kind: "unauthenticated" });
+      expect(one("{sub}x")).toMatchObject({ kind: "unauthenticated" });
+      expect(one("a.{sub}.>")).toMatchObject({ principal: { sub } });
+      expect(one("$KV.b.{sub}.>")).toMatchObject({ principal: { sub } });
+    },
+  );
+
+  test.each(["{sub", "sub}", "{{sub}}", "{sub}}", "a.{sub.>", "{ sub}", "{Sub}", "{a{sub}}"])(
+    "with the misspelt template %s are refused",
+    (name) => {
+      const allowed = { ...entry, subjects: { allow: [name] } };
+      const denied = { ...entry, subjects: { allow: ["a"], deny: [name] } };
+      for (const one of [allowed, denied, { ...entry, durables: [name] }]) {
+        expect(details(one)).toMatchObject({ kind: "unauthenticated" });
+      }
+    },
+  );
+
   test.each<[unknown, string]>([
     ["spillway", "[0] must be an object"],
+    [{ subjects: { allow: [">"] } }, "[0].type must be a text"],
+    [{ ...entry, type: ["spillway"] }, "[0].type must be a text"],
+    [{ ...entry, max_subscriptions: 0.5 }, "[0].max_subscriptions must be a whole number"],
     [{ type: "spillway" }, "[0].subjects must be an object"],
     [{ ...entry, subject: ["a"] }, '[0] has the unknown field "subject"'],
     [{ ...entry, subjects: { alow: [] } }, '[0].subjects has the unknown field "alow"'],

@@ -34,13 +34,14 @@ describe("Flags", () => {
     expect((await loadedConfig({ argv: ["--port", "9000", "--port", "9001"] })).port).toBe(9001);
   });
 
-  test.each<[string[], "help" | "version"]>([
+  test.each<[string[], "help" | "version" | "hash-password"]>([
     [["--help"], "help"],
     [["-h"], "help"],
     [["--port", "9000", "--help"], "help"],
     [["--prot", "9000", "--help"], "help"],
     [["--version"], "version"],
     [["--version", "--help"], "version"],
+    [["--hash-password", "--prot", "9000"], "hash-password"],
   ])("%j ask for %s, whatever else is wrong", async (argv, kind) => {
     expect(await load({ argv, env: { SPILLWAY_NOPE: "1" } })).toEqual({ kind });
   });
