@@ -39,8 +39,7 @@ export const OWN_FLAGS: readonly Flag[] = [
   },
   {
     name: "--hash-password",
-    about:
-      "Reads a password from the standard input, prints its hash for passwords_file, and exits.",
+    about: "Hashes the password on standard input for passwords_file, and exits.",
   },
   { name: "--help", about: "Prints this help and exits, as -h does." },
   { name: "--version", about: "Prints the version and exits." },
