@@ -21,6 +21,7 @@ interface Wanted {
   readonly jti?: string;
   readonly allow?: readonly string[];
   readonly deny?: readonly string[];
+  readonly durables?: readonly string[];
   readonly issuedIn?: number;
   readonly expiresIn?: number;
 }
@@ -34,10 +35,18 @@ contract(EVERY_RUNTIME, (target) => {
 
     /** Makes a token that the service behind NATS knows. */
     function tokenOf(wanted: Wanted = {}): string {
-      const { sub = "ann", jti, allow = [">"], deny = [], issuedIn = -10, expiresIn } = wanted;
+      const {
+        sub = "ann",
+        jti,
+        allow = [">"],
+        deny = [],
+        durables,
+        issuedIn = -10,
+        expiresIn,
+      } = wanted;
       const now = Date.now() / 1000;
       const token = `token-${++count}`;
-      const details = { type: "spillway", subjects: { allow, deny } };
+      const details = { type: "spillway", subjects: { allow, deny }, durables };
       claims.set(token, {
         ...{ sub, jti, iat: now + issuedIn },
         ...(expiresIn !== undefined && { exp: now + expiresIn }),
@@ -242,6 +251,60 @@ contract(EVERY_RUNTIME, (target) => {
       });
     });
 
+    test("A durable is its owner's: of the same name, another client has its own, and is sent nothing that is denied", async () => {
+      const manager = await nats.connection.jetstreamManager();
+      const subject = `owned-${target.name.replace(/\W/g, "_")}`;
+      const stream = subject.toUpperCase();
+      await manager.streams.add({ name: stream, subjects: [`${subject}.>`] });
+      const settings = {
+        ...{
+          delivery_mode: "at-least-once",
+          subjects: ["core.>"],
+          streams: [`${stream}:${subject}.>`],
+        },
+        anonymous: [{ subjects: { allow: [">"] }, durables: ["*"] }],
+      };
+      await withGateway(settings, async (gateway) => {
+        const durables = ["*"];
+        const own = { durable: "worker", from: "all" };
+        const open = async (client: V1Client): Promise<V1Client> => {
+          await client.subscribe("1", [`${subject}.>`], own);
+          return client;
+        };
+        const ann = await open(await v1(gateway, tokenOf({ durables })));
+        const deny = [`${subject}.internal.>`];
+        const bob = await open(await v1(gateway, tokenOf({ sub: "bob", durables, deny })));
+        const nobody = await open(await openV1(gateway.wsUrl));
+        const consumers = async () => {
+          const infos = await manager.consumers.list(stream).next();
+          return infos.filter(({ name }) => name.startsWith("spillway_"));
+        };
+        const names = (await consumers()).map(({ name }) => name).toSorted();
+        const named = expect.stringMatching(/^spillway_worker@[0-9a-f]{32}$/);
+        expect(names).toEqual(["spillway_worker", named, named]);
+
+        const js = nats.connection.jetstream();
+        for (const rest of ["1", "internal.1", "2"]) await js.publish(`${subject}.${rest}`, "1");
+        const [first] = await subjectsOf(ann, 3);
+        expect(await subjectsOf(nobody, 3)).toContain(`${subject}.internal.1`);
+        expect(await subjectsOf(bob, 2)).toEqual([`${subject}.1`, `${subject}.2`]);
+        expect(first).toBe(`${subject}.1`);
+        // All three have the same ids: each acknowledges its own deliveries with them.
+        bob.send({ type: "ack", ids: ann.messages.map(({ id }) => id) });
+        const pendingOf = async () =>
+          (await consumers()).map(({ num_ack_pending }) => num_ack_pending).toSorted();
+        await until("nothing pending for bob", pendingOf, (all) => all.join() === "0,3,3");
+        const second = await open(await v1(gateway, tokenOf({ sub: "bob", durables, deny })));
+        expect(await bob.closed()).toMatchObject({ code: 4409 });
+        ann.send({ type: "ack", upto: ann.messages.at(-1)?.id });
+        await until("nothing pending for ann", pendingOf, (all) => all.join() === "0,0,3");
+        await js.publish(`${subject}.3`, "1");
+        expect(await subjectsOf(second, 1)).toEqual([`${subject}.3`]);
+        expect(await subjectsOf(ann, 4)).toContain(`${subject}.3`);
+        for (const client of [ann, second, nobody]) client.raw.destroy();
+      });
+    });
+
     describe("that is revoked", () => {
       test("in a bucket ends on every gateway, and stays so", async () => {
         const bucket = `revoked-${target.name.replace(/\W/g, "_")}`;
@@ -318,3 +381,9 @@ contract(EVERY_RUNTIME, (target) => {
     });
   });
 });
+
+/** The subjects of so many messages of a client. */
+async function subjectsOf(client: V1Client, count: number): Promise<unknown[]> {
+  await client.until(() => client.messages.length >= count, `${count} messages`);
+  return client.messages.map(({ subject }) => subject);
+}

@@ -33,6 +33,11 @@ export function principalKey({ issuer, sub }: Principal): string {
   return JSON.stringify([issuer, sub]);
 }
 
+/** Returns the owner of a principal's durables, as a key; `""` for anonymous clients. */
+export function ownerKey(principal: Principal): string {
+  return isSamePrincipal(principal, ANONYMOUS) ? "" : principalKey(principal);
+}
+
 export function isSamePrincipal(one: Principal, other: Principal): boolean {
   return one.issuer === other.issuer && one.sub === other.sub;
 }
@@ -209,6 +214,7 @@ export class Grant {
   /** Whether a durable that was begun with another grant may be used on: the client gets all of it, or as much as before. */
   mayKeep(durable: string, subjects: readonly string[], before: Grant): boolean {
     return (
+      isSamePrincipal(this.terms.principal, before.terms.principal) &&
       isNamed(this.terms.durables, durable) &&
       subjects.every((pattern) => this.#allowsAll(pattern)) &&
       this.denied.patterns.every(

@@ -156,8 +156,13 @@ export interface StreamHistory {
 
 /** Names a durable, and says how to create it if it doesn't exist. */
 export interface DurableQuery {
-  /** Its name among the durables of the stream. */
+  /** Its name among the durables that its owner has of the stream. */
   readonly name: string;
+  /**
+   * Whose it is, as a key: the same name of another owner is another durable. `""` for anonymous clients, which share
+   * their durables. It may be a name or an address of a person.
+   */
+  readonly owner: string;
   readonly stream: string;
   /** The valid patterns of the messages that it gets. */
   readonly subjects: readonly string[];

@@ -130,13 +130,14 @@ export class StartPositions {
     return { origin: stream.origin, sequence: stream.last };
   }
 
-  /** Returns the durable that a request uses; the request has no fault. */
-  durableOf(request: SubscriptionRequest): DurableQuery {
+  /** Returns the durable of an owner that a request uses; the request has no fault. */
+  durableOf(request: SubscriptionRequest, owner: string): DurableQuery {
     const { durable, subjects } = request;
     const [stream] = this.#carrying(request) as [FollowedStream];
     const wanted = exposedOf(stream.subjects, subjects);
     return {
       name: durable as string,
+      owner,
       stream: stream.name,
       subjects: wanted,
       start: startOf(request),

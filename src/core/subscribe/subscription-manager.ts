@@ -1,5 +1,5 @@
 import type { EndReason, GapFrame } from "../../protocol/server-frames.ts";
-import type { Grant } from "../access/grant.ts";
+import { type Grant, ownerKey } from "../access/grant.ts";
 import type { Refusal } from "../access/refusal.ts";
 import type { AckTrackerParts } from "../acks/ack-tracker.ts";
 import type { Ring } from "../history/ring.ts";
@@ -123,7 +123,11 @@ export class SubscriptionManager implements SessionSubscriptions {
     if (refusal !== undefined) return refusal;
     const granted = client.grant.applyTo(asked);
     if (granted.durable !== undefined) {
-      this.#durables.use(client, granted.id, this.#starts.durableOf(granted));
+      this.#durables.use(
+        client,
+        granted.id,
+        this.#starts.durableOf(granted, ownerKey(client.grant.terms.principal)),
+      );
       return undefined;
     }
     const request = this.#requests.add(client, granted);

@@ -1,4 +1,3 @@
-import type { DurableQuery } from "../../core/ports/source.ts";
 import type { Msg } from "../connect.ts";
 import type { Requests } from "../requests.ts";
 
@@ -13,7 +12,7 @@ export interface HeldLease {
 
 /**
  * Decides which client uses a durable, among all gateways at one NATS: the client that asked last. Gateways talk
- * on the subject `_SPILLWAY.durable.<stream>.<name>`, which no wildcard carries:
+ * on the subject `_SPILLWAY.durable.<stream>.<key>`, which no wildcard carries (see `durableKey`):
  *
  * - `take <id>`: the owner ends its use and then answers.
  * - `ask <id>`: the owner answers. An owner that lost its connection asks, so as not to take the durable from
@@ -21,21 +20,20 @@ export interface HeldLease {
  * - `has <id>`: if two owners took it in the same moment, the one with the greater id keeps it.
  */
 export class DurableLease {
-  readonly #subject: string;
   readonly #id = crypto.randomUUID();
   readonly #taken: () => void;
   #had = false;
 
   /** @param taken called when another client owns the durable. */
-  constructor({ stream, name }: DurableQuery, taken: () => void) {
-    this.#subject = `_SPILLWAY.durable.${stream}.${name}`;
+  constructor(taken: () => void) {
     this.#taken = taken;
   }
 
   /** Takes the durable, or keeps it on the next connection. @returns `undefined` if another client owns it. */
-  async acquire(requests: Requests): Promise<HeldLease | undefined> {
+  async acquire(requests: Requests, stream: string, key: string): Promise<HeldLease | undefined> {
+    const subject = `_SPILLWAY.durable.${stream}.${key}`;
     const verb = this.#had ? "ask" : "take";
-    const isUsed = await requests.ask(this.#subject, `${verb} ${this.#id}`, TIMEOUT_MS).then(
+    const isUsed = await requests.ask(subject, `${verb} ${this.#id}`, TIMEOUT_MS).then(
       () => true,
       () => false,
     );
@@ -45,12 +43,12 @@ export class DurableLease {
     }
     this.#had = true;
     const subscription = requests.listen(
-      this.#subject,
+      subject,
       (msg) => this.#hear(requests, msg),
       // Without this, the durable works, but two clients may use it at the same time.
       (error) => requests.faults.fault(error),
     );
-    requests.connection.publish(this.#subject, `has ${this.#id}`);
+    requests.connection.publish(subject, `has ${this.#id}`);
     return { release: () => subscription.unsubscribe() };
   }
 

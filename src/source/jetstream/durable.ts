@@ -8,6 +8,7 @@ import type {
 import { natsReason } from "../connect.ts";
 import { PatternSet } from "../pattern-set.ts";
 import { Backoff, pause, unlessAborted } from "../retry.ts";
+import { durableKey } from "./durable-key.ts";
 import { DurableLease } from "./durable-lease.ts";
 import { type DurableBounds, ensureDurable } from "./ensure-durable.ts";
 import { FailureDeadline } from "./failure-deadline.ts";
@@ -60,7 +61,7 @@ export class JetStreamDurable implements DurableUse {
     this.#bounds = bounds;
     this.#log = log;
     this.#sink = sink;
-    this.#lease = new DurableLease(query, () => listener.taken());
+    this.#lease = new DurableLease(() => listener.taken());
     for (const subject of query.subjects) this.#patterns.add(subject);
   }
 
@@ -131,7 +132,8 @@ export class JetStreamDurable implements DurableUse {
   async #serve(api: StreamApi, signal: AbortSignal, works: () => void): Promise<Error | undefined> {
     const listener = this.#listener;
     const behind = { origin: this.#origin, sequence: listener.settledUpTo };
-    const found = await ensureDurable(api, this.#query, this.#bounds, behind);
+    const key = await durableKey(this.#query);
+    const found = await ensureDurable(api, key, this.#query, this.#bounds, behind);
     if (signal.aborted) return;
     if ("refused" in found) {
       this.release();
@@ -140,7 +142,7 @@ export class JetStreamDurable implements DurableUse {
     }
     const { state, consumer, exact, isWhole } = found;
     let { reached } = found;
-    const lease = await this.#lease.acquire(api.requests);
+    const lease = await this.#lease.acquire(api.requests, this.#query.stream, key);
     if (signal.aborted) lease?.release();
     if (signal.aborted) return;
     // Another client took it while we were disconnected.

@@ -33,16 +33,21 @@ interface Refused {
 /** Begins the names of our consumers: clients can't use others. */
 const PREFIX = "spillway_";
 
-/** Finds the consumer of a durable, or makes it. */
+/**
+ * Finds the consumer of a durable, or makes it.
+ *
+ * @param key see `durableKey`.
+ */
 export async function ensureDurable(
   api: StreamApi,
+  key: string,
   { name, stream, subjects, start }: DurableQuery,
   bounds: DurableBounds,
   behind: { readonly origin: string | undefined; readonly sequence: number | undefined },
 ): Promise<Found | Refused> {
   const info = await api.stream(stream);
   const { origin, first, last } = info;
-  const consumer = `${PREFIX}${name}`;
+  const consumer = `${PREFIX}${key}`;
   const description = subjects.toSorted().join(" ");
   const terms = {
     ack_wait: nanoseconds(bounds.ackTimeoutMs),

@@ -292,7 +292,14 @@ describe("A client with a grant of some subjects of a stream", () => {
     client.send({ ...subscribe, id: "1", durable: "yours" });
     expect(lastOf(client)).toMatchObject({ error: { code: "forbidden" } });
     client.send({ ...subscribe, id: "2", durable: "mine" });
-    expect(asked).toMatchObject([{ name: "mine", subjects: ["s.public.*"] }]);
+    expect(asked).toMatchObject([{ name: "mine", owner: "", subjects: ["s.public.*"] }]);
+    for (const issuer of ["i", "j"]) {
+      const principal = { issuer, sub: "ann" };
+      const named = grantOfStream({ durables: ["mine"], principal });
+      const owner = harness.joinWith(undefined, V1, false, undefined, named);
+      owner.send({ ...subscribe, id: "1", durable: "mine" });
+    }
+    expect(new Set(asked.map(({ owner }) => owner)).size).toBe(3);
   });
 });
 
