@@ -3,9 +3,15 @@ import { connect as connectTcp, createServer } from "node:net";
 import { networkInterfaces } from "node:os";
 import { startProcess } from "../support/child-process.ts";
 import { until, within } from "../support/event-log.ts";
-import { cleanEnvironment, runToExit, startGateway } from "../support/gateway-process.ts";
+import {
+  cleanEnvironment,
+  type Gateway,
+  runToExit,
+  startGateway,
+} from "../support/gateway-process.ts";
 import { requestUpgrade } from "../support/raw-handshake.ts";
-import { findDeno, ROOT } from "../support/runtimes.ts";
+import { findDeno, ROOT, TARGETS } from "../support/runtimes.ts";
+import type { Subscriber } from "../support/subscriber.ts";
 import { contract, EVERY_TARGET } from "./support/contract.ts";
 import { subscribe, subscribeRaw, untilReady } from "./support/gateway-fixture.ts";
 import { metric, untilMetric } from "./support/metrics.ts";
@@ -34,6 +40,9 @@ const UNUSABLE_HOSTS: readonly (readonly [what: string, host: string, says: stri
 
 const UNBOUNDED = { max_queue_bytes: 1024 ** 3, max_queue_messages: 1_000_000 };
 
+/** More than enough for the kernel's buffers of a client that does not read. */
+const MOST_FLOOD = 6000;
+
 const CLEAN = { code: 0, signal: null };
 const FORCED = { code: 2, signal: null };
 
@@ -41,6 +50,17 @@ const FORCED = { code: 2, signal: null };
 contract(EVERY_TARGET, (target) => {
   describe("Lifecycle", () => {
     const nats = useNats();
+
+    /** Publishes until one client lags, and another one has got everything. */
+    const floodUntilLagging = async (gateway: Gateway, healthy: Subscriber): Promise<void> => {
+      const step = 500;
+      for (let count = 0; (await metric(gateway, "websocket_clients_lagging")) !== 1; ) {
+        expect(count).toBeLessThan(MOST_FLOOD);
+        await nats.flood("any.thing", step, 10_000);
+        await healthy.take(step);
+        count += step;
+      }
+    };
 
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
       test(`${signal}: clients get 1001, and the process ends with 0 long before stop_timeout`, async () => {
@@ -101,9 +121,7 @@ contract(EVERY_TARGET, (target) => {
       await untilReady(gateway);
       const [stalled, healthy] = [await subscribeRaw(gateway), await subscribe(gateway)];
       stalled.pause();
-      await nats.flood("any.thing", 3000, 10_000);
-      await healthy.take(3000);
-      expect(await metric(gateway, "websocket_clients_lagging")).toBe(1);
+      await floodUntilLagging(gateway, healthy);
       gateway.signal("SIGTERM");
       expect((await healthy.closed()).code).toBe(1001);
       expect(await within(gateway.exited, "end after SIGTERM")).toEqual(CLEAN);
@@ -122,9 +140,7 @@ contract(EVERY_TARGET, (target) => {
       await untilReady(gateway);
       const [stalled, healthy] = [await subscribeRaw(gateway), await subscribe(gateway)];
       stalled.pause();
-      await nats.flood("any.thing", 3000, 10_000);
-      await healthy.take(3000);
-      expect(await metric(gateway, "websocket_clients_lagging")).toBe(1);
+      await floodUntilLagging(gateway, healthy);
       // The kernel makes one of two that are equal; of these, both arrive.
       gateway.signal("SIGTERM");
       gateway.signal("SIGINT");
@@ -169,7 +185,9 @@ contract(EVERY_TARGET, (target) => {
       taken.close();
     });
 
-    for (const [what, host, says] of UNUSABLE_HOSTS) {
+    // What the compiler makes of it listens as its source does.
+    const unusable = target === TARGETS["node-dist"] ? [] : UNUSABLE_HOSTS;
+    for (const [what, host, says] of unusable) {
       test(`${what}: it says so, whatever the port, and ends`, async () => {
         const taken = createServer().listen(0, "127.0.0.1");
         await new Promise((resolve) => taken.once("listening", resolve));

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { until } from "../support/event-log.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { openV1, type Said, type V1Client } from "../support/v1-client.ts";
@@ -47,14 +48,14 @@ contract(EVERY_RUNTIME, (target) => {
       };
       /** Until NATS has somebody to send it to: then some comes before the gateway knows it. */
       const publishToSomebody = async (n: number): Promise<void> => {
-        for (;;) {
+        const ask = async (): Promise<string> => {
           const asking = nats.connection.request("cut.x", JSON.stringify({ n }), { timeout: 1000 });
-          const code = await asking.then(
+          return await asking.then(
             () => "",
             (error: { code: string }) => error.code,
           );
-          if (code !== "503") return;
-        }
+        };
+        await until("subscription to cut.x", ask, (code) => code !== "503");
       };
       beforeAll(async () => {
         proxy = await startTcpProxy(nats.server.port);

@@ -5,7 +5,7 @@ import { subscribe, subscribeMany, subscribeRaw, useGateway } from "./support/ga
 import { untilMetric } from "./support/metrics.ts";
 import { countTo, numbersOf, useNats } from "./support/nats-fixture.ts";
 
-const MANY = 20_000;
+const MANY = 10_000;
 
 /** What NATS carries reaches every client completely and in order. */
 contract(EVERY_TARGET, (target) => {
