@@ -19,8 +19,8 @@ import { expectRefusal } from "./support/refusal.ts";
 
 const MiB = 1024 ** 2;
 const MAX_TOTAL = 96 * MiB;
-const HIGH_WATER = 64 * 1024;
-const BYTES = 20_000;
+const HIGH_WATER = 128 * 1024;
+const BYTES = 40_000;
 const STALLED = 100;
 /** Every so many clients is one that is offered less than the others. */
 const EVERY_LIGHT = 10;
