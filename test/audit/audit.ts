@@ -1,3 +1,7 @@
+import { createHash } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { NatsConnection } from "nats";
 import { until } from "../support/event-log.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
@@ -22,7 +26,15 @@ export interface AuditReport {
 }
 
 const CLIENTS = 12;
-const SUBJECTS = ["audit.a", "audit.b", "audit.c"];
+/** A third of the clients may not have it, though half of these ask for everything. */
+const DENIED = "audit.internal";
+const SUBJECTS = ["audit.a", `${DENIED}.x`, "audit.b", "audit.c"];
+/** Stands in each message that is denied to some. */
+const SECRET = "only-for-insiders";
+const TOKENS = {
+  insider: "insider-0123456789abcdef0123456789",
+  outsider: "outsider-0123456789abcdef0123456789",
+};
 /** Between two things that break, in milliseconds: at least, and at most so much more. */
 const CALM_MS = [300, 900] as const;
 /** So long after the last fault everybody must have everything. */
@@ -33,7 +45,7 @@ const BATCH = 20;
 /**
  * Two gateways and a NATS cluster with a stream of three replicas, clients that come back, and faults
  * by the seed's schedule; at the end each message is accounted for, for each client: delivered once
- * and in order, declared in a gap, or not wanted.
+ * and in order, declared in a gap, or not wanted. Nothing of a denied message reached those who may not have it.
  *
  * @throws Error that names the seed and the first things that are wrong.
  */
@@ -50,12 +62,19 @@ export async function audit(
     [...nats.nodes.values()].map(({ port }) => startTcpProxy(port)),
   );
   const nats_url = proxies.map(({ port }) => `nats://127.0.0.1:${port}`);
-  const config = { nats_url, streams: ["AUDIT"], ring_messages: 500 };
+  const directory = await mkdtemp(join(tmpdir(), "spillway-audit-"));
+  const tokens_file = join(directory, "tokens.json");
+  await writeFile(tokens_file, JSON.stringify(tokens()));
+  const config = { nats_url, streams: ["AUDIT"], ring_messages: 500, tokens_file };
   const gateways = await Promise.all([1, 2].map(() => startGateway(target, { config })));
   const clients = Array.from({ length: CLIENTS }, (_, n) => {
-    const subjects = n % 3 === 0 ? ["audit.>"] : [SUBJECTS[n % 3]!];
+    const subjects = n % 2 === 0 ? ["audit.>"] : [SUBJECTS[n % 4]!];
     const urls = (): string[] => gateways.map(({ wsUrl }) => wsUrl);
-    return new AuditedClient(`client ${n}`, subjects, urls, new Random(seed + n + 1));
+    const access =
+      n % 4 === 0
+        ? { token: TOKENS.outsider, never: [DENIED, SECRET] }
+        : { token: TOKENS.insider, never: [] };
+    return new AuditedClient(`client ${n}`, subjects, access, urls, new Random(seed + n + 1));
   });
   const running = clients.map((client) => new Promise<void>((began) => void client.run(began)));
   try {
@@ -112,10 +131,26 @@ export async function audit(
     await Promise.all(gateways.map((gateway) => gateway.stop()));
     await Promise.all(proxies.map((proxy) => proxy.close()));
     await nats.stop();
+    await rm(directory, { recursive: true });
   }
 }
 
-function wants({ subjects }: AuditedClient, subject: string): boolean {
+/** The file of the gateways with what each token allows. */
+function tokens(): object[] {
+  return Object.entries(TOKENS).map(([sub, token]) => ({
+    sha256: createHash("sha256").update(token).digest("hex"),
+    sub,
+    authorization_details: [
+      {
+        type: "spillway",
+        subjects: { allow: ["audit.>"], deny: sub === "outsider" ? [`${DENIED}.>`] : [] },
+      },
+    ],
+  }));
+}
+
+function wants({ subjects, access }: AuditedClient, subject: string): boolean {
+  if (access.never.some((text) => subject.includes(text))) return false;
   return subjects.includes("audit.>") || subjects.includes(subject);
 }
 
@@ -127,7 +162,8 @@ async function publish(connection: NatsConnection, untilMs: number): Promise<Map
     const subject = SUBJECTS[n % SUBJECTS.length]!;
     for (;;) {
       try {
-        const { seq } = await stream.publish(subject, `{"n":${n}}`, {
+        const payload = subject.startsWith(DENIED) ? { n, secret: SECRET } : { n };
+        const { seq } = await stream.publish(subject, JSON.stringify(payload), {
           msgID: `${n}`,
           timeout: 1000,
         });

@@ -8,6 +8,13 @@ interface Records {
   readonly gaps: { readonly from: number; readonly to: number; readonly reason: unknown }[];
 }
 
+/** How a client is let in. */
+interface ClientAccess {
+  readonly token: string;
+  /** Texts that stand in nothing that it is sent. */
+  readonly never: readonly string[];
+}
+
 /** So long until it tries again where nobody let it in. */
 const RETRY_MS = 100;
 /** It asks so often whether the server is there, and goes elsewhere when that says nothing for so long. */
@@ -17,6 +24,9 @@ const SILENCE_MS = 4000;
 /** A client that comes back behind the last message that it has, wherever there is a gateway. */
 export class AuditedClient {
   readonly subjects: readonly string[];
+  readonly access: ClientAccess;
+  /** What it was sent and may not have. */
+  readonly leaks: string[] = [];
   readonly records: Records = { sequences: [], gaps: [] };
   connections = 0;
   readonly #name: string;
@@ -31,11 +41,13 @@ export class AuditedClient {
   constructor(
     name: string,
     subjects: readonly string[],
+    access: ClientAccess,
     urls: () => readonly string[],
     random: Random,
   ) {
     this.#name = name;
     this.subjects = subjects;
+    this.access = access;
     this.#urls = urls;
     this.#random = random;
   }
@@ -58,7 +70,8 @@ export class AuditedClient {
     const pings = setInterval(() => this.#ping(), PING_MS);
     while (!this.#over) {
       try {
-        const client = await openV1(this.#random.of(this.#urls()));
+        const headers = { Authorization: `Bearer ${this.access.token}` };
+        const client = await openV1(this.#random.of(this.#urls()), headers);
         this.#client = client;
         this.connections++;
         const from = this.#cursor === undefined ? {} : { from: { after: this.#cursor } };
@@ -107,7 +120,7 @@ export class AuditedClient {
 
   /** Accounts for each message that was published: the first faults, or none. */
   faults(published: ReadonlyMap<number, string>, wants: (subject: string) => boolean): string[] {
-    const faults: string[] = [];
+    const faults = this.leaks.map((text) => `${this.#name} was sent ${text}`);
     const { sequences, gaps } = this.records;
     for (const [index, sequence] of sequences.entries()) {
       const before = sequences[index - 1] ?? 0;
@@ -125,6 +138,8 @@ export class AuditedClient {
   }
 
   #take(said: Said): void {
+    const text = this.access.never.length > 0 ? JSON.stringify(said) : "";
+    if (this.access.never.some((denied) => text.includes(denied))) this.leaks.push(text);
     switch (said.type) {
       case "data":
         this.records.sequences.push(sequenceOf(said.id));

@@ -78,9 +78,11 @@ export class V1Client {
   }
 }
 
-/** Opens a connection in the dialect `spillway.v1.json`. */
-export async function openV1(url: string): Promise<V1Client> {
-  return new V1Client(
-    await openRaw(url, { headers: { "Sec-WebSocket-Protocol": "spillway.v1.json" } }),
-  );
+/** Opens a connection in the dialect `spillway.v1.json`, perhaps with more headers. */
+export async function openV1(
+  url: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<V1Client> {
+  const headers = { "Sec-WebSocket-Protocol": "spillway.v1.json", ...more };
+  return new V1Client(await openRaw(url, { headers }));
 }
