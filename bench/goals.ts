@@ -82,6 +82,14 @@ const ROWS: readonly GoalRow[] = [
     "deliveriesPerSecond",
     "at-most-once",
   ],
+  [
+    "three patterns denied ÷ none: CPU per delivery",
+    "≤",
+    1.03,
+    "three patterns denied",
+    "cpuUsPerDelivery",
+    "everything allowed",
+  ],
   ["compressed, 1,000 clients ÷ 100: CPU per delivery", "≤", 1.3, MANY, "cpuUsPerDelivery", SOME],
   [
     "native sockets, v1: deliveries/s",

@@ -53,6 +53,16 @@ const ACKED = {
   max_inflight_bytes: 64 * 1024 * 1024,
 };
 
+/** What each client may receive: all but some subjects, to which nothing is published. */
+const DENIED = {
+  anonymous: [
+    {
+      type: "spillway",
+      subjects: { allow: ["bench.>"], deny: ["bench.internal.>", "bench.*.secret", "*.private"] },
+    },
+  ],
+};
+
 const EACH_ACKED = { acks: "each", settings: ACKED } as const;
 
 /** The part of each block that a quick run measures: what the goals are about, on Node's sockets. */
@@ -64,6 +74,7 @@ const QUICK: Readonly<Record<string, (cell: Cell) => boolean>> = {
   // One runtime only, because it takes long.
   "Two hundred stalled readers": ({ contender }) => contender.name === "spillway on node",
   "At least once": () => true,
+  "Denied subjects": () => true,
   "10,000 idle clients": () => true,
   Start: ({ contender }) => contender.role === "spillway",
 };
@@ -166,6 +177,14 @@ function fullBlocks(c: readonly Contender[]): Block[] {
         const name = `${clientsOf(subjects)}, ${wildcard ? "a pattern" : "an exact subject"} each`;
         return flow(subjects, 128, 100_000, { name, subjects, wildcard, measureMs: 1500 });
       }),
+    ),
+    against(
+      "Denied subjects",
+      "10,000 messages/s of 128 B to 100 clients, who may receive everything, or everything but three patterns. Ratios are to the former.",
+      OURS,
+      [{ name: "everything allowed" }, { name: "three patterns denied", settings: DENIED }].map(
+        (rest) => flow(100, 128, 10_000, { ...rest, measureMs: 2500 }),
+      ),
     ),
     against(
       "At least once",
