@@ -57,7 +57,6 @@ const ACKED = {
 const DENIED = {
   anonymous: [
     {
-      type: "spillway",
       subjects: { allow: ["bench.>"], deny: ["bench.internal.>", "bench.*.secret", "*.private"] },
     },
   ],

@@ -1,7 +1,3 @@
-import { createHash } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { NatsConnection } from "nats";
 import { until } from "../support/event-log.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
@@ -31,10 +27,8 @@ const DENIED = "audit.internal";
 const SUBJECTS = ["audit.a", `${DENIED}.x`, "audit.b", "audit.c"];
 /** Stands in each message that is denied to some. */
 const SECRET = "only-for-insiders";
-const TOKENS = {
-  insider: "insider-0123456789abcdef0123456789",
-  outsider: "outsider-0123456789abcdef0123456789",
-};
+/** The service behind NATS that knows the clients' tokens, which are their names. */
+const AUTHORIZER = "_AUTH.audit";
 /** Between two things that break, in milliseconds: at least, and at most so much more. */
 const CALM_MS = [300, 900] as const;
 /** So long after the last fault everybody must have everything. */
@@ -62,18 +56,17 @@ export async function audit(
     [...nats.nodes.values()].map(({ port }) => startTcpProxy(port)),
   );
   const nats_url = proxies.map(({ port }) => `nats://127.0.0.1:${port}`);
-  const directory = await mkdtemp(join(tmpdir(), "spillway-audit-"));
-  const tokens_file = join(directory, "tokens.json");
-  await writeFile(tokens_file, JSON.stringify(tokens()));
-  const config = { nats_url, streams: ["AUDIT"], ring_messages: 500, tokens_file };
+  serveClaims(connection);
+  const access = { authorizer_subject: AUTHORIZER, authorizer_timeout: "2s" };
+  const config = { nats_url, streams: ["AUDIT"], ring_messages: 500, ...access };
   const gateways = await Promise.all([1, 2].map(() => startGateway(target, { config })));
   const clients = Array.from({ length: CLIENTS }, (_, n) => {
     const subjects = n % 2 === 0 ? ["audit.>"] : [SUBJECTS[n % 4]!];
     const urls = (): string[] => gateways.map(({ wsUrl }) => wsUrl);
     const access =
       n % 4 === 0
-        ? { token: TOKENS.outsider, never: [DENIED, SECRET] }
-        : { token: TOKENS.insider, never: [] };
+        ? { token: "outsider", never: [DENIED, SECRET] }
+        : { token: "insider", never: [] };
     return new AuditedClient(`client ${n}`, subjects, access, urls, new Random(seed + n + 1));
   });
   const running = clients.map((client) => new Promise<void>((began) => void client.run(began)));
@@ -131,22 +124,21 @@ export async function audit(
     await Promise.all(gateways.map((gateway) => gateway.stop()));
     await Promise.all(proxies.map((proxy) => proxy.close()));
     await nats.stop();
-    await rm(directory, { recursive: true });
   }
 }
 
-/** The file of the gateways with what each token allows. */
-function tokens(): object[] {
-  return Object.entries(TOKENS).map(([sub, token]) => ({
-    sha256: createHash("sha256").update(token).digest("hex"),
-    sub,
-    authorization_details: [
-      {
-        type: "spillway",
-        subjects: { allow: ["audit.>"], deny: sub === "outsider" ? [`${DENIED}.>`] : [] },
-      },
-    ],
-  }));
+/** Answers gateways that ask what a token allows. */
+function serveClaims(connection: NatsConnection): void {
+  connection.subscribe(AUTHORIZER, {
+    callback: (error, msg) => {
+      if (error !== null) return;
+      const { credentials } = msg.json<{ credentials: { token: string } }>();
+      const sub = credentials.token;
+      const subjects = { allow: ["audit.>"], deny: sub === "outsider" ? [`${DENIED}.>`] : [] };
+      const authorization_details = [{ type: "spillway", subjects }];
+      msg.respond(JSON.stringify({ sub, authorization_details }));
+    },
+  });
 }
 
 function wants({ subjects, access }: AuditedClient, subject: string): boolean {
