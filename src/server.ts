@@ -8,11 +8,13 @@ import { checkReport, helpText } from "./config/describe.ts";
 import { type Loaded, type LoadedConfig, loadConfig } from "./config/load.ts";
 import { reasonOf, SpillwayError } from "./core/ports/errors.ts";
 import type { Log } from "./core/ports/log.ts";
+import { credentialFileProblems } from "./gateway/credential-files.ts";
 import { createListeningGateway } from "./gateway/gateway.ts";
 import { natsFileProblems } from "./gateway/nats-options.ts";
 import { VERSION } from "./gateway/version.ts";
 import { isLoopback } from "./http/host.ts";
 import { configureLog } from "./log/logtape.ts";
+import { systemClock } from "./runtime/clock.ts";
 
 /** A second signal within this time is the first one again: npm and shells pass it on to the whole group. */
 const PASSED_ON_MS = 500;
@@ -50,7 +52,10 @@ async function main(): Promise<void> {
     argv: process.argv.slice(2),
     env: process.env,
     readTextFile,
-    checkFiles: (config) => natsFileProblems(config, readTextFile),
+    checkFiles: async (config) => [
+      ...(await natsFileProblems(config, readTextFile)),
+      ...(await credentialFileProblems(config, systemClock, readTextFile)),
+    ],
   });
   if (loaded.kind === "help") process.stdout.write(helpText(VERSION));
   else if (loaded.kind === "version") process.stdout.write(`${VERSION}\n`);

@@ -10,10 +10,9 @@ import { configError, type Problem } from "../config/problem.ts";
 import { streamInputs } from "../config/stream-inputs.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
+import { openCredentialFiles } from "./credential-files.ts";
 import type { GatewayDeps } from "./deps.ts";
-
-/** The keys of authenticators. A key that is set and not served must not leave the gateway open. */
-const MISSING = { tokensFile: "tokens_file", passwordsFile: "passwords_file" } as const;
+import type { PolledFiles } from "./polled-files.ts";
 
 /** Who vouches for the names of clients, where their claims don't say it. */
 const HOST_ISSUER = "host";
@@ -25,6 +24,7 @@ interface AccessParts {
   /** Sends requests to NATS; `undefined` if the source is another one. */
   readonly requests: ServiceRequests | undefined;
   readonly revocations: RevocationCheck;
+  readonly files: PolledFiles;
 }
 
 /** Returns the subjects that clients may have: those of core NATS and those of streams. */
@@ -39,14 +39,14 @@ export function exposedSubjects(config: Config): string[] {
  * @throws SpillwayError `"CONFIG_INVALID"` (invalid) if a file that the configuration names can't be used.
  */
 export async function createAccess(config: Config, parts: AccessParts): Promise<Access> {
-  const problems: Problem[] = Object.entries(MISSING)
-    .filter(([field]) => config[field as keyof typeof MISSING] !== undefined)
-    .map(([, key]) => ({ key, text: `"${key}" is not built yet` }));
-  if (config.issuers.length > 0) {
-    problems.push({ key: "issuers", text: '"issuers" is not built yet' });
-  }
+  const { tokens, passwords, issuers, ...files } = await openCredentialFiles(config, {
+    ...parts,
+    file: (path) => parts.files.file(path),
+  });
+  const problems = [...files.problems];
   const authenticators = [
     hookOf(config, parts),
+    ...[tokens, passwords, issuers],
     serviceOf(config, parts, problems),
     anonymousOf(config, problems),
   ].filter((authenticator) => authenticator !== undefined);

@@ -22,6 +22,7 @@ import type { GatewayDeps } from "./deps.ts";
 import { DescriptorWatch } from "./descriptor-watch.ts";
 import { GatewayEngine, type Placement } from "./engine.ts";
 import { memoryLimitBytes } from "./memory-limit.ts";
+import { PolledFiles } from "./polled-files.ts";
 import { processFacts } from "./process-facts.ts";
 import { Readiness } from "./readiness.ts";
 import { RevocationControl } from "./revocation-control.ts";
@@ -63,12 +64,14 @@ export async function createEngine(
       ? source instanceof MemorySource && config.publish !== false
       : config.publish === true;
   const publisher = takesPosts && canPublish(source) ? source : undefined;
+  const files = new PolledFiles(clock);
   const access = await createAccess(config, {
     deps,
     clock,
     log,
     requests: source instanceof NatsSource ? source : undefined,
     revocations: revocation,
+    files,
   });
 
   const subjects = exposedSubjects(config);
@@ -148,6 +151,7 @@ export async function createEngine(
     source,
     broadcaster,
     revocation,
+    files,
     readiness,
     descriptors,
     app,

@@ -15,6 +15,7 @@ import type { PublishHeaders } from "./deps.ts";
 import type { DescriptorWatch } from "./descriptor-watch.ts";
 import type { Engine } from "./gateway-lifecycle.ts";
 import { LoopLag } from "./loop-lag.ts";
+import type { PolledFiles } from "./polled-files.ts";
 import { runtimeVersion } from "./process-facts.ts";
 import type { Readiness } from "./readiness.ts";
 import type { RevocationControl, RevokeRequest } from "./revocation-control.ts";
@@ -39,6 +40,7 @@ interface EngineParts {
   readonly source: GatewaySource;
   readonly broadcaster: Broadcaster;
   readonly revocation: RevocationControl;
+  readonly files: PolledFiles;
   readonly readiness: Readiness;
   readonly descriptors: DescriptorWatch;
   readonly app: Hono;
@@ -63,6 +65,7 @@ export class GatewayEngine implements Engine {
   readonly #source: GatewaySource;
   readonly #broadcaster: Broadcaster;
   readonly #revocation: RevocationControl;
+  readonly #files: PolledFiles;
   readonly #readiness: Readiness;
   readonly #descriptors: DescriptorWatch;
   readonly #loopLag: LoopLag;
@@ -85,6 +88,7 @@ export class GatewayEngine implements Engine {
     this.#source = parts.source;
     this.#broadcaster = parts.broadcaster;
     this.#revocation = parts.revocation;
+    this.#files = parts.files;
     this.#readiness = parts.readiness;
     this.#descriptors = parts.descriptors;
     this.#loopLag = new LoopLag(parts.clock);
@@ -133,6 +137,7 @@ export class GatewayEngine implements Engine {
       };
       this.#hideMetrics = this.#registries.map((registry) => showMetrics(registry, metered));
       this.#loopLag.start();
+      this.#files.start();
       this.#source.start({
         message: (message) => this.#broadcaster.message(message),
         status: (status) => this.#sourceChanged(status),
@@ -166,6 +171,7 @@ export class GatewayEngine implements Engine {
     this.#listener = undefined;
     this.#loopLag.stop();
     this.#revocation.stop();
+    this.#files.stop();
     for (const hide of this.#hideMetrics.splice(0)) hide();
   }
 

@@ -1,0 +1,116 @@
+import type { Authenticator } from "../access/authenticator.ts";
+import { type IssuerOptions, JwtAuthenticator } from "../access/jwt.ts";
+import { Passwords } from "../access/passwords.ts";
+import { StaticTokens } from "../access/static-tokens.ts";
+import { FileFault, type FileReader } from "../access/watched-file.ts";
+import type { Config } from "../config/config.ts";
+import type { Problem } from "../config/problem.ts";
+import type { Clock } from "../core/ports/clock.ts";
+import type { Log } from "../core/ports/log.ts";
+
+interface CredentialFileParts {
+  /** Reads a file, again when it changes. */
+  readonly file: (path: string) => FileReader;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What files know of clients, and what is wrong with the files. */
+interface FileAuthenticators {
+  readonly tokens: Authenticator | undefined;
+  readonly passwords: Authenticator | undefined;
+  readonly issuers: Authenticator | undefined;
+  readonly problems: readonly Problem[];
+}
+
+/** Opens the files of tokens, users and keys that a configuration names. */
+export async function openCredentialFiles(
+  config: Config,
+  { file, clock, log }: CredentialFileParts,
+): Promise<FileAuthenticators> {
+  const problems: Problem[] = [];
+  const { tokensFile, passwordsFile, clockToleranceMs } = config;
+  const open = async (
+    key: string,
+    path: string | undefined,
+    opened: (path: string) => Promise<Authenticator>,
+  ): Promise<Authenticator | undefined> => {
+    if (path === undefined) return undefined;
+    try {
+      return await opened(path);
+    } catch (fault) {
+      if (!(fault instanceof FileFault)) throw fault;
+      problems.push({ key, text: `"${key}" is ${JSON.stringify(path)}, which ${fault.message}` });
+      return undefined;
+    }
+  };
+  const parts = { clock, log };
+  const tokens = await open("tokens_file", tokensFile, (path) =>
+    StaticTokens.open({ file: file(path), ...parts }),
+  );
+  const passwords = await open("passwords_file", passwordsFile, (path) =>
+    Passwords.open({ file: file(path), ...parts }),
+  );
+  return {
+    ...{ tokens, passwords, problems },
+    issuers: await openIssuers(config, file, problems, (all) =>
+      JwtAuthenticator.open({ issuers: all, clockToleranceMs, ...parts }),
+    ),
+  };
+}
+
+async function openIssuers(
+  { issuers, maxTokenAgeMs: longestMs }: Config,
+  file: CredentialFileParts["file"],
+  problems: Problem[],
+  open: (issuers: readonly IssuerOptions[]) => Promise<JwtAuthenticator>,
+): Promise<Authenticator | undefined> {
+  if (issuers.length === 0) return undefined;
+  /** The file that is read last is the one with a fault. */
+  let lastRead = "";
+  const keysIn = (path: string): FileReader => {
+    const reader = file(path);
+    const read = (): Promise<string> => {
+      lastRead = path;
+      return reader.read();
+    };
+    return { ...reader, read };
+  };
+  const options = issuers.map((issuer): IssuerOptions => {
+    const { jwksUrl, keysFile, maxTokenAgeMs = longestMs, ...others } = issuer;
+    const keys = keysFile === undefined ? { url: String(jwksUrl) } : { file: keysIn(keysFile) };
+    return { ...others, keys, maxTokenAgeMs };
+  });
+  try {
+    return await open(options);
+  } catch (fault) {
+    const isOfFile = fault instanceof FileFault;
+    if (!isOfFile && !(fault instanceof RangeError)) throw fault;
+    const text = isOfFile
+      ? `"issuers" has the keys_file ${JSON.stringify(lastRead)}, which ${fault.message}`
+      : `"issuers": ${fault.message}`;
+    problems.push({ key: "issuers", text });
+    return undefined;
+  }
+}
+
+/** Returns the problems of the files of tokens, users and keys that a configuration names. */
+export async function credentialFileProblems(
+  config: Config,
+  clock: Clock,
+  readText: (path: string) => Promise<string>,
+): Promise<readonly Problem[]> {
+  const nothing = (): void => {};
+  const log: Log = { debug: nothing, info: nothing, warn: nothing, error: nothing };
+  const file = (path: string): FileReader => ({
+    name: path,
+    read: () => readText(path),
+    watch: () => nothing,
+  });
+  // Keys at URLs are fetched when the gateway is put together.
+  const issuers = config.issuers.filter(({ keysFile }) => keysFile !== undefined);
+  const opened = await openCredentialFiles({ ...config, issuers }, { file, clock, log });
+  for (const authenticator of [opened.tokens, opened.passwords, opened.issuers])
+    authenticator?.stop?.();
+  return opened.problems;
+}
