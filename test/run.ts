@@ -1,7 +1,7 @@
 /**
  * `npm test` runs all tests but the slow ones, `npm test -- <files> <options>` those that `bun test` would run,
- * and `npm run test:slow` the slow ones. It first installs what they need: `nats-server`, a browser, a
- * `dist/` of these sources.
+ * `npm run test:slow` the slow ones, and `npm run test:install` those of installs. It first installs what they need:
+ * `nats-server`, a browser, a `dist/` of these sources.
  *
  * Several processes run side by side, as tests mostly wait; the files that measure run alone at the end.
  * A process that fails is shown in full, and its errors again at the end. The last line is
@@ -11,12 +11,12 @@ import { availableParallelism } from "node:os";
 import { build } from "../scripts/build.js";
 import { ensureChromium } from "../scripts/install-chromium.ts";
 import { ensureNatsServer, ensureOldestNatsServer } from "../scripts/install-nats-server.ts";
-import { allJobs, type Job, jobsFor } from "./runner/jobs.ts";
+import { allJobs, installJobs, type Job, jobsFor } from "./runner/jobs.ts";
 import type { Failure, Report } from "./runner/report.ts";
 import { endJobs, runJob } from "./runner/run-job.ts";
 
 /** Tests wait more than they compute. */
-const PROCESSES_PER_CORE = 2;
+const PROCESSES_PER_CORE = 3;
 const MOST_PROCESSES = 8;
 const LONGEST_ERROR = 60;
 
@@ -43,6 +43,7 @@ setTimeout(() => process.exit(), 5_000).unref();
 function jobsOf(args: readonly string[]): Job[] {
   if (args.length === 0) return allJobs(false);
   if (args.length === 1 && args[0] === "--slow") return allJobs(true);
+  if (args.length === 1 && args[0] === "--install") return installJobs();
   // An option that takes a value is written `-t name`, or `--option=value`.
   const isOption = (arg: string, index: number) => arg.startsWith("-") || args[index - 1] === "-t";
   return jobsFor(

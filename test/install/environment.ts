@@ -179,6 +179,10 @@ function reachingRegistry(cache: string): Record<string, string> {
     npm_config_cache: process.env.npm_config_cache ?? join(cache, "npm"),
     BUN_INSTALL_CACHE_DIR: join(cache, "bun"),
     DENO_TLS_CA_STORE: "system",
+    // What npm asks the registry beside the packages.
+    npm_config_audit: "false",
+    npm_config_fund: "false",
+    npm_config_update_notifier: "false",
   };
   const names = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "NPM_CONFIG_REGISTRY"];
   for (const name of names.flatMap((name) => [name, name.toLowerCase()])) {

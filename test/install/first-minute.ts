@@ -3,7 +3,8 @@
  * Each environment is empty (no variables, a new home, a PATH with that runtime, a shell and git) but for
  * `nats-server` and the browser, which "All tests" needs, and the package managers' caches of downloads.
  *
- * All tests run once, in CI's own environment. Here `npm test` prepares all of them and then runs one file.
+ * All tests run once, in CI's own environment. Here `npm test` prepares all of them and then runs one file. The runner
+ * runs each `describe` in a process of its own (see `test/runner/jobs.ts`).
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { spawnSync } from "node:child_process";
@@ -133,7 +134,7 @@ describe("What runs the service and no more", () => {
   });
 });
 
-describe("The package", () => {
+describe("The package from a registry or a file", () => {
   let tarball: string;
   let registry: LocalRegistry;
   /** Asks the registry that has the package. */
@@ -184,13 +185,6 @@ describe("The package", () => {
     );
   });
 
-  test("is built when it is installed from git", async () => {
-    const node22 = on("Node 22");
-    const folder = node22.folder("from-git");
-    await node22.run(folder, `npm install git+${machines.originUrl}`);
-    await startsAndStops(node22, folder, "npx spillway --port 0", true);
-  });
-
   test.each<[keyof typeof PROGRAMS, string, string]>([
     ["Node 22", "npm install", "node node_modules/spillway/examples/node.js"],
     ["only Bun", "bun install", "bun run node_modules/spillway/examples/bun.js"],
@@ -210,6 +204,15 @@ describe("The package", () => {
     expect(await (await fetch(origin)).text()).toBe("the host's own page");
     expect((await fetch(`${origin}/live/livez`)).status).toBe(200);
     expect(await host.stop()).toEqual({ code: 0, signal: null });
+  });
+});
+
+describe("The package, installed from git,", () => {
+  test("is built", async () => {
+    const node22 = on("Node 22");
+    const folder = node22.folder("from-git");
+    await node22.run(folder, `npm install git+${machines.originUrl}`);
+    await startsAndStops(node22, folder, "npx spillway --port 0", true);
   });
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
-import { allJobs, NAMED_FILES, testFiles } from "./jobs.ts";
+import { existsSync, readFileSync } from "node:fs";
+import { allJobs, installJobs, NAMED_FILES, testFiles } from "./jobs.ts";
 
 describe("The jobs", () => {
   const fast = allJobs(false);
@@ -21,5 +21,25 @@ describe("The jobs", () => {
       const whole = [...ofFile(fast), ...ofFile(slow)].filter(isWhole);
       expect({ file, jobs: whole.length + halves.length / 2 }).toEqual({ file, jobs: 1 });
     }
+  });
+});
+
+describe("The jobs of npm run test:install", () => {
+  test("are all that its file describes", () => {
+    const text = readFileSync(new URL("../install/first-minute.ts", import.meta.url), "utf8");
+    const described = [...text.matchAll(/^(?:describe\(|\]\)\()"([^"]+)"/gm)].map(
+      ([, name]) => name!,
+    );
+    expect(described).toHaveLength(4);
+    const selected = installJobs().map(({ args }) => args[1]!);
+    for (const name of described) {
+      const [start] = name.split("%s");
+      expect(selected.filter((part) => part.startsWith(start!)).length).toBeGreaterThan(0);
+    }
+    const machines = [...text.matchAll(/^ {2}\[\s*"([^"]+)",\s*(?:NPM\]|\{)/gm)].map(
+      ([, name]) => name!,
+    );
+    expect(machines).toEqual(["Node 20", "Node 22", "only Bun", "only Deno"]);
+    for (const name of machines) expect(selected).toContain(`On a machine with ${name}`);
   });
 });

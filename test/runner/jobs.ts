@@ -50,14 +50,38 @@ const WITH_OLDEST_SERVER = [
   "streams",
 ].map((theme) => `test/contract/${theme}.test.ts`);
 
-/** All files that the lists above name. */
-export const NAMED_FILES = new Set([...ALONE, ...SLOW, ...FAST_ON_NODE22, ...WITH_OLDEST_SERVER]);
-
 /** Property tests that find rare faults only in many runs, with the runs of `npm run test:slow`. */
 const WITH_MANY_RUNS = [
   ["test/core/acks/at-least-once-model.test.ts", 10_000],
   ["test/core/acks/delivery.test.ts", 5_000],
 ] as const;
+
+/** Files that take longest although others are larger: they begin first. */
+const LONGEST = [
+  ...["lifecycle", "access", "configuration", "nats-away", "jetstream-refusals", "at-least-once"],
+  ...["event-stream", "streaming"],
+].map((theme) => `test/contract/${theme}.test.ts`);
+
+/** All files that the lists above name. */
+export const NAMED_FILES = new Set([
+  ...ALONE,
+  ...SLOW,
+  ...FAST_ON_NODE22,
+  ...WITH_OLDEST_SERVER,
+  ...LONGEST,
+  ...WITH_MANY_RUNS.map(([file]) => file),
+]);
+
+/** The parts of the test of installs, which run side by side: each is the name of a `describe`. */
+const INSTALLS = [
+  "The package, installed from git,",
+  "On a machine with Node 20",
+  "On a machine with Node 22",
+  "The package from a registry or a file",
+  "On a machine with only Bun",
+  "On a machine with only Deno",
+  "What runs the service and no more",
+];
 
 /** Folders whose files take long, so that each is a job. The files of any other folder are one job. */
 const ONE_JOB_PER_FILE = /^test\/(?:audit|browser|contract|streams)\//;
@@ -74,6 +98,17 @@ export function allJobs(slow: boolean): Job[] {
   // The longest ones first, so that others run beside them until the end.
   const slowest = files.filter((file) => SLOW.includes(file));
   return [...jobsOf(slowest), ...manyRunsJobs(), ...onNode22, ...oldestServerJobs()];
+}
+
+/** The jobs of `npm run test:install`. */
+export function installJobs(): Job[] {
+  return INSTALLS.map((part) => ({
+    name: `test/install: ${part}`,
+    files: ["test/install/first-minute.ts"],
+    args: ["-t", part],
+    env: {},
+    alone: false,
+  }));
 }
 
 function manyRunsJobs(): Job[] {
@@ -146,8 +181,13 @@ export function testFiles(): string[] {
     .map((path) => `test/${path}`)
     .filter(isTest)
     .map((path) => ({ path, size: statSync(join(ROOT, path)).size }))
-    .sort((one, other) => other.size - one.size)
+    .sort((one, other) => rankOf(one.path) - rankOf(other.path) || other.size - one.size)
     .map(({ path }) => path);
+}
+
+function rankOf(path: string): number {
+  const rank = LONGEST.indexOf(path);
+  return rank < 0 ? LONGEST.length : rank;
 }
 
 function isFile(path: string): boolean {
