@@ -8,6 +8,7 @@ import { checkReport, helpText } from "./config/describe.ts";
 import { type Loaded, type LoadedConfig, loadConfig } from "./config/load.ts";
 import { reasonOf, SpillwayError } from "./core/ports/errors.ts";
 import type { Log } from "./core/ports/log.ts";
+import { adminProblems } from "./gateway/admin-listener.ts";
 import { credentialFileProblems } from "./gateway/credential-files.ts";
 import { createListeningGateway } from "./gateway/gateway.ts";
 import { natsFileProblems } from "./gateway/nats-options.ts";
@@ -55,6 +56,7 @@ async function main(): Promise<void> {
     checkFiles: async (config) => [
       ...(await natsFileProblems(config, readTextFile)),
       ...(await credentialFileProblems(config, systemClock, readTextFile)),
+      ...(await adminProblems(config, readTextFile)),
     ],
   });
   if (loaded.kind === "help") process.stdout.write(helpText(VERSION));

@@ -54,8 +54,14 @@ export function identityOf(claims: Claims, issuer: string, at: string): Identity
  */
 export function readTime(value: unknown, at: string): number | undefined {
   if (value === undefined) return undefined;
-  const milliseconds =
-    typeof value === "string" && DATE_TIME.test(value) ? Date.parse(value) : Number.NaN;
-  if (!Number.isNaN(milliseconds)) return milliseconds;
+  const milliseconds = parseTime(value);
+  if (milliseconds !== undefined) return milliseconds;
   throw new FileFault(`has ${at}, which must be a time like "2027-01-31T00:00:00Z"`);
+}
+
+/** Returns a date and a time with its offset (RFC 3339) in Unix milliseconds; `undefined` if it is something else. */
+export function parseTime(value: unknown): number | undefined {
+  const isTime = typeof value === "string" && DATE_TIME.test(value);
+  const milliseconds = isTime ? Date.parse(value) : Number.NaN;
+  return Number.isNaN(milliseconds) ? undefined : milliseconds;
 }

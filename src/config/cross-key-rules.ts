@@ -101,6 +101,10 @@ export function agreementFaults(keys: CheckedKeys): Fault[] {
     const message = `must not be set with "${required}": what a client shows decides; "anonymous" is for clients that show nothing`;
     fault(key, [required], keys[key], message);
   }
+  if (keys.admin_tokens_file !== undefined && keys.admin_port === undefined) {
+    const message = 'must not be set without "admin_port"';
+    fault("admin_tokens_file", ["admin_port"], keys.admin_tokens_file, message);
+  }
   if (keys.nats_url.length === 0) {
     for (const key of ONLY_WITH_NATS) {
       if (keys[key] === undefined) continue;

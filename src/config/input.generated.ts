@@ -721,6 +721,28 @@ export interface ConfigInput {
    */
   readonly request_subjects?: readonly string[] | undefined;
 
+  /**
+   * The address that admin_port listens on. Other addresses than loopback need admin_tokens_file. Must be
+   * an IP address or a host name.
+   *
+   * Default: `"127.0.0.1"`
+   */
+  readonly admin_host?: string | undefined;
+
+  /**
+   * The TCP port for operators: metrics, health, the console and POST /admin/revoke. By default there is
+   * none, and these pages are at port, unless clients need a token. Must be 0 (any free port) or an
+   * integer from 1 to 65535.
+   */
+  readonly admin_port?: number | undefined;
+
+  /**
+   * A JSON file with the SHA-256 hashes of operators' tokens, each with its sub and its role: a "viewer"
+   * may read, an "operator" may also act. It is read again when it changes. By default operators need no
+   * token. Must be the path of a file.
+   */
+  readonly admin_tokens_file?: string | undefined;
+
   /** The user to log in to NATS as. Must be a text that is not empty. */
   readonly nats_user?: string | undefined;
 

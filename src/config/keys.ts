@@ -14,6 +14,7 @@ import {
 import { deliveryKeys } from "./delivery-keys.ts";
 import { key } from "./key-facts.ts";
 import { limitKeys } from "./limit-keys.ts";
+import { listenerKeys } from "./listener-keys.ts";
 import {
   anyText,
   boolean,
@@ -280,6 +281,7 @@ export const keys = {
     size(1, 64 * 1024 ** 2).prefault(1024 ** 2),
   ),
   ...accessKeys,
+  ...listenerKeys,
   nats_user: key("advanced", "The user to log in to NATS as.", anyText().optional()),
   nats_password: key("advanced", "The password of nats_user.", anyText().optional(), "value"),
   nats_token: key("advanced", "The token to log in to NATS with.", anyText().optional(), "value"),

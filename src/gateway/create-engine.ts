@@ -1,11 +1,15 @@
+import { ANY_ADDRESS } from "../config/address.ts";
 import type { Config } from "../config/config.ts";
 import { jsonSchema } from "../config/describe.ts";
 import { streamInputs } from "../config/stream-inputs.ts";
 import { Broadcaster } from "../core/broadcaster.ts";
 import { Meter } from "../core/metering/meter.ts";
+import { AuditLog } from "../core/ports/audit.ts";
 import { EnvelopeEncoder } from "../core/wire/envelope.ts";
-import { createApp } from "../http/app.ts";
+import { createAdminApp } from "../http/admin-app.ts";
+import { consoleOptions, createApp } from "../http/app.ts";
 import { EventStreams } from "../http/event-stream.ts";
+import { isLoopback } from "../http/host.ts";
 import type { StatusReport } from "../http/status.ts";
 import { libraryLog } from "../log/logtape.ts";
 import { showProcess } from "../metrics/process.ts";
@@ -15,6 +19,7 @@ import { connectionRoom } from "../runtime/descriptors.ts";
 import { createRuntime } from "../runtime/detect.ts";
 import { MemorySource } from "../source/memory.ts";
 import { NatsSource } from "../source/nats.ts";
+import { AdminListener } from "./admin-listener.ts";
 import { ConnectionHooks } from "./connection-hooks.ts";
 import { createAccess, exposedSubjects } from "./create-access.ts";
 import { canPublish, createSource } from "./create-source.ts";
@@ -113,12 +118,23 @@ export async function createEngine(
   const { metricsRegistry } = deps;
 
   const mounted = placement === "mounted";
+  const statusReport: StatusReport = {
+    meta: () => report.meta(),
+    health: () => report.health(),
+    dataFlow: () => report.dataFlow(),
+    schema: jsonSchema,
+    readiness: () => readiness.report(),
+    ledger: () => meter.ledger.balance(),
+    metrics: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+  };
+  const listening = () =>
+    mounted ? undefined : (engine.listener ?? { address: config.host, port: config.port });
   const app = createApp(
     { ...config, subjects, mounted },
     {
       clock,
-      listening: () =>
-        mounted ? undefined : (engine.listener ?? { address: config.host, port: config.port }),
+      listening,
+      consolePort: () => admin.listener?.port,
       broadcaster,
       sockets: runtime.sockets,
       eventStreams,
@@ -126,20 +142,31 @@ export async function createEngine(
       meter,
       publisher,
       log,
-      report: {
-        meta: () => report.meta(),
-        health: () => report.health(),
-        dataFlow: () => report.dataFlow(),
-        schema: jsonSchema,
-        readiness: () => readiness.report(),
-        ledger: () => meter.ledger.balance(),
-        metrics: async () => ({
-          contentType: registry.contentType,
-          text: await registry.metrics(),
-        }),
-      },
+      report: statusReport,
     },
   );
+  const admin = new AdminListener(config, {
+    runtime,
+    file: (path) => files.file(path),
+    clock,
+    log,
+    makeFetch: (operators) =>
+      createAdminApp(
+        { ...config, host: config.adminHost },
+        {
+          clock,
+          log,
+          audit: new AuditLog(log),
+          listening: () => admin.listener,
+          report: statusReport,
+          operatorOf: operators === undefined ? undefined : (token) => operators.find(token),
+          addressOf: (c) => runtime.sockets.addressOf(c),
+          revoke: (order) => engine.revoke(order),
+          clients: mounted ? undefined : (page) => clientsUrl(page, config.host, listening()?.port),
+          console: consoleOptions({ ...config, subjects }, publisher !== undefined),
+        },
+      ).fetch,
+  });
 
   const engine = new GatewayEngine({
     config,
@@ -155,11 +182,20 @@ export async function createEngine(
     readiness,
     descriptors,
     app,
+    admin,
+    needsLogin: access.isRequired,
     registries: metricsRegistry === undefined ? [registry] : [registry, metricsRegistry],
     maxClients,
     takesPosts: publisher !== undefined,
   });
   return engine;
+}
+
+/** Returns where clients connect, seen from a page on another port; a page's host name is one of this machine. */
+function clientsUrl(page: URL, host: string, port = 0): URL {
+  const isNamed = !isLoopback(host) && !ANY_ADDRESS.includes(host);
+  const name = host.includes(":") ? `[${host}]` : host;
+  return new URL(`http://${isNamed ? name : page.hostname}:${port}`);
 }
 
 /** The clients that can be connected beside other requests, which say how the gateway is. */

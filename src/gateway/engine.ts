@@ -1,4 +1,5 @@
 import type { Hono } from "hono";
+import { listenerUrl } from "../config/address.ts";
 import type { Config } from "../config/config.ts";
 import type { Broadcaster } from "../core/broadcaster.ts";
 import type { Meter } from "../core/metering/meter.ts";
@@ -10,6 +11,7 @@ import { isLoopback } from "../http/host.ts";
 import { type MetricsRegistry, showMetrics } from "../metrics/prometheus.ts";
 import { subjectFault } from "../protocol/subject.ts";
 import type { Listener, Runtime } from "../runtime/runtime.ts";
+import type { AdminListener } from "./admin-listener.ts";
 import { canPublish, type GatewaySource } from "./create-source.ts";
 import type { PublishHeaders } from "./deps.ts";
 import type { DescriptorWatch } from "./descriptor-watch.ts";
@@ -44,6 +46,9 @@ interface EngineParts {
   readonly readiness: Readiness;
   readonly descriptors: DescriptorWatch;
   readonly app: Hono;
+  readonly admin: AdminListener;
+  /** Whether clients must show who they are. */
+  readonly needsLogin: boolean;
   /** The registries that show the metrics. */
   readonly registries: readonly MetricsRegistry[];
   /** `max_clients`, or fewer if file descriptors allow only fewer. */
@@ -61,6 +66,8 @@ export class GatewayEngine implements Engine {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #runtime: Runtime;
+  readonly #admin: AdminListener;
+  readonly #needsLogin: boolean;
   readonly #placement: Placement;
   readonly #source: GatewaySource;
   readonly #broadcaster: Broadcaster;
@@ -84,6 +91,8 @@ export class GatewayEngine implements Engine {
     this.#clock = parts.clock;
     this.#log = parts.log;
     this.#runtime = parts.runtime;
+    this.#admin = parts.admin;
+    this.#needsLogin = parts.needsLogin;
     this.#placement = parts.placement;
     this.#source = parts.source;
     this.#broadcaster = parts.broadcaster;
@@ -113,12 +122,14 @@ export class GatewayEngine implements Engine {
     this.#broadcaster.open();
     this.#readiness.started();
     try {
+      await this.#admin.start();
       if (this.#placement === "listens") {
         this.#listener = await this.#runtime.listen({ host, port, fetch: this.app.fetch as never });
         this.#warnIfOpen(this.#listener);
         this.#warnIfShort();
         this.#descriptors.start(this.#listener);
       }
+      this.#announceAdmin();
       const uptimeSeconds = (): number => (this.#clock.nowMs() - startedMs) / 1000;
       const sourceConnected = (): boolean => this.#source.status.state === "connected";
       const { runtime, version } = runtimeVersion();
@@ -169,6 +180,7 @@ export class GatewayEngine implements Engine {
     this.#descriptors.stop();
     await this.#listener?.stop();
     this.#listener = undefined;
+    await this.#admin.stop();
     this.#loopLag.stop();
     this.#revocation.stop();
     this.#files.stop();
@@ -219,6 +231,27 @@ export class GatewayEngine implements Engine {
       'Anyone who can reach {host} on port {port} can publish to all clients with POST {path}. To prevent it, set "publish": false or "host": "127.0.0.1"',
       { event: "publish_open", host: this.#config.host, port, path: "/publish/<subject>" },
     );
+  }
+
+  /** Logs where operators find their pages, if that isn't the port of the clients. */
+  #announceAdmin(): void {
+    const { listener } = this.#admin;
+    if (listener !== undefined) {
+      const { adminHost: host, adminTokensFile } = this.#config;
+      const url = listenerUrl(host, listener.port);
+      const properties = { event: "admin_listening", url, host, port: listener.port };
+      this.#log.info(
+        adminTokensFile === undefined
+          ? "Operators find metrics, health and the console at {url}, without a token"
+          : "Operators find metrics, health and the console at {url}",
+        properties,
+      );
+    } else if (this.#needsLogin) {
+      this.#log.info(
+        "Clients need a token, so metrics, health and the console are not served to them. To serve them on a port of their own, set admin_port",
+        { event: "admin_off" },
+      );
+    }
   }
 
   #warnIfShort(): void {

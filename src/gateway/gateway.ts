@@ -27,7 +27,7 @@ export interface Gateway<WebSocketOption = unknown> {
    */
   readonly websocket: WebSocketOption;
   /**
-   * Takes clients and messages; opens no port. A NATS that can't be reached yet is no error. Does nothing while it runs.
+   * Takes clients and messages; opens no port but `admin_port`. A NATS that can't be reached yet is no error. Does nothing while it runs.
    *
    * @param signal stops the gateway when it is aborted.
    */

@@ -13,9 +13,10 @@ import {
   type StreamOptions,
   type StreamParts,
 } from "./client-endpoints.ts";
+import type { ConsoleOptions } from "./console-page.ts";
 import { consoleRoutes } from "./console-routes.ts";
 import { Guard, type GuardOptions, type GuardParts } from "./origin-guard.ts";
-import { problem } from "./problem.ts";
+import { notAllowed, problem } from "./problem.ts";
 import { protocolRoutes } from "./protocol-routes.ts";
 import { notPublic, OPERATORS_PATHS, PUBLIC_PATHS } from "./public-paths.ts";
 import { publishRoutes } from "./publish.ts";
@@ -101,29 +102,24 @@ function gatewayRoutes(options: AppOptions, parts: AppParts & StreamParts): Hono
     app.route("/", publish);
     for (const target of PUBLISH) app.all(target, (c) => notAllowed(c, "POST"));
   }
-  const { path, subjects, startFrom } = options;
-  const acknowledges = options.deliveryMode === "at-least-once";
+  const { path } = options;
   for (const target of PUBLISH) {
     app.post(target, (c) =>
       problem(c, 404, "Publishing is off: messages come from NATS, or publish is false"),
     );
   }
-  app.route(
-    "/",
-    consoleRoutes({
-      path,
-      subjects,
-      publish: parts.publisher !== undefined,
-      acknowledges,
-      startFrom,
-    }),
-  );
+  app.route("/", consoleRoutes(consoleOptions(options, parts.publisher !== undefined)));
   for (const path of [...PUBLIC_PATHS, ...OPERATORS_PATHS])
     app.all(path, (c) => notAllowed(c, "GET, HEAD"));
   for (const stream of [path, eventsPath(path)]) app.all(stream, (c) => notAllowed(c, "GET"));
   return app;
 }
 
-function notAllowed(c: Parameters<typeof problem>[0], allow: string): Response {
-  return problem(c, 405, `${c.req.method} is not allowed here`, { Allow: allow });
+/** @param publish whether clients can publish by HTTP. */
+export function consoleOptions(
+  options: Pick<AppOptions, "path" | "subjects" | "startFrom" | "deliveryMode">,
+  publish: boolean,
+): ConsoleOptions {
+  const { path, subjects, startFrom, deliveryMode } = options;
+  return { path, subjects, startFrom, publish, acknowledges: deliveryMode === "at-least-once" };
 }

@@ -17,12 +17,15 @@ export interface ConsoleOptions {
 
 /**
  * Returns the page that shows live messages, with its script and style. It requests only the stream, and what its user
- * publishes, relative to its own path.
+ * publishes, relative to its own path or at `base`.
  *
+ * @param base the origin of the stream, if it isn't the page's own.
  * @param nonce allows the script in the response's Content-Security-Policy; new for each response.
  */
-export function consolePage(options: ConsoleOptions & { readonly nonce: string }): string {
-  const { path, subjects, publish, acknowledges, startFrom } = options;
+export function consolePage(
+  options: ConsoleOptions & { readonly base?: string | undefined; readonly nonce: string },
+): string {
+  const { path, subjects, publish, acknowledges, startFrom, base } = options;
   const nonce = escapeHtml(options.nonce);
   const hello = escapeHtml(example(subjects, "hello"));
   const demo = JSON.stringify(STATIONS.map((station) => example(subjects, station)));
@@ -35,7 +38,7 @@ export function consolePage(options: ConsoleOptions & { readonly nonce: string }
 <link rel="icon" href="data:image/svg+xml,${encodeURIComponent(wave("#0e7c86"))}">
 <style nonce="${nonce}">${consoleStyle}</style>
 </head>
-<body data-path="${escapeHtml(path)}" data-acknowledges="${acknowledges}" data-start="${escapeHtml(startFrom)}" data-subjects="${escapeHtml(JSON.stringify(subjects))}" data-demo="${escapeHtml(demo)}">
+<body${base === undefined ? "" : ` data-base="${escapeHtml(base)}"`} data-path="${escapeHtml(path)}" data-acknowledges="${acknowledges}" data-start="${escapeHtml(startFrom)}" data-subjects="${escapeHtml(JSON.stringify(subjects))}" data-demo="${escapeHtml(demo)}">
 <header>
   <h1>${wave("currentColor")} Spillway</h1>
   <p id="state" role="status" data-state="connecting">connecting</p>

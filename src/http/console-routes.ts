@@ -1,10 +1,16 @@
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { NONCE, type SecureHeadersVariables, secureHeaders } from "hono/secure-headers";
+import type { ClientsAddress } from "./clients-address.ts";
 import { type ConsoleOptions, consolePage } from "./console-page.ts";
 
-/** Creates the route of the console at `/`. Its policy allows only its own script, and requests only to this host. */
+/**
+ * Creates the route of the console at `/`. Its policy allows only its own script, and requests only to the gateway.
+ *
+ * @param clients where clients connect, if that is not where the page is asked for.
+ */
 export function consoleRoutes(
   options: ConsoleOptions,
+  clients?: ClientsAddress,
 ): Hono<{ Variables: SecureHeadersVariables }> {
   const headers = secureHeaders({
     contentSecurityPolicy: {
@@ -12,7 +18,7 @@ export function consoleRoutes(
       scriptSrc: [NONCE],
       styleSrc: [NONCE],
       // This includes the WebSocket of the same host (CSP 3 §6.7.2.8).
-      connectSrc: ["'self'"],
+      connectSrc: ["'self'", ...(clients === undefined ? [] : streamSources(clients))],
       imgSrc: ["data:"],
       baseUri: ["'none'"],
       formAction: ["'none'"],
@@ -27,6 +33,13 @@ export function consoleRoutes(
   });
   return new Hono<{ Variables: SecureHeadersVariables }>().get("/", headers, (c) => {
     const nonce = c.get("secureHeadersNonce") ?? "";
-    return c.html(consolePage({ ...options, nonce }), 200, { "Cache-Control": "no-store" });
+    const base = clients?.(new URL(c.req.url)).origin;
+    return c.html(consolePage({ ...options, base, nonce }), 200, { "Cache-Control": "no-store" });
   });
+}
+
+/** Allows the page to connect to another port: by WebSocket, and to publish. */
+function streamSources(clients: ClientsAddress): ((c: Context) => string)[] {
+  const origin = (c: Context): string => clients(new URL(c.req.url)).origin;
+  return [origin, (c) => origin(c).replace(/^http/, "ws")];
 }

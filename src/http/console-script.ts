@@ -17,7 +17,7 @@ const { path, start } = document.body.dataset;
 const acknowledges = document.body.dataset.acknowledges === "true";
 const exposed = JSON.parse(document.body.dataset.subjects);
 // The page's path may end with a slash or not, and have any prefix.
-const base = location.origin + location.pathname.replace(/\/+$/, "");
+const base = document.body.dataset.base ?? location.origin + location.pathname.replace(/\/+$/, "");
 const list = byId("list");
 const subjects = byId("subjects");
 

@@ -30,6 +30,8 @@ export interface GuardParts {
   readonly clock: Clock;
   /** Returns `undefined` in a host's own server, whose address is unknown. */
   readonly listening: () => ListenAddress | undefined;
+  /** Returns the port of the console, if it has a listener of its own; its page is one of the gateway's. */
+  readonly consolePort?: () => number | undefined;
 }
 
 /** The kinds of refusals. Each is logged separately. */
@@ -89,7 +91,7 @@ export class Guard {
       const refusal = this.#hostRefusal(c);
       if (refusal !== undefined) return refusal;
       const origin = c.req.header("origin");
-      if (origin !== undefined && this.#isListed(origin)) {
+      if (origin !== undefined && (this.#isListed(origin) || this.#isConsole(c, origin))) {
         c.header("Access-Control-Allow-Origin", origin);
         c.header("Access-Control-Expose-Headers", "Retry-After, WWW-Authenticate");
         if (this.#options.takesCredentials && this.#isNamed(origin)) {
@@ -120,6 +122,15 @@ export class Guard {
 
   #isListed(origin: string): boolean {
     return this.#anyOrigin || this.#options.allowedOrigins.includes(origin);
+  }
+
+  /** Returns whether the page is the console on another port of this host. */
+  #isConsole(c: Context, origin: string): boolean {
+    const port = this.#parts.consolePort?.();
+    if (port === undefined || !URL.canParse(origin)) return false;
+    const page = new URL(origin);
+    const own = readAuthority(c.req.header("host") ?? "")?.name;
+    return own === page.hostname && page.port === `${port}`;
   }
 
   #hostRefusal(c: Context): Response | undefined {

@@ -39,6 +39,11 @@ export function problem(
   });
 }
 
+/** Answers a method that a path doesn't have. */
+export function notAllowed(c: Context, allow: string): Response {
+  return problem(c, 405, `${c.req.method} is not allowed here`, { Allow: allow });
+}
+
 const ACCESS_REFUSAL = "spillwayAccessRefusal";
 const CHALLENGE = "spillwayChallenge";
 

@@ -1,19 +1,24 @@
 import { Hono } from "hono";
 import { asyncApi } from "./asyncapi.ts";
+import type { ClientsAddress } from "./clients-address.ts";
 import type { StatusReport } from "./status.ts";
 
 /** The media type that the AsyncAPI specification names for its documents. */
 const CONTENT_TYPE = "application/vnd.aai.asyncapi+json;version=3.0.0";
 
-/** `GET /asyncapi.json`: the wire protocol, for machines. */
+/**
+ * `GET /asyncapi.json`: the wire protocol, for machines.
+ *
+ * @param clients where clients connect, if that is not where the document is asked for.
+ */
 export function protocolRoutes(
-  { path }: { readonly path: string },
+  { path, clients }: { readonly path: string; readonly clients?: ClientsAddress | undefined },
   report: Pick<StatusReport, "meta">,
 ): Hono {
   // Kept for the address that it was last asked for at.
   let last: { readonly base: string; readonly text: string } | undefined;
   return new Hono().get("/asyncapi.json", (c) => {
-    const base = new URL(".", c.req.url);
+    const base = new URL(".", clients === undefined ? c.req.url : clients(new URL(c.req.url)));
     if (last?.base !== base.href) {
       const document = asyncApi({ title: "Spillway", version: report.meta().version, path, base });
       last = { base: base.href, text: JSON.stringify(document, null, 2) };

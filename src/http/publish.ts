@@ -1,5 +1,4 @@
-import { type Context, Hono, type MiddlewareHandler } from "hono";
-import { bodyLimit } from "hono/body-limit";
+import { type Context, Hono } from "hono";
 import type { AccessRefusal } from "../access/authenticator.ts";
 import { Grant } from "../core/access/grant.ts";
 import type { Clock } from "../core/ports/clock.ts";
@@ -7,6 +6,7 @@ import type { Publisher } from "../core/ports/source.ts";
 import { isReserved } from "../core/subject/subject.ts";
 import { subjectFault } from "../protocol/subject.ts";
 import { problem, refusedAccess } from "./problem.ts";
+import { readBody, timelyBody } from "./timely-body.ts";
 
 export interface PublishOptions {
   /** What the gateway carries: publishing anything else would vanish in silence. */
@@ -29,20 +29,8 @@ export function publishRoutes(
   { publisher, clock, grantOf }: PublishParts,
 ): Hono {
   const app = new Hono();
-  const late = new WeakSet<Context>();
-  const inTime: MiddlewareHandler = async (c, next) => {
-    const { promise: timeout, resolve } = Promise.withResolvers<Response>();
-    const cancel = clock.after(options.requestTimeoutMs, () => {
-      late.add(c);
-      // Nobody reads the rest of the body, so nothing can follow on the same connection.
-      resolve(problem(c, 408, "The body did not arrive in time", { Connection: "close" }));
-    });
-    try {
-      return (await Promise.race([next(), timeout])) ?? undefined;
-    } finally {
-      cancel();
-    }
-  };
+  const { maxBytes, requestTimeoutMs: timeoutMs } = options;
+  const limits = timelyBody({ maxBytes, timeoutMs, name: "A message" }, clock);
   app.post("/publish/", (c) => problem(c, 400, `subject "" ${subjectFault("", false)}`));
   return app.post(
     "/publish/:subject",
@@ -51,15 +39,7 @@ export function publishRoutes(
       const fault = subjectFault(subject, false);
       return fault === undefined ? await next() : problem(c, 400, `subject "${subject}" ${fault}`);
     },
-    inTime,
-    bodyLimit({
-      maxSize: options.maxBytes,
-      // Nobody reads the rest of the body, so nothing can follow on the same connection.
-      onError: (c) =>
-        problem(c, 413, `A message may have ${options.maxBytes} bytes at most`, {
-          Connection: "close",
-        }),
-    }),
+    ...limits,
     async (c) => {
       const subject = c.req.param("subject");
       const grant = await grantOf(c);
@@ -75,13 +55,8 @@ export function publishRoutes(
           `subject "${subject}" is outside the configured subjects (${options.subjects.join(", ")})${isReserved(subject) ? "; a wildcard doesn't carry subjects that begin with $ or _" : ""}`,
         );
       }
-      const data = await c.req.arrayBuffer().then(
-        (buffer) => new Uint8Array(buffer),
-        () => undefined,
-      );
-      if (data === undefined) return problem(c, 400, "The body ended before it was complete");
-      // Its client was told that it did not arrive.
-      if (late.has(c)) return problem(c, 408, "The body did not arrive in time");
+      const data = await readBody(c);
+      if (data instanceof Response) return data;
       publisher.publish({ subject, data });
       return c.json({ subject, bytes: data.length }, 202);
     },

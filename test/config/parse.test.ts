@@ -66,6 +66,7 @@ describe("Configuration", () => {
       allowedOrigins: [],
       allowedHosts: [],
       maxPublishBytes: 1_048_576,
+      adminHost: "127.0.0.1",
       issuers: [],
       clockToleranceMs: 10_000,
       maxTokenAgeMs: 86_400_000,
