@@ -22,11 +22,10 @@ export class DenyList {
   /** Equal for equal lists, and for no others; `""` for an empty one. */
   readonly key: string;
   readonly isEmpty: boolean;
-  /** The tokens of few patterns, and a trie of many: a message is looked up without an allocation in the former. */
-  readonly #tokens: readonly (readonly string[])[];
-  readonly #trie: SubjectTrie<true> | undefined;
-  /** The tokens of the patterns of NATS' own subjects that are not denied; `undefined`: all of them. */
-  readonly #reserved: readonly (readonly string[])[] | undefined;
+  /** The patterns of NATS' own subjects that are not denied; `undefined`: all of them. */
+  readonly #reserved: readonly string[] | undefined;
+  /** Made for the first question: each client's grant has a list, and most are never asked. */
+  #matcher: ((subject: string) => boolean) | undefined;
   /** The answer to the last question: a message is asked about once for each audience, one after another. */
   #subject: string | undefined;
   #denied = false;
@@ -41,11 +40,7 @@ export class DenyList {
     const allowed = reserved === undefined ? "" : `  ${inOrder(reserved).join(" ")}`;
     this.key = `${this.patterns.join(" ")}${allowed}`;
     this.isEmpty = this.key === "";
-    this.#tokens = this.patterns.map(tokensOf);
-    this.#reserved = reserved?.map(tokensOf);
-    if (this.patterns.length <= FEW_PATTERNS) return;
-    this.#trie = new SubjectTrie();
-    for (const pattern of this.patterns) this.#trie.add(pattern, true);
+    this.#reserved = reserved;
   }
 
   /** Whether a subject (without wildcards) is denied. */
@@ -53,7 +48,8 @@ export class DenyList {
     if (this.isEmpty) return false;
     if (this.#subject !== subject) {
       this.#subject = subject;
-      this.#denied = this.#matches(subject) || this.#isHidden(subject);
+      this.#matcher ??= this.#compile();
+      this.#denied = this.#matcher(subject);
     }
     return this.#denied;
   }
@@ -69,30 +65,33 @@ export class DenyList {
     return exposedOf(exposed, asked).some((pattern) => !this.deniesAll(pattern));
   }
 
-  #matches(subject: string): boolean {
-    if (this.#trie !== undefined) {
-      let isFound = false;
-      this.#trie.match(subject, () => {
-        isFound = true;
-      });
-      return isFound;
-    }
-    return anyMatches(this.#tokens, subject);
+  #compile(): (subject: string) => boolean {
+    const isDenied = matcherOf(this.patterns);
+    if (this.#reserved === undefined) return isDenied;
+    const isAllowed = matcherOf(this.#reserved);
+    return (subject) => isDenied(subject) || (isReserved(subject) && !isAllowed(subject));
   }
+}
 
-  #isHidden(subject: string): boolean {
-    return (
-      this.#reserved !== undefined && isReserved(subject) && !anyMatches(this.#reserved, subject)
-    );
+/** Makes what matches a subject with patterns: few of them without an allocation, many of them by a trie. */
+function matcherOf(patterns: readonly string[]): (subject: string) => boolean {
+  if (patterns.length <= FEW_PATTERNS) {
+    const all = patterns.map((pattern) => pattern.split(DOT));
+    return (subject) => anyMatches(all, subject);
   }
+  const trie = new SubjectTrie<true>();
+  for (const pattern of patterns) trie.add(pattern, true);
+  return (subject) => {
+    let isFound = false;
+    trie.match(subject, () => {
+      isFound = true;
+    });
+    return isFound;
+  };
 }
 
 function inOrder(patterns: readonly string[]): readonly string[] {
   return withoutCovered([...new Set(patterns)]).sort();
-}
-
-function tokensOf(pattern: string): readonly string[] {
-  return pattern.split(DOT);
 }
 
 function anyMatches(patterns: readonly (readonly string[])[], subject: string): boolean {
