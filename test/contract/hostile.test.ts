@@ -249,7 +249,7 @@ contract(EVERY_RUNTIME, (target) => {
         const after = idOf(from);
         const query = `?subjects=${pattern}`;
         const client = await v1(given.bob);
-        await client.subscribe("1", [pattern], { after });
+        await client.subscribe("1", [pattern], { from: { after } });
         await client.until(() => client.messages.length >= rest.length, "what is allowed");
         expect(client.messages.map(({ subject }) => String(subject))).toEqual(rest);
         const headers = bearer(given.bob) as Record<string, string>;
@@ -351,7 +351,7 @@ contract(EVERY_RUNTIME, (target) => {
       expect([400, 414, 431]).toContain((await ask(`/ws/sse?access_token=${huge}`)).status);
       const client = new V1Client(await openRaw(gateway().wsUrl, { headers: offers(V1_OFFER) }));
       client.send({ type: "auth", token: huge });
-      expect(await client.closed()).toEqual({ code: 1009, reason: "frame too big" });
+      expect(await client.closed()).toMatchObject({ code: 1009 });
     });
   });
 

@@ -717,13 +717,13 @@ export const FRAMES: readonly FrameRow[] = [
     "NUL",
     { subjects: ["host.a\0"] },
     "invalid_subject",
-    `subject "host.a\0" ${UNSAFE}`,
+    `subject ${JSON.stringify("host.a\0")} ${UNSAFE}`,
   ),
   subscription(
     "CR LF",
     { subjects: ["host.a\r\nPUB host.b 1\r\n1"] },
     "invalid_subject",
-    `subject "host.a\r\nPUB host.b 1\r\n1" ${UNSAFE}`,
+    `subject ${JSON.stringify("host.a\r\nPUB host.b 1\r\n1")} ${UNSAFE}`,
   ),
   subscription(
     "the durable of another user",
