@@ -340,15 +340,21 @@ contract(EVERY_RUNTIME, (target) => {
 
     test("A token of 100 kB is refused in a header by the HTTP server, and in a frame with 1009", async () => {
       const huge = "x".repeat(100_000);
-      for (const headers of [
-        bearer(huge),
-        { Cookie: `token=${huge}` },
-        offers(`spillway-token.${huge}`),
-      ]) {
-        const { status } = await ask("/ws/sse", { headers });
-        expect([400, 431]).toContain(status);
+      // The server doesn't read the rest of the request, so that its answer may be lost.
+      const answers = [
+        ask("/ws/sse", { headers: bearer(huge) }),
+        ask("/ws/sse", { headers: { Cookie: `token=${huge}` } }),
+        ask("/ws/sse", { headers: offers(`spillway-token.${huge}`) }),
+        ask(`/ws/sse?access_token=${huge}`),
+      ].map((asked) =>
+        asked.then(
+          ({ status }) => status,
+          () => "cut",
+        ),
+      );
+      for (const answer of await Promise.all(answers)) {
+        expect([400, 414, 431, "cut"]).toContain(answer);
       }
-      expect([400, 414, 431]).toContain((await ask(`/ws/sse?access_token=${huge}`)).status);
       const client = new V1Client(await openRaw(gateway().wsUrl, { headers: offers(V1_OFFER) }));
       client.send({ type: "auth", token: huge });
       expect(await client.closed()).toMatchObject({ code: 1009 });
