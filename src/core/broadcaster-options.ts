@@ -1,4 +1,4 @@
-import type { Grant, GrantOptions } from "./access/grant.ts";
+import type { Grant } from "./access/grant.ts";
 import type { AckOptions } from "./acks/ack-tracker.ts";
 import type { AuthenticationOptions } from "./authentication.ts";
 import type { Fanouts } from "./fanout/audience-registry.ts";
@@ -24,7 +24,6 @@ export interface BroadcasterOptions
     SubscriptionOptions,
     AckOptions,
     UpstreamOptions,
-    GrantOptions,
     SessionOptions,
     RingBounds {
   /** The streams that messages come from; what they carry is exposed, and not demanded. */

@@ -1,4 +1,4 @@
-import type { Grant, Principal } from "./access/grant.ts";
+import type { Grant, GrantedRequest, Principal } from "./access/grant.ts";
 import type { Refusal } from "./access/refusal.ts";
 import { RedeliveryPolicy } from "./acks/redelivery-policy.ts";
 import { Authentication } from "./authentication.ts";
@@ -38,7 +38,6 @@ import { TotalQueueBound } from "./total-queue-bound.ts";
 import { UpstreamSubscriptions } from "./upstream/upstream-subscriptions.ts";
 import { UpstreamNotifier } from "./upstream-notifier.ts";
 import type { Envelope, EnvelopeEncoder, Position } from "./wire/envelope.ts";
-import type { SubscriptionRequest } from "./wire/subscription-request.ts";
 
 /**
  * An audience with more bytes than this pending is flushed at once: one write of so many bytes
@@ -202,14 +201,14 @@ export class Broadcaster implements SourceListener {
     return this.#returns.among(this.#connections.open.size + 1);
   }
 
-  /** Why nobody with a grant may subscribe to so much, or not now; `undefined`: one may. */
-  excessOf(grant: Grant, subjects: Selection): Refusal | undefined {
-    return this.#subscriptions.excessOf(grant, subjects);
+  /** Why nobody may subscribe to what a grant selects, or not now; `undefined`: one may. */
+  excessOf(grant: Grant, granted: Selection): Refusal | undefined {
+    return this.#subscriptions.excessOf(grant, granted);
   }
 
-  /** Why a request can't start where it says, whoever asks; `undefined`: it can. */
-  startFaultOf(request: SubscriptionRequest): StartFault | undefined {
-    return this.#subscriptions.startFaultOf(request);
+  /** Why a granted request can't start where it says; `undefined`: it can. */
+  startFaultOf(grant: Grant, granted: GrantedRequest): StartFault | undefined {
+    return this.#subscriptions.startFaultOf(grant, granted);
   }
 
   /** The number of durables in use. */

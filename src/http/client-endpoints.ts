@@ -118,11 +118,12 @@ export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hon
       if (refusal !== undefined) {
         return refusedAccess(c, { kind: "forbidden", message: capitalized(refusal.message) });
       }
-      const excess = broadcaster.excessOf(grant, wanted);
+      const granted = grant.applyTo(request);
+      const excess = broadcaster.excessOf(grant, granted.subjects);
       if (excess?.retryable) return noRoom(c, "There is no room for more patterns");
       if (excess !== undefined)
         return problem(c, 400, `"subjects" can't be served: ${excess.message}`);
-      const fault = broadcaster.startFaultOf(grant.narrow(request));
+      const fault = broadcaster.startFaultOf(grant, granted);
       if (fault !== undefined) {
         return problem(c, 400, `"${fault.parameter}" can't be served: ${fault.message}`);
       }

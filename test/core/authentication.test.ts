@@ -439,24 +439,27 @@ describe("New token", () => {
     },
   );
 
-  test("lets a request that NATS has not confirmed begin with what is left, or refuses it", async () => {
-    const gate = new AuthHarness();
-    const { harness } = gate;
-    harness.source.confirms = false;
-    const peer = gate.join(grantOf());
-    peer.send({ type: "subscribe", id: "1", subjects: [">"] });
-    peer.send({ type: "subscribe", id: "2", subjects: ["c"] });
-    await gate.auth(peer, grantOf({ allow: ["b"] }));
-    expect(typesOf(peer)).toEqual(["welcome", "authenticated", "error"]);
-    expect(lastOf(peer)).toEqual({ type: "error", id: "2", error: error("forbidden") });
-    harness.source.confirmAll();
-    expect(lastOf(peer)).toMatchObject({ type: "subscribed", id: "1", subjects: ["b"] });
-    harness.publish(1, "b");
-    harness.publish(2, "c");
-    harness.clock.advance(10);
-    expect(peer.socket.payloads).toEqual([1]);
-    expect([...harness.source.patterns]).toEqual(["b"]);
-  });
+  test.each(["new", "all"] as const)(
+    "lets a request that NATS has not confirmed begin with what is left, or refuses it (from %s by default)",
+    async (startFrom) => {
+      const gate = new AuthHarness();
+      const { harness } = gate;
+      harness.source.confirms = false;
+      const peer = gate.join(grantOf({ startFrom }));
+      peer.send({ type: "subscribe", id: "1", subjects: [">"] });
+      peer.send({ type: "subscribe", id: "2", subjects: ["c"] });
+      await gate.auth(peer, grantOf({ allow: ["b"], startFrom }));
+      expect(typesOf(peer)).toEqual(["welcome", "authenticated", "error"]);
+      expect(lastOf(peer)).toEqual({ type: "error", id: "2", error: error("forbidden") });
+      harness.source.confirmAll();
+      expect(lastOf(peer)).toMatchObject({ type: "subscribed", id: "1", subjects: ["b"] });
+      harness.publish(1, "b");
+      harness.publish(2, "c");
+      harness.clock.advance(10);
+      expect(peer.socket.payloads).toEqual([1]);
+      expect([...harness.source.patterns]).toEqual(["b"]);
+    },
+  );
 
   test("narrows a subscription of many patterns, among many", async () => {
     const gate = new AuthHarness();

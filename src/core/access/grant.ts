@@ -106,6 +106,12 @@ export interface GrantTerms {
   readonly maxRate: number;
 }
 
+/** What a client gets of a request that is not refused. */
+export interface GrantedRequest extends SubscriptionRequest {
+  /** Where it starts if it has no cursor: as it says, or as its grant does. */
+  readonly startPoint: StartPoint;
+}
+
 /** What the configuration says of all clients. */
 export type GrantOptions = Pick<
   GrantTerms,
@@ -225,15 +231,11 @@ export class Grant {
     );
   }
 
-  /** Returns a request for the subjects that the client receives of those that it asks for. */
-  narrow(request: SubscriptionRequest): SubscriptionRequest {
-    return { ...request, subjects: this.select(request.subjects), denied: this.denied };
-  }
-
   /** Returns what the client gets of a request that is not refused: of these subjects, from this place on. */
-  applyTo(request: SubscriptionRequest): SubscriptionRequest {
-    const { after, start = after === undefined ? this.terms.startFrom : "new" } = request;
-    return { ...this.narrow(request), start };
+  applyTo(request: SubscriptionRequest): GrantedRequest {
+    const { after, subjects, start } = request;
+    const startPoint = start ?? (after === undefined ? this.terms.startFrom : "new");
+    return { ...request, subjects: this.select(subjects), denied: this.denied, startPoint };
   }
 
   /** Returns how a subscription brings its messages: as it asks for, within what the grant allows. */

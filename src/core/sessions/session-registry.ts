@@ -1,4 +1,3 @@
-import type { DeliveryMode } from "../../protocol/fields.ts";
 import type { UpstreamState } from "../../protocol/server-frames.ts";
 import { type Grant, principalKey } from "../access/grant.ts";
 import type { AckTrackerParts } from "../acks/ack-tracker.ts";
@@ -7,7 +6,6 @@ import type { AudienceRegistry } from "../fanout/audience-registry.ts";
 import type { Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
-import type { Dialect } from "../wire/dialect.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
 import type { SubscriptionRequest } from "../wire/subscription-request.ts";
@@ -16,9 +14,7 @@ import { type DetachedSessionLimits, DetachedSessions } from "./detached-session
 import { Session, type SessionLimits, type SessionParts } from "./session.ts";
 import { type WelcomeOptions, welcome } from "./welcome.ts";
 
-export interface SessionOptions extends SessionLimits, DetachedSessionLimits, WelcomeOptions {
-  readonly deliveryMode: DeliveryMode;
-}
+export interface SessionOptions extends SessionLimits, DetachedSessionLimits, WelcomeOptions {}
 
 /** The subscriptions of all sessions. */
 export interface SessionSubscriptions {
@@ -101,7 +97,7 @@ export class SessionRegistry {
     const { grant } = connection;
     if (grant.awaitsToken) connection.asksFor = asked;
     const name = grant.terms.sessions ? asked : undefined;
-    const session = this.#acknowledges(connection.dialect) ? this.#find(grant, name) : undefined;
+    const session = this.#acknowledges(connection) ? this.#find(grant, name) : undefined;
     session?.connection?.yieldSession();
     if (session?.isOver === false) this.#resume(session, connection, request);
     else this.#begin(connection, request, name);
@@ -157,8 +153,8 @@ export class SessionRegistry {
   }
 
   /** Clients of server-sent events can't answer. */
-  #acknowledges({ name }: Dialect): boolean {
-    return this.#options.deliveryMode === "at-least-once" && name !== "sse";
+  #acknowledges({ grant, dialect }: Connection): boolean {
+    return grant.terms.deliveryMode === "at-least-once" && dialect.name !== "sse";
   }
 
   /**
@@ -190,7 +186,7 @@ export class SessionRegistry {
     asked: string | undefined,
   ): void {
     const { last, meter, subscriptions } = this.#parts;
-    const acked = this.#acknowledges(connection.dialect);
+    const acked = this.#acknowledges(connection);
     const session = new Session(connection, this.#sessionParts, acked ? this.#track : undefined);
     if (acked) {
       // A client that is told the name may resume by it; a plain client names the session itself, or can't.

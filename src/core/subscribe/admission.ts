@@ -1,5 +1,5 @@
 import { subjectFault } from "../../protocol/subject.ts";
-import type { Grant } from "../access/grant.ts";
+import type { Grant, GrantedRequest } from "../access/grant.ts";
 import type { Refusal } from "../access/refusal.ts";
 import type { Session } from "../sessions/session.ts";
 import { exposedOf, type Selection } from "../subject/subject.ts";
@@ -24,8 +24,16 @@ export class Admission {
     this.#parts = parts;
   }
 
-  /** Returns why a client may not make a request, or `undefined`. */
-  refusalOf(client: Session, request: SubscriptionRequest): Refusal | undefined {
+  /**
+   * Returns why a client may not make a request, or `undefined`.
+   *
+   * @param granted what its grant makes of the request.
+   */
+  refusalOf(
+    client: Session,
+    request: SubscriptionRequest,
+    granted: GrantedRequest,
+  ): Refusal | undefined {
     const { grant } = client;
     const { maxSubscriptions } = grant.terms;
     const { requests } = this.#parts;
@@ -43,20 +51,23 @@ export class Admission {
     }
     const refusal =
       grant.refusalOf(request) ??
-      this.#excessOf(requests.patternsOf(client), grant, request.subjects);
+      this.#excessOf(requests.patternsOf(client), grant, granted.subjects);
     if (refusal !== undefined) return refusal;
-    const fault = this.#parts.starts.faultOf(grant.narrow(request));
+    const fault = this.#parts.starts.faultOf(grant, granted);
     return fault === undefined ? undefined : { code: "unsupported", message: fault.message };
   }
 
-  /** Returns why a client that has nothing yet may not subscribe to so much, or `undefined`. */
-  excessOf(grant: Grant, asked: Selection): Refusal | undefined {
-    return this.#excessOf([], grant, asked);
+  /**
+   * Returns why a client that has nothing yet may not subscribe to so much, or `undefined`.
+   *
+   * @param granted what its grant selects of the subjects that it asks for.
+   */
+  excessOf(grant: Grant, granted: Selection): Refusal | undefined {
+    return this.#excessOf([], grant, granted);
   }
 
   /** @param held the lists of patterns that the client has. */
-  #excessOf(held: readonly Selection[], grant: Grant, asked: Selection): Refusal | undefined {
-    const subjects = grant.select(asked);
+  #excessOf(held: readonly Selection[], grant: Grant, subjects: Selection): Refusal | undefined {
     if (subjects === "everything") return undefined;
     const { budget, upstream } = this.#parts;
     for (const pattern of exposedOf(grant.patterns, subjects)) {

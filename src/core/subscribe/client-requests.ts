@@ -1,12 +1,12 @@
+import type { GrantedRequest } from "../access/grant.ts";
 import type { Session } from "../sessions/session.ts";
 import type { DenyList } from "../subject/deny-list.ts";
 import type { Selection } from "../subject/subject.ts";
 import { Cancellation } from "../timing/cancellation.ts";
-import type { SubscriptionRequest } from "../wire/subscription-request.ts";
 import { memoryOf, type PatternBudget, type PatternCost } from "./pattern-budget.ts";
 
 /** A request that a client has made and not withdrawn. */
-export interface ActiveRequest extends SubscriptionRequest {
+export interface ActiveRequest extends GrantedRequest {
   /** Changed by `ClientRequests.narrow` only. */
   subjects: Selection;
   /** What the client's grant denies now. */
@@ -48,7 +48,7 @@ export class ClientRequests {
     return memoryOf(this.#costOf(this.of(client)));
   }
 
-  add(client: Session, request: SubscriptionRequest): ActiveRequest {
+  add(client: Session, request: GrantedRequest): ActiveRequest {
     const order = ++this.#count;
     const { denied } = request;
     const added = { ...request, denied, order, cancellation: new Cancellation() };

@@ -1,9 +1,9 @@
-import type { DeliveryMode } from "../../protocol/fields.ts";
 import type { GapFrame } from "../../protocol/server-frames.ts";
+import type { Grant, GrantedRequest } from "../access/grant.ts";
 import { resumeAfter } from "../history/resume.ts";
 import type { Ring } from "../history/ring.ts";
 import type { FollowedStream, StreamRegistry } from "../history/stream-registry.ts";
-import type { DurableQuery, StartPoint } from "../ports/source.ts";
+import type { DurableQuery } from "../ports/source.ts";
 import { DenyList } from "../subject/deny-list.ts";
 import { exposedOf } from "../subject/subject.ts";
 import type { UpstreamSubscriptions } from "../upstream/upstream-subscriptions.ts";
@@ -59,7 +59,6 @@ export interface StartFault {
 }
 
 export interface StartOptions {
-  readonly deliveryMode: DeliveryMode;
   /** The exposed subjects that no stream keeps. */
   readonly demanded: readonly string[];
 }
@@ -85,16 +84,16 @@ export class StartPositions {
     this.#parts = parts;
   }
 
-  /** Returns why a request can't start where it says, whoever asks; `undefined` if it can. */
-  faultOf(request: SubscriptionRequest): StartFault | undefined {
+  /** Returns why a granted request can't start where it says; `undefined` if it can. */
+  faultOf(grant: Grant, request: SubscriptionRequest): StartFault | undefined {
     const message = this.#fromFault(request);
     if (message !== undefined) return { parameter: "from", message };
-    const conflict = this.#durableFault(request);
+    const conflict = this.#durableFault(grant, request);
     return conflict === undefined ? undefined : { parameter: "durable", message: conflict };
   }
 
   /** Returns the streams whose state must be known before a request can start. */
-  streamsOf(request: SubscriptionRequest, supportsNotices: boolean): readonly FollowedStream[] {
+  streamsOf(request: GrantedRequest, supportsNotices: boolean): readonly FollowedStream[] {
     const { after } = request;
     const streams = this.#carrying(request);
     if (!this.#isInStreams(request)) return supportsNotices ? streams : [];
@@ -104,7 +103,7 @@ export class StartPositions {
   }
 
   /** Returns where a request starts, as soon as the state of its streams is known. */
-  of(request: SubscriptionRequest): StartPosition {
+  of(request: GrantedRequest): StartPosition {
     if (this.#isInStreams(request)) return this.#inStreams(request);
     const { ring, upstream } = this.#parts;
     const last = this.#parts.last();
@@ -131,8 +130,8 @@ export class StartPositions {
   }
 
   /** Returns the durable of an owner that a request uses; the request has no fault. */
-  durableOf(request: SubscriptionRequest, owner: string): DurableQuery {
-    const { durable, subjects } = request;
+  durableOf(request: GrantedRequest, owner: string): DurableQuery {
+    const { durable, subjects, startPoint } = request;
     const [stream] = this.#carrying(request) as [FollowedStream];
     const wanted = exposedOf(stream.subjects, subjects);
     return {
@@ -140,7 +139,7 @@ export class StartPositions {
       owner,
       stream: stream.name,
       subjects: wanted,
-      start: startOf(request),
+      start: startPoint,
     };
   }
 
@@ -175,10 +174,10 @@ export class StartPositions {
     return `a sequence needs subjects of one stream; these are of ${length} streams`;
   }
 
-  #durableFault(request: SubscriptionRequest): string | undefined {
+  #durableFault({ terms }: Grant, request: SubscriptionRequest): string | undefined {
     const { durable, policy, maxRate, after } = request;
     if (durable === undefined) return undefined;
-    if (this.#options.deliveryMode !== "at-least-once") {
+    if (terms.deliveryMode !== "at-least-once") {
       return "a durable needs at-least-once; this endpoint is at-most-once";
     }
     if (policy !== undefined || maxRate !== undefined || after !== undefined) {
@@ -193,11 +192,11 @@ export class StartPositions {
   }
 
   /** Whether a request starts in the past of streams. This does not depend on the state of the streams. */
-  #isInStreams(request: SubscriptionRequest): boolean {
+  #isInStreams(request: GrantedRequest): boolean {
     const { after } = request;
     if (!this.#parts.hasHistory) return false;
     if (after !== undefined) return this.#ofCursor(after, request) !== undefined;
-    return startOf(request) !== "new" && this.#carrying(request).length > 0;
+    return request.startPoint !== "new" && this.#carrying(request).length > 0;
   }
 
   /** Returns the stream of a cursor, if it carries something of what a request wants. */
@@ -207,7 +206,7 @@ export class StartPositions {
     return denied.leavesSome(found.stream.subjects, subjects) ? found : undefined;
   }
 
-  #inStreams(request: SubscriptionRequest): StreamsStart {
+  #inStreams(request: GrantedRequest): StreamsStart {
     const { after } = request;
     const streams = this.streamsOf(request, false);
     const wantsRest = this.wantsRest(request);
@@ -225,7 +224,7 @@ export class StartPositions {
       if (streams.length > 1 || wantsRest) gaps.push(unknownGap(after, now, "upstream"));
       return { kind, streams: starts, gaps, wantsRest };
     }
-    const start = startOf(request);
+    const { startPoint: start } = request;
     const isObject = typeof start === "object";
     const starts = streams.map((stream): StreamStart => {
       const end = endOf(stream);
@@ -242,11 +241,6 @@ export class StartPositions {
     const latest = start === "last" || start === "last_per_subject" ? start : undefined;
     return { kind, streams: starts, gaps: [], timeMs, latest, wantsRest };
   }
-}
-
-/** Where a request starts in streams, if it has no cursor. */
-function startOf({ start = "new" }: SubscriptionRequest): StartPoint {
-  return start;
 }
 
 /** The place after all that has come of a stream. */

@@ -1,5 +1,5 @@
 import type { EndReason, GapFrame } from "../../protocol/server-frames.ts";
-import { type Grant, ownerKey } from "../access/grant.ts";
+import { type Grant, type GrantedRequest, ownerKey } from "../access/grant.ts";
 import type { Refusal } from "../access/refusal.ts";
 import type { AckTrackerParts } from "../acks/ack-tracker.ts";
 import type { Ring } from "../history/ring.ts";
@@ -98,14 +98,14 @@ export class SubscriptionManager implements SessionSubscriptions {
     return this.#durables.used;
   }
 
-  /** Returns why a client that has nothing yet may not subscribe to these patterns, or `undefined`. */
-  excessOf(grant: Grant, subjects: Selection): Refusal | undefined {
-    return this.#admission.excessOf(grant, subjects);
+  /** Returns why a client that has nothing yet may not subscribe to what its grant selects, or `undefined`. */
+  excessOf(grant: Grant, granted: Selection): Refusal | undefined {
+    return this.#admission.excessOf(grant, granted);
   }
 
-  /** Returns why a request can't start where it says, whoever asks; `undefined` if it can. */
-  startFaultOf(request: SubscriptionRequest): StartFault | undefined {
-    return this.#starts.faultOf(request);
+  /** Returns why a granted request can't start where it says; `undefined` if it can. */
+  startFaultOf(grant: Grant, granted: GrantedRequest): StartFault | undefined {
+    return this.#starts.faultOf(grant, granted);
   }
 
   /** Returns about how many bytes of memory the patterns of a client take. */
@@ -119,9 +119,17 @@ export class SubscriptionManager implements SessionSubscriptions {
    * @returns why the request is refused, or `undefined`.
    */
   subscribe(client: Session, asked: SubscriptionRequest): Refusal | undefined {
-    const refusal = this.#admission.refusalOf(client, asked);
+    return this.#subscribe(client, asked, client.grant.applyTo(asked));
+  }
+
+  /** @param granted what the client's grant makes of the request. */
+  #subscribe(
+    client: Session,
+    asked: SubscriptionRequest,
+    granted: GrantedRequest,
+  ): Refusal | undefined {
+    const refusal = this.#admission.refusalOf(client, asked, granted);
     if (refusal !== undefined) return refusal;
-    const granted = client.grant.applyTo(asked);
     if (granted.durable !== undefined) {
       this.#durables.use(
         client,
@@ -238,21 +246,26 @@ export class SubscriptionManager implements SessionSubscriptions {
     const before = this.#requests.find(client, request.id);
     // Unless its subscription was not in effect yet, the session knows better than a cursor what it had.
     const asked = before === undefined ? request : { ...request, after: undefined };
-    if (before !== undefined && wantsTheSame(before, client.grant.narrow(asked))) {
+    const granted = client.grant.applyTo(asked);
+    if (before !== undefined && wantsTheSame(before, granted)) {
       this.endRefused(client);
       return;
     }
     if (before !== undefined) this.unsubscribe(client, before.id);
-    this.begin(client, asked);
+    this.#begin(client, asked, granted);
   }
 
   /** Subscribes for a client that can't ask for something else: if it is refused, the client is ended. */
   begin(client: Session, request: SubscriptionRequest): void {
-    const refusal = this.subscribe(client, request);
+    this.#begin(client, request, client.grant.applyTo(request));
+  }
+
+  #begin(client: Session, asked: SubscriptionRequest, granted: GrantedRequest): void {
+    const refusal = this.#subscribe(client, asked, granted);
     if (refusal === undefined) return;
     const { code, message, retryable = false } = refusal;
     this.#parts.meter.refused[code]++;
-    client.tell({ type: "error", id: request.id, error: { code, message, retryable } });
+    client.tell({ type: "error", id: asked.id, error: { code, message, retryable } });
     client.end(retryable ? "overloaded" : "forbidden");
   }
 

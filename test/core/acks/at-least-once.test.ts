@@ -1,12 +1,17 @@
 import { describe, expect, test } from "bun:test";
-import type { BroadcasterOptions } from "../../../src/core/broadcaster-options.ts";
 import { PLAIN, V1 } from "../../../src/core/wire/dialect.ts";
 import type { ReceivedFrame } from "../support/fake-sockets.ts";
-import { Harness, lastOf, type TestClient, typesOf } from "../support/harness.ts";
+import {
+  Harness,
+  type HarnessOptions,
+  lastOf,
+  type TestClient,
+  typesOf,
+} from "../support/harness.ts";
 
 const ANY = { id: "", subjects: "everything" } as const;
 
-function staged(options: Partial<BroadcasterOptions> = {}): Harness {
+function staged(options: Partial<HarnessOptions> = {}): Harness {
   return new Harness({ deliveryMode: "at-least-once", ...options });
 }
 

@@ -1,6 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import type { BroadcasterOptions } from "../../../src/core/broadcaster-options.ts";
-import { Harness, lastOf, type TestClient, typesOf } from "../support/harness.ts";
+import {
+  Harness,
+  type HarnessOptions,
+  lastOf,
+  type TestClient,
+  typesOf,
+} from "../support/harness.ts";
 
 /** Publishes so many messages a second for a while. @returns how many the client got meanwhile. */
 function pass(
@@ -21,7 +26,7 @@ function pass(
   return peer.socket.payloads.length - before;
 }
 
-const PLENTY: Partial<BroadcasterOptions> = {
+const PLENTY: Partial<HarnessOptions> = {
   maxQueueMessages: 100_000,
   maxQueueBytes: 10_000_000,
   maxTotalQueueBytes: 100_000_000,

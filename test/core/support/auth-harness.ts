@@ -5,10 +5,9 @@ import {
   START_KINDS,
 } from "../../../src/core/access/grant.ts";
 import type { TokenCheck, TokenRefusal } from "../../../src/core/access/token-check.ts";
-import type { BroadcasterOptions } from "../../../src/core/broadcaster-options.ts";
 import type { Durables, StreamHistory } from "../../../src/core/ports/source.ts";
 import { V1 } from "../../../src/core/wire/dialect.ts";
-import { Harness, type TestClient } from "./harness.ts";
+import { Harness, type HarnessOptions, type TestClient } from "./harness.ts";
 import { ManualClock } from "./manual-clock.ts";
 
 const GRANT_OPTIONS = {
@@ -68,11 +67,7 @@ export class AuthHarness {
     return this.grants.get(token) ?? { kind: "unauthenticated", message: "no such token" };
   };
 
-  constructor(
-    options: Partial<BroadcasterOptions> = {},
-    history?: StreamHistory,
-    durables?: Durables,
-  ) {
+  constructor(options: Partial<HarnessOptions> = {}, history?: StreamHistory, durables?: Durables) {
     this.harness = new Harness(options, history, durables, (grant) => this.revoked.has(grant));
     this.awaiting = Grant.awaitingToken([">"], { ...GRANT_OPTIONS, ...options });
   }

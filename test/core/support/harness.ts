@@ -1,5 +1,5 @@
 import { expect } from "bun:test";
-import { Grant } from "../../../src/core/access/grant.ts";
+import { Grant, type GrantOptions } from "../../../src/core/access/grant.ts";
 import type { TokenCheck } from "../../../src/core/access/token-check.ts";
 import { Broadcaster } from "../../../src/core/broadcaster.ts";
 import type { BroadcasterOptions } from "../../../src/core/broadcaster-options.ts";
@@ -15,7 +15,10 @@ import { CountingMeter } from "./counting-meter.ts";
 import { FakeFanout, FakeSocket, type ReceivedFrame } from "./fake-sockets.ts";
 import { ManualClock } from "./manual-clock.ts";
 
-const OPTIONS: BroadcasterOptions = {
+/** The options of a broadcaster, and of the grant of its clients. */
+export type HarnessOptions = BroadcasterOptions & GrantOptions;
+
+const OPTIONS: HarnessOptions = {
   maxClients: 1000,
   flushIntervalMs: 1,
   highWaterBytes: 1000,
@@ -170,7 +173,7 @@ export class Harness {
   readonly encoder = new CountingEncoder();
 
   constructor(
-    { stepsPerTurn, ...options }: Partial<BroadcasterOptions> & { stepsPerTurn?: number } = {},
+    { stepsPerTurn, ...options }: Partial<HarnessOptions> & { stepsPerTurn?: number } = {},
     history?: StreamHistory,
     durables?: Durables,
     isRevoked?: (grant: Grant) => boolean,

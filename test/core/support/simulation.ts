@@ -1,8 +1,7 @@
-import type { BroadcasterOptions } from "../../../src/core/broadcaster-options.ts";
 import { PLAIN, SSE, V1 } from "../../../src/core/wire/dialect.ts";
 import type { Policy } from "../../../src/protocol/fields.ts";
 import { DeliveryModel } from "./delivery-model.ts";
-import { Harness, type TestClient } from "./harness.ts";
+import { Harness, type HarnessOptions, type TestClient } from "./harness.ts";
 import { HistoryModel, type ModelRequest } from "./history-model.ts";
 
 export const SUBJECTS = ["a", "b", "c.x", "c.y"];
@@ -34,7 +33,7 @@ export type Step =
 /** Runs steps against a broadcaster with its clients and its source, and checks each against the model. */
 export class Simulation {
   readonly harness: Harness;
-  readonly #options: Partial<BroadcasterOptions>;
+  readonly #options: Partial<HarnessOptions>;
   readonly #history: HistoryModel;
   readonly #models: DeliveryModel[] = [];
   #connected = true;
@@ -43,7 +42,7 @@ export class Simulation {
   /** Whether the model cannot know all messages that are due. */
   #blind = false;
 
-  constructor(options: Partial<BroadcasterOptions>) {
+  constructor(options: Partial<HarnessOptions>) {
     this.#options = options;
     this.harness = new Harness(options);
     this.#history = new HistoryModel(options.subjects ?? [">"], {
