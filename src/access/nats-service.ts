@@ -44,12 +44,12 @@ export interface ServiceRequest {
   readonly cookies: Readonly<Record<string, string>>;
   /** The client's IP address. */
   readonly address: string;
-  /** Those of {@linkcode SERVICE_HEADERS} that the client sent, in lower case. */
+  /** Those of `SERVICE_HEADERS` that the client sent, in lower case. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
 /** The headers that the service gets. */
-export const SERVICE_HEADERS = ["host", "origin", "user-agent", "accept-language"] as const;
+const SERVICE_HEADERS = ["host", "origin", "user-agent", "accept-language"] as const;
 
 /** How many clients are remembered, how many refusals, and how many requests can wait for an answer. */
 const MAX_IDENTITIES = 10_000;

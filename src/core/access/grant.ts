@@ -49,7 +49,7 @@ export interface SubjectPermission {
   readonly deny: readonly string[];
 }
 
-export const EVERYTHING_ALLOWED: SubjectPermission = { allow: "everything", deny: [] };
+const EVERYTHING_ALLOWED: SubjectPermission = { allow: "everything", deny: [] };
 export const NOTHING_ALLOWED: SubjectPermission = { allow: [], deny: [] };
 
 /** The token that a grant was made from: what expires, and what is revoked. */
