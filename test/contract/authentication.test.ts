@@ -305,6 +305,48 @@ contract(EVERY_RUNTIME, (target) => {
       });
     });
 
+    test("Denied messages of a stream are sent from no place on, and the latest is the latest allowed one", async () => {
+      const manager = await nats.connection.jetstreamManager();
+      const subject = `denied-${target.name.replace(/\W/g, "_")}`;
+      const stream = subject.toUpperCase();
+      await manager.streams.add({ name: stream, subjects: [`${subject}.>`] });
+      const js = nats.connection.jetstream();
+      for (const rest of ["internal.1", "a", "b", "a", "internal.2", "c.secret"]) {
+        await js.publish(`${subject}.${rest}`, "1");
+      }
+      const settings = { subjects: ["core.>"], streams: [`${stream}:${subject}.>`] };
+      await withGateway(settings, async (gateway) => {
+        const token = tokenOf({ deny: [`${subject}.internal.>`, "*.*.secret"] });
+        const [a, b] = [`${subject}.a`, `${subject}.b`];
+        for (const [from, wanted] of [
+          ["all", [a, b, a]],
+          [{ seq: 3 }, [b, a]],
+          ["last_per_subject", [b, a]],
+          ["last", [a]],
+        ] as const) {
+          const client = await v1(gateway, token);
+          await client.subscribe("1", [`${subject}.>`], { from });
+          await client.next("caught_up");
+          expect(await subjectsOf(client, 0)).toEqual([...wanted]);
+          expect(client.notices("gap")).toEqual([]);
+          client.raw.destroy();
+        }
+        const url = `${gateway.url}${gateway.path}/sse?from=all`;
+        const events = await openEvents(url, bearer(token));
+        expect(JSON.parse((await events.next("message")).data)).toMatchObject({ subject: a });
+        const { id, data } = await events.next("message");
+        expect(JSON.parse(data)).toMatchObject({ subject: b });
+        const resumed = { ...bearer(token), "Last-Event-ID": String(id) };
+        const again = await openEvents(`${gateway.url}${gateway.path}/sse`, resumed);
+        expect(JSON.parse((await again.next("message")).data)).toMatchObject({ subject: a });
+        await js.publish(`${subject}.internal.3`, "1");
+        await js.publish(`${subject}.d`, "1");
+        const next = JSON.parse((await again.next("message")).data);
+        expect(next).toMatchObject({ subject: `${subject}.d` });
+        for (const reader of [events, again]) reader.destroy();
+      });
+    });
+
     describe("that is revoked", () => {
       test("in a bucket ends on every gateway, and stays so", async () => {
         const bucket = `revoked-${target.name.replace(/\W/g, "_")}`;
