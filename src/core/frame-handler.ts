@@ -66,7 +66,7 @@ export class FrameHandler {
       return;
     }
     if (frame.type === "fault") {
-      this.#complain(connection, session, frame);
+      this.#reportFault(connection, session, frame);
       return;
     }
     this.#meter.clientFrames[frame.type]++;
@@ -148,7 +148,7 @@ export class FrameHandler {
     refused(this.#authentication.receive(connection, frame, refused));
   }
 
-  #complain(connection: Connection, session: Session, { code, message, id }: FrameFault): void {
+  #reportFault(connection: Connection, session: Session, { code, message, id }: FrameFault): void {
     // A request that is understood but not served is no fault of the client.
     if (code !== "malformed") {
       this.#refuse(session, { code, message }, id);

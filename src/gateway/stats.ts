@@ -96,7 +96,7 @@ export function readStats(parts: {
     sessions: {
       total: meter.sessionsTotal,
       resumed: meter.sessionsResumed,
-      detached: meter.sessionsParked,
+      detached: meter.sessionsDetached,
       detachedBytes: broadcaster.sessions.detachedBytes,
     },
     messages: {

@@ -229,7 +229,7 @@ export const FAMILIES: readonly Family[] = [
   gauge(
     "sessions_parked",
     "Sessions without a connection, kept for up to session_ttl.",
-    (c) => c.meter.sessionsParked,
+    (c) => c.meter.sessionsDetached,
   ),
   gauge("session_bytes", "Bytes kept for sessions without a connection.", (c) => c.sessionBytes()),
   labelled(

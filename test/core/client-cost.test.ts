@@ -239,7 +239,7 @@ describe("A client whose rate holds back a message each of very many subjects", 
     },
   );
 
-  test("is parked and comes back for nothing, and gets them at its rate", () => {
+  test("is detached and resumes for nothing, and gets them at its rate", () => {
     const harness = new Harness({ ...AT_LEAST_ONCE, ...ROOM, policy: "drop-oldest" });
     const peer = harness.joinV1();
     fill(harness, peer);
@@ -477,21 +477,21 @@ describe("Sessions of many patterns that are given up at the same time", () => {
     maxTotalPatternBytes: 1_000_000_000,
   } as const;
 
-  function park(harness: Harness): void {
+  function detachAll(harness: Harness): void {
     for (let n = 0; n < SESSIONS; n++) {
       const peer = harness.joinV1();
       const subjects = Array.from({ length: PATTERNS }, (_, k) => `s.${n}.${k}`);
       peer.send({ type: "subscribe", id: "1", subjects });
       peer.connection.closed(1006);
     }
-    expect(harness.meter.sessionsParked).toBe(SESSIONS);
+    expect(harness.meter.sessionsDetached).toBe(SESSIONS);
   }
 
   /** How many patterns are taken out in one call, with the sessions that are given up. */
   function countPatterns({ meter }: Harness, during: () => void): number {
-    const before = meter.sessionsParked;
+    const before = meter.sessionsDetached;
     during();
-    return (before - meter.sessionsParked) * PATTERNS;
+    return (before - meter.sessionsDetached) * PATTERNS;
   }
 
   /** The most patterns that are taken out in one of the turns until all sessions, or those that must, are gone. */
@@ -510,10 +510,10 @@ describe("Sessions of many patterns that are given up at the same time", () => {
 
   test("as their time is over, are so in several turns", () => {
     const harness = new Harness(ROOM);
-    park(harness);
+    detachAll(harness);
     harness.clock.pause(120_000);
     expect(mostOfTurns(harness)).toBeLessThan(SHARE);
-    expect(harness.meter.sessionsParked).toBe(0);
+    expect(harness.meter.sessionsDetached).toBe(0);
     harness.clock.advance(0);
     expect([...harness.source.patterns]).toEqual([]);
   });
@@ -521,7 +521,7 @@ describe("Sessions of many patterns that are given up at the same time", () => {
   test("as too much is kept for them, are so in several turns", () => {
     const room = { maxQueueBytes: 10_000_000, maxTotalQueueBytes: 100_000_000 };
     const harness = new Harness({ ...ROOM, ...room, maxSessionBytes: 8_000_000 });
-    park(harness);
+    detachAll(harness);
     const all = harness.joinV1();
     all.send({ type: "subscribe", id: "1", subjects: ["s.>"] });
     all.connection.closed(1006);
@@ -529,6 +529,6 @@ describe("Sessions of many patterns that are given up at the same time", () => {
     expect(countPatterns(harness, () => harness.publish(big, "s.big"))).toBeLessThan(SHARE);
     expect(mostOfTurns(harness)).toBeLessThan(SHARE);
     expect(harness.broadcaster.sessions.detachedBytes).toBeLessThanOrEqual(8_000_000);
-    expect(harness.meter.sessionsParked).toBeLessThan(SESSIONS);
+    expect(harness.meter.sessionsDetached).toBeLessThan(SESSIONS);
   });
 });

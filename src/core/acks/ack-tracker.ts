@@ -28,7 +28,7 @@ export interface AckTrackerParts {
 
 /** The client that a tracker sends messages to. */
 export interface AckRecipient {
-  readonly dialect: Pick<Dialect, "tells">;
+  readonly dialect: Pick<Dialect, "sendsNotices">;
   /** Whether its socket has room, and it hasn't asked for less. */
   readonly takes: boolean;
   /** Whether its grant doesn't deny a message of this subject. */

@@ -197,7 +197,8 @@ export class DurableTracker implements AckTracker, DurableListener, QueuedTimer 
     this.#giveBack();
     this.#user.ended();
     const recipient = this.#recipient;
-    if (!recipient.dialect.tells) recipient.end(code === "unsupported" ? "conflict" : "overloaded");
+    if (!recipient.dialect.sendsNotices)
+      recipient.end(code === "unsupported" ? "conflict" : "overloaded");
     const error = { code, message, retryable: code !== "unsupported" } as const;
     recipient.tell({ type: "error", id: this.title.id, error });
   }

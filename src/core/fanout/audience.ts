@@ -128,7 +128,7 @@ export class Audience<Member extends AudienceMember = AudienceMember> {
   /** Sends a notice to all members, in its place among the messages. */
   tell(frame: ServerFrame): void {
     const { dialect } = this.key;
-    if (!dialect.tells) return;
+    if (!dialect.sendsNotices) return;
     this.flush();
     if (this.live.size > 0) {
       this.#write([dialect.notice(frame)]);

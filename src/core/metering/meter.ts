@@ -67,7 +67,7 @@ export class Meter {
   sessionsTotal = 0;
   sessionsResumed = 0;
   /** Sessions without a connection now (a gauge). */
-  sessionsParked = 0;
+  sessionsDetached = 0;
 
   clientsTotal = 0;
   /** Clients connected now (a gauge). */

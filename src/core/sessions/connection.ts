@@ -166,7 +166,7 @@ export class Connection implements SessionConnection {
   }
 
   tell(frames: readonly ServerFrame[], cursor?: string): void {
-    if (this.isOver || !this.dialect.tells) return;
+    if (this.isOver || !this.dialect.sendsNotices) return;
     this.writer.write(frames.map((frame) => this.dialect.notice(frame, cursor)));
   }
 
@@ -227,7 +227,7 @@ export class Connection implements SessionConnection {
     }
     registry.ended(this, cause);
     // A client that has not read for so long will not read a last frame either.
-    if (this.dialect.tells && cause !== "write_timeout") {
+    if (this.dialect.sendsNotices && cause !== "write_timeout") {
       const retryAfterMs = (): number => registry.retryAfterMs(cause);
       this.writer.write([this.dialect.notice(farewell(cause, cursor, retryAfterMs))]);
     }

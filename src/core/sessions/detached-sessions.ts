@@ -76,7 +76,7 @@ export class DetachedSessions {
     this.#all.set(session, detached);
     this.#standingBytes += standingBytes;
     this.#mostBytes += session.queuedBytes + standingBytes;
-    meter.sessionsParked++;
+    meter.sessionsDetached++;
     timers.set(detached, nowMs + this.#limits.sessionTtlMs);
     this.#keepBounds();
   }
@@ -88,7 +88,7 @@ export class DetachedSessions {
     this.#all.delete(session);
     this.#standingBytes -= detached.standingBytes;
     this.#parts.timers.clear(detached);
-    this.#parts.meter.sessionsParked--;
+    this.#parts.meter.sessionsDetached--;
     return detached.sinceMs;
   }
 

@@ -104,13 +104,13 @@ export class Pacer {
   /** Releases all waiting messages, due or not. */
   open(): void {
     this.#openedMs = this.#clock.nowMs();
-    this.hand(this.#waiting.size, this.#release);
+    this.moveOldest(this.#waiting.size, this.#release);
   }
 
   /** Removes the waiting messages, or so many of them, and stops the timer. */
   take(most = Number.POSITIVE_INFINITY): readonly Envelope[] {
     const waiting: Envelope[] = [];
-    this.hand(most, (envelope) => waiting.push(envelope));
+    this.moveOldest(most, (envelope) => waiting.push(envelope));
     return waiting;
   }
 
@@ -142,12 +142,12 @@ export class Pacer {
    * Removes so many of the oldest messages, and stops the timer. The others still wait, so that the cursor of a client
    * that is disconnected by one of them lies before the others.
    */
-  hand(count: number, to: (envelope: Envelope) => void): void {
+  moveOldest(count: number, to: (envelope: Envelope) => void): void {
     this.pause();
-    this.#handOut(count, to);
+    this.#move(count, to);
   }
 
-  #handOut(count: number, to: (envelope: Envelope) => void): void {
+  #move(count: number, to: (envelope: Envelope) => void): void {
     let left = count;
     for (const envelope of this.#waiting.values()) {
       if (left-- === 0) return;
@@ -190,7 +190,7 @@ export class Pacer {
     const maxBytes = Math.max(byteLength, maxQueueBytes);
     while (this.#due > 0 && (this.#waiting.size > maxQueueMessages || this.#bytes > maxBytes)) {
       this.#due--;
-      this.#handOut(1, this.#release);
+      this.#move(1, this.#release);
     }
   }
 
@@ -214,7 +214,7 @@ export class Pacer {
         const part = Math.min(this.#due, steps);
         if (release.isDone) return part;
         this.#due -= part;
-        this.#handOut(part, this.#release);
+        this.#move(part, this.#release);
         if (release.isDone || (this.#due > 0 && this.#waiting.size > 0)) return part;
         this.pause();
         this.#schedule();

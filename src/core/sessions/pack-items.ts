@@ -30,7 +30,7 @@ export function packItems(items: readonly QueueItem[], dialect: Dialect): Packed
       run.push(item);
       messages.push(item);
       bytes += item.byteLength;
-    } else if (dialect.tells) {
+    } else if (dialect.sendsNotices) {
       packRun();
       frames.push(dialect.notice(item));
       if (item.type === "gap") gaps.push({ gap: item, behind: messages.at(-1) });

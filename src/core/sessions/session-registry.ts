@@ -190,7 +190,7 @@ export class SessionRegistry {
     const session = new Session(connection, this.#sessionParts, acked ? this.#track : undefined);
     if (acked) {
       // A client that is told the name may resume by it; a plain client names the session itself, or can't.
-      const id = asked ?? (connection.dialect.tells ? crypto.randomUUID() : undefined);
+      const id = asked ?? (connection.dialect.sendsNotices ? crypto.randomUUID() : undefined);
       const { grant } = connection;
       session.tell(this.#welcome(connection, grant.awaitsToken ? "" : (id ?? ""), false));
       session.id = grant.terms.sessions ? id : undefined;

@@ -452,7 +452,7 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
     // Messages that are held back came before the gap, and no later value may supersede them.
     if (frame.type === "gap") this.subscriptions.open();
     if (this.#backlog === undefined) this.tell(frame);
-    else if (this.#dialect.tells) this.#backlog.queue.note(frame);
+    else if (this.#dialect.sendsNotices) this.#backlog.queue.note(frame);
     if (this.#backlog?.isLagging === false) this.#requestDrain();
   }
 
@@ -495,7 +495,7 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
     const backlog = this.#needBacklog();
     const nowMs = this.#parts.clock.nowMs();
     this.#throttle ??= new Throttle(nowMs, backlog?.queue.messages ?? 0);
-    this.#throttle.complain(nowMs);
+    this.#throttle.slowDown(nowMs);
   }
 
   /** The client says that it keeps up again. */
@@ -559,7 +559,7 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
 
   #tell(frames: readonly ServerFrame[], cursor?: string): void {
     const connection = this.#connection;
-    if (connection === undefined || !this.#dialect.tells) return;
+    if (connection === undefined || !this.#dialect.sendsNotices) return;
     // A client that asks without reading the answers must not fill the memory with them.
     if (this.#backlog?.isOverfull(this.bufferedBytes)) {
       this.end("slow_consumer");

@@ -1,4 +1,4 @@
-/** After the first complaint, from when something waits, hold messages for this long to measure the arrival rate. */
+/** After the first `slow`, from when something waits, hold messages for this long to measure the arrival rate. */
 const MEASURE_MS = 250;
 /** Several `slow` frames within this time count as one, because messages under way can't be slowed down. */
 const HALVING_MS = 1000;
@@ -18,7 +18,7 @@ export class Throttle {
   #allowed = 0;
   #allowedAtMs = 0;
   #halvedMs: number;
-  #complainedMs: number;
+  #saidSlowMs: number;
   #doubledMs = 0;
 
   /** @param waiting the number of queued messages, taken as the arrivals of one second. */
@@ -26,7 +26,7 @@ export class Throttle {
     this.#waiting = waiting;
     if (waiting > 0) this.#measure(nowMs);
     this.#halvedMs = nowMs;
-    this.#complainedMs = nowMs;
+    this.#saidSlowMs = nowMs;
   }
 
   /** A message for the client has arrived. */
@@ -41,8 +41,8 @@ export class Throttle {
   }
 
   /** The client says that it is slow. */
-  complain(nowMs: number): void {
-    this.#complainedMs = nowMs;
+  slowDown(nowMs: number): void {
+    this.#saidSlowMs = nowMs;
     if (nowMs - this.#halvedMs < HALVING_MS || this.#rate === 0) return;
     this.#halvedMs = nowMs;
     this.#rate = Math.max(1, this.#rate / 2);
@@ -73,7 +73,7 @@ export class Throttle {
 
   /** Whether a client without queued messages has recovered. */
   isOver(nowMs: number): boolean {
-    return nowMs - this.#complainedMs >= QUIET_MS;
+    return nowMs - this.#saidSlowMs >= QUIET_MS;
   }
 
   /** Begins to measure, unless that has begun. */

@@ -30,16 +30,16 @@ export class Admission {
    * @param granted what its grant makes of the request.
    */
   refusalOf(
-    client: Session,
+    session: Session,
     request: SubscriptionRequest,
     granted: GrantedRequest,
   ): Refusal | undefined {
-    const { grant } = client;
+    const { grant } = session;
     const { maxSubscriptions } = grant.terms;
     const { requests } = this.#parts;
     const { id } = request;
-    const titles = client.durables.map(({ title }) => title);
-    const held = [...requests.of(client), ...titles];
+    const titles = session.durables.map(({ title }) => title);
+    const held = [...requests.of(session), ...titles];
     if (held.some((other) => other.id === id)) {
       return { code: "duplicate_subscription", message: `the subscription "${id}" already exists` };
     }
@@ -51,7 +51,7 @@ export class Admission {
     }
     const refusal =
       grant.refusalOf(request) ??
-      this.#excessOf(requests.patternsOf(client), grant, granted.subjects);
+      this.#excessOf(requests.patternsOf(session), grant, granted.subjects);
     if (refusal !== undefined) return refusal;
     const fault = this.#parts.starts.faultOf(grant, granted);
     return fault === undefined ? undefined : { code: "unsupported", message: fault.message };

@@ -34,7 +34,7 @@ export interface CatchUpParts {
 
 /** The subscription that catches up. */
 export interface CatchingUp {
-  readonly client: Session;
+  readonly session: Session;
   readonly subscription: Subscription;
   /** Aborted when the subscription ends, or its client does. */
   readonly signal: AbortSignal;
@@ -73,7 +73,7 @@ const ARRIVAL_MS = 2000;
  * come. Timeouts bound the waits for the source, which may have nothing to say.
  */
 export class CatchUp {
-  readonly #client: Session;
+  readonly #session: Session;
   readonly #subscription: Subscription;
   readonly #signal: AbortSignal;
   readonly #streams: readonly StreamProgress[];
@@ -84,12 +84,12 @@ export class CatchUp {
   #earlyGaps: GapFrame[] | undefined = [];
 
   constructor(
-    { client, subscription, signal }: CatchingUp,
+    { session, subscription, signal }: CatchingUp,
     starts: readonly StreamStart[],
     bounds: ReplayBounds,
     parts: CatchUpParts,
   ) {
-    this.#client = client;
+    this.#session = session;
     this.#subscription = subscription;
     this.#signal = signal;
     this.#streams = starts.map((start) => ({
@@ -199,7 +199,7 @@ export class CatchUp {
   ): AsyncGenerator<EncodedPage, void, void> {
     const { pages } = this.#parts;
     for await (const page of pages.latest(query, "last", carried)) {
-      if (page.envelopes.every(({ subject }) => this.#client.mayReceive(subject))) {
+      if (page.envelopes.every(({ subject }) => this.#session.mayReceive(subject))) {
         yield page;
         if (page.end) return;
       }
@@ -360,23 +360,23 @@ export class CatchUp {
    * @returns how many of them the subscription wants.
    */
   async #send(envelopes: readonly Envelope[], isApart = false): Promise<number> {
-    const client = this.#client;
-    const { subscriptions } = client;
+    const session = this.#session;
+    const { subscriptions } = session;
     const subscription = this.#subscription;
     const wanted = this.#wantedOf(envelopes);
     const missed = wanted.filter((envelope) => !subscriptions.anyOtherHas(envelope, subscription));
     if (missed.length === 0 || this.#signal.aborted) return wanted.length;
     for (const { byteLength } of missed) this.#sentBytes += byteLength;
-    client.replay(missed, subscription);
+    session.replay(missed, subscription);
     if (isApart) subscriptions.keepSent(missed);
-    await client.whenDrained(this.#signal);
+    await session.whenDrained(this.#signal);
     return wanted.length;
   }
 
   /** Returns the messages that the subscription brings: a page may have others, and is shared with other clients. */
   #wantedOf(envelopes: readonly Envelope[]): readonly Envelope[] {
     return envelopes.filter(
-      ({ subject }) => this.#subscription.wants(subject) && this.#client.mayReceive(subject),
+      ({ subject }) => this.#subscription.wants(subject) && this.#session.mayReceive(subject),
     );
   }
 
@@ -434,7 +434,7 @@ export class CatchUp {
 
   #tell(gap: GapFrame): void {
     if (this.#earlyGaps !== undefined) this.#earlyGaps.push(gap);
-    else if (!this.#signal.aborted) this.#client.note(gap);
+    else if (!this.#signal.aborted) this.#session.note(gap);
   }
 
   /**

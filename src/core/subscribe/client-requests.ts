@@ -22,78 +22,78 @@ type PatternLists = readonly Selection[];
 /** Knows what each client has asked for, in effect or not yet, and keeps the budget of patterns. */
 export class ClientRequests {
   readonly #budget: PatternBudget;
-  readonly #byClient = new Map<Session, readonly ActiveRequest[]>();
+  readonly #bySession = new Map<Session, readonly ActiveRequest[]>();
   #count = 0;
 
   constructor(budget: PatternBudget) {
     this.#budget = budget;
   }
 
-  of(client: Session): readonly ActiveRequest[] {
-    return this.#byClient.get(client) ?? [];
+  of(session: Session): readonly ActiveRequest[] {
+    return this.#bySession.get(session) ?? [];
   }
 
-  find(client: Session, id: string): ActiveRequest | undefined {
-    return this.of(client).find((request) => request.id === id);
+  find(session: Session, id: string): ActiveRequest | undefined {
+    return this.of(session).find((request) => request.id === id);
   }
 
   /** Returns the lists of patterns that a client has, those of its durables included. */
-  patternsOf(client: Session): PatternLists {
-    const durables = client.durables.map(({ title }) => title.subjects);
-    return [...this.of(client).map(({ subjects }) => subjects), ...durables];
+  patternsOf(session: Session): PatternLists {
+    const durables = session.durables.map(({ title }) => title.subjects);
+    return [...this.of(session).map(({ subjects }) => subjects), ...durables];
   }
 
   /** Returns about how many bytes of memory the patterns of a client take. */
-  memoryOf(client: Session): number {
-    return memoryOf(this.#costOf(this.of(client)));
+  memoryOf(session: Session): number {
+    return memoryOf(this.#costOf(this.of(session)));
   }
 
-  add(client: Session, request: GrantedRequest): ActiveRequest {
+  add(session: Session, request: GrantedRequest): ActiveRequest {
     const order = ++this.#count;
     const { denied } = request;
     const added = { ...request, denied, order, cancellation: new Cancellation() };
-    this.#set(client, [...this.of(client), added]);
+    this.#set(session, [...this.of(session), added]);
     return added;
   }
 
   /** A request wants only these of its subjects. */
-  narrow(client: Session, request: ActiveRequest, subjects: Selection): void {
-    const before = this.#costOf(this.of(client));
+  narrow(session: Session, request: ActiveRequest, subjects: Selection): void {
+    const before = this.#costOf(this.of(session));
     request.subjects = subjects;
-    this.#budget.changed(before, this.#costOf(this.of(client)));
+    this.#budget.changed(before, this.#costOf(this.of(session)));
   }
 
   /** Withdraws a request of a client. */
-  remove(client: Session, request: ActiveRequest): void {
+  remove(session: Session, request: ActiveRequest): void {
     this.#set(
-      client,
-      this.of(client).filter((other) => other !== request),
+      session,
+      this.of(session).filter((other) => other !== request),
     );
     request.cancellation.cancel();
   }
 
   /** Withdraws all requests of a client. @returns these requests. */
-  removeAll(client: Session): readonly ActiveRequest[] {
-    return this.removeAllBut(client, () => false);
+  removeAll(session: Session): readonly ActiveRequest[] {
+    return this.removeAllBut(session, () => false);
   }
 
   /** Withdraws all requests of a client but some. @returns the requests that are withdrawn. */
   removeAllBut(
-    client: Session,
+    session: Session,
     isKept: (request: ActiveRequest) => boolean,
   ): readonly ActiveRequest[] {
-    const requests = this.of(client);
+    const requests = this.of(session);
     const kept = requests.filter(isKept);
     const withdrawn = requests.filter((request) => !kept.includes(request));
-    this.#set(client, kept);
+    this.#set(session, kept);
     for (const { cancellation } of withdrawn) cancellation.cancel();
     return withdrawn;
   }
 
-  #set(client: Session, requests: readonly ActiveRequest[]): void {
-    this.#budget.changed(this.#costOf(this.of(client)), this.#costOf(requests));
-    if (requests.length === 0) this.#byClient.delete(client);
-    else this.#byClient.set(client, requests);
+  #set(session: Session, requests: readonly ActiveRequest[]): void {
+    this.#budget.changed(this.#costOf(this.of(session)), this.#costOf(requests));
+    if (requests.length === 0) this.#bySession.delete(session);
+    else this.#bySession.set(session, requests);
   }
 
   #costOf(requests: readonly ActiveRequest[]): PatternCost {

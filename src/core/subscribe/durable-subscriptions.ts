@@ -22,22 +22,22 @@ export class DurableSubscriptions {
    * Begins to use a durable for a client that acknowledges messages; the source has durables. The answer comes
    * when it is there.
    */
-  use(client: Session, id: string, query: DurableQuery): void {
+  use(session: Session, id: string, query: DurableQuery): void {
     const { name, subjects } = query;
-    const { acks } = client;
+    const { acks } = session;
     if (acks === undefined) {
-      client.end("conflict");
+      session.end("conflict");
       return;
     }
-    const title = { id, name, subjects, policy: client.grant.terms.policy };
-    const durable = acks.addDurable(title, client, this.#parts);
+    const title = { id, name, subjects, policy: session.grant.terms.policy };
+    const durable = acks.addDurable(title, session, this.#parts);
     durable.begin((this.#durables as Durables).use(query, durable));
   }
 
   /** Ends a client's use of a durable, which itself stays. @returns whether the client had it. */
-  leave(client: Session, id: string): boolean {
-    if (client.acks?.removeDurable(id) !== true) return false;
-    client.tell({ type: "unsubscribed", sub: id });
+  leave(session: Session, id: string): boolean {
+    if (session.acks?.removeDurable(id) !== true) return false;
+    session.tell({ type: "unsubscribed", sub: id });
     return true;
   }
 }

@@ -21,7 +21,7 @@ const NO_STREAMS: ReadonlyMap<string, number> = new Map();
 
 /** A request whose subscription starts in the past. */
 export interface Replay {
-  readonly client: Session;
+  readonly session: Session;
   readonly request: ActiveRequest;
   readonly delivery: DeliveryTerms;
   /** Called once, with the position where the subscription starts and the gaps before that place. */
@@ -56,14 +56,14 @@ export class Replayer {
   /** Sends what the ring has after a position. */
   fromRing(replay: Replay, { position, gaps }: RingStart): void {
     const { ring, streams, turnShare } = this.#parts;
-    const { client, request, delivery } = replay;
+    const { session, request, delivery } = replay;
     const { origin } = this.#parts.last();
     const { signal } = request.cancellation;
     // Its place in streams shows with their first messages.
     const { order } = request;
     const subscription = new Subscription(request, delivery, order, position.sequence, NO_STREAMS);
     subscription.catchUp(origin);
-    client.subscriptions.catchUp(subscription);
+    session.subscriptions.catchUp(subscription);
     const carrying = streams.carrying(request.subjects, request.denied).map((stream) => ({
       stream,
       gapsBefore: stream.gaps,
@@ -71,19 +71,19 @@ export class Replayer {
     let isTold = false;
     let isDone = false;
     const tellCaughtUp = (): void => {
-      if (isTold && isDone) client.note({ type: "caught_up", sub: request.id });
+      if (isTold && isDone) session.note({ type: "caught_up", sub: request.id });
     };
     const streamless = { readable: [], sought: [] };
-    const target = { client, subscription, signal, ...streamless, wantsRest: true, origin };
+    const target = { session, subscription, signal, ...streamless, wantsRest: true, origin };
     const ringReplay = new RingReplay(ring, target, {
-      gaveUp: () => client.subscriptions.remove(subscription),
+      gaveUp: () => session.subscriptions.remove(subscription),
       done: () => {
         for (const [stream, sequence] of streams.lasts) {
           if (!subscription.sinceOf.has(stream)) subscription.sinceOf.set(stream, sequence);
         }
         // Clients that had joined before were told when it happened.
         for (const { stream, gapsBefore } of carrying) {
-          if (stream.gaps > gapsBefore) client.note(stream.lastGap!);
+          if (stream.gaps > gapsBefore) session.note(stream.lastGap!);
         }
         replay.joins(subscription);
         isDone = true;
@@ -99,29 +99,29 @@ export class Replayer {
 
   /** Sends what streams have kept. Resolves when the subscription has joined, or the request is withdrawn. */
   async fromStreams(replay: Replay, start: StreamsStart): Promise<void> {
-    const { client, request, delivery } = replay;
+    const { session, request, delivery } = replay;
     const { streams, last } = this.#parts;
     const { signal } = request.cancellation;
     const now = last();
     const { order } = request;
     const subscription = new Subscription(request, delivery, order, now.sequence, streams.lasts);
-    const target = { client, subscription, signal };
+    const target = { session, subscription, signal };
     const parts = { ...this.#parts, pages: this.#parts.pages!, limiter: this.#limiter };
     const catchUp = new CatchUp(target, start.streams, this.#bounds, parts);
     if (start.timeMs !== undefined) await catchUp.locate(start.timeMs);
     if (signal.aborted) return;
     // The client may have another grant by now.
-    client.subscriptions.adopt(subscription, client.grant.deliveryOf(request));
+    session.subscriptions.adopt(subscription, session.grant.deliveryOf(request));
     subscription.catchUp().of.clear();
     const early = catchUp.begin();
-    client.subscriptions.catchUp(subscription);
+    session.subscriptions.catchUp(subscription);
     replay.starts(this.#positionOf(catchUp), [...start.gaps, ...early]);
     try {
       const ringTarget = { ...target, wantsRest: start.wantsRest, origin: now.origin };
       await catchUp.run(start.latest, () => this.#join(catchUp, ringTarget, replay));
     } finally {
       // If it hasn't joined, nobody wants it any more.
-      if (subscription.progress !== undefined) client.subscriptions.remove(subscription);
+      if (subscription.progress !== undefined) session.subscriptions.remove(subscription);
     }
   }
 
@@ -143,7 +143,7 @@ export class Replayer {
           const { mayJoin } = catchUp;
           if (mayJoin) {
             replay.joins(target.subscription);
-            target.client.note({ type: "caught_up", sub: replay.request.id });
+            target.session.note({ type: "caught_up", sub: replay.request.id });
           }
           resolve(mayJoin);
         },

@@ -9,7 +9,7 @@ const LOOKS_PER_STEP = 8;
 
 /** A subscription that catches up, and what it needs of the ring. */
 export interface RingReplayTarget {
-  readonly client: Session;
+  readonly session: Session;
   readonly subscription: Subscription;
   /** Aborted when the subscription ends, or its client does. */
   readonly signal: AbortSignal;
@@ -64,12 +64,12 @@ export class RingReplay implements Job {
 
   /** Begins: at once if there is nothing to hand over, or else when it is the client's turn. */
   begin(turnShare: TurnShare): void {
-    const { signal, client } = this.#target;
+    const { signal, session } = this.#target;
     signal.addEventListener("abort", this.#abort);
     const isEmpty = this.#sought.size === 0 && this.#reader.next >= this.#ring.end;
     if (signal.aborted) this.#abort();
     else if (isEmpty) this.work(1);
-    else turnShare.run(client, this);
+    else turnShare.run(session, this);
   }
 
   work(steps: number): number {
@@ -79,7 +79,7 @@ export class RingReplay implements Job {
     // At least twice as many as came: what is left gets smaller, however many come.
     const came = this.#ring.end - this.#endBefore;
     this.#look(steps);
-    if (this.#sought.size === 0) this.#hand(steps, 2 * came);
+    if (this.#sought.size === 0) this.#handOver(steps, 2 * came);
     this.#endBefore = this.#ring.end;
     return effort.steps;
   }
@@ -110,14 +110,14 @@ export class RingReplay implements Job {
     }
   }
 
-  #hand(steps: number, atLeast: number): void {
+  #handOver(steps: number, atLeast: number): void {
     const reader = this.#reader;
     if (this.#hasLostReadable) {
       this.#end(this.#ends.gaveUp);
       return;
     }
     if (reader.lost > 0) this.#tellLoss();
-    const { client, subscription } = this.#target;
+    const { session, subscription } = this.#target;
     const missed: Envelope[] = [];
     let at = reader.next;
     for (let looked = 0; at < this.#ring.end; at++, looked++) {
@@ -126,8 +126,8 @@ export class RingReplay implements Job {
       if (!this.#isNew(at)) continue;
       const envelope = this.#ring.at(at);
       const { subject } = envelope;
-      const isWanted = subscription.wants(subject, this.#effort) && client.mayReceive(subject);
-      if (isWanted && !client.subscriptions.anyOtherHas(envelope, subscription, this.#effort)) {
+      const isWanted = subscription.wants(subject, this.#effort) && session.mayReceive(subject);
+      if (isWanted && !session.subscriptions.anyOtherHas(envelope, subscription, this.#effort)) {
         missed.push(envelope);
       }
     }
@@ -137,7 +137,7 @@ export class RingReplay implements Job {
     let left = 0;
     if (missed.length > 0 || isLast) {
       const most = Math.max(1, steps - this.#effort.steps);
-      left = client.replayPaced(missed, subscription, isLast, most);
+      left = session.replayPaced(missed, subscription, isLast, most);
       // If the subscription's rate holds some back, they go out in later turns before it joins.
       if (left > 0 && isLast) this.#effort.steps = Math.max(this.#effort.steps, steps);
     }
@@ -168,14 +168,14 @@ export class RingReplay implements Job {
 
   /** Tells the client which messages the ring has lost before they were read. */
   #tellLoss(): void {
-    const { origin, wantsRest, client, subscription } = this.#target;
+    const { origin, wantsRest, session, subscription } = this.#target;
     const { lost, next } = this.#reader;
     const from = Math.max(next, this.#progress.serial + 1);
     const to = next + lost - 1;
     this.#reader.moveTo(to + 1);
     if (from > to || !wantsRest) return;
     this.#progress.serial = to;
-    client.note({
+    session.note({
       ...{ type: "gap", reason: "expired", count: to - from + 1 },
       from: cursorOf({ origin, sequence: from }),
       to: cursorOf({ origin, sequence: to }),

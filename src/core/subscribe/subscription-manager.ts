@@ -109,8 +109,8 @@ export class SubscriptionManager implements SessionSubscriptions {
   }
 
   /** Returns about how many bytes of memory the patterns of a client take. */
-  memoryOf(client: Session): number {
-    return this.#requests.memoryOf(client);
+  memoryOf(session: Session): number {
+    return this.#requests.memoryOf(session);
   }
 
   /**
@@ -118,53 +118,53 @@ export class SubscriptionManager implements SessionSubscriptions {
    *
    * @returns why the request is refused, or `undefined`.
    */
-  subscribe(client: Session, asked: SubscriptionRequest): Refusal | undefined {
-    return this.#subscribe(client, asked, client.grant.applyTo(asked));
+  subscribe(session: Session, asked: SubscriptionRequest): Refusal | undefined {
+    return this.#subscribe(session, asked, session.grant.applyTo(asked));
   }
 
   /** @param granted what the client's grant makes of the request. */
   #subscribe(
-    client: Session,
+    session: Session,
     asked: SubscriptionRequest,
     granted: GrantedRequest,
   ): Refusal | undefined {
-    const refusal = this.#admission.refusalOf(client, asked, granted);
+    const refusal = this.#admission.refusalOf(session, asked, granted);
     if (refusal !== undefined) return refusal;
     if (granted.durable !== undefined) {
       this.#durables.use(
-        client,
+        session,
         granted.id,
-        this.#starts.durableOf(granted, ownerKey(client.grant.terms.principal)),
+        this.#starts.durableOf(granted, ownerKey(session.grant.terms.principal)),
       );
       return undefined;
     }
-    const request = this.#requests.add(client, granted);
+    const request = this.#requests.add(session, granted);
     let hasBegun = false;
-    const goesOn = (): boolean => !hasBegun && this.#isWanted(client, request);
+    const goesOn = (): boolean => !hasBegun && this.#isWanted(session, request);
     const begin = (refused?: UpstreamRefusal): void => {
       if (!goesOn()) return;
       hasBegun = true;
-      if (refused !== undefined && this.#isPatternRefused(client, request, refused)) return;
-      this.#startWhenKnown(client, request);
+      if (refused !== undefined && this.#isPatternRefused(session, request, refused)) return;
+      this.#startWhenKnown(session, request);
     };
     this.#parts.upstream.acquire(request.subjects, begin, goesOn);
     // A client that isn't told when it begins need not wait, and without NATS there is nothing to wait for.
-    if (!client.dialect.tells || !this.#parts.connected()) begin();
+    if (!session.dialect.sendsNotices || !this.#parts.connected()) begin();
     return undefined;
   }
 
   /** Ends a subscription. @returns why that is refused, or `undefined`. */
-  unsubscribe(client: Session, id: string): Refusal | undefined {
-    const request = this.#requests.find(client, id);
+  unsubscribe(session: Session, id: string): Refusal | undefined {
+    const request = this.#requests.find(session, id);
     if (request === undefined) {
-      if (this.#durables.leave(client, id)) return undefined;
+      if (this.#durables.leave(session, id)) return undefined;
       return { code: "unknown_subscription", message: `there is no subscription "${id}"` };
     }
-    this.#withdraw(client, request);
-    client.subscriptions.abandon(id);
-    const subscription = client.subscriptions.get(id);
-    if (subscription !== undefined) client.remove(subscription);
-    client.tell({ type: "unsubscribed", sub: id });
+    this.#withdraw(session, request);
+    session.subscriptions.abandon(id);
+    const subscription = session.subscriptions.get(id);
+    if (subscription !== undefined) session.remove(subscription);
+    session.tell({ type: "unsubscribed", sub: id });
     return undefined;
   }
 
@@ -172,17 +172,17 @@ export class SubscriptionManager implements SessionSubscriptions {
    * Withdraws the requests of a client that are not in effect when its connection ends: it isn't told that it
    * has them, and asks again when it resumes.
    */
-  withdrawPending(client: Session): void {
-    const inEffect = new Set([...client.subscriptions].map(({ id }) => id));
-    const withdrawn = this.#requests.removeAllBut(client, ({ id }) => inEffect.has(id));
+  withdrawPending(session: Session): void {
+    const inEffect = new Set([...session.subscriptions].map(({ id }) => id));
+    const withdrawn = this.#requests.removeAllBut(session, ({ id }) => inEffect.has(id));
     for (const { subjects } of withdrawn) this.#parts.upstream.release(subjects);
   }
 
   /** Tells a client that resumes its session which of its subscriptions are in effect. */
-  confirm(client: Session): void {
-    for (const request of this.#requests.of(client)) {
+  confirm(session: Session): void {
+    for (const request of this.#requests.of(session)) {
       const from = this.#starts.endOfOnlyStream(request) ?? this.#parts.last();
-      this.#tellSubscribed(client, request, from, []);
+      this.#tellSubscribed(session, request, from, []);
     }
   }
 
@@ -190,15 +190,15 @@ export class SubscriptionManager implements SessionSubscriptions {
    * The client has another grant. What stays allowed continues without a gap; the client is told what ends, and what is
    * left of the rest.
    */
-  regrant(client: Session, grant: Grant): void {
+  regrant(session: Session, grant: Grant): void {
     const ended: [ActiveRequest, Subscription, EndReason][] = [];
     const narrowed = new Map<Subscription, Selection>();
     const adopting: [ActiveRequest, Subscription][] = [];
     const told: ActiveRequest[] = [];
     const again: [ActiveRequest, Selection | undefined][] = [];
-    for (const request of this.#requests.of(client)) {
+    for (const request of this.#requests.of(session)) {
       const left = grant.leftOf(request.subjects);
-      const subscription = client.subscriptions.find(request.id);
+      const subscription = session.subscriptions.find(request.id);
       request.denied = grant.denied;
       const isOther =
         subscription !== undefined && differs(subscription, grant.deliveryOf(request));
@@ -215,58 +215,58 @@ export class SubscriptionManager implements SessionSubscriptions {
         // The new patterns arrive before the wider ones are let go of.
         this.#parts.upstream.acquire(left);
         this.#parts.upstream.release(request.subjects);
-        this.#requests.narrow(client, request, left);
+        this.#requests.narrow(session, request, left);
       }
     }
-    const durables = client.durables.filter(
-      ({ title }) => !grant.mayKeep(title.name, title.subjects, client.grant),
+    const durables = session.durables.filter(
+      ({ title }) => !grant.mayKeep(title.name, title.subjects, session.grant),
     );
-    for (const [request] of ended) this.#withdraw(client, request);
-    for (const [request] of again) this.#withdraw(client, request);
-    client.regrant(
+    for (const [request] of ended) this.#withdraw(session, request);
+    for (const [request] of again) this.#withdraw(session, request);
+    session.regrant(
       grant,
       ended.map(([, subscription]) => subscription),
       narrowed,
     );
     for (const [request, subscription] of adopting) {
-      client.adopt(subscription, grant.deliveryOf(request));
+      session.adopt(subscription, grant.deliveryOf(request));
     }
-    for (const [{ id }, , reason] of ended) client.tell({ type: "unsubscribed", sub: id, reason });
+    for (const [{ id }, , reason] of ended) session.tell({ type: "unsubscribed", sub: id, reason });
     for (const { title } of durables) {
-      client.acks?.removeDurable(title.id);
-      client.tell({ type: "unsubscribed", sub: title.id, reason: "forbidden" });
+      session.acks?.removeDurable(title.id);
+      session.tell({ type: "unsubscribed", sub: title.id, reason: "forbidden" });
     }
-    for (const request of told) this.#tellLeft(client, request);
+    for (const request of told) this.#tellLeft(session, request);
     // The client doesn't know yet where these begin: they begin again with what is left.
-    for (const [request, left] of again) this.#askAgain(client, request, left);
+    for (const [request, left] of again) this.#askAgain(session, request, left);
   }
 
   /** A plain client resumes its session, and may want something else than before. */
-  renew(client: Session, request: SubscriptionRequest): void {
-    const before = this.#requests.find(client, request.id);
+  renew(session: Session, request: SubscriptionRequest): void {
+    const before = this.#requests.find(session, request.id);
     // Unless its subscription was not in effect yet, the session knows better than a cursor what it had.
     const asked = before === undefined ? request : { ...request, after: undefined };
-    const granted = client.grant.applyTo(asked);
+    const granted = session.grant.applyTo(asked);
     if (before !== undefined && wantsTheSame(before, granted)) {
-      this.endRefused(client);
+      this.endRefused(session);
       return;
     }
-    if (before !== undefined) this.unsubscribe(client, before.id);
-    this.#begin(client, asked, granted);
+    if (before !== undefined) this.unsubscribe(session, before.id);
+    this.#begin(session, asked, granted);
   }
 
   /** Subscribes for a client that can't ask for something else: if it is refused, the client is ended. */
-  begin(client: Session, request: SubscriptionRequest): void {
-    this.#begin(client, request, client.grant.applyTo(request));
+  begin(session: Session, request: SubscriptionRequest): void {
+    this.#begin(session, request, session.grant.applyTo(request));
   }
 
-  #begin(client: Session, asked: SubscriptionRequest, granted: GrantedRequest): void {
-    const refusal = this.#subscribe(client, asked, granted);
+  #begin(session: Session, asked: SubscriptionRequest, granted: GrantedRequest): void {
+    const refusal = this.#subscribe(session, asked, granted);
     if (refusal === undefined) return;
     const { code, message, retryable = false } = refusal;
     this.#parts.meter.refused[code]++;
-    client.tell({ type: "error", id: asked.id, error: { code, message, retryable } });
-    client.end(retryable ? "overloaded" : "forbidden");
+    session.tell({ type: "error", id: asked.id, error: { code, message, retryable } });
+    session.end(retryable ? "overloaded" : "forbidden");
   }
 
   /**
@@ -275,133 +275,133 @@ export class SubscriptionManager implements SessionSubscriptions {
    *
    * @returns whether the client is ended.
    */
-  endRefused(client: Session): boolean {
-    if (client.dialect.name === "v1" || client.isOver) return false;
+  endRefused(session: Session): boolean {
+    if (session.dialect.name === "v1" || session.isOver) return false;
     const [loss] = this.#requests
-      .of(client)
+      .of(session)
       .flatMap((request) => this.#refusals.lossOf(request) ?? []);
     if (loss === undefined) return false;
     this.#parts.meter.refused[loss]++;
-    client.end("forbidden");
+    session.end("forbidden");
     return true;
   }
 
   /** Withdraws everything that a client has asked for: it is over. */
-  forget(client: Session): void {
-    for (const { subjects } of this.#requests.removeAll(client)) {
+  forget(session: Session): void {
+    for (const { subjects } of this.#requests.removeAll(session)) {
       this.#parts.upstream.release(subjects);
     }
   }
 
-  #withdraw(client: Session, request: ActiveRequest): void {
-    this.#requests.remove(client, request);
+  #withdraw(session: Session, request: ActiveRequest): void {
+    this.#requests.remove(session, request);
     this.#parts.upstream.release(request.subjects);
   }
 
-  #isWanted(client: Session, { cancellation }: ActiveRequest): boolean {
-    return !client.isOver && !cancellation.isCancelled;
+  #isWanted(session: Session, { cancellation }: ActiveRequest): boolean {
+    return !session.isOver && !cancellation.isCancelled;
   }
 
   /** Tells a client that NATS refuses a pattern. @returns whether nothing is left of the request. */
-  #isPatternRefused(client: Session, request: ActiveRequest, refused: UpstreamRefusal): boolean {
+  #isPatternRefused(session: Session, request: ActiveRequest, refused: UpstreamRefusal): boolean {
     const error = patternRefusal(refused, ABOUT);
-    if (client.dialect.name === "v1") {
-      this.#withdraw(client, request);
+    if (session.dialect.name === "v1") {
+      this.#withdraw(session, request);
       this.#parts.meter.refused[error.code]++;
-      client.tell({ type: "error", id: request.id, error });
+      session.tell({ type: "error", id: request.id, error });
       return true;
     }
     // The error names the request only if nothing of it comes: otherwise it continues without the pattern.
     const named = this.#refusals.lossOf(request) !== undefined && { id: request.id };
-    client.tell({ type: "error", ...named, error });
-    return this.endRefused(client);
+    session.tell({ type: "error", ...named, error });
+    return this.endRefused(session);
   }
 
   /** Tells a client that a stream is not followed. @returns whether nothing is left of the request. */
-  #isStreamRefused(client: Session, request: ActiveRequest): boolean {
+  #isStreamRefused(session: Session, request: ActiveRequest): boolean {
     const refusal = this.#refusals.ofStreams(request);
     if (refusal === undefined) return false;
     const { error, isWhole } = refusal;
-    const isV1 = client.dialect.name === "v1";
+    const isV1 = session.dialect.name === "v1";
     if (isWhole && isV1) {
-      this.#withdraw(client, request);
+      this.#withdraw(session, request);
       this.#parts.meter.refused[error.code]++;
     }
     const named = (isV1 || this.#refusals.lossOf(request) !== undefined) && { id: request.id };
-    client.tell({ type: "error", ...named, error });
-    return isV1 ? isWhole : this.endRefused(client);
+    session.tell({ type: "error", ...named, error });
+    return isV1 ? isWhole : this.endRefused(session);
   }
 
   /** Starts a subscription as soon as the state of its streams is known. */
-  #startWhenKnown(client: Session, request: ActiveRequest): void {
-    const streams = this.#starts.streamsOf(request, client.dialect.tells);
+  #startWhenKnown(session: Session, request: ActiveRequest): void {
+    const streams = this.#starts.streamsOf(request, session.dialect.sendsNotices);
     this.#parts.streams.whenKnown(streams, request.cancellation, () => {
-      if (!this.#isWanted(client, request) || this.#isStreamRefused(client, request)) return;
-      this.#start(client, request, this.#starts.of(request));
+      if (!this.#isWanted(session, request) || this.#isStreamRefused(session, request)) return;
+      this.#start(session, request, this.#starts.of(request));
     });
   }
 
-  #start(client: Session, request: ActiveRequest, start: StartPosition): void {
-    const delivery = client.grant.deliveryOf(request);
+  #start(session: Session, request: ActiveRequest, start: StartPosition): void {
+    const delivery = session.grant.deliveryOf(request);
     if (start.kind === "now") {
       const { last, streams } = this.#parts;
       const { order } = request;
       const { position } = start;
-      client.add(new Subscription(request, delivery, order, last().sequence, streams.lasts));
-      this.#tellSubscribed(client, request, position, [], cursorOf(position));
+      session.add(new Subscription(request, delivery, order, last().sequence, streams.lasts));
+      this.#tellSubscribed(session, request, position, [], cursorOf(position));
       return;
     }
     const replay: Replay = {
-      client,
+      session,
       request,
       delivery,
-      starts: (from, gaps) => this.#tellSubscribed(client, request, from, gaps),
-      joins: (subscription) => client.add(subscription),
+      starts: (from, gaps) => this.#tellSubscribed(session, request, from, gaps),
+      joins: (subscription) => session.add(subscription),
     };
     this.#parts.meter.resumed++;
     if (start.kind === "ring") this.#replayer.fromRing(replay, start);
     else {
       // An error of ours must not leave the client waiting, nor end the process: the client reconnects.
-      this.#replayer.fromStreams(replay, start).catch(() => client.end("going_away"));
+      this.#replayer.fromStreams(replay, start).catch(() => session.end("going_away"));
     }
   }
 
   /** Tells a client what is left of a subscription. */
-  #tellLeft(client: Session, request: ActiveRequest): void {
-    const waiting = client.oldestWaiting;
+  #tellLeft(session: Session, request: ActiveRequest): void {
+    const waiting = session.oldestWaiting;
     const from =
       waiting === undefined
         ? (this.#starts.endOfOnlyStream(request) ?? this.#parts.last())
         : { ...waiting, sequence: waiting.sequence - 1 };
-    this.#tellSubscribed(client, request, from, []);
+    this.#tellSubscribed(session, request, from, []);
   }
 
-  #askAgain(client: Session, request: ActiveRequest, left: Selection | undefined): void {
-    if (client.isOver) return;
+  #askAgain(session: Session, request: ActiveRequest, left: Selection | undefined): void {
+    if (session.isOver) return;
     const { order: _, cancellation: __, ...asked } = request;
     const refusal: Refusal | undefined =
       left === undefined
         ? { code: "forbidden", message: "the client's new token allows nothing of these subjects" }
-        : this.subscribe(client, { ...asked, subjects: left });
+        : this.subscribe(session, { ...asked, subjects: left });
     if (refusal === undefined) return;
     const { code, message, retryable = false } = refusal;
     this.#parts.meter.refused[code]++;
-    client.tell({ type: "error", id: request.id, error: { code, message, retryable } });
+    session.tell({ type: "error", id: request.id, error: { code, message, retryable } });
   }
 
   #tellSubscribed(
-    client: Session,
+    session: Session,
     request: ActiveRequest,
     from: Position,
     gaps: readonly GapFrame[],
     cursor?: string,
   ): void {
     const { id } = request;
-    const subjects = request.subjects === "everything" ? client.grant.patterns : request.subjects;
-    const { policy, maxRate } = client.grant.deliveryOf(request);
+    const subjects = request.subjects === "everything" ? session.grant.patterns : request.subjects;
+    const { policy, maxRate } = session.grant.deliveryOf(request);
     const rate = maxRate !== undefined && { max_rate: maxRate };
     const effect = { subjects, policy, ...rate, from: cursorOf(from) };
-    client.tellSubscribed({ type: "subscribed", id, sub: id, ...effect }, gaps, cursor);
+    session.tellSubscribed({ type: "subscribed", id, sub: id, ...effect }, gaps, cursor);
   }
 }
 

@@ -6,7 +6,7 @@ import type { Envelope } from "./envelope.ts";
 export interface Dialect {
   readonly name: "plain" | "v1" | "sse";
   /** Whether clients are told of gaps and the like, or only get data. */
-  readonly tells: boolean;
+  readonly sendsNotices: boolean;
   /** The frames that carry these messages, in order. */
   pack(envelopes: readonly Envelope[]): readonly TextFrame[];
   /** @param cursor where a client that loses its connection now resumes, if the frame does not say it. */
@@ -28,7 +28,7 @@ function jsonNotice(frame: ServerFrame): TextFrame {
 /** One envelope per frame and nothing else: for StreamKit's clients, and five lines of script. */
 export const PLAIN: Dialect = {
   name: "plain",
-  tells: false,
+  sendsNotices: false,
   pack: (envelopes) => envelopes,
   notice: jsonNotice,
 };
@@ -36,7 +36,7 @@ export const PLAIN: Dialect = {
 /** `spillway.v1.json`: several envelopes in one frame, parted by newlines, which no envelope holds. */
 export const V1: Dialect = {
   name: "v1",
-  tells: true,
+  sendsNotices: true,
   pack: (envelopes) => (envelopes.length < 2 ? envelopes : joinLines(envelopes)),
   notice: jsonNotice,
 };
@@ -48,7 +48,7 @@ export const V1: Dialect = {
  */
 export const SSE: Dialect = {
   name: "sse",
-  tells: true,
+  sendsNotices: true,
   pack: (envelopes) => [joinEvents(envelopes)],
   notice: (frame, cursor = cursorIn(frame)) => {
     const id = cursor === undefined ? "" : `id: ${cursor}\n`;

@@ -49,7 +49,7 @@ function expireAway({ harness, clients, maxSessions }: Simulation): void {
     .sort((one, other) => one.left - other.left);
   // Those who have been away the longest make room.
   for (const client of away.splice(0, Math.max(0, away.length - maxSessions))) client.over();
-  expect(harness.meter.sessionsParked).toBe(away.length);
+  expect(harness.meter.sessionsDetached).toBe(away.length);
 }
 
 const who = fc.nat(MESSAGES - 1);
@@ -172,12 +172,12 @@ function checkTotals({ harness, clients }: Simulation): void {
   expect(meter.ledger.redelivered).toBe(
     sum(({ delivered }) => [...delivered.values()].reduce((all, { times }) => all + times - 1, 0)),
   );
-  const { sessionsParked } = meter;
+  const { sessionsDetached } = meter;
   const { queued, inFlight } = meter.ledger;
-  expect({ queued, inFlight, sessionsParked, timers: clock.timers }).toEqual({
+  expect({ queued, inFlight, sessionsDetached, timers: clock.timers }).toEqual({
     queued: 0,
     inFlight: 0,
-    sessionsParked: 0,
+    sessionsDetached: 0,
     timers: 0,
   });
 }

@@ -428,7 +428,7 @@ describe("A session", () => {
     ]);
     ack(after, 1, 3, 4, 5, 6);
     expect(harness.meter).toMatchObject({
-      sessionsParked: 0,
+      sessionsDetached: 0,
       sessionsResumed: 1,
       ledger: { inFlight: 0 },
     });
@@ -466,7 +466,10 @@ describe("A session", () => {
     gone(before);
     send(harness, 2);
     harness.clock.advance(60_010);
-    expect(harness.meter).toMatchObject({ sessionsParked: 0, ledger: { queued: 0, inFlight: 0 } });
+    expect(harness.meter).toMatchObject({
+      sessionsDetached: 0,
+      ledger: { queued: 0, inFlight: 0 },
+    });
     expect(harness.meter.ledger.lost.session_expired).toBe(1);
     expect(harness.meter.ledger.dropped.session_lost).toBe(1);
     const after = subscribed(harness, session);
@@ -502,7 +505,7 @@ describe("A session", () => {
     send(harness, 1);
     gone(peer);
     expect(harness.meter.ledger.lost.disconnected).toBe(1);
-    expect(harness.meter.sessionsParked).toBe(0);
+    expect(harness.meter.sessionsDetached).toBe(0);
     harness.expectBalance();
   });
 
@@ -538,7 +541,7 @@ describe("A session", () => {
     const peer = subscribed(harness);
     send(harness, 1);
     peer.connection.closed(1000);
-    expect(harness.meter.sessionsParked).toBe(0);
+    expect(harness.meter.sessionsDetached).toBe(0);
     expect(harness.meter.ledger.lost.disconnected).toBe(1);
     harness.expectBalance();
   });
@@ -547,7 +550,7 @@ describe("A session", () => {
     const harness = staged({ maxTotalQueueBytes: 3000, policy: "drop-oldest" });
     gone(plain(harness));
     send(harness, ..."abcd".split("").map((letter) => letter.repeat(900)));
-    expect(harness.meter.sessionsParked).toBe(0);
+    expect(harness.meter.sessionsDetached).toBe(0);
     expect(harness.meter.ledger.dropped.overloaded).toBe(4);
     expect(harness.meter.ledger.queuedBytes).toBe(0);
     harness.expectBalance();
@@ -601,7 +604,10 @@ describe("A session", () => {
     send(harness, 0);
     gone(before);
     send(harness, 1, 2, 3);
-    expect(harness.meter).toMatchObject({ sessionsParked: 0, ledger: { inFlight: 0, queued: 0 } });
+    expect(harness.meter).toMatchObject({
+      sessionsDetached: 0,
+      ledger: { inFlight: 0, queued: 0 },
+    });
     const after = plain(harness);
     send(harness, 4);
     expect(after.socket.payloads).toEqual([4]);
@@ -616,16 +622,16 @@ describe("A session", () => {
       ack(peer, n);
       gone(peer);
     }
-    expect(many.meter.sessionsParked).toBe(1);
+    expect(many.meter.sessionsDetached).toBe(1);
     expect(many.meter.ledger.dropped.session_lost).toBe(1);
     many.expectBalance();
 
     const much = staged({ maxSessionBytes: 2200 });
     for (const n of [1, 2, 3]) gone(plain(much, `${SESSION}${n}`));
     send(much, "x".repeat(400));
-    expect(much.meter.sessionsParked).toBe(3);
+    expect(much.meter.sessionsDetached).toBe(3);
     send(much, "x".repeat(400));
-    expect(much.meter.sessionsParked).toBe(2);
+    expect(much.meter.sessionsDetached).toBe(2);
     expect(much.broadcaster.sessions.detachedBytes).toBeLessThanOrEqual(2000);
     much.expectBalance();
   });
@@ -703,7 +709,10 @@ describe("A session", () => {
     await drained;
     expect(live.socket.closedWith).toBe(1001);
     expect(harness.clock.timers).toBe(0);
-    expect(harness.meter).toMatchObject({ sessionsParked: 0, ledger: { queued: 0, inFlight: 0 } });
+    expect(harness.meter).toMatchObject({
+      sessionsDetached: 0,
+      ledger: { queued: 0, inFlight: 0 },
+    });
     harness.expectBalance();
   });
 });

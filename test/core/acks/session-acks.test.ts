@@ -34,7 +34,7 @@ function setUp() {
   };
   const sent: string[] = [];
   const recipient: AckRecipient = {
-    dialect: { tells: true },
+    dialect: { sendsNotices: true },
     takes: true,
     mayReceive: () => true,
     resend: (envelopes) => void sent.push(...envelopes.map(({ id }) => id)),

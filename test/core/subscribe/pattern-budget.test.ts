@@ -112,7 +112,7 @@ test("Sessions without a connection count what their patterns take, and are give
   expect(bytesOf(60)).toBeGreaterThan(60 * 2 * 22);
   for (let n = 0; n < 20; n++) bytesOf(60);
   expect(sessions.detachedBytes).toBeLessThanOrEqual(100_000);
-  expect(harness.meter.sessionsParked).toBeLessThan(5);
+  expect(harness.meter.sessionsDetached).toBeLessThan(5);
   harness.expectBalance();
 });
 

@@ -145,13 +145,13 @@ export class DeliveryModel {
     const needed = missing.filter((due) => !due.optional && !this.#cameForAnEndedOne(due)).length;
     const said = `${missing.length} due and not delivered (${needed} of them for sure), ${this.#superseded} superseded, ${this.#lost} declared lost`;
     if (told > missing.length) throw new Error(`declared too much: ${said}`);
-    if (this.#dialect.tells && told < needed) throw new Error(`lost in silence: ${said}`);
+    if (this.#dialect.sendsNotices && told < needed) throw new Error(`lost in silence: ${said}`);
     if (session.queuedBytes > 0) throw new Error("a client that reads still has a queue");
     if (this.paced === 0 && session.state !== "live")
       throw new Error(`it is ${session.state} for ever`);
     if (this.#slow) throw new Error("no ok after slow");
     const owed = [...this.held.values()].some(({ owed, refused }) => owed && !refused);
-    if (connected && owed && this.#dialect.tells) throw new Error("no gap after a cut");
+    if (connected && owed && this.#dialect.sendsNotices) throw new Error("no gap after a cut");
     this.#due = [];
     this.#superseded = 0;
     this.#lost = 0;

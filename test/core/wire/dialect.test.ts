@@ -27,7 +27,7 @@ describe("The plain dialect", () => {
   test("puts each envelope in a frame, as it is", () => {
     const envelopes = messagesOf(1, 3);
     expect(PLAIN.pack(envelopes)).toBe(envelopes);
-    expect(PLAIN.tells).toBe(false);
+    expect(PLAIN.sendsNotices).toBe(false);
   });
 });
 
