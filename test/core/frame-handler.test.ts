@@ -212,3 +212,60 @@ describe("Request that is not served", () => {
     );
   });
 });
+
+describe("Frames from a client", () => {
+  test("of StreamKit's kinds are counted and change nothing", () => {
+    const harness = new Harness();
+    const { send, socket } = harness.join();
+    for (const frame of [
+      { type: "ack", id: "x", timestamp: 1 },
+      { type: "nack", id: "x", payload: { reason: "publish_failed", error: "e" } },
+      { type: "slow", id: "bp-1", payload: { utilization: 0.9 } },
+      { type: "ok" },
+    ]) {
+      send(frame);
+    }
+    send(new TextEncoder().encode('{"type":"ack","id":"binary"}'));
+    expect(harness.meter.clientFrames).toMatchObject({ ack: 2, nack: 1, slow: 1, ok: 1 });
+    expect(harness.meter.errorsTotal).toBe(0);
+    expect(socket.textFrames).toEqual([]);
+  });
+
+  test.each([
+    "",
+    "{",
+    "null",
+    "[]",
+    "7",
+    '"ack"',
+    "{}",
+    '{"type":"ack"}',
+    '{"type":"data","id":"1"}',
+  ])("that read %j are malformed", (text) => {
+    const harness = new Harness();
+    const { send } = harness.join();
+    send(text);
+    expect(harness.meter.errors.get("malformed_frame")).toBe(1);
+  });
+
+  test("that are malformed are ignored within the budget, and past it close with 4400", () => {
+    const harness = new Harness({ maxMalformedFrames: 2 });
+    const { send, socket } = harness.join();
+    send("x");
+    send(new Uint8Array([0xff]));
+    expect(socket.closedWith).toBeUndefined();
+    send("x");
+    expect(socket.closedWith).toBe(4400);
+    expect(harness.meter.errors.get("malformed_frame")).toBe(3);
+  });
+
+  test("longer than max_frame_bytes close with 1009, counted in UTF-8", () => {
+    const harness = new Harness({ maxFrameBytes: 1024 });
+    const { send, socket } = harness.join();
+    send({ type: "ok", pad: "é".repeat(490) });
+    expect(socket.closedWith).toBeUndefined();
+    send({ type: "ok", pad: "é".repeat(510) });
+    expect(socket.closedWith).toBe(1009);
+    expect(harness.meter.errors.get("frame_too_big")).toBe(1);
+  });
+});

@@ -81,3 +81,14 @@ describe("Connections are logged", () => {
     expect(harness.clock.timers).toBe(0);
   });
 });
+
+describe("Clients that are cut", () => {
+  test("are logged with their reason, one line a second for each", () => {
+    const harness = new Harness({ maxMalformedFrames: 0 });
+    for (let n = 0; n < 3; n++) harness.join().send("x");
+    expect(harness.warnings).toMatchObject([{ code: 4400, client: "test", others: 0 }]);
+    harness.clock.advance(1000);
+    harness.join().send("x");
+    expect(harness.warnings[1]).toMatchObject({ code: 4400, others: 2 });
+  });
+});
