@@ -190,7 +190,8 @@ await describeInBrowser("Page of an attacker, whose user is logged in", (open) =
         );
         // Where Chromium doesn't say that another site asks, the cookie doesn't count.
         const statuses = host === "localhost" ? [403] : [401, 403];
-        for (const { properties } of refused()) expect(statuses).toContain(Number(properties.status));
+        for (const { properties } of refused())
+          expect(statuses).toContain(Number(properties.status));
         const connected = guarded.logs.filter(
           ({ properties }) => properties.event === "client_connected",
         );
