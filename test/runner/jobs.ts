@@ -20,11 +20,16 @@ export interface Job {
 const ALONE = [
   "test/audit/audit.test.ts",
   "test/contract/total-queue-bound.test.ts",
+  "test/contract/under-attack.test.ts",
   "test/streams/many-clients.test.ts",
 ];
 
 /** Files that only `npm run test:slow` runs. */
-const SLOW = ["test/audit/audit.test.ts", "test/contract/nats-faults.test.ts"];
+const SLOW = [
+  "test/audit/audit.test.ts",
+  "test/contract/nats-faults.test.ts",
+  "test/contract/under-attack.test.ts",
+];
 
 /**
  * What depends most on the version of Node. The other themes run on Node 22 in `npm run test:slow`: they take

@@ -109,6 +109,11 @@ export class RawWebSocket {
     this.#socket.write(bytes);
   }
 
+  /** What was sent and the kernel has not taken yet; 0 once the connection is over. */
+  get unsentBytes(): number {
+    return this.#socket.destroyed ? 0 : this.#socket.writableLength;
+  }
+
   /** A close frame; the server's answer ends the connection. */
   close(code = 1000, reason = ""): void {
     this.sendFrame({ opcode: OPCODE.close, payload: closePayload(code, reason) });
