@@ -5,7 +5,7 @@ import { type HandshakeOptions, requestUpgrade } from "../support/raw-handshake.
 import { openRaw, RawWebSocket } from "../support/raw-websocket.ts";
 import { V1Client } from "../support/v1-client.ts";
 import { contract, EVERY_RUNTIME } from "./support/contract.ts";
-import { untilReady } from "./support/gateway-fixture.ts";
+import { asOperator, expectNothingLeft, untilReady } from "./support/gateway-fixture.ts";
 import {
   APP,
   BEFORE_TOKEN,
@@ -68,6 +68,7 @@ contract(EVERY_RUNTIME, (target) => {
           token_cookie: "token",
           allowed_origins: [APP],
           revocation_subject: "_REVOKED",
+          admin_port: 0,
         },
       });
       await untilReady(started);
@@ -80,6 +81,7 @@ contract(EVERY_RUNTIME, (target) => {
       ...details({ subjects: { allow: [">"], deny: DENY }, durables: ["u_{sub}_*"] }),
     });
     afterAll(async () => {
+      await expectNothingLeft(await asOperator(started));
       expect(await started.stop()).toEqual({ code: 0, signal: null });
       await maker.close();
     });
@@ -369,7 +371,7 @@ contract(EVERY_RUNTIME, (target) => {
     beforeAll(async () => {
       maker = await TokenMaker.open();
       gateway = await startGateway(target, {
-        config: { ...maker.settings, subjects: ["host.>"], token_cookie: "token" },
+        config: { ...maker.settings, subjects: ["host.>"], token_cookie: "token", admin_port: 0 },
       });
       const subjects = { allow: ["host.in.>"], deny: ["host.in.internal.>"] };
       const writes = details({ actions: ["publish"], subjects });
@@ -384,6 +386,7 @@ contract(EVERY_RUNTIME, (target) => {
     });
     afterAll(async () => {
       listener.raw.destroy();
+      await expectNothingLeft(await asOperator(gateway));
       expect(await gateway.stop()).toEqual({ code: 0, signal: null });
       await maker.close();
     });

@@ -7,7 +7,7 @@ import { requestUpgrade } from "../support/raw-handshake.ts";
 import { encodeFrame, OPCODE, openRaw, type RawWebSocket } from "../support/raw-websocket.ts";
 import { V1Client } from "../support/v1-client.ts";
 import { contract, EVERY_RUNTIME } from "./support/contract.ts";
-import { untilReady } from "./support/gateway-fixture.ts";
+import { asOperator, expectNothingLeft, untilReady } from "./support/gateway-fixture.ts";
 import { bearer, offers, V1_OFFER } from "./support/hostile-rows.ts";
 import { STATIC_TOKEN, TokenMaker } from "./support/hostile-tokens.ts";
 import { countTo, useNats } from "./support/nats-fixture.ts";
@@ -35,11 +35,18 @@ contract(EVERY_RUNTIME, (target) => {
       valid = await maker.token({ claims: { sub: "mallory" } });
       forged = await maker.token({ key: maker.forged });
       const limits = { request_timeout: "1s", auth_timeout: "1s", max_malformed_frames: 100 };
-      const config = { ...maker.settings, ...limits, nats_url: nats.url, subjects: ["calm.>"] };
+      const config = {
+        ...maker.settings,
+        ...limits,
+        nats_url: nats.url,
+        subjects: ["calm.>"],
+        admin_port: 0,
+      };
       gateway = await startGateway(target, { config });
       await untilReady(gateway);
     });
     afterAll(async () => {
+      await expectNothingLeft(await asOperator(gateway));
       expect(await gateway.stop()).toEqual({ code: 0, signal: null });
       await maker.close();
     });

@@ -1,8 +1,13 @@
 import { afterAll, afterEach, beforeAll, expect } from "bun:test";
 import { CountingClient } from "../../support/counting-client.ts";
-import { until } from "../../support/event-log.ts";
+import { DEADLINE_MS, until } from "../../support/event-log.ts";
 import { type EventReader, openEvents } from "../../support/event-source.ts";
-import { type Gateway, type GatewayOptions, startGateway } from "../../support/gateway-process.ts";
+import {
+  type Gateway,
+  type GatewayOptions,
+  type LogLine,
+  startGateway,
+} from "../../support/gateway-process.ts";
 import { openRaw, type RawWebSocket } from "../../support/raw-websocket.ts";
 import type { Target } from "../../support/runtimes.ts";
 import { connect, type Subscriber } from "../../support/subscriber.ts";
@@ -29,16 +34,30 @@ export function useGateway(
   afterEach(async () => {
     if (gateway === undefined) return;
     for (const leave of connected.get(gateway)?.splice(0) ?? []) leave();
-    // What is kept for clients that might come back is given up in the end.
-    const left = ["websocket_clients_active", "websocket_sessions_parked"];
-    await untilMetrics(gateway, left, (active, parked) => active === 0 && parked === 0);
-    await expectSettledLedger(gateway);
+    await expectNothingLeft(gateway);
   });
   afterAll(async () => {
     if (gateway === undefined) return;
     expect(await gateway.stop()).toEqual({ code: 0, signal: null });
   });
   return () => gateway!;
+}
+
+/** Waits until no client and no session is left, and checks that the ledger balances. */
+export async function expectNothingLeft(gateway: Gateway): Promise<void> {
+  // What is kept for clients that might come back is given up in the end.
+  const left = ["websocket_clients_active", "websocket_sessions_parked"];
+  await untilMetrics(gateway, left, (active, parked) => active === 0 && parked === 0);
+  await expectSettledLedger(gateway);
+}
+
+/** A gateway with `admin_port`, as its operators see it: metrics and health are there. */
+export async function asOperator(gateway: Gateway): Promise<Gateway> {
+  const listens = ({ properties }: LogLine): boolean => properties.event === "admin_listening";
+  const { port } = (await gateway.waitForLog(listens)).properties;
+  const get = (path: string) =>
+    fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(DEADLINE_MS) });
+  return { ...gateway, get };
 }
 
 /** Waits until what is published now arrives. */

@@ -8,7 +8,7 @@ import {
   type TokenParts,
 } from "./hostile-tokens.ts";
 
-export type Headers = Readonly<Record<string, string | undefined>>;
+type Headers = Readonly<Record<string, string | undefined>>;
 
 /** What a row is made with: tokens that are valid, and the gateway's port. */
 export interface Given {
@@ -572,7 +572,7 @@ export const QUERIES: readonly RequestRow[] = [
 ];
 
 /** Subscriptions to more than the token allows: what they bring, in their order. */
-export interface WildcardRow {
+interface WildcardRow {
   readonly name: string;
   readonly subjects: readonly string[];
   readonly options?: object;
@@ -651,7 +651,7 @@ export const WILDCARDS: readonly WildcardRow[] = [
 ];
 
 /** A frame of a client that has shown its token, and how it is answered. */
-export interface FrameRow {
+interface FrameRow {
   readonly name: string;
   readonly frame: (maker: TokenMaker) => object | Promise<object>;
   readonly code: string;
@@ -819,7 +819,7 @@ export const PATHS: readonly (readonly [
 ];
 
 /** A message that somebody posts. */
-export interface PostRow {
+interface PostRow {
   readonly name: string;
   /** Default: `writer`, who may publish to `host.in.>` but for what is internal. */
   readonly headers?: (given: Given) => Headers;

@@ -6,7 +6,7 @@ import { keySet, newKey, type SigningKey } from "../../access/support/signing-ke
 
 export const ISSUER = "https://id.example";
 export const OTHER_ISSUER = "https://other.example";
-export const AUDIENCE = "https://gateway.example";
+const AUDIENCE = "https://gateway.example";
 /** A static token of the client `robot`, and one that has expired. */
 export const STATIC_TOKEN = "robot-0123456789abcdef0123456789abcdef";
 export const EXPIRED_STATIC_TOKEN = "stale-0123456789abcdef0123456789abcdef";
