@@ -29,6 +29,7 @@ export const PROTOCOL_TABLES = {
       REQUESTS.map(({ example, description, answer }) => [json(example), description, answer!]),
     ),
   subscribe: () => fieldTable(CLIENT_FRAMES.subscribe.fields),
+  "publish-fields": () => fieldTable(CLIENT_FRAMES.request.fields),
   starts: () =>
     table(
       ["`from`", "Begins"],

@@ -14,6 +14,7 @@ export const CORE_ROOMS = [
   "fanout",
   "acks",
   "sessions",
+  "publishing",
   "subscribe",
 ];
 

@@ -80,7 +80,7 @@ export const accessKeys = {
   ),
   publish_subjects: key(
     "advanced",
-    "The subjects that clients may publish to, if no authenticator is configured. With one, what a client shows decides.",
+    "The subjects that clients may publish to, if no authenticator is configured. With one, what a client shows decides. Without nats_url the default is all of subjects.",
     list(subjectPattern(), "NATS subjects").prefault([]),
   ),
   request_subjects: key(

@@ -105,6 +105,10 @@ export function agreementFaults(keys: CheckedKeys): Fault[] {
     const message = 'must not be set without "admin_port"';
     fault("admin_tokens_file", ["admin_port"], keys.admin_tokens_file, message);
   }
+  if (keys.publish === false && keys.publish_subjects.length > 0) {
+    const message = 'must not be set with "publish": false, which turns publishing off';
+    fault("publish_subjects", ["publish"], keys.publish_subjects, message);
+  }
   if (keys.nats_url.length === 0) {
     for (const key of ONLY_WITH_NATS) {
       if (keys[key] === undefined) continue;
@@ -113,7 +117,8 @@ export function agreementFaults(keys: CheckedKeys): Fault[] {
     return faults;
   }
   if (keys.publish === true) {
-    const message = 'must not be set with "nats_url": it publishes only to the in-memory source';
+    const message =
+      'must not be set with "nats_url": it opens all subjects; "publish_subjects" says what clients may publish to';
     fault("publish", ["nats_url"], true, message);
   }
   const [login, ...others] = LOGINS.filter((key) => keys[key] !== undefined);

@@ -246,6 +246,30 @@ export interface ConfigInput {
   readonly max_handshakes_per_second?: number | undefined;
 
   /**
+   * The sustained number of messages and requests per second that a client may publish; a burst may use
+   * two seconds of it. More are refused with too_many_requests. Must be an integer from 1 to 1000000.
+   *
+   * Default: `100`
+   */
+  readonly max_publishes_per_second?: number | undefined;
+
+  /**
+   * The longest time that a client may wait for the answer to a request. Must be a duration from "1ms" to
+   * "24h".
+   *
+   * Default: `"10s"`
+   */
+  readonly max_request_timeout?: string | undefined;
+
+  /**
+   * Whether messages that clients publish say who published them, in the NATS headers Spillway-Sub and
+   * Spillway-Issuer. Must be true or false.
+   *
+   * Default: `false`
+   */
+  readonly publisher_header?: boolean | undefined;
+
+  /**
    * The addresses of proxies in front of the gateway. Only what these say of a client's address counts.
    * Must be a list of addresses or ranges like "10.0.0.0/8".
    *
@@ -580,13 +604,14 @@ export interface ConfigInput {
   readonly allowed_hosts?: readonly string[] | undefined;
 
   /**
-   * Whether POST /publish/<subject> feeds the in-memory source. By default only if there is no nats_url.
-   * Must be true or false.
+   * Whether clients may publish, by POST /publish/<subject> and publish frames; false turns it off for
+   * all. By default to the in-memory source, and to NATS only what publish_subjects or the client's token
+   * allows. Must be true or false.
    */
   readonly publish?: boolean | undefined;
 
   /**
-   * The largest message that POST /publish/<subject> accepts. Must be a size from "1B" to "64MiB".
+   * The largest message that clients may publish. Must be a size from "1B" to "64MiB".
    *
    * Default: `"1MiB"`
    */
@@ -707,7 +732,7 @@ export interface ConfigInput {
 
   /**
    * The subjects that clients may publish to, if no authenticator is configured. With one, what a client
-   * shows decides. Must be a list of NATS subjects.
+   * shows decides. Without nats_url the default is all of subjects. Must be a list of NATS subjects.
    *
    * Default: `[]`
    */

@@ -272,12 +272,12 @@ export const keys = {
   ),
   publish: key(
     "advanced",
-    "Whether POST /publish/<subject> feeds the in-memory source. By default only if there is no nats_url.",
+    "Whether clients may publish, by POST /publish/<subject> and publish frames; false turns it off for all. By default to the in-memory source, and to NATS only what publish_subjects or the client's token allows.",
     boolean().optional(),
   ),
   max_publish_bytes: key(
     "advanced",
-    "The largest message that POST /publish/<subject> accepts.",
+    "The largest message that clients may publish.",
     size(1, 64 * 1024 ** 2).prefault(1024 ** 2),
   ),
   ...accessKeys,

@@ -1,7 +1,7 @@
 import ipaddr from "ipaddr.js";
 import { z } from "zod";
 import { key } from "./key-facts.ts";
-import { choice, integer, list, stating } from "./value-schemas.ts";
+import { boolean, choice, integer, list, stating, timeout } from "./value-schemas.ts";
 
 /** An IP address, or a range of addresses in CIDR notation (RFC 4632 §3.1, RFC 4291 §2.3). */
 function addressRange() {
@@ -27,6 +27,21 @@ export const limitKeys = {
     "advanced",
     "The sustained number of clients that may connect per second; a burst may use five seconds of it. Others are told with Retry-After when to try again. By default there is no limit.",
     integer(1, 1_000_000).optional(),
+  ),
+  max_publishes_per_second: key(
+    "advanced",
+    "The sustained number of messages and requests per second that a client may publish; a burst may use two seconds of it. More are refused with too_many_requests.",
+    integer(1, 1_000_000).prefault(100),
+  ),
+  max_request_timeout: key(
+    "advanced",
+    "The longest time that a client may wait for the answer to a request.",
+    timeout().prefault("10s"),
+  ),
+  publisher_header: key(
+    "advanced",
+    "Whether messages that clients publish say who published them, in the NATS headers Spillway-Sub and Spillway-Issuer.",
+    boolean().prefault(false),
   ),
   trusted_proxies: key(
     "advanced",

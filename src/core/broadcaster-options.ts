@@ -8,7 +8,8 @@ import type { Meter } from "./metering/meter.ts";
 import type { Clock } from "./ports/clock.ts";
 import type { Log } from "./ports/log.ts";
 import type { ConnectionObserver } from "./ports/observer.ts";
-import type { MessageSource, Publisher, StreamInput } from "./ports/source.ts";
+import type { ClientPublisher, MessageSource, Publisher, StreamInput } from "./ports/source.ts";
+import type { PublishingOptions } from "./publishing/publishing.ts";
 import type { ConnectionLimits } from "./sessions/connection.ts";
 import type { ConnectionCountLimits } from "./sessions/connection-counts.ts";
 import type { SessionOptions } from "./sessions/session-registry.ts";
@@ -20,6 +21,7 @@ export interface BroadcasterOptions
   extends ConnectionLimits,
     ConnectionCountLimits,
     FrameHandlerLimits,
+    PublishingOptions,
     AuthenticationOptions,
     SubscriptionOptions,
     AckOptions,
@@ -49,6 +51,8 @@ export interface BroadcasterParts {
   readonly source: Pick<MessageSource, "subscribe" | "unsubscribe" | "history" | "durables">;
   /** Publishes messages that were given up. */
   readonly deadLetters?: Publisher | undefined;
+  /** Publishes the messages of clients; by default they can't publish. */
+  readonly publisher?: ClientPublisher | undefined;
   /** Whether the token of a grant is revoked; by default none is. */
   readonly isRevoked?: ((grant: Grant) => boolean) | undefined;
   /** Is told which clients connect and disconnect. */

@@ -19,6 +19,7 @@ import type {
   SourceStatus,
   StreamState,
 } from "./ports/source.ts";
+import { Publishing } from "./publishing/publishing.ts";
 import { BacklogRegistry } from "./sessions/backlog-registry.ts";
 import { type ConnectingClient, Connection, type ConnectionParts } from "./sessions/connection.ts";
 import type { ExceededCount } from "./sessions/connection-counts.ts";
@@ -68,6 +69,8 @@ export class Broadcaster implements SourceListener {
   readonly #audiences: AudienceRegistry<Session>;
   readonly #incidents: IncidentLog;
   readonly #authentication: Authentication;
+  /** Publishes what clients send. */
+  readonly publishing: Publishing;
   readonly #connectionLog: ConnectionLog;
   readonly #connections: ConnectionRegistry;
   readonly #connectionParts: ConnectionParts;
@@ -101,7 +104,10 @@ export class Broadcaster implements SourceListener {
       returns: this.#returns,
       observer: parts.observer,
       limits: options,
-      onEnd: (connection) => this.#authentication.end(connection),
+      onEnd: (connection) => {
+        this.#authentication.end(connection);
+        this.publishing.end(connection);
+      },
       onEmpty: () => this.#sweeper.stop(),
     });
     this.#timer = new FlushTimer(clock, options.flushIntervalMs, () => this.flush());
@@ -162,7 +168,14 @@ export class Broadcaster implements SourceListener {
       counts: this.#connections.counts,
       limited: (limit) => this.clientLimited(limit),
     });
-    const handlers = { subscriptions: this.#subscriptions, authentication: this.#authentication };
+    this.publishing = new Publishing(options, {
+      ...{ clock, meter, log: parts.log, publisher: parts.publisher },
+    });
+    const handlers = {
+      subscriptions: this.#subscriptions,
+      authentication: this.#authentication,
+      publishing: this.publishing,
+    };
     this.#connectionParts = {
       ...{ limits: options, meter, clock },
       frames: new FrameHandler(options, meter, handlers),
@@ -362,6 +375,7 @@ export class Broadcaster implements SourceListener {
     await this.#connections.empty();
     this.#sweeper.stop();
     this.#authentication.stop();
+    this.publishing.stop();
     this.#ackTimers.stop();
     this.#turnShare.stop();
     this.#upstream.stop();

@@ -3,8 +3,10 @@ import type { ErrorCode } from "../protocol/error-codes.ts";
 import type { Refusal } from "./access/refusal.ts";
 import type { Authentication } from "./authentication.ts";
 import type { Meter } from "./metering/meter.ts";
+import { dataOf, type MessageFrame } from "./publishing/client-message.ts";
+import type { Publishing } from "./publishing/publishing.ts";
 import type { Connection } from "./sessions/connection.ts";
-import { AUTH_COST, costOf, subscriptionCost } from "./sessions/frame-budget.ts";
+import { AUTH_COST, costOf, PUBLISH_COST, subscriptionCost } from "./sessions/frame-budget.ts";
 import type { Session } from "./sessions/session.ts";
 import type { SubscriptionManager } from "./subscribe/subscription-manager.ts";
 import { type FrameFault, isLongerThan, readClientFrame } from "./wire/client-frame.ts";
@@ -18,6 +20,7 @@ export interface FrameHandlerLimits {
 }
 
 interface FrameHandlerParts {
+  readonly publishing: Publishing;
   readonly subscriptions: SubscriptionManager;
   readonly authentication: Authentication;
 }
@@ -36,12 +39,14 @@ export class FrameHandler {
   readonly #meter: Meter;
   readonly #subscriptions: SubscriptionManager;
   readonly #authentication: Authentication;
+  readonly #publishing: Publishing;
 
   constructor(limits: FrameHandlerLimits, meter: Meter, parts: FrameHandlerParts) {
     this.#limits = limits;
     this.#meter = meter;
     this.#subscriptions = parts.subscriptions;
     this.#authentication = parts.authentication;
+    this.#publishing = parts.publishing;
   }
 
   /** Takes in a frame. Never throws, whatever is in it. */
@@ -70,7 +75,7 @@ export class FrameHandler {
       return;
     }
     this.#meter.clientFrames[frame.type]++;
-    this.#handle(connection, session, frame, nowMs);
+    this.#handle(connection, session, frame, data, nowMs);
   }
 
   /** The peer sent a ping or a pong. */
@@ -96,6 +101,9 @@ export class FrameHandler {
         return budget.spend(cost + subscriptionCost(frame.subjects.length), nowMs);
       case "unsubscribe":
         return budget.spend(cost + subscriptionCost(), nowMs);
+      case "publish":
+      case "request":
+        return budget.spend(cost + PUBLISH_COST, nowMs);
       case "auth":
         return budget.spend(cost + AUTH_COST, nowMs);
       default:
@@ -103,7 +111,13 @@ export class FrameHandler {
     }
   }
 
-  #handle(connection: Connection, session: Session, frame: ClientFrame, nowMs: number): void {
+  #handle(
+    connection: Connection,
+    session: Session,
+    frame: ClientFrame,
+    data: string | Uint8Array,
+    nowMs: number,
+  ): void {
     if (connection.grant.awaitsToken && !BEFORE_TOKEN.has(frame.type)) {
       this.#refuse(session, NO_TOKEN, idOf(frame));
       return;
@@ -111,6 +125,10 @@ export class FrameHandler {
     switch (frame.type) {
       case "auth":
         this.#authenticate(connection, frame);
+        break;
+      case "publish":
+      case "request":
+        this.#publish(connection, session, frame, data);
         break;
       case "subscribe":
         this.#refuse(
@@ -137,6 +155,27 @@ export class FrameHandler {
       case "ok":
         session.speedUp();
     }
+  }
+
+  #publish(
+    connection: Connection,
+    session: Session,
+    frame: MessageFrame,
+    raw: string | Uint8Array,
+  ): void {
+    const data = dataOf(frame, raw);
+    if (typeof data === "string") {
+      const fault = { type: "fault", code: "malformed", message: data, id: frame.id } as const;
+      this.#reportFault(connection, session, fault);
+      return;
+    }
+    const refusal =
+      frame.type === "publish"
+        ? this.#publishing.publish(connection, frame, data)
+        : this.#publishing.request(connection, frame, data);
+    if (refusal === undefined) return;
+    this.#publishing.refused(connection, frame, refusal);
+    this.#refuse(session, refusal, frame.id);
   }
 
   #authenticate(connection: Connection, frame: ClientFrame & { readonly type: "auth" }): void {

@@ -10,6 +10,7 @@ import { configError, type Problem } from "../config/problem.ts";
 import { streamInputs } from "../config/stream-inputs.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
+import type { Selection } from "../core/subject/subject.ts";
 import { openCredentialFiles } from "./credential-files.ts";
 import type { GatewayDeps } from "./deps.ts";
 import type { PolledFiles } from "./polled-files.ts";
@@ -25,6 +26,8 @@ interface AccessParts {
   readonly requests: ServiceRequests | undefined;
   readonly revocations: RevocationCheck;
   readonly files: PolledFiles;
+  /** What clients may publish to that need no token. */
+  readonly publishSubjects: Selection;
 }
 
 /** Returns the subjects that clients may have: those of core NATS and those of streams. */
@@ -51,7 +54,8 @@ export async function createAccess(config: Config, parts: AccessParts): Promise<
     anonymousOf(config, problems),
   ].filter((authenticator) => authenticator !== undefined);
   if (problems.length > 0) throw configError(problems);
-  const options = { ...config, subjects: exposedSubjects(config) };
+  const { publishSubjects } = parts;
+  const options = { ...config, publishSubjects, subjects: exposedSubjects(config) };
   return new Access(options, authenticators, parts.clock, parts.revocations);
 }
 

@@ -5,6 +5,7 @@ import { streamInputs } from "../config/stream-inputs.ts";
 import { Broadcaster } from "../core/broadcaster.ts";
 import { Meter } from "../core/metering/meter.ts";
 import { AuditLog } from "../core/ports/audit.ts";
+import type { Selection } from "../core/subject/subject.ts";
 import { EnvelopeEncoder } from "../core/wire/envelope.ts";
 import { createAdminApp } from "../http/admin-app.ts";
 import { consoleOptions, createApp } from "../http/app.ts";
@@ -22,7 +23,7 @@ import { NatsSource } from "../source/nats.ts";
 import { AdminListener } from "./admin-listener.ts";
 import { ConnectionHooks } from "./connection-hooks.ts";
 import { createAccess, exposedSubjects } from "./create-access.ts";
-import { canPublish, createSource } from "./create-source.ts";
+import { canPublish, clientPublisherOf, createSource } from "./create-source.ts";
 import type { GatewayDeps } from "./deps.ts";
 import { DescriptorWatch } from "./descriptor-watch.ts";
 import { GatewayEngine, type Placement } from "./engine.ts";
@@ -68,7 +69,8 @@ export async function createEngine(
     deps.source === undefined
       ? source instanceof MemorySource && config.publish !== false
       : config.publish === true;
-  const publisher = takesPosts && canPublish(source) ? source : undefined;
+  const publisher = config.publish === false ? undefined : clientPublisherOf(source);
+  const published = publishSubjects(config, takesPosts);
   const files = new PolledFiles(clock);
   const access = await createAccess(config, {
     deps,
@@ -77,7 +79,10 @@ export async function createEngine(
     requests: source instanceof NatsSource ? source : undefined,
     revocations: revocation,
     files,
+    publishSubjects: published,
   });
+  const acceptsPosts =
+    publisher !== undefined && (takesPosts || access.isRequired || published.length > 0);
 
   const subjects = exposedSubjects(config);
   const eventStreams = new EventStreams();
@@ -98,6 +103,7 @@ export async function createEngine(
       fanouts: { websocket: runtime.sockets, events: eventStreams },
       meter,
       source,
+      publisher,
       deadLetters: canPublish(source) ? source : undefined,
       observer: hasHooks ? new ConnectionHooks(deps, log, clock) : undefined,
       version: VERSION,
@@ -140,7 +146,7 @@ export async function createEngine(
       eventStreams,
       access,
       meter,
-      publisher,
+      takesPosts: acceptsPosts,
       log,
       report: statusReport,
     },
@@ -163,7 +169,7 @@ export async function createEngine(
           addressOf: (c) => runtime.sockets.addressOf(c),
           revoke: (order) => engine.revoke(order),
           clients: mounted ? undefined : (page) => clientsUrl(page, config.host, listening()?.port),
-          console: consoleOptions({ ...config, subjects }, publisher !== undefined),
+          console: consoleOptions({ ...config, subjects }, acceptsPosts),
         },
       ).fetch,
   });
@@ -186,7 +192,7 @@ export async function createEngine(
     needsLogin: access.isRequired,
     registries: metricsRegistry === undefined ? [registry] : [registry, metricsRegistry],
     maxClients,
-    takesPosts: publisher !== undefined,
+    isOpenToAll: acceptsPosts && !access.isRequired,
   });
   return engine;
 }
@@ -196,6 +202,12 @@ function clientsUrl(page: URL, host: string, port = 0): URL {
   const isNamed = !isLoopback(host) && !ANY_ADDRESS.includes(host);
   const name = host.includes(":") ? `[${host}]` : host;
   return new URL(`http://${isNamed ? name : page.hostname}:${port}`);
+}
+
+/** Returns what clients may publish to if they need no token: by default everything, where posts feed the source. */
+function publishSubjects(config: Config, takesPosts: boolean): Selection {
+  if (config.publish === false) return [];
+  return takesPosts && config.publishSubjects.length === 0 ? "everything" : config.publishSubjects;
 }
 
 /** The clients that can be connected beside other requests, which say how the gateway is. */

@@ -2,7 +2,12 @@ import type { Config } from "../config/config.ts";
 import { streamInputs } from "../config/stream-inputs.ts";
 import { SpillwayError } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
-import type { MessageSource, Publisher } from "../core/ports/source.ts";
+import type {
+  ClientPublisher,
+  MessageSource,
+  Publisher,
+  PublishFailure,
+} from "../core/ports/source.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { MemorySource } from "../source/memory.ts";
 import { type GatewayReads, NatsSource } from "../source/nats.ts";
@@ -57,4 +62,22 @@ export async function createSource(
 /** Returns whether the source takes messages. */
 export function canPublish(source: GatewaySource): source is MessageSource & Publisher {
   return source.publish !== undefined;
+}
+
+/** Returns what publishes the messages of clients; `undefined` if the source takes none. */
+export function clientPublisherOf(source: GatewaySource): ClientPublisher | undefined {
+  if (source.clientPublisher !== undefined) return source.clientPublisher;
+  if (!canPublish(source)) return undefined;
+  return {
+    publish: async ({ subject, data, headers }) => {
+      if (source.status.state !== "connected") return failure("unavailable", "not connected", true);
+      source.publish({ subject, data, headers });
+      return { kind: "published" };
+    },
+    request: async () => failure("no_responders", "not asked for answers", false),
+  };
+
+  function failure(code: PublishFailure["code"], what: string, retryable: boolean): PublishFailure {
+    return { kind: "failed", code, message: `${source.name} is ${what}`, retryable };
+  }
 }

@@ -53,8 +53,8 @@ interface EngineParts {
   readonly registries: readonly MetricsRegistry[];
   /** `max_clients`, or fewer if file descriptors allow only fewer. */
   readonly maxClients: number;
-  /** Whether clients can publish by HTTP. */
-  readonly takesPosts: boolean;
+  /** Whether clients can publish without a token. */
+  readonly isOpenToAll: boolean;
 }
 
 /** Runs the parts of a gateway, which `createEngine` puts together: starts them, and stops them in order. */
@@ -77,7 +77,7 @@ export class GatewayEngine implements Engine {
   readonly #descriptors: DescriptorWatch;
   readonly #loopLag: LoopLag;
   readonly #maxClients: number;
-  readonly #takesPosts: boolean;
+  readonly #isOpenToAll: boolean;
   readonly #registries: readonly MetricsRegistry[];
   #listener: Listener | undefined;
   /** Whether the source was started and has told its first status. */
@@ -102,7 +102,7 @@ export class GatewayEngine implements Engine {
     this.#descriptors = parts.descriptors;
     this.#loopLag = new LoopLag(parts.clock);
     this.#maxClients = parts.maxClients;
-    this.#takesPosts = parts.takesPosts;
+    this.#isOpenToAll = parts.isOpenToAll;
     this.#registries = parts.registries;
   }
 
@@ -226,7 +226,7 @@ export class GatewayEngine implements Engine {
 
   /** Warns if strangers can publish: without NATS, posting is on unless the configuration says otherwise. */
   #warnIfOpen({ address, port }: Listener): void {
-    if (!this.#takesPosts || isLoopback(address)) return;
+    if (!this.#isOpenToAll || isLoopback(address)) return;
     this.#log.warn(
       'Anyone who can reach {host} on port {port} can publish to all clients with POST {path}. To prevent it, set "publish": false or "host": "127.0.0.1"',
       { event: "publish_open", host: this.#config.host, port, path: "/publish/<subject>" },

@@ -1,7 +1,6 @@
 import { Hono } from "hono";
 import type { Meter } from "../core/metering/meter.ts";
 import { reasonOf, SpillwayError } from "../core/ports/errors.ts";
-import type { Publisher } from "../core/ports/source.ts";
 import type { DeliveryMode } from "../protocol/fields.ts";
 import { AccessLog } from "./access-log.ts";
 import { Admission, type AdmissionOptions, type HttpAccess } from "./admission.ts";
@@ -41,8 +40,8 @@ export interface AppParts extends Omit<StreamParts, "grantOf" | "tokenCheckOf">,
   readonly access: HttpAccess;
   readonly meter: Meter;
   readonly report: StatusReport;
-  /** Takes what is posted; absent where posting is off. */
-  readonly publisher: Publisher | undefined;
+  /** Whether messages may be posted. */
+  readonly takesPosts: boolean;
 }
 
 /** With a subject, and where somebody forgot it. */
@@ -94,21 +93,19 @@ function gatewayRoutes(options: AppOptions, parts: AppParts & StreamParts): Hono
   app.route("/", clientEndpoints(options, parts));
   app.route("/", statusRoutes(parts.report, parts.clock));
   app.route("/", protocolRoutes(options, parts.report));
-  if (parts.publisher !== undefined) {
-    const publish = publishRoutes(
-      { ...options, maxBytes: options.maxPublishBytes },
-      { ...parts, publisher: parts.publisher },
-    );
-    app.route("/", publish);
+  if (parts.takesPosts) {
+    const { publishing } = parts.broadcaster;
+    const limits = { ...options, maxBytes: options.maxPublishBytes };
+    app.route("/", publishRoutes(limits, { ...parts, publishing }));
     for (const target of PUBLISH) app.all(target, (c) => notAllowed(c, "POST"));
   }
   const { path } = options;
   for (const target of PUBLISH) {
     app.post(target, (c) =>
-      problem(c, 404, "Publishing is off: messages come from NATS, or publish is false"),
+      problem(c, 404, "Publishing is off: no client may publish to NATS, or publish is false"),
     );
   }
-  app.route("/", consoleRoutes(consoleOptions(options, parts.publisher !== undefined)));
+  app.route("/", consoleRoutes(consoleOptions(options, parts.takesPosts)));
   for (const path of [...PUBLIC_PATHS, ...OPERATORS_PATHS])
     app.all(path, (c) => notAllowed(c, "GET, HEAD"));
   for (const stream of [path, eventsPath(path)]) app.all(stream, (c) => notAllowed(c, "GET"));

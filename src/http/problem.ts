@@ -15,6 +15,7 @@ const TITLES: Partial<Record<ContentfulStatusCode, string>> = {
   429: "Too Many Requests",
   500: "Internal Server Error",
   503: "Service Unavailable",
+  504: "Gateway Timeout",
 };
 
 const REFUSAL = "spillwayRefusal";

@@ -1,9 +1,12 @@
 import { type Context, Hono } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { AccessRefusal } from "../access/authenticator.ts";
 import { Grant } from "../core/access/grant.ts";
+import type { Refusal } from "../core/access/refusal.ts";
 import type { Clock } from "../core/ports/clock.ts";
-import type { Publisher } from "../core/ports/source.ts";
+import { type Publishing, storedIn } from "../core/publishing/publishing.ts";
 import { isReserved } from "../core/subject/subject.ts";
+import type { RefusalCode } from "../protocol/error-codes.ts";
 import { subjectFault } from "../protocol/subject.ts";
 import { problem, refusedAccess } from "./problem.ts";
 import { readBody, timelyBody } from "./timely-body.ts";
@@ -17,16 +20,16 @@ export interface PublishOptions {
 }
 
 export interface PublishParts {
-  readonly publisher: Publisher;
+  readonly publishing: Pick<Publishing, "post">;
   readonly clock: Pick<Clock, "after">;
   /** Who the client of a request is, and what it may do. */
   grantOf(c: Context): Promise<Grant | AccessRefusal>;
 }
 
-/** `POST /publish/<subject>`: the body, byte for byte, becomes a message of the in-memory source. */
+/** `POST /publish/<subject>`: the body, byte for byte, becomes a message of NATS or of the in-memory source. */
 export function publishRoutes(
   options: PublishOptions,
-  { publisher, clock, grantOf }: PublishParts,
+  { publishing, clock, grantOf }: PublishParts,
 ): Hono {
   const app = new Hono();
   const { maxBytes, requestTimeoutMs: timeoutMs } = options;
@@ -57,8 +60,22 @@ export function publishRoutes(
       }
       const data = await readBody(c);
       if (data instanceof Response) return data;
-      publisher.publish({ subject, data });
-      return c.json({ subject, bytes: data.length }, 202);
+      const answer = await publishing.post(grant, { subject, data });
+      if (answer.kind === "failed") return failed(c, answer);
+      return c.json({ subject, bytes: data.length, ...storedIn(answer) }, 202);
     },
   );
+}
+
+/** The status that says why a message is not published. */
+const STATUS: Partial<Record<RefusalCode, ContentfulStatusCode>> = {
+  forbidden: 403,
+  too_large: 413,
+  too_many_requests: 429,
+  timeout: 504,
+};
+
+function failed(c: Context, { code, message, retryable }: Refusal): Response {
+  const text = message.charAt(0).toUpperCase() + message.slice(1);
+  return problem(c, STATUS[code] ?? 503, text, retryable ? { "Retry-After": "1" } : {});
 }

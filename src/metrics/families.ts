@@ -265,6 +265,37 @@ export const FAMILIES: readonly Family[] = [
     "code",
     (c) => Object.entries(c.meter.refused),
   ),
+  counter(
+    "client_messages_published_total",
+    "Messages of clients that NATS or the in-memory source has taken, duplicates included.",
+    (c) => c.meter.publishing.published,
+  ),
+  counter(
+    "client_messages_duplicate_total",
+    "Messages of clients that a stream had stored before, with the same id.",
+    (c) => c.meter.publishing.duplicates,
+  ),
+  counter(
+    "client_requests_sent_total",
+    "Requests of clients to services behind NATS.",
+    (c) => c.meter.publishing.requests,
+  ),
+  counter(
+    "client_publish_timeouts_total",
+    "Messages and requests of clients that had no answer in time.",
+    (c) => c.meter.publishing.timeouts,
+  ),
+  gauge(
+    "client_publishes_in_flight",
+    "Messages and requests of clients that wait for their answers.",
+    (c) => c.meter.publishing.inFlight,
+  ),
+  labelled(
+    "client_publishes_refused_total",
+    "Messages and requests of clients that were refused or failed, by the code of the error.",
+    "code",
+    (c) => Object.entries(c.meter.publishing.refused),
+  ),
   labelled(
     "access_refused_total",
     "Requests that were refused because of who the client is, by reason: `malformed` credentials, `unauthenticated`, `forbidden`, or `unavailable` if its token can't be checked.",

@@ -12,21 +12,25 @@ import {
   maxRate,
   name,
   POLICIES,
+  payloadEncoding,
   policy,
   subjectPattern,
 } from "./fields.ts";
 import {
+  anything,
   type Frame,
   type FrameOf,
   frame,
   isObject,
   list,
+  mapOf,
   optional,
   text,
   type Value,
   validator,
+  whole,
 } from "./schema.ts";
-import { subjectFault } from "./subject.ts";
+import { MAX_SUBJECT_BYTES, subjectFault } from "./subject.ts";
 
 /** Why a field is not valid, in words for whoever wrote the client. */
 export interface FieldFault {
@@ -174,6 +178,118 @@ const auth = frame("auth", {
   example: { type: "auth", id: "t", token: "eyJhbGciOi…" },
 });
 
+/** The most values of headers in a message of a client, and their most characters with their names. */
+const MAX_HEADER_VALUES = 64;
+const MAX_HEADER_LENGTH = 16_384;
+
+/** `token` of RFC 7230 §3.2.6. */
+const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}$/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const UNSAFE_IN_HEADER = /[\u0000-\u0008\u000a-\u001f\u007f]|\p{Surrogate}/u;
+
+const literalSubject: ClientField<string> = {
+  ...text("The subject, without wildcards.", { minLength: 1, maxLength: MAX_SUBJECT_BYTES }),
+  faultOf(subject) {
+    const code = "invalid_subject";
+    if (typeof subject !== "string") return { code, message: "a subject is a text" };
+    const why = subjectFault(subject, false);
+    if (why === undefined) return undefined;
+    return { code, message: `subject ${JSON.stringify(subject.slice(0, 200))} ${why}` };
+  },
+};
+
+const messageHeaders: ClientField<Readonly<Record<string, readonly string[]>>> = {
+  ...mapOf(
+    list(text("A value, without control characters."), "One or more values."),
+    `NATS headers. A name is a token (RFC 7230 §3.2.6); those that begin with \`Nats-\` or \`Spillway-\` are refused. At most ${MAX_HEADER_VALUES} values, and ${MAX_HEADER_LENGTH} characters in all.`,
+  ),
+  faultOf(given) {
+    const message = headersFault(given);
+    return message === undefined ? undefined : { code: "malformed", message };
+  },
+};
+
+function headersFault(given: unknown): string | undefined {
+  if (!isObject(given)) return '"headers" is an object of lists of texts';
+  let count = 0;
+  let length = 0;
+  for (const [header, values] of Object.entries(given)) {
+    if (!HEADER_NAME.test(header)) return "the name of a header is 1 to 256 of RFC 7230's tchar";
+    if (!Array.isArray(values) || values.length === 0) return "a header has a list of values";
+    count += values.length;
+    if (count > MAX_HEADER_VALUES) return `there are at most ${MAX_HEADER_VALUES} header values`;
+    for (const value of values) {
+      if (typeof value !== "string" || UNSAFE_IN_HEADER.test(value)) {
+        return "the value of a header is a text without control characters";
+      }
+      length += header.length + value.length;
+    }
+    if (length > MAX_HEADER_LENGTH) return `headers have at most ${MAX_HEADER_LENGTH} characters`;
+  }
+  return undefined;
+}
+
+/** What a message of a client consists of. */
+const messageFields = {
+  subject: literalSubject,
+  encoding: optional(
+    field(
+      payloadEncoding(
+        "What `payload` is, if it isn't the data itself as JSON. `text`: a string. `base64`: bytes in base64 (RFC 4648, section 4). `empty`: there is no data, and `payload` is null or absent.",
+      ),
+      '"encoding" is "text", "base64" or "empty"',
+    ),
+  ),
+  payload: optional(
+    field(
+      anything(
+        "The data: any JSON value, which is published byte for byte as the client wrote it.",
+      ),
+      '"payload" is any JSON value',
+    ),
+  ),
+  headers: optional(messageHeaders),
+};
+
+const publish = frame("publish", {
+  dialects: ["v1"],
+  description: "Publishes a message.",
+  answer: "`published`, or `error`",
+  fields: {
+    id: field(
+      name(
+        "The name of the message, which the answer repeats. If a stream stores the message, it stores a second one with the same `id` of the same client only once",
+      ),
+      `"publish" needs an "id" of 1 to ${MAX_ID_LENGTH} characters`,
+    ),
+    ...messageFields,
+  },
+  example: { type: "publish", id: "p1", subject: "orders.eu.17", payload: { n: 1 } },
+});
+
+const request = frame("request", {
+  dialects: ["v1"],
+  description: "Sends a request to a service behind NATS.",
+  answer: "`response` with the first answer, or `error`",
+  fields: {
+    id: field(
+      name("The name of the request, which the answer repeats"),
+      `"request" needs an "id" of 1 to ${MAX_ID_LENGTH} characters`,
+    ),
+    ...messageFields,
+    timeout_ms: optional(
+      field(
+        whole(
+          "How long to wait for the answer, in milliseconds; at most `max_request_timeout`. Default: 2000.",
+          1,
+        ),
+        '"timeout_ms" is a whole number of milliseconds, from 1',
+      ),
+    ),
+  },
+  example: { type: "request", id: "r1", subject: "svc.price", payload: { sku: 7 } },
+});
+
 const EVERY_SOCKET = ["plain", "v1"] as const;
 
 /** Frames that say something of messages: of one, in `id`, or of several, in `ids`. */
@@ -244,6 +360,8 @@ export const CLIENT_FRAMES = {
   unsubscribe,
   ping,
   auth,
+  publish,
+  request,
   ack: ack.one,
   ack_ids: ack.several,
   ack_upto: ackUpto,

@@ -36,6 +36,11 @@ export function name(description: string): Value<string> {
   return text(`${description}: 1 to ${MAX_ID_LENGTH} UTF-16 code units.`, rules);
 }
 
+/** How data that is not JSON is written. */
+export function payloadEncoding(description: string): Value<"text" | "base64" | "empty"> {
+  return oneOf(["text", "base64", "empty"], description);
+}
+
 /** The place of a message among all. */
 export function cursor(description: string): Value<string> {
   return text(`${description} Opaque.`);

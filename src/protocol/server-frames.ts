@@ -1,6 +1,6 @@
 /** What the gateway sends. A new frame is written here, and sent with `tell` by the core. */
 import { ERROR_CODES, type ErrorCode } from "./error-codes.ts";
-import { cursor, deliveryMode, policy, rate } from "./fields.ts";
+import { cursor, deliveryMode, payloadEncoding, policy, rate } from "./fields.ts";
 import {
   anything,
   bool,
@@ -78,8 +78,7 @@ export const DATA_FRAME = frame("data", {
     ),
     subject: text("The NATS subject that the message was published to."),
     encoding: optional(
-      oneOf(
-        ["text", "base64", "empty"],
+      payloadEncoding(
         "Present if the data is not JSON. `text`: `payload` is a string. `base64`: `payload` is other bytes in base64 (RFC 4648, section 4). `empty`: there is no data, and `payload` is null.",
       ),
     ),
@@ -238,6 +237,45 @@ const tokenExpiring = frame("token_expiring", {
   example: { type: "token_expiring", expires_in_ms: 120_000 },
 });
 
+const published = frame("published", {
+  dialects: ["v1"],
+  description:
+    "A message is published. With `seq`, a stream of JetStream has stored it. Without, NATS has received it, and no stream is known to take its subject.",
+  fields: {
+    id: text("The `id` of `publish`."),
+    stream: optional(text("The stream that stores the message.")),
+    seq: optional(whole("Its sequence in the stream.", 1)),
+    duplicate: optional(
+      constant(
+        true,
+        "The stream had stored a message with this `id` before, at `seq`, and did not store this one.",
+      ),
+    ),
+  },
+  example: { type: "published", id: "p1", stream: "ORDERS", seq: 42 },
+});
+
+const response = frame("response", {
+  dialects: ["v1"],
+  description: "The first answer to a request. Later ones are dropped.",
+  fields: {
+    id: text("The `id` of `request`."),
+    encoding: optional(
+      payloadEncoding(
+        "Present if the data is not JSON; see `data`. With `empty`, `payload` is null.",
+      ),
+    ),
+    headers: optional(
+      mapOf(
+        list(text("A value."), "One or more values."),
+        "The answer's NATS headers that the configuration's key `headers` lists, and `Nats-Service-Error` and `Nats-Service-Error-Code`, by which a service of NATS tells an error.",
+      ),
+    ),
+    payload: anything("The data, as in `data`."),
+  },
+  example: { type: "response", id: "r1", payload: { price: 12 } },
+});
+
 const gap = frame("gap", {
   dialects: NOTICES,
   description:
@@ -358,6 +396,8 @@ export const SERVER_FRAMES = {
   unsubscribed,
   authenticated,
   token_expiring: tokenExpiring,
+  published,
+  response,
   gap,
   caught_up: caughtUp,
   upstream,

@@ -1,11 +1,18 @@
-import type { Auth, Authenticator, ConnectionOptions, NatsConnection, TlsOptions } from "nats";
+import type {
+  Auth,
+  Authenticator,
+  ConnectionOptions,
+  MsgHdrs,
+  NatsConnection,
+  TlsOptions,
+} from "nats";
 import { reasonOf, SpillwayError } from "../core/ports/errors.ts";
 import type { SourceMessage } from "../core/ports/source.ts";
 import type { NatsOptions, NatsSecrets } from "./connect-options.ts";
 import { type NatsServers, readServers } from "./servers.ts";
 import { guardTransport, guardWebSocket } from "./transport-guard.ts";
 
-export type { Msg, NatsConnection, Status, Subscription } from "nats";
+export type { Msg, MsgHdrs, NatsConnection, Status, Subscription } from "nats";
 
 /** How long one server may take to accept our login. */
 const DIAL_TIMEOUT_MS = 5_000;
@@ -188,6 +195,11 @@ export function hearErrors(
     isOver = true;
     if (protocol.processError === ours) protocol.processError = process;
   };
+}
+
+/** Loads what makes headers of messages. */
+export async function headersMaker(): Promise<() => MsgHdrs> {
+  return (await import("nats.ws")).headers;
 }
 
 /** Publishes a message on a connection, which keeps it for a while if it is lost. */

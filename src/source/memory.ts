@@ -1,7 +1,9 @@
 import { SpillwayError } from "../core/ports/errors.ts";
 import type {
+  ClientPublisher,
   MessageSource,
   Publisher,
+  PublishFailure,
   SourceListener,
   SourceMessage,
   SourceStatus,
@@ -9,12 +11,33 @@ import type {
 import { subjectFault } from "../protocol/subject.ts";
 import { PatternSet } from "./pattern-set.ts";
 
+const STOPPED: PublishFailure = {
+  kind: "failed",
+  code: "unavailable",
+  message: "the gateway is stopping",
+  retryable: true,
+};
+const NOBODY_ANSWERS: PublishFailure = {
+  kind: "failed",
+  code: "no_responders",
+  message: "requests need NATS",
+  retryable: false,
+};
+
 /**
  * A source without NATS: delivers what is published to it. For trials, tests, and gateways that get their
  * messages over HTTP.
  */
 export class MemorySource implements MessageSource, Publisher {
   readonly name = "the embedded source";
+  readonly clientPublisher: ClientPublisher = {
+    publish: async ({ subject, data, headers }) => {
+      if (this.#listener === undefined || this.#isDrained) return STOPPED;
+      this.publish({ subject, data, headers });
+      return { kind: "published" };
+    },
+    request: async () => NOBODY_ANSWERS,
+  };
   readonly #patterns = new PatternSet();
   #listener: SourceListener | undefined;
   #isDrained = false;

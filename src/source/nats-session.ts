@@ -11,6 +11,7 @@ import {
 } from "./connect.ts";
 import { GuardedListener } from "./guarded-listener.ts";
 import type { Streams } from "./jetstream/streams.ts";
+import type { NatsPublisher } from "./nats-publisher.ts";
 import { isRefusal, NatsSubscriptions } from "./nats-subscriptions.ts";
 import type { PatternSet } from "./pattern-set.ts";
 import { NoRespondersError, PermissionError, Requests } from "./requests.ts";
@@ -23,6 +24,9 @@ import type { WatchedSubject } from "./watched-subject.ts";
 const FIRST_PROBE_MS = 1_500;
 const PROBE_MS = 20_000;
 
+/** How NATS says that we may not publish to a subject. */
+const DENIED_TO_PUBLISH = /^permissions violation for publish to "(.+)"$/i;
+
 /** Options of a {@linkcode NatsSession}. */
 export interface NatsSessionOptions {
   /** The patterns to subscribe to. The owner changes them before it calls `subscribe` and `unsubscribe`. */
@@ -31,6 +35,8 @@ export interface NatsSessionOptions {
   /** `undefined` if no streams are configured. */
   readonly streams: Streams | undefined;
   readonly watched?: WatchedSubject | undefined;
+  /** Publishes what clients send, while there is a connection. */
+  readonly publisher: NatsPublisher;
   readonly log: Log;
   readonly listener: SourceListener;
   /** Settles when the session before this one has ended. */
@@ -204,6 +210,7 @@ export class NatsSession {
     this.#connection = connection;
     this.#requests = this.#requestsOn(connection);
     this.#options.watched?.open(this.#requests);
+    void this.#options.publisher.open(this.#requests);
     this.#isReopened = false;
     // The type hides `stop`: the iterator does not end by itself.
     const events = connection.status() as AsyncIterable<Status> & { stop(): void };
@@ -239,6 +246,7 @@ export class NatsSession {
     this.#connection = undefined;
     this.#requests = undefined;
     this.#options.watched?.close();
+    this.#options.publisher.close();
     if (origin.owned) await unlessAborted(connection.close(), this.#timeUp.stop.signal);
     if (closed === undefined) return;
     const why = closed.error instanceof Error ? natsReason(closed.error) : "no reason given";
@@ -263,6 +271,8 @@ export class NatsSession {
   /** NATS reports an error. Refusals are logged elsewhere, by pattern. */
   #hear(reason: string, subscriptions: NatsSubscriptions): void {
     subscriptions.complained(reason);
+    const [, denied] = DENIED_TO_PUBLISH.exec(reason) ?? [];
+    if (denied !== undefined) this.#options.publisher.denied(denied);
     if (isRefusal(reason) || this.status.state !== "connected") return;
     if (this.#heard !== reason) this.#options.log.warn("NATS says: {error}", { error: reason });
     this.#heard = reason;
@@ -312,11 +322,15 @@ export class NatsSession {
         subscriptions.open();
         streams?.open(connection, this.#listener);
         // NATS may allow now what it refused before.
-        if (this.#requests !== undefined) this.#options.watched?.open(this.#requests);
+        if (this.#requests !== undefined) {
+          this.#options.watched?.open(this.#requests);
+          void this.#options.publisher.open(this.#requests);
+        }
         break;
       case "disconnect":
         subscriptions.close();
         streams?.close();
+        this.#options.publisher.close();
         this.#isReopened = false;
         failClosedAttempt(connection);
         // If the session is connecting, the earlier reason tells more: an error, or a missing answer.
@@ -329,6 +343,7 @@ export class NatsSession {
         // Messages that still come would be delivered before the gap.
         subscriptions.close();
         streams?.close();
+        this.#options.publisher.close();
         this.#isReopened = false;
         this.#cut(`${status.state === "connected" ? status.to : "NATS"} stopped answering pings`);
         break;
@@ -355,6 +370,7 @@ export class NatsSession {
   #denied(subject: string): void {
     this.#options.streams?.denied(subject);
     this.#requests?.denied(subject);
+    this.#options.publisher.denied(subject);
     // Requests to JetStream and to other gateways are counted where they are made.
     if (/^(\$JS|_SPILLWAY)\./.test(subject)) return;
     this.#listener.fault("publish_refused", new PermissionError("publish", subject).message);

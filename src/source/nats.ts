@@ -17,6 +17,7 @@ import type { NatsOptions } from "./connect-options.ts";
 import type { DurableBounds } from "./jetstream/durable.ts";
 import { KeyBucket, type KeyListener } from "./jetstream/key-bucket.ts";
 import { Streams } from "./jetstream/streams.ts";
+import { NatsPublisher } from "./nats-publisher.ts";
 import { NatsSession } from "./nats-session.ts";
 import { PatternSet } from "./pattern-set.ts";
 import { probeServers } from "./server-probe.ts";
@@ -59,6 +60,7 @@ export class NatsSource implements MessageSource, Publisher {
   readonly #streams: Streams | undefined;
   readonly #bucket: KeyBucket | undefined;
   readonly #watched: WatchedSubject | undefined;
+  readonly clientPublisher = new NatsPublisher();
   #session: NatsSession | undefined;
 
   /** @throws SpillwayError `NATS_OPTIONS`. */
@@ -127,6 +129,7 @@ export class NatsSource implements MessageSource, Publisher {
       unsendable: this.#unsendable,
       streams: this.#streams,
       watched: this.#watched,
+      publisher: this.clientPublisher,
       log,
       listener,
       after: before?.done,

@@ -1,4 +1,10 @@
-import { type Msg, type NatsConnection, natsReason, type Subscription } from "./connect.ts";
+import {
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+  natsReason,
+  type Subscription,
+} from "./connect.ts";
 import { type Headers, readHeaders } from "./headers.ts";
 import { listen, newInbox } from "./safe-subscribe.ts";
 
@@ -85,20 +91,51 @@ export class Requests {
   /** Sends a request, and returns the first answer. */
   async ask(subject: string, body: string, timeoutMs: number): Promise<Answer> {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-    this.#subscription ??= this.#listen();
-    const waiting = { subject, answer: resolve, failed: reject };
-    const token = String(++this.#count);
-    this.#asking.add(waiting);
-    this.#single.set(token, waiting);
     const timer = setTimeout(() => reject(new Error("there is no answer")), timeoutMs);
+    let close: (() => void) | undefined;
     try {
-      this.connection.publish(subject, body, { reply: `${this.#inbox}.${token}` });
+      close = this.send(subject, body, undefined, { answer: resolve, failed: reject });
       return await promise;
     } finally {
       clearTimeout(timer);
+      close?.();
+    }
+  }
+
+  /**
+   * Sends a request whose answers come to an inbox that many requests share, and hands over all answers until it is
+   * closed.
+   *
+   * @returns closes the request.
+   * @throws an error of nats.js if the message can't be sent: it is too large.
+   */
+  send(
+    subject: string,
+    body: string | Uint8Array,
+    headers: MsgHdrs | undefined,
+    asking: AnswerHandler,
+  ): () => void {
+    this.#subscription ??= this.#listen();
+    const waiting = { ...asking, subject };
+    const token = String(++this.#count);
+    this.#asking.add(waiting);
+    this.#single.set(token, waiting);
+    const close = (): void => {
       this.#asking.delete(waiting);
       this.#single.delete(token);
+    };
+    const reply = `${this.#inbox}.${token}`;
+    try {
+      this.connection.publish(
+        subject,
+        body,
+        headers === undefined ? { reply } : { reply, headers },
+      );
+    } catch (thrown) {
+      close();
+      throw thrown;
     }
+    return close;
   }
 
   /**

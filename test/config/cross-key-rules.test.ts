@@ -24,7 +24,12 @@ describe("Keys that don't agree are refused:", () => {
     [
       "publishing into NATS",
       { ...nats, publish: true },
-      '"publish" is true but must not be set with "nats_url": it publishes only to the in-memory source',
+      '"publish" is true but must not be set with "nats_url": it opens all subjects; "publish_subjects" says what clients may publish to',
+    ],
+    [
+      "subjects to publish to where publishing is off",
+      { publish: false, publish_subjects: ["a"] },
+      '"publish_subjects" is a list of 1 but must not be set with "publish": false, which turns publishing off',
     ],
     [
       "a user without NATS",

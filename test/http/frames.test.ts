@@ -14,7 +14,7 @@ import { MAX_ID_LENGTH, MAX_PATTERNS, subjectPattern } from "../../src/protocol/
 import { copier, type Frame, objectSchema } from "../../src/protocol/schema.ts";
 import { DATA_FRAME, SERVER_FRAMES } from "../../src/protocol/server-frames.ts";
 import { subjectFault } from "../../src/protocol/subject.ts";
-import { AuthHarness, grantOf } from "../core/support/auth-harness.ts";
+import { AuthHarness, grantOf, settled } from "../core/support/auth-harness.ts";
 import type { TestClient } from "../core/support/harness.ts";
 
 const ajv = new Ajv({ strict: false });
@@ -51,10 +51,18 @@ function eventsOf({ socket }: TestClient): unknown[] {
 describe("Frames of the server", () => {
   test("of every type are known by the schemas, as a client gets them", async () => {
     const bounds = { ringMessages: 2, ringBytes: 10_000, maxQueueMessages: 3 };
-    const gate = new AuthHarness(bounds);
+    const publisher = {
+      publish: async () => ({ kind: "published", stored: { stream: "S", sequence: 1 } }) as const,
+      request: async () => ({ kind: "reply", data: new Uint8Array(0) }) as const,
+    };
+    const gate = new AuthHarness({ ...bounds, publisher });
     const { harness } = gate;
     const events = harness.joinWith({ id: "", subjects: "everything", after: "old:1" }, SSE);
-    const peer = gate.join(grantOf());
+    const all = { allow: [">"], deny: [] };
+    const peer = gate.join(grantOf({ publishes: all, requests: all }));
+    peer.send({ type: "publish", id: "p", subject: "a", payload: 1 });
+    peer.send({ type: "request", id: "r", subject: "a", payload: 1 });
+    await settled();
     const subscribe = { type: "subscribe", subjects: ["a"] };
     peer.send({ type: "ping", id: "x" });
     peer.send({ type: "ping" });

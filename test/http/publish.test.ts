@@ -5,6 +5,7 @@ import { publishRoutes } from "../../src/http/publish.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 
 const everybody = Grant.forEverybody([">"], {
+  publishSubjects: "everything",
   deliveryMode: "at-most-once",
   policy: "disconnect",
   allowedPolicies: [],
@@ -18,7 +19,12 @@ test("A body that ends after its request was answered with 408 is not published"
   const app = publishRoutes(
     { subjects: [">"], maxBytes: 100, requestTimeoutMs: 1000 },
     {
-      publisher: { publish: (message) => void published.push(message) },
+      publishing: {
+        async post(_, message) {
+          published.push(message);
+          return { kind: "published" };
+        },
+      },
       clock,
       grantOf: async () => everybody,
     },

@@ -85,6 +85,23 @@ describe("MemorySource", () => {
     expect(recorder.subjects).toEqual(["a.b"]);
   });
 
+  test("confirms what clients publish while it is started, and knows nobody who answers requests", async () => {
+    const recorder = new Recorder();
+    const source = subscribed(">");
+    const message = { subject: "a", data: bytes("1"), headers: new Map() };
+    const { signal } = new AbortController();
+    const publish = () => source.clientPublisher.publish(message, signal);
+    expect(await publish()).toMatchObject({ code: "unavailable", retryable: true });
+    source.start(recorder);
+    expect(await publish()).toEqual({ kind: "published" });
+    expect(recorder.subjects).toEqual(["a"]);
+    expect(await source.clientPublisher.request(message, signal)).toMatchObject({
+      code: "no_responders",
+    });
+    await source.drain(0);
+    expect(await publish()).toMatchObject({ code: "unavailable" });
+  });
+
   test("refuses to be started twice", () => {
     const source = subscribed(">");
     source.start(new Recorder());

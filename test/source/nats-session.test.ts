@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { connect } from "nats";
 import { connectNats, type NatsConnection } from "../../src/source/connect.ts";
+import { NatsPublisher } from "../../src/source/nats-publisher.ts";
 import { NatsSession } from "../../src/source/nats-session.ts";
 import { PatternSet } from "../../src/source/pattern-set.ts";
 import { UnsendablePatterns } from "../../src/source/unsendable-patterns.ts";
@@ -17,6 +18,7 @@ test("NatsSession makes a new connection when its own is closed for good", async
     patterns,
     unsendable: new UnsendablePatterns(),
     streams: undefined,
+    publisher: new NatsPublisher(),
     log: recorder.log,
     listener: recorder,
     after: undefined,

@@ -42,7 +42,10 @@ export function isSamePrincipal(one: Principal, other: Principal): boolean {
   return one.issuer === other.issuer && one.sub === other.sub;
 }
 
-/** The subjects of one kind of action, of those that the gateway exposes: what is allowed and not denied. */
+/**
+ * The subjects of one kind of action: what is allowed and not denied. A token allows only subjects that the gateway
+ * exposes.
+ */
 export interface SubjectPermission {
   readonly allow: Selection;
   /** Patterns that take precedence over `allow`. */
@@ -113,10 +116,16 @@ export interface GrantedRequest extends SubscriptionRequest {
 }
 
 /** What the configuration says of all clients. */
-export type GrantOptions = Pick<
-  GrantTerms,
-  "deliveryMode" | "policy" | "allowedPolicies" | "startFrom" | "maxSubscriptions"
->;
+export interface GrantOptions
+  extends Pick<
+    GrantTerms,
+    "deliveryMode" | "policy" | "allowedPolicies" | "startFrom" | "maxSubscriptions"
+  > {
+  /** What clients without authentication may publish to; `"everything"` that is exposed. Default: nothing. */
+  readonly publishSubjects?: Selection;
+  /** What clients without authentication may send requests to. Default: nothing. */
+  readonly requestSubjects?: Selection;
+}
 
 /** Who a client is, and everything that it may do: every check asks the grant, and nothing else decides. */
 export class Grant {
@@ -147,8 +156,8 @@ export class Grant {
       principal: ANONYMOUS,
       token: undefined,
       receives: EVERYTHING_ALLOWED,
-      publishes: EVERYTHING_ALLOWED,
-      requests: NOTHING_ALLOWED,
+      publishes: { allow: options.publishSubjects ?? [], deny: [] },
+      requests: { allow: options.requestSubjects ?? [], deny: [] },
       ...{ deliveryMode, policy, allowedPolicies, startFrom, maxSubscriptions },
       starts: START_KINDS,
       durables: "any",
@@ -285,9 +294,11 @@ export class Grant {
     );
   }
 
+  /** The subjects in a token are of those that are exposed; the configuration says itself what clients may publish. */
   #allows({ allow, deny }: SubjectPermission, subject: string): boolean {
+    const isConfigured = this.terms.token === undefined && allow !== "everything";
     return (
-      [this.#exposed, allow].every(
+      (isConfigured ? [allow] : [this.#exposed, allow]).every(
         (patterns) =>
           patterns === "everything" || patterns.some((pattern) => carries(pattern, subject)),
       ) && !deny.some((pattern) => subjectMatches(pattern, subject))

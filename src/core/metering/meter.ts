@@ -90,6 +90,22 @@ export class Meter {
   /** Clients that were not let in because of a limit. */
   readonly clientsLimited = zeros(CLIENT_LIMITS);
 
+  /** Messages that clients publish, and requests that they send. */
+  readonly publishing = {
+    /** Messages that the source has taken, duplicates included. */
+    published: 0,
+    /** Messages that a stream had stored before. */
+    duplicates: 0,
+    /** Requests that were sent. */
+    requests: 0,
+    /** Messages and requests without an answer in time. */
+    timeouts: 0,
+    /** Messages and requests that wait for their answers (a gauge). */
+    inFlight: 0,
+    /** Messages and requests that were refused or failed, by the code of the error. */
+    refused: zeros(REFUSAL_CODES),
+  };
+
   readonly errors = new Map<ErrorKind, number>(ERROR_KINDS.map((kind) => [kind, 0]));
   /** All errors except refused handshakes. */
   errorsTotal = 0;

@@ -320,6 +320,57 @@ export interface StreamStatus {
   readonly lag: number;
 }
 
+/** A message of a client. */
+export interface ClientMessage {
+  /** Without wildcards. */
+  readonly subject: string;
+  readonly data: Uint8Array;
+  /** Header names as they are sent, each with its values: tokens, and texts without control characters. */
+  readonly headers: ReadonlyMap<string, readonly string[]>;
+  /** Messages with the same key are one message, where a stream stores them. `undefined`: each is its own. */
+  readonly key?: string | undefined;
+}
+
+/** The source has a message. */
+export interface Published {
+  readonly kind: "published";
+  /** Where it is stored. Default: no stream is known to take it. */
+  readonly stored?: { readonly stream: string; readonly sequence: number } | undefined;
+  /** Whether it was stored before, with the same key. Default: no. */
+  readonly isDuplicate?: boolean | undefined;
+}
+
+/** The first answer to a request. */
+export interface Reply {
+  readonly kind: "reply";
+  readonly data: Uint8Array;
+  /** Default: none. */
+  readonly headers?: ReadonlyMap<string, readonly string[]> | undefined;
+}
+
+/** Why a message is not published, or a request not answered. */
+export interface PublishFailure {
+  readonly kind: "failed";
+  readonly code: "forbidden" | "too_large" | "no_responders" | "timeout" | "unavailable";
+  /** For the client's developer. */
+  readonly message: string;
+  /** Whether the same message may succeed later. */
+  readonly retryable: boolean;
+}
+
+/** Publishes the messages of clients. Its methods return at once, and their promises never reject. */
+export interface ClientPublisher {
+  /**
+   * Publishes a message.
+   *
+   * @param signal aborted when nobody waits for the answer any more.
+   * @returns resolves when a stream has stored the message, or, if no stream takes it, when the source has it.
+   */
+  publish(message: ClientMessage, signal: AbortSignal): Promise<Published | PublishFailure>;
+  /** Sends a request; see `publish`. */
+  request(message: ClientMessage, signal: AbortSignal): Promise<Reply | PublishFailure>;
+}
+
 /** Where messages come from. */
 export interface MessageSource {
   /** The name for people: `"NATS"`. */
@@ -333,6 +384,8 @@ export interface MessageSource {
   readonly history?: StreamHistory | undefined;
   /** Default: clients can't use durables. */
   readonly durables?: Durables | undefined;
+  /** Default: clients can't send requests, and publish without an answer of the source. */
+  readonly clientPublisher?: ClientPublisher | undefined;
   /**
    * Starts to deliver to the listener, and returns at once. A source that can't connect yet is
    * `"connecting"` and tries until it is stopped. May be called again after `stop`.

@@ -10,6 +10,8 @@ const BURST_SECONDS = 5;
 const SUBSCRIPTION_COST = 10;
 /** To check a token costs more than to read it: a signature is verified, or a service is asked. */
 export const AUTH_COST = 20;
+/** To publish a message costs NATS a message, and the gateway an answer. */
+export const PUBLISH_COST = 3;
 /** Every further byte of this many costs as much as another frame. */
 const BYTES_PER_COST = 512;
 /** How often a message may be answered for nothing: `working`, and `ack` or `nack`, of each time that it was sent. */

@@ -1,6 +1,7 @@
 import type { ServerFrame } from "../../protocol/server-frames.ts";
 import { TextFrame } from "../ports/text-frame.ts";
 import type { Envelope } from "./envelope.ts";
+import { frameText } from "./raw-json.ts";
 
 /** How messages and notices are put on the wire for a kind of client. */
 export interface Dialect {
@@ -22,7 +23,7 @@ const SPACE = 0x20;
 const encoder = new TextEncoder();
 
 function jsonNotice(frame: ServerFrame): TextFrame {
-  return new TextFrame(encoder.encode(JSON.stringify(frame)));
+  return new TextFrame(encoder.encode(frameText(frame)));
 }
 
 /** One envelope per frame and nothing else: for StreamKit's clients, and five lines of script. */

@@ -77,7 +77,8 @@ function grantOf(exposed: readonly string[], permission: SubjectPermission): Gra
     startFrom: "new",
     maxSubscriptions: 8,
   });
-  const all = { receives: permission, publishes: permission, requests: permission };
+  const token = { id: undefined, issuedAtMs: 0, expiresAtMs: Number.POSITIVE_INFINITY };
+  const all = { token, receives: permission, publishes: permission, requests: permission };
   return new Grant(exposed, { ...terms, ...all });
 }
 

@@ -16,6 +16,7 @@ const { terms: ALL } = Grant.forEverybody(EXPOSED, {
   allowedPolicies: ["conflate"],
   startFrom: "new",
   maxSubscriptions: 2,
+  publishSubjects: "everything",
 });
 
 function grantOf(terms: Partial<GrantTerms>): Grant {
@@ -99,17 +100,29 @@ describe("A grant", () => {
     expect(grant.deliveryOf({ policy: "drop-oldest" }).policy).toBe("disconnect");
   });
 
-  test("lets publish to exposed subjects that it names", () => {
+  test("of a token lets publish to exposed subjects that it names", () => {
     expect(grantOf({}).mayPublish("a.x")).toBe(true);
     expect(grantOf({}).mayPublish("d")).toBe(false);
-    expect(grantOf({ publishes: { allow: ["a.in.*", "d"], deny: [] } }).mayPublish("a.in.x")).toBe(
-      true,
-    );
-    for (const subject of ["a.x", "d"]) {
-      expect(grantOf({ publishes: { allow: ["a.in.*", "d"], deny: [] } }).mayPublish(subject)).toBe(
-        false,
-      );
+    const publishes = { allow: ["a.in.*", "d"], deny: ["a.in.secret"] };
+    const token = { id: undefined, issuedAtMs: 0, expiresAtMs: Number.POSITIVE_INFINITY };
+    expect(grantOf({ publishes, token }).mayPublish("a.in.x")).toBe(true);
+    for (const subject of ["a.x", "d", "a.in.secret"]) {
+      expect(grantOf({ publishes, token }).mayPublish(subject)).toBe(false);
     }
+  });
+
+  test("of the configuration lets publish and request what this names, exposed or not", () => {
+    const grant = Grant.forEverybody(EXPOSED, {
+      ...ALL,
+      publishSubjects: ["d.*", "$KV.b.*"],
+      requestSubjects: ["svc.>"],
+    });
+    expect(grant.mayPublish("d.x")).toBe(true);
+    expect(grant.mayPublish("$KV.b.k")).toBe(true);
+    expect(grant.mayRequest("svc.add")).toBe(true);
+    for (const subject of ["a.x", "svc.add", "$SYS.x"])
+      expect(grant.mayPublish(subject)).toBe(false);
+    expect(Grant.forEverybody(EXPOSED, ALL).mayPublish("a.x")).toBe(false);
   });
 
   test("resumes what its principal began, as long as it has as much", () => {

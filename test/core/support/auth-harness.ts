@@ -5,7 +5,7 @@ import {
   START_KINDS,
 } from "../../../src/core/access/grant.ts";
 import type { TokenCheck, TokenRefusal } from "../../../src/core/access/token-check.ts";
-import type { Durables, StreamHistory } from "../../../src/core/ports/source.ts";
+import type { ClientPublisher, Durables, StreamHistory } from "../../../src/core/ports/source.ts";
 import { V1 } from "../../../src/core/wire/dialect.ts";
 import { Harness, type HarnessOptions, type TestClient } from "./harness.ts";
 import { ManualClock } from "./manual-clock.ts";
@@ -67,7 +67,11 @@ export class AuthHarness {
     return this.grants.get(token) ?? { kind: "unauthenticated", message: "no such token" };
   };
 
-  constructor(options: Partial<HarnessOptions> = {}, history?: StreamHistory, durables?: Durables) {
+  constructor(
+    options: Partial<HarnessOptions> & { publisher?: ClientPublisher } = {},
+    history?: StreamHistory,
+    durables?: Durables,
+  ) {
     this.harness = new Harness(options, history, durables, (grant) => this.revoked.has(grant));
     this.awaiting = Grant.awaitingToken([">"], { ...GRANT_OPTIONS, ...options });
   }
@@ -98,5 +102,5 @@ export class AuthHarness {
 
 /** Lets promises that are settled call those who wait for them. */
 export async function settled(): Promise<void> {
-  for (let turn = 0; turn < 5; turn++) await Promise.resolve();
+  for (let turn = 0; turn < 10; turn++) await Promise.resolve();
 }

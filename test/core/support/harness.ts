@@ -4,7 +4,12 @@ import type { TokenCheck } from "../../../src/core/access/token-check.ts";
 import { Broadcaster } from "../../../src/core/broadcaster.ts";
 import type { BroadcasterOptions } from "../../../src/core/broadcaster-options.ts";
 import type { Log } from "../../../src/core/ports/log.ts";
-import type { Durables, SourceMessage, StreamHistory } from "../../../src/core/ports/source.ts";
+import type {
+  ClientPublisher,
+  Durables,
+  SourceMessage,
+  StreamHistory,
+} from "../../../src/core/ports/source.ts";
 import type { Connection } from "../../../src/core/sessions/connection.ts";
 import type { Session } from "../../../src/core/sessions/session.ts";
 import { carries, carriesAll } from "../../../src/core/subject/subject.ts";
@@ -63,6 +68,11 @@ const OPTIONS: HarnessOptions = {
   sessionTtlMs: 60_000,
   maxSessions: 100,
   maxSessionBytes: 1_000_000,
+  maxPublishBytes: 500,
+  maxPublishesPerSecond: 1000,
+  maxRequestTimeoutMs: 10_000,
+  publisherHeader: false,
+  headers: [],
 };
 
 /** A source that confirms a subscription at once while it is connected, or when the test says so. */
@@ -158,9 +168,11 @@ export class Harness {
   random = 0;
   /** The warnings that were logged. */
   readonly warnings: Record<string, unknown>[] = [];
+  /** What was logged at `info`. */
+  readonly infos: Record<string, unknown>[] = [];
   readonly log: Log = {
     debug() {},
-    info() {},
+    info: (_, properties = {}) => void this.infos.push(properties),
     warn: (_, properties = {}) => void this.warnings.push(properties),
     error() {},
   };
@@ -173,7 +185,14 @@ export class Harness {
   readonly encoder = new CountingEncoder();
 
   constructor(
-    { stepsPerTurn, ...options }: Partial<HarnessOptions> & { stepsPerTurn?: number } = {},
+    {
+      stepsPerTurn,
+      publisher,
+      ...options
+    }: Partial<HarnessOptions> & {
+      stepsPerTurn?: number;
+      publisher?: ClientPublisher;
+    } = {},
     history?: StreamHistory,
     durables?: Durables,
     isRevoked?: (grant: Grant) => boolean,
@@ -196,6 +215,7 @@ export class Harness {
         deadLetters: { publish: (message) => void this.deadLetters.push(message) },
         random: () => this.random,
         stepsPerTurn,
+        publisher,
         isRevoked,
         version: "0",
       },
