@@ -30,7 +30,7 @@ export const accessKeys = {
   ),
   clock_tolerance: key(
     "advanced",
-    "How much the clocks of issuers may differ from ours.",
+    "The maximum difference between the clocks of issuers and ours.",
     duration("0s", "5m").prefault("10s"),
   ),
   max_token_age: key(
@@ -45,7 +45,7 @@ export const accessKeys = {
   ),
   authorizer_timeout: key(
     "advanced",
-    "How long the service at authorizer_subject, or the hook authorize of the library, may take; after that the answer is 503.",
+    "The time limit for an answer of the service at authorizer_subject, or of the hook authorize of the library; after that the client is answered 503.",
     timeout().prefault("2s"),
   ),
   token_cookie: key(
@@ -55,17 +55,17 @@ export const accessKeys = {
   ),
   allow_query_token: key(
     "advanced",
-    "Whether ?access_token=<token> counts. URLs end up in logs and histories of browsers and proxies, so it is off by default.",
+    "Accepts tokens in the query (?access_token=<token>). URLs end up in logs and histories of browsers and proxies, so it is off by default.",
     boolean().prefault(false),
   ),
   anonymous: key(
     "advanced",
-    "What clients that show no token may do, in the shape of authorization_details. By default they are refused if any authenticator is configured.",
+    "The permissions of clients that show no token, in the shape of authorization_details. By default they are refused if any authenticator is configured.",
     objects(permissionRule(), 'objects like {"subjects": {"allow": ["news.>"]}}').optional(),
   ),
   auth_timeout: key(
     "advanced",
-    "How long a client of spillway.v1.json that connected without a token may take to send one in an auth frame.",
+    "The time in which a client of spillway.v1.json that connected without a token must send one in an auth frame.",
     timeout().prefault("5s"),
   ),
   revocation_bucket: key(

@@ -6,22 +6,22 @@ import { choice, duration, integer, size, timeout } from "./value-schemas.ts";
 export const deliveryKeys = {
   delivery_mode: key(
     "advanced",
-    "Whether a message is sent once, or again until the client acknowledges it.",
+    "The delivery guarantee: a message is sent once (at-most-once), or again until the client acknowledges it (at-least-once).",
     choice(["at-most-once", "at-least-once"]).prefault("at-most-once"),
   ),
   ack_timeout: key(
     "advanced",
-    "How long a client may take to acknowledge a message before it is sent again. This key and the next ones, up to dead_letter_subject, have no effect in at-most-once.",
+    "The time in which a client must acknowledge a message; after that it is sent again. This key and the next ones, up to dead_letter_subject, have no effect in at-most-once.",
     timeout().prefault("5s"),
   ),
   max_deliver: key(
     "advanced",
-    "How often a message is sent to a client that does not acknowledge it before the gateway gives up.",
+    "The maximum number of times that a message is sent to a client that does not acknowledge it; then the gateway gives up.",
     integer(1, 100).prefault(5),
   ),
   redelivery_backoff: key(
     "advanced",
-    "How long to wait before a message is sent again. The time doubles with each attempt up to 30s (or up to this value, if it is longer) and is shortened at random by up to half; 0s is at once.",
+    "The wait before a message is sent again. It doubles with each attempt up to 30s (or up to this value, if it is longer) and is shortened at random by up to half; 0s is at once.",
     duration("0s", "1h").prefault("1s"),
   ),
   max_inflight_messages: key(
@@ -36,7 +36,7 @@ export const deliveryKeys = {
   ),
   session_ttl: key(
     "advanced",
-    "How long a session is kept after its connection is lost, with its unacknowledged messages and those that arrive meanwhile; 0s keeps none.",
+    "The time that a session is kept after its connection is lost, with its unacknowledged messages and those that arrive meanwhile; 0s keeps none.",
     duration("0s", "24h").prefault("1m"),
   ),
   max_sessions: key(
@@ -56,7 +56,7 @@ export const deliveryKeys = {
   ),
   durable_ttl: key(
     "advanced",
-    "How long JetStream keeps a durable that no client uses, with its acknowledgements.",
+    "The time that JetStream keeps a durable that no client uses, with its acknowledgements.",
     duration("1s", "2160h").prefault("24h"),
   ),
   dead_letter_subject: key(

@@ -131,34 +131,34 @@ export interface ConfigInput {
   readonly nats_url?: string | readonly string[] | undefined;
 
   /**
-   * Whether a message is sent once, or again until the client acknowledges it. Must be "at-most-once" or
-   * "at-least-once".
+   * The delivery guarantee: a message is sent once (at-most-once), or again until the client acknowledges
+   * it (at-least-once). Must be "at-most-once" or "at-least-once".
    *
    * Default: `"at-most-once"`
    */
   readonly delivery_mode?: "at-most-once" | "at-least-once" | undefined;
 
   /**
-   * How long a client may take to acknowledge a message before it is sent again. This key and the next
-   * ones, up to dead_letter_subject, have no effect in at-most-once. Must be a duration from "1ms" to
-   * "24h".
+   * The time in which a client must acknowledge a message; after that it is sent again. This key and the
+   * next ones, up to dead_letter_subject, have no effect in at-most-once. Must be a duration from "1ms"
+   * to "24h".
    *
    * Default: `"5s"`
    */
   readonly ack_timeout?: string | undefined;
 
   /**
-   * How often a message is sent to a client that does not acknowledge it before the gateway gives up.
-   * Must be an integer from 1 to 100.
+   * The maximum number of times that a message is sent to a client that does not acknowledge it; then the
+   * gateway gives up. Must be an integer from 1 to 100.
    *
    * Default: `5`
    */
   readonly max_deliver?: number | undefined;
 
   /**
-   * How long to wait before a message is sent again. The time doubles with each attempt up to 30s (or up
-   * to this value, if it is longer) and is shortened at random by up to half; 0s is at once. Must be a
-   * duration from "0s" to "1h".
+   * The wait before a message is sent again. It doubles with each attempt up to 30s (or up to this value,
+   * if it is longer) and is shortened at random by up to half; 0s is at once. Must be a duration from
+   * "0s" to "1h".
    *
    * Default: `"1s"`
    */
@@ -181,8 +181,8 @@ export interface ConfigInput {
   readonly max_inflight_bytes?: number | string | undefined;
 
   /**
-   * How long a session is kept after its connection is lost, with its unacknowledged messages and those
-   * that arrive meanwhile; 0s keeps none. Must be a duration from "0s" to "24h".
+   * The time that a session is kept after its connection is lost, with its unacknowledged messages and
+   * those that arrive meanwhile; 0s keeps none. Must be a duration from "0s" to "24h".
    *
    * Default: `"1m"`
    */
@@ -213,8 +213,8 @@ export interface ConfigInput {
   readonly max_durables?: number | undefined;
 
   /**
-   * How long JetStream keeps a durable that no client uses, with its acknowledgements. Must be a duration
-   * from "1s" to "2160h".
+   * The time that JetStream keeps a durable that no client uses, with its acknowledgements. Must be a
+   * duration from "1s" to "2160h".
    *
    * Default: `"24h"`
    */
@@ -310,8 +310,8 @@ export interface ConfigInput {
   readonly ping_interval?: string | undefined;
 
   /**
-   * How long a message may wait so that several are sent in one write; 0s sends on every turn of the
-   * event loop. Must be a duration from "0s" to "1s".
+   * The maximum time that a message waits so that several are sent in one write; 0s sends on every turn
+   * of the event loop. Must be a duration from "0s" to "1s".
    *
    * Default: `"1ms"`
    */
@@ -327,8 +327,8 @@ export interface ConfigInput {
   readonly sockets?: "auto" | "native" | "node" | undefined;
 
   /**
-   * How long a stop (SIGTERM) waits until clients have received what is queued for them. Must be a
-   * duration from "1ms" to "24h".
+   * The maximum time that a stop (SIGTERM) waits until clients have received what is queued for them.
+   * Must be a duration from "1ms" to "24h".
    *
    * Default: `"10s"`
    */
@@ -358,7 +358,7 @@ export interface ConfigInput {
   readonly max_frames_per_second?: number | undefined;
 
   /**
-   * How long a request may take to arrive, including its body; after that the answer is 408. Must be a
+   * The time in which a request must arrive, including its body; after that the answer is 408. Must be a
    * duration from "1ms" to "24h".
    *
    * Default: `"30s"`
@@ -373,15 +373,15 @@ export interface ConfigInput {
   readonly max_malformed_frames?: number | undefined;
 
   /**
-   * A client with more unsent bytes than this lags: it leaves the fast path and gets its own queue. Must
-   * be a size from "1B" to "64MiB".
+   * The number of unsent bytes above which a client lags: it leaves the fast path and gets its own queue.
+   * Must be a size from "1B" to "64MiB".
    *
    * Default: `"1MiB"`
    */
   readonly high_water_bytes?: number | string | undefined;
 
   /**
-   * A lagging client with fewer unsent bytes than this returns to the fast path; must be less than
+   * The number of unsent bytes below which a lagging client returns to the fast path; must be less than
    * high_water_bytes. Must be a size from "0B" to "64MiB".
    *
    * Default: `"256KiB"`
@@ -405,8 +405,8 @@ export interface ConfigInput {
   readonly max_queue_messages?: number | undefined;
 
   /**
-   * How long a message may wait in a client's queue before the policy applies. Must be a duration from
-   * "1ms" to "24h".
+   * The maximum time that a message waits in a client's queue before the policy applies. Must be a
+   * duration from "1ms" to "24h".
    *
    * Default: `"1m"`
    */
@@ -420,9 +420,9 @@ export interface ConfigInput {
   readonly max_total_queue_bytes?: number | string | undefined;
 
   /**
-   * What happens when a client's queue is full, unless the client asks for another policy: disconnect the
-   * client, drop the oldest or the newest messages, or keep only the latest message of each subject
-   * (conflate). Must be "disconnect", "drop-oldest", "drop-newest" or "conflate".
+   * The policy for a client's full queue, unless the client asks for another one: disconnect the client,
+   * drop the oldest or the newest messages, or keep only the latest message of each subject (conflate).
+   * Must be "disconnect", "drop-oldest", "drop-newest" or "conflate".
    *
    * Default: `"disconnect"`
    */
@@ -478,16 +478,16 @@ export interface ConfigInput {
   readonly max_total_pattern_bytes?: number | string | undefined;
 
   /**
-   * Whether the gateway subscribes at NATS to what clients ask for (demand) or to all subjects from the
-   * start (eager). Must be "demand" or "eager".
+   * The subscriptions of the gateway at NATS: to what clients ask for (demand), or to all subjects from
+   * the start (eager). Must be "demand" or "eager".
    *
    * Default: `"demand"`
    */
   readonly upstream?: "demand" | "eager" | undefined;
 
   /**
-   * How long the gateway stays subscribed at NATS after the last client has left, so that a client that
-   * reconnects has no gap. Must be a duration from "0s" to "24h".
+   * The time that the gateway stays subscribed at NATS after the last client has left, so that a client
+   * that reconnects has no gap. Must be a duration from "0s" to "24h".
    *
    * Default: `"30s"`
    */
@@ -526,24 +526,25 @@ export interface ConfigInput {
   readonly ring_bytes?: number | string | undefined;
 
   /**
-   * Where a client that does not say it begins in a stream: with new messages, with all that the stream
-   * keeps, or with the last message of the stream or of each subject. Must be "new", "all", "last" or
-   * "last_per_subject".
+   * The place where a client that does not name one begins in a stream: with new messages, with all that
+   * the stream keeps, or with the last message of the stream or of each subject. Must be "new", "all",
+   * "last" or "last_per_subject".
    *
    * Default: `"new"`
    */
   readonly start_from?: "new" | "all" | "last" | "last_per_subject" | undefined;
 
   /**
-   * How many messages of a stream may be replayed to one subscription. Must be an integer from 1 to
-   * 10000000000.
+   * The maximum number of messages of a stream that are replayed to one subscription. Must be an integer
+   * from 1 to 10000000000.
    *
    * Default: `1000000`
    */
   readonly max_replay_messages?: number | undefined;
 
   /**
-   * How many bytes of a stream may be replayed to one subscription. Must be a size from "1B" to "1TiB".
+   * The maximum number of bytes of a stream that are replayed to one subscription. Must be a size from
+   * "1B" to "1TiB".
    *
    * Default: `"1GiB"`
    */
@@ -556,23 +557,23 @@ export interface ConfigInput {
   readonly max_replay_age?: string | undefined;
 
   /**
-   * Whether frames are compressed for clients that offer permessage-deflate. It costs CPU for each
-   * message and is worth it if the network is the bottleneck. Must be true or false.
+   * Compresses frames for clients that offer permessage-deflate. It costs CPU for each message and is
+   * worth it if the network is the bottleneck. Must be true or false.
    *
    * Default: `false`
    */
   readonly compression?: boolean | undefined;
 
   /**
-   * Shorter frames are not compressed. Must be a size from "0B" to "16MiB".
+   * The size from which frames are compressed; shorter ones are not. Must be a size from "0B" to "16MiB".
    *
    * Default: `"1KiB"`
    */
   readonly compression_threshold_bytes?: number | string | undefined;
 
   /**
-   * Whether payloads are sent unchanged (raw), or with subject and time added as StreamKit does
-   * (annotated). Must be "raw" or "annotated".
+   * The form of payloads: unchanged (raw), or with subject and time added as StreamKit does (annotated).
+   * Must be "raw" or "annotated".
    *
    * Default: `"raw"`
    */
@@ -604,9 +605,9 @@ export interface ConfigInput {
   readonly allowed_hosts?: readonly string[] | undefined;
 
   /**
-   * Whether clients may publish, by POST /publish/<subject> and publish frames; false turns it off for
-   * all. By default to the in-memory source, and to NATS only what publish_subjects or the client's token
-   * allows. Must be true or false.
+   * Lets clients publish, by POST /publish/<subject> and publish frames; false turns it off for all. By
+   * default to the in-memory source, and to NATS only what publish_subjects or the client's token allows.
+   * Must be true or false.
    */
   readonly publish?: boolean | undefined;
 
@@ -647,7 +648,7 @@ export interface ConfigInput {
   })[] | undefined;
 
   /**
-   * How much the clocks of issuers may differ from ours. Must be a duration from "0s" to "5m".
+   * The maximum difference between the clocks of issuers and ours. Must be a duration from "0s" to "5m".
    *
    * Default: `"10s"`
    */
@@ -669,8 +670,8 @@ export interface ConfigInput {
   readonly authorizer_subject?: string | undefined;
 
   /**
-   * How long the service at authorizer_subject, or the hook authorize of the library, may take; after
-   * that the answer is 503. Must be a duration from "1ms" to "24h".
+   * The time limit for an answer of the service at authorizer_subject, or of the hook authorize of the
+   * library; after that the client is answered 503. Must be a duration from "1ms" to "24h".
    *
    * Default: `"2s"`
    */
@@ -683,16 +684,16 @@ export interface ConfigInput {
   readonly token_cookie?: string | undefined;
 
   /**
-   * Whether ?access_token=<token> counts. URLs end up in logs and histories of browsers and proxies, so
-   * it is off by default. Must be true or false.
+   * Accepts tokens in the query (?access_token=<token>). URLs end up in logs and histories of browsers
+   * and proxies, so it is off by default. Must be true or false.
    *
    * Default: `false`
    */
   readonly allow_query_token?: boolean | undefined;
 
   /**
-   * What clients that show no token may do, in the shape of authorization_details. By default they are
-   * refused if any authenticator is configured. Must be a list of objects like {"subjects": {"allow":
+   * The permissions of clients that show no token, in the shape of authorization_details. By default they
+   * are refused if any authenticator is configured. Must be a list of objects like {"subjects": {"allow":
    * ["news.>"]}}.
    */
   readonly anonymous?: readonly ({
@@ -710,8 +711,8 @@ export interface ConfigInput {
   })[] | undefined;
 
   /**
-   * How long a client of spillway.v1.json that connected without a token may take to send one in an auth
-   * frame. Must be a duration from "1ms" to "24h".
+   * The time in which a client of spillway.v1.json that connected without a token must send one in an
+   * auth frame. Must be a duration from "1ms" to "24h".
    *
    * Default: `"5s"`
    */

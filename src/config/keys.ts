@@ -81,7 +81,7 @@ export const keys = {
   ),
   flush_interval: key(
     "advanced",
-    "How long a message may wait so that several are sent in one write; 0s sends on every turn of the event loop.",
+    "The maximum time that a message waits so that several are sent in one write; 0s sends on every turn of the event loop.",
     duration("0s", "1s").prefault("1ms"),
   ),
   sockets: key(
@@ -91,7 +91,7 @@ export const keys = {
   ),
   stop_timeout: key(
     "advanced",
-    "How long a stop (SIGTERM) waits until clients have received what is queued for them.",
+    "The maximum time that a stop (SIGTERM) waits until clients have received what is queued for them.",
     timeout().prefault("10s"),
   ),
   max_clients: key(
@@ -111,7 +111,7 @@ export const keys = {
   ),
   request_timeout: key(
     "advanced",
-    "How long a request may take to arrive, including its body; after that the answer is 408.",
+    "The time in which a request must arrive, including its body; after that the answer is 408.",
     timeout().prefault("30s"),
   ),
   max_malformed_frames: key(
@@ -121,13 +121,13 @@ export const keys = {
   ),
   high_water_bytes: key(
     "advanced",
-    "A client with more unsent bytes than this lags: it leaves the fast path and gets its own queue.",
+    "The number of unsent bytes above which a client lags: it leaves the fast path and gets its own queue.",
     // Bun drops in silence at 256 MiB: the mark, a sweep's worth and a message must fit below it.
     size(1, 64 * 1024 ** 2).prefault(1024 ** 2),
   ),
   low_water_bytes: key(
     "advanced",
-    "A lagging client with fewer unsent bytes than this returns to the fast path; must be less than high_water_bytes.",
+    "The number of unsent bytes below which a lagging client returns to the fast path; must be less than high_water_bytes.",
     size(0, 64 * 1024 ** 2).prefault(256 * 1024),
   ),
   max_queue_bytes: key(
@@ -142,7 +142,7 @@ export const keys = {
   ),
   max_queue_age: key(
     "advanced",
-    "How long a message may wait in a client's queue before the policy applies.",
+    "The maximum time that a message waits in a client's queue before the policy applies.",
     timeout().prefault("1m"),
   ),
   max_total_queue_bytes: key(
@@ -152,7 +152,7 @@ export const keys = {
   ),
   policy: key(
     "advanced",
-    "What happens when a client's queue is full, unless the client asks for another policy: disconnect the client, drop the oldest or the newest messages, or keep only the latest message of each subject (conflate).",
+    "The policy for a client's full queue, unless the client asks for another one: disconnect the client, drop the oldest or the newest messages, or keep only the latest message of each subject (conflate).",
     choice(["disconnect", "drop-oldest", "drop-newest", "conflate"]).prefault("disconnect"),
   ),
   allowed_policies: key(
@@ -192,12 +192,12 @@ export const keys = {
   ),
   upstream: key(
     "advanced",
-    "Whether the gateway subscribes at NATS to what clients ask for (demand) or to all subjects from the start (eager).",
+    "The subscriptions of the gateway at NATS: to what clients ask for (demand), or to all subjects from the start (eager).",
     choice(["demand", "eager"]).prefault("demand"),
   ),
   upstream_linger: key(
     "advanced",
-    "How long the gateway stays subscribed at NATS after the last client has left, so that a client that reconnects has no gap.",
+    "The time that the gateway stays subscribed at NATS after the last client has left, so that a client that reconnects has no gap.",
     duration("0s", "24h").prefault("30s"),
   ),
   max_lingering: key(
@@ -222,17 +222,17 @@ export const keys = {
   ),
   start_from: key(
     "advanced",
-    "Where a client that does not say it begins in a stream: with new messages, with all that the stream keeps, or with the last message of the stream or of each subject.",
+    "The place where a client that does not name one begins in a stream: with new messages, with all that the stream keeps, or with the last message of the stream or of each subject.",
     choice(["new", "all", "last", "last_per_subject"]).prefault("new"),
   ),
   max_replay_messages: key(
     "advanced",
-    "How many messages of a stream may be replayed to one subscription.",
+    "The maximum number of messages of a stream that are replayed to one subscription.",
     integer(1, 10_000_000_000).prefault(1_000_000),
   ),
   max_replay_bytes: key(
     "advanced",
-    "How many bytes of a stream may be replayed to one subscription.",
+    "The maximum number of bytes of a stream that are replayed to one subscription.",
     size(1, 2 ** 40).prefault(1024 ** 3),
   ),
   max_replay_age: key(
@@ -242,17 +242,17 @@ export const keys = {
   ),
   compression: key(
     "advanced",
-    "Whether frames are compressed for clients that offer permessage-deflate. It costs CPU for each message and is worth it if the network is the bottleneck.",
+    "Compresses frames for clients that offer permessage-deflate. It costs CPU for each message and is worth it if the network is the bottleneck.",
     boolean().prefault(false),
   ),
   compression_threshold_bytes: key(
     "advanced",
-    "Shorter frames are not compressed.",
+    "The size from which frames are compressed; shorter ones are not.",
     size(0, 16 * 1024 ** 2).prefault(1024),
   ),
   payload_format: key(
     "advanced",
-    "Whether payloads are sent unchanged (raw), or with subject and time added as StreamKit does (annotated).",
+    "The form of payloads: unchanged (raw), or with subject and time added as StreamKit does (annotated).",
     choice(["raw", "annotated"]).prefault("raw"),
   ),
   headers: key(
@@ -272,7 +272,7 @@ export const keys = {
   ),
   publish: key(
     "advanced",
-    "Whether clients may publish, by POST /publish/<subject> and publish frames; false turns it off for all. By default to the in-memory source, and to NATS only what publish_subjects or the client's token allows.",
+    "Lets clients publish, by POST /publish/<subject> and publish frames; false turns it off for all. By default to the in-memory source, and to NATS only what publish_subjects or the client's token allows.",
     boolean().optional(),
   ),
   max_publish_bytes: key(
