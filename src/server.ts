@@ -12,6 +12,8 @@ import { adminProblems } from "./gateway/admin-listener.ts";
 import { credentialFileProblems } from "./gateway/credential-files.ts";
 import { createListeningGateway } from "./gateway/gateway.ts";
 import { natsFileProblems } from "./gateway/nats-options.ts";
+import { runtimeVersion } from "./gateway/process-facts.ts";
+import { tlsProblems } from "./gateway/server-tls.ts";
 import { VERSION } from "./gateway/version.ts";
 import { isLoopback } from "./http/host.ts";
 import { configureLog } from "./log/logtape.ts";
@@ -57,6 +59,7 @@ async function main(): Promise<void> {
       ...(await natsFileProblems(config, readTextFile)),
       ...(await credentialFileProblems(config, systemClock, readTextFile)),
       ...(await adminProblems(config, readTextFile)),
+      ...(await tlsProblems(config, runtimeVersion().runtime, readTextFile)),
     ],
   });
   if (loaded.kind === "help") process.stdout.write(helpText(VERSION));
@@ -128,8 +131,8 @@ async function serve({ config, notices }: LoadedConfig): Promise<void> {
 
 /** Logs where clients connect, and hints for a first start. */
 function announce(config: Config, port: number, log: Log): void {
-  const { host, path } = config;
-  const url = listenerUrl(host, port);
+  const { host, path, tlsCertFile } = config;
+  const url = listenerUrl(host, port, tlsCertFile !== undefined);
   if (config.natsUrls.length === 0) {
     log.warn(
       "No NATS is configured: messages come only from the page at {url} and from {publish}. To carry your own, set NATS_URL",

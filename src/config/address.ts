@@ -53,9 +53,9 @@ export const ANY_ADDRESS: readonly string[] = ["0.0.0.0", "::"];
  * The URL of a listener, as it is shown to people; an IPv6 address stands in brackets. Browsers take `127.0.0.1`
  * and `localhost` for two origins, so a page of one may not connect to the other: all that we show says `localhost`.
  */
-export function listenerUrl(host: string, port: number): string {
+export function listenerUrl(host: string, port: number, isEncrypted = false): string {
   const shown = host === "127.0.0.1" || ANY_ADDRESS.includes(host) ? "localhost" : host;
-  return `http://${shown.includes(":") ? `[${shown}]` : shown}:${port}`;
+  return `http${isEncrypted ? "s" : ""}://${shown.includes(":") ? `[${shown}]` : shown}:${port}`;
 }
 
 /** The path of the WebSocket. Only characters without a special meaning in URLs and routers are allowed. */

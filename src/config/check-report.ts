@@ -4,9 +4,9 @@ import type { Setting } from "./settings.ts";
 
 /** Returns what `--check` prints about a valid configuration: each key with its value, without secrets. */
 export function checkReport({ config, settings, notices }: LoadedConfig): string {
-  const { host, port, path, subjects, streams, natsUrls } = config;
-  const at =
-    port === 0 ? "any free port" : `${listenerUrl(host, port).replace("http", "ws")}${path}`;
+  const { host, port, path, subjects, streams, natsUrls, tlsCertFile } = config;
+  const url = listenerUrl(host, port, tlsCertFile !== undefined);
+  const at = port === 0 ? "any free port" : `${url.replace("http", "ws")}${path}`;
   const carried = [...subjects, ...streams.map((stream) => `stream ${stream}`)].join(", ");
   const source = natsUrls.length === 0 ? "an in-memory source" : "NATS";
   const given = settings.filter(({ from }) => from !== undefined);

@@ -101,6 +101,19 @@ export function agreementFaults(keys: CheckedKeys): Fault[] {
     const message = `must not be set with "${required}": what a client shows decides; "anonymous" is for clients that show nothing`;
     fault(key, [required], keys[key], message);
   }
+  for (const [one, other] of [
+    ["tls_cert_file", "tls_key_file"],
+    ["tls_key_file", "tls_cert_file"],
+    ["tls_client_ca_files", "tls_cert_file"],
+    ["tls_client_names", "tls_client_ca_files"],
+  ] as const) {
+    if (!isSet(keys[one]) || isSet(keys[other])) continue;
+    fault(one, [other], keys[one], `must not be set without "${other}"`);
+  }
+  if (keys.tls_min_version !== "1.2" && keys.tls_cert_file === undefined) {
+    const message = 'must not be set without "tls_cert_file"';
+    fault("tls_min_version", ["tls_cert_file"], keys.tls_min_version, message);
+  }
   if (keys.admin_tokens_file !== undefined && keys.admin_port === undefined) {
     const message = 'must not be set without "admin_port"';
     fault("admin_tokens_file", ["admin_port"], keys.admin_tokens_file, message);

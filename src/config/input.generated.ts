@@ -748,6 +748,39 @@ export interface ConfigInput {
   readonly request_subjects?: readonly string[] | undefined;
 
   /**
+   * A file with the certificate (PEM), and those between it and its authority. With it, both listeners
+   * speak only TLS. The files of TLS are read again when they change; open connections continue. Must be
+   * the path of a file.
+   */
+  readonly tls_cert_file?: string | undefined;
+
+  /** A file with the private key (PEM) of tls_cert_file. Must be the path of a file. */
+  readonly tls_key_file?: string | undefined;
+
+  /**
+   * The lowest version of TLS that is spoken. Must be "1.2" or "1.3".
+   *
+   * Default: `"1.2"`
+   */
+  readonly tls_min_version?: "1.2" | "1.3" | undefined;
+
+  /**
+   * Files with the authorities (PEM) of clients' certificates. With one, clients must have a certificate
+   * (mutual TLS). Must be a list of paths of files.
+   *
+   * Default: `[]`
+   */
+  readonly tls_client_ca_files?: readonly string[] | undefined;
+
+  /**
+   * The names of which a client's certificate must have one: the common name of its subject, or an
+   * alternative name of the kind DNS. By default any name. Must be a list of names.
+   *
+   * Default: `[]`
+   */
+  readonly tls_client_names?: readonly string[] | undefined;
+
+  /**
    * The address that admin_port listens on. Other addresses than loopback need admin_tokens_file. Must be
    * an IP address or a host name.
    *

@@ -44,7 +44,7 @@ export class AdminListener {
    * @throws SpillwayError `"CONFIG_INVALID"` (invalid) if the file of tokens can't be used, `"LISTEN_FAILED"` (transient)
    * if the address can't be used.
    */
-  async start(): Promise<void> {
+  async start(tls?: Pick<ListenOptions, "tls" | "nameRefused">): Promise<void> {
     const { adminHost: host, adminPort, adminTokensFile } = this.#config;
     if (adminPort === undefined) return;
     const { runtime, makeFetch } = this.#parts;
@@ -52,7 +52,7 @@ export class AdminListener {
       this.#operators = await openTokens(adminTokensFile, this.#parts);
     }
     const fetch = makeFetch(this.#operators);
-    this.#listener = await runtime.listen({ host, port: adminPort, fetch });
+    this.#listener = await runtime.listen({ ...tls, host, port: adminPort, fetch });
   }
 
   /** May be called twice. */

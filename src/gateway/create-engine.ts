@@ -1,6 +1,7 @@
 import { ANY_ADDRESS } from "../config/address.ts";
 import type { Config } from "../config/config.ts";
 import { jsonSchema } from "../config/describe.ts";
+import { configError, type Problem } from "../config/problem.ts";
 import { streamInputs } from "../config/stream-inputs.ts";
 import { Broadcaster } from "../core/broadcaster.ts";
 import { Meter } from "../core/metering/meter.ts";
@@ -29,9 +30,10 @@ import { DescriptorWatch } from "./descriptor-watch.ts";
 import { GatewayEngine, type Placement } from "./engine.ts";
 import { memoryLimitBytes } from "./memory-limit.ts";
 import { PolledFiles } from "./polled-files.ts";
-import { processFacts } from "./process-facts.ts";
+import { processFacts, runtimeVersion } from "./process-facts.ts";
 import { Readiness } from "./readiness.ts";
 import { RevocationControl } from "./revocation-control.ts";
+import { ServerTlsFiles, unsupportedTls } from "./server-tls.ts";
 import { VERSION } from "./version.ts";
 
 /** Maximum of connections beside those of clients: requests, and handshakes that are not finished. */
@@ -51,6 +53,9 @@ export async function createEngine(
   report: Pick<StatusReport, "meta" | "health" | "dataFlow">,
   placement: Placement,
 ): Promise<GatewayEngine> {
+  const unsupported =
+    placement === "mounted" ? mountedTls(config) : unsupportedTls(config, runtimeVersion().runtime);
+  if (unsupported.length > 0) throw configError(unsupported);
   const log = deps.log ?? libraryLog();
   const clock = deps.clock ?? systemClock;
   const meter = new Meter();
@@ -151,6 +156,7 @@ export async function createEngine(
       report: statusReport,
     },
   );
+  const audit = new AuditLog(log);
   const admin = new AdminListener(config, {
     runtime,
     file: (path) => files.file(path),
@@ -162,7 +168,7 @@ export async function createEngine(
         {
           clock,
           log,
-          audit: new AuditLog(log),
+          audit,
           listening: () => admin.listener,
           report: statusReport,
           operatorOf: operators === undefined ? undefined : (token) => operators.find(token),
@@ -189,6 +195,8 @@ export async function createEngine(
     descriptors,
     app,
     admin,
+    tlsFiles: new ServerTlsFiles(config, (path) => files.file(path), log),
+    audit,
     needsLogin: access.isRequired,
     registries: metricsRegistry === undefined ? [registry] : [registry, metricsRegistry],
     maxClients,
@@ -197,11 +205,18 @@ export async function createEngine(
   return engine;
 }
 
+/** A host's own server decides about TLS. */
+function mountedTls({ tlsCertFile }: Config): Problem[] {
+  if (tlsCertFile === undefined) return [];
+  const text = `"tls_cert_file" is ${JSON.stringify(tlsCertFile)} but must not be set in a host's own server, which does TLS itself`;
+  return [{ key: "tls_cert_file", text }];
+}
+
 /** Returns where clients connect, seen from a page on another port; a page's host name is one of this machine. */
 function clientsUrl(page: URL, host: string, port = 0): URL {
   const isNamed = !isLoopback(host) && !ANY_ADDRESS.includes(host);
   const name = host.includes(":") ? `[${host}]` : host;
-  return new URL(`http://${isNamed ? name : page.hostname}:${port}`);
+  return new URL(`${page.protocol}//${isNamed ? name : page.hostname}:${port}`);
 }
 
 /** Returns what clients may publish to if they need no token: by default everything, where posts feed the source. */

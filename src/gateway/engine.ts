@@ -3,6 +3,7 @@ import { listenerUrl } from "../config/address.ts";
 import type { Config } from "../config/config.ts";
 import type { Broadcaster } from "../core/broadcaster.ts";
 import type { Meter } from "../core/metering/meter.ts";
+import type { AuditLog } from "../core/ports/audit.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import { type ErrorCode, SpillwayError } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
@@ -10,7 +11,7 @@ import type { SourceStatus } from "../core/ports/source.ts";
 import { isLoopback } from "../http/host.ts";
 import { type MetricsRegistry, showMetrics } from "../metrics/prometheus.ts";
 import { subjectFault } from "../protocol/subject.ts";
-import type { Listener, Runtime } from "../runtime/runtime.ts";
+import type { Listener, ListenOptions, Runtime } from "../runtime/runtime.ts";
 import type { AdminListener } from "./admin-listener.ts";
 import { canPublish, type GatewaySource } from "./create-source.ts";
 import type { PublishHeaders } from "./deps.ts";
@@ -21,6 +22,7 @@ import type { PolledFiles } from "./polled-files.ts";
 import { runtimeVersion } from "./process-facts.ts";
 import type { Readiness } from "./readiness.ts";
 import type { RevocationControl, RevokeRequest } from "./revocation-control.ts";
+import type { ServerTlsFiles } from "./server-tls.ts";
 import { type GatewayStats, readStats } from "./stats.ts";
 import { VERSION } from "./version.ts";
 
@@ -47,6 +49,8 @@ interface EngineParts {
   readonly descriptors: DescriptorWatch;
   readonly app: Hono;
   readonly admin: AdminListener;
+  readonly tlsFiles: ServerTlsFiles;
+  readonly audit: AuditLog;
   /** Whether clients must show who they are. */
   readonly needsLogin: boolean;
   /** The registries that show the metrics. */
@@ -67,6 +71,8 @@ export class GatewayEngine implements Engine {
   readonly #log: Log;
   readonly #runtime: Runtime;
   readonly #admin: AdminListener;
+  readonly #tlsFiles: ServerTlsFiles;
+  readonly #audit: AuditLog;
   readonly #needsLogin: boolean;
   readonly #placement: Placement;
   readonly #source: GatewaySource;
@@ -92,6 +98,8 @@ export class GatewayEngine implements Engine {
     this.#log = parts.log;
     this.#runtime = parts.runtime;
     this.#admin = parts.admin;
+    this.#tlsFiles = parts.tlsFiles;
+    this.#audit = parts.audit;
     this.#needsLogin = parts.needsLogin;
     this.#placement = parts.placement;
     this.#source = parts.source;
@@ -122,9 +130,11 @@ export class GatewayEngine implements Engine {
     this.#broadcaster.open();
     this.#readiness.started();
     try {
-      await this.#admin.start();
+      const tls = await this.#openTls();
+      await this.#admin.start(tls);
       if (this.#placement === "listens") {
-        this.#listener = await this.#runtime.listen({ host, port, fetch: this.app.fetch as never });
+        const fetch = this.app.fetch as never;
+        this.#listener = await this.#runtime.listen({ ...tls, host, port, fetch });
         this.#warnIfOpen(this.#listener);
         this.#warnIfShort();
         this.#descriptors.start(this.#listener);
@@ -181,6 +191,7 @@ export class GatewayEngine implements Engine {
     await this.#listener?.stop();
     this.#listener = undefined;
     await this.#admin.stop();
+    this.#tlsFiles.stop();
     this.#loopLag.stop();
     this.#revocation.stop();
     this.#files.stop();
@@ -233,12 +244,32 @@ export class GatewayEngine implements Engine {
     );
   }
 
+  /** Reads the files of TLS; both listeners take what is read later. */
+  async #openTls(): Promise<Pick<ListenOptions, "tls" | "nameRefused">> {
+    const tls = await this.#tlsFiles.open((renewed) => {
+      this.#listener?.setTls?.(renewed);
+      this.#admin.listener?.setTls?.(renewed);
+    });
+    return {
+      tls,
+      nameRefused: (names, address) =>
+        this.#audit.say(
+          "client_refused",
+          "Refused a client at {address}: its certificate has none of tls_client_names",
+          {
+            address,
+            names: names.join(", "),
+          },
+        ),
+    };
+  }
+
   /** Logs where operators find their pages, if that isn't the port of the clients. */
   #announceAdmin(): void {
     const { listener } = this.#admin;
     if (listener !== undefined) {
-      const { adminHost: host, adminTokensFile } = this.#config;
-      const url = listenerUrl(host, listener.port);
+      const { adminHost: host, adminTokensFile, tlsCertFile } = this.#config;
+      const url = listenerUrl(host, listener.port, tlsCertFile !== undefined);
       const properties = { event: "admin_listening", url, host, port: listener.port };
       this.#log.info(
         adminTokensFile === undefined

@@ -1,6 +1,8 @@
-import type { IncomingMessage, Server } from "node:http";
+import { createServer as createPlainServer, type IncomingMessage, type Server } from "node:http";
+import { createServer as createTlsServer, type ServerOptions } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
 import { createAdaptorServer, type HttpBindings, upgradeWebSocket } from "@hono/node-server";
 import type { RawData, WebSocketServer as RawServer, WebSocket as RawWebSocket } from "ws";
 import type { ClientSocket, SendResult } from "../core/ports/socket.ts";
@@ -15,6 +17,7 @@ import type {
   ListenOptions,
   Runtime,
   RuntimeOptions,
+  ServerTls,
   SocketRuntime,
 } from "./runtime.ts";
 import { serveInOrder } from "./serve-in-order.ts";
@@ -26,7 +29,7 @@ import { WebSocket, WebSocketServer } from "./ws.ts";
 const MAX_HEADER_BYTES = 16 * 1024;
 /** Maximum number of fragments of a short message; a longer one may have one for each kibibyte. */
 const MIN_FRAGMENT_LIMIT = 64;
-/** How long the headers of a request may take. Then the server closes the connection with 408. */
+/** How long a handshake of TLS may take, and the headers of a request. Then the server closes the connection with 408. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /**
  * How many connections may wait to be accepted, if the kernel allows it (`somaxconn`). A client that finds no room
@@ -258,7 +261,7 @@ async function listen(options: ListenOptions, limits: RuntimeOptions): Promise<L
 class NodeListener implements Listener {
   readonly address: string;
   readonly port: number;
-  readonly #options: ListenOptions;
+  #options: ListenOptions;
   readonly #limits: RuntimeOptions;
   #servers: Server[];
   /** Whether all allowed connections were open at some time since the last call of `hasRoom`. */
@@ -293,7 +296,19 @@ class NodeListener implements Listener {
 
   /** Replaces the server on Deno, whose `node:http` accepts nothing more after it ran out of file descriptors, without an error. */
   restart(): void {
-    if (!("Deno" in globalThis) || this.#isStopped) return;
+    if ("Deno" in globalThis) this.#replace();
+  }
+
+  setTls(tls: ServerTls): void {
+    this.#options = { ...this.#options, tls };
+    const server = this.#servers.at(-1) as Server & Pick<Renewable, "setSecureContext">;
+    // Bun's servers can't renew their certificates.
+    if (server.setSecureContext === undefined) this.#replace();
+    else server.setSecureContext(tlsOptions(tls));
+  }
+
+  #replace(): void {
+    if (this.#isStopped) return;
     // Open connections continue.
     const before = this.#servers.at(-1)!;
     before.close(() => {
@@ -315,8 +330,46 @@ class NodeListener implements Listener {
   }
 }
 
-function createServer({ fetch }: ListenOptions, limits: RuntimeOptions): Server {
+/** A server with TLS, where the runtime can renew its certificate. */
+interface Renewable {
+  setSecureContext?(options: ServerOptions): void;
+}
+
+function tlsOptions({ cert, key, clientCa, minVersion }: ServerTls): ServerOptions {
+  const asksClients = clientCa.length > 0;
+  return {
+    ...{ cert, key, handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
+    minVersion: `TLSv${minVersion}`,
+    ...(asksClients && { ca: [...clientCa], requestCert: true, rejectUnauthorized: true }),
+  };
+}
+
+/** Drops clients whose certificate has none of the names, before their first request is read. */
+function checkNames(server: Server, { tls, nameRefused }: ListenOptions): void {
+  const allowed = tls?.clientNames ?? [];
+  if (allowed.length === 0) return;
+  server.prependListener("secureConnection", (socket: TLSSocket) => {
+    const names = namesOf(socket);
+    if (names.some((name) => allowed.includes(name))) return;
+    nameRefused?.(names, socket.remoteAddress ?? "unknown");
+    socket.destroy();
+  });
+}
+
+/** The common name of a client's certificate, and its alternative names of the kind DNS (RFC 5280 §4.2.1.6). */
+function namesOf(socket: TLSSocket): string[] {
+  const certificate = socket.getPeerCertificate() as
+    | { subject?: { CN?: string | string[] }; subjectaltname?: string }
+    | undefined;
+  const alternatives = certificate?.subjectaltname?.split(", ") ?? [];
+  const dns = alternatives.flatMap((name) => /^DNS:([^\s"]+)$/.exec(name)?.[1] ?? []);
+  return [...[certificate?.subject?.CN ?? []].flat(), ...dns];
+}
+
+function createServer(options: ListenOptions, limits: RuntimeOptions): Server {
+  const { fetch, tls } = options;
   const server = createAdaptorServer({
+    createServer: tls === undefined ? createPlainServer : (createTlsServer as never),
     // The host of requests without one. The URL would be invalid with an IPv6 address.
     hostname: "localhost",
     fetch: (request, env) => fetch(request, env as never),
@@ -328,8 +381,10 @@ function createServer({ fetch }: ListenOptions, limits: RuntimeOptions): Server 
       requestTimeout: limits.requestTimeoutMs + 1000,
       connectionsCheckingInterval: 1000,
       ...ONLY_WEBSOCKET,
-    },
+      ...(tls !== undefined && tlsOptions(tls)),
+    } as never,
   }) as Server;
+  checkNames(server, options);
   server.maxConnections = limits.maxConnections;
   closeLeftovers(server, serveInOrder(server));
   return server;

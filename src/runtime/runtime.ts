@@ -49,6 +49,22 @@ export interface ListenOptions {
   /** 0 takes any free port. */
   readonly port: number;
   readonly fetch: (request: Request, env: never) => Response | Promise<Response>;
+  /** `undefined`: connections are not encrypted. Only Node's sockets can encrypt them. */
+  readonly tls?: ServerTls | undefined;
+  /** Is told of a client whose certificate has none of the names. */
+  readonly nameRefused?: (names: readonly string[], address: string) => void;
+}
+
+/** What a server of our own shows to its clients, and asks of them. */
+export interface ServerTls {
+  /** The certificate and those between it and its authority, in PEM. */
+  readonly cert: string;
+  readonly key: string;
+  /** The authorities of clients, in PEM. If there is one, clients must have a certificate. */
+  readonly clientCa: readonly string[];
+  /** The common name, or a name of the kind DNS, that a client's certificate must have; empty: any. */
+  readonly clientNames: readonly string[];
+  readonly minVersion: "1.2" | "1.3";
 }
 
 /** A server of our own that listens. */
@@ -61,6 +77,8 @@ export interface Listener {
   hasRoom?(): boolean;
   /** Accepts connections again after file descriptors ran out; absent where that happens by itself. */
   restart?(): void;
+  /** Takes another certificate for new connections; open ones continue. Absent where connections are not encrypted. */
+  setTls?(tls: ServerTls): void;
   /** Ends the connections that are left and frees the port. May be called twice. */
   stop(): Promise<void>;
 }

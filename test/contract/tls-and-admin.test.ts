@@ -3,8 +3,10 @@ import { createHash } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
 import type { Subscription } from "nats";
-import { until } from "../support/event-log.ts";
+import { createCertificates } from "../source/credentials.ts";
+import { EventLog, until } from "../support/event-log.ts";
 import { type Gateway, runToExit, startGateway } from "../support/gateway-process.ts";
 import { openRaw } from "../support/raw-websocket.ts";
 import { V1Client } from "../support/v1-client.ts";
@@ -150,6 +152,169 @@ contract(EVERY_RUNTIME, (target) => {
         [missing, "which can't be read"],
       ] as const) {
         const { code, stdout, stderr } = await runToExit(target, { config });
+        expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+        expect(stderr).toContain(says);
+      }
+    });
+  });
+
+  describe("TLS", () => {
+    let pki: ReturnType<typeof createCertificates>;
+    let other: ReturnType<typeof createCertificates>;
+    beforeAll(async () => {
+      pki = createCertificates(directory);
+      other = createCertificates(await mkdtemp(join(directory, "other-")));
+    });
+
+    interface Shown {
+      readonly ca: string;
+      readonly cert?: string;
+      readonly key?: string;
+    }
+
+    /** A WebSocket over TLS, with the texts that it gets. */
+    async function open(
+      gateway: Gateway,
+      tls: Shown,
+    ): Promise<EventLog<string> & { close(): void }> {
+      const socket = new WebSocket(`wss://127.0.0.1:${gateway.port}/ws`, { tls } as never);
+      const texts = new EventLog<string>("client over TLS");
+      socket.onmessage = ({ data }) => texts.add(String(data));
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      socket.onopen = () => resolve();
+      socket.onclose = ({ code }) => {
+        texts.end(`closed with ${code}`);
+        reject(new Error(`closed with ${code}`));
+      };
+      await promise;
+      return Object.assign(texts, { close: () => socket.close() });
+    }
+
+    const ask = (gateway: Gateway, path: string, tls: Shown, init: RequestInit = {}) =>
+      fetch(`https://127.0.0.1:${gateway.port}${path}`, {
+        ...init,
+        ...({ tls, keepalive: false } as object),
+      });
+    const publish = async (gateway: Gateway, body: string, tls: Shown) =>
+      (await ask(gateway, "/publish/a", tls, { method: "POST", body })).status;
+    /** The common name of the certificate that new connections get. */
+    const shownTo = (gateway: Gateway, ca: string): Promise<string> =>
+      new Promise((resolve) => {
+        const socket = connectTls({ host: "127.0.0.1", port: gateway.port, ca }, () => {
+          resolve(String(socket.getPeerCertificate().issuer.CN) + socket.authorized);
+          socket.destroy();
+        });
+        socket.on("error", ({ message }) => resolve(message));
+      });
+
+    test("Streams and pages are served on both listeners, and a renewed certificate drops nobody", async () => {
+      const tls_cert_file = await write("cert.pem", pki.server.cert);
+      const tls_key_file = await write("key.pem", pki.server.key);
+      const config = { tls_cert_file, tls_key_file, admin_port: 0 };
+      const gateway = await startGateway(target, { config });
+      const { properties } = gateway.logs.find((line) => line.properties.event === "listening")!;
+      expect(properties.stream).toBe(`wss://localhost:${gateway.port}/ws`);
+      const admin = gateway.logs.find((line) => line.properties.event === "admin_listening")!;
+      expect(admin.properties.url).toBe(`https://localhost:${admin.properties.port}`);
+      const old = { ca: pki.ca.cert };
+      const metrics = await fetch(`https://127.0.0.1:${admin.properties.port}/metrics`, {
+        tls: old,
+      } as never);
+      expect(metrics.status).toBe(200);
+      await metrics.body?.cancel();
+      await expect(gateway.get("/livez")).rejects.toThrow();
+
+      const client = await open(gateway, old);
+      const events = await ask(gateway, "/ws/sse", old);
+      const reader = events.body!.pipeThrough(new TextDecoderStream()).getReader();
+      expect(await publish(gateway, "1", old)).toBe(202);
+      expect(await client.next("message")).toContain('"payload":1');
+
+      await write("key.pem", "no key");
+      await gateway.waitForLog((line) => line.properties.event === "tls_reload_failed");
+      expect(await shownTo(gateway, pki.ca.cert)).toBe("catrue");
+      await write("cert.pem", other.server.cert);
+      await write("key.pem", other.server.key);
+      await gateway.waitForLog((line) => line.properties.event === "tls_reloaded");
+      const renewed = { ca: other.ca.cert };
+      await until(
+        "the new certificate",
+        () => shownTo(gateway, other.ca.cert),
+        (shown) => shown === "catrue",
+      );
+      const late = await open(gateway, renewed);
+      expect(await publish(gateway, "2", renewed)).toBe(202);
+      expect(await client.next("message")).toContain('"payload":2');
+      expect(await late.next("message")).toContain('"payload":2');
+      let text = "";
+      while (!text.includes('"payload":2')) text += (await reader.read()).value;
+      expect(text).toContain('"payload":1');
+      await reader.cancel();
+      client.close();
+      late.close();
+      expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+    });
+
+    test("Clients without a certificate of the authority get nothing", async () => {
+      const config = {
+        tls_cert_file: pki.server.certFile,
+        tls_key_file: pki.server.keyFile,
+        tls_client_ca_files: [pki.ca.certFile],
+        tls_min_version: "1.3",
+        ...(target.runtime !== "bun" && { tls_client_names: ["client"] }),
+      };
+      const gateway = await startGateway(target, { config });
+      const { ca, client } = pki;
+      const known = { ca: ca.cert, cert: client.cert, key: client.key };
+      const socket = await open(gateway, known);
+      expect(await publish(gateway, "1", known)).toBe(202);
+      expect(await socket.next("message")).toContain('"payload":1');
+      socket.close();
+      const strange = { ca: ca.cert, cert: other.client.cert, key: other.client.key };
+      for (const shown of [{ ca: ca.cert }, strange]) {
+        await expect(ask(gateway, "/livez", shown)).rejects.toThrow();
+        await expect(open(gateway, shown)).rejects.toThrow();
+      }
+      expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+    });
+
+    test.skipIf(target.runtime === "bun")(
+      "Clients need one of the names, if there are names",
+      async () => {
+        const config = {
+          tls_cert_file: pki.server.certFile,
+          tls_key_file: pki.server.keyFile,
+          tls_client_ca_files: [pki.ca.certFile],
+          tls_client_names: ["somebody.else"],
+        };
+        const gateway = await startGateway(target, { config });
+        const { ca, client } = pki;
+        const known = { ca: ca.cert, cert: client.cert, key: client.key };
+        await expect(ask(gateway, "/livez", known)).rejects.toThrow();
+        await expect(open(gateway, known)).rejects.toThrow();
+        const line = await gateway.waitForLog(
+          ({ properties }) => properties.event === "client_refused",
+        );
+        expect(line.properties).toMatchObject({ audit: true, names: "client" });
+        expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+      },
+    );
+
+    test("What can't be kept is an error at the start", async () => {
+      const files = { tls_cert_file: pki.server.certFile, tls_key_file: pki.server.keyFile };
+      const wrong: [object, string][] = [
+        [{ ...files, tls_key_file: pki.client.keyFile }, '"tls_key_file"'],
+        [{ ...files, tls_cert_file: pki.server.keyFile }, '"tls_cert_file"'],
+        [{ ...files, tls_client_ca_files: [pki.ca.keyFile] }, '"tls_client_ca_files"'],
+        [{ ...files, tls_key_file: join(directory, "none") }, "can be read"],
+      ];
+      if (target.runtime !== "node") wrong.push([{ ...files, sockets: "native" }, '"sockets"']);
+      if (target.runtime === "bun") {
+        const names = { tls_client_ca_files: [pki.ca.certFile], tls_client_names: ["client"] };
+        wrong.push([{ ...files, ...names }, '"tls_client_names" must not be set on Bun']);
+      }
+      for (const [config, says] of wrong) {
+        const { code, stdout, stderr } = await runToExit(target, { config: { ...config } });
         expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
         expect(stderr).toContain(says);
       }
