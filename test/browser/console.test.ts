@@ -187,7 +187,7 @@ await describeInBrowser("Configured gateway", (open) => {
       const config = { nats_url: nats.url, subjects: ["orders.>"] };
       gateway = await startGateway(TARGETS.bun, { config });
       const view = await ConsoleView.open(open, gateway.url);
-      expect(await view.shown("#upstream")).toBe("");
+      await view.untilShown("#upstream", "");
       await nats.stop();
       await view.untilShown("#upstream", /^NATS is away since /);
       expect(await view.text("#state")).toBe("open");

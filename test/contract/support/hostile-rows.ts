@@ -809,12 +809,7 @@ export const PATHS: readonly (readonly [
   ["GET", "/healthz", 403, FOR_OPERATORS],
   ["GET", "/schema.json", 403, FOR_OPERATORS],
   ["GET", "/asyncapi.json", 403, FOR_OPERATORS],
-  [
-    "POST",
-    "/publish/host.a",
-    404,
-    "Publishing is off: messages come from NATS, or publish is false",
-  ],
+  ["POST", "/publish/host.a", 403, 'This client may not publish to "host.a"'],
   ["DELETE", "/ws/sse", 405, "DELETE is not allowed here"],
 ];
 
