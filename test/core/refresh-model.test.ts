@@ -8,7 +8,8 @@ import type { TestClient } from "./support/harness.ts";
 
 const SUBJECTS = ["a", "a.x", "a.y", "b.x", "b.y.z"];
 const PATTERNS = [">", "a", "a.*", "a.>", "*.x", "b.>", "b.y.z", "*"];
-const BIG = "x".repeat(1500);
+/** Longer than `highWaterBytes`: a client that doesn't read it lags. */
+const BIG = "x".repeat(40_000);
 
 /** A message that was published, and whether the client may and must get it. */
 interface Published {
@@ -47,7 +48,10 @@ class RefreshModel {
   constructor(stepsPerTurn: number, deliveryMode: "at-most-once" | "at-least-once") {
     const bounds = { ringMessages: 1000, ringBytes: 10_000_000, maxQueueMessages: 1000 };
     const limits = { maxQueueBytes: 10_000_000, maxInflightMessages: 1000, maxSubscriptions: 100 };
+    // A client that asks and doesn't read the answers is disconnected: there is room for those of this test.
+    const water = { highWaterBytes: 30_000, lowWaterBytes: 200 };
     const more = {
+      ...water,
       maxInflightBytes: 10_000_000,
       maxFramesPerSecond: 10_000,
       stepsPerTurn,
