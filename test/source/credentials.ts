@@ -46,7 +46,10 @@ export function createCertificates(directory: string): {
   };
   return {
     ca: create("ca", "basicConstraints=critical,CA:TRUE"),
-    server: create("server", "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth"),
+    server: create(
+      "server",
+      "subjectAltName=IP:127.0.0.1,DNS:app.example.com\nextendedKeyUsage=serverAuth",
+    ),
     client: create("client", "extendedKeyUsage=clientAuth"),
   };
 }
