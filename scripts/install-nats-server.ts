@@ -70,7 +70,8 @@ const INSTALLERS: Readonly<Record<string, () => Outcome>> = {
   brew: installWithBrew,
 };
 
-function locateGo(): string | undefined {
+/** Where Go is, `undefined` where there is none. */
+export function locateGo(): string | undefined {
   return locate("go", ["/usr/local/go/bin"]);
 }
 

@@ -33,6 +33,22 @@ test("src/config/input.generated.ts has the keys of the schema (npm run docs ren
   expect(readFileSync(CONFIG_INPUT, "utf8")).toBe(configInput());
 });
 
+const SHOWN = [
+  ["README.md", "deploy/public.json"],
+  ["README.md", "deploy/spillway.json"],
+  ["README.md", "deploy/nginx.conf"],
+  ["README.md", "deploy/Caddyfile"],
+  ["docs/security.md", "examples/authorizer.js"],
+  ["docs/security.md", "examples/authorizer-go/main.go"],
+] as const;
+
+test.each(SHOWN)("%s shows %s as it is", (page, file) => {
+  const [text, shown] = [page, file].map((path) =>
+    readFileSync(new URL(`../${path}`, import.meta.url), "utf8"),
+  );
+  expect(text).toContain(`\n${shown}\`\`\`\n`);
+});
+
 test("README links to files that are there", () => {
   const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, path]) => path ?? "");
   expect(links.length).toBeGreaterThan(5);
