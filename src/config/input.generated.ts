@@ -262,7 +262,7 @@ export interface ConfigInput {
   readonly max_request_timeout?: string | undefined;
 
   /**
-   * Whether messages that clients publish say who published them, in the NATS headers Spillway-Sub and
+   * Names the publisher in messages that clients publish, in the NATS headers Spillway-Sub and
    * Spillway-Issuer. Must be true or false.
    *
    * Default: `false`

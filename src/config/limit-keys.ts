@@ -40,7 +40,7 @@ export const limitKeys = {
   ),
   publisher_header: key(
     "advanced",
-    "Whether messages that clients publish say who published them, in the NATS headers Spillway-Sub and Spillway-Issuer.",
+    "Names the publisher in messages that clients publish, in the NATS headers Spillway-Sub and Spillway-Issuer.",
     boolean().prefault(false),
   ),
   trusted_proxies: key(
