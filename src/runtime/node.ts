@@ -432,12 +432,24 @@ function closeLeftovers(server: Server, isBusy: (socket: Duplex) => boolean): vo
     socket.once("finish", whenFinished);
     adopted.set(request, () => socket.off("finish", whenFinished));
     if (isWebSocketUpgrade(request)) {
+      joinAuthorization(request);
       upgrade?.call(server, request, socket, head);
       return;
     }
     socket.on("error", () => {});
     socket.end(OTHER_UPGRADE);
   });
+}
+
+/**
+ * Joins several `Authorization` headers of a handshake, as those of other requests are, so that they are refused: of a
+ * handshake's, @hono/node-server passes on the first, and what is in front of us may have checked the last.
+ */
+function joinAuthorization({ headers, rawHeaders }: IncomingMessage): void {
+  const values = rawHeaders.filter(
+    (_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === "authorization",
+  );
+  if (values.length > 1) headers.authorization = values.join(", ");
 }
 
 const OTHER_UPGRADE =

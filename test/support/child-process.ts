@@ -27,6 +27,9 @@ export interface RunningProcess {
   stop(deadlineMs?: number): Promise<Exit>;
 }
 
+/** How long the pipes of a process that has ended may take to end, too. */
+const SILENT_END_MS = 5000;
+
 const running = new Map<ChildProcess, Promise<Exit>>();
 
 /** Ends all processes that a test forgot. */
@@ -103,9 +106,21 @@ async function watch(
 ): Promise<Exit> {
   const { promise: closed, resolve } = Promise.withResolvers<Exit>();
   child.once("close", (code, signal) => resolve({ code, signal }));
-  const read = async (stream: "stdout" | "stderr", from: Readable): Promise<void> => {
-    for await (const text of createInterface({ input: from })) lines.add({ stream, text });
-  };
+  // Bun now and then never says that a pipe has ended, though the process has. Nothing more comes then.
+  child.once("exit", (code, signal) => {
+    const timer = setTimeout(() => {
+      for (const pipe of [child.stdout, child.stderr]) pipe?.destroy();
+      resolve({ code, signal });
+    }, SILENT_END_MS);
+    void closed.then(() => clearTimeout(timer));
+  });
+  const read = (stream: "stdout" | "stderr", from: Readable): Promise<void> =>
+    new Promise((ended) => {
+      createInterface({ input: from })
+        .on("line", (text) => lines.add({ stream, text }))
+        .once("close", ended);
+      from.once("close", ended);
+    });
   const reading = [read("stdout", child.stdout!), read("stderr", child.stderr!)];
   const exit = await closed;
   await Promise.all(reading);

@@ -34,6 +34,8 @@ export interface Gateway {
   readonly pid: number;
   /** All lines of its log so far. */
   readonly logs: readonly LogLine[];
+  /** Everything that it wrote so far, to both streams. */
+  readonly output: string;
   /** The first line of its log that fits, those before included. */
   waitForLog(
     fits: (line: LogLine) => boolean,
@@ -89,6 +91,9 @@ export async function startGateway(target: Target, options: GatewayOptions = {})
       return running.lines.entries
         .map(({ text }) => parseLogLine(text))
         .filter((line) => line !== undefined);
+    },
+    get output() {
+      return running.lines.entries.map(({ text }) => `${text}\n`).join("");
     },
     waitForLog: (fits, what = "such log line", deadlineMs = DEADLINE_MS) =>
       find(fits, what, deadlineMs),
