@@ -106,6 +106,7 @@ export class Access {
     };
     return new Grant(options.subjects, {
       ...{ principal, token, receives, publishes, requests },
+      basis: "claims",
       deliveryMode: options.deliveryMode,
       policy: options.policy,
       allowedPolicies: policies ?? options.allowedPolicies,

@@ -47,7 +47,7 @@ export function publishRoutes(
       const subject = c.req.param("subject");
       const grant = await grantOf(c);
       if (!(grant instanceof Grant)) return refusedAccess(c, grant);
-      if (grant.terms.token !== undefined && !grant.mayPublish(subject)) {
+      if (grant.terms.basis === "claims" && !grant.mayPublish(subject)) {
         const message = `This client may not publish to "${subject}"`;
         return refusedAccess(c, { kind: "forbidden", message });
       }

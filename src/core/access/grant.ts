@@ -42,10 +42,7 @@ export function isSamePrincipal(one: Principal, other: Principal): boolean {
   return one.issuer === other.issuer && one.sub === other.sub;
 }
 
-/**
- * The subjects of one kind of action: what is allowed and not denied. A token allows only subjects that the gateway
- * exposes.
- */
+/** The subjects of one kind of action: what is allowed and not denied. See also {@linkcode GrantTerms.basis}. */
 export interface SubjectPermission {
   readonly allow: Selection;
   /** Patterns that take precedence over `allow`. */
@@ -81,8 +78,15 @@ export type StartKind = (typeof START_KINDS)[number];
 /** What a client may do. Every field says it; nothing is allowed by its absence. */
 export interface GrantTerms {
   readonly principal: Principal;
-  /** `undefined`: the grant comes from no token, and doesn't end. */
+  /** `undefined`: the grant comes from no token, and doesn't end. It says nothing about what the client may do. */
   readonly token: GrantToken | undefined;
+  /**
+   * Who says what the client may do:
+   *
+   * - `"claims"`: those of the client, within the subjects that the gateway exposes.
+   * - `"configuration"`: the operator, who may let clients publish and send requests to subjects that aren't exposed.
+   */
+  readonly basis: "claims" | "configuration";
   /** What the client may receive. */
   readonly receives: SubjectPermission;
   /** What the client may publish to. */
@@ -155,6 +159,7 @@ export class Grant {
     return new Grant(exposed, {
       principal: ANONYMOUS,
       token: undefined,
+      basis: "configuration",
       receives: EVERYTHING_ALLOWED,
       publishes: { allow: options.publishSubjects ?? [], deny: [] },
       requests: { allow: options.requestSubjects ?? [], deny: [] },
@@ -294,15 +299,12 @@ export class Grant {
     );
   }
 
-  /** The subjects in a token are of those that are exposed; the configuration says itself what clients may publish. */
+  /** Whether a subject may be sent to. `"everything"` is everything that is exposed. */
   #allows({ allow, deny }: SubjectPermission, subject: string): boolean {
-    const isConfigured = this.terms.token === undefined && allow !== "everything";
-    return (
-      (isConfigured ? [allow] : [this.#exposed, allow]).every(
-        (patterns) =>
-          patterns === "everything" || patterns.some((pattern) => carries(pattern, subject)),
-      ) && !deny.some((pattern) => subjectMatches(pattern, subject))
-    );
+    const mustBeExposed = this.terms.basis === "claims" || allow === "everything";
+    if (mustBeExposed && !carriesOne(this.#exposed, subject)) return false;
+    if (allow !== "everything" && !carriesOne(allow, subject)) return false;
+    return !deny.some((pattern) => subjectMatches(pattern, subject));
   }
 
   /** Whether the client may receive everything that a pattern matches, `denied` aside, and not nothing. */
@@ -352,6 +354,10 @@ function deniedOf(
     return new DenyList(denied, patterns.filter(isReserved));
   }
   return denied.length === 0 ? DenyList.NOTHING : new DenyList(denied);
+}
+
+function carriesOne(patterns: readonly string[], subject: string): boolean {
+  return patterns.some((pattern) => carries(pattern, subject));
 }
 
 function isNamed(names: GrantTerms["durables"], name: string): boolean {

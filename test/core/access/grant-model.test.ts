@@ -78,8 +78,8 @@ function grantOf(exposed: readonly string[], permission: SubjectPermission): Gra
     maxSubscriptions: 8,
   });
   const token = { id: undefined, issuedAtMs: 0, expiresAtMs: Number.POSITIVE_INFINITY };
-  const all = { token, receives: permission, publishes: permission, requests: permission };
-  return new Grant(exposed, { ...terms, ...all });
+  const all = { receives: permission, publishes: permission, requests: permission };
+  return new Grant(exposed, { ...terms, ...all, token, basis: "claims" });
 }
 
 describe("A grant of any patterns", () => {

@@ -100,14 +100,19 @@ describe("A grant", () => {
     expect(grant.deliveryOf({ policy: "drop-oldest" }).policy).toBe("disconnect");
   });
 
-  test("of a token lets publish to exposed subjects that it names", () => {
+  test("of claims lets publish to exposed subjects that it names, with a token and without", () => {
     expect(grantOf({}).mayPublish("a.x")).toBe(true);
     expect(grantOf({}).mayPublish("d")).toBe(false);
-    const publishes = { allow: ["a.in.*", "d"], deny: ["a.in.secret"] };
-    const token = { id: undefined, issuedAtMs: 0, expiresAtMs: Number.POSITIVE_INFINITY };
-    expect(grantOf({ publishes, token }).mayPublish("a.in.x")).toBe(true);
-    for (const subject of ["a.x", "d", "a.in.secret"]) {
-      expect(grantOf({ publishes, token }).mayPublish(subject)).toBe(false);
+    const named = { allow: ["a.in.*", "d"], deny: ["a.in.secret"] };
+    const claims = { publishes: named, requests: named, basis: "claims" } as const;
+    const shown = { id: undefined, issuedAtMs: 0, expiresAtMs: Number.POSITIVE_INFINITY };
+    for (const token of [shown, undefined]) {
+      const grant = grantOf({ ...claims, token });
+      expect([grant.mayPublish("a.in.x"), grant.mayRequest("a.in.x")]).toEqual([true, true]);
+      for (const subject of ["a.x", "d", "a.in.secret"]) {
+        expect(grant.mayPublish(subject)).toBe(false);
+        expect(grant.mayRequest(subject)).toBe(false);
+      }
     }
   });
 

@@ -42,6 +42,7 @@ export function grantOf(wanted: WantedGrant = {}): Grant {
       issuedAtMs: startMs,
       expiresAtMs: expiresMs === undefined ? Number.POSITIVE_INFINITY : startMs + expiresMs,
     },
+    basis: "claims",
     receives: { allow, deny },
     publishes: NOTHING_ALLOWED,
     requests: NOTHING_ALLOWED,
