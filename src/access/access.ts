@@ -1,4 +1,4 @@
-import { Grant, type GrantOptions, START_KINDS } from "../core/access/grant.ts";
+import { Grant, type GrantOptions } from "../core/access/grant.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import {
   type AccessRefusal,
@@ -98,7 +98,9 @@ export class Access {
   #grantOf({ principal, permissions, tokenId, issuedAtMs, expiresAtMs }: Identity): Grant {
     const options = this.#options;
     const { receives, publishes, requests, starts, durables, maxRate } = permissions;
-    const { policies, maxSubscriptions } = permissions;
+    const allowedPolicies = options.allowedPolicies.filter((policy) =>
+      permissions.policies.includes(policy),
+    );
     const token = {
       id: tokenId,
       issuedAtMs: issuedAtMs ?? this.#clock.wallMs(),
@@ -108,17 +110,14 @@ export class Access {
       ...{ principal, token, receives, publishes, requests },
       basis: "claims",
       deliveryMode: options.deliveryMode,
-      policy: options.policy,
-      allowedPolicies: policies ?? options.allowedPolicies,
+      policy: permissions.policies.includes(options.policy)
+        ? options.policy
+        : (allowedPolicies[0] ?? options.policy),
+      allowedPolicies,
       startFrom: options.startFrom,
-      starts: starts ?? START_KINDS,
-      durables: durables ?? [],
+      ...{ starts, durables, maxRate },
       sessions: true,
-      maxSubscriptions: Math.min(
-        maxSubscriptions ?? options.maxSubscriptions,
-        options.maxSubscriptions,
-      ),
-      maxRate: maxRate ?? Number.POSITIVE_INFINITY,
+      maxSubscriptions: Math.min(permissions.maxSubscriptions, options.maxSubscriptions),
     });
   }
 }

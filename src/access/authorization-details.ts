@@ -1,15 +1,19 @@
-import { START_KINDS, type StartKind, type SubjectPermission } from "../core/access/grant.ts";
+import { START_KINDS, type SubjectPermission } from "../core/access/grant.ts";
 import { isReserved } from "../core/subject/subject.ts";
-import { POLICIES, type Policy } from "../protocol/fields.ts";
+import { POLICIES } from "../protocol/fields.ts";
 import { isObject } from "../protocol/schema.ts";
 import { subjectFault } from "../protocol/subject.ts";
 import type { AccessRefusal } from "./authenticator.ts";
-import type { Permissions } from "./permissions.ts";
+import {
+  ACTIONS,
+  type Action,
+  DEFAULT_LIMITS,
+  type Limits,
+  type Permissions,
+} from "./permissions.ts";
 
 /** The `type` of our entries (RFC 9396 §2). Those of others are skipped. */
 const TYPE = "spillway";
-const ACTIONS = ["subscribe", "publish", "request"] as const;
-type Action = (typeof ACTIONS)[number];
 
 /** The most entries of all types, and the most patterns and names of durables in all of ours together. */
 const MAX_ENTRIES = 64;
@@ -26,15 +30,10 @@ const NOT_LITERAL = /[.*>{}\s\u0000-\u0020\u007f-\u009f]|\p{Surrogate}/u;
 class EntryFault extends Error {}
 
 /** An entry, with the values of claims in place of their names. */
-interface Entry {
+interface Entry extends Limits {
   readonly actions: readonly Action[];
   readonly allow: readonly string[];
   readonly deny: readonly string[];
-  readonly policies: readonly Policy[] | undefined;
-  readonly maxRate: number | undefined;
-  readonly maxSubscriptions: number | undefined;
-  readonly starts: readonly StartKind[] | undefined;
-  readonly durables: readonly string[];
 }
 
 /**
@@ -76,10 +75,10 @@ function merged(entries: readonly Entry[]): Permissions | AccessRefusal {
     receives: subjectsOf(entries, "subscribe"),
     publishes: subjectsOf(entries, "publish"),
     requests: subjectsOf(entries, "request"),
-    policies: strictest(entries.map(({ policies }) => policies)),
-    maxRate: lowest(entries.map(({ maxRate }) => maxRate)),
-    maxSubscriptions: lowest(entries.map(({ maxSubscriptions }) => maxSubscriptions)),
-    starts: strictest(entries.map(({ starts }) => starts)),
+    policies: shared(entries.map(({ policies }) => policies)),
+    maxRate: Math.min(...entries.map(({ maxRate }) => maxRate)),
+    maxSubscriptions: Math.min(...entries.map(({ maxSubscriptions }) => maxSubscriptions)),
+    starts: shared(entries.map(({ starts }) => starts)),
     durables: entries.flatMap(({ durables }) => durables),
   };
 }
@@ -92,15 +91,9 @@ function subjectsOf(entries: readonly Entry[], action: Action): SubjectPermissio
   };
 }
 
-function lowest(limits: readonly (number | undefined)[]): number | undefined {
-  const given = limits.filter((limit) => limit !== undefined);
-  return given.length === 0 ? undefined : Math.min(...given);
-}
-
-/** What all lists have in common, of those that are given. */
-function strictest<T>(lists: readonly (readonly T[] | undefined)[]): readonly T[] | undefined {
-  const [first, ...others] = lists.filter((list) => list !== undefined);
-  return first?.filter((value) => others.every((list) => list.includes(value)));
+/** Returns the values that are in all of these lists, in the order of the first. */
+function shared<T>([first = [], ...others]: readonly (readonly T[])[]): readonly T[] {
+  return first.filter((value) => others.every((list) => list.includes(value)));
 }
 
 function readEntry(
@@ -112,11 +105,11 @@ function readEntry(
     type: _type,
     actions = ["subscribe"],
     subjects,
-    policies,
-    max_rate,
-    max_subscriptions,
-    from,
-    durables = [],
+    policies = DEFAULT_LIMITS.policies,
+    max_rate: maxRate,
+    max_subscriptions: maxSubscriptions,
+    from = DEFAULT_LIMITS.starts,
+    durables = DEFAULT_LIMITS.durables,
     ...unknown
   } = entry;
   expectNone(unknown, at);
@@ -131,10 +124,11 @@ function readEntry(
     actions: words(actions, ACTIONS, `${at}.actions`),
     allow: patterns(allow, "allow"),
     deny: patterns(deny, "deny"),
-    policies: policies === undefined ? undefined : words(policies, POLICIES, `${at}.policies`),
-    maxRate: positive(max_rate, `${at}.max_rate`),
-    maxSubscriptions: whole(max_subscriptions, `${at}.max_subscriptions`),
-    starts: from === undefined ? undefined : words(from, START_KINDS, `${at}.from`),
+    policies: words(policies, POLICIES, `${at}.policies`),
+    maxRate: positive(maxRate, `${at}.max_rate`) ?? DEFAULT_LIMITS.maxRate,
+    maxSubscriptions:
+      whole(maxSubscriptions, `${at}.max_subscriptions`) ?? DEFAULT_LIMITS.maxSubscriptions,
+    starts: words(from, START_KINDS, `${at}.from`),
     durables: texts(durables, `${at}.durables`).map((name) =>
       durableName(name, claims, `${at}.durables`),
     ),

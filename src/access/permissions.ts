@@ -1,16 +1,35 @@
-import type { StartKind, SubjectPermission } from "../core/access/grant.ts";
-import type { Policy } from "../protocol/fields.ts";
+import { START_KINDS, type StartKind, type SubjectPermission } from "../core/access/grant.ts";
+import { POLICIES, type Policy } from "../protocol/fields.ts";
 
-/** What claims say that a client may do. What they leave out is as configured. */
-export interface Permissions {
+/** The actions that claims allow for their subjects. */
+export const ACTIONS = ["subscribe", "publish", "request"] as const;
+export type Action = (typeof ACTIONS)[number];
+
+/** The limits of a client beside its subjects. The configuration may limit it further. */
+export interface Limits {
+  /** The policies that the client may ask for. */
+  readonly policies: readonly Policy[];
+  /** Messages per second of each subject in a subscription; `Infinity`: no limit. */
+  readonly maxRate: number;
+  /** Subscriptions at a time; `Infinity`: no limit. */
+  readonly maxSubscriptions: number;
+  readonly starts: readonly StartKind[];
+  /** Names of durables; a `*` stands for any characters. */
+  readonly durables: readonly string[];
+}
+
+/** The permissions that claims give to a client. */
+export interface Permissions extends Limits {
   readonly receives: SubjectPermission;
   readonly publishes: SubjectPermission;
   readonly requests: SubjectPermission;
-  readonly policies?: readonly Policy[] | undefined;
-  /** Messages per second of each subject in a subscription. */
-  readonly maxRate?: number | undefined;
-  readonly maxSubscriptions?: number | undefined;
-  readonly starts?: readonly StartKind[] | undefined;
-  /** Names of durables; a `*` stands for any characters. Default: none. */
-  readonly durables?: readonly string[] | undefined;
 }
+
+/** The limits of claims that name none: no durables, and everything else. */
+export const DEFAULT_LIMITS: Limits = {
+  policies: POLICIES,
+  maxRate: Number.POSITIVE_INFINITY,
+  maxSubscriptions: Number.POSITIVE_INFINITY,
+  starts: START_KINDS,
+  durables: [],
+};

@@ -98,12 +98,15 @@ describe("authorization_details", () => {
       starts: ["new", "last"],
       durables: ["a", "b_*"],
     });
-    const { policies, maxRate, maxSubscriptions, starts, durables } = permissionsOf(entry);
-    expect({ policies, maxRate, maxSubscriptions, starts, durables }).toEqual({
-      policies: undefined,
-      maxRate: undefined,
-      maxSubscriptions: undefined,
-      starts: undefined,
+  });
+
+  test("that name no limits have none but that there are no durables", () => {
+    const { receives, publishes, requests, ...limits } = permissionsOf(entry);
+    expect(limits).toEqual({
+      policies: ["disconnect", "drop-oldest", "drop-newest", "conflate"],
+      maxRate: Number.POSITIVE_INFINITY,
+      maxSubscriptions: Number.POSITIVE_INFINITY,
+      starts: ["new", "all", "last", "last_per_subject", "seq", "time", "after"],
       durables: [],
     });
   });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { AccessRefusal, AccessRequest } from "../../src/access/authenticator.ts";
 import { type AuthorizeHook, HookAuthenticator } from "../../src/access/hook.ts";
+import { DEFAULT_LIMITS } from "../../src/access/permissions.ts";
 import { NOTHING_ALLOWED } from "../../src/core/access/grant.ts";
 import type { Log } from "../../src/core/ports/log.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
@@ -23,6 +24,7 @@ function asking(hook: AuthorizeHook) {
         ? {
             principal: { issuer: "host", sub },
             permissions: {
+              ...DEFAULT_LIMITS,
               receives: NOTHING_ALLOWED,
               publishes: NOTHING_ALLOWED,
               requests: NOTHING_ALLOWED,

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { AccessRequest, Credentials, Identity } from "../../src/access/authenticator.ts";
 import type { Claims } from "../../src/access/claims.ts";
 import { NatsServiceAuthenticator } from "../../src/access/nats-service.ts";
+import { DEFAULT_LIMITS } from "../../src/access/permissions.ts";
 import { NOTHING_ALLOWED } from "../../src/core/access/grant.ts";
 import type { Log } from "../../src/core/ports/log.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
@@ -17,6 +18,7 @@ function readClaims(claims: Claims): Identity | { kind: "unauthenticated"; messa
   return {
     principal: { issuer: "service", sub },
     permissions: {
+      ...DEFAULT_LIMITS,
       receives: NOTHING_ALLOWED,
       publishes: NOTHING_ALLOWED,
       requests: NOTHING_ALLOWED,

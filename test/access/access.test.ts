@@ -1,0 +1,76 @@
+import { describe, expect, test } from "bun:test";
+import { Access, type AccessOptions } from "../../src/access/access.ts";
+import type { Authenticator, Identity } from "../../src/access/authenticator.ts";
+import { readClaims } from "../../src/access/claims.ts";
+import { Grant } from "../../src/core/access/grant.ts";
+import { ManualClock } from "../core/support/manual-clock.ts";
+import { WITH_NOTHING } from "./support/requests.ts";
+
+const OPTIONS: AccessOptions = {
+  subjects: ["a.>"],
+  deliveryMode: "at-most-once",
+  policy: "disconnect",
+  allowedPolicies: ["disconnect", "drop-oldest", "conflate"],
+  startFrom: "new",
+  maxSubscriptions: 8,
+};
+
+/** Lets every client in with claims of an entry. */
+class FixedAuthenticator implements Authenticator {
+  readonly name = "fixed";
+  readonly #identity: Identity;
+
+  constructor(entry: object) {
+    const details = [{ type: "spillway", subjects: { allow: ["a.x", "b"] }, ...entry }];
+    this.#identity = readClaims({ sub: "ann", authorization_details: details }, "i") as Identity;
+  }
+
+  async authenticate(): Promise<Identity> {
+    return this.#identity;
+  }
+}
+
+/** Returns the grant of a client whose claims have an entry. */
+async function grantOf(entry: object, options: Partial<AccessOptions> = {}): Promise<Grant> {
+  const authenticators = [new FixedAuthenticator(entry)];
+  const access = new Access({ ...OPTIONS, ...options }, authenticators, new ManualClock());
+  const grant = await access.admit(WITH_NOTHING);
+  if (!(grant instanceof Grant)) throw new Error(grant.message);
+  return grant;
+}
+
+describe("The grant of claims", () => {
+  test("has only subjects that the gateway exposes, for every action", async () => {
+    const grant = await grantOf({ actions: ["subscribe", "publish", "request"] });
+    expect([grant.mayReceive("a.x"), grant.mayReceive("b")]).toEqual([true, false]);
+    expect([grant.mayPublish("a.x"), grant.mayPublish("b")]).toEqual([true, false]);
+    expect([grant.mayRequest("a.x"), grant.mayRequest("b")]).toEqual([true, false]);
+  });
+
+  test.each<[string[] | undefined, string[], string]>([
+    [undefined, ["disconnect", "drop-oldest", "conflate"], "disconnect"],
+    [["conflate", "disconnect"], ["disconnect", "conflate"], "disconnect"],
+    [["conflate", "drop-oldest"], ["drop-oldest", "conflate"], "drop-oldest"],
+    [["drop-newest", "conflate"], ["conflate"], "conflate"],
+    [["drop-newest"], [], "disconnect"],
+  ])(
+    "with the policies %j allows %j of the configured ones, and %s by default",
+    async (policies, allowed, byDefault) => {
+      const { terms } = await grantOf({ policies });
+      expect(terms.allowedPolicies).toEqual(allowed as never);
+      expect(terms.policy).toBe(byDefault as never);
+    },
+  );
+
+  test("keeps the configured policy where clients may ask for others only", async () => {
+    const options = { allowedPolicies: ["conflate"] } as const;
+    expect((await grantOf({}, options)).terms.policy).toBe("disconnect");
+    expect((await grantOf({ policies: ["disconnect"] }, options)).terms.policy).toBe("disconnect");
+  });
+
+  test("has at most the configured number of subscriptions", async () => {
+    const most = async (max_subscriptions?: number) =>
+      (await grantOf({ max_subscriptions })).terms.maxSubscriptions;
+    expect([await most(), await most(9), await most(7)]).toEqual([8, 8, 7]);
+  });
+});
