@@ -1,17 +1,15 @@
-import type { Grant, GrantedRequest, Principal } from "./access/grant.ts";
+import type { Grant, GrantedRequest } from "./access/grant.ts";
 import type { Refusal } from "./access/refusal.ts";
 import { RedeliveryPolicy } from "./acks/redelivery-policy.ts";
-import { Authentication } from "./authentication.ts";
 import type { BroadcasterOptions, BroadcasterParts } from "./broadcaster-options.ts";
+import type { ClientBroadcaster, Clients } from "./clients.ts";
 import type { Audience } from "./fanout/audience.ts";
 import { AudienceRegistry } from "./fanout/audience-registry.ts";
 import { FrameHandler } from "./frame-handler.ts";
 import { Ring } from "./history/ring.ts";
 import { StreamRegistry } from "./history/stream-registry.ts";
-import { IncidentLog } from "./metering/incident-log.ts";
-import type { ClientLimit, Meter } from "./metering/meter.ts";
+import type { Meter } from "./metering/meter.ts";
 import type { Clock } from "./ports/clock.ts";
-import type { ClientSocket } from "./ports/socket.ts";
 import type {
   SourceFault,
   SourceListener,
@@ -19,23 +17,19 @@ import type {
   SourceStatus,
   StreamState,
 } from "./ports/source.ts";
+import type { DeliveryTrace, Tracer } from "./ports/tracer.ts";
 import { Publishing } from "./publishing/publishing.ts";
 import { BacklogRegistry } from "./sessions/backlog-registry.ts";
-import { type ConnectingClient, Connection, type ConnectionParts } from "./sessions/connection.ts";
-import type { ExceededCount } from "./sessions/connection-counts.ts";
-import { ConnectionLog, type RefusedHandshake } from "./sessions/connection-log.ts";
-import { ConnectionRegistry } from "./sessions/connection-registry.ts";
+import type { Connection } from "./sessions/connection.ts";
 import type { Session } from "./sessions/session.ts";
 import { SessionRegistry } from "./sessions/session-registry.ts";
 import type { Selection } from "./subject/subject.ts";
 import type { StartFault } from "./subscribe/start-positions.ts";
 import { SubscriptionManager } from "./subscribe/subscription-manager.ts";
-import { Sweeper } from "./sweeper.ts";
+import { AdaptiveFlushPace, FixedFlushPace } from "./timing/flush-pace.ts";
 import { FlushTimer } from "./timing/flush-timer.ts";
-import { ReturnTimes } from "./timing/reconnect-times.ts";
 import { TimerQueue } from "./timing/timer-queue.ts";
 import { TurnShare } from "./timing/turn-share.ts";
-import { TotalQueueBound } from "./total-queue-bound.ts";
 import { UpstreamSubscriptions } from "./upstream/upstream-subscriptions.ts";
 import { UpstreamNotifier } from "./upstream-notifier.ts";
 import type { Envelope, EnvelopeEncoder, Position } from "./wire/envelope.ts";
@@ -47,17 +41,20 @@ import type { Envelope, EnvelopeEncoder, Position } from "./wire/envelope.ts";
 const FLUSH_BYTES = 128 * 1024;
 
 /**
- * Sends each message to the clients that want it: the message is matched against audiences, encoded once, and
- * written once per client and flush.
+ * Sends each message of an account to the clients that want it: the message is matched against audiences, encoded
+ * once, and written once per client and flush.
  */
-export class Broadcaster implements SourceListener {
+export class Broadcaster implements SourceListener, ClientBroadcaster {
   readonly sessions: SessionRegistry;
+  readonly frames: FrameHandler;
+  readonly backlogs: BacklogRegistry;
   readonly #options: BroadcasterOptions;
   readonly #clock: Clock;
   readonly #encoder: EnvelopeEncoder;
   readonly #meter: Meter;
-  readonly #sweeper: Sweeper;
-  readonly #totalQueueBound: TotalQueueBound;
+  readonly #clients: Clients;
+  /** Begins the text of each fault. */
+  readonly #faultPrefix: string;
   readonly #upstream: UpstreamSubscriptions;
   readonly #notifier: UpstreamNotifier;
   readonly #ring: Ring;
@@ -67,24 +64,19 @@ export class Broadcaster implements SourceListener {
   readonly #ackTimers: TimerQueue;
   readonly #subscriptions: SubscriptionManager;
   readonly #audiences: AudienceRegistry<Session>;
-  readonly #incidents: IncidentLog;
-  readonly #authentication: Authentication;
   /** Publishes what clients send. */
   readonly publishing: Publishing;
-  readonly #connectionLog: ConnectionLog;
-  readonly #connections: ConnectionRegistry;
-  readonly #connectionParts: ConnectionParts;
-  readonly #backlogs: BacklogRegistry;
   readonly #timer: FlushTimer;
-  readonly #returns: ReturnTimes;
+  readonly #tracer: Tracer | undefined;
 
   /** Audiences with messages for the next flush. */
   #pending: Audience<Session>[] = [];
+  /** The traces of messages that are sent with the next flush. */
+  #traces: DeliveryTrace[] = [];
 
   /** No id of another run is one of this run's: a cursor says where it comes from. */
   readonly #origin = crypto.randomUUID().replaceAll("-", "").slice(0, 12);
   #sequence = 0;
-  #open = false;
 
   constructor(options: BroadcasterOptions, parts: BroadcasterParts) {
     const { clock, meter } = parts;
@@ -92,33 +84,27 @@ export class Broadcaster implements SourceListener {
     this.#clock = clock;
     this.#encoder = parts.encoder;
     this.#meter = meter;
-    this.#incidents = new IncidentLog(parts.log, clock);
-    this.#connectionLog = new ConnectionLog(parts.log, clock, () => meter.clientsActive);
+    this.#clients = parts.clients;
+    this.#tracer = parts.tracer;
     const { random = Math.random, isRevoked = () => false } = parts;
-    this.#returns = new ReturnTimes(clock, random);
-    this.#connections = new ConnectionRegistry({
-      clock,
-      meter,
-      log: this.#connectionLog,
-      incidents: this.#incidents,
-      returns: this.#returns,
-      observer: parts.observer,
-      limits: options,
-      onEnd: (connection) => {
-        this.#authentication.end(connection);
-        this.publishing.end(connection);
-      },
-      onEmpty: () => this.#sweeper.stop(),
-    });
-    this.#timer = new FlushTimer(clock, options.flushIntervalMs, () => this.flush());
-    this.#backlogs = new BacklogRegistry(this.#timer);
-    this.#totalQueueBound = new TotalQueueBound(options.maxTotalQueueBytes, meter.ledger);
+    const { flushIntervalMs } = options;
+    const pace =
+      flushIntervalMs === "auto" ? new AdaptiveFlushPace() : new FixedFlushPace(flushIntervalMs);
+    this.#timer = new FlushTimer(clock, pace, () => this.flush());
+    this.backlogs = new BacklogRegistry(this.#timer);
     this.#ring = new Ring(options);
-    this.#audiences = new AudienceRegistry(parts.fanouts, meter.ledger);
-    this.#turnShare = new TurnShare(clock, parts.stepsPerTurn);
+    const { account } = options;
+    this.#faultPrefix = account === undefined ? "" : `account ${account}: `;
+    // All accounts share the topics of the runtime.
+    const topicPrefix = account === undefined ? "" : `${account}/`;
+    this.#audiences = new AudienceRegistry(
+      parts.fanouts,
+      { ...{ options, clock }, ledger: meter.ledger },
+      topicPrefix,
+    );
+    this.#turnShare = new TurnShare(parts.clients.turns);
     this.#streams = new StreamRegistry(options.streams, this.#ring, clock);
-    const demanded = { ...options, subjects: options.demanded };
-    this.#upstream = new UpstreamSubscriptions(demanded, {
+    this.#upstream = new UpstreamSubscriptions(options, {
       clock,
       source: parts.source,
       turnShare: this.#turnShare,
@@ -127,6 +113,7 @@ export class Broadcaster implements SourceListener {
     this.#notifier = new UpstreamNotifier(options, {
       audiences: this.#audiences,
       upstream: this.#upstream,
+      turnShare: this.#turnShare,
       last: () => this.#last,
       // A client without a connection is told when it resumes.
       refused: (session) => {
@@ -142,8 +129,10 @@ export class Broadcaster implements SourceListener {
         ...{ ledger: meter.ledger, deadLetters, deadLetterSubject, random },
       }),
     };
+    const { presence } = parts.clients;
     this.#subscriptions = new SubscriptionManager(options, {
       ...{ ...parts, acks },
+      changed: presence && (({ connection }) => connection && presence.clientChanged(connection)),
       upstream: this.#upstream,
       ring: this.#ring,
       streams: this.#streams,
@@ -154,64 +143,28 @@ export class Broadcaster implements SourceListener {
     this.sessions = new SessionRegistry(options, {
       ...{ ...parts, acks },
       audiences: this.#audiences,
-      backlogs: this.#backlogs,
+      backlogs: this.backlogs,
       subscriptions: this.#subscriptions,
       turnShare: this.#turnShare,
       upstreamState: () => this.#notifier.state,
       last: () => this.#last,
       isRevoked,
     });
-    this.#authentication = new Authentication(options, {
-      ...{ clock, random, turnShare: this.#turnShare, isRevoked },
-      connections: this.#connections.open,
-      sessions: this.sessions,
-      counts: this.#connections.counts,
-      limited: (limit) => this.clientLimited(limit),
-    });
     this.publishing = new Publishing(options, {
-      ...{ clock, meter, log: parts.log, publisher: parts.publisher },
+      ...{ clock, meter, log: parts.log, publisher: parts.publisher, tracer: parts.tracer },
     });
-    const handlers = {
+    this.frames = new FrameHandler(options, meter, {
       subscriptions: this.#subscriptions,
-      authentication: this.#authentication,
+      authentication: parts.clients.authentication,
       publishing: this.publishing,
-    };
-    this.#connectionParts = {
-      ...{ limits: options, meter, clock },
-      frames: new FrameHandler(options, meter, handlers),
-      sessions: this.sessions,
-      registry: this.#connections,
-    };
-    this.#sweeper = new Sweeper(options, clock, meter, this.#connections);
+      presence,
+    });
+    parts.clients.add(this);
   }
 
-  /** Accepts clients from now on. */
-  open(): void {
-    this.#open = true;
-    this.sessions.keeps = true;
-  }
-
-  /** Accepts no more clients; connected ones stay. */
-  refuse(): void {
-    this.#open = false;
-    this.sessions.keeps = false;
-  }
-
-  /** Why no client is accepted now; `undefined` if one is. */
-  get refusal(): "closed" | "full" | "overloaded" | undefined {
-    if (!this.#open) return "closed";
-    if (this.#connections.size >= this.#options.maxClients) return "full";
-    return this.#totalQueueBound.overloaded ? "overloaded" : undefined;
-  }
-
-  /** In how many milliseconds a client that is refused now should try again. */
-  get refusedForMs(): number {
-    return this.#returns.afterMs("refused", this.#connections.size);
-  }
-
-  /** In how many milliseconds a client that is accepted now should reconnect when its connection is lost. */
-  get returnsAfterMs(): number {
-    return this.#returns.among(this.#connections.open.size + 1);
+  /** A connection is not open any more. */
+  ended(connection: Connection): void {
+    this.publishing.ended(connection);
   }
 
   /** Why nobody may subscribe to what a grant selects, or not now; `undefined`: one may. */
@@ -222,6 +175,11 @@ export class Broadcaster implements SourceListener {
   /** Why a granted request can't start where it says; `undefined`: it can. */
   startFaultOf(grant: Grant, granted: GrantedRequest): StartFault | undefined {
     return this.#subscriptions.startFaultOf(grant, granted);
+  }
+
+  /** The gateway exposes other subjects than before; clients are given other grants for that. */
+  exposureChanged(): void {
+    this.#upstream.exposureChanged();
   }
 
   /** The number of durables in use. */
@@ -239,52 +197,9 @@ export class Broadcaster implements SourceListener {
     return this.#ring;
   }
 
-  /** Which limit another client of an address and a principal would exceed; `undefined`: none. */
-  excessOfClients(addressGroup: string, principal: Principal): ExceededCount | undefined {
-    return this.#connections.counts.excessOf(addressGroup, principal);
-  }
-
-  /** A client was not let in because of a limit. */
-  clientLimited(limit: ClientLimit): void {
-    this.#meter.clientsLimited[limit]++;
-  }
-
-  /**
-   * Accepts a connection. If there are too many, it is closed with 4503 or 4429; that is rare, as handshakes are
-   * refused before.
-   */
-  accept(socket: ClientSocket, client: ConnectingClient): Connection {
-    const { refusal } = this;
-    const { grant, addressGroup = client.address ?? socket.remoteAddress } = client;
-    const excess = this.excessOfClients(addressGroup, grant.terms.principal);
-    const number = this.#connections.nextNumber();
-    const connection = new Connection(number, socket, client, this.#connectionParts);
-    this.#connections.add(connection, client);
-    this.#sweeper.start();
-    if (refusal !== undefined) connection.end(refusal === "closed" ? "going_away" : "overloaded");
-    else if (excess !== undefined) {
-      this.clientLimited(excess);
-      connection.end("too_many_connections");
-    } else {
-      this.#authentication.begin(connection);
-      if (!connection.isOver) this.sessions.admit(connection, client.request, client.session);
-    }
-    return connection;
-  }
-
-  /** Tokens were revoked: ends the connections and sessions that they belong to. */
-  endRevoked(): void {
-    this.#authentication.endRevoked();
-  }
-
-  /** A handshake was answered with an error. */
-  handshakeRefused(handshake: RefusedHandshake): void {
-    this.#meter.countRefusedHandshake();
-    this.#connectionLog.refused(handshake);
-  }
-
   /** Sends a message to every client that wants it. */
   message(message: SourceMessage): void {
+    const trace = this.#tracer?.arrived(message);
     const meter = this.#meter;
     const wallMs = this.#clock.wallMs();
     meter.countReceived(message.data.length, wallMs);
@@ -303,18 +218,25 @@ export class Broadcaster implements SourceListener {
     };
     if (this.#ring.keeps) this.#ring.push(encode());
     else this.#ring.skip(position);
-    const { detached } = this.sessions;
-    if (this.#connections.open.size === 0 && detached === 0) return;
+    const { detached, size } = this.sessions;
+    if (size === 0) {
+      trace?.end();
+      return;
+    }
     this.#audiences.match(message.subject, (audience) => {
       if (audience.lastSerial === sequence) return;
       audience.lastSerial = sequence;
       if (audience.key.denied.denies(message.subject)) return;
+      trace?.wanted(audience.live.size, audience.queued.size);
       if (audience.add(encode())) this.#pending.push(audience);
       if (audience.pendingBytes >= FLUSH_BYTES) this.#flushAudience(audience);
     });
-    if (detached > 0) this.sessions.grew(encode().byteLength);
-    this.#totalQueueBound.relieve(this.#backlogs.all);
+    if (detached > 0) this.sessions.keepBytes();
+    this.#clients.relieveQueues();
     if (this.#pending.length > 0) this.#timer.schedule();
+    if (trace === undefined) return;
+    if (this.#pending.length > 0) this.#traces.push(trace);
+    else trace.end();
   }
 
   status(status: SourceStatus): void {
@@ -334,7 +256,8 @@ export class Broadcaster implements SourceListener {
   /** The source may not subscribe to a pattern. */
   refused(pattern: string, reason: string, isFinal = false): void {
     if (this.#notifier.refused(pattern, { reason, isFinal })) {
-      this.#meter.countError("upstream_refused", `NATS refuses ${pattern}: ${reason}`);
+      const detail = `${this.#faultPrefix}NATS refuses ${pattern}: ${reason}`;
+      this.#meter.countError("upstream_refused", detail);
     }
   }
 
@@ -345,8 +268,8 @@ export class Broadcaster implements SourceListener {
   }
 
   fault(kind: SourceFault, detail: string): void {
-    this.#meter.countError(kind, detail);
-    this.#incidents.fault(kind, detail);
+    this.#meter.countError(kind, this.#faultPrefix + detail);
+    this.#clients.fault(kind, this.#faultPrefix + detail);
   }
 
   /** Sends all pending messages, and drains the backlogs that are ready. */
@@ -354,32 +277,37 @@ export class Broadcaster implements SourceListener {
     const startMs = this.#timer.begins();
     const pending = this.#pending;
     this.#pending = [];
-    for (const audience of pending) this.#flushAudience(audience);
-    for (const session of this.#backlogs.takeReady()) {
-      session.drain();
-      this.#sweeper.watch(session);
+    const traces = this.#traces;
+    if (traces.length > 0) this.#traces = [];
+    let flushed = 0;
+    try {
+      for (const audience of pending) {
+        flushed++;
+        this.#flushAudience(audience);
+      }
+      for (const session of this.backlogs.takeReady()) {
+        session.drain();
+        this.#clients.sweeper.watch(session);
+      }
+      this.#clients.relieveQueues();
+    } finally {
+      for (const trace of traces) trace.end();
+      this.#meter.broadcastSeconds.add((this.#timer.ends() - startMs) / 1000);
+      // An audience that throws doesn't keep the others from their messages.
+      if (flushed < pending.length) {
+        this.#pending.push(...pending.slice(flushed));
+        this.#timer.schedule();
+      }
     }
-    this.#totalQueueBound.relieve(this.#backlogs.all);
-    this.#meter.broadcastSeconds.add((this.#timer.ends() - startMs) / 1000);
   }
 
-  /**
-   * Ends all connections with 1001: clients that keep up at once, lagging ones when their backlog is empty, and all of
-   * them after the timeout. Resolves when the last socket is closed.
-   */
-  async drain(timeoutMs: number): Promise<void> {
-    this.refuse();
-    this.sessions.expireDetached();
-    this.flush();
-    this.#sweeper.drainUntil(this.#clock.nowMs() + timeoutMs);
-    await this.#connections.empty();
-    this.#sweeper.stop();
-    this.#authentication.stop();
+  /** Drops all work that is left, and releases all timers. */
+  stop(): void {
+    for (const trace of this.#traces.splice(0)) trace.end();
     this.publishing.stop();
     this.#ackTimers.stop();
     this.#turnShare.stop();
     this.#upstream.stop();
-    this.#connectionLog.stop();
     this.#timer.stop();
   }
 
@@ -389,9 +317,8 @@ export class Broadcaster implements SourceListener {
 
   #flushAudience(audience: Audience<Session>): void {
     audience.flush();
-    // Between two sweeps no member's buffer may grow to where its runtime would drop in silence.
-    if (audience.writtenBytes - audience.sweptAtBytes >= this.#options.highWaterBytes) {
-      this.#sweeper.sweepAudience(audience);
+    if (audience.isToSweep(this.#options)) {
+      this.#clients.sweeper.sweepAudience(audience);
     }
   }
 }

@@ -1,8 +1,10 @@
 import type { ClientFrame, ClientFrameType } from "../protocol/client-frames.ts";
 import type { ErrorCode } from "../protocol/error-codes.ts";
 import type { Refusal } from "./access/refusal.ts";
-import type { Authentication } from "./authentication.ts";
+import type { Authentication } from "./authentication/authentication.ts";
 import type { Meter } from "./metering/meter.ts";
+import type { DeniedRequest } from "./ports/observer.ts";
+import type { Presence } from "./presence/presence.ts";
 import { dataOf, type MessageFrame } from "./publishing/client-message.ts";
 import type { Publishing } from "./publishing/publishing.ts";
 import type { Connection } from "./sessions/connection.ts";
@@ -19,10 +21,14 @@ export interface FrameHandlerLimits {
   readonly maxMalformedFrames: number;
 }
 
+type PresenceRequest = Extract<ClientFrame, { type: "presence" }>;
+
 interface FrameHandlerParts {
   readonly publishing: Publishing;
   readonly subscriptions: SubscriptionManager;
   readonly authentication: Authentication;
+  /** `undefined`: presence is off. */
+  readonly presence: Presence | undefined;
 }
 
 const NO_TOKEN: Refusal = {
@@ -30,16 +36,22 @@ const NO_TOKEN: Refusal = {
   message: 'this gateway needs a token: send it in "auth" first',
 };
 
-/** What a client may send before it has shown a token. */
+const NO_PRESENCE: Refusal = {
+  code: "unsupported",
+  message: 'presence is off: the gateway has no "presence_bucket"',
+};
+
+/** The frames that a client may send before it has shown a token. */
 const BEFORE_TOKEN: ReadonlySet<ClientFrameType> = new Set(["auth", "ping"]);
 
-/** Handles what clients send: each frame goes to the session, or to the subscriptions. */
+/** Handles the frames of clients: each goes to the session, the subscriptions, the authentication or the publishing. */
 export class FrameHandler {
   readonly #limits: FrameHandlerLimits;
   readonly #meter: Meter;
   readonly #subscriptions: SubscriptionManager;
   readonly #authentication: Authentication;
   readonly #publishing: Publishing;
+  readonly #presence: Presence | undefined;
 
   constructor(limits: FrameHandlerLimits, meter: Meter, parts: FrameHandlerParts) {
     this.#limits = limits;
@@ -47,6 +59,7 @@ export class FrameHandler {
     this.#subscriptions = parts.subscriptions;
     this.#authentication = parts.authentication;
     this.#publishing = parts.publishing;
+    this.#presence = parts.presence;
   }
 
   /** Takes in a frame. Never throws, whatever is in it. */
@@ -58,7 +71,7 @@ export class FrameHandler {
       connection.end("frame_too_big");
       return;
     }
-    // Most frames by far are this one, and reading JSON is dearer than all the rest that an ack costs.
+    // By far most frames are plain acks, and parsing JSON costs more than all other work on one.
     if (typeof data === "string" && session.acks?.acceptPlainAck(data, nowMs)) {
       this.#meter.clientFrames.ack++;
       const isPaid = connection.budget.answer(costOf(data), session.sentMessages, nowMs);
@@ -78,7 +91,7 @@ export class FrameHandler {
     this.#handle(connection, session, frame, data, nowMs);
   }
 
-  /** The peer sent a ping or a pong. */
+  /** The peer sent a ping, or a pong that confirms nothing. */
   alive(connection: Connection): void {
     if (connection.isOver || connection.budget.spend(1, connection.heard())) return;
     connection.end("too_many_frames");
@@ -98,7 +111,12 @@ export class FrameHandler {
       case "working":
         return budget.answer(cost, session.sentMessages, nowMs);
       case "subscribe":
-        return budget.spend(cost + subscriptionCost(frame.subjects.length), nowMs);
+        return budget.spend(
+          cost + subscriptionCost(frame.subjects.length, frame.durable !== undefined),
+          nowMs,
+        );
+      case "presence":
+        return budget.spend(cost + subscriptionCost(1), nowMs);
       case "unsubscribe":
         return budget.spend(cost + subscriptionCost(), nowMs);
       case "publish":
@@ -131,14 +149,13 @@ export class FrameHandler {
         this.#publish(connection, session, frame, data);
         break;
       case "subscribe":
-        this.#refuse(
-          session,
-          this.#subscriptions.subscribe(session, requestOf(frame.id, frame)),
-          frame.id,
-        );
+        this.#subscribe(connection, session, frame);
         break;
       case "unsubscribe":
         this.#refuse(session, this.#subscriptions.unsubscribe(session, frame.sub), frame.sub);
+        break;
+      case "presence":
+        this.#watch(connection, session, frame);
         break;
       case "ping":
         session.tell({ type: "pong", ...(frame.id !== undefined && { id: frame.id }) });
@@ -155,6 +172,16 @@ export class FrameHandler {
       case "ok":
         session.speedUp();
     }
+  }
+
+  #subscribe(
+    connection: Connection,
+    session: Session,
+    frame: ClientFrame & { readonly type: "subscribe" },
+  ): void {
+    const refusal = this.#subscriptions.subscribe(session, requestOf(frame.id, frame));
+    if (refusal !== undefined) noteDenied(connection, frame.type, refusal);
+    this.#refuse(session, refusal, frame.id);
   }
 
   #publish(
@@ -175,7 +202,23 @@ export class FrameHandler {
         : this.#publishing.request(connection, frame, data);
     if (refusal === undefined) return;
     this.#publishing.refused(connection, frame, refusal);
+    noteDenied(connection, frame.type, refusal);
     this.#refuse(session, refusal, frame.id);
+  }
+
+  #watch(connection: Connection, session: Session, frame: PresenceRequest): void {
+    const refusal = this.#watchRefusal(connection, frame);
+    if (refusal === undefined) return;
+    noteDenied(connection, "presence", refusal);
+    this.#refuse(session, refusal, frame.id);
+  }
+
+  /** Begins or ends a presence watch. @returns why not, or `undefined`. */
+  #watchRefusal(connection: Connection, frame: PresenceRequest): Refusal | undefined {
+    if (this.#presence === undefined) return NO_PRESENCE;
+    if ("stop" in frame) return this.#presence.unwatch(connection, frame.id);
+    const { id, subject, want } = frame;
+    return this.#presence.watch(connection, { id, subject, wantsMembers: want === "list" });
   }
 
   #authenticate(connection: Connection, frame: ClientFrame & { readonly type: "auth" }): void {
@@ -207,6 +250,15 @@ export class FrameHandler {
     this.#meter.refused[refusal.code]++;
     tellError(session, refusal, id);
   }
+}
+
+/** Notes a request that is refused because of the client's grant, and not for another reason. */
+function noteDenied(
+  connection: Connection,
+  action: DeniedRequest["action"],
+  { code, message: reason }: Refusal,
+): void {
+  if (code === "forbidden") connection.denied({ action, reason });
 }
 
 /** Returns by which name the client knows its request. */

@@ -1,11 +1,12 @@
 import type { ServerFrame, UpstreamState } from "../protocol/server-frames.ts";
-import type { Audience } from "./fanout/audience.ts";
+import type { Announcement, Audience } from "./fanout/audience.ts";
 import type { AudienceRegistry } from "./fanout/audience-registry.ts";
 import type { StreamChange } from "./history/stream-registry.ts";
 import type { SourceStatus } from "./ports/source.ts";
 import type { Session } from "./sessions/session.ts";
 import { exposedOf } from "./subject/subject.ts";
 import { patternRefusal, streamRefusal } from "./subscribe/refusal.ts";
+import { SteppedJob, type TurnShare } from "./timing/turn-share.ts";
 import type { UpstreamRefusal } from "./upstream/upstream-subscription.ts";
 import type { UpstreamSubscriptions } from "./upstream/upstream-subscriptions.ts";
 import { cursorOf, type Position } from "./wire/envelope.ts";
@@ -13,6 +14,9 @@ import { unknownGap } from "./wire/gap.ts";
 
 /** Begins the message to a client whose subscription NATS stopped serving; the reason follows. */
 const ABOUT = "NATS does not send what you subscribed to";
+
+/** About how many steps it takes to tell an audience something, beside one for each member. */
+const TELL_STEPS = 16;
 
 interface NotifierOptions {
   /** The exposed patterns that no stream keeps. */
@@ -22,6 +26,7 @@ interface NotifierOptions {
 interface NotifierParts {
   readonly audiences: AudienceRegistry<Session>;
   readonly upstream: UpstreamSubscriptions;
+  readonly turnShare: TurnShare;
   /** The position of the last message that arrived. */
   last(): Position;
   /** NATS refuses something that a client asked for when it connected, and can't ask for again. */
@@ -30,12 +35,12 @@ interface NotifierParts {
 
 /** Tells clients about the source: whether it is connected, what it refuses, and which messages they miss. */
 export class UpstreamNotifier {
-  readonly #exposed: readonly string[];
+  readonly #options: NotifierOptions;
   readonly #parts: NotifierParts;
   #connected = false;
 
   constructor(options: NotifierOptions, parts: NotifierParts) {
-    this.#exposed = options.demanded;
+    this.#options = options;
     this.#parts = parts;
   }
 
@@ -53,15 +58,19 @@ export class UpstreamNotifier {
     if (connected === this.#connected) return;
     this.#connected = connected;
     if (!connected) this.#parts.upstream.cutOff();
-    const cursor = cursorOf(this.#parts.last());
-    for (const audience of this.#parts.audiences.all()) {
-      audience.tell({ type: "upstream", state: this.state });
-      // Nobody knows what was published meanwhile. That is so before the first connection, too: NATS may have
+    const announcements: Announcement[] = [
+      { frame: { type: "upstream", state: this.state }, concerns: () => true },
+    ];
+    if (connected) {
+      const cursor = cursorOf(this.#parts.last());
+      // It isn't known what was published meanwhile. That is so before the first connection, too: NATS may have
       // served others.
-      if (connected && wantsSome(audience, this.#exposed)) {
-        audience.tell(unknownGap(cursor, cursor, "upstream"));
-      }
+      announcements.push({
+        frame: unknownGap(cursor, cursor, "upstream"),
+        concerns: (audience) => wantsSome(audience, this.#options.demanded),
+      });
     }
+    this.#announce(announcements);
   }
 
   /**
@@ -90,9 +99,7 @@ export class UpstreamNotifier {
   /** A stream is followed again, perhaps with messages missing. */
   stream({ gap, subjects: carried }: StreamChange): void {
     if (gap === undefined) return;
-    for (const audience of this.#parts.audiences.all()) {
-      if (wantsSome(audience, carried)) audience.tell(gap);
-    }
+    this.#announce([{ frame: gap, concerns: (audience) => wantsSome(audience, carried) }]);
   }
 
   /** The source refuses to follow a stream: its messages wait in the stream. */
@@ -105,6 +112,23 @@ export class UpstreamNotifier {
       told.push(audience);
     }
     this.#refuse(told);
+  }
+
+  /** Tells the members of all audiences: each before its next message, and some in each turn of the event loop. */
+  #announce(announcements: readonly Announcement[]): void {
+    const { audiences, turnShare } = this.#parts;
+    if (audiences.size === 0) return;
+    for (const audience of audiences.all()) {
+      for (const announcement of announcements) audience.announce(announcement);
+    }
+    turnShare.run(this, new SteppedJob(this.#tellAll()));
+  }
+
+  *#tellAll(): Generator<number, void, void> {
+    for (const audience of this.#parts.audiences.all()) {
+      audience.tellAnnounced();
+      yield TELL_STEPS + audience.size;
+    }
   }
 
   /** Reports clients that can't ask for something else; those of `spillway.v1.json` can. */
@@ -124,7 +148,8 @@ export class UpstreamNotifier {
     for (const pattern of patterns) {
       const look = (audience: Audience<Session>): void => {
         const { subjects } = audience;
-        if (told.has(audience) || !exposedOf(this.#exposed, subjects).includes(pattern)) return;
+        if (told.has(audience) || !exposedOf(this.#options.demanded, subjects).includes(pattern))
+          return;
         told.add(audience);
         audience.tell(frame);
       };
@@ -136,6 +161,9 @@ export class UpstreamNotifier {
 }
 
 /** Whether the members of an audience may get something of these patterns. */
-function wantsSome({ key, subjects }: Audience<Session>, patterns: readonly string[]): boolean {
+function wantsSome(
+  { key, subjects }: Pick<Audience, "key" | "subjects">,
+  patterns: readonly string[],
+): boolean {
   return key.denied.leavesSome(patterns, subjects);
 }

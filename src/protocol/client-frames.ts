@@ -18,18 +18,21 @@ import {
 } from "./fields.ts";
 import {
   anything,
+  constant,
   type Frame,
   type FrameOf,
   frame,
   isObject,
   list,
   mapOf,
+  oneOf,
   optional,
   text,
   type Value,
   validator,
   whole,
 } from "./schema.ts";
+import { END_HEADER } from "./server-frames.ts";
 import { MAX_SUBJECT_BYTES, subjectFault } from "./subject.ts";
 
 /** Why a field is not valid, in words for whoever wrote the client. */
@@ -71,15 +74,20 @@ const patterns: ClientField<readonly string[]> = {
       return { code: "malformed", message };
     }
     for (const subject of subjects) {
-      const code = "invalid_subject";
-      if (typeof subject !== "string") return { code, message: "a subject is a text" };
-      const why = subjectFault(subject, true);
-      if (why === undefined) continue;
-      return { code, message: `subject ${JSON.stringify(subject.slice(0, 200))} ${why}` };
+      const fault = patternFault(subject);
+      if (fault !== undefined) return fault;
     }
     return undefined;
   },
 };
+
+function patternFault(subject: unknown): FieldFault | undefined {
+  const code = "invalid_subject";
+  if (typeof subject !== "string") return { code, message: "a subject is a text" };
+  const why = subjectFault(subject, true);
+  if (why === undefined) return undefined;
+  return { code, message: `subject ${JSON.stringify(subject.slice(0, 200))} ${why}` };
+}
 
 const isFrom = validator(from.json);
 const isAfterMessage = validator(afterMessage.json);
@@ -263,6 +271,15 @@ const publish = frame("publish", {
       `"publish" needs an "id" of 1 to ${MAX_ID_LENGTH} characters`,
     ),
     ...messageFields,
+    end: optional(
+      field(
+        constant(
+          true,
+          `The message ends its subject: it gets the NATS header \`${END_HEADER}\`, and subscribers get an \`end\` after it.`,
+        ),
+        '"end" is true',
+      ),
+    ),
   },
   example: { type: "publish", id: "p1", subject: "orders.eu.17", payload: { n: 1 } },
 });
@@ -288,6 +305,48 @@ const request = frame("request", {
     ),
   },
   example: { type: "request", id: "r1", subject: "svc.price", payload: { sku: 7 } },
+});
+
+const presenceId = field(
+  name("The name of the presence watch"),
+  `"presence" needs an "id" of 1 to ${MAX_ID_LENGTH} characters`,
+);
+
+const watchedSubject: ClientField<string> = {
+  ...subjectPattern,
+  faultOf: (subject) => patternFault(subject),
+};
+
+const presence = frame("presence", {
+  dialects: ["v1"],
+  description:
+    "Asks who is subscribed to a subject, on all gateways, and for every change from then on. It takes the place of an earlier one with the same `id`.",
+  answer: "`presence`, and another one after each change; or `error`",
+  fields: {
+    id: presenceId,
+    subject: watchedSubject,
+    want: optional(
+      field(
+        oneOf(
+          ["count", "list"],
+          "Only the number of people, or also their names. Default: `count`.",
+        ),
+        '"want" is "count" or "list"',
+      ),
+    ),
+  },
+  example: { type: "presence", id: "w1", subject: "rooms.7", want: "list" },
+});
+
+const presenceStop = frame("presence", {
+  dialects: ["v1"],
+  description: "Ends what `presence` with this `id` began.",
+  answer: "`presence_ended`, or `error`",
+  fields: {
+    id: presenceId,
+    stop: field(constant(true, "Always true."), '"stop" is true'),
+  },
+  example: { type: "presence", id: "w1", stop: true },
 });
 
 const EVERY_SOCKET = ["plain", "v1"] as const;
@@ -323,7 +382,7 @@ const ack = report("ack", {
 const ackUpto = frame("ack", {
   dialects: EVERY_SOCKET,
   description:
-    "The client has processed this message and every message sent before it in the order of the stream (or of the gateway's run), also those that it refused with `nack`. The order of arrival doesn't count: a message that is sent again arrives late, so the last one to arrive isn't always the furthest.",
+    'The client has processed this message and every message sent before it, also those that it refused with `nack`. "Before" means a smaller position in the `id`, not an earlier arrival: a message that is sent again arrives late.',
   fields: { upto: field(text("The `id` of a message."), '"ack" needs the "id" of a message') },
   example: { type: "ack", upto: "a3f81c09b2d4:42" },
 });
@@ -362,6 +421,8 @@ export const CLIENT_FRAMES = {
   auth,
   publish,
   request,
+  presence,
+  presence_stop: presenceStop,
   ack: ack.one,
   ack_ids: ack.several,
   ack_upto: ackUpto,

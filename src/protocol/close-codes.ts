@@ -35,7 +35,7 @@ export const CLOSE = {
     code: 4401,
     reason: "token revoked",
     reconnect: false,
-    why: "The operator has revoked the client's token, or all tokens of its `sub`.",
+    why: "The operator has revoked the client's token, or all tokens of its `sub`; or what the client has shown (a token, a password, nothing) is no longer in the configuration.",
     advice: "Log in again, then connect.",
   },
   forbidden: {
@@ -77,7 +77,7 @@ export const CLOSE = {
     code: 4503,
     reason: "overloaded",
     reconnect: true,
-    why: "Too much data waits for all clients together, or the gateway has no room for another client (it usually refuses those in the handshake, with 503). A plain client also gets this code if its durable is unavailable.",
+    why: "Too much data waits for all clients together, or the gateway has no room for another client, or for its account (it usually refuses those in the handshake, with 503). A plain client also gets this code if its durable is unavailable.",
     advice: "Reconnect later.",
   },
   slow_consumer: {
@@ -91,7 +91,7 @@ export const CLOSE = {
     code: 4511,
     reason: "write timeout",
     reconnect: true,
-    why: "The client's connection accepted no data for `write_timeout` (after the kernel has buffered some megabytes). The client gets no `disconnect` frame first.",
+    why: "The client's connection accepted no data for `write_timeout` (after the kernel has buffered some megabytes), and it confirmed nothing. A client that lags has less in flight: if it stops reading, it is closed with 4513. The client gets no `disconnect` frame first.",
     advice: "Reconnect.",
   },
   token_expired: {
@@ -107,6 +107,13 @@ export const CLOSE = {
     reconnect: true,
     why: "The client sent nothing for `read_timeout`, not even a pong.",
     advice: "Reconnect.",
+  },
+  too_old: {
+    code: 4514,
+    reason: "connection too old",
+    reconnect: true,
+    why: "The connection has lasted about as long as `max_connection_age`: its client should reconnect, perhaps to another gateway.",
+    advice: "Reconnect. With its cursor, a client misses nothing.",
   },
 } as const;
 

@@ -38,7 +38,7 @@ export const GAP_REASONS = {
     missing:
       "They are older than the messages that the gateway keeps in memory, the stream no longer stores them, or `max_replay_…` doesn't allow to replay them.",
     count:
-      'exact if the client gets all subjects; otherwise `"exact":false`, at most this many. For a stream never exact, and 0 if single messages of the stream were deleted',
+      'exact if the client gets all subjects; otherwise `"exact":false`, at most this many. For a stream, `count` is always a maximum; it is 0 (unknown) if some messages were deleted one by one',
   },
   stream_reset: {
     missing:
@@ -175,6 +175,12 @@ const subscribed = frame("subscribed", {
       ),
     ),
     from: cursor("Every message after this cursor is delivered, or a `gap` declares it."),
+    start_from: optional(
+      oneOf(
+        ["all", "last", "last_per_subject"],
+        "Present if the request has no `from`, and the configured `start_from` makes it begin with older messages: they come now, and `caught_up` after them.",
+      ),
+    ),
     durable: optional(text("The durable that the subscription uses.")),
   },
   example: {
@@ -189,7 +195,7 @@ const subscribed = frame("subscribed", {
 
 /** Why the gateway ends a subscription. */
 const END_REASONS = {
-  forbidden: "The client's new token allows nothing of it.",
+  forbidden: "The client's new token, or the new configuration, allows nothing of it.",
   too_many_subscriptions:
     "What the client's new token allows of it takes more patterns than the client may have.",
 } as const;
@@ -276,6 +282,82 @@ const response = frame("response", {
   example: { type: "response", id: "r1", payload: { price: 12 } },
 });
 
+const person = object("A person, however many connections it has.", {
+  sub: text("The name that the person's token proves: its `sub`."),
+  issuer: optional(
+    text("Who vouches for the name. Absent if it is the issuer of this client's own token."),
+  ),
+});
+
+const presence = frame("presence", {
+  dialects: ["v1"],
+  description:
+    "Who is subscribed to a subject: the first frame has the present state, later ones the changes, at most one each `presence_interval`.",
+  fields: {
+    id: text("The `id` of the request."),
+    subject: text("The subject of the request."),
+    count: whole(
+      "How many people there are. A person with several connections counts once, a client without a token always.",
+    ),
+    members: optional(
+      list(
+        person,
+        'Only with `"want":"list"`: people that are there, at most 100. It takes the place of the client\'s list. Clients without a token are in no list.',
+      ),
+    ),
+    joined: optional(
+      list(person, "People to add to the client's list, unless they are in it. At most 100."),
+    ),
+    left: optional(
+      list(person, "People to remove from the client's list, if they are in it. At most 100."),
+    ),
+    truncated: optional(
+      constant(
+        true,
+        "There are more people than a list may have: the client's list is not complete.",
+      ),
+    ),
+    stale: optional(
+      constant(
+        true,
+        "The gateway can't learn now who comes and leaves, or not reliably. What it says may be wrong, until a frame without `stale`.",
+      ),
+    ),
+  },
+  example: {
+    type: "presence",
+    id: "w1",
+    subject: "rooms.7",
+    count: 2,
+    members: [{ sub: "u_42" }, { sub: "u_43" }],
+  },
+});
+
+/** Why the gateway ends a presence watch. */
+const PRESENCE_END_REASONS = {
+  forbidden: "The client's new token doesn't allow it.",
+  overloaded: "Too many people are on what is watched.",
+} as const;
+
+export type PresenceEndReason = keyof typeof PRESENCE_END_REASONS;
+
+const presenceEnded = frame("presence_ended", {
+  dialects: ["v1"],
+  description: "What `presence` began has ended.",
+  fields: {
+    id: text("The `id` of the request."),
+    reason: optional(
+      oneOf(
+        Object.keys(PRESENCE_END_REASONS) as PresenceEndReason[],
+        `Why the gateway ended it; absent if the client did. ${Object.entries(PRESENCE_END_REASONS)
+          .map(([reason, meaning]) => `\`${reason}\`: ${meaning}`)
+          .join(" ")}`,
+      ),
+    ),
+  },
+  example: { type: "presence_ended", id: "w1" },
+});
+
 const gap = frame("gap", {
   dialects: NOTICES,
   description:
@@ -288,7 +370,7 @@ const gap = frame("gap", {
     exact: optional(
       constant(
         false,
-        "Absent if `count` is exact. If `false`, at most `count` messages are missing, or an unknown number if `count` is 0.",
+        "Absent: `count` is exact. `false` and `count` > 0: at most that many are missing. `false` and `count` 0: the number is unknown.",
       ),
     ),
   },
@@ -299,6 +381,22 @@ const gap = frame("gap", {
     count: 7,
     reason: "slow",
   },
+});
+
+/**
+ * The NATS header, with any value, of a message that ends its subject: a stream of tokens, a job, an export. The
+ * server tells its clients with an `end` frame.
+ */
+export const END_HEADER = "Spillway-End";
+
+const end = frame("end", {
+  dialects: NOTICES,
+  description: `A subject has ended: the message with this \`id\`, right before this frame, has the NATS header \`${END_HEADER}\`. Subscriptions and the connection stay; a client that waits for no other subject may end them.`,
+  fields: {
+    subject: text("The subject that has ended."),
+    id: text("The `id` of the message that ended it."),
+  },
+  example: { type: "end", subject: "runs.7", id: "RUNS:k2x9:42" },
 });
 
 const caughtUp = frame("caught_up", {
@@ -326,7 +424,7 @@ const pong = frame("pong", {
 const slow = frame("slow", {
   dialects: NOTICES,
   description:
-    "This client lags: it has more unsent bytes than `high_water_bytes`, and now has a queue of its own.",
+    "This client lags: it takes what it is sent too slowly, and now has a queue of its own.",
   fields: { buffered_bytes: whole("How many bytes wait for the client.") },
   example: { type: "slow", buffered_bytes: 1_048_601 },
 });
@@ -398,7 +496,10 @@ export const SERVER_FRAMES = {
   token_expiring: tokenExpiring,
   published,
   response,
+  presence,
+  presence_ended: presenceEnded,
   gap,
+  end,
   caught_up: caughtUp,
   upstream,
   pong,
@@ -410,7 +511,16 @@ export const SERVER_FRAMES = {
 
 export type WelcomeFrame = FrameOf<typeof welcome>;
 
+export type SubscribedFrame = FrameOf<typeof subscribed>;
+
+export type PresenceFrame = FrameOf<typeof presence>;
+
+/** A person in a `presence` frame. */
+export type PresenceMember = NonNullable<PresenceFrame["members"]>[number];
+
 export type GapFrame = FrameOf<typeof gap>;
+
+export type EndFrame = FrameOf<typeof end>;
 
 /** Everything that the gateway sends besides `data`. */
 export type ServerFrame = FrameOf<(typeof SERVER_FRAMES)[keyof typeof SERVER_FRAMES]>;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Harness } from "./support/harness.ts";
+import { Harness, stateOf } from "./support/harness.ts";
 
 describe("Broadcaster fans out", () => {
   test("a message to every client, with the same bytes and id", () => {
@@ -104,7 +104,7 @@ describe("Broadcaster lets in", () => {
   test("as many clients as max_clients, and closes one more with 4503", () => {
     const harness = new Harness({ maxClients: 1 });
     harness.join();
-    expect(harness.broadcaster.refusal).toBe("full");
+    expect(harness.clients.refusal).toBe("full");
     const { socket } = harness.join();
     expect(socket.closedWith).toBe(4503);
     expect(harness.meter.clientsActive).toBe(1);
@@ -113,8 +113,8 @@ describe("Broadcaster lets in", () => {
 
   test("nobody before it is open and after it refuses", () => {
     const harness = new Harness();
-    harness.broadcaster.refuse();
-    expect(harness.broadcaster.refusal).toBe("closed");
+    harness.clients.refuse();
+    expect(harness.clients.refusal).toBe("closed");
     expect(harness.join().socket.closedWith).toBe(1001);
   });
 });
@@ -126,7 +126,7 @@ describe("Drain", () => {
     harness.publish(1);
     harness.clock.advance(0);
     harness.publish(2);
-    await harness.broadcaster.drain(1000);
+    await harness.clients.drain(1000);
     expect(socket.payloads).toEqual([1, 2]);
     expect(socket.closedWith).toBe(1001);
     expect(harness.clock.timers).toBe(0);
@@ -139,9 +139,9 @@ describe("Drain", () => {
     socket.reads = false;
     harness.publish("x".repeat(1200));
     harness.clock.advance(300);
-    expect(session.state).toBe("queued");
+    expect(stateOf(session)).toBe("queued");
     harness.publish("queued");
-    const drained = harness.broadcaster.drain(1000);
+    const drained = harness.clients.drain(1000);
     expect(socket.closedWith).toBeUndefined();
     socket.buffered = 0;
     harness.clock.advance(20);
@@ -155,7 +155,7 @@ describe("Drain", () => {
   test("gives up a client that does not close when the time is over", async () => {
     const harness = new Harness();
     const { socket, connection } = harness.join(undefined, true);
-    const drained = harness.broadcaster.drain(1000);
+    const drained = harness.clients.drain(1000);
     harness.clock.advance(999);
     expect(socket.terminated).toBe(false);
     harness.clock.advance(20);
@@ -163,5 +163,33 @@ describe("Drain", () => {
     expect(socket.terminated).toBe(true);
     expect(connection.state).toBe("closed");
     expect(harness.clock.timers).toBe(0);
+  });
+});
+
+describe("An exception", () => {
+  const broken = (): never => {
+    throw new Error("broken");
+  };
+
+  test("while messages are sent to some clients keeps no others from theirs", () => {
+    const harness = new Harness();
+    const [first, second] = [harness.join(["a"]), harness.join(["b"])];
+    harness.publish(1, "a");
+    harness.publish(2, "b");
+    first.socket.write = broken;
+    expect(() => harness.clock.advance(5)).toThrow("broken");
+    harness.clock.advance(5);
+    expect(second.socket.payloads).toEqual([2]);
+  });
+
+  test("while clients are checked doesn't end the checks", () => {
+    const harness = new Harness({ pingIntervalMs: 1000, readTimeoutMs: 3000 });
+    const [first, silent] = [harness.join(), harness.join()];
+    const { checkLife } = first.connection;
+    first.connection.checkLife = broken;
+    expect(() => harness.clock.advance(1000)).toThrow("broken");
+    first.connection.checkLife = checkLife;
+    harness.clock.advance(10_000);
+    expect(silent.socket.closedWith).toBe(4513);
   });
 });

@@ -3,11 +3,11 @@ import { Grant } from "../../src/core/access/grant.ts";
 import { AudienceRegistry } from "../../src/core/fanout/audience-registry.ts";
 import { Ledger } from "../../src/core/metering/ledger.ts";
 import { DenyList } from "../../src/core/subject/deny-list.ts";
-import { PLAIN, V1 } from "../../src/core/wire/dialect.ts";
+import { type Dialect, PLAIN, V1 } from "../../src/core/wire/dialect.ts";
 import { createNodeRuntime } from "../../src/runtime/node.ts";
 import { FrameBuilder } from "../../src/runtime/websocket-frame-bytes.ts";
 import type { FakeSocket, ReceivedFrame } from "./support/fake-sockets.ts";
-import { Harness, type TestClient } from "./support/harness.ts";
+import { Harness, stateOf, type TestClient } from "./support/harness.ts";
 import { messageOf } from "./support/messages.ts";
 
 const CLIENTS = 1000;
@@ -27,8 +27,21 @@ function differentLists(clients: readonly TestClient[], each: number): number {
   return new Set(clients.flatMap(({ socket }) => socket.lists.slice(-each))).size;
 }
 
-function crowd(harness: Harness): TestClient[] {
-  return Array.from({ length: CLIENTS }, () => harness.join());
+function crowd(harness: Harness, dialect: Dialect = PLAIN): TestClient[] {
+  const request = { id: "", subjects: "everything" } as const;
+  return Array.from({ length: CLIENTS }, () => harness.joinWith(request, dialect));
+}
+
+/** The plain dialect, which counts how often messages are packed. */
+function countingDialect(): Dialect & { packed: number } {
+  return {
+    ...PLAIN,
+    packed: 0,
+    pack(envelopes) {
+      this.packed++;
+      return PLAIN.pack(envelopes);
+    },
+  };
 }
 
 describe("A thousand clients of one audience", () => {
@@ -38,16 +51,20 @@ describe("A thousand clients of one audience", () => {
       ringMessages: 100,
       ringBytes: 100_000,
     });
-    const clients = crowd(harness);
+    const dialect = countingDialect();
+    const clients = crowd(harness, dialect);
     harness.clock.advance(10);
     const calls = since(clients, (socket) => socket.calls);
     const encodedBefore = harness.encoder.encoded;
+    const looksBefore = harness.encoder.looks;
     const writesBefore = harness.fanout.writes;
     for (let flush = 0; flush < 10; flush++) {
       for (let n = 0; n < 20; n++) harness.publish(n);
       harness.clock.advance(1);
     }
     expect(harness.encoder.encoded - encodedBefore).toBe(200);
+    expect(harness.encoder.looks).toBe(looksBefore);
+    expect(dialect.packed).toBe(10);
     expect(harness.fanout.writes - writesBefore).toBe(10);
     // The ten writes that each socket got are the fanout's own, each of the same list of frames.
     expect(calls()).toBe(10 * CLIENTS);
@@ -63,9 +80,11 @@ describe("A thousand clients of one audience", () => {
       maxInflightMessages: 1000,
       maxInflightBytes: 1_000_000,
     });
-    const clients = crowd(harness);
+    const dialect = countingDialect();
+    const clients = crowd(harness, dialect);
     harness.clock.advance(10);
     const writes = since(clients, (socket) => socket.writes);
+    const looksBefore = harness.encoder.looks;
     const encodedBefore = harness.encoder.encoded;
     const timersBefore = harness.clock.timers;
     for (let flush = 0; flush < 10; flush++) {
@@ -73,6 +92,8 @@ describe("A thousand clients of one audience", () => {
       harness.clock.advance(1);
     }
     expect(harness.encoder.encoded - encodedBefore).toBe(200);
+    expect(harness.encoder.looks).toBe(looksBefore);
+    expect(dialect.packed).toBe(10);
     // All are given the same ten lists, of which a runtime makes its frames once.
     expect(writes()).toBe(10 * CLIENTS);
     expect(differentLists(clients, 10)).toBe(10);
@@ -112,7 +133,7 @@ describe("A thousand clients of one audience", () => {
     laggard.socket.reads = false;
     harness.publish("x".repeat(1100));
     harness.clock.advance(300);
-    expect(laggard.session.state).toBe("queued");
+    expect(stateOf(laggard.session)).toBe("queued");
     const calls = since(clients, (socket) => socket.calls);
     const { queued } = harness.meter.ledger;
     for (let n = 0; n < 5; n++) harness.publish(n);
@@ -209,7 +230,7 @@ test("A thousand slowed-down clients are not looked at each time that one that l
   harness.publish("x".repeat(2000));
   harness.clock.advance(300);
   harness.publish("waits");
-  expect(lagging.session.state).toBe("queued");
+  expect(stateOf(lagging.session)).toBe("queued");
   const looks = since([lagging], (socket) => socket.looks);
   const others = since(slowedDown, (socket) => socket.looks);
   harness.clock.advance(1000);
@@ -244,7 +265,11 @@ describe("Ten thousand audiences of one subject each", () => {
     const harness = new Harness();
     const book = new AudienceRegistry(
       { websocket: harness.fanout, events: harness.fanout },
-      new Ledger(),
+      {
+        options: { markBytes: 1000, markIntervalMs: 1000, maxLagMs: 2000 },
+        clock: harness.clock,
+        ledger: new Ledger(),
+      },
     );
     const of = (...subjects: string[]) =>
       book.of({

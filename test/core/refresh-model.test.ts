@@ -219,7 +219,7 @@ const step = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       allow: patterns,
-      deny: fc.constantFrom<readonly string[]>([]),
+      deny: fc.constantFrom<readonly string[]>([], ["a.x"], ["a.>", "b.y.z"], ["*.x"]),
     }),
   },
   { weight: 1, arbitrary: fc.record({ lag: fc.boolean() }) },

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { V1 } from "../../src/core/wire/dialect.ts";
+import type { Grant } from "../../src/core/access/grant.ts";
+import { PLAIN, V1 } from "../../src/core/wire/dialect.ts";
+import { grantOf } from "./support/auth-harness.ts";
 import { Harness, type TestClient } from "./support/harness.ts";
 
 const BOUND = 10_000;
@@ -13,9 +15,15 @@ function stageOf(): Harness {
   });
 }
 
-/** A client that reads nothing any more and has a queue of so many messages of a kilobyte. */
-function stalled(harness: Harness, subject: string, queued: number): TestClient {
-  const peer = harness.join([subject]);
+/** A client of a user that reads nothing any more and has a queue of so many messages of a kilobyte. */
+function stalled(
+  harness: Harness,
+  subject: string,
+  queued: number,
+  { grant, address }: { grant?: Grant; address?: string } = { address: subject },
+): TestClient {
+  const request = { id: "", subjects: [subject] };
+  const peer = harness.joinWith(request, PLAIN, false, undefined, grant, undefined, address);
   peer.socket.reads = false;
   for (let n = 0; n < 2; n++) {
     harness.publish("x".repeat(1000), subject);
@@ -42,6 +50,31 @@ describe("TotalQueueBound", () => {
     expect(harness.meter.ledger.dropped.overloaded).toBe(5);
     expect(harness.meter.disconnections.get("overloaded")).toBe(1);
     expect(harness.warnings).toMatchObject([{ code: 4503 }]);
+    harness.expectBalance();
+  });
+
+  test("sheds the user that has the most in all of its queues, the longest one of them first", () => {
+    const harness = stageOf();
+    const hog = { grant: grantOf({ sub: "hog" }) };
+    const [three, two] = [stalled(harness, "three", 3, hog), stalled(harness, "two", 2, hog)];
+    const one = stalled(harness, "one", 1, hog);
+    const ann = stalled(harness, "ann", 4, { grant: grantOf({ sub: "ann" }) });
+    expect([three, two, one, ann].map(({ socket }) => socket.closedWith)).toEqual([
+      ...[4503, undefined, undefined, undefined],
+    ]);
+    for (let n = 0; n < 3; n++) harness.publish("x".repeat(1000), "ann");
+    expect([two, one, ann].map(({ socket }) => socket.closedWith)).toEqual([
+      ...[undefined, undefined, 4503],
+    ]);
+    harness.expectBalance();
+  });
+
+  test("sheds the anonymous clients of one address as one user", () => {
+    const harness = stageOf();
+    const many = [1, 2, 3].map((n) => stalled(harness, `s${n}`, 2, { address: "10.0.0.1" }));
+    const other = stalled(harness, "other", 4, { address: "10.0.0.2" });
+    expect(other.socket.closedWith).toBeUndefined();
+    expect(many.filter(({ socket }) => socket.closedWith === 4503).length).toBe(1);
     harness.expectBalance();
   });
 
@@ -101,7 +134,7 @@ describe("TotalQueueBound", () => {
     for (const { connection } of all) expect(connection.isOver).toBe(false);
     harness.publish("x".repeat(1000), "s0");
     expect(all.filter(({ connection }) => connection.isOver)).toHaveLength(1);
-    expect(harness.broadcaster.refusal).toBe("overloaded");
+    expect(harness.clients.refusal).toBe("overloaded");
     const late = harness.joinV1();
     expect(late.socket.closedWith).toBe(4503);
     expect(late.socket.frames).toEqual([
@@ -120,7 +153,7 @@ describe("TotalQueueBound", () => {
       }
     }
     harness.clock.advance(20);
-    expect(harness.broadcaster.refusal).toBeUndefined();
+    expect(harness.clients.refusal).toBeUndefined();
     expect(harness.joinV1().socket.closedWith).toBeUndefined();
     harness.expectBalance();
   });

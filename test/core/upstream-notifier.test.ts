@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { ReceivedFrame } from "./support/fake-sockets.ts";
-import { Harness } from "./support/harness.ts";
+import { Harness, lastOf, stateOf } from "./support/harness.ts";
 
 /** What was said of upstream and of gaps. */
 function heard({ socket }: { socket: { notices: readonly { type: string }[] } }): unknown[] {
@@ -206,5 +206,71 @@ describe("When the source may no longer have a pattern", () => {
     peer.send({ type: "subscribe", id: "1", subjects: ["a"] });
     harness.source.confirm("a");
     expect(told(peer).filter(([type]) => type === "gap")).toEqual([]);
+  });
+});
+
+describe("Very many clients of different subjects", () => {
+  const MANY = 200;
+
+  function crowd() {
+    const harness = new Harness({ stepsPerTurn: 170, maxLagMs: 1000 });
+    const peers = Array.from({ length: MANY }, (_, n) => {
+      const peer = harness.joinV1();
+      peer.send({ type: "subscribe", id: "1", subjects: [`a.${n}`] });
+      return peer;
+    });
+    harness.clock.advance(100);
+    const told = (): number => peers.filter((peer) => heard(peer).length > 0).length;
+    return { harness, peers, told };
+  }
+
+  test("are told in many turns that the source is cut off, and that it is back", () => {
+    const { harness, peers, told } = crowd();
+    harness.broadcaster.status({ state: "connecting", reason: "test" });
+    for (let turn = 1; turn <= 5; turn++) {
+      expect(told()).toBeWithin(5 * turn, 10 * turn + 1);
+      harness.clock.turn();
+    }
+    harness.broadcaster.status({ state: "connected", to: "test" });
+    harness.clock.advance(100);
+    for (const peer of peers) expect(heard(peer)).toEqual(["disconnected", "connected", "gap"]);
+  });
+
+  test("are told before their next message", () => {
+    const { harness, peers } = crowd();
+    const [live, slow] = [peers.at(-1)!, peers.at(-2)!];
+    slow.session.slowDown();
+    for (const n of [MANY - 1, MANY - 2]) harness.publish("before", `a.${n}`);
+    harness.broadcaster.status({ state: "connecting", reason: "test" });
+    harness.broadcaster.status({ state: "connected", to: "test" });
+    for (const n of [MANY - 1, MANY - 2]) harness.publish("after", `a.${n}`);
+    harness.clock.advance(10_000);
+    for (const { socket } of [live, slow]) {
+      expect(socket.frames.slice(-5).map(({ type, payload }) => payload ?? type)).toEqual([
+        ...["before", "upstream", "upstream", "gap", "after"],
+      ]);
+    }
+    harness.expectBalance();
+  });
+
+  test("are told once, whatever they do before their turn comes", () => {
+    const { harness, peers } = crowd();
+    const [mover, slowMover, recovered] = [peers.at(-1)!, peers.at(-2)!, peers.at(-3)!];
+    for (const { session } of [slowMover, recovered]) session.slowDown();
+    harness.clock.advance(100);
+    harness.disconnect();
+    harness.connect();
+    for (const peer of [mover, slowMover]) {
+      peer.send({ type: "subscribe", id: "2", subjects: ["b"] });
+    }
+    recovered.send({ type: "ok" });
+    harness.broadcaster.flush();
+    expect(stateOf(recovered.session)).toBe("live");
+    const late = harness.joinV1();
+    late.send({ type: "subscribe", id: "1", subjects: [`a.${MANY - 4}`] });
+    harness.clock.advance(10_000);
+    for (const peer of peers) expect(heard(peer)).toEqual(["disconnected", "connected", "gap"]);
+    expect(heard(late)).toEqual([]);
+    expect(lastOf(late)?.type).toBe("subscribed");
   });
 });

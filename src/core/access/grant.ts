@@ -18,9 +18,9 @@ import {
 import type { DeliveryTerms, SubscriptionRequest } from "../wire/subscription-request.ts";
 import type { Refusal } from "./refusal.ts";
 
-/** Who a client is: sessions and durables belong to the principal that began them. */
+/** The identity of a client: sessions and durables belong to the principal that began them. */
 export interface Principal {
-  /** Who vouches for the name: the same name of another issuer is another principal. `""` for anonymous clients. */
+  /** Vouches for the name: the same name of another issuer is another principal. `""` for anonymous clients. */
   readonly issuer: string;
   /** The name that the client has proved; `""` for anonymous clients, which are one principal together. */
   readonly sub: string;
@@ -36,6 +36,13 @@ export function principalKey({ issuer, sub }: Principal): string {
 /** Returns the owner of a principal's durables, as a key; `""` for anonymous clients. */
 export function ownerKey(principal: Principal): string {
   return isSamePrincipal(principal, ANONYMOUS) ? "" : principalKey(principal);
+}
+
+/** Returns who a client counts as where users share something: its principal, or for an anonymous client its address. */
+export function userKey(principal: Principal, addressGroup: string): string {
+  return isSamePrincipal(principal, ANONYMOUS)
+    ? `address ${addressGroup}`
+    : `user ${principalKey(principal)}`;
 }
 
 export function isSamePrincipal(one: Principal, other: Principal): boolean {
@@ -75,30 +82,34 @@ export const START_KINDS = [
 
 export type StartKind = (typeof START_KINDS)[number];
 
-/** What a client may do. Every field says it; nothing is allowed by its absence. */
+/** The permissions of a client. Every field is set; nothing is allowed by its absence. */
 export interface GrantTerms {
   readonly principal: Principal;
+  /** The name of the account of NATS that the client belongs to; `undefined`: the default one. */
+  readonly account: string | undefined;
   /** `undefined`: the grant comes from no token, and doesn't end. It says nothing about what the client may do. */
   readonly token: GrantToken | undefined;
   /**
-   * Who says what the client may do:
+   * The authority for the permissions:
    *
    * - `"claims"`: those of the client, within the subjects that the gateway exposes.
    * - `"configuration"`: the operator, who may let clients publish and send requests to subjects that aren't exposed.
    */
   readonly basis: "claims" | "configuration";
-  /** What the client may receive. */
+  /** The subjects that the client may receive. */
   readonly receives: SubjectPermission;
-  /** What the client may publish to. */
+  /** The subjects that the client may publish to. */
   readonly publishes: SubjectPermission;
-  /** What the client may send requests to. */
+  /** The subjects that the client may send requests to. */
   readonly requests: SubjectPermission;
+  /** The subjects whose presence the client may see. */
+  readonly presence: SubjectPermission;
   readonly deliveryMode: DeliveryMode;
   /** The policy of a subscription that asks for none, or for one that isn't allowed. */
   readonly policy: Policy;
   readonly allowedPolicies: readonly Policy[];
   readonly starts: readonly StartKind[];
-  /** Where a subscription begins that doesn't say it. */
+  /** The start of a subscription that doesn't name one. */
   readonly startFrom: StartPoint;
   /** The names of durables that the client may use; a `*` in a name stands for any characters. */
   readonly durables: "any" | readonly string[];
@@ -113,30 +124,32 @@ export interface GrantTerms {
   readonly maxRate: number;
 }
 
-/** What a client gets of a request that is not refused. */
+/** A request that isn't refused, with the part of it that the client gets. */
 export interface GrantedRequest extends SubscriptionRequest {
-  /** Where it starts if it has no cursor: as it says, or as its grant does. */
+  /** The messages of its subjects that it doesn't bring. */
+  readonly denied: DenyList;
+  /** Its start if it has no cursor: its own, or its grant's. */
   readonly startPoint: StartPoint;
 }
 
-/** What the configuration says of all clients. */
+/** The settings of the configuration that hold for all clients. */
 export interface GrantOptions
   extends Pick<
     GrantTerms,
     "deliveryMode" | "policy" | "allowedPolicies" | "startFrom" | "maxSubscriptions"
   > {
-  /** What clients without authentication may publish to; `"everything"` that is exposed. Default: nothing. */
+  /** The subjects that clients without authentication may publish to; `"everything"` that is exposed. Default: nothing. */
   readonly publishSubjects?: Selection;
-  /** What clients without authentication may send requests to. Default: nothing. */
+  /** The subjects that clients without authentication may send requests to. Default: nothing. */
   readonly requestSubjects?: Selection;
 }
 
-/** Who a client is, and everything that it may do: every check asks the grant, and nothing else decides. */
+/** The identity of a client and everything that it may do: every check asks the grant, and nothing else decides. */
 export class Grant {
   readonly terms: GrantTerms;
   /** The patterns of everything that the client may receive, `denied` aside; none of them is denied as a whole. */
   readonly patterns: readonly string[];
-  /** What the client doesn't receive, even if a pattern matches it. */
+  /** The messages that the client doesn't receive, even if a pattern matches them. */
   readonly denied: DenyList;
   /** Whether the client must still show a token: until then, it may do nothing. */
   readonly awaitsToken: boolean;
@@ -153,16 +166,26 @@ export class Grant {
     this.#exposed = exposed;
   }
 
-  /** Makes the grant of everybody, for a gateway without authentication. */
-  static forEverybody(exposed: readonly string[], options: GrantOptions): Grant {
+  /**
+   * Makes the grant of everybody, for a gateway without authentication.
+   *
+   * @param allow what everybody may receive of that. Default: all.
+   */
+  static forEverybody(
+    exposed: readonly string[],
+    options: GrantOptions,
+    allow: Selection = "everything",
+  ): Grant {
     const { deliveryMode, policy, allowedPolicies, startFrom, maxSubscriptions } = options;
     return new Grant(exposed, {
       principal: ANONYMOUS,
+      account: undefined,
       token: undefined,
       basis: "configuration",
-      receives: EVERYTHING_ALLOWED,
+      receives: { allow, deny: [] },
       publishes: { allow: options.publishSubjects ?? [], deny: [] },
       requests: { allow: options.requestSubjects ?? [], deny: [] },
+      presence: EVERYTHING_ALLOWED,
       ...{ deliveryMode, policy, allowedPolicies, startFrom, maxSubscriptions },
       starts: START_KINDS,
       durables: "any",
@@ -178,6 +201,7 @@ export class Grant {
       receives: NOTHING_ALLOWED,
       publishes: NOTHING_ALLOWED,
       requests: NOTHING_ALLOWED,
+      presence: NOTHING_ALLOWED,
       durables: [],
       sessions: false,
     };
@@ -196,7 +220,8 @@ export class Grant {
     }
     const hidden = this.#hiddenOf(subjects);
     if (hidden !== undefined) {
-      return { code: "forbidden", message: `this endpoint carries nothing of "${hidden}"` };
+      const who = this.terms.basis === "claims" ? "client may receive" : "endpoint carries";
+      return { code: "forbidden", message: `this ${who} nothing of "${hidden}"` };
     }
     const kind = this.#startKindOf(request);
     if (!starts.includes(kind)) {
@@ -281,6 +306,14 @@ export class Grant {
     return this.#allows(this.terms.requests, subject);
   }
 
+  /** Whether the client may see who is on every subject that a pattern matches. */
+  maySeePresence(pattern: string): boolean {
+    const { allow, deny } = this.terms.presence;
+    if (!this.#exposed.some((exposed) => exposes(exposed, pattern))) return false;
+    if (allow !== "everything" && !allow.some((own) => carriesAll(own, pattern))) return false;
+    return !deny.some((denied) => subjectsIntersect(denied, pattern));
+  }
+
   /** Whether the client may resume what another connection with a grant began: it is its own, and no more than it may receive. */
   mayResume(other: Grant): boolean {
     return isSamePrincipal(this.terms.principal, other.terms.principal) && this.coversAll(other);
@@ -328,7 +361,7 @@ export class Grant {
     });
   }
 
-  /** Returns the first of these patterns of which the client may receive nothing. */
+  /** Returns the first pattern that matches nothing that the client may receive. */
   #hiddenOf(asked: Selection): string | undefined {
     return asked === "everything" ? undefined : asked.find((subject) => this.#hides(subject));
   }

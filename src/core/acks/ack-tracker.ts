@@ -17,7 +17,7 @@ export interface AckOptions extends RedeliveryOptions {
   readonly maxInflightBytes: number;
 }
 
-/** What every tracker needs. */
+/** The parts that all trackers share. */
 export interface AckTrackerParts {
   readonly options: AckOptions;
   readonly clock: Clock;
@@ -31,8 +31,8 @@ export interface AckRecipient {
   readonly dialect: Pick<Dialect, "sendsNotices">;
   /** Whether its socket has room, and it hasn't asked for less. */
   readonly takes: boolean;
-  /** Whether its grant doesn't deny a message of this subject. */
-  mayReceive(subject: string): boolean;
+  /** Whether its grant denies it the messages of a subject now. */
+  denies(subject: string): boolean;
   /** Sends messages that wait for nothing: they were sent before, or come from a durable. */
   resend(envelopes: readonly Envelope[]): void;
   tell(...frames: readonly ServerFrame[]): void;

@@ -35,7 +35,7 @@ interface DurableUser {
 /** If the client takes nothing now, it is asked again after this time. */
 const CONGESTED_MS = 100;
 
-/** What a client subscribed to. */
+/** The subscription of a client to a durable. */
 export interface DurableTitle {
   /** The id of the subscription. */
   readonly id: string;
@@ -122,7 +122,7 @@ export class DurableTracker implements AckTracker, DurableListener, QueuedTimer 
       this.#settled.clear();
       this.#newest = 0;
     } else if (!isNew && first > sequence + 1) {
-      // Nobody knows how many of the removed messages had the durable's subjects.
+      // It isn't known how many of the removed messages had the durable's subjects.
       const to = cursorOf({ origin, sequence: first - 1 });
       gaps.push(unknownGap(cursorOf({ origin, sequence: sequence + 1 }), to, "expired"));
     }
@@ -145,14 +145,16 @@ export class DurableTracker implements AckTracker, DurableListener, QueuedTimer 
   }
 
   message(message: DurableMessage): void {
+    // The source may have had it under way; the next user gets it.
+    if (this.#isReleased) return;
     const { clock, meter, encoder, options } = this.#parts;
     const { ledger } = meter;
     const { position, deliveries, receipt } = message;
     const wallMs = clock.wallMs();
     meter.countReceived(message.data.length, wallMs);
     const { sequence } = position;
-    if (!this.#recipient.mayReceive(message.subject)) {
-      // Nobody is sent it by this durable, which must not wait for it.
+    if (this.#recipient.denies(message.subject)) {
+      // The client isn't sent it, and the durable must not wait for it.
       this.#newest = Math.max(this.#newest, sequence);
       this.#use?.settle(receipt, "ack");
       return;
@@ -265,7 +267,7 @@ export class DurableTracker implements AckTracker, DurableListener, QueuedTimer 
     this.release();
   }
 
-  /** Messages that are not settled by now come again, and take no room until then. */
+  /** Messages that are not settled by now are delivered again, and take no room until then. */
   fire(nowMs: number): void {
     for (const unsettled of this.#unsettled.values()) {
       if (unsettled.isLate) continue;
@@ -335,7 +337,7 @@ export class DurableTracker implements AckTracker, DurableListener, QueuedTimer 
     this.#use?.settle(receipt, as);
   }
 
-  /** Nobody knows yet whether the message ever reached the client. */
+  /** It isn't known yet whether the message ever reached the client. */
   #postpone(unsettled: Unsettled): void {
     this.#keep(unsettled.envelope.sequence, { ...unsettled, isLate: true });
     this.#use?.settle(unsettled.receipt, "nack", CONGESTED_MS);

@@ -144,7 +144,7 @@ export class MemoryTracker implements AckTracker, QueuedTimer {
   }
 
   /** Forgets the messages that the client may not receive any more: they are not sent again. */
-  forbid(mayReceive: (subject: string) => boolean): void {
+  dropForbidden(mayReceive: (subject: string) => boolean): void {
     let lost = 0;
     for (const window of this.#unacked.windows) {
       for (let at = window.head; at < window.end; at++) {

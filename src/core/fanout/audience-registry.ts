@@ -1,9 +1,15 @@
-import type { Ledger } from "../metering/ledger.ts";
+import { SmallSet } from "../collections/small-set.ts";
 import type { Fanout } from "../ports/socket.ts";
 import type { DenyList } from "../subject/deny-list.ts";
 import { SubjectTrie } from "../subject/subject-trie.ts";
 import type { Dialect } from "../wire/dialect.ts";
-import { Audience, type AudienceKey, type AudienceMember, topicHeadOf } from "./audience.ts";
+import {
+  Audience,
+  type AudienceKey,
+  type AudienceMember,
+  type AudienceParts,
+  topicHeadOf,
+} from "./audience.ts";
 
 /** A runtime's best way to write to many, for each kind of connection. */
 export interface Fanouts {
@@ -22,7 +28,7 @@ interface PatternGroup<Member extends AudienceMember> {
   /** Tells it apart in fewer words; none is used twice. */
   readonly number: number;
   readonly patterns: readonly string[];
-  readonly audiences: Set<Audience<Member>>;
+  readonly audiences: SmallSet<Audience<Member>>;
 }
 
 interface SharedDenyList {
@@ -36,7 +42,8 @@ const NO_GROUPS: readonly never[] = [];
 /** All audiences, found by what their clients want and by the subjects that they match. */
 export class AudienceRegistry<Member extends AudienceMember = AudienceMember> {
   readonly #fanouts: Fanouts;
-  readonly #ledger: Ledger;
+  readonly #parts: AudienceParts;
+  readonly #topicPrefix: string;
   /** By topic: equal for equal lists of patterns, allowed and denied, and for no others. */
   readonly #audiences = new Map<string, Audience<Member>>();
   /** By key. */
@@ -44,17 +51,19 @@ export class AudienceRegistry<Member extends AudienceMember = AudienceMember> {
   /** The keys of lists, which are asked for again whenever their client goes over to another audience. */
   readonly #keys = new WeakMap<readonly string[], string>();
   #count = 0;
-  /** Those that want only some subjects. */
+  /** The audiences that want only some subjects. */
   readonly #filtered = new SubjectTrie<PatternGroup<Member>>();
   readonly #groupsOf = new Map<Audience<Member>, readonly PatternGroup<Member>[]>();
-  /** Those that want everything. */
+  /** The audiences that want everything. */
   readonly #unfiltered = new Set<Audience<Member>>();
   /** By key: audiences with equal lists of denied subjects share one, which answers for all of them at once. */
   readonly #denied = new Map<string, SharedDenyList>();
 
-  constructor(fanouts: Fanouts, ledger: Ledger) {
+  /** @param topicPrefix tells its topics apart from those of other registries that have the same fanouts. */
+  constructor(fanouts: Fanouts, parts: AudienceParts, topicPrefix = "") {
     this.#fanouts = fanouts;
-    this.#ledger = ledger;
+    this.#parts = parts;
+    this.#topicPrefix = topicPrefix;
   }
 
   get size(): number {
@@ -68,18 +77,18 @@ export class AudienceRegistry<Member extends AudienceMember = AudienceMember> {
   /** The audience of this key, made when it is the first client's. */
   of(key: AudienceKey): Audience<Member> {
     let groups = this.#groupsIn(key);
-    let topic = topicOf(key, groups);
+    let topic = this.#topicPrefix + topicOf(key, groups);
     const before = key.acked ? this.#audiences.get(topic) : undefined;
     if (before !== undefined) {
-      // What is pending may be too much for the last of its members, and the audience goes with it.
+      // The pending messages may be too much for the last of its members, and the audience goes with it.
       before.flush();
       groups = this.#groupsIn(key);
-      topic = topicOf(key, groups);
+      topic = this.#topicPrefix + topicOf(key, groups);
     }
     let audience = this.#audiences.get(topic);
     if (audience === undefined) {
       const shared = { ...key, denied: this.#share(key.denied) };
-      audience = new Audience<Member>(topic, shared, this.#fanoutOf(key.dialect), this.#ledger);
+      audience = new Audience<Member>(topic, shared, this.#fanoutOf(key.dialect), this.#parts);
       this.#audiences.set(topic, audience);
       if (key.lists === "everything") this.#unfiltered.add(audience);
       for (const group of groups) group.audiences.add(audience);
@@ -105,17 +114,13 @@ export class AudienceRegistry<Member extends AudienceMember = AudienceMember> {
   /** Visits each audience that wants the subject, some perhaps several times. */
   match(subject: string, visit: (audience: Audience<Member>) => void): void {
     for (const audience of this.#unfiltered) visit(audience);
-    this.#filtered.match(subject, ({ audiences }) => {
-      for (const audience of audiences) visit(audience);
-    });
+    this.#filtered.match(subject, ({ audiences }) => audiences.each(visit));
   }
 
   /** Visits each audience that wants all of a pattern by one of its own, some perhaps several times. */
   covering(pattern: string, visit: (audience: Audience<Member>) => void): void {
     for (const audience of this.#unfiltered) visit(audience);
-    this.#filtered.covering(pattern, ({ audiences }) => {
-      for (const audience of audiences) visit(audience);
-    });
+    this.#filtered.covering(pattern, ({ audiences }) => audiences.each(visit));
   }
 
   #share(denied: DenyList): DenyList {
@@ -148,7 +153,12 @@ export class AudienceRegistry<Member extends AudienceMember = AudienceMember> {
     }
     let group = this.#groups.get(key);
     if (group === undefined) {
-      group = { key, number: ++this.#count, patterns: [...new Set(list)], audiences: new Set() };
+      group = {
+        key,
+        number: ++this.#count,
+        patterns: [...new Set(list)],
+        audiences: new SmallSet(),
+      };
       this.#groups.set(key, group);
       for (const pattern of group.patterns) this.#filtered.add(pattern, group);
     }
@@ -160,7 +170,7 @@ export class AudienceRegistry<Member extends AudienceMember = AudienceMember> {
   }
 }
 
-/** What an audience is called, and its topic. */
+/** Returns the name of an audience, which is its topic. */
 function topicOf(
   key: AudienceKey,
   groups: readonly { readonly key: string; readonly number: number }[],

@@ -4,18 +4,18 @@ import { cursorOf, type Position } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
 import type { Ring } from "./ring.ts";
 
-/** What the gateway knows about the past. */
+/** The gateway's knowledge of the past. */
 export interface History {
   /** The position of the last message that has come. */
   readonly last: Position;
   readonly ring: Ring;
-  /** Since when every wanted message has come; `undefined` if some do not come yet. */
+  /** The arrival since which every wanted message has come; `undefined` if some do not come yet. */
   readonly completeSince: Arrival | undefined;
   /** Whether the client wants every message, so that the lost ones can be counted. */
   readonly wantsAll: boolean;
 }
 
-/** Where a client that resumes starts. */
+/** The place where a client that resumes starts. */
 export interface Resumption {
   /** Delivery starts after this position; the ring has everything after it. */
   readonly from: Position;
@@ -40,7 +40,7 @@ export function resumeAfter(after: string, history: History): Resumption {
       type: "gap",
       from: cursorOf({ origin, sequence: sequence + 1 }),
       to: cursorOf({ origin, sequence: oldest - 1 }),
-      // Nobody knows any more which of them the client had wanted.
+      // It isn't known any more which of them the client had wanted.
       count: gone,
       reason: "expired",
       // A cursor that goes back says that the client has some of these messages.

@@ -12,12 +12,11 @@ const FIRST_ROOM = 256;
 const MOST_WHILE_READ = 2;
 
 /**
- * The last messages that came, for clients that come back; every message has its place here.
+ * The last messages that came, for clients that reconnect; every message has its place here.
  *
- * What is kept is where a message's bytes stand, not the objects around them: most messages are never
- * asked for again, and a garbage collector that finds ten thousand of them alive each time is dearer
- * than all the rest that we do with a message. Envelopes are made anew for the first client that
- * wants them, and kept for the next.
+ * The ring keeps the place of a message's bytes, not the objects around them: most messages are never asked for
+ * again, and a garbage collector that finds ten thousand live objects each time costs more than all other work on a
+ * message. The first client that wants a message makes its envelope anew, and the ring keeps it for the next one.
  */
 export class Ring {
   readonly #bounds: RingBounds;
@@ -37,6 +36,8 @@ export class Ring {
   /** The origin and the sequence of a stream's message; no origin for messages of the gateway's own count. */
   #streams: (string | undefined)[] = new Array(FIRST_ROOM);
   #sequences = new Float64Array(FIRST_ROOM);
+  /** The serials of messages that end their subjects, oldest first. */
+  readonly #ending = new Set<number>();
   /** By origin of a followed stream: everything that has come after this sequence is here. */
   readonly #floors = new Map<string, number>();
   readonly #readers = new Set<RingReader>();
@@ -60,7 +61,7 @@ export class Ring {
   }
 
   /** Adds a message. @param envelope its serial follows the last one's. */
-  push({ origin, sequence, serial, bytes, payloadAt }: Envelope): void {
+  push({ origin, sequence, serial, bytes, payloadAt, ends }: Envelope): void {
     if (this.messages === 0) this.#oldest = serial;
     else if (this.messages === this.#room) this.#grow();
     this.#end = serial + 1;
@@ -73,6 +74,7 @@ export class Ring {
     this.#offsets[at] = bytes.byteOffset;
     this.#lengths[at] = bytes.length;
     this.#payloadAts[at] = payloadAt;
+    if (ends) this.#ending.add(serial);
     this.#bytes += bytes.length;
     this.#keepBounds();
   }
@@ -136,13 +138,13 @@ export class Ring {
         stream === undefined
           ? { origin: this.#origin, sequence: serial }
           : { origin: stream, sequence: this.#sequences[at]!, serial };
-      envelope = Envelope.read(position, bytes, this.#payloadAts[at]!);
+      envelope = Envelope.read(position, bytes, this.#payloadAts[at]!, this.#ending.has(serial));
       this.#envelopes[at] = envelope;
     }
     return envelope;
   }
 
-  /** What readers may do with the ring. */
+  /** The part of the ring that its readers use. */
   readonly #readAccess: RingAccess = {
     first: () => this.oldest ?? this.#end,
     moved: (reader, before) => {
@@ -180,6 +182,7 @@ export class Ring {
   }
 
   #dropOldest(): void {
+    if (this.#ending.size > 0) this.#ending.delete(this.#oldest);
     const at = this.#placeOf(this.#oldest++);
     this.#bytes -= this.#lengths[at]!;
     const stream = this.#streams[at];

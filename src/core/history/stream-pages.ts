@@ -193,12 +193,11 @@ export class StreamPages {
   #encode({ messages, ...rest }: StreamPage): EncodedPage {
     const wallMs = this.#clock.wallMs();
     this.#meter.messagesReplayed += messages.length;
-    const encode = (message: SourceMessage): Envelope =>
-      this.#encoder.encode(
-        message,
-        { ...message.position!, serial: 0 },
-        message.timestampMs ?? wallMs,
-      );
+    const encode = (message: SourceMessage): Envelope => {
+      const { origin, sequence } = message.position!;
+      const position = { origin, sequence, serial: 0 };
+      return this.#encoder.encode(message, position, message.timestampMs ?? wallMs);
+    };
     return { ...rest, envelopes: messages.map(encode) };
   }
 

@@ -1,7 +1,7 @@
 import type { GapFrame } from "../../protocol/server-frames.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { SourceMessage, StreamInput, StreamPosition, StreamState } from "../ports/source.ts";
-import { DenyList } from "../subject/deny-list.ts";
+import type { DenyList } from "../subject/deny-list.ts";
 import type { Selection } from "../subject/subject.ts";
 import { exposedOf, subjectsIntersect } from "../subject/subject.ts";
 import type { Cancellation } from "../timing/cancellation.ts";
@@ -27,7 +27,7 @@ export interface FollowedStream extends StreamInput {
   readonly lastGap: GapFrame | undefined;
 }
 
-/** What a new state of a stream means for clients that got its messages until now. */
+/** The effect of a stream's new state on clients that got its messages until now. */
 export interface StreamChange {
   /** The messages that these clients will not get. */
   readonly gap?: GapFrame | undefined;
@@ -98,7 +98,7 @@ export class StreamRegistry {
    *
    * @param denied what doesn't count of these subjects.
    */
-  carrying(subjects: Selection, denied = DenyList.NOTHING): readonly FollowedStream[] {
+  carrying(subjects: Selection, denied: DenyList): readonly FollowedStream[] {
     if (this.#entries.length === 0) return this.#entries;
     const carrying = this.#entries.filter(({ subjects: carried }) =>
       denied.leavesSome(carried, subjects),
@@ -250,6 +250,6 @@ function gapBefore(
   if (!lost && sparse) return unknownGap(to, to, "expired");
   if (!lost || sequence === last) return undefined;
   const from = cursorOf({ origin, sequence: last + 1 });
-  // Nobody knows how many of these anybody wanted, nor how many had been deleted before.
+  // It isn't known how many of these a client wanted, nor how many had been deleted before.
   return { type: "gap", from, to, count: sequence - last, reason: "expired", exact: false };
 }

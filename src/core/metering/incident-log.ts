@@ -50,6 +50,7 @@ export class IncidentLog {
         code,
         reason,
         others,
+        help: `spillway explain ${code}`,
       },
     );
   }

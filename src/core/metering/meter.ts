@@ -38,17 +38,17 @@ export const ACCESS_REFUSALS = [
 
 export type ErrorKind = (typeof ERROR_KINDS)[number];
 
-/**
- * Counts what the core does, in plain fields: counting costs an addition, and `/metrics`, `/healthz` and
- * StreamKit's data flow read the fields when they are asked. A counter only grows.
- */
 /** The limits of how many clients may connect: per address, per user, and per second. */
 export const CLIENT_LIMITS = ["address", "sub", "rate"] as const;
 
 export type ClientLimit = (typeof CLIENT_LIMITS)[number];
 
+/**
+ * Counts what the core does, in plain fields: counting costs an addition, and `/metrics`, `/healthz` and
+ * StreamKit's data flow read the fields when they are asked. A counter only grows.
+ */
 export class Meter {
-  /** What became of every delivery. */
+  /** Counts the outcome of every delivery. */
   readonly ledger = new Ledger();
 
   /** Messages that the source delivered, and the bytes of their data. */
@@ -117,6 +117,10 @@ export class Meter {
   /** Seconds that a flush to all clients took. */
   readonly broadcastSeconds = new Distribution([
     0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5,
+  ]);
+  /** Seconds from a message's arrival until a client confirmed it, measured at each mark. */
+  readonly deliverySeconds = new Distribution([
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
   ]);
   /** Bytes of data in each message. */
   readonly messageBytes = new Distribution([

@@ -1,5 +1,5 @@
 /**
- * Who can fix an error, in StreamKit's three classes.
+ * The person who can fix an error, in StreamKit's three classes.
  *
  * - `"invalid"`: the request or the configuration is wrong. A retry fails again.
  * - `"transient"`: something outside of this process is in the way. A retry may succeed.
@@ -10,18 +10,29 @@ export type ErrorClass = "invalid" | "transient" | "fatal";
 /** One code of {@linkcode ERRORS}. */
 interface ErrorFacts {
   readonly class: ErrorClass;
-  /** What happened. */
+  /** Says what happened. */
   readonly meaning: string;
-  /** What the reader can do about it. */
+  /** Says what the reader can do about it. */
   readonly remedy: string;
 }
 
-/** Every code that a {@linkcode SpillwayError} can have. `npm run docs` writes `docs/errors.md` from this list. */
+/** Every code that a {@linkcode SpillwayError} can have. `npm run docs` writes `docs/errors/` from this list. */
 export const ERRORS = {
   CONFIG_INVALID: {
     class: "invalid",
     meaning: "A value of the configuration is wrong, or a file that it names can't be used.",
     remedy: "Correct the keys that the message names; it has one line for each problem.",
+  },
+  COMMAND_INVALID: {
+    class: "invalid",
+    meaning: "The command line names an unknown command, or a command lacks a flag or its input.",
+    remedy: "Correct the command line; `spillway --help` lists the commands and their flags.",
+  },
+  GATEWAY_UNREACHABLE: {
+    class: "transient",
+    meaning: "A command can't read a running gateway, or its clients can't connect to it.",
+    remedy:
+      "Start the gateway, or set `--url` to it; for `top`, to its `admin_port`, if it has one. If it asks for a token, show one with `--token`.",
   },
   LISTEN_FAILED: {
     class: "transient",
@@ -61,8 +72,27 @@ export const ERRORS = {
   },
   SETUP_FAILED: {
     class: "fatal",
-    meaning: "A StreamKit output can't create its gateway, for a reason that it doesn't know.",
+    meaning: "A gateway can't be created, for a reason that it doesn't know.",
     remedy: "Report the `cause`.",
+  },
+  WORKER_FAILED: {
+    class: "fatal",
+    meaning:
+      "A process of a gateway with several `workers` can't be started, or ends again and again soon after its start.",
+    remedy:
+      "Correct what the process itself has said, just before; its lines in the log have its number.",
+  },
+  TELEMETRY_INVALID: {
+    class: "invalid",
+    meaning:
+      "A variable `OTEL_…` of OpenTelemetry has a value that isn't supported, or asks for packages that aren't installed.",
+    remedy: "Correct the variable or install the packages; the message names them.",
+  },
+  RESTART_NEEDED: {
+    class: "invalid",
+    meaning:
+      "A reload would change a key that can't change while the gateway runs. Nothing was changed.",
+    remedy: "Restart the gateway, or take back the changes that the message names and reload.",
   },
   SUBJECT_INVALID: {
     class: "invalid",
@@ -159,7 +189,7 @@ export const ERRORS = {
   },
 } as const satisfies Readonly<Record<string, ErrorFacts>>;
 
-/** The code of a {@linkcode SpillwayError}; `docs/errors.md` says what each one means and what to do. */
+/** The code of a {@linkcode SpillwayError}; `docs/errors/` has a page for each one: what it means and what to do. */
 export type ErrorCode = keyof typeof ERRORS;
 
 /**
@@ -172,11 +202,14 @@ export class SpillwayError extends Error {
   override readonly name = "SpillwayError";
   readonly code: ErrorCode;
   readonly class: ErrorClass;
+  /** The page in the package that explains this code. */
+  readonly help: string;
 
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
     this.class = ERRORS[code].class;
+    this.help = `node_modules/spillway/docs/errors/${code}.md`;
   }
 }
 

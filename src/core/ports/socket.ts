@@ -1,4 +1,8 @@
+import type { PingFrame } from "./ping-frame.ts";
 import type { TextFrame } from "./text-frame.ts";
+
+/** A frame that is written to a socket: the content of a text message, or a ping. Sockets without `ping` get no pings. */
+export type Frame = TextFrame | PingFrame;
 
 /**
  * The result of writing frames to a {@linkcode ClientSocket}.
@@ -22,18 +26,21 @@ export interface ClientSocket {
   /** Whether both sides agreed to permessage-deflate (RFC 7692). */
   readonly compresses: boolean;
   /**
-   * Writes text frames, in as few system calls as the runtime can. The list is never changed afterwards, so
+   * Writes frames, in as few system calls as the runtime can. The list is never changed afterwards, so
    * that a socket may prepare it once for all sockets that it is written to.
    */
-  write(frames: readonly TextFrame[]): SendResult;
+  write(frames: readonly Frame[]): SendResult;
   /** Returns how many accepted bytes the kernel does not have yet. */
   bufferedBytes(): number;
   /** Subscribes to a topic: what the {@linkcode Fanout} writes to it from now on reaches this socket. */
   join(topic: string): void;
   /** Unsubscribes from a topic; frames that were written to it before are still sent. */
   leave(topic: string): void;
-  /** Sends a ping (RFC 6455 §5.5.2). Absent if the runtime itself closes connections of dead peers. */
-  ping?(): void;
+  /**
+   * Sends a ping (RFC 6455 §5.5.2) with a content, and reports the pongs. Absent if the runtime itself closes
+   * connections of dead peers.
+   */
+  ping?(content: string): void;
   /** Whether the peer can't send anything, not even a pong, as with server-sent events. Default: `false`. */
   readonly writeOnly?: boolean;
   /** Stops reading what the peer sends. Absent if the runtime can't. */
@@ -54,10 +61,12 @@ export interface FanoutResult {
 
 /** A runtime's best way to write the same bytes to many sockets. */
 export interface Fanout {
+  /** Whether it writes pings. Default: `false`. */
+  readonly pings?: boolean;
   /**
-   * Writes text frames to every socket that has joined the topic, with one write for each.
+   * Writes frames to every socket that has joined the topic, with one write for each.
    *
    * @param compress whether the topic's sockets agreed to permessage-deflate (RFC 7692).
    */
-  write(topic: string, frames: readonly TextFrame[], compress: boolean): FanoutResult;
+  write(topic: string, frames: readonly Frame[], compress: boolean): FanoutResult;
 }

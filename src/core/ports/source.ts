@@ -1,8 +1,8 @@
 /**
- * The port to where messages come from. NATS and the embedded source implement it; so may a program that
+ * The port to the source of messages. NATS and the embedded source implement it; so may a program that
  * uses Spillway as a library.
  *
- * The words: a **subject** names what a message is about and has tokens parted by `.`; a **pattern** is a
+ * The words: a **subject** names what a message is about and has tokens separated by `.`; a **pattern** is a
  * subject that may contain the wildcards `*` (one token) and `>` (one or more, at the end). A **stream** keeps
  * its messages and numbers them. A **durable** is a reader of a stream whose progress the source keeps under a
  * name.
@@ -11,7 +11,7 @@
  */
 
 /**
- * Where a subscription to a stream begins.
+ * The place where a subscription to a stream begins.
  *
  * - `"new"`: with the next message that is stored.
  * - `"all"`: with the first message that the stream keeps.
@@ -39,6 +39,11 @@ export interface SourceMessage {
   readonly data: Uint8Array;
   /** Header names as they were sent, each with its values in order. Default: none. */
   readonly headers?: ReadonlyMap<string, readonly string[]> | undefined;
+  /**
+   * Whether the message ends its subject. Default: whether `headers` has `Spillway-End`. For a source that knows it
+   * without reading all headers.
+   */
+  readonly ends?: boolean | undefined;
   /** The place in the stream that keeps the message. Default: no stream keeps it. */
   readonly position?: StreamPosition | undefined;
   /** When it was stored, in Unix milliseconds. Default: now, as it comes straight from its publisher. */
@@ -111,7 +116,7 @@ export interface StreamPage {
   readonly removed?: number | undefined;
 }
 
-/** Which messages a stream keeps at a moment. */
+/** The range of messages that a stream keeps at a moment. */
 export interface StreamExtent {
   /** The sequence of its first message, or of the next one if it has none. */
   readonly first: number;
@@ -159,14 +164,14 @@ export interface DurableQuery {
   /** Its name among the durables that its owner has of the stream. */
   readonly name: string;
   /**
-   * Whose it is, as a key: the same name of another owner is another durable. `""` for anonymous clients, which share
+   * Its owner, as a key: the same name of another owner is another durable. `""` for anonymous clients, which share
    * their durables. It may be a name or an address of a person.
    */
   readonly owner: string;
   readonly stream: string;
   /** The valid patterns of the messages that it gets. */
   readonly subjects: readonly string[];
-  /** Where a new durable begins; one that exists continues where it is. */
+  /** The start of a new durable; one that exists continues where it is. */
   readonly start: StartPoint;
 }
 
@@ -180,12 +185,12 @@ export interface DurableMessage extends SourceMessage {
 }
 
 /**
- * What becomes of a message of a durable.
+ * The outcome of a message of a durable.
  *
- * - `"ack"`: it is done, and does not come again.
- * - `"nack"`: it comes again.
+ * - `"ack"`: it is done, and isn't delivered again.
+ * - `"nack"`: it is delivered again.
  * - `"working"`: it is being worked on; its time to be settled starts again.
- * - `"term"`: it is given up, and does not come again.
+ * - `"term"`: it is given up, and isn't delivered again.
  */
 export type Settlement = "ack" | "nack" | "working" | "term";
 
@@ -203,7 +208,7 @@ export interface DurableState {
 /**
  * Why a durable can't be used.
  *
- * - `"too_many_durables"`: the stream has as many as it may.
+ * - `"too_many_durables"`: the stream, or the owner, has as many as it may.
  * - `"unsupported"`: a durable of this name has other subjects.
  * - `"unavailable"`: the server refuses it, or does not answer for too long.
  */
@@ -230,12 +235,12 @@ export interface DurableUse {
   /**
    * Settles a delivery, now or as soon as the source is connected.
    *
-   * @param delayMs for a nack: the least time until the message comes again. Default: 0.
+   * @param delayMs for a nack: the minimum time until the message is delivered again. Default: 0.
    */
   settle(receipt: string, as: Settlement, delayMs?: number): void;
   /** Asks for more messages: `roomBytes` has grown. */
   resume(): void;
-  /** Ends the use. Settlements made until then take effect; the next user gets what is not settled. */
+  /** Ends the use: nothing more is delivered. Settlements made until then take effect; the next user gets the other messages. */
   release(): void;
 }
 
@@ -296,7 +301,7 @@ export interface SourceListener {
  * The faults that a source reports.
  *
  * - `"unreadable_headers"`: a message has malformed headers, and is delivered without headers.
- * - `"source_fault"`: an internal error was caught that would have stopped the source.
+ * - `"source_fault"`: an internal error was caught that would have stopped the gateway or its source.
  * - `"stream_refused"`: a stream can't be read or a durable can't be used until an operator changes something.
  * - `"publish_refused"`: the server did not take a message of the gateway.
  */
@@ -334,7 +339,7 @@ export interface ClientMessage {
 /** The source has a message. */
 export interface Published {
   readonly kind: "published";
-  /** Where it is stored. Default: no stream is known to take it. */
+  /** The place where it is stored. Default: no stream is known to take it. */
   readonly stored?: { readonly stream: string; readonly sequence: number } | undefined;
   /** Whether it was stored before, with the same key. Default: no. */
   readonly isDuplicate?: boolean | undefined;
@@ -351,7 +356,13 @@ export interface Reply {
 /** Why a message is not published, or a request not answered. */
 export interface PublishFailure {
   readonly kind: "failed";
-  readonly code: "forbidden" | "too_large" | "no_responders" | "timeout" | "unavailable";
+  readonly code:
+    | "invalid_subject"
+    | "forbidden"
+    | "too_large"
+    | "no_responders"
+    | "timeout"
+    | "unavailable";
   /** For the client's developer. */
   readonly message: string;
   /** Whether the same message may succeed later. */
@@ -360,6 +371,8 @@ export interface PublishFailure {
 
 /** Publishes the messages of clients. Its methods return at once, and their promises never reject. */
 export interface ClientPublisher {
+  /** The most bytes that an answer to a request may have now. Default: 1 MiB. */
+  readonly maxReplyBytes?: number | undefined;
   /**
    * Publishes a message.
    *
@@ -371,7 +384,7 @@ export interface ClientPublisher {
   request(message: ClientMessage, signal: AbortSignal): Promise<Reply | PublishFailure>;
 }
 
-/** Where messages come from. */
+/** The source of messages. */
 export interface MessageSource {
   /** The name for people: `"NATS"`. */
   readonly name: string;

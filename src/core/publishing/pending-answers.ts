@@ -14,23 +14,21 @@ const TIMED_OUT: PublishFailure = {
   message: "there is no answer in time",
   retryable: true,
 };
+const STOPPED: PublishFailure = {
+  kind: "failed",
+  code: "unavailable",
+  message: "the gateway stops: whether the message arrived is unknown",
+  retryable: true,
+};
 
-/** Waits for the answers of the source, each within its time, and counts the messages that wait. */
+/** Waits for the answers of the source, each within its time. */
 export class PendingAnswers {
   readonly #timers: TimerQueue;
-  #count = 0;
-  #bytes = 0;
+  /** Ends the waits that are under way. */
+  readonly #stops = new Set<() => void>();
 
   constructor(timers: TimerQueue) {
     this.#timers = timers;
-  }
-
-  get count(): number {
-    return this.#count;
-  }
-
-  get bytes(): number {
-    return this.#bytes;
   }
 
   /**
@@ -41,7 +39,7 @@ export class PendingAnswers {
    * @param ended called once, however the wait ends, before `settled`.
    */
   wait<Answer>(
-    { bytes, untilMs }: { readonly bytes: number; readonly untilMs: number },
+    untilMs: number,
     ask: (signal: AbortSignal) => Promise<Answer | PublishFailure>,
     { settled, ended }: { settled(answer: Answer | PublishFailure): void; ended(): void },
   ): PendingAnswer {
@@ -50,8 +48,7 @@ export class PendingAnswers {
     const end = (): boolean => {
       if (isOver) return false;
       isOver = true;
-      this.#count--;
-      this.#bytes -= bytes;
+      this.#stops.delete(stop);
       this.#timers.clear(timer);
       ended();
       return true;
@@ -59,16 +56,17 @@ export class PendingAnswers {
     const settle = (answer: Answer | PublishFailure): void => {
       if (end()) settled(answer);
     };
+    const giveUp = (failure: PublishFailure): void => {
+      settle(failure);
+      abort.abort();
+    };
+    const stop = (): void => giveUp(STOPPED);
     const timer: QueuedTimer = {
       queueIndex: NOT_QUEUED,
       dueMs: 0,
-      fire: () => {
-        settle(TIMED_OUT);
-        abort.abort();
-      },
+      fire: () => giveUp(TIMED_OUT),
     };
-    this.#count++;
-    this.#bytes += bytes;
+    this.#stops.add(stop);
     this.#timers.set(timer, untilMs);
     answerOf(ask, abort.signal).then(settle);
     return {
@@ -76,6 +74,11 @@ export class PendingAnswers {
         if (end()) abort.abort();
       },
     };
+  }
+
+  /** Ends all waits that are under way: none has an answer any more. */
+  stop(): void {
+    for (const stop of [...this.#stops]) stop();
   }
 }
 

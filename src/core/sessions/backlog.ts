@@ -6,23 +6,34 @@ import type { QueueBounds } from "./queue-bounds.ts";
 export interface BacklogLimits extends QueueBounds {
   /** With more unsent bytes than this in its socket, a connection lags. */
   readonly highWaterBytes: number;
-  /** With no more unsent bytes than this, a connection takes from its backlog, and doesn't lag any more. */
+  /** With no more unsent bytes than this in its socket, a connection takes from its backlog. */
   readonly lowWaterBytes: number;
 }
 
-/** Where a backlog is drained to. */
+/** The client to which a backlog is drained. */
 export interface BacklogTarget {
   /** The unsent bytes in the socket. */
   readonly bufferedBytes: number;
-  /** How many messages, and bytes of messages, the client may be sent now. */
+  /** The number of bytes that may be sent now so that the client sees them soon, and the most at once. */
+  readonly windowBytes: number;
+  readonly stepBytes: number;
+  /** Whether the client has taken nearly everything that was sent. */
+  readonly hasCaughtUp: boolean;
+  /** Whether messages had to wait until it took others, in the last time. */
+  readonly wasFull: boolean;
+  /** The number of messages, and of their bytes, that the client may have unacknowledged beside those that it has. */
   readonly roomMessages: number;
   readonly roomBytes: number;
-  /** @returns `false` if the socket takes nothing any more. */
-  send(items: readonly QueueItem[]): boolean;
+  /**
+   * @param arrivedMs when the oldest message among them was queued.
+   * @param isLast whether nothing is left.
+   * @returns `false` if the socket takes nothing any more.
+   */
+  send(items: readonly QueueItem[], arrivedMs: number | undefined, isLast: boolean): boolean;
   tell(frame: ServerFrame): void;
 }
 
-/** What waits for one client that its audience can't serve, and whether its connection lags. */
+/** The messages that wait for one client that its audience can't serve, and whether its connection lags. */
 export class Backlog {
   readonly queue: PrivateQueue;
   readonly #limits: BacklogLimits;
@@ -66,7 +77,7 @@ export class Backlog {
   }
 
   /**
-   * Sends what waits, as much as the target takes.
+   * Sends waiting messages, as many as the target takes.
    *
    * @returns whether nothing waits any more and the connection keeps up.
    */
@@ -74,18 +85,23 @@ export class Backlog {
     const { queue } = this;
     const { lowWaterBytes, highWaterBytes } = this.#limits;
     while (!queue.isEmpty) {
-      const { bufferedBytes } = target;
-      if (bufferedBytes > lowWaterBytes) return false;
-      const roomBytes = Math.min(highWaterBytes - bufferedBytes, target.roomBytes);
+      const { bufferedBytes, windowBytes, stepBytes } = target;
+      if (bufferedBytes > lowWaterBytes || windowBytes <= 0) return false;
+      const freeBytes = Math.min(highWaterBytes - bufferedBytes, windowBytes, stepBytes);
+      const roomBytes = Math.min(freeBytes, target.roomBytes);
+      const { oldestMs } = queue;
       // Gaps and notices before the next message need no room.
       const items = queue.take(roomBytes, target.roomMessages);
-      if (items.length === 0 && !queue.isEmpty) return false;
-      if (!target.send(items)) return false;
+      if (items.length === 0 && !queue.isEmpty) break;
+      if (!target.send(items, oldestMs, queue.isEmpty)) return false;
     }
-    if (!this.isLagging) return true;
-    if (target.bufferedBytes > lowWaterBytes) return false;
+    if (!this.isLagging) return queue.isEmpty;
+    if (!target.hasCaughtUp) return false;
+    // It has taken what was left, but not all that came: with its audience, it would lag again at once.
+    if (queue.hasLeftOut && target.wasFull) return false;
+    // The rest waits for acknowledgements, and not for the connection.
     this.endLag();
     target.tell({ type: "ok" });
-    return true;
+    return queue.isEmpty;
   }
 }

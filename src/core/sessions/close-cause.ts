@@ -5,7 +5,7 @@ import type { ErrorKind } from "../metering/meter.ts";
 import { SOONEST_RETURN_MS } from "../timing/reconnect-times.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
 
-/** What a client that ends, by whoever's will, is counted as. */
+/** The error and the drop under which the end of a client is counted, also if the client ended it. */
 export const ENDED_AS: Partial<Record<CloseCause, { error: ErrorKind; drop?: DropReason }>> = {
   frame_too_big: { error: "frame_too_big" },
   malformed: { error: "malformed_frame" },
@@ -16,7 +16,7 @@ export const ENDED_AS: Partial<Record<CloseCause, { error: ErrorKind; drop?: Dro
   overloaded: { error: "overloaded", drop: "overloaded" },
 };
 
-/** Causes after which nobody may come back to what was kept: there is no room for it, or its client may not. */
+/** Causes that end the session too: there is no room for it, or its client may not resume it. */
 export const ENDS_SESSION: Partial<Record<CloseCause, LossReason>> = {
   slow_consumer: "slow_consumer",
   overloaded: "overloaded",
@@ -24,9 +24,9 @@ export const ENDS_SESSION: Partial<Record<CloseCause, LossReason>> = {
 };
 
 /**
- * Makes the last frame before a connection is closed: why, and behind which position to resume.
+ * Makes the last frame before a connection is closed: it says why, and after which position to resume.
  *
- * @param retryAfterMs asked where the client is to come back.
+ * @param retryAfterMs asked if the client should reconnect.
  */
 export function farewell(
   cause: CloseCause,

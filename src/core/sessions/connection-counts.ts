@@ -1,4 +1,5 @@
 import { ANONYMOUS, isSamePrincipal, type Principal, principalKey } from "../access/grant.ts";
+import { FairShares } from "../collections/fair-shares.ts";
 import type { Connection } from "./connection.ts";
 
 export interface ConnectionCountLimits {
@@ -15,9 +16,14 @@ export type ExceededCount = "address" | "sub";
 export class ConnectionCounts {
   readonly #limits: ConnectionCountLimits;
   readonly #byAddress = new Map<string, number>();
-  readonly #bySub = new Map<string, number>();
-  /** What each connection is counted as. */
-  readonly #counted = new Map<Connection, { readonly address: string; sub: string | undefined }>();
+  readonly #byPrincipal = new Map<string, number>();
+  /** The connections of each address whose clients have shown no token, until their sockets are closed. */
+  readonly #awaitingToken = new FairShares();
+  /** The keys of the address and the principal under which each connection is counted. */
+  readonly #counted = new Map<
+    Connection,
+    { readonly address: string; principal: string | undefined }
+  >();
 
   constructor(limits: ConnectionCountLimits) {
     this.#limits = limits;
@@ -30,38 +36,55 @@ export class ConnectionCounts {
     return this.isFull(principal) ? "sub" : undefined;
   }
 
+  /** Whether another client of an address may connect without a token. @param left how many may connect at all. */
+  mayAwaitToken(address: string, left: number): boolean {
+    return this.#awaitingToken.mayTake(address, left);
+  }
+
   /** Whether a principal may have no more connections. */
   isFull(principal: Principal): boolean {
-    const sub = subOf(principal);
-    if (sub === undefined) return false;
-    return isReached(this.#bySub.get(sub), this.#limits.maxClientsPerSub);
+    const key = countedKeyOf(principal);
+    if (key === undefined) return false;
+    return isReached(this.#byPrincipal.get(key), this.#limits.maxClientsPerSub);
   }
 
-  add(connection: Connection, address: string): void {
+  add(connection: Connection): void {
+    if (connection.grant.awaitsToken) this.#awaitingToken.take(connection.addressGroup);
     const { maxClientsPerAddress, maxClientsPerSub } = this.#limits;
     if (maxClientsPerAddress === undefined && maxClientsPerSub === undefined) return;
-    const sub = subOf(connection.grant.terms.principal);
-    this.#counted.set(connection, { address, sub });
+    const principal = countedKeyOf(connection.grant.terms.principal);
+    const { addressGroup: address } = connection;
+    this.#counted.set(connection, { address, principal });
     change(this.#byAddress, address, 1);
-    if (sub !== undefined) change(this.#bySub, sub, 1);
+    if (principal !== undefined) change(this.#byPrincipal, principal, 1);
   }
 
-  /** A connection has another grant, perhaps of another principal. */
-  identified(connection: Connection): void {
+  /** The client of a connection has shown its first token. */
+  identify(connection: Connection): void {
+    this.#awaitingToken.give(connection.addressGroup);
+  }
+
+  /** Counts a connection for the principal that its client has shown; it had none before, and keeps this one. */
+  recount(connection: Connection): void {
     const counted = this.#counted.get(connection);
-    const sub = subOf(connection.grant.terms.principal);
-    if (counted === undefined || counted.sub === sub) return;
-    if (counted.sub !== undefined) change(this.#bySub, counted.sub, -1);
-    if (sub !== undefined) change(this.#bySub, sub, 1);
-    counted.sub = sub;
+    const principal = countedKeyOf(connection.grant.terms.principal);
+    if (counted === undefined || counted.principal !== undefined || principal === undefined) return;
+    change(this.#byPrincipal, principal, 1);
+    counted.principal = principal;
   }
 
+  /** A connection is not open any more. */
   remove(connection: Connection): void {
     const counted = this.#counted.get(connection);
     if (counted === undefined) return;
     this.#counted.delete(connection);
     change(this.#byAddress, counted.address, -1);
-    if (counted.sub !== undefined) change(this.#bySub, counted.sub, -1);
+    if (counted.principal !== undefined) change(this.#byPrincipal, counted.principal, -1);
+  }
+
+  /** The socket of a connection is closed. */
+  closed(connection: Connection): void {
+    if (connection.grant.awaitsToken) this.#awaitingToken.give(connection.addressGroup);
   }
 }
 
@@ -69,8 +92,8 @@ function isReached(count: number | undefined, limit: number | undefined): boolea
   return limit !== undefined && (count ?? 0) >= limit;
 }
 
-/** What a principal is counted as; `undefined`: anybody may be it. */
-function subOf(principal: Principal): string | undefined {
+/** Returns the key under which a principal is counted; `undefined`: it isn't, as any client may be it. */
+function countedKeyOf(principal: Principal): string | undefined {
   return isSamePrincipal(principal, ANONYMOUS) ? undefined : principalKey(principal);
 }
 

@@ -27,8 +27,9 @@ export class ConnectionLog {
   readonly #clock: Clock;
   readonly #active: () => number;
   #connected = 0;
+  /** The numbers of clients that left, by reason. */
   readonly #left = new Map<DisconnectReason, number>();
-  /** By status. */
+  /** The numbers of refused handshakes, by status. */
   readonly #refused = new Map<number, number>();
   #cancel: Cancel | undefined;
 
@@ -61,7 +62,7 @@ export class ConnectionLog {
     });
   }
 
-  left(connection: Connection, reason: DisconnectReason): void {
+  ended(connection: Connection, reason: DisconnectReason): void {
     this.#left.set(reason, (this.#left.get(reason) ?? 0) + 1);
     this.#schedule();
     const seconds = Math.round(this.#clock.nowMs() - connection.sinceMs) / 1000;
@@ -71,6 +72,7 @@ export class ConnectionLog {
       address: connection.address,
       reason,
       seconds,
+      unconfirmed_bytes: connection.writer.unconfirmedBytes,
     });
   }
 
@@ -120,7 +122,7 @@ function sum(counts: ReadonlyMap<unknown, number>): number {
   return [...counts.values()].reduce((total, count) => total + count, 0);
 }
 
-/** ` (client: 3, no_pong: 1)`, and nothing where there is none. */
+/** Returns a text like ` (client: 3, no_pong: 1)`; `""` if there are no counts. */
 function shown(counts: ReadonlyMap<string | number, number>): string {
   if (counts.size === 0) return "";
   return ` (${[...counts].map(([name, count]) => `${name}: ${count}`).join(", ")})`;

@@ -2,7 +2,7 @@ import type { CloseCause } from "../../protocol/close-codes.ts";
 import type { IncidentLog } from "../metering/incident-log.ts";
 import type { DisconnectReason, Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { ConnectionObserver } from "../ports/observer.ts";
+import type { ConnectionObserver, DeniedRequest } from "../ports/observer.ts";
 import type { ReturnTimes } from "../timing/reconnect-times.ts";
 import { type ConnectingClient, type Connection, infoOf } from "./connection.ts";
 import { type ConnectionCountLimits, ConnectionCounts } from "./connection-counts.ts";
@@ -20,9 +20,9 @@ interface ConnectionRegistryParts {
   readonly observer: ConnectionObserver | undefined;
   readonly limits: ConnectionCountLimits;
   /** Called once for each connection, when it is not open any more. */
-  onEnd(connection: Connection): void;
+  ended(connection: Connection): void;
   /** Called when the last connection is closed. */
-  onEmpty(): void;
+  emptied(): void;
 }
 
 /** The connections that there are: counts and logs them as they come and go. */
@@ -32,6 +32,8 @@ export class ConnectionRegistry {
   readonly counts: ConnectionCounts;
   readonly #open = new Set<Connection>();
   readonly #closing = new Set<Connection>();
+  /** Whether clients leave one after another because the gateway is about to stop: the others don't come with them. */
+  departsEvenly = false;
   #count = 0;
   #whenEmpty: (() => void)[] = [];
 
@@ -60,20 +62,18 @@ export class ConnectionRegistry {
     return ++this.#count;
   }
 
-  add(
-    connection: Connection,
-    { request, addressGroup = connection.address }: ConnectingClient,
-  ): void {
+  add(connection: Connection, { request }: ConnectingClient): void {
     const { meter, log, observer } = this.#parts;
     this.#open.add(connection);
-    this.counts.add(connection, addressGroup);
+    this.counts.add(connection);
     meter.countConnect();
     log.connected(connection, request);
     observer?.connected(infoOf(connection));
   }
 
-  /** In how many milliseconds a client that is disconnected for this cause should reconnect. */
+  /** Returns in how many milliseconds a client that is disconnected for this cause should reconnect. */
   retryAfterMs(cause: CloseCause): number {
+    if (cause === "going_away" && this.departsEvenly) return this.#parts.returns.among(2);
     // When the gateway stops, all clients reconnect, and the first ones that are told so know of the others.
     const others = cause === "going_away" ? this.#open.size : 0;
     const afterMs = this.#parts.returns.afterMs(cause, others);
@@ -85,21 +85,28 @@ export class ConnectionRegistry {
     const { clock, meter, log, observer, incidents } = this.#parts;
     this.#open.delete(connection);
     this.counts.remove(connection);
-    this.#parts.onEnd(connection);
+    this.#parts.ended(connection);
     if (connection.state === "closing") this.#closing.add(connection);
     meter.countDisconnect(reason);
-    log.left(connection, reason);
+    log.ended(connection, reason);
     const connectedMs = clock.nowMs() - connection.sinceMs;
-    observer?.disconnected(infoOf(connection), { reason, connectedMs });
+    const { unconfirmedBytes } = connection.writer;
+    observer?.disconnected(infoOf(connection), { reason, connectedMs, unconfirmedBytes });
     incidents.ended(reason, connection.address);
+  }
+
+  /** The grant of a client doesn't allow its request. */
+  denied(connection: Connection, request: DeniedRequest): void {
+    this.#parts.observer?.denied?.(infoOf(connection), request);
   }
 
   /** The socket of a connection is closed. */
   closed(connection: Connection): void {
     this.#closing.delete(connection);
+    this.counts.closed(connection);
     if (this.size > 0) return;
     for (const resolve of this.#whenEmpty.splice(0)) resolve();
-    this.#parts.onEmpty();
+    this.#parts.emptied();
   }
 
   /** Resolves when there are no connections. */

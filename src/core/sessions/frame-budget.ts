@@ -8,6 +8,8 @@ export interface FrameLimits {
 const BURST_SECONDS = 5;
 /** A subscription changes what is matched, and what is asked of NATS. */
 const SUBSCRIPTION_COST = 10;
+/** To use a durable asks JetStream several questions, and may make a consumer. */
+const DURABLE_COST = 10;
 /** To check a token costs more than to read it: a signature is verified, or a service is asked. */
 export const AUTH_COST = 20;
 /** To publish a message costs NATS a message, and the gateway an answer. */
@@ -22,9 +24,9 @@ export function costOf(frame: string | Uint8Array): number {
   return 1 + Math.floor(frame.length / BYTES_PER_COST);
 }
 
-/** Returns the cost of a `subscribe` or `unsubscribe` beside that of its length. */
-export function subscriptionCost(patterns = 0): number {
-  return SUBSCRIPTION_COST + patterns;
+/** Returns the cost of a `subscribe` or `unsubscribe` in addition to that of its length. */
+export function subscriptionCost(patterns = 0, isDurable = false): number {
+  return SUBSCRIPTION_COST + patterns + (isDurable ? DURABLE_COST : 0);
 }
 
 /**
@@ -33,23 +35,20 @@ export function subscriptionCost(patterns = 0): number {
  * gets is never held to be too fast.
  */
 export class FrameBudget {
-  readonly #rate: number;
-  readonly #most: number;
+  readonly #limits: FrameLimits;
   #left: number;
   #atMs: number;
   #answers = 0;
 
-  constructor({ maxFramesPerSecond, maxSubscriptions }: FrameLimits, nowMs: number) {
-    this.#rate = maxFramesPerSecond;
-    // A client that comes back subscribes to all it wants at once.
-    this.#most = maxFramesPerSecond * BURST_SECONDS + maxSubscriptions * 2 * SUBSCRIPTION_COST;
+  constructor(limits: FrameLimits, nowMs: number) {
+    this.#limits = limits;
     this.#left = this.#most;
     this.#atMs = nowMs;
   }
 
   /** Spends a part of the budget. @returns whether there was so much. */
   spend(cost: number, nowMs: number): boolean {
-    const earned = ((nowMs - this.#atMs) / 1000) * this.#rate;
+    const earned = ((nowMs - this.#atMs) / 1000) * this.#limits.maxFramesPerSecond;
     this.#left = Math.min(this.#most, this.#left + earned) - cost;
     this.#atMs = nowMs;
     return this.#left >= 0;
@@ -64,5 +63,11 @@ export class FrameBudget {
     const free = Math.min(cost, Math.max(0, sent * FREE_ANSWERS - this.#answers));
     this.#answers += free;
     return free === cost || this.spend(cost - free, nowMs);
+  }
+
+  /** A client that reconnects makes all its subscriptions at once. */
+  get #most(): number {
+    const { maxFramesPerSecond, maxSubscriptions } = this.#limits;
+    return maxFramesPerSecond * BURST_SECONDS + maxSubscriptions * 2 * SUBSCRIPTION_COST;
   }
 }

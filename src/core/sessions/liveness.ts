@@ -1,4 +1,5 @@
 import type { ClientSocket } from "../ports/socket.ts";
+import type { SocketWriter } from "./socket-writer.ts";
 
 export interface LivenessLimits {
   /** The time between two pings of a client. */
@@ -7,18 +8,18 @@ export interface LivenessLimits {
   readonly readTimeoutMs: number;
 }
 
-/** Knows whether a peer is alive: pings it, and notes everything that it sends. */
+/** Knows whether a peer is alive: pings it, unless it was sent a mark, and notes everything that it sends. */
 export class Liveness {
   readonly #socket: ClientSocket;
+  readonly #writer: SocketWriter;
   readonly #limits: LivenessLimits;
   #lastHeardMs: number;
-  #lastPingMs: number;
 
-  constructor(socket: ClientSocket, limits: LivenessLimits, nowMs: number) {
-    this.#socket = socket;
+  constructor(writer: SocketWriter, limits: LivenessLimits, nowMs: number) {
+    this.#socket = writer.socket;
+    this.#writer = writer;
     this.#limits = limits;
     this.#lastHeardMs = nowMs;
-    this.#lastPingMs = nowMs;
   }
 
   heard(nowMs: number): void {
@@ -29,10 +30,7 @@ export class Liveness {
   heardSince(ms: number, nowMs: number): boolean {
     const { ping, writeOnly } = this.#socket;
     if (ping === undefined || writeOnly || this.#lastHeardMs > ms) return true;
-    if (this.#lastPingMs <= ms) {
-      this.#lastPingMs = nowMs;
-      this.#socket.ping?.();
-    }
+    this.#writer.pingUnlessSince(ms, nowMs);
     return this.#lastHeardMs > ms;
   }
 
@@ -47,10 +45,7 @@ export class Liveness {
     // Without our pings there are no pongs; then the runtime ends dead connections.
     if (socket.ping === undefined) return true;
     if (!socket.writeOnly && nowMs - this.#lastHeardMs > this.#limits.readTimeoutMs) return false;
-    if (nowMs - this.#lastPingMs >= this.#limits.pingIntervalMs) {
-      this.#lastPingMs = nowMs;
-      socket.ping();
-    }
+    this.#writer.pingUnlessSince(nowMs - this.#limits.pingIntervalMs, nowMs);
     return true;
   }
 }

@@ -6,6 +6,7 @@ import type { QueueBounds } from "./queue-bounds.ts";
 
 /** The longest timer, of 24.8 days: a longer one would fire at once. */
 const MOST_WINDOW_MS = 2 ** 31 - 1;
+
 /** Releases due messages in shares of this turn and the next ones. */
 interface Release extends Job {
   isDone: boolean;
@@ -62,7 +63,7 @@ export class Pacer {
     return this.#waiting.size;
   }
 
-  /** The waiting messages. */
+  /** The size of the waiting messages. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -73,22 +74,39 @@ export class Pacer {
   }
 
   /**
-   * Takes replayed messages. After the last of them, a window begins with the latest message of each subject.
+   * Takes replayed messages. After the last of them, a window begins with the latest message of each subject. No later
+   * message supersedes one that ends its subject.
    *
-   * @param most the maximum number to release at once; the others still wait.
+   * @param most the maximum number to release of those after the last end; the others still wait.
    */
   passLatest(envelopes: readonly Envelope[], isLast: boolean, most: number): readonly Envelope[] {
-    for (const envelope of envelopes) this.#keep(envelope, this.takeOut(envelope.subject));
-    if (!isLast) return [];
+    const due: Envelope[] = [];
+    const take = (envelope: Envelope): void => {
+      due.push(envelope);
+    };
+    for (const envelope of envelopes) {
+      if (this.#waiting.get(envelope.subject)?.ends) this.#move(this.#waiting.size, take);
+      this.#keep(envelope, this.takeOut(envelope.subject));
+    }
+    if (!isLast) return due;
     this.#openedMs = this.#clock.nowMs();
-    return this.take(most);
+    this.pause();
+    this.#move(most, take);
+    return due;
   }
 
+  /**
+   * Takes a message. One that ends its subject is released at once if nothing else waits: otherwise, each end would
+   * release all other subjects before they are due.
+   */
   add(envelope: Envelope): void {
+    // A later message must not supersede the end.
+    if (this.#waiting.get(envelope.subject)?.ends) this.open();
     const before = this.takeOut(envelope.subject);
     const due = this.#hasRoomFor(envelope) ? 0 : this.#waiting.size;
     this.#keep(envelope, before);
-    if (due > 0) this.#openFor(envelope, due);
+    if (envelope.ends && this.#waiting.size === 1) this.open();
+    else if (due > 0) this.#openFor(envelope, due);
     else this.#schedule();
   }
 
@@ -104,18 +122,11 @@ export class Pacer {
   /** Releases all waiting messages, due or not. */
   open(): void {
     this.#openedMs = this.#clock.nowMs();
-    this.moveOldest(this.#waiting.size, this.#release);
-  }
-
-  /** Removes the waiting messages, or so many of them, and stops the timer. */
-  take(most = Number.POSITIVE_INFINITY): readonly Envelope[] {
-    const waiting: Envelope[] = [];
-    this.moveOldest(most, (envelope) => waiting.push(envelope));
-    return waiting;
+    for (const envelope of this.drain()) this.#release(envelope);
   }
 
   /** Drops the waiting messages that the client may not receive any more. */
-  forbid(mayReceive: (subject: string) => boolean): void {
+  dropForbidden(mayReceive: (subject: string) => boolean): void {
     let at = 0;
     let dropped = 0;
     for (const subject of this.#waiting.keys()) {
@@ -139,24 +150,9 @@ export class Pacer {
   }
 
   /**
-   * Removes so many of the oldest messages, and stops the timer. The others still wait, so that the cursor of a client
-   * that is disconnected by one of them lies before the others.
+   * Stops the timer, and removes the waiting messages one after the other: the others still wait, so that the cursor of a
+   * client that is disconnected by one of them lies before the others.
    */
-  moveOldest(count: number, to: (envelope: Envelope) => void): void {
-    this.pause();
-    this.#move(count, to);
-  }
-
-  #move(count: number, to: (envelope: Envelope) => void): void {
-    let left = count;
-    for (const envelope of this.#waiting.values()) {
-      if (left-- === 0) return;
-      this.takeOut(envelope.subject);
-      to(envelope);
-    }
-  }
-
-  /** Removes the waiting messages one after the other, and stops the timer. */
   *drain(): Generator<Envelope, void, void> {
     this.pause();
     for (const envelope of this.#waiting.values()) {
@@ -173,6 +169,16 @@ export class Pacer {
     this.#bytes -= before.byteLength;
     this.#ledger.unqueue(1, before.byteLength);
     return before;
+  }
+
+  /** Removes so many of the oldest messages one after the other, like `drain`. */
+  #move(count: number, to: (envelope: Envelope) => void): void {
+    let left = count;
+    for (const envelope of this.#waiting.values()) {
+      if (left-- === 0) return;
+      this.takeOut(envelope.subject);
+      to(envelope);
+    }
   }
 
   #keep(envelope: Envelope, superseded: Envelope | undefined): void {

@@ -6,17 +6,14 @@ import { Envelope, earliest, type Position } from "../wire/envelope.ts";
 import { Gap } from "../wire/gap.ts";
 import type { QueueBounds } from "./queue-bounds.ts";
 
-/** After this time in the queue, a value keeps its place, however often its subject changes. */
-const TURN_MS = 1000;
-
 interface Entry {
   /** A message, a gap, or a notice; `undefined` if a later value superseded the message. */
   content: Envelope | Gap | ServerFrame | undefined;
   readonly policy: Policy;
   /** When it was queued. */
   sinceMs: number;
-  /** When the first value of its subject was queued in this place. */
-  readonly turnMs: number;
+  /** The value keeps its place from when this many messages have left the queue, however often its subject changes. */
+  readonly turn: number;
   /** The values that it superseded. */
   supersession?: Supersession | undefined;
 }
@@ -29,11 +26,15 @@ export type QueueItem = Envelope | ServerFrame;
  * queued and dropped messages in the ledger.
  */
 export class PrivateQueue {
+  /** Whether messages were superseded or dropped. */
+  hasLeftOut = false;
   readonly #bounds: QueueBounds;
   readonly #ledger: Ledger;
   #entries: Entry[] = [];
   /** The index of the oldest entry; earlier ones are gone. */
   #head = 0;
+  /** The number of messages that were sent or left out from the front. */
+  #left = 0;
   /** The number of queued messages. */
   #messages = 0;
   #bytes = 0;
@@ -67,6 +68,15 @@ export class PrivateQueue {
     return this.#bytes;
   }
 
+  /** Since when the first message in the queue has waited; `undefined`: there is none. */
+  get oldestMs(): number | undefined {
+    for (let at = this.#head; at < this.#entries.length; at++) {
+      const { content, sinceMs } = this.#entries[at]!;
+      if (content instanceof Envelope) return sinceMs;
+    }
+    return undefined;
+  }
+
   /** The oldest of all queued, superseded and dropped messages; a replayed message may be queued after newer ones. */
   get oldest(): Position | undefined {
     return earliest(this.#firsts());
@@ -80,13 +90,14 @@ export class PrivateQueue {
    */
   push(envelope: Envelope, policy: Policy, nowMs: number): Envelope | undefined {
     let content = envelope;
-    let turnMs = nowMs;
+    let turn = this.#nextTurn;
     let supersession: Supersession | undefined;
     if (policy === "conflate") {
       const before = this.#latest.get(envelope.subject);
-      if (before !== undefined && nowMs - before.turnMs < TURN_MS) {
-        content = envelope.superseding(before.content as Envelope);
-        turnMs = before.turnMs;
+      const superseded = before?.content as Envelope | undefined;
+      if (before !== undefined && superseded?.ends === false && this.#left < before.turn) {
+        content = envelope.superseding(superseded);
+        turn = before.turn;
         supersession = before.supersession;
         before.supersession = undefined;
         this.#supersede(before);
@@ -99,7 +110,7 @@ export class PrivateQueue {
       }
       if (policy === "disconnect" || !this.#leaveOutOldest("drop_oldest")) return content;
     }
-    const entry: Entry = { content, policy, sinceMs: nowMs, turnMs, supersession };
+    const entry: Entry = { content, policy, sinceMs: nowMs, turn, supersession };
     this.#add(entry, content);
     if (policy === "conflate") this.#latest.set(content.subject, entry);
     return undefined;
@@ -107,7 +118,7 @@ export class PrivateQueue {
 
   /** Queues a replayed message, which doesn't count against the bounds. */
   replay(envelope: Envelope, policy: Policy, nowMs: number): void {
-    this.#add({ content: envelope, policy, sinceMs: nowMs, turnMs: nowMs }, envelope);
+    this.#add({ content: envelope, policy, sinceMs: nowMs, turn: this.#nextTurn }, envelope);
     this.#mostMessages++;
     this.#mostBytes += envelope.byteLength;
   }
@@ -160,13 +171,14 @@ export class PrivateQueue {
         taken.push(this.#written(content));
       }
     }
+    this.#left += messages;
     this.#shrinkRoom(messages, bytes);
     this.#compact();
     return taken;
   }
 
   /** Drops the messages that the client may not receive any more. No gap declares them: the client is told what it lost. */
-  forbid(mayReceive: (subject: string) => boolean): void {
+  dropForbidden(mayReceive: (subject: string) => boolean): void {
     let dropped = 0;
     let bytes = 0;
     for (let at = this.#head; at < this.#entries.length; at++) {
@@ -216,6 +228,11 @@ export class PrivateQueue {
       }
     }
     if (first !== undefined) yield first.first;
+  }
+
+  /** The turn of a value that is queued now: until then, it would have left the queue if it had kept its first place. */
+  get #nextTurn(): number {
+    return this.#left + this.#messages + 1;
   }
 
   #hasRoomFor({ byteLength }: Envelope): boolean {
@@ -268,6 +285,7 @@ export class PrivateQueue {
 
   #supersede(entry: Entry): void {
     this.#forget(entry.content as Envelope, entry);
+    this.hasLeftOut = true;
     this.#ledger.conflate();
     // Removes holes once there are as many as messages.
     if (this.#entries.length - this.#head > 2 * this.#messages + 64) this.#closeHoles();
@@ -287,6 +305,7 @@ export class PrivateQueue {
   }
 
   #leaveOutNewest(envelope: Envelope): void {
+    this.hasLeftOut = true;
     this.#ledger.drop("drop_newest", 1);
     this.#leaveOut(new Gap(envelope));
   }
@@ -298,7 +317,7 @@ export class PrivateQueue {
   }
 
   #place(content: Gap | ServerFrame): void {
-    this.#entries.push({ content, policy: "disconnect", sinceMs: 0, turnMs: 0 });
+    this.#entries.push({ content, policy: "disconnect", sinceMs: 0, turn: 0 });
   }
 
   /** Returns the oldest message, after moving the gaps and notices before it to the front. */
@@ -327,6 +346,8 @@ export class PrivateQueue {
     const envelope = entry.content as Envelope;
     this.#forget(envelope, entry);
     this.#head++;
+    this.#left++;
+    this.hasLeftOut = true;
     this.#ledger.drop(reason, 1);
     this.#leaveOutInFront(new Gap(envelope));
     this.#compact();

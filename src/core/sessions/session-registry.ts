@@ -41,11 +41,13 @@ interface SessionRegistryParts extends Omit<SessionParts, "limits" | "over"> {
   readonly turnShare: TurnShare;
   readonly subscriptions: SessionSubscriptions;
   readonly acks: AckTrackerParts;
-  /** What clients are told as the version. */
+  /** The version that clients are told. */
   readonly version: string;
   upstreamState(): UpstreamState;
   /** Whether the token of a grant is revoked. */
   isRevoked(grant: Grant): boolean;
+  /** Is told when there are no sessions any more. */
+  readonly emptied?: (() => void) | undefined;
   /** The position of the last message that has come. */
   last(): Position;
 }
@@ -59,8 +61,9 @@ export class SessionRegistry {
   readonly #byKey = new Map<string, Session>();
   readonly #detached: DetachedSessions;
   readonly #track: (session: Session) => SessionAcks;
-  /** Whether sessions outlive their connections. When the gateway stops, no client can resume. */
-  keeps = true;
+  #size = 0;
+  /** Whether clients can resume; not when the gateway stops. */
+  isOpen = true;
 
   constructor(options: SessionOptions, parts: SessionRegistryParts) {
     const { clock, meter, audiences, turnShare, backlogs, subscriptions, acks } = parts;
@@ -75,6 +78,11 @@ export class SessionRegistry {
       patternBytesOf: (session) => subscriptions.memoryOf(session),
     });
     this.#track = (session) => new SessionAcks(acks, session);
+  }
+
+  /** The number of sessions, with and without a connection. */
+  get size(): number {
+    return this.#size;
   }
 
   /** How many sessions have no connection. */
@@ -95,7 +103,7 @@ export class SessionRegistry {
    */
   admit(connection: Connection, request?: SubscriptionRequest, asked?: string): void {
     const { grant } = connection;
-    if (grant.awaitsToken) connection.asksFor = asked;
+    if (grant.awaitsToken) connection.pendingSessionName = asked;
     const name = grant.terms.sessions ? asked : undefined;
     const session = this.#acknowledges(connection) ? this.#find(grant, name) : undefined;
     session?.connection?.yieldSession();
@@ -105,11 +113,11 @@ export class SessionRegistry {
 
   /** Begins the session of a client that has shown its first token, or resumes the one that it named. */
   identify(connection: Connection): void {
-    const { session, asksFor } = connection;
-    connection.asksFor = undefined;
+    const { session, pendingSessionName } = connection;
+    connection.pendingSessionName = undefined;
     // It has nothing: the client could not ask for anything.
-    session?.expire("abandoned", "disconnected");
-    if (!connection.isOver) this.admit(connection, undefined, asksFor);
+    session?.finish("abandoned", "disconnected");
+    if (!connection.isOver) this.admit(connection, undefined, pendingSessionName);
   }
 
   /** The client of a session has another grant. */
@@ -128,27 +136,39 @@ export class SessionRegistry {
 
   /** Keeps a session whose connection ends. @returns `false` if its client can't resume it. */
   keep(session: Session): boolean {
-    if (session.id === undefined || !this.keeps || !this.#detached.isKeeping) return false;
+    if (session.id === undefined || !this.isOpen || !this.#detached.isOn) return false;
     session.detach();
-    // What its subscriptions handed over may have been too much for it.
+    // The messages that its subscriptions handed over may have been too much for it.
     if (session.isOver) return true;
     this.#parts.subscriptions.withdrawPending(session);
     this.#detached.add(session);
     return true;
   }
 
-  /** A message of so many bytes may wait for each session without a connection. */
-  grew(byteLength: number): void {
-    this.#detached.grew(byteLength);
+  /** Messages may wait for sessions without a connection: some expire if that is too much. */
+  keepBytes(): void {
+    this.#detached.keepBytes();
   }
 
-  /** Ends the sessions without a connection whose token is revoked; yields the steps that it takes. */
+  /** Ends the sessions without a connection whose token is revoked; yields the steps that it takes to find them. */
   *endRevoked(): Generator<number, void, void> {
     yield* this.#detached.endAll(({ grant }) => this.#parts.isRevoked(grant), "revoked");
   }
 
+  /** Gives the sessions without a connection their present grants, or ends them; yields the steps that it takes. */
+  *renewDetached(renewed: (grant: Grant) => Grant | undefined): Generator<number, void, void> {
+    yield* this.#detached.endAll(({ grant }) => renewed(grant) === undefined, "revoked");
+    for (const session of this.#detached.sessions) {
+      const grant = renewed(session.grant);
+      if (!session.isAttached && grant !== undefined && grant !== session.grant) {
+        this.regrant(session, grant);
+      }
+      yield 1;
+    }
+  }
+
   /** Ends the sessions without a connection. */
-  expireDetached(): void {
+  endDetached(): void {
     this.#detached.stop();
   }
 
@@ -159,16 +179,16 @@ export class SessionRegistry {
 
   /**
    * Finds the session that a client may resume under a name: its own, of which it may still receive everything.
-   * Nobody else learns that there is one.
+   * No other client learns that there is one.
    */
   #find(grant: Grant, id: string | undefined): Session | undefined {
     if (id === undefined) return undefined;
     const key = keyOf(grant, id);
     const session = this.#byKey.get(key);
     if (session?.isAttached === false && this.#parts.isRevoked(session.grant)) {
-      session.expire("session_lost", "revoked");
+      session.finish("session_lost", "revoked");
     } else if (session !== undefined && !grant.mayResume(session.grant)) this.#revoke(session);
-    // What is pending may be too much for the session, and end it.
+    // The pending messages may be too much for the session, and end it.
     else session?.takePending();
     return this.#byKey.get(key);
   }
@@ -176,7 +196,7 @@ export class SessionRegistry {
   /** Ends a session with messages that its client may not receive any more, and its connection. */
   #revoke(session: Session): void {
     const { connection } = session;
-    session.expire("session_lost", "session_expired");
+    session.finish("session_lost", "session_expired");
     connection?.end("taken_over");
   }
 
@@ -188,6 +208,7 @@ export class SessionRegistry {
     const { last, meter, subscriptions } = this.#parts;
     const acked = this.#acknowledges(connection);
     const session = new Session(connection, this.#sessionParts, acked ? this.#track : undefined);
+    this.#size++;
     if (acked) {
       // A client that is told the name may resume by it; a plain client names the session itself, or can't.
       const id = asked ?? (connection.dialect.sendsNotices ? crypto.randomUUID() : undefined);
@@ -221,7 +242,7 @@ export class SessionRegistry {
     connection.tell([this.#welcome(connection, session.id ?? "", true)]);
     session.attach(connection);
     const nowMs = clock.nowMs();
-    // What waits has not become too old while there was no connection.
+    // The waiting messages have not become too old while there was no connection.
     if (detachedMs !== undefined) session.forgivePause(nowMs - detachedMs, nowMs);
     meter.sessionsResumed++;
     subscriptions.confirm(session);
@@ -230,12 +251,14 @@ export class SessionRegistry {
   }
 
   #over(session: Session): void {
+    this.#size--;
     const { id } = session;
     const key = id === undefined ? undefined : keyOf(session.grant, id);
     if (key !== undefined && this.#byKey.get(key) === session) this.#byKey.delete(key);
     this.#detached.remove(session);
     this.#parts.subscriptions.forget(session);
     this.#parts.audiences.forget(session.audience);
+    if (this.#size === 0) this.#parts.emptied?.();
   }
 
   #welcome({ grant }: Connection, session: string, resumed?: boolean) {

@@ -1,25 +1,25 @@
 import type { CloseCause } from "../../protocol/close-codes.ts";
 import type { Policy } from "../../protocol/fields.ts";
 import type { GapFrame, ServerFrame } from "../../protocol/server-frames.ts";
-import type { Grant } from "../access/grant.ts";
+import { type Grant, userKey } from "../access/grant.ts";
 import type { AckRecipient } from "../acks/ack-tracker.ts";
 import type { DurableTitle } from "../acks/durable-tracker.ts";
 import type { SessionAcks } from "../acks/session-acks.ts";
-import type { Audience, AudienceMember } from "../fanout/audience.ts";
-import type { AudienceRegistry } from "../fanout/audience-registry.ts";
+import type { Audience, AudienceKey, AudienceMember } from "../fanout/audience.ts";
 import type { DropReason, LossReason } from "../metering/ledger.ts";
-import type { Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { TextFrame } from "../ports/text-frame.ts";
+import { PingFrame } from "../ports/ping-frame.ts";
+import type { Frame } from "../ports/socket.ts";
 import type { Selection } from "../subject/subject.ts";
 import type { TurnShare } from "../timing/turn-share.ts";
 import type { Dialect } from "../wire/dialect.ts";
 import { type Envelope, earliest, type Position } from "../wire/envelope.ts";
 import { bytesOf, fittingInto } from "../wire/envelopes-that-fit.ts";
 import type { DeliveryTerms } from "../wire/subscription-request.ts";
-import { Membership } from "./audience-membership.ts";
-import { Backlog, type BacklogLimits, type BacklogTarget } from "./backlog.ts";
+import type { Backlog, BacklogLimits, BacklogTarget } from "./backlog.ts";
 import { ENDED_AS, ENDS_SESSION } from "./close-cause.ts";
+import { DeliveryPath, type DeliveryPathParts } from "./delivery-path.ts";
+import { DrainWaiters } from "./drain-waiters.ts";
 import { packItems } from "./pack-items.ts";
 import type { QueueItem } from "./queue.ts";
 import type { SocketWriter } from "./socket-writer.ts";
@@ -28,21 +28,16 @@ import { type DueTarget, Subscriptions } from "./subscriptions.ts";
 import { Throttle } from "./throttle.ts";
 
 export interface SessionLimits extends BacklogLimits {
-  /** A client that takes nothing of what is buffered for it for so long is disconnected with 4511. */
+  /** A client that takes nothing of what is buffered for it, and confirms nothing, for so long is disconnected with 4511. */
   readonly writeTimeoutMs: number;
 }
 
-/**
- * How the client of a session gets its messages.
- *
- * - `"live"`: with its audience.
- * - `"queued"`: from its backlog, because it lags, catches up, asked for less, or has no connection.
- * - `"over"`: not at all.
- */
-export type SessionState = "live" | "queued" | "over";
-
 /** The connection that a session is attached to, as the session knows it. */
 export interface SessionConnection {
+  /** The number of the connection since the start of the gateway. */
+  readonly number: number;
+  /** The group under which the client's address is counted. */
+  readonly addressGroup: string;
   /** The session that is attached; set by the session. */
   session: Session | undefined;
   readonly grant: Grant;
@@ -58,50 +53,45 @@ export interface SessionConnection {
   heardSince(ms: number): boolean;
 }
 
-/** What all sessions share. */
-export interface SessionParts {
+/** Keeps a session while it has no connection. */
+export interface SessionKeeper {
+  /** The session's waiting bytes may have changed. */
+  changed(): void;
+}
+
+/** The parts that all sessions share. */
+export interface SessionParts extends DeliveryPathParts<Session> {
   readonly limits: SessionLimits;
-  readonly meter: Meter;
   readonly clock: Clock;
   readonly turnShare: TurnShare;
-  readonly audiences: AudienceRegistry<Session>;
-  /** Drains the backlogs with each flush. */
-  readonly backlogs: {
-    add(session: Session): void;
-    remove(session: Session): void;
-    readyToDrain(session: Session): void;
-  };
   /** Called once, when a session is over. */
   over(session: Session): void;
 }
 
 /**
- * What one client is owed: its subscriptions, its backlog and what it has not acknowledged. A session lives
+ * The state of one client: its subscriptions, its backlog and its unacknowledged messages. A session lives
  * with its connection; in at-least-once it is detached when the connection ends, and attached to the next one.
  */
 export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRecipient {
   /** The name by which a client resumes the session; `undefined`: it can't be resumed. */
   id: string | undefined;
-  state: SessionState = "live";
   readonly subscriptions: Subscriptions;
-  /** What the client must acknowledge; only in at-least-once. */
+  /** The messages that the client must acknowledge; only in at-least-once. */
   readonly acks: SessionAcks | undefined;
+  /** `undefined` while nobody keeps it; set by the keeper. */
+  keeper: SessionKeeper | undefined;
 
   readonly #parts: SessionParts;
   #dialect: Dialect;
   #grant: Grant;
+  #addressGroup: string;
   #connection: SessionConnection | undefined;
-  /** That of the connection. */
+  /** The writer of the connection. */
   #writer: SocketWriter | undefined;
-  readonly #membership: Membership<Session>;
-  /** How many messages this connection was sent other than with its audience, each time counted. */
-  #sentAlone = 0;
-  /** Most clients never have one. */
-  #backlog: Backlog | undefined;
+  readonly #path: DeliveryPath<Session>;
   /** Exists from when the client says that it is slow until it has recovered. */
   #throttle: Throttle | undefined;
-  /** Called once when nothing waits any more, or the session is detached or over. */
-  #whenDrained: Set<() => void> | undefined;
+  #drainWaiters: DrainWaiters | undefined;
 
   /** @param track makes what tracks the acknowledgements; absent in at-most-once. */
   constructor(
@@ -114,63 +104,56 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
     this.#writer = connection.writer;
     this.#dialect = connection.dialect;
     this.#grant = connection.grant;
+    this.#addressGroup = connection.addressGroup;
     connection.session = this;
     this.subscriptions = new Subscriptions(parts, this);
     this.acks = track?.(this);
-    // Until it has subscribed it belongs to those that want nothing.
-    this.#membership = new Membership<Session>(this, this.#audienceOf([]));
-    this.#membership.writer = this.#writer;
-    this.#membership.join();
+    // Until it has subscribed, it is in the audience that wants nothing.
+    this.#path = new DeliveryPath<Session>(this, parts, this.#keyFor([]), connection.writer);
   }
 
-  /** Attaches a detached session to a new connection. What waits is drained to it with the next flush. */
+  /** Attaches a detached session to a new connection. The next flush drains its backlog. */
   attach(connection: SessionConnection): void {
     this.#connection = connection;
     this.#writer = connection.writer;
     this.#dialect = connection.dialect;
     this.#grant = connection.grant;
+    this.#addressGroup = connection.addressGroup;
     connection.session = this;
-    this.#membership.writer = this.#writer;
-    this.#moveTo(this.#audienceOf(this.subscriptions));
-    this.#requestDrain();
+    this.#path.writer = this.#writer;
+    this.#path.moveTo(this.#keyFor(this.subscriptions));
+    this.#path.requestDrain();
   }
 
   /**
-   * Parts the session from its connection. From now on, messages wait in the backlog. Subscriptions that catch
+   * Detaches the session from its connection. From now on, messages wait in the backlog. Subscriptions that catch
    * up end, and so does the use of durables.
    */
   detach(): void {
     const connection = this.#connection;
-    if (connection === undefined || this.#needBacklog() === undefined) return;
-    this.#backlog?.endLag();
+    const backlog = connection && this.#path.needBacklog();
+    if (connection === undefined || backlog === undefined) return;
+    backlog.endLag();
     connection.session = undefined;
     this.#connection = undefined;
     this.#writer = undefined;
-    this.#membership.writer = undefined;
-    this.#sentAlone = 0;
+    this.#path.writer = undefined;
     this.acks?.detach();
     // This may be too much for the backlog, and end the session.
     this.subscriptions.abandon();
-    this.#drained();
+    this.#drainWaiters?.release();
   }
 
-  /** Ends the session: what waits counts as dropped, and what is not acknowledged as lost. */
-  expire(drop: DropReason, loss: LossReason): void {
-    if (this.state === "over") return;
-    const wasLive = this.state === "live";
-    this.state = "over";
+  /** Ends the session: waiting messages count as dropped, and unacknowledged ones as lost. */
+  finish(drop: DropReason, loss: LossReason): void {
+    if (this.isOver) return;
+    this.#path.end(drop);
     this.acks?.forget(loss);
-    if (wasLive) this.#membership.part();
-    else this.audience.queued.delete(this);
     this.subscriptions.clear(drop);
-    this.#backlog?.endLag();
-    this.#backlog?.queue.clear(drop);
-    this.#backlog = undefined;
-    this.#parts.backlogs.remove(this);
     if (this.#connection !== undefined) this.#connection.session = undefined;
     this.#connection = undefined;
     this.#writer = undefined;
-    this.#drained();
+    this.#drainWaiters?.release();
     this.#parts.over(this);
   }
 
@@ -180,14 +163,14 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
    * @param unsent the message for which there was no room.
    */
   end(cause: CloseCause, unsent?: Envelope): void {
-    if (this.state === "over") return;
+    if (this.isOver) return;
     if (this.#connection !== undefined) {
       this.#connection.end(cause, unsent);
       return;
     }
     const { error, drop = "abandoned" } = ENDED_AS[cause] ?? {};
     if (error !== undefined) this.#parts.meter.countError(error, `ended a session: ${cause}`);
-    this.expire(drop, ENDS_SESSION[cause] ?? "disconnected");
+    this.finish(drop, ENDS_SESSION[cause] ?? "disconnected");
   }
 
   /** `undefined` while the session is detached. */
@@ -200,7 +183,7 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
   }
 
   get isOver(): boolean {
-    return this.state === "over";
+    return this.#path.state === "over";
   }
 
   /** The connection's, or the last one's. */
@@ -208,14 +191,28 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
     return this.#dialect;
   }
 
-  /** Who the client is, and what it may do: the connection's grant, or the last one's. */
+  /** The connection's grant, or the last one's. */
   get grant(): Grant {
     return this.#grant;
   }
 
-  /** Whether the client may receive a message of this subject now. */
-  mayReceive(subject: string): boolean {
-    return !this.#grant.denied.denies(subject);
+  /** See {@linkcode userKey}; an anonymous client's address is the connection's, or the last one's. */
+  get userKey(): string {
+    return userKey(this.#grant.terms.principal, this.#addressGroup);
+  }
+
+  /** Whether the client's grant denies it the messages of a subject now, whatever it has subscribed to. */
+  denies(subject: string): boolean {
+    return this.#grant.denied.denies(subject);
+  }
+
+  /** The patterns that the client is subscribed to, also those that catch up, and those of its durables. */
+  get patterns(): readonly string[] {
+    const subscribed = [...this.subscriptions.all()].map(({ subjects }) =>
+      subjects === "everything" ? this.#grant.patterns : subjects,
+    );
+    const durable = this.durables.map(({ title }) => title.subjects);
+    return [...new Set([...subscribed, ...durable].flat())];
   }
 
   /** The durables that the client uses. */
@@ -224,20 +221,41 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
   }
 
   get audience(): Audience<Session> {
-    return this.#membership.audience;
+    return this.#path.audience;
   }
 
-  /** How many messages this connection was sent, each time counted. */
+  /** The number of messages that this connection was sent, each time counted. */
   get sentMessages(): number {
-    return this.#sentAlone + this.#membership.sentMessages;
+    return this.#path.sentMessages;
   }
 
   get queuedBytes(): number {
-    return (this.#backlog?.queue.bytes ?? 0) + this.subscriptions.bytes;
+    return (this.#path.backlog?.queue.bytes ?? 0) + this.subscriptions.bytes;
   }
 
   get bufferedBytes(): number {
     return this.#writer?.bufferedBytes ?? 0;
+  }
+
+  get windowBytes(): number {
+    return this.#writer?.roomBytes(this.#parts.clock.nowMs()) ?? 0;
+  }
+
+  get stepBytes(): number {
+    return this.#writer?.stepBytes(this.#parts.clock.nowMs()) ?? 0;
+  }
+
+  get hasCaughtUp(): boolean {
+    return this.#writer?.hasCaughtUp(this.#parts.clock.nowMs()) === true;
+  }
+
+  get wasFull(): boolean {
+    return this.#writer?.wasFull(this.#parts.clock.nowMs()) === true;
+  }
+
+  /** The time that the oldest message has waited in the backlog. */
+  waitedMs(nowMs: number): number {
+    return nowMs - (this.#path.backlog?.queue.oldestMs ?? nowMs);
   }
 
   /** How many messages may be sent now: as many as may be unacknowledged, at the pace that the client asked for. */
@@ -254,7 +272,7 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
 
   /** Whether something waits in the backlog, or the connection lags. */
   get waits(): boolean {
-    return this.#backlog?.isWaiting === true;
+    return this.#path.backlog?.isWaiting === true;
   }
 
   /** Whether the client was sent everything that was meant for it, and has acknowledged it. */
@@ -264,13 +282,13 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
 
   /** Whether something waits for room in the socket, or for its time, and not for the client to acknowledge. */
   get isPressing(): boolean {
-    if (this.#backlog === undefined || this.#writer === undefined) return false;
-    return this.#backlog.isLagging || (this.waits && this.acks?.memory.roomMessages !== 0);
+    if (this.#path.backlog === undefined || this.#writer === undefined) return false;
+    return this.#path.backlog.isLagging || (this.waits && this.acks?.memory.roomMessages !== 0);
   }
 
   /** Whether the socket has room, and the client wants more now. */
   get takes(): boolean {
-    if (this.#writer === undefined || this.#backlog?.isLagging) return false;
+    if (this.#writer === undefined || this.#path.backlog?.isLagging) return false;
     if (this.#throttle?.allowance(this.#parts.clock.nowMs()) === 0) return false;
     return this.#writer.bufferedBytes <= this.#parts.limits.lowWaterBytes;
   }
@@ -283,41 +301,32 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
   /** Resolves when nothing waits any more, when the session is detached or over, or when the signal is aborted. */
   whenDrained(signal: AbortSignal): Promise<void> {
     if (!this.waits || signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => {
-      const done = (): void => {
-        this.#whenDrained?.delete(done);
-        signal.removeEventListener("abort", done);
-        resolve();
-      };
-      signal.addEventListener("abort", done);
-      this.#whenDrained ??= new Set();
-      this.#whenDrained.add(done);
-    });
+    this.#drainWaiters ??= new DrainWaiters();
+    return this.#drainWaiters.wait(signal);
   }
 
   /** Takes a subscription into effect: from now on the client gets its messages. */
   add(subscription: Subscription): void {
-    const audience = this.#audienceOf([...this.subscriptions, subscription]);
     this.subscriptions.add(subscription);
-    // What was published before belongs before the answer.
-    if (this.state === "live") this.audience.flush();
-    this.#moveTo(audience);
-    if (this.subscriptions.anyPaced) this.#needBacklog();
+    // Messages that were published before belong before the answer.
+    this.flush();
+    this.#path.moveTo(this.#keyFor(this.subscriptions));
+    if (this.subscriptions.anyPaced) this.#path.needBacklog();
   }
 
   /** Ends a subscription that is in effect. */
   remove(subscription: Subscription): void {
     const others = [...this.subscriptions].filter((other) => other !== subscription);
-    this.#moveTo(this.#audienceOf(others));
+    this.#path.moveTo(this.#keyFor(others));
     this.subscriptions.remove(subscription);
-    this.#requestDrain();
+    this.#path.requestDrain();
   }
 
   /**
    * The client has another grant. What it doesn't allow isn't delivered any more, and nothing else changes.
    *
-   * @param ended the subscriptions of which nothing is left.
-   * @param narrowed the subscriptions of which a part is left, with that part.
+   * @param ended the subscriptions that lose all their subjects.
+   * @param narrowed the subscriptions that lose some subjects, with those that are left.
    */
   regrant(
     grant: Grant,
@@ -327,27 +336,22 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
     const before = this.#grant;
     this.#grant = grant;
     // Before anything is handed over from one subscription to another.
-    if (!grant.coversAll(before)) {
-      const mayReceive = remembering((subject) => grant.mayReceive(subject));
-      this.subscriptions.forbid(mayReceive);
-      this.#backlog?.queue.forbid(mayReceive);
-      this.acks?.memory.forbid(mayReceive);
-    }
+    if (!grant.coversAll(before)) this.#dropForbidden(remembering(grant));
     for (const subscription of ended) this.subscriptions.remove(subscription);
     for (const [subscription, subjects] of narrowed) {
       this.subscriptions.narrow(subscription, subjects);
     }
-    this.#moveTo(this.#audienceOf(this.subscriptions));
-    this.#requestDrain();
+    this.#path.moveTo(this.#keyFor(this.subscriptions));
+    this.#path.requestDrain();
   }
 
   /** From now on, a subscription brings its messages in another way. */
-  adopt(subscription: Subscription, delivery: DeliveryTerms): void {
+  setDelivery(subscription: Subscription, delivery: DeliveryTerms): void {
     this.flush();
     if (this.isOver) return;
-    this.subscriptions.adopt(subscription, delivery);
-    if (this.subscriptions.anyPaced) this.#needBacklog();
-    this.#requestDrain();
+    this.subscriptions.setDelivery(subscription, delivery);
+    if (this.subscriptions.anyPaced) this.#path.needBacklog();
+    this.#path.requestDrain();
   }
 
   /** Sends messages that the client has missed before anything that comes from now on, whatever the subscription's rate. */
@@ -379,29 +383,33 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
   }
 
   /** Takes a flush of the audience: sends what there is room for, and queues the rest. */
-  deliver(envelopes: readonly Envelope[], frames: readonly TextFrame[], bytes: number): void {
+  deliver(envelopes: readonly Envelope[], frames: readonly Frame[], bytes: number): void {
+    const writer = this.#writer as SocketWriter;
     const { roomMessages, roomBytes } = (this.acks as SessionAcks).memory;
     const { ledger } = this.#parts.meter;
     ledger.offer(envelopes.length);
     let fitting = envelopes.length;
     if (roomMessages >= fitting && roomBytes >= bytes) {
-      this.#write(envelopes, frames, bytes);
+      this.#wrote(writer.writeShared(frames), envelopes, bytes);
     } else {
       fitting = fittingInto(roomMessages, roomBytes, envelopes);
       const first = envelopes.slice(0, fitting);
-      if (fitting > 0) this.#write(first, this.#dialect.pack(first), bytesOf(first));
-      this.#needBacklog();
+      const firstBytes = bytesOf(first);
+      writer.skipShared(bytes - firstBytes);
+      const mark = frames.filter((frame) => frame instanceof PingFrame);
+      const packed = fitting === 0 ? mark : [...this.#dialect.pack(first), ...mark];
+      if (packed.length > 0) this.#wrote(writer.writeShared(packed), first, firstBytes);
+      this.#path.needBacklog();
     }
     for (let at = fitting; at < envelopes.length; at++) {
       // The policy may end the session on the way.
       if (this.isOver) ledger.drop("slow_consumer", 1);
       else this.subscriptions.take(envelopes[at]!);
     }
-    const buffered = this.bufferedBytes;
-    if (buffered <= this.#parts.limits.highWaterBytes || this.isOver) return;
-    this.#fallBehind(buffered);
+    if (this.isOver || writer.bufferedBytes <= this.#parts.limits.highWaterBytes) return;
+    this.#fallBehind(writer);
     // From the next flush on, the sweeper watches it.
-    this.#requestDrain();
+    this.#path.requestDrain();
   }
 
   /** Takes one message of the audience into the backlog. */
@@ -409,54 +417,58 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
     this.#parts.meter.ledger.offer(1);
     this.#throttle?.arrives(this.#parts.clock.nowMs());
     this.subscriptions.take(envelope);
+    // Messages that a subscription holds back aren't due.
+    if (this.subscriptions.anyPaced) this.keeper?.changed();
   }
 
   /** Takes a message that a subscription has released. */
   takeDue(envelope: Envelope, policy: Policy): void {
     const { clock, meter } = this.#parts;
     const unsent =
-      this.#backlog === undefined
+      this.#path.backlog === undefined
         ? envelope
-        : this.#backlog.queue.push(envelope, policy, clock.nowMs());
+        : this.#path.backlog.queue.push(envelope, policy, clock.nowMs());
     if (unsent === undefined) {
-      if (this.#backlog?.isLagging === false) this.#requestDrain();
+      this.keeper?.changed();
+      if (this.#path.backlog?.isLagging === false) this.#path.requestDrain();
       return;
     }
     meter.ledger.drop("slow_consumer", 1);
     this.end("slow_consumer", unsent);
   }
 
-  /** Ended subscriptions have handed over what they held back. */
+  /** Ended subscriptions have handed over the messages that they held back. */
   handedOver(): void {
-    this.#requestDrain();
+    this.keeper?.changed();
+    this.#path.requestDrain();
   }
 
   /** Delivers what was published until now, which may be too much for the backlog and end the session. */
   flush(): void {
-    if (this.state === "live") this.audience.flush();
+    this.#path.flush();
   }
 
   /** The oldest message that waits for the client. */
   get oldestWaiting(): Position | undefined {
-    return earliest([this.#backlog?.queue.oldest, this.subscriptions.oldest]);
+    return earliest([this.#path.backlog?.queue.oldest, this.subscriptions.oldest]);
   }
 
-  /** Takes what is pending in the audience, which may be too much for the backlog and end the session. */
+  /** See {@linkcode DeliveryPath.takePending}. */
   takePending(): void {
-    if (this.state === "live" && this.acks !== undefined) this.audience.flush();
+    this.#path.takePending();
   }
 
   /** Sends a notice in its place among the messages. */
   note(frame: ServerFrame): void {
-    if (this.state === "live") this.audience.flush();
+    this.flush();
     // Messages that are held back came before the gap, and no later value may supersede them.
     if (frame.type === "gap") this.subscriptions.open();
-    if (this.#backlog === undefined) this.tell(frame);
-    else if (this.#dialect.sendsNotices) this.#backlog.queue.note(frame);
-    if (this.#backlog?.isLagging === false) this.#requestDrain();
+    if (this.#path.backlog === undefined) this.tell(frame);
+    else if (this.#dialect.sendsNotices) this.#path.backlog.queue.note(frame);
+    if (this.#path.backlog?.isLagging === false) this.#path.requestDrain();
   }
 
-  /** Sends notices at once, before all that waits: all of them or none. */
+  /** Sends notices at once, before all waiting messages: all of them or none. */
   tell(...frames: readonly ServerFrame[]): void {
     this.#tell(frames);
   }
@@ -464,7 +476,7 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
   /**
    * Tells the client that a subscription is in effect, and what the client will not get of it.
    *
-   * @param cursor where a client resumes that loses its connection before its first message; `undefined`:
+   * @param cursor the place where the client resumes if it loses its connection before its first message; `undefined`:
    * it starts as it did now.
    */
   tellSubscribed(subscribed: ServerFrame, gaps: readonly GapFrame[], cursor?: string): void {
@@ -477,22 +489,32 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
     this.acks?.memory.gapSent(gap, behind);
   }
 
-  /** Sends messages again that were not acknowledged, before what waits. */
+  /** Sends unacknowledged messages again, before the waiting ones. */
   resend(envelopes: readonly Envelope[]): void {
     if (this.#writer === undefined) return;
-    this.#sentAlone += envelopes.length;
+    this.#path.sentAlone += envelopes.length;
     // If the socket takes nothing any more, they are not acknowledged either.
     this.#writer.write(this.#dialect.pack(envelopes));
   }
 
-  /** The client has acknowledged something: what waits may be sent. */
+  /** The client has confirmed something that it was sent: what waits may be sent. */
+  confirmed(): void {
+    if (this.waits) this.#path.requestDrain();
+  }
+
+  /** The client has acknowledged something: waiting messages may be sent. */
   hasRoom(): void {
-    if (this.#backlog?.isLagging === false) this.#requestDrain();
+    if (this.#path.backlog?.isLagging === false) this.#path.requestDrain();
+  }
+
+  /** No page of a stream comes soon: the client may be live meanwhile. */
+  waitsForPages(): void {
+    this.#path.requestDrain();
   }
 
   /** The client says that it can't keep up: its rate is halved, and what is too much waits in the backlog. */
   slowDown(): void {
-    const backlog = this.#needBacklog();
+    const backlog = this.#path.needBacklog();
     const nowMs = this.#parts.clock.nowMs();
     this.#throttle ??= new Throttle(nowMs, backlog?.queue.messages ?? 0);
     this.#throttle.slowDown(nowMs);
@@ -502,66 +524,70 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
   speedUp(): void {
     if (this.#throttle === undefined) return;
     this.#throttle = undefined;
-    this.#requestDrain();
+    this.#path.requestDrain();
   }
 
   /** Looks at what the socket has buffered and for how long, and ends, queues or drains the session. */
   checkLag(nowMs: number): void {
     const writer = this.#writer;
     if (this.isOver || writer === undefined) return;
-    const buffered = writer.bufferedBytes;
-    const backlog = this.#backlog;
-    const { writeTimeoutMs, highWaterBytes } = this.#parts.limits;
+    const backlog = this.#path.backlog;
+    const { writeTimeoutMs } = this.#parts.limits;
     if (writer.stalledMs(nowMs) > writeTimeoutMs) this.end("write_timeout");
     else if (backlog?.queue.expire(nowMs) === false) this.end("slow_consumer");
-    else if (backlog?.isLagging !== true && buffered > highWaterBytes) this.#fallBehind(buffered);
+    else if (backlog?.isLagging !== true && writer.isBehind(nowMs)) this.#fallBehind(writer);
     else this.drain();
   }
 
-  /** Sends what waits, as much as the socket takes, and returns to the audience when nothing waits any more. */
+  /** Sends waiting messages, as many as the socket takes, and returns to the audience when none is left. */
   drain(): void {
-    if (this.#writer === undefined || this.#backlog?.drain(this) !== true || this.isOver) return;
-    this.#drained();
+    // A notice after it is a live member again would be told to the others.
+    this.audience.tellAnnounced();
+    if (this.#writer === undefined || this.#path.backlog?.drain(this) !== true || this.isOver)
+      return;
+    this.#drainWaiters?.release();
     if (this.#throttle?.isOver(this.#parts.clock.nowMs())) this.#throttle = undefined;
     if (this.#throttle !== undefined || this.subscriptions.anyPaced) return;
-    this.#rejoin();
+    // The next page goes at the pace that the client has shown.
+    if (!this.subscriptions.anyReads) this.#path.rejoin();
   }
 
   /** Sends what came out of the backlog. @returns `false` if the socket takes nothing any more. */
-  send(items: readonly QueueItem[]): boolean {
+  send(items: readonly QueueItem[], arrivedMs: number | undefined, isLast: boolean): boolean {
     const { frames, messages, bytes, gaps } = packItems(items, this.#dialect);
-    this.#membership.lastSent = messages.at(-1) ?? this.#membership.lastSent;
+    this.#path.lastSent = messages.at(-1) ?? this.#path.lastSent;
     for (const { gap, behind } of gaps) this.recordGap(gap, behind);
     this.#throttle?.sends(messages.length);
-    if (this.#write(messages, frames, bytes)) return true;
+    const writer = this.#writer as SocketWriter;
+    const isTaken = writer.writeQueued(frames, this.#parts.clock.nowMs(), arrivedMs, isLast);
+    if (this.#wrote(isTaken, messages, bytes)) return true;
     // The peer is closing: its socket takes nothing more, and says so before it is closed.
     this.#connection?.closed(1005);
     return false;
   }
 
   /**
-   * Returns where a client resumes whose connection ends now; it gets nothing of its audience any more.
+   * Returns the place where the client resumes if its connection ends now; it leaves its audience.
    *
    * @param unsent the message for which there was no room.
    */
   leaveAt(unsent?: Envelope): Position | undefined {
-    if (this.state === "live") this.#membership.part();
+    this.#path.leave();
     // No cursor is right for subscriptions that are at different places of a stream.
     if (this.subscriptions.areApart) return undefined;
-    const waiting = [unsent?.first, this.#backlog?.queue.oldest, this.subscriptions.oldest];
-    return this.#membership.cursorBefore(...waiting);
+    return this.#path.cursorBefore(unsent?.first, this.subscriptions.oldest);
   }
 
-  /** For so long, nothing could be sent: that doesn't count for the age of what waits. */
+  /** Nothing could be sent for this time, which doesn't count for the age of waiting messages. */
   forgivePause(pausedMs: number, nowMs: number): void {
-    this.#backlog?.queue.forgivePause(pausedMs, nowMs);
+    this.#path.backlog?.queue.forgivePause(pausedMs, nowMs);
   }
 
   #tell(frames: readonly ServerFrame[], cursor?: string): void {
     const connection = this.#connection;
     if (connection === undefined || !this.#dialect.sendsNotices) return;
     // A client that asks without reading the answers must not fill the memory with them.
-    if (this.#backlog?.isOverfull(this.bufferedBytes)) {
+    if (this.#path.backlog?.isOverfull(this.bufferedBytes)) {
       this.end("slow_consumer");
       return;
     }
@@ -569,26 +595,25 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
     for (const frame of frames) if (frame.type === "gap") this.recordGap(frame);
   }
 
-  /** Writes messages for the first time. @returns `false` if the socket takes nothing any more. */
-  #write(envelopes: readonly Envelope[], frames: readonly TextFrame[], bytes: number): boolean {
-    const isTaken = (this.#writer as SocketWriter).write(frames);
+  /** Messages were written for the first time. @returns `false` if the socket takes nothing any more. */
+  #wrote(isTaken: boolean, envelopes: readonly Envelope[], bytes: number): boolean {
     const { ledger } = this.#parts.meter;
-    // What a client may resume for counts as sent, and is not acknowledged.
+    // If the client may resume, its messages count as sent, and are not acknowledged.
     if (!isTaken && this.id === undefined) {
       ledger.drop("abandoned", envelopes.length);
       return false;
     }
-    this.#sentAlone += envelopes.length;
+    this.#path.sentAlone += envelopes.length;
     this.acks?.memory.sent(envelopes);
     ledger.send(envelopes.length, bytes);
     return isTaken;
   }
 
   #backlogForMissed(count: number): Backlog | undefined {
-    const backlog = this.#needBacklog();
+    const backlog = this.#path.needBacklog();
     if (backlog === undefined) return undefined;
     this.#parts.meter.ledger.offer(count);
-    if (count > 0) this.#throttle?.waits(this.#parts.clock.nowMs(), count);
+    if (count > 0) this.#throttle?.replays(this.#parts.clock.nowMs(), count);
     return backlog;
   }
 
@@ -598,89 +623,47 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
       const { policy } = this.subscriptions.deciderOf(envelope, subscription);
       backlog.queue.replay(envelope, policy, nowMs);
     }
-    this.#requestDrain();
+    this.#path.requestDrain();
   }
 
-  #fallBehind(bufferedBytes: number): void {
-    const backlog = this.#needBacklog();
+  #fallBehind(writer: SocketWriter): void {
+    const backlog = this.#path.needBacklog();
     if (backlog === undefined) return;
-    backlog.beginLag(bufferedBytes);
-    this.tell({ type: "slow", buffered_bytes: bufferedBytes });
+    backlog.beginLag(writer.bufferedBytes);
+    this.tell({ type: "slow", buffered_bytes: writer.unconfirmedBytes });
   }
 
-  /**
-   * Moves the session from its audience's live members to a backlog, after what was meant for it there.
-   *
-   * @returns `undefined` if that was too much for the client.
-   */
-  #needBacklog(): Backlog | undefined {
-    this.takePending();
-    if (this.#backlog !== undefined || this.isOver) return this.#backlog;
-    const { limits, meter, backlogs } = this.#parts;
-    this.#backlog = new Backlog(limits, meter);
-    this.#membership.part();
-    this.state = "queued";
-    this.audience.queued.add(this);
-    backlogs.add(this);
-    return this.#backlog;
+  #dropForbidden(mayReceive: (subject: string) => boolean): void {
+    this.subscriptions.dropForbidden(mayReceive);
+    this.#path.backlog?.queue.dropForbidden(mayReceive);
+    this.acks?.memory.dropForbidden(mayReceive);
   }
 
-  #rejoin(): void {
-    this.#backlog = undefined;
-    this.audience.queued.delete(this);
-    this.state = "live";
-    this.#parts.backlogs.remove(this);
-    this.#membership.join();
-  }
-
-  /** Asks for the backlog to be drained with the next flush. */
-  #requestDrain(): void {
-    if (this.#backlog !== undefined && this.isAttached) this.#parts.backlogs.readyToDrain(this);
-  }
-
-  #drained(): void {
-    const waiting = this.#whenDrained;
-    this.#whenDrained = undefined;
-    for (const resolve of waiting ?? []) resolve();
-  }
-
-  /** Returns the audience of those that want what these subscriptions bring. */
-  #audienceOf(subscriptions: Iterable<Subscription>): Audience<Session> {
+  /** Returns the key of the audience that wants the messages of these subscriptions. */
+  #keyFor(subscriptions: Iterable<Subscription>): AudienceKey {
     let wantsEverything = false;
     const lists: (readonly string[])[] = [];
     for (const { subjects } of subscriptions) {
       if (subjects === "everything") wantsEverything = true;
       else lists.push(subjects);
     }
-    return this.#parts.audiences.of({
+    return {
       dialect: this.#dialect,
       compresses: this.#connection?.compresses ?? false,
       acked: this.acks !== undefined,
       lists: wantsEverything ? "everything" : lists,
       denied: this.#grant.denied,
-    });
-  }
-
-  #moveTo(audience: Audience<Session>): void {
-    const before = this.audience;
-    if (before === audience) return;
-    this.takePending();
-    if (this.isOver) {
-      this.#parts.audiences.forget(audience);
-      return;
-    }
-    this.#membership.moveTo(audience);
-    this.#parts.audiences.forget(before);
+    };
   }
 }
 
-/** Returns a function that asks once for each subject. */
-function remembering(mayReceive: (subject: string) => boolean): (subject: string) => boolean {
+/** Returns a function that asks a grant once for each subject. */
+function remembering(grant: Grant): (subject: string) => boolean {
   const answers = new Map<string, boolean>();
   return (subject) => {
     let answer = answers.get(subject);
     if (answer === undefined) {
-      answer = mayReceive(subject);
+      answer = grant.mayReceive(subject);
       answers.set(subject, answer);
     }
     return answer;

@@ -18,6 +18,8 @@ export interface Progress {
   readonly of: Map<string, number>;
   /** The origin of cursors for `serial`; `undefined` while it reads streams, which have no common cursor. */
   readonly origin?: string | undefined;
+  /** Whether pages of a stream come one after another: the client then keeps the pace that it has shown. */
+  reads: boolean;
 }
 
 /** One of the subscriptions of a client. */
@@ -32,8 +34,8 @@ export class Subscription {
   readonly order: number;
   /** The client gets every message after this serial. */
   readonly sinceSerial: number;
-  /** By stream, the sequence after which the client gets every message. */
-  readonly sinceOf: Map<string, number>;
+  /** By stream, the sequence after which the client gets every message. Subscriptions share it until it changes. */
+  #sinceOf: ReadonlyMap<string, number>;
   /** How far it has caught up; `undefined` once it is in effect. */
   progress: Progress | undefined;
   #trie: SubjectTrie<true> | undefined;
@@ -51,22 +53,33 @@ export class Subscription {
     this.maxRate = maxRate;
     this.order = order;
     this.sinceSerial = sinceSerial;
-    this.sinceOf = new Map(sinceOf);
+    this.#sinceOf = sinceOf;
+  }
+
+  /** Whether it is known where the subscription begins in a stream. */
+  hasStartIn(stream: string): boolean {
+    return this.#sinceOf.has(stream);
+  }
+
+  /** The client gets every message of a stream after this sequence. */
+  startAfter(stream: string, sequence: number): void {
+    this.#sinceOf = new Map(this.#sinceOf).set(stream, sequence);
   }
 
   /** Begins to catch up. */
   catchUp(origin?: string): Progress {
     this.progress = {
       serial: this.sinceSerial,
-      of: new Map(this.sinceOf),
+      of: new Map(this.#sinceOf),
       origin,
+      reads: false,
     };
     return this.progress;
   }
 
   /** Whether a message that it wants is one that it brings: now, later, or since it began. */
   begunBy({ origin, sequence, serial }: Envelope): boolean {
-    const since = this.sinceOf.get(origin);
+    const since = this.#sinceOf.get(origin);
     return since === undefined ? serial > this.sinceSerial : sequence > since;
   }
 
@@ -76,7 +89,7 @@ export class Subscription {
     if (!this.begunBy(envelope)) return false;
     if (progress === undefined) return true;
     const { origin, sequence, serial } = envelope;
-    if (!this.sinceOf.has(origin)) return serial <= progress.serial;
+    if (!this.#sinceOf.has(origin)) return serial <= progress.serial;
     return sequence <= (progress.of.get(origin) ?? Number.NEGATIVE_INFINITY);
   }
 

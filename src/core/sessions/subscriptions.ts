@@ -63,6 +63,12 @@ export class Subscriptions implements Iterable<Subscription> {
     return this.#catchingUp?.size ?? 0;
   }
 
+  /** Whether pages of a stream come for one that catches up. */
+  get anyReads(): boolean {
+    for (const { progress } of this.#catchingUp ?? NONE) if (progress?.reads) return true;
+    return false;
+  }
+
   /** Whether subscriptions are at different places of a stream, so that no cursor fits all. */
   get areApart(): boolean {
     for (const { progress } of this.#catchingUp ?? NONE) {
@@ -90,20 +96,22 @@ export class Subscriptions implements Iterable<Subscription> {
     return earliest(this.#oldest());
   }
 
-  get(id: string): Subscription | undefined {
-    return this.#all.find((subscription) => subscription.id === id);
-  }
-
   /** Finds a subscription that is in effect or catches up. */
   find(id: string): Subscription | undefined {
     for (const subscription of this.#catchingUp ?? NONE) {
       if (subscription.id === id) return subscription;
     }
-    return this.get(id);
+    return this.#all.find((subscription) => subscription.id === id);
   }
 
   [Symbol.iterator](): Iterator<Subscription> {
     return this.#all.values();
+  }
+
+  /** All subscriptions, in effect or catching up. */
+  *all(): Generator<Subscription, void, void> {
+    yield* this.#all;
+    yield* this.#catchingUp ?? NONE;
   }
 
   /** Adds a subscription that catches up. */
@@ -146,7 +154,7 @@ export class Subscriptions implements Iterable<Subscription> {
   /**
    * From now on, a subscription brings its messages in another way. Without a rate, it releases what it has held back.
    */
-  adopt(subscription: Subscription, { policy, maxRate }: DeliveryTerms): void {
+  setDelivery(subscription: Subscription, { policy, maxRate }: DeliveryTerms): void {
     subscription.policy = policy;
     if (subscription.maxRate === maxRate) return;
     subscription.maxRate = maxRate;
@@ -161,9 +169,9 @@ export class Subscriptions implements Iterable<Subscription> {
   }
 
   /** Drops the messages that are held back and that the client may not receive any more. */
-  forbid(mayReceive: (subject: string) => boolean): void {
-    for (const pacer of this.#pacers?.values() ?? []) pacer.forbid(mayReceive);
-    for (const pacer of this.#leaving ?? []) pacer.forbid(mayReceive);
+  dropForbidden(mayReceive: (subject: string) => boolean): void {
+    for (const pacer of this.#pacers?.values() ?? []) pacer.dropForbidden(mayReceive);
+    for (const pacer of this.#leaving ?? []) pacer.dropForbidden(mayReceive);
   }
 
   /** Ends all subscriptions that catch up, or only the one of this name. */
@@ -316,7 +324,7 @@ export class Subscriptions implements Iterable<Subscription> {
 
   #filed(): SubjectTrie<Subscription> {
     const index = new SubjectTrie<Subscription>();
-    for (const one of [...this.#all, ...(this.#catchingUp ?? NONE)]) {
+    for (const one of this.all()) {
       for (const pattern of patternsOf(one)) index.add(pattern, one);
     }
     return index;

@@ -35,7 +35,7 @@ export class Throttle {
   }
 
   /** Replayed messages wait for the client, too; they count like those that waited at the first `slow`. */
-  waits(nowMs: number, messages: number): void {
+  replays(nowMs: number, messages: number): void {
     this.#waiting += messages;
     this.#measure(nowMs);
   }

@@ -101,7 +101,7 @@ function anyMatches(patterns: readonly (readonly string[])[], subject: string): 
 
 /** Whether a pattern matches a subject, which is read where it is. */
 function tokensMatch(tokens: readonly string[], subject: string): boolean {
-  // Where the next token of the subject begins; behind its end if there is none.
+  // The index of the subject's next token; after its end if there is none.
   let at = 0;
   for (const token of tokens) {
     if (at > subject.length) return false;

@@ -1,3 +1,5 @@
+import { SmallMap } from "../collections/small-map.ts";
+import { SmallSet } from "../collections/small-set.ts";
 import { isReserved } from "./subject.ts";
 
 /**
@@ -6,12 +8,12 @@ import { isReserved } from "./subject.ts";
  */
 interface Node<T> {
   /** Children by their token, wildcards excepted. */
-  literals: Map<string, Node<T>> | undefined;
+  literals: SmallMap<string, Node<T>> | undefined;
   /** The child for `*`. */
   any: Node<T> | undefined;
   /** The child for `>`, which has no children of its own. */
   rest: Node<T> | undefined;
-  values: Set<T> | undefined;
+  values: SmallSet<T> | undefined;
 }
 
 function emptyNode<T>(): Node<T> {
@@ -44,7 +46,7 @@ export class SubjectTrie<T> {
   add(pattern: string, value: T): void {
     let node = this.#root;
     for (const token of pattern.split(".")) node = childOf(node, token) ?? addChild(node, token);
-    node.values ??= new Set();
+    node.values ??= new SmallSet();
     if (node.values.has(value)) return;
     node.values.add(value);
     this.#size++;
@@ -127,13 +129,47 @@ export class SubjectTrie<T> {
   }
 
   /**
+   * Walks over the values whose patterns match some subject that this pattern matches, too, node by node: yields the
+   * values of each node that it looked at, and `undefined` for a node that has none of them. A wildcard counts as
+   * matching NATS' own subjects (see `isReserved`).
+   *
+   * Patterns may be added and removed between two steps; the walk may or may not find those.
+   */
+  *intersecting(pattern: string): Generator<Iterable<T> | undefined, void, void> {
+    const tokens = pattern.split(".");
+    const nodes: Node<T>[] = [this.#root];
+    // The number of tokens that lead to each node; `Infinity`: everything below is found.
+    const depths: number[] = [0];
+    const push = (node: Node<T> | undefined, depth: number): void => {
+      if (node === undefined) return;
+      nodes.push(node);
+      depths.push(depth);
+    };
+    while (nodes.length > 0) {
+      const node = nodes.pop()!;
+      const depth = depths.pop()!;
+      const token = tokens[depth];
+      if (token === undefined) yield node.values;
+      else yield undefined;
+      if (depth === tokens.length) continue;
+      push(node.rest, Number.POSITIVE_INFINITY);
+      const isOpen = token === undefined || token === ">";
+      const next = isOpen ? Number.POSITIVE_INFINITY : depth + 1;
+      push(node.any, next);
+      if (isOpen || token === "*")
+        for (const child of node.literals?.values() ?? []) push(child, next);
+      else push(node.literals?.get(token), next);
+    }
+  }
+
+  /**
    * Walks over the values whose patterns this one covers, itself included, node by node: yields the values
    * of each node that it looked at, and `undefined` for a node that has none or is not covered. A wildcard
    * covers no subjects of NATS itself here (see `isReserved`).
    *
    * Patterns may be added and removed between two steps; the walk may or may not find those.
    */
-  *covered(pattern: string): Generator<ReadonlySet<T> | undefined, void, void> {
+  *covered(pattern: string): Generator<Iterable<T> | undefined, void, void> {
     const tokens = pattern.split(".");
     const reserved = isReserved(pattern);
     // The last token stands for one or more: from its depth on, everything below is covered.
@@ -165,7 +201,7 @@ function addChild<T>(node: Node<T>, token: string): Node<T> {
   if (token === "*") node.any = child;
   else if (token === ">") node.rest = child;
   else {
-    node.literals ??= new Map();
+    node.literals ??= new SmallMap();
     node.literals.set(token, child);
   }
   return child;
@@ -194,14 +230,14 @@ function matchBelow<T>(
   const token = tokens[depth];
   if (token === undefined) {
     if (values === undefined) return 1;
-    for (const value of values) visit(value);
+    values.each(visit);
     return 1 + values.size;
   }
   let cost = 1;
   // A visit may remove the last value, and with it the node's set.
   const ofRest = rest?.values;
   if (ofRest !== undefined) {
-    for (const value of ofRest) visit(value);
+    ofRest.each(visit);
     cost += ofRest.size;
   }
   if (any !== undefined) cost += matchBelow(any, tokens, depth + 1, visit);
@@ -210,10 +246,7 @@ function matchBelow<T>(
   return cost;
 }
 
-function visitUntilTrue<T>(
-  values: ReadonlySet<T> | undefined,
-  visit: (value: T) => unknown,
-): boolean {
+function visitUntilTrue<T>(values: Iterable<T> | undefined, visit: (value: T) => unknown): boolean {
   if (values === undefined) return false;
   for (const value of values) if (visit(value) === true) return true;
   return false;

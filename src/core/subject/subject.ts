@@ -40,6 +40,15 @@ export function subjectsIntersect(one: string, other: string): boolean {
   return tokensIntersect(one.split("."), other.split("."));
 }
 
+/** Returns the patterns that match some subject that one of the others matches, too. */
+export function intersectingOf(patterns: readonly string[], others: readonly string[]): string[] {
+  const split = others.map((other) => other.split("."));
+  return patterns.filter((pattern) => {
+    const tokens = pattern.split(".");
+    return split.some((other) => tokensIntersect(tokens, other));
+  });
+}
+
 function tokensIntersect(tokens: readonly string[], otherTokens: readonly string[]): boolean {
   const shared = Math.min(tokens.length, otherTokens.length);
   for (let index = 0; index < shared; index++) {

@@ -49,10 +49,14 @@ interface StreamProgress extends StreamStart {
   isFresh: boolean;
   /** The client knows, or need not know, that messages up to this one may be missing. */
   sparseUpTo: number;
+  /** The last message that was read of the stream. */
+  readUpTo: number;
   /** Whether the client was sent what the stream kept when the subscription began. */
   isRead: boolean;
   /** Whether messages that were read did not come live, although there was time for them. */
   isOverdue: boolean;
+  /** Since when the stream ends before the client's place, on the clock that only moves forward. */
+  beyondSinceMs: number | undefined;
   /** The query that reads the stream. */
   query: StreamQuery | undefined;
 }
@@ -61,10 +65,16 @@ interface StreamProgress extends StreamStart {
 const RETRY_MS = 250;
 const MOST_RETRY_MS = 4000;
 /**
- * How long a message that was read may take to come live. If nothing of the stream comes for this long, the
- * sequence is one of a message that this gateway doesn't carry.
+ * Maximum time that a message which was read may take to come live: longer than the source needs to notice that a server
+ * stands still, and to follow the stream at another one. If nothing of the stream comes for this long, the message is not
+ * delivered live.
  */
-const ARRIVAL_MS = 2000;
+const ARRIVAL_MS = 10_000;
+/**
+ * Minimum time for which a stream must end before a client's place until that counts as true: a server that stood still
+ * answers as the leader of a stream until it hears of the next one, and does not know what came meanwhile.
+ */
+const STALE_MS = 5000;
 
 /**
  * Sends one subscription the messages that streams have kept, page by page, until the ring has the rest.
@@ -95,8 +105,10 @@ export class CatchUp {
     this.#streams = starts.map((start) => ({
       ...start,
       sparseUpTo: 0,
+      readUpTo: 0,
       isRead: false,
       isOverdue: false,
+      beyondSinceMs: undefined,
       query: undefined,
     }));
     this.#bounds = bounds;
@@ -180,6 +192,7 @@ export class CatchUp {
         messages += await this.#send(fresh, true).finally(release);
         if (this.#signal.aborted) return true;
         sent = Math.max(sent, fresh.at(-1)?.sequence ?? 0);
+        progress.readUpTo = Math.max(progress.readUpTo, sent);
         this.#startAfter(progress, page.end ? Math.max(sent, page.last) : sent);
         if (messages < this.#bounds.maxReplayMessages && !this.#hasSentTooMuch) continue;
         if (!page.end) this.#skipTo(progress, Math.max(page.last, sent));
@@ -190,7 +203,7 @@ export class CatchUp {
   }
 
   /**
-   * Yields the latest message that the client may receive. If the latest one is denied, finds it among the latest ones
+   * Yields the latest message that isn't denied. If the latest one is denied, finds it among the latest ones
    * of each subject.
    */
   async *#lastOf(
@@ -199,7 +212,7 @@ export class CatchUp {
   ): AsyncGenerator<EncodedPage, void, void> {
     const { pages } = this.#parts;
     for await (const page of pages.latest(query, "last", carried)) {
-      if (page.envelopes.every(({ subject }) => this.#session.mayReceive(subject))) {
+      if (!page.envelopes.some(({ subject }) => this.#session.denies(subject))) {
         yield page;
         if (page.end) return;
       }
@@ -283,6 +296,7 @@ export class CatchUp {
     progress.origin = origin;
     if (origin === undefined) return;
     progress.isFresh = true;
+    progress.readUpTo = 0;
     // The ring may have handed over some of the successor already.
     const sent = this.#subscription.progress?.of.get(origin);
     if (sent === undefined) this.#startAfter(progress, 0);
@@ -294,24 +308,25 @@ export class CatchUp {
     // The stream may have changed since the last attempt.
     if (this.#isInRing(progress)) return true;
     const { limiter, pages } = this.#parts;
-    let isAhead = false;
+    let awaited: number | undefined;
     const release = await limiter.take(this.#signal);
     try {
       if (this.#signal.aborted) return true;
+      this.#reads(true);
       const query = this.#query(progress, progress.origin!);
       const page = await pages.read(query, progress.sequence, progress.keptOnly);
       if (this.#signal.aborted) return true;
       if (page === undefined) return false;
-      isAhead = await this.#take(progress, page);
+      awaited = await this.#take(progress, page);
     } finally {
       release();
     }
-    if (isAhead) await this.#waitForLive(progress);
+    if (awaited !== undefined) await this.#waitForLive(progress, awaited);
     return true;
   }
 
-  /** Sends a page. @returns whether it went further than the messages that have come live. */
-  async #take(progress: StreamProgress, page: EncodedPage): Promise<boolean> {
+  /** Sends a page. @returns the message that must come live before the ring may serve the rest; `undefined`: none. */
+  async #take(progress: StreamProgress, page: EncodedPage): Promise<number | undefined> {
     const { envelopes, end, first, last } = page;
     const from = this.#cursorOf(progress);
     const gone = Math.min(first, envelopes[0]?.sequence ?? first) - 1;
@@ -328,29 +343,50 @@ export class CatchUp {
     if (end) progress.isRead = true;
     const sent = this.#send(envelopes);
     this.#reach(progress, envelopes.at(-1)?.sequence ?? progress.sequence);
+    progress.readUpTo = Math.max(progress.readUpTo, envelopes.at(-1)?.sequence ?? 0);
     await sent;
     const { origin, last: live } = progress.stream;
-    if (!end || origin !== progress.origin) return false;
+    const isBeyond = end && envelopes.length === 0 && progress.sequence > last;
+    if (!isBeyond) progress.beyondSinceMs = undefined;
+    if (!end || origin !== progress.origin) return undefined;
     if (progress.sequence <= live) {
       this.#reach(progress, Math.max(progress.sequence, Math.min(last, live)));
-    } else if (envelopes.length === 0 && progress.sequence > last) {
+    } else if (isBeyond) {
+      const nowMs = this.#parts.clock.nowMs();
+      progress.beyondSinceMs ??= nowMs;
+      if (nowMs - progress.beyondSinceMs < STALE_MS) return progress.sequence;
       // The stream never had such a message.
       const to = cursorOf({ origin: origin!, sequence: live });
       this.#tell(unknownGap(this.#cursorOf(progress), to, "stream_reset"));
       this.#startAfter(progress, live);
-    } else if (progress.isOverdue) {
-      this.#reach(progress, live);
-    } else return true;
-    return false;
+    } else {
+      const awaited = progress.isOverdue ? undefined : await this.#stillToCome(progress, live);
+      if (awaited !== undefined) return awaited;
+      if (progress.stream.origin === origin) this.#reach(progress, live);
+    }
+    return undefined;
   }
 
-  /** Waits until the messages that were read have come live, too. */
-  async #waitForLive(progress: StreamProgress): Promise<void> {
-    const { stream, sequence } = progress;
+  /**
+   * Returns a message up to the client's place that may still come live; `undefined` if none does: the place may be one of
+   * messages that this gateway doesn't carry, or that are gone.
+   */
+  async #stillToCome(progress: StreamProgress, live: number): Promise<number | undefined> {
+    const { origin, sequence, readUpTo } = progress;
+    if (readUpTo > live) return Math.min(readUpTo, sequence);
+    const page = await this.#parts.pages.read(this.#query(progress, origin!), live, true);
+    // A server that doesn't know of the client's place doesn't know either what lies before it.
+    if (page === undefined || page.last < sequence) return sequence;
+    return page.envelopes.findLast((envelope) => envelope.sequence <= sequence)?.sequence;
+  }
+
+  /** Waits until the messages up to a sequence have come live, too. */
+  async #waitForLive(progress: StreamProgress, upTo: number): Promise<void> {
+    const { stream } = progress;
     const { changes, last } = stream;
     const limits = { timeoutMs: ARRIVAL_MS, signal: this.#signal };
-    await this.#parts.streams.reached(stream, sequence, changes, limits);
-    progress.isOverdue = stream.changes === changes && stream.last === last;
+    await this.#parts.streams.reached(stream, upTo, changes, limits);
+    progress.isOverdue = stream.changes === changes && stream.last === last && stream.last < upTo;
   }
 
   /**
@@ -375,9 +411,14 @@ export class CatchUp {
 
   /** Returns the messages that the subscription brings: a page may have others, and is shared with other clients. */
   #wantedOf(envelopes: readonly Envelope[]): readonly Envelope[] {
-    return envelopes.filter(
-      ({ subject }) => this.#subscription.wants(subject) && this.#session.mayReceive(subject),
-    );
+    let last: string | undefined;
+    let isWanted = false;
+    return envelopes.filter(({ subject }) => {
+      if (subject === last) return isWanted;
+      last = subject;
+      isWanted = this.#subscription.wants(subject) && !this.#session.denies(subject);
+      return isWanted;
+    });
   }
 
   /** The client doesn't get what it wants up to a sequence. */
@@ -402,7 +443,7 @@ export class CatchUp {
   #startAfter(progress: StreamProgress, sequence: number): void {
     this.#reach(progress, sequence);
     if (progress.origin !== undefined) {
-      this.#subscription.sinceOf.set(progress.origin, sequence);
+      this.#subscription.startAfter(progress.origin, sequence);
     }
   }
 
@@ -458,9 +499,18 @@ export class CatchUp {
         }
       }
       progress.isOverdue = false;
+      this.#reads(false);
       const limits = { timeoutMs: delayMs, signal: this.#signal };
       await this.#parts.streams.changed(stream, changes, limits);
     }
+  }
+
+  /** Notes whether pages come one after another. */
+  #reads(reads: boolean): void {
+    const { progress } = this.#subscription;
+    if (progress === undefined || progress.reads === reads) return;
+    progress.reads = reads;
+    if (!reads) this.#session.waitsForPages();
   }
 
   /**
@@ -475,7 +525,7 @@ export class CatchUp {
       return;
     progress.isRead = true;
     if (progress.origin === origin && progress.sequence > stream.last) {
-      await this.#waitForLive(progress);
+      await this.#waitForLive(progress, progress.sequence);
       if (!progress.isOverdue) return;
     }
     progress.origin = origin;

@@ -7,10 +7,12 @@ import { memoryOf, type PatternBudget, type PatternCost } from "./pattern-budget
 
 /** A request that a client has made and not withdrawn. */
 export interface ActiveRequest extends GrantedRequest {
-  /** Changed by `ClientRequests.narrow` only. */
+  /** Changed by {@linkcode ClientRequests.narrow} only. */
   subjects: Selection;
-  /** What the client's grant denies now. */
-  denied: DenyList | undefined;
+  /** Changed by {@linkcode ClientRequests.deny} only. */
+  denied: DenyList;
+  /** The patterns at the source that it uses. */
+  upstream: readonly string[];
   /** Grows with each request that any client makes. */
   readonly order: number;
   /** Cancelled when the client withdraws the request, or is over. */
@@ -50,10 +52,14 @@ export class ClientRequests {
 
   add(session: Session, request: GrantedRequest): ActiveRequest {
     const order = ++this.#count;
-    const { denied } = request;
-    const added = { ...request, denied, order, cancellation: new Cancellation() };
+    const added = { ...request, order, upstream: [], cancellation: new Cancellation() };
     this.#set(session, [...this.of(session), added]);
     return added;
+  }
+
+  /** The client's grant denies this from now on. */
+  deny(session: Session, denied: DenyList): void {
+    for (const request of this.of(session)) request.denied = denied;
   }
 
   /** A request wants only these of its subjects. */

@@ -16,7 +16,7 @@ export interface PatternCost {
   readonly tokens: number;
 }
 
-/** An estimate of the memory of a pattern beside its text. */
+/** An estimate of the memory of a pattern, its text excluded. */
 const BESIDE_BYTES = 64;
 /** An estimate of the memory of a token in a trie of patterns. */
 const TOKEN_BYTES = 128;
@@ -58,10 +58,9 @@ export class PatternBudget {
   }
 
   /** Whether there is room for what a client asks for, with which it has so many patterns in all. */
-  hasRoom({ patterns, bytes }: PatternCost, asked: PatternCost): boolean {
+  hasRoom(all: PatternCost, asked: PatternCost): boolean {
     const free = this.#options.maxTotalPatternBytes - this.#totalBytes;
-    const wanted = bytesOf(asked);
-    return wanted <= free && isFairShare(patterns, bytes + patterns * BESIDE_BYTES, free);
+    return bytesOf(asked) <= free && isFairShare(all.patterns, bytesOf(all), free);
   }
 
   /** A client has other patterns than before. */

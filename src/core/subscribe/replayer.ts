@@ -79,7 +79,7 @@ export class Replayer {
       gaveUp: () => session.subscriptions.remove(subscription),
       done: () => {
         for (const [stream, sequence] of streams.lasts) {
-          if (!subscription.sinceOf.has(stream)) subscription.sinceOf.set(stream, sequence);
+          if (!subscription.hasStartIn(stream)) subscription.startAfter(stream, sequence);
         }
         // Clients that had joined before were told when it happened.
         for (const { stream, gapsBefore } of carrying) {
@@ -111,7 +111,7 @@ export class Replayer {
     if (start.timeMs !== undefined) await catchUp.locate(start.timeMs);
     if (signal.aborted) return;
     // The client may have another grant by now.
-    session.subscriptions.adopt(subscription, session.grant.deliveryOf(request));
+    session.subscriptions.setDelivery(subscription, session.grant.deliveryOf(request));
     subscription.catchUp().of.clear();
     const early = catchUp.begin();
     session.subscriptions.catchUp(subscription);

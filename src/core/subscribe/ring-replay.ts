@@ -4,10 +4,10 @@ import type { Effort, Progress, Subscription } from "../sessions/subscription.ts
 import type { Job, TurnShare } from "../timing/turn-share.ts";
 import { cursorOf, type Envelope } from "../wire/envelope.ts";
 
-/** This many looks at where a message stands count as one step, as each of them is cheap. */
+/** The number of checks of a message's place that count as one step, as each of them is cheap. */
 const LOOKS_PER_STEP = 8;
 
-/** A subscription that catches up, and what it needs of the ring. */
+/** A subscription that catches up, and the streams that it reads in the ring. */
 export interface RingReplayTarget {
   readonly session: Session;
   readonly subscription: Subscription;
@@ -15,7 +15,7 @@ export interface RingReplayTarget {
   readonly signal: AbortSignal;
   /** The streams that can be read instead, if the ring loses messages after the subscription's place in them. */
   readonly readable: readonly string[];
-  /** Those of them that have messages in the ring after the subscription's place. */
+  /** The readable streams that have messages in the ring after the subscription's place. */
   readonly sought: Iterable<string>;
   /** Whether the subscription wants messages that no stream keeps, or of streams that it has no place in. */
   readonly wantsRest: boolean;
@@ -126,7 +126,7 @@ export class RingReplay implements Job {
       if (!this.#isNew(at)) continue;
       const envelope = this.#ring.at(at);
       const { subject } = envelope;
-      const isWanted = subscription.wants(subject, this.#effort) && session.mayReceive(subject);
+      const isWanted = subscription.wants(subject, this.#effort) && !session.denies(subject);
       if (isWanted && !session.subscriptions.anyOtherHas(envelope, subscription, this.#effort)) {
         missed.push(envelope);
       }
@@ -153,7 +153,7 @@ export class RingReplay implements Job {
     const sequence = this.#ring.sequenceAt(serial);
     if (reached === undefined ? serial <= this.#progress.serial : sequence <= reached) return false;
     // The first message that comes of a stream shows where the subscription starts in it.
-    if (reached === undefined) this.#target.subscription.sinceOf.set(stream, sequence - 1);
+    if (reached === undefined) this.#target.subscription.startAfter(stream, sequence - 1);
     of.set(stream, sequence);
     return true;
   }

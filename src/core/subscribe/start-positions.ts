@@ -4,12 +4,10 @@ import { resumeAfter } from "../history/resume.ts";
 import type { Ring } from "../history/ring.ts";
 import type { FollowedStream, StreamRegistry } from "../history/stream-registry.ts";
 import type { DurableQuery } from "../ports/source.ts";
-import { DenyList } from "../subject/deny-list.ts";
 import { exposedOf } from "../subject/subject.ts";
 import type { UpstreamSubscriptions } from "../upstream/upstream-subscriptions.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
-import type { SubscriptionRequest } from "../wire/subscription-request.ts";
 
 /** The place in one stream after which a subscription starts. */
 export interface StreamStart {
@@ -23,20 +21,20 @@ export interface StreamStart {
   readonly keptOnly: boolean;
 }
 
-/** With what comes from now on. */
+/** Starts with the messages that arrive from now on. */
 interface NowStart {
   readonly kind: "now";
   readonly position: Position;
 }
 
-/** With the messages that the ring has after a position. */
+/** Starts with the messages that the ring has after a position. */
 export interface RingStart {
   readonly kind: "ring";
   readonly position: Position;
   readonly gaps: readonly GapFrame[];
 }
 
-/** With messages that streams have kept. */
+/** Starts with messages that streams have kept. */
 export interface StreamsStart {
   readonly kind: "streams";
   readonly streams: readonly StreamStart[];
@@ -49,7 +47,7 @@ export interface StreamsStart {
   readonly wantsRest: boolean;
 }
 
-/** Where a subscription starts: with what comes from now on, or with messages of the past. */
+/** The place where a subscription starts: with what comes from now on, or with messages of the past. */
 export type StartPosition = NowStart | RingStart | StreamsStart;
 
 /** Why a request can't start where it says. */
@@ -85,7 +83,7 @@ export class StartPositions {
   }
 
   /** Returns why a granted request can't start where it says; `undefined` if it can. */
-  faultOf(grant: Grant, request: SubscriptionRequest): StartFault | undefined {
+  faultOf(grant: Grant, request: GrantedRequest): StartFault | undefined {
     const message = this.#fromFault(request);
     if (message !== undefined) return { parameter: "from", message };
     const conflict = this.#durableFault(grant, request);
@@ -121,7 +119,7 @@ export class StartPositions {
   }
 
   /** Returns the end of the stream that a request wants, if it wants nothing else. */
-  endOfOnlyStream(request: SubscriptionRequest): Position | undefined {
+  endOfOnlyStream(request: GrantedRequest): Position | undefined {
     const [stream, ...others] = this.#carrying(request);
     if (stream?.origin === undefined || others.length > 0 || this.wantsRest(request)) {
       return undefined;
@@ -144,12 +142,12 @@ export class StartPositions {
   }
 
   /** Whether a request wants something that no stream keeps. */
-  wantsRest({ subjects, denied = DenyList.NOTHING }: SubscriptionRequest): boolean {
+  wantsRest({ subjects, denied }: GrantedRequest): boolean {
     return denied.leavesSome(this.#options.demanded, subjects);
   }
 
   /** Returns the streams that carry something of what a request wants. */
-  #carrying({ subjects, denied }: SubscriptionRequest): readonly FollowedStream[] {
+  #carrying({ subjects, denied }: GrantedRequest): readonly FollowedStream[] {
     return this.#parts.streams.carrying(subjects, denied);
   }
 
@@ -157,13 +155,13 @@ export class StartPositions {
    * Adds to a position of the gateway's own count how many patterns had begun to arrive, if one of the
    * request's began to arrive after the same message.
    */
-  #withArrivals({ subjects }: SubscriptionRequest, position: Position): Position {
+  #withArrivals({ subjects }: GrantedRequest, position: Position): Position {
     const { upstream } = this.#parts;
     const isThere = upstream.completeSince(subjects)?.sequence === position.sequence;
     return isThere ? { ...position, arrivals: upstream.arrivals } : position;
   }
 
-  #fromFault(request: SubscriptionRequest): string | undefined {
+  #fromFault(request: GrantedRequest): string | undefined {
     const { after, start = "new" } = request;
     if (after !== undefined || start === "new") return undefined;
     const { length } = this.#carrying(request);
@@ -174,7 +172,7 @@ export class StartPositions {
     return `a sequence needs subjects of one stream; these are of ${length} streams`;
   }
 
-  #durableFault({ terms }: Grant, request: SubscriptionRequest): string | undefined {
+  #durableFault({ terms }: Grant, request: GrantedRequest): string | undefined {
     const { durable, policy, maxRate, after } = request;
     if (durable === undefined) return undefined;
     if (terms.deliveryMode !== "at-least-once") {
@@ -200,7 +198,7 @@ export class StartPositions {
   }
 
   /** Returns the stream of a cursor, if it carries something of what a request wants. */
-  #ofCursor(cursor: string, { subjects, denied = DenyList.NOTHING }: SubscriptionRequest) {
+  #ofCursor(cursor: string, { subjects, denied }: GrantedRequest) {
     const found = this.#parts.streams.ofCursor(cursor);
     if (found === undefined) return undefined;
     return denied.leavesSome(found.stream.subjects, subjects) ? found : undefined;

@@ -1,4 +1,4 @@
-import type { EndReason, GapFrame } from "../../protocol/server-frames.ts";
+import type { EndReason, GapFrame, SubscribedFrame } from "../../protocol/server-frames.ts";
 import { type Grant, type GrantedRequest, ownerKey } from "../access/grant.ts";
 import type { Refusal } from "../access/refusal.ts";
 import type { AckTrackerParts } from "../acks/ack-tracker.ts";
@@ -16,18 +16,15 @@ import type { TurnShare } from "../timing/turn-share.ts";
 import type { UpstreamRefusal } from "../upstream/upstream-subscription.ts";
 import type { UpstreamSubscriptions } from "../upstream/upstream-subscriptions.ts";
 import { cursorOf, type EnvelopeEncoder, type Position } from "../wire/envelope.ts";
-import {
-  type DeliveryTerms,
-  type SubscriptionRequest,
-  wantsTheSame,
-} from "../wire/subscription-request.ts";
+import { type SubscriptionRequest, wantsTheSame } from "../wire/subscription-request.ts";
 import { Admission } from "./admission.ts";
 import type { ReplayBounds } from "./catch-up.ts";
 import { type ActiveRequest, ClientRequests } from "./client-requests.ts";
 import { DurableSubscriptions } from "./durable-subscriptions.ts";
 import { PatternBudget, type PatternBudgetOptions } from "./pattern-budget.ts";
 import { patternRefusal } from "./refusal.ts";
-import { ABOUT, RefusedRequests } from "./refused-requests.ts";
+import { NATS_SAYS, RefusedRequests } from "./refused-requests.ts";
+import { planRegrant } from "./regrant.ts";
 import { type Replay, Replayer } from "./replayer.ts";
 import {
   type StartFault,
@@ -52,10 +49,12 @@ interface SubscriptionManagerParts {
   connected(): boolean;
   /** The position of the last message that has come. */
   last(): Position;
+  /** Called when what a client is subscribed to has changed, or its grant; absent if nobody wants to know. */
+  readonly changed?: ((session: Session) => void) | undefined;
 }
 
 /**
- * Takes what clients subscribe to, and ends it. A subscription is in effect when the source has confirmed its
+ * Begins and ends the subscriptions of clients. A subscription is in effect when the source has confirmed its
  * subjects, the state of its streams is known, and the client has what it missed.
  */
 export class SubscriptionManager implements SessionSubscriptions {
@@ -136,6 +135,7 @@ export class SubscriptionManager implements SessionSubscriptions {
         granted.id,
         this.#starts.durableOf(granted, ownerKey(session.grant.terms.principal)),
       );
+      this.#parts.changed?.(session);
       return undefined;
     }
     const request = this.#requests.add(session, granted);
@@ -147,7 +147,7 @@ export class SubscriptionManager implements SessionSubscriptions {
       if (refused !== undefined && this.#isPatternRefused(session, request, refused)) return;
       this.#startWhenKnown(session, request);
     };
-    this.#parts.upstream.acquire(request.subjects, begin, goesOn);
+    request.upstream = this.#parts.upstream.acquire(request.subjects, begin, goesOn);
     // A client that isn't told when it begins need not wait, and without NATS there is nothing to wait for.
     if (!session.dialect.sendsNotices || !this.#parts.connected()) begin();
     return undefined;
@@ -157,14 +157,18 @@ export class SubscriptionManager implements SessionSubscriptions {
   unsubscribe(session: Session, id: string): Refusal | undefined {
     const request = this.#requests.find(session, id);
     if (request === undefined) {
-      if (this.#durables.leave(session, id)) return undefined;
+      if (this.#durables.leave(session, id)) {
+        this.#parts.changed?.(session);
+        return undefined;
+      }
       return { code: "unknown_subscription", message: `there is no subscription "${id}"` };
     }
     this.#withdraw(session, request);
     session.subscriptions.abandon(id);
-    const subscription = session.subscriptions.get(id);
+    const subscription = session.subscriptions.find(id);
     if (subscription !== undefined) session.remove(subscription);
     session.tell({ type: "unsubscribed", sub: id });
+    this.#parts.changed?.(session);
     return undefined;
   }
 
@@ -175,7 +179,7 @@ export class SubscriptionManager implements SessionSubscriptions {
   withdrawPending(session: Session): void {
     const inEffect = new Set([...session.subscriptions].map(({ id }) => id));
     const withdrawn = this.#requests.removeAllBut(session, ({ id }) => inEffect.has(id));
-    for (const { subjects } of withdrawn) this.#parts.upstream.release(subjects);
+    for (const { upstream } of withdrawn) this.#parts.upstream.releasePatterns(upstream);
   }
 
   /** Tells a client that resumes its session which of its subscriptions are in effect. */
@@ -191,54 +195,42 @@ export class SubscriptionManager implements SessionSubscriptions {
    * left of the rest.
    */
   regrant(session: Session, grant: Grant): void {
-    const ended: [ActiveRequest, Subscription, EndReason][] = [];
+    const plan = planRegrant(session, grant, this.#requests.of(session));
+    this.#requests.deny(session, grant.denied);
+    const ended = new Map<ActiveRequest, EndReason>();
+    for (const { request } of plan.ended) ended.set(request, "forbidden");
+    const told = new Set<ActiveRequest>();
+    for (const { request } of plan.redelivered) told.add(request);
     const narrowed = new Map<Subscription, Selection>();
-    const adopting: [ActiveRequest, Subscription][] = [];
-    const told: ActiveRequest[] = [];
-    const again: [ActiveRequest, Selection | undefined][] = [];
-    for (const request of this.#requests.of(session)) {
-      const left = grant.leftOf(request.subjects);
-      const subscription = session.subscriptions.find(request.id);
-      request.denied = grant.denied;
-      const isOther =
-        subscription !== undefined && differs(subscription, grant.deliveryOf(request));
-      if (isOther) adopting.push([request, subscription]);
-      if (left === request.subjects) {
-        if (isOther) told.push(request);
-      } else if (subscription === undefined) again.push([request, left]);
-      else if (left === undefined) ended.push([request, subscription, "forbidden"]);
-      else if (this.#admission.excessOf(grant, left) !== undefined) {
-        ended.push([request, subscription, "too_many_subscriptions"]);
-      } else {
+    for (const { request, subscription, left } of plan.narrowed) {
+      if (this.#narrow(session, grant, request, left)) {
         narrowed.set(subscription, left);
-        told.push(request);
-        // The new patterns arrive before the wider ones are let go of.
-        this.#parts.upstream.acquire(left);
-        this.#parts.upstream.release(request.subjects);
-        this.#requests.narrow(session, request, left);
-      }
+        told.add(request);
+      } else ended.set(request, "too_many_subscriptions");
     }
-    const durables = session.durables.filter(
-      ({ title }) => !grant.mayKeep(title.name, title.subjects, session.grant),
-    );
-    for (const [request] of ended) this.#withdraw(session, request);
-    for (const [request] of again) this.#withdraw(session, request);
+    const over = [...plan.ended, ...plan.narrowed].filter(({ request }) => ended.has(request));
+    for (const { request } of [...over, ...plan.restarted]) this.#withdraw(session, request);
     session.regrant(
       grant,
-      ended.map(([, subscription]) => subscription),
+      over.map(({ subscription }) => subscription),
       narrowed,
     );
-    for (const [request, subscription] of adopting) {
-      session.adopt(subscription, grant.deliveryOf(request));
+    for (const { subscription, delivery } of plan.redelivered) {
+      session.setDelivery(subscription, delivery);
     }
-    for (const [{ id }, , reason] of ended) session.tell({ type: "unsubscribed", sub: id, reason });
-    for (const { title } of durables) {
-      session.acks?.removeDurable(title.id);
-      session.tell({ type: "unsubscribed", sub: title.id, reason: "forbidden" });
+    for (const [{ id }, reason] of ended) session.tell({ type: "unsubscribed", sub: id, reason });
+    for (const { id } of plan.durables) {
+      session.acks?.removeDurable(id);
+      session.tell({ type: "unsubscribed", sub: id, reason: "forbidden" });
     }
-    for (const request of told) this.#tellLeft(session, request);
+    const inEffect = new Set([...session.subscriptions].map(({ id }) => id));
+    for (const request of this.#requests.of(session)) {
+      if (this.#keepExposed(request) && inEffect.has(request.id)) told.add(request);
+      if (told.has(request)) this.#tellLeft(session, request);
+    }
     // The client doesn't know yet where these begin: they begin again with what is left.
-    for (const [request, left] of again) this.#askAgain(session, request, left);
+    for (const { request, left } of plan.restarted) this.#askAgain(session, request, left);
+    this.#parts.changed?.(session);
   }
 
   /** A plain client resumes its session, and may want something else than before. */
@@ -271,7 +263,7 @@ export class SubscriptionManager implements SessionSubscriptions {
 
   /**
    * Ends a client that can't ask for something else, if NATS does not send something that it named, or
-   * nothing at all. Nobody waits in silence for messages that never come.
+   * nothing at all. No client waits in silence for messages that never come.
    *
    * @returns whether the client is ended.
    */
@@ -279,7 +271,7 @@ export class SubscriptionManager implements SessionSubscriptions {
     if (session.dialect.name === "v1" || session.isOver) return false;
     const [loss] = this.#requests
       .of(session)
-      .flatMap((request) => this.#refusals.lossOf(request) ?? []);
+      .flatMap((request) => this.#refusals.errorCodeOf(request) ?? []);
     if (loss === undefined) return false;
     this.#parts.meter.refused[loss]++;
     session.end("forbidden");
@@ -288,14 +280,39 @@ export class SubscriptionManager implements SessionSubscriptions {
 
   /** Withdraws everything that a client has asked for: it is over. */
   forget(session: Session): void {
-    for (const { subjects } of this.#requests.removeAll(session)) {
-      this.#parts.upstream.release(subjects);
+    for (const { upstream } of this.#requests.removeAll(session)) {
+      this.#parts.upstream.releasePatterns(upstream);
     }
+  }
+
+  /** Takes back a part of a request. @returns `false` if there is no room for the patterns that are left. */
+  #narrow(session: Session, grant: Grant, request: ActiveRequest, left: Selection): boolean {
+    if (this.#admission.excessOf(grant, left) !== undefined) return false;
+    this.#requests.narrow(session, request, left);
+    this.#acquireAgain(request);
+    return true;
+  }
+
+  /** The new patterns arrive before the wider ones are let go of. */
+  #acquireAgain(request: ActiveRequest): void {
+    const before = request.upstream;
+    request.upstream = this.#parts.upstream.acquire(request.subjects);
+    this.#parts.upstream.releasePatterns(before);
+  }
+
+  /** Subscribes to what the gateway exposes now of a request. @returns whether that is something else than before. */
+  #keepExposed(request: ActiveRequest): boolean {
+    const { upstream, subjects } = request;
+    const exposed = this.#parts.upstream.exposed(subjects);
+    const isSame =
+      exposed.length === upstream.length && exposed.every((one, index) => one === upstream[index]);
+    if (!isSame) this.#acquireAgain(request);
+    return !isSame;
   }
 
   #withdraw(session: Session, request: ActiveRequest): void {
     this.#requests.remove(session, request);
-    this.#parts.upstream.release(request.subjects);
+    this.#parts.upstream.releasePatterns(request.upstream);
   }
 
   #isWanted(session: Session, { cancellation }: ActiveRequest): boolean {
@@ -304,7 +321,7 @@ export class SubscriptionManager implements SessionSubscriptions {
 
   /** Tells a client that NATS refuses a pattern. @returns whether nothing is left of the request. */
   #isPatternRefused(session: Session, request: ActiveRequest, refused: UpstreamRefusal): boolean {
-    const error = patternRefusal(refused, ABOUT);
+    const error = patternRefusal(refused, NATS_SAYS);
     if (session.dialect.name === "v1") {
       this.#withdraw(session, request);
       this.#parts.meter.refused[error.code]++;
@@ -312,7 +329,7 @@ export class SubscriptionManager implements SessionSubscriptions {
       return true;
     }
     // The error names the request only if nothing of it comes: otherwise it continues without the pattern.
-    const named = this.#refusals.lossOf(request) !== undefined && { id: request.id };
+    const named = this.#refusals.errorCodeOf(request) !== undefined && { id: request.id };
     session.tell({ type: "error", ...named, error });
     return this.endRefused(session);
   }
@@ -327,7 +344,7 @@ export class SubscriptionManager implements SessionSubscriptions {
       this.#withdraw(session, request);
       this.#parts.meter.refused[error.code]++;
     }
-    const named = (isV1 || this.#refusals.lossOf(request) !== undefined) && { id: request.id };
+    const named = (isV1 || this.#refusals.errorCodeOf(request) !== undefined) && { id: request.id };
     session.tell({ type: "error", ...named, error });
     return isV1 ? isWhole : this.endRefused(session);
   }
@@ -351,11 +368,13 @@ export class SubscriptionManager implements SessionSubscriptions {
       this.#tellSubscribed(session, request, position, [], cursorOf(position));
       return;
     }
+    const startFrom = defaultStartOf(request);
     const replay: Replay = {
       session,
       request,
       delivery,
-      starts: (from, gaps) => this.#tellSubscribed(session, request, from, gaps),
+      starts: (from, gaps) =>
+        this.#tellSubscribed(session, request, from, gaps, undefined, startFrom),
       joins: (subscription) => session.add(subscription),
     };
     this.#parts.meter.resumed++;
@@ -381,7 +400,10 @@ export class SubscriptionManager implements SessionSubscriptions {
     const { order: _, cancellation: __, ...asked } = request;
     const refusal: Refusal | undefined =
       left === undefined
-        ? { code: "forbidden", message: "the client's new token allows nothing of these subjects" }
+        ? {
+            code: "forbidden",
+            message: "the client may receive nothing of these subjects any more",
+          }
         : this.subscribe(session, { ...asked, subjects: left });
     if (refusal === undefined) return;
     const { code, message, retryable = false } = refusal;
@@ -395,16 +417,24 @@ export class SubscriptionManager implements SessionSubscriptions {
     from: Position,
     gaps: readonly GapFrame[],
     cursor?: string,
+    startFrom?: KeptStart,
   ): void {
     const { id } = request;
     const subjects = request.subjects === "everything" ? session.grant.patterns : request.subjects;
     const { policy, maxRate } = session.grant.deliveryOf(request);
     const rate = maxRate !== undefined && { max_rate: maxRate };
-    const effect = { subjects, policy, ...rate, from: cursorOf(from) };
+    const begin = startFrom !== undefined && { start_from: startFrom };
+    const effect = { subjects, policy, ...rate, from: cursorOf(from), ...begin };
     session.tellSubscribed({ type: "subscribed", id, sub: id, ...effect }, gaps, cursor);
+    this.#parts.changed?.(session);
   }
 }
 
-function differs(one: DeliveryTerms, other: DeliveryTerms): boolean {
-  return one.policy !== other.policy || one.maxRate !== other.maxRate;
+/** The start of a client that doesn't name one, if older messages come first. */
+type KeptStart = NonNullable<SubscribedFrame["start_from"]>;
+
+/** Returns the configured start if it applies to a request. */
+function defaultStartOf({ after, start, startPoint }: ActiveRequest): KeptStart | undefined {
+  const isDefault = after === undefined && start === undefined && startPoint !== "new";
+  return isDefault && typeof startPoint === "string" ? startPoint : undefined;
 }

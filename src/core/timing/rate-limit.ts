@@ -1,12 +1,12 @@
 /** Bounds how often something happens: a token bucket. */
 export class RateLimit {
-  readonly #perMs: number;
-  readonly #most: number;
+  #perMs: number;
+  #most: number;
   #left: number;
   #atMs: number;
 
   /**
-   * @param perSecond how often it may happen for ever.
+   * @param perSecond how often it may happen in the long run.
    * @param burst how often it may happen at once, after a pause.
    */
   constructor(perSecond: number, burst: number, nowMs: number) {
@@ -16,12 +16,39 @@ export class RateLimit {
     this.#atMs = nowMs;
   }
 
-  /** Takes one, if there is one. @returns 0, or in how many milliseconds there will be one. */
-  take(nowMs: number): number {
-    this.#left = Math.min(this.#most, this.#left + (nowMs - this.#atMs) * this.#perMs);
-    this.#atMs = nowMs;
-    if (this.#left < 1) return Math.ceil((1 - this.#left) / this.#perMs);
+  /**
+   * Takes one, if there is one.
+   *
+   * @param left how many must be left then. Default: 0.
+   * @returns 0, or in how many milliseconds there will be one.
+   */
+  take(nowMs: number, left = 0): number {
+    this.#refill(nowMs);
+    if (this.#left < left + 1) return Math.ceil((left + 1 - this.#left) / this.#perMs);
     this.#left--;
     return 0;
+  }
+
+  /** Allows another rate from now on. */
+  become(perSecond: number, burst: number): void {
+    this.#perMs = perSecond / 1000;
+    this.#most = burst;
+  }
+
+  /** Whether there is none to take. */
+  isEmpty(nowMs: number): boolean {
+    this.#refill(nowMs);
+    return this.#left < 1;
+  }
+
+  /** Whether nothing was taken that isn't there again: a new limit would allow as much. */
+  isFull(nowMs: number): boolean {
+    this.#refill(nowMs);
+    return this.#left === this.#most;
+  }
+
+  #refill(nowMs: number): void {
+    this.#left = Math.min(this.#most, this.#left + (nowMs - this.#atMs) * this.#perMs);
+    this.#atMs = nowMs;
   }
 }

@@ -1,3 +1,4 @@
+import { Heap } from "../collections/heap.ts";
 import type { Cancel, Clock } from "../ports/clock.ts";
 
 /** A timer of a {@linkcode TimerQueue}: an object that is to be called at a time. */
@@ -16,10 +17,15 @@ export const NOT_QUEUED = -1;
 /** Times are rounded up to this, so that many timers share one wake-up. */
 const GRAIN_MS = 5;
 
-/** Any number of timers on one timer of the clock: a binary heap, with the earliest first. */
+/** Any number of timers on one timer of the clock. */
 export class TimerQueue {
   readonly #clock: Clock;
-  readonly #heap: QueuedTimer[] = [];
+  readonly #heap = new Heap<QueuedTimer>(
+    (one, other) => one.dueMs < other.dueMs,
+    (timer, index) => {
+      timer.queueIndex = index;
+    },
+  );
   #cancel: Cancel | undefined;
   /** When the clock's timer fires. */
   #wakeMs = Number.POSITIVE_INFINITY;
@@ -30,9 +36,9 @@ export class TimerQueue {
 
   /** Sets a timer, or moves one that is set. */
   set(timer: QueuedTimer, dueMs: number): void {
-    const index = timer.queueIndex === NOT_QUEUED ? this.#heap.length : timer.queueIndex;
     timer.dueMs = Math.ceil(dueMs / GRAIN_MS) * GRAIN_MS;
-    this.#sift(timer, index);
+    if (timer.queueIndex === NOT_QUEUED) this.#heap.add(timer);
+    else this.#heap.moved(timer.queueIndex);
     this.#wake();
   }
 
@@ -41,13 +47,12 @@ export class TimerQueue {
     const index = timer.queueIndex;
     if (index === NOT_QUEUED) return;
     timer.queueIndex = NOT_QUEUED;
-    const last = this.#heap.pop() as QueuedTimer;
-    if (last !== timer) this.#sift(last, index);
+    this.#heap.remove(index);
   }
 
   /** Removes all timers, and the clock's. */
   stop(): void {
-    for (const timer of this.#heap.splice(0)) timer.queueIndex = NOT_QUEUED;
+    for (const timer of this.#heap.clear()) timer.queueIndex = NOT_QUEUED;
     this.#cancel?.();
     this.#cancel = undefined;
     this.#wakeMs = Number.POSITIVE_INFINITY;
@@ -55,7 +60,7 @@ export class TimerQueue {
 
   /** Sets the clock's timer, unless it fires early enough for the first timer; too early does no harm. */
   #wake(): void {
-    const first = this.#heap[0];
+    const { first } = this.#heap;
     if (first === undefined || first.dueMs >= this.#wakeMs) return;
     this.#cancel?.();
     this.#wakeMs = first.dueMs;
@@ -69,37 +74,24 @@ export class TimerQueue {
     const nowMs = this.#clock.nowMs();
     // Timers that are set again while others fire belong to the next time, so that all others get their turn.
     const due: QueuedTimer[] = [];
-    for (let first = this.#heap[0]; first && first.dueMs <= nowMs; first = this.#heap[0]) {
+    for (;;) {
+      const { first } = this.#heap;
+      if (first === undefined || first.dueMs > nowMs) break;
       this.clear(first);
       due.push(first);
     }
-    for (const timer of due) if (timer.queueIndex === NOT_QUEUED) timer.fire(nowMs);
-    this.#wake();
-  }
-
-  /** Moves a timer from an index up or down to where it belongs. */
-  #sift(timer: QueuedTimer, from: number): void {
-    const heap = this.#heap;
-    let index = from;
-    while (index > 0) {
-      const parent = (index - 1) >> 1;
-      if (heap[parent]!.dueMs <= timer.dueMs) break;
-      this.#place(heap[parent]!, index);
-      index = parent;
+    let fired = 0;
+    try {
+      while (fired < due.length) {
+        const timer = due[fired++]!;
+        if (timer.queueIndex === NOT_QUEUED) timer.fire(nowMs);
+      }
+    } finally {
+      // After an exception, the others fire at the next wake-up.
+      for (const timer of due.slice(fired)) {
+        if (timer.queueIndex === NOT_QUEUED) this.set(timer, timer.dueMs);
+      }
+      this.#wake();
     }
-    for (;;) {
-      let child = 2 * index + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && heap[child + 1]!.dueMs < heap[child]!.dueMs) child++;
-      if (heap[child]!.dueMs >= timer.dueMs) break;
-      this.#place(heap[child]!, index);
-      index = child;
-    }
-    this.#place(timer, index);
-  }
-
-  #place(timer: QueuedTimer, index: number): void {
-    this.#heap[index] = timer;
-    timer.queueIndex = index;
   }
 }

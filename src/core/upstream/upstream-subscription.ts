@@ -27,7 +27,7 @@ export class UpstreamSubscription {
   readonly pattern: string;
   /** How many subscriptions of clients use it. */
   users = 1;
-  /** It has no users and is kept for a while, for clients that come back. */
+  /** It has no users and is kept for a while, for clients that reconnect. */
   lingers = false;
   /** It has no users and is kept until all that it covers arrives in another way. */
   leaving = false;
@@ -41,7 +41,7 @@ export class UpstreamSubscription {
   covered: Set<UpstreamSubscription> | undefined;
   /** The source's own subscriptions to narrower patterns have been ended. */
   swept = false;
-  /** Since when all of its messages arrive, by itself or by its cover; `undefined`: they don't yet. */
+  /** The arrival since which all of its messages come, by itself or by its cover; `undefined`: they don't yet. */
   since: Arrival | undefined;
   /** Why the source does not subscribe to it. */
   refusal: UpstreamRefusal | undefined;

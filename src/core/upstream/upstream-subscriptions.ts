@@ -13,11 +13,11 @@ import {
 } from "./upstream-subscription.ts";
 
 export interface UpstreamOptions {
-  /** The patterns that the gateway exposes. */
-  readonly subjects: readonly string[];
+  /** The patterns that the gateway exposes, and that it subscribes to for its clients. */
+  readonly demanded: readonly string[];
   /** Whether to subscribe to what clients ask for, or to all exposed patterns from the start. */
   readonly upstream: "demand" | "eager";
-  /** How long a pattern stays subscribed after its last user left, for clients that come back. */
+  /** The time that a pattern stays subscribed after its last user left, for clients that reconnect. */
   readonly upstreamLingerMs: number;
   /** The most patterns, and their most bytes, that linger. Beyond that the oldest are dropped. */
   readonly maxLingering: number;
@@ -64,18 +64,20 @@ export class UpstreamSubscriptions {
   /** Patterns that the source does not deliver because it refused them or the pattern that covered them. */
   readonly #missed = new SubjectTrie<UpstreamSubscription>();
   #pending = 0;
-  /** Until when each pattern lingers, the oldest first. */
+  /** The time at which each pattern stops lingering, the oldest first. */
   readonly #lingering = new OldestFirst<UpstreamSubscription, number>();
   #lingeringBytes = 0;
   #lingerTimer: Cancel | undefined;
   /** Patterns without users, to be given up. */
   readonly #dropped = new Set<UpstreamSubscription>();
   #isStopping = false;
+  /** The patterns that stay subscribed without a client. */
+  #eager: readonly string[] = [];
 
   constructor(options: UpstreamOptions, parts: UpstreamParts) {
     this.#options = options;
     this.#parts = parts;
-    if (options.upstream === "eager") this.acquire("everything");
+    if (options.upstream === "eager") this.#eager = this.acquire("everything");
   }
 
   /** Patterns that the source has neither confirmed nor refused. */
@@ -88,7 +90,7 @@ export class UpstreamSubscriptions {
     return this.#subscriptionCount;
   }
 
-  /** Patterns without users that are kept for clients that come back. */
+  /** Patterns without users that are kept for clients that reconnect. */
   get lingering(): number {
     return this.#lingering.size;
   }
@@ -101,7 +103,7 @@ export class UpstreamSubscriptions {
   /** Counts those of the patterns that are exposed and have no user yet. */
   newOf(subjects: Selection): number {
     let count = 0;
-    for (const pattern of this.#exposed(subjects)) {
+    for (const pattern of this.exposed(subjects)) {
       const subscription = this.#byPattern.get(pattern);
       if (subscription === undefined || subscription.lingers) count++;
     }
@@ -115,13 +117,15 @@ export class UpstreamSubscriptions {
    * @param whenKnown called once messages of all of them arrive (at once, if they do), or once the source
    * refuses one of them, with the refusal.
    * @param isWaiting whether the user still waits for that.
+   * @returns the patterns, for {@linkcode releasePatterns}: what is exposed may change.
    */
   acquire(
     subjects: Selection,
     whenKnown: (refusal?: UpstreamRefusal) => void = () => {},
     isWaiting: () => boolean = () => true,
-  ): void {
-    const subscriptions = this.#exposed(subjects).map((pattern) => this.#use(pattern));
+  ): readonly string[] {
+    const patterns = this.exposed(subjects);
+    const subscriptions = patterns.map((pattern) => this.#use(pattern));
     const waiter: Waiter = {
       isWaiting,
       // Waits for one after the other: one that arrived may be cut off meanwhile.
@@ -134,11 +138,30 @@ export class UpstreamSubscriptions {
       },
     };
     waiter.check();
+    return patterns;
   }
 
-  /** Takes a user from each of the patterns. */
+  /** Returns the patterns of what is both exposed and asked for. */
+  exposed(subjects: Selection): readonly string[] {
+    return exposedOf(this.#options.demanded, subjects);
+  }
+
+  /** The gateway exposes other subjects than before. */
+  exposureChanged(): void {
+    if (this.#options.upstream !== "eager") return;
+    const before = this.#eager;
+    this.#eager = this.acquire("everything");
+    this.releasePatterns(before);
+  }
+
+  /** Takes a user from each of the patterns, as far as they are exposed. */
   release(subjects: Selection): void {
-    for (const pattern of this.#exposed(subjects)) {
+    this.releasePatterns(this.exposed(subjects));
+  }
+
+  /** Takes a user from each of the patterns that `acquire` returned. */
+  releasePatterns(patterns: readonly string[]): void {
+    for (const pattern of patterns) {
       const subscription = this.#byPattern.get(pattern);
       if (subscription === undefined || --subscription.users > 0) continue;
       subscription.dropWaiters();
@@ -151,7 +174,7 @@ export class UpstreamSubscriptions {
   /** Returns since when all messages of all of the patterns arrive; `undefined`: they don't yet. */
   completeSince(subjects: Selection): Arrival | undefined {
     let last: Arrival | undefined = { sequence: 0, number: 0 };
-    for (const pattern of this.#exposed(subjects)) {
+    for (const pattern of this.exposed(subjects)) {
       const since = this.#byPattern.get(pattern)?.since;
       if (since === undefined) return undefined;
       if (since.number > last.number) last = since;
@@ -233,7 +256,7 @@ export class UpstreamSubscriptions {
    * only when nothing that is exposed arrives.
    */
   refusalOf(subjects: Selection): UpstreamRefusal | undefined {
-    const patterns = this.#exposed(subjects);
+    const patterns = this.exposed(subjects);
     const refusals = patterns.flatMap((pattern) => this.#byPattern.get(pattern)?.refusal ?? []);
     const isRefused = subjects !== "everything" || refusals.length === patterns.length;
     return isRefused ? refusals[0] : undefined;
@@ -241,7 +264,7 @@ export class UpstreamSubscriptions {
 
   /** Why the source refuses an exposed pattern that some client uses as a whole. */
   get refusal(): string | undefined {
-    for (const pattern of this.#options.subjects) {
+    for (const pattern of this.#options.demanded) {
       const refusal = this.#byPattern.get(pattern)?.refusal;
       if (refusal !== undefined) {
         return `NATS refuses a subscription to ${pattern}: ${refusal.reason}`;
@@ -279,10 +302,6 @@ export class UpstreamSubscriptions {
     this.#isStopping = true;
     this.#dropAll();
     this.#isStopping = false;
-  }
-
-  #exposed(subjects: Selection): string[] {
-    return exposedOf(this.#options.subjects, subjects);
   }
 
   #use(pattern: string): UpstreamSubscription {

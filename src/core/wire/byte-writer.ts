@@ -15,7 +15,7 @@ const encoder = new TextEncoder();
  */
 export class ByteWriter {
   #slab = new Uint8Array(SLAB_BYTES);
-  /** Where what was taken of the slab ends. */
+  /** The end of the part of the slab that was taken. */
   #takenTo = 0;
   /** The slab, or the memory of one long message. */
   #bytes = this.#slab;
@@ -38,14 +38,14 @@ export class ByteWriter {
     this.#at = this.#start;
   }
 
-  /** What was written since `begin`. */
+  /** Returns the bytes that were written since `begin`. */
   take(): Uint8Array {
     const taken = this.#bytes.subarray(this.#start, this.#at);
     if (this.#bytes === this.#slab) {
       this.#takenTo = this.#at;
       return taken;
     }
-    // What was asked for may be three times what was needed, and is not kept for so long.
+    // The room that was asked for may be three times as much as was needed, and is not kept for so long.
     return taken.length * 2 < this.#bytes.length ? taken.slice() : taken;
   }
 

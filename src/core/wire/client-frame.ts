@@ -10,7 +10,7 @@ import { copier, isObject, validator } from "../../protocol/schema.ts";
 /** Why a frame was not understood. */
 export interface FrameFault extends FieldFault {
   readonly type: "fault";
-  /** That of the request, where it could be read. */
+  /** The id of the request, if it could be read. */
   readonly id?: string | undefined;
 }
 
@@ -54,7 +54,7 @@ function formOf({ type, fields }: ClientFrameDefinition): Form {
   };
 }
 
-/** What the `id` of a request must be to be repeated in an error. */
+/** Whether the `id` of a request is fit to be repeated in an error. */
 const isRequestId = validator(CLIENT_FRAMES.subscribe.fields.id.json);
 
 const NO_OBJECT: FrameFault = {

@@ -1,5 +1,6 @@
-import type { ServerFrame } from "../../protocol/server-frames.ts";
+import type { EndFrame, ServerFrame } from "../../protocol/server-frames.ts";
 import { TextFrame } from "../ports/text-frame.ts";
+import { endCursorOf } from "./end-cursor.ts";
 import type { Envelope } from "./envelope.ts";
 import { frameText } from "./raw-json.ts";
 
@@ -10,7 +11,7 @@ export interface Dialect {
   readonly sendsNotices: boolean;
   /** The frames that carry these messages, in order. */
   pack(envelopes: readonly Envelope[]): readonly TextFrame[];
-  /** @param cursor where a client that loses its connection now resumes, if the frame does not say it. */
+  /** @param cursor the place where a client resumes that loses its connection now. Default: the one that the frame names. */
   notice(frame: ServerFrame, cursor?: string): TextFrame;
 }
 
@@ -21,9 +22,15 @@ const RETURN = 0x0d;
 const SPACE = 0x20;
 
 const encoder = new TextEncoder();
+const EVENT_ENDS = encoder.encode("\n\n");
 
 function jsonNotice(frame: ServerFrame): TextFrame {
   return new TextFrame(encoder.encode(frameText(frame)));
+}
+
+function endText({ id, subject }: Envelope): string {
+  const frame: EndFrame = { type: "end", subject, id };
+  return JSON.stringify(frame);
 }
 
 /** One envelope per frame and nothing else: for StreamKit's clients, and five lines of script. */
@@ -34,18 +41,21 @@ export const PLAIN: Dialect = {
   notice: jsonNotice,
 };
 
-/** `spillway.v1.json`: several envelopes in one frame, parted by newlines, which no envelope holds. */
+/** `spillway.v1.json`: several envelopes in one frame, separated by newlines, which no envelope holds. */
 export const V1: Dialect = {
   name: "v1",
   sendsNotices: true,
-  pack: (envelopes) => (envelopes.length < 2 ? envelopes : joinLines(envelopes)),
+  pack(envelopes) {
+    const frames = envelopes.some(({ ends }) => ends) ? envelopes.map(withEnd) : envelopes;
+    return frames.length < 2 ? frames : joinLines(frames);
+  },
   notice: jsonNotice,
 };
 
 /**
  * Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): messages are
  * events without a name whose `id` is the cursor, notices are events named by their type. Those
- * that say where to go on have that as their `id`: an `EventSource` that is cut then goes on there.
+ * that name a place to resume have it as their `id`: an `EventSource` that loses its connection resumes there.
  */
 export const SSE: Dialect = {
   name: "sse",
@@ -62,7 +72,7 @@ export const SSE: Dialect = {
   },
 };
 
-/** Behind which cursor a client misses nothing that it was not told of, where a notice says it. */
+/** Returns the cursor in a notice after which a client misses nothing that it was not told of. */
 function cursorIn(frame: ServerFrame): string | undefined {
   if (frame.type === "disconnect") return frame.cursor;
   if (frame.type !== "gap") return undefined;
@@ -71,7 +81,17 @@ function cursorIn(frame: ServerFrame): string | undefined {
   return reason !== "upstream" && (count > 0 || reason === "stream_reset") ? to : undefined;
 }
 
-function joinLines(envelopes: readonly Envelope[]): TextFrame[] {
+/** A message and the end of its subject are one frame: a client that loses its connection has both or neither. */
+function withEnd(envelope: Envelope): TextFrame {
+  if (!envelope.ends) return envelope;
+  const end = encoder.encode(`\n${endText(envelope)}`);
+  const bytes = new Uint8Array(envelope.byteLength + end.length);
+  bytes.set(envelope.bytes);
+  bytes.set(end, envelope.byteLength);
+  return new TextFrame(bytes);
+}
+
+function joinLines(envelopes: readonly TextFrame[]): TextFrame[] {
   const frames: TextFrame[] = [];
   let from = 0;
   while (from < envelopes.length) {
@@ -93,17 +113,34 @@ function joinLines(envelopes: readonly Envelope[]): TextFrame[] {
   return frames;
 }
 
+/**
+ * Returns what stands before and after an envelope. An `EventSource` that loses its connection between a message and
+ * the end of its subject gets both again: only the end has an `id`.
+ */
+function aroundEvent(envelope: Envelope): { readonly head: Uint8Array; readonly tail: Uint8Array } {
+  if (!envelope.ends) {
+    return { head: encoder.encode(`id: ${envelope.id}\ndata: `), tail: EVENT_ENDS };
+  }
+  const end = `event: end\nid: ${endCursorOf(envelope)}\ndata: ${endText(envelope)}\n\n`;
+  return { head: encoder.encode("data: "), tail: encoder.encode(`\n\n${end}`) };
+}
+
 function joinEvents(envelopes: readonly Envelope[]): TextFrame {
-  const heads = envelopes.map(({ id }) => encoder.encode(`id: ${id}\ndata: `));
-  const around = heads.reduce((sum, head) => sum + head.length + 2, 0);
-  const bytes = new Uint8Array(envelopes.reduce((sum, { byteLength }) => sum + byteLength, around));
+  const around = envelopes.map(aroundEvent);
+  let length = 0;
+  for (const [index, { byteLength }] of envelopes.entries()) {
+    const { head, tail } = around[index]!;
+    length += head.length + byteLength + tail.length;
+  }
+  const bytes = new Uint8Array(length);
   let at = 0;
   for (const [index, envelope] of envelopes.entries()) {
-    bytes.set(heads[index]!, at);
-    bytes.set(envelope.bytes, at + heads[index]!.length);
-    at += heads[index]!.length + envelope.byteLength;
-    bytes[at++] = NEWLINE;
-    bytes[at++] = NEWLINE;
+    const { head, tail } = around[index]!;
+    bytes.set(head, at);
+    bytes.set(envelope.bytes, at + head.length);
+    at += head.length + envelope.byteLength;
+    bytes.set(tail, at);
+    at += tail.length;
   }
   // A carriage return ends a line here. JSON strings hold no raw one, so each stands between tokens.
   for (let at = bytes.indexOf(RETURN); at >= 0; at = bytes.indexOf(RETURN, at + 1)) {

@@ -1,3 +1,4 @@
+import { END_HEADER } from "../../protocol/server-frames.ts";
 import type { SourceMessage } from "../ports/source.ts";
 import { TextFrame } from "../ports/text-frame.ts";
 import { ByteWriter } from "./byte-writer.ts";
@@ -11,9 +12,9 @@ export interface EnvelopeOptions {
   readonly headers: readonly string[];
 }
 
-/** Where a message stands among all of its origin. */
+/** The place of a message among all of its origin. */
 export interface Position {
-  /** What counts: a run of this gateway, or a stream. No origin of another run is equal. */
+  /** Names the counter: a run of this gateway, or a stream. No origin of another run is equal. */
   readonly origin: string;
   /** Grows with each message of the origin. */
   readonly sequence: number;
@@ -69,8 +70,10 @@ export class Envelope extends TextFrame implements Position {
   readonly superseded: number;
   /** The first of them, or its own. */
   readonly firstSequence: number;
-  /** Where `,"payload":` begins in the bytes: further fields stand before it. */
+  /** The index of `,"payload":` in the bytes: further fields stand before it. */
   readonly payloadAt: number;
+  /** Whether its subject ends with it. */
+  readonly ends: boolean;
   readonly back: number | undefined;
 
   constructor(
@@ -78,6 +81,7 @@ export class Envelope extends TextFrame implements Position {
     subject: string | undefined,
     bytes: Uint8Array,
     payloadAt: number,
+    ends = false,
     superseded = 0,
     firstSequence = position.sequence,
   ) {
@@ -89,12 +93,13 @@ export class Envelope extends TextFrame implements Position {
     this.superseded = superseded;
     this.firstSequence = firstSequence;
     this.payloadAt = payloadAt;
+    this.ends = ends;
     this.back = position.back;
   }
 
   /** The envelope that bytes are, written by an encoder at this position. */
-  static read(position: Position, bytes: Uint8Array, payloadAt: number): Envelope {
-    return new Envelope(position, undefined, bytes, payloadAt);
+  static read(position: Position, bytes: Uint8Array, payloadAt: number, ends: boolean): Envelope {
+    return new Envelope(position, undefined, bytes, payloadAt, ends);
   }
 
   /** Read when it is asked for: of very many that a client has missed, it may want all. */
@@ -124,7 +129,8 @@ export class Envelope extends TextFrame implements Position {
     const count = this.superseded + superseded + 1;
     // A sequence says nothing among those of another origin.
     const first = origin === this.origin ? firstSequence : this.firstSequence;
-    return new Envelope(this, this.subject, this.bytes, this.payloadAt, count, first);
+    const { subject, bytes, payloadAt, ends } = this;
+    return new Envelope(this, subject, bytes, payloadAt, ends, count, first);
   }
 
   /** The same message with one more field, which says something of its delivery to one client. */
@@ -148,13 +154,18 @@ export class Envelope extends TextFrame implements Position {
     bytes.set(added, at);
     bytes.set(this.bytes.subarray(at), at + added.length);
     const payloadAt = this.payloadAt + added.length;
-    const { subject, superseded, firstSequence } = this;
-    return new Envelope(position, subject, bytes, payloadAt, superseded, firstSequence);
+    const { subject, ends, superseded, firstSequence } = this;
+    return new Envelope(position, subject, bytes, payloadAt, ends, superseded, firstSequence);
   }
 }
 
 const HEAD = '{"type":"data","id":"';
 const SUBJECT = ',"subject":"';
+
+/** Headers are read only if the source doesn't know it without them. */
+function endsSubject(message: SourceMessage): boolean {
+  return message.ends ?? message.headers?.has(END_HEADER) ?? false;
+}
 
 function readSubject(bytes: Uint8Array, payloadAt: number): string {
   const head = decoder.decode(bytes.subarray(0, payloadAt));
@@ -185,7 +196,7 @@ export class EnvelopeEncoder {
   #head = new Uint8Array();
   #timeMs = -1;
   #subject = "";
-  /** What stands between the sequence and the headers, where time and subject were the last one's as well. */
+  /** The bytes between the sequence and the headers, if time and subject were the last message's as well. */
   #middle: Uint8Array | undefined;
 
   constructor(options: EnvelopeOptions) {
@@ -216,7 +227,7 @@ export class EnvelopeEncoder {
     if (typeof json === "string") writer.text(json);
     else writer.bytes(json);
     writer.byte(BRACE);
-    return new Envelope(position, subject, writer.take(), payloadAt);
+    return new Envelope(position, subject, writer.take(), payloadAt, endsSubject(message));
   }
 
   #headOf(origin: string): Uint8Array {
@@ -240,7 +251,7 @@ export class EnvelopeEncoder {
     writer.decimal(timestampMs);
     writer.text(',"subject":');
     writer.jsonText(subject);
-    // Where subjects take turns, remembering would be in vain.
+    // If subjects alternate, remembering would be in vain.
     this.#middle = isSubject ? writer.since(start) : undefined;
     this.#subject = subject;
     this.#timeMs = timestampMs;

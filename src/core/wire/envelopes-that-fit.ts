@@ -1,6 +1,6 @@
 import type { Envelope } from "./envelope.ts";
 
-/** How many of these there is room for, in their order. */
+/** Returns how many of these there is room for, in their order. */
 export function fittingInto(
   roomMessages: number,
   roomBytes: number,
@@ -16,7 +16,7 @@ export function fittingInto(
   return fitting;
 }
 
-/** What they take together. */
+/** Returns the bytes of these together. */
 export function bytesOf(envelopes: readonly Envelope[]): number {
   return envelopes.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }

@@ -57,7 +57,7 @@ export class Gap {
   }
 }
 
-/** A gap of which nobody knows how much is in it. */
+/** Returns a gap of unknown size. */
 export function unknownGap(from: string, to: string, reason: GapFrame["reason"]): GapFrame {
   return { type: "gap", from, to, count: 0, reason, exact: false };
 }

@@ -1,5 +1,5 @@
 /**
- * What bytes are.
+ * The kind of some bytes.
  *
  * - `"json"`: a JSON text (RFC 8259) that is all ASCII and on one line.
  * - `"other"`: no JSON.

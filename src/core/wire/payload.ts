@@ -2,10 +2,10 @@ import type { SourceMessage } from "../ports/source.ts";
 import { judgeJson } from "./json.ts";
 
 /**
- * What `payload` holds.
+ * The content of `payload`.
  *
  * - `"raw"`: the message's own data.
- * - `"annotated"`: what StreamKit's own server sends, an object with `timestamp` and `subject` in it.
+ * - `"annotated"`: an object with `timestamp` and `subject` in it, as StreamKit's own server sends it.
  */
 export type PayloadFormat = "raw" | "annotated";
 

@@ -1,39 +1,37 @@
 import type { DeliveryMode, From, Policy } from "../../protocol/fields.ts";
 import type { StartPoint } from "../ports/source.ts";
-import type { DenyList } from "../subject/deny-list.ts";
 import type { Selection } from "../subject/subject.ts";
+import { idIn } from "./end-cursor.ts";
 
-/** What a client asks for. */
+/** A client's request for a subscription. */
 export interface SubscriptionRequest {
   /** The client's name for it; a plain client's only one is `""`. */
   readonly id: string;
   /** Everything that its grant has, or valid patterns. */
   readonly subjects: Selection;
-  /** What it doesn't bring of them, as the client's grant says. Default: nothing. */
-  readonly denied?: DenyList | undefined;
   /** `undefined`: as configured. */
   readonly policy?: Policy | undefined;
   /** Messages per second and subject, the latest of those that come faster; `undefined`: all. */
   readonly maxRate?: number | undefined;
-  /** What the client counts on, where it says so. */
+  /** The delivery mode that the client counts on, if it says so. */
   readonly mode?: DeliveryMode | undefined;
   /** The durable that it uses; `undefined`: none. */
   readonly durable?: string | undefined;
   /** The cursor behind which to begin; `undefined`: as `start` says. */
   readonly after?: string | undefined;
-  /** Where to begin in streams; `undefined`: with what comes next. */
+  /** The start in streams; `undefined`: with what comes next. */
   readonly start?: StartPoint | undefined;
 }
 
 /** How a subscription brings its messages. */
 export interface DeliveryTerms {
-  /** What happens if the client can't keep up. */
+  /** The policy if the client can't keep up. */
   readonly policy: Policy;
   /** Messages per second and subject, the latest of those that come faster; `undefined`: all. */
   readonly maxRate: number | undefined;
 }
 
-/** What `subscribe` and the query say of a subscription. */
+/** The fields of a subscription in `subscribe` and in the query. */
 interface Wish {
   readonly subjects: Selection;
   readonly policy?: Policy;
@@ -47,7 +45,8 @@ interface Wish {
 /** Makes a request of what a client says, in `subscribe` or in the query. */
 export function requestOf(id: string, wish: Wish): SubscriptionRequest {
   const { subjects, policy, max_rate: maxRate, from, mode, durable } = wish;
-  const { after = wish.after, start } = beginOf(from);
+  const { after: cursor = wish.after, start } = beginOf(from);
+  const after = cursor === undefined ? undefined : idIn(cursor);
   return { id, subjects, policy, maxRate, mode, durable, after, start };
 }
 

@@ -1,17 +1,11 @@
 /** A message that a client's grant denies reaches it in no way, and nothing waits for it. */
 import { describe, expect, test } from "bun:test";
 import { Grant, type GrantTerms } from "../../../src/core/access/grant.ts";
-import type {
-  DurableListener,
-  DurableMessage,
-  DurableQuery,
-  Durables,
-  Settlement,
-} from "../../../src/core/ports/source.ts";
 import type { Selection } from "../../../src/core/subject/subject.ts";
 import { PLAIN, SSE, V1 } from "../../../src/core/wire/dialect.ts";
+import { FakeDurables } from "../support/fake-durables.ts";
 import { FakeStream, ORIGIN } from "../support/fake-stream.ts";
-import { Harness, lastOf, type TestClient } from "../support/harness.ts";
+import { Harness, lastOf, stateOf, type TestClient } from "../support/harness.ts";
 
 const DENIED = ["s.internal.>", "*.secret"];
 
@@ -128,7 +122,7 @@ describe("A client with denied subjects", () => {
       client.socket.reads = false;
       harness.publish("x".repeat(600), "s.1");
       harness.clock.advance(300);
-      expect(client.session.state).toBe("queued");
+      expect(stateOf(client.session)).toBe("queued");
       for (let n = 0; n < 10; n++) harness.publish(n, n === 5 ? "s.2" : "s.internal.1");
       client.socket.reads = true;
       client.socket.buffered = 0;
@@ -245,32 +239,6 @@ describe("A client with denied subjects of a stream", () => {
 });
 
 describe("A durable of a client with denied subjects", () => {
-  /** A durable that the test delivers to. */
-  class FakeDurables implements Durables {
-    used = 0;
-    listener: DurableListener | undefined;
-    readonly asked: DurableQuery[] = [];
-    readonly settled: [string, Settlement][] = [];
-
-    use(query: DurableQuery, listener: DurableListener) {
-      this.asked.push(query);
-      this.listener = listener;
-      return {
-        settle: (receipt: string, as: Settlement) => void this.settled.push([receipt, as]),
-        resume() {},
-        release() {},
-      };
-    }
-
-    deliver(sequence: number, subject: string): void {
-      const message: DurableMessage = {
-        ...{ subject, data: new TextEncoder().encode("1"), deliveries: 1 },
-        ...{ position: { origin: ORIGIN, sequence }, receipt: `r${sequence}` },
-      };
-      this.listener?.message(message);
-    }
-  }
-
   test("settles them for it, sends it the others, and does not wait", async () => {
     const durables = new FakeDurables();
     const options = {
@@ -283,8 +251,7 @@ describe("A durable of a client with denied subjects", () => {
     harness.broadcaster.stream({ name: "S", origin: ORIGIN, sequence: 0, lost: false });
     const client = harness.joinWith(undefined, V1, false, undefined, grantOf(harness));
     client.send({ type: "subscribe", id: "1", subjects: ["s.>"], durable: "mine" });
-    const state = { origin: ORIGIN, sequence: 0, first: 1, isNew: true };
-    durables.listener?.begins(state);
+    durables.begin();
     durables.deliver(1, "s.internal.1");
     durables.deliver(2, "s.1");
     durables.deliver(3, "s.secret");

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { PLAIN } from "../../../src/core/wire/dialect.ts";
 import { AuthHarness, grantOf } from "../support/auth-harness.ts";
-import { Harness, lastOf, type TestClient } from "../support/harness.ts";
+import { Harness, lastOf, stateOf, type TestClient } from "../support/harness.ts";
 
 /** Publishes a number every 10 ms for so long. */
 function publishFor(harness: Harness, ms: number): void {
@@ -74,7 +74,7 @@ describe("The rate of a grant", () => {
     // What was held back is one message, the latest.
     expect(peer.socket.payloads.length - before).toBeWithin(10, 12);
     expect(harness.meter.ledger.queued).toBe(0);
-    expect(peer.session.state).toBe("live");
+    expect(stateOf(peer.session)).toBe("live");
     harness.expectBalance();
   });
 });

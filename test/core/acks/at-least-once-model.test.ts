@@ -86,13 +86,7 @@ const steps = [
   of("stall", ({ peer }) => {
     if (peer !== undefined) peer.socket.reads = false;
   }),
-  of("read", (client) => {
-    const { peer } = client;
-    if (peer === undefined || peer.socket.reads) return;
-    peer.socket.reads = true;
-    peer.socket.buffered = 0;
-    client.attentiveMs = Math.max(client.attentiveMs, client.nowMs);
-  }),
+  of("read", (client) => client.reads()),
 ];
 
 const terms: fc.Arbitrary<Terms & { maxSessions: number }> = fc.record({
@@ -104,6 +98,7 @@ const terms: fc.Arbitrary<Terms & { maxSessions: number }> = fc.record({
   sessionTtlMs: fc.constantFrom(2000, 20_000),
   policy: fc.constantFrom("disconnect", "drop-oldest", "drop-newest"),
   maxSessions: fc.constantFrom(1, 2, 100),
+  markIntervalMs: fc.constantFrom(0, 100, 1000),
 });
 
 test("In at-least-once nothing is lost without being declared, and nothing comes once it was acknowledged", async () => {
@@ -137,7 +132,7 @@ test("In at-least-once nothing is lost without being declared, and nothing comes
           for (const client of clients) client.returns();
           for (const client of clients) client.settle();
         }
-        const drained = harness.broadcaster.drain(700);
+        const drained = harness.clients.drain(700);
         // They are told of the end, if only by its coming.
         harness.clock.advance(1500);
         await drained;

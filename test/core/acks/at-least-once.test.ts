@@ -5,6 +5,7 @@ import {
   Harness,
   type HarnessOptions,
   lastOf,
+  stateOf,
   type TestClient,
   typesOf,
 } from "../support/harness.ts";
@@ -165,6 +166,23 @@ describe("A message in at-least-once", () => {
     peer.socket.buffered = 0;
     harness.clock.advance(110);
     expect(redeliveries(peer)).toHaveLength(1);
+  });
+
+  test("is sent again to a client that lagged and reads again, though others still wait for its acknowledgement", () => {
+    const harness = staged({ maxInflightMessages: 1, ackTimeoutMs: 500, highWaterBytes: 1000 });
+    const peer = subscribed(harness);
+    harness.clock.advance(2);
+    peer.socket.reads = false;
+    peer.socket.buffered = 2000;
+    harness.clock.advance(300);
+    send(harness, 1, 2);
+    peer.socket.reads = true;
+    peer.socket.buffered = 0;
+    harness.clock.advance(2000);
+    expect(peer.socket.notices.map(({ type }) => type)).toContain("ok");
+    expect(redeliveries(peer).slice(0, 1)).toEqual([[1, 1]]);
+    expect(stateOf(peer.session)).toBe("queued");
+    harness.expectBalance();
   });
 
   test("is not late because the whole process stood still", () => {
@@ -354,7 +372,7 @@ describe("A full window", () => {
     }
     expect(mute.socket.payloads).toEqual([1, 2]);
     expect(quick.socket.payloads).toEqual([1, 2, 3, 4, 5, 6]);
-    expect(quick.session.state).toBe("live");
+    expect(stateOf(quick.session)).toBe("live");
     ack(mute, 1);
     harness.clock.advance(2);
     expect(mute.socket.payloads).toEqual([1, 2, 3]);
@@ -363,8 +381,23 @@ describe("A full window", () => {
     ack(mute, 4, 5);
     harness.clock.advance(2);
     expect(mute.socket.payloads).toEqual([1, 2, 3, 4, 5, 6]);
-    expect(mute.session.state).toBe("live");
+    expect(stateOf(mute.session)).toBe("live");
     harness.expectBalance();
+  });
+
+  test.each<[string, (id: string) => object]>([
+    ["an ack", (id) => ({ type: "ack", id })],
+    ["an ack of several", (id) => ({ type: "ack", ids: [id] })],
+    ["an ack of all up to one", (id) => ({ type: "ack", upto: id })],
+    ["a nack that is the last one", (id) => ({ type: "nack", id })],
+  ])("has room for another message with the flush after %s", (_, frameOf) => {
+    const harness = staged({ maxInflightMessages: 1, maxDeliver: 1 });
+    const peer = subscribed(harness);
+    send(harness, 1, 2);
+    expect(peer.socket.payloads).toEqual([1]);
+    peer.send(frameOf(idOf(peer, 1)));
+    harness.clock.advance(2);
+    expect(peer.socket.payloads).toEqual([1, 2]);
   });
 
   test("is one of bytes as well, and one message may be larger than it", () => {
@@ -432,7 +465,7 @@ describe("A session", () => {
       sessionsResumed: 1,
       ledger: { inFlight: 0 },
     });
-    expect(after.session.state).toBe("live");
+    expect(stateOf(after.session)).toBe("live");
     harness.expectBalance();
   });
 
@@ -701,7 +734,7 @@ describe("A session", () => {
     gone(plain(harness));
     const live = plain(harness, `${SESSION}2`);
     send(harness, 1);
-    const drained = harness.broadcaster.drain(5000);
+    const drained = harness.clients.drain(5000);
     harness.clock.advance(300);
     expect(live.connection.isOver).toBe(false);
     ack(live, 1);
@@ -723,7 +756,7 @@ describe("A stop", () => {
     const peer = subscribed(harness);
     send(harness, 1, 2);
     ack(peer, 1);
-    const drained = harness.broadcaster.drain(3000);
+    const drained = harness.clients.drain(3000);
     harness.clock.advance(2900);
     expect(peer.connection.isOver).toBe(false);
     harness.clock.advance(200);

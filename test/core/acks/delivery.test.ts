@@ -101,6 +101,7 @@ const options = fc.record({
   writeTimeoutMs: fc.constantFrom(500, 1_000_000),
   pingIntervalMs: fc.constant(1_000_000),
   readTimeoutMs: fc.constant(1_000_000_000),
+  markIntervalMs: fc.constantFrom(0, 100, 1000),
   subjects: fc.constantFrom([">"], ["a", "c.>"], ["c.x", "*", "c.>"]),
   policy: fc.constantFrom(...POLICIES),
   maxSubscriptions: fc.constantFrom(2, 8),

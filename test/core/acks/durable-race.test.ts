@@ -8,6 +8,7 @@ import { TimerQueue } from "../../../src/core/timing/timer-queue.ts";
 import { TurnShare } from "../../../src/core/timing/turn-share.ts";
 import { EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
 import { Harness } from "../support/harness.ts";
+import { turnsOf } from "../support/turns.ts";
 
 const ACK_TIMEOUT_MS = 1000;
 const TERMS = {
@@ -51,7 +52,7 @@ class Consumer {
       clock,
       meter,
       timers: new TimerQueue(clock),
-      turnShare: new TurnShare(clock),
+      turnShare: new TurnShare(turnsOf(clock)),
       encoder: new EnvelopeEncoder({ payloadFormat: "raw", headers: [] }),
       redelivery: new RedeliveryPolicy(TERMS, {
         ledger: meter.ledger,

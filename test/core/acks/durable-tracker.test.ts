@@ -7,6 +7,7 @@ import { NOT_QUEUED, TimerQueue } from "../../../src/core/timing/timer-queue.ts"
 import { TurnShare } from "../../../src/core/timing/turn-share.ts";
 import { EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
 import { Harness, type TestClient } from "../support/harness.ts";
+import { turnsOf } from "../support/turns.ts";
 
 const TERMS = {
   deliveryMode: "at-least-once",
@@ -43,7 +44,7 @@ class Bench {
       clock,
       meter,
       timers: new TimerQueue(clock),
-      turnShare: new TurnShare(clock),
+      turnShare: new TurnShare(turnsOf(clock)),
       encoder: new EnvelopeEncoder({ payloadFormat: "raw", headers: [] }),
       redelivery: new RedeliveryPolicy(TERMS, {
         ledger: meter.ledger,

@@ -7,6 +7,7 @@ import { TimerQueue } from "../../../src/core/timing/timer-queue.ts";
 import { TurnShare } from "../../../src/core/timing/turn-share.ts";
 import { EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { turnsOf } from "../support/turns.ts";
 
 const OPTIONS = {
   ackTimeoutMs: 1000,
@@ -26,7 +27,7 @@ function setUp() {
   const parts = {
     ...{ clock, meter, encoder, options: OPTIONS },
     timers: new TimerQueue(clock),
-    turnShare: new TurnShare(clock),
+    turnShare: new TurnShare(turnsOf(clock)),
     redelivery: new RedeliveryPolicy(OPTIONS, {
       ...{ ledger, deadLetters: undefined, deadLetterSubject: undefined },
       random: () => 0,
@@ -36,7 +37,7 @@ function setUp() {
   const recipient: AckRecipient = {
     dialect: { sendsNotices: true },
     takes: true,
-    mayReceive: () => true,
+    denies: () => false,
     resend: (envelopes) => void sent.push(...envelopes.map(({ id }) => id)),
     tell: () => {},
     heardSince: () => true,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Ring } from "../../../src/core/history/ring.ts";
 import { StreamRegistry } from "../../../src/core/history/stream-registry.ts";
+import { DenyList } from "../../../src/core/subject/deny-list.ts";
 import { Cancellation } from "../../../src/core/timing/cancellation.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
@@ -11,7 +12,7 @@ function registryOf(...names: string[]) {
   const ring = new Ring({ ringMessages: 0, ringBytes: 0 });
   const inputs = names.map((name) => ({ name, subjects: [`${name}.>`] }));
   const registry = new StreamRegistry(inputs, ring, clock);
-  const [stream] = registry.carrying("everything");
+  const [stream] = registry.carrying("everything", DenyList.NOTHING);
   return { clock, ring, registry, stream: stream! };
 }
 
@@ -30,15 +31,21 @@ describe("StreamRegistry", () => {
     const { registry } = registryOf("S", "T");
     const called: string[] = [];
     const caller = new Cancellation();
-    registry.whenKnown(registry.carrying(["S.>"]), caller, () => called.push("S"));
-    registry.whenKnown(registry.carrying("everything"), caller, () => called.push("both"));
+    registry.whenKnown(registry.carrying(["S.>"], DenyList.NOTHING), caller, () =>
+      called.push("S"),
+    );
+    registry.whenKnown(registry.carrying("everything", DenyList.NOTHING), caller, () =>
+      called.push("both"),
+    );
     registry.follow({ ...FOLLOWED, isFollowed: false });
     expect(called).toEqual([]);
     registry.follow(FOLLOWED);
     expect(called).toEqual(["S"]);
     registry.refuse("T", "no permission");
     expect(called).toEqual(["S", "both"]);
-    registry.whenKnown(registry.carrying("everything"), caller, () => called.push("again"));
+    registry.whenKnown(registry.carrying("everything", DenyList.NOTHING), caller, () =>
+      called.push("again"),
+    );
     expect(called).toEqual(["S", "both", "again"]);
     expect(registry.waiting).toBe(0);
   });
@@ -47,7 +54,7 @@ describe("StreamRegistry", () => {
     const { registry } = registryOf("S");
     const [first, second, third] = [new Cancellation(), new Cancellation(), new Cancellation()];
     const called: string[] = [];
-    const streams = registry.carrying("everything");
+    const streams = registry.carrying("everything", DenyList.NOTHING);
     registry.whenKnown(streams, first, () => {
       called.push("first");
       second.cancel();

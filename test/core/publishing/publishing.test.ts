@@ -7,8 +7,10 @@ import type {
   PublishFailure,
   Reply,
 } from "../../../src/core/ports/source.ts";
+import type { OutgoingMessage, Tracer } from "../../../src/core/ports/tracer.ts";
+import { publisherHeaders } from "../../../src/core/publishing/client-message.ts";
 import { V1 } from "../../../src/core/wire/dialect.ts";
-import { grantOf, settled } from "../support/auth-harness.ts";
+import { AuthHarness, grantOf, settled, type WantedGrant } from "../support/auth-harness.ts";
 import type { HarnessOptions } from "../support/harness.ts";
 import { Harness, lastOf, type TestClient } from "../support/harness.ts";
 
@@ -45,20 +47,46 @@ class FakePublisher implements ClientPublisher {
 
 const ALL = { allow: [">"], deny: [] };
 const MAY = { publishes: ALL, requests: ALL };
+const ASK = { type: "request", subject: "r.a" };
 const FAILED = { kind: "failed", message: "why", retryable: true } as const;
 const utf8 = new TextEncoder();
 const textOf = (data: Uint8Array) => new TextDecoder().decode(data);
+
+/** What a client without a connection is, as HTTP says it. */
+const senderOf = (grant: Grant, address = "192.0.2.1") => ({
+  grant,
+  address,
+  addressGroup: address,
+});
+const BUSY = { error: { code: "too_many_requests", retryable: true } };
 
 class Stage {
   readonly publisher = new FakePublisher();
   readonly harness: Harness;
 
-  constructor(options: Partial<HarnessOptions> = {}) {
-    this.harness = new Harness({ maxFrameBytes: 100_000, ...options, publisher: this.publisher });
+  constructor(options: Partial<HarnessOptions> = {}, tracer?: Tracer) {
+    const { publisher } = this;
+    this.harness = new Harness({
+      ...{ maxFrameBytes: 100_000, ...options, publisher },
+      ...(tracer !== undefined && { tracer }),
+    });
   }
 
-  join(grant: Grant = grantOf(MAY), session?: string): TestClient {
-    return this.harness.joinWith(undefined, V1, false, session, grant);
+  join(grant: Grant = grantOf(MAY), session?: string, address?: string): TestClient {
+    return this.harness.joinWith(undefined, V1, false, session, grant, undefined, address);
+  }
+
+  /** Connects so many clients that send a message each: each one of another user, or of one. */
+  crowd(size: number, message: object, sub = (n: number) => `user ${n}`): TestClient[] {
+    return Array.from({ length: size }, (_, n) => {
+      const peer = this.join(grantOf({ ...MAY, sub: sub(n) }));
+      peer.send({ ...message, id: "p" });
+      return peer;
+    });
+  }
+
+  get publishing() {
+    return this.harness.broadcaster.publishing;
   }
 
   get calls(): readonly Call[] {
@@ -165,7 +193,7 @@ describe("publish", () => {
     const stage = new Stage();
     const keyOf = (peer: TestClient, id = "p") => {
       peer.send({ ...publish, id, payload: 1 });
-      return stage.calls.at(-1)!.message.key;
+      return stage.calls.at(-1)!.message.key as string;
     };
     const ann = stage.join(grantOf({ ...MAY, sub: "ann" }));
     const key = keyOf(ann);
@@ -174,6 +202,10 @@ describe("publish", () => {
     expect(keyOf(ann, "q")).not.toBe(key);
     expect(keyOf(stage.join(grantOf({ ...MAY, sub: "bob" })))).not.toBe(key);
     expect(keyOf(stage.join(grantOf({ ...MAY, sub: "ann", issuer: "other" })))).not.toBe(key);
+    // Half a surrogate pair has no UTF-8 of its own.
+    expect(keyOf(ann, "\ud800")).not.toMatch(/\p{Surrogate}/u);
+    expect(keyOf(ann, "\ud800")).not.toBe(keyOf(ann, "\ud801"));
+    expect(keyOf(ann, "\ud800")).not.toBe(keyOf(ann, "\\ud800"));
     const anonymous = () => stage.join(grantOf({ ...MAY, sub: "", issuer: "" }));
     const one = anonymous();
     expect(keyOf(one)).toBe(keyOf(one));
@@ -194,22 +226,52 @@ describe("publish", () => {
     expect(first).not.toContain(session);
   });
 
-  test("says who the client is where that is configured, whatever it is called", () => {
+  test("has a header of its own for each name, which NATS takes as it is", () => {
+    const names = ["a", " a", "a ", "%20a", "\ta", "a\u007f", "a%7F", "\ud800", "%uD800", "ü", ""];
+    const values = names.map((sub) => publisherHeaders({ sub, issuer: "i" })[0]![1][0]!);
+    expect(new Set(values).size).toBe(names.length);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    for (const value of values) expect(value).not.toMatch(/[\u0000-\u001f\u007f]|^\s|\s$/);
+    for (const value of values) expect(value).not.toMatch(/\p{Surrogate}/u);
+    expect(publisherHeaders({ sub: "", issuer: "" })).toEqual([]);
+  });
+
+  test("says who the client is where that is configured, before all that the client says", () => {
     const stage = new Stage({ publisherHeader: true });
     stage
       .join(grantOf({ ...MAY, sub: "a\r\nX: 1%", issuer: "ü" }))
-      .send({ ...publish, payload: 1 });
+      .send({ ...publish, payload: 1, headers: { A: ["Spillway-Sub: root"] } });
     stage.join(grantOf({ ...MAY, sub: "", issuer: "" })).send({ ...publish, payload: 1 });
     const [named, anonymous] = stage.calls.map(({ message }) => [...message.headers]);
     expect(named).toEqual([
       ["Spillway-Sub", ["a%0D%0AX: 1%25"]],
       ["Spillway-Issuer", ["ü"]],
+      ["A", ["Spillway-Sub: root"]],
     ]);
     expect(anonymous).toEqual([]);
   });
 });
 
 describe("request", () => {
+  test.each<[string, WantedGrant, object]>([
+    ["still allows it", { requests: { allow: ["a.*"], deny: [] } }, { type: "response" }],
+    [
+      "doesn't allow it",
+      { requests: { allow: [">"], deny: ["a.b"] } },
+      { type: "error", error: { code: "forbidden", retryable: false } },
+    ],
+  ])("is answered after a new token that %s", async (_, wanted, answer) => {
+    const publisher = new FakePublisher();
+    const gate = new AuthHarness({ publisher });
+    const peer = gate.join(grantOf(MAY));
+    peer.send(request);
+    await gate.auth(peer, grantOf({ ...MAY, ...wanted }));
+    publisher.calls[0]!.answer({ kind: "reply", data: utf8.encode("1") });
+    await settled();
+    expect(lastOf(peer)).toMatchObject({ id: "r", ...answer });
+    expect(gate.harness.meter.publishing.inFlight).toBe(0);
+  });
+
   test("gets the first answer as it is, with the headers that clients see", async () => {
     const stage = new Stage({ headers: ["trace-id"] });
     const peer = stage.join();
@@ -277,7 +339,7 @@ describe("request", () => {
     const peer = stage.join();
     peer.send(request);
     peer.send({ ...publish, payload: 1 });
-    const stopped = stage.harness.broadcaster.drain(0);
+    const stopped = stage.harness.clients.drain(0);
     stage.harness.clock.advance(10_000);
     await stopped;
     expect(stage.harness.clock.timers).toBe(0);
@@ -285,13 +347,19 @@ describe("request", () => {
 });
 
 describe("A message is refused", () => {
-  const noGrant = { publishes: { allow: ["a.*"], deny: ["a.secret"] }, requests: ALL };
+  const noGrant = {
+    publishes: { allow: ["a.*"], deny: ["a.secret"] },
+    requests: { allow: ["r.*"], deny: ["r.secret"] },
+  };
   const cases: readonly [name: string, frame: object, code: string][] = [
     ["to a subject that isn't allowed", { subject: "b" }, "forbidden"],
     ["to a denied subject", { subject: "a.secret" }, "forbidden"],
-    ["to a subject of NATS itself", { subject: "$JS.API.STREAM.DELETE.S" }, "forbidden"],
-    ["to an inbox", { subject: "_INBOX.x" }, "forbidden"],
-    ["to a request's subject of NATS itself", { type: "request", subject: "$SYS.x" }, "forbidden"],
+    ["to what only requests may be sent to", { subject: "r.a" }, "forbidden"],
+    ["to a denied subject, as a request", { type: "request", subject: "r.secret" }, "forbidden"],
+    ["to what may only be published to, as a request", { ...ASK, subject: "a.b" }, "forbidden"],
+    ["as a request with a header of NATS", { ...ASK, headers: { "Nats-TTL": ["1"] } }, "forbidden"],
+    ["as a request that is too large", { ...ASK, payload: "x".repeat(600) }, "too_large"],
+    ["as a request without a payload", { ...ASK, payload: undefined }, "malformed"],
     ["to a wildcard", { subject: "a.*" }, "invalid_subject"],
     ["to all", { subject: ">" }, "invalid_subject"],
     ["to a subject with a space", { subject: "a.b c" }, "invalid_subject"],
@@ -305,6 +373,10 @@ describe("A message is refused", () => {
     ["with a text that is none", { encoding: "text" }, "malformed"],
     ["with half a surrogate pair", { encoding: "text", payload: "\ud800" }, "malformed"],
     ["with base64 that is none", { encoding: "base64", payload: "a*==" }, "malformed"],
+    ["with base64 that is cut off", { encoding: "base64", payload: "QUJDR" }, "malformed"],
+    ["with base64 without its padding", { encoding: "base64", payload: "QQ" }, "malformed"],
+    ["with base64 that begins with padding", { encoding: "base64", payload: "=QQQ" }, "malformed"],
+    ["with base64 of nothing but padding", { encoding: "base64", payload: "====" }, "malformed"],
     ["with an unknown encoding", { encoding: "gzip" }, "malformed"],
     ["with a header of NATS", { headers: { "nats-Msg-Id": ["1"] } }, "forbidden"],
     ["with a header of the gateway", { headers: { "SPILLWAY-sub": ["root"] } }, "forbidden"],
@@ -333,6 +405,38 @@ describe("A message is refused", () => {
     });
   }
 
+  test("to a subject of NATS itself, whatever wildcards the client may use", () => {
+    const stage = new Stage();
+    const peer = stage.join(grantOf(MAY));
+    for (const subject of [
+      "$JS.API.STREAM.DELETE.S",
+      "$SYS.REQ.USER.INFO",
+      "_INBOX.x",
+      "$KV.b.k",
+    ]) {
+      for (const frame of [{ ...publish, payload: 1 }, request]) {
+        peer.send({ ...frame, subject });
+        expect(lastOf(peer)).toMatchObject({ id: frame.id, error: { code: "forbidden" } });
+      }
+    }
+    expect(stage.calls).toEqual([]);
+  });
+
+  test("only for what is wrong with it: the same without that is sent", () => {
+    const stage = new Stage();
+    const peer = stage.join(grantOf(noGrant));
+    peer.send({ ...publish, payload: 1 });
+    peer.send({ ...request, ...ASK });
+    peer.send({ ...publish, encoding: "base64", payload: "QQ==" });
+    peer.send({ ...publish, payload: "x".repeat(498) });
+    expect(stage.calls.map(({ action }) => action)).toEqual([
+      "publish",
+      "request",
+      "publish",
+      "publish",
+    ]);
+  });
+
   test("by default, and without a source that takes it", () => {
     const stage = new Stage();
     const peer = stage.harness.joinV1();
@@ -351,18 +455,37 @@ describe("A message is refused", () => {
     expect(stage.calls).toEqual([]);
   });
 
-  test("if the client publishes too fast, and taken again later", () => {
+  test("if the user publishes too fast, on any connection, and taken again later", () => {
     const stage = new Stage({ maxPublishesPerSecond: 5 });
     const peer = stage.join();
     for (let n = 0; n < 10; n++) peer.send({ ...publish, payload: n });
     expect(stage.calls.length).toBe(10);
     peer.send({ ...publish, payload: 10 });
-    expect(lastOf(peer)).toMatchObject({ error: { code: "too_many_requests", retryable: true } });
-    stage.harness.clock.advance(200);
-    peer.send({ ...publish, payload: 11 });
+    expect(lastOf(peer)).toMatchObject(BUSY);
+    peer.connection.closed(1000);
+    const again = stage.join();
+    again.send({ ...publish, payload: 10 });
+    expect(lastOf(again)).toMatchObject(BUSY);
+    expect(stage.publishing.post(senderOf(grantOf(MAY)), "a", 1)).toMatchObject({
+      code: "too_many_requests",
+    });
+    stage.join(grantOf({ ...MAY, sub: "bob" })).send({ ...publish, payload: 1 });
     expect(stage.calls.length).toBe(11);
-    stage.join().send({ ...publish, payload: 1 });
+    stage.harness.clock.advance(200);
+    again.send({ ...publish, payload: 11 });
     expect(stage.calls.length).toBe(12);
+  });
+
+  test("if anonymous clients of an address publish too fast, and not those of another one", () => {
+    const stage = new Stage({ maxPublishesPerSecond: 1 });
+    const anonymous = grantOf({ ...MAY, sub: "", issuer: "" });
+    const send = (address: string) => {
+      stage.join(anonymous, undefined, address).send({ ...publish, payload: 1 });
+    };
+    for (let n = 0; n < 5; n++) send("192.0.2.1");
+    expect(stage.calls.length).toBe(2);
+    send("192.0.2.2");
+    expect(stage.calls.length).toBe(3);
   });
 
   test("if too many of the client's messages wait, and taken once one has its answer", async () => {
@@ -370,11 +493,137 @@ describe("A message is refused", () => {
     const peer = stage.join();
     for (let n = 0; n < 129; n++) peer.send({ ...publish, payload: n });
     expect(stage.calls.length).toBe(128);
-    expect(lastOf(peer)).toMatchObject({ error: { code: "too_many_requests", retryable: true } });
+    expect(lastOf(peer)).toMatchObject(BUSY);
     stage.calls[0]!.answer({ kind: "published" });
     await settled();
     peer.send({ ...publish, payload: 1 });
     expect(stage.calls.length).toBe(129);
+  });
+
+  test("if too many messages of all wait; one user never has all places", async () => {
+    const stage = new Stage({ maxPublishesPerSecond: 100_000 });
+    const greedy = (n: number) => {
+      const peer = stage.join(grantOf({ ...MAY, sub: `user ${n}` }));
+      for (let sent = 0; sent < 128; sent++) peer.send({ ...publish, payload: 1 });
+      return peer;
+    };
+    // A quarter of what is left: 2,000 of 10,000.
+    for (let connections = 0; connections < 80; connections++) greedy(0);
+    expect(stage.calls.length).toBe(2_000);
+    const other = greedy(1);
+    expect(stage.calls.length).toBe(2_128);
+    expect(lastOf(other)).toMatchObject({ type: "welcome" });
+    for (let n = 2; stage.calls.length < 10_000; n++) greedy(n);
+    const late = stage.join(grantOf({ ...MAY, sub: "late" }));
+    late.send({ ...publish, payload: 1 });
+    expect(lastOf(late)).toMatchObject(BUSY);
+    expect(stage.meter.inFlight).toBe(10_000);
+    for (const { answer } of stage.calls) answer({ kind: "published" });
+    await settled();
+    expect(stage.meter.inFlight).toBe(0);
+    late.send({ ...publish, payload: 1 });
+    expect(stage.calls.length).toBe(10_001);
+  });
+
+  test("if the messages that wait have too many bytes, and taken once one has its answer", async () => {
+    const payload = "x".repeat(1024 ** 2 - 2);
+    const stage = new Stage({
+      maxPublishBytes: 1024 ** 2,
+      maxFrameBytes: 2 * 1024 ** 2,
+      maxFramesPerSecond: 1e6,
+    });
+    const peer = stage.join();
+    // A quarter of what is left of 64 MiB.
+    for (let n = 0; n < 20; n++) peer.send({ ...publish, payload });
+    expect(stage.calls.length).toBe(13);
+    expect(lastOf(peer)).toMatchObject(BUSY);
+    stage.crowd(60, { ...publish, payload });
+    expect(stage.calls.length).toBe(64);
+    stage.calls[0]!.answer({ kind: "published" });
+    await settled();
+    stage.crowd(2, { ...publish, payload }, () => "late");
+    expect(stage.calls.length).toBe(65);
+  });
+
+  test("if it is a request while the answers that may come are too large", async () => {
+    const stage = new Stage();
+    const ask = (sub: string, count: number, subject = "a.b") => {
+      const peer = stage.join(grantOf({ ...MAY, sub }));
+      for (let n = 0; n < count; n++) peer.send({ ...request, subject });
+      return peer;
+    };
+    // An answer may have 1 MiB: one user may get a quarter of what is left of 48 MiB.
+    const peer = ask("ann", 20);
+    expect(stage.calls.length).toBe(9);
+    expect(lastOf(peer)).toMatchObject(BUSY);
+    for (let n = 0; n < 60; n++) ask(`user ${n}`, 1);
+    expect(stage.calls.length).toBe(48);
+    for (const { answer } of stage.calls) answer({ kind: "reply", data: utf8.encode("1") });
+    await settled();
+    // Answers of this subject are small, as far as anybody knows; but 32 MiB are the most for one user.
+    ask("bob", 50);
+    expect(stage.calls.length).toBe(48 + 32);
+    ask("carl", 50);
+    expect(stage.calls.length).toBe(48 + 64);
+    // What another subject answers isn't known.
+    ask("dan", 20, "a.other");
+    expect(stage.calls.length).toBe(48 + 64 + 9);
+  });
+
+  test("if it is a request, and the user has not read the answers on other connections", async () => {
+    const stage = new Stage();
+    const peer = stage.join();
+    peer.send(request);
+    peer.socket.buffered = 31.5 * 1024 ** 2;
+    peer.socket.reads = false;
+    stage.calls[0]!.answer({ kind: "reply", data: utf8.encode("1") });
+    await settled();
+    const other = stage.join();
+    other.send(request);
+    expect(lastOf(other)).toMatchObject(BUSY);
+    stage.join(grantOf({ ...MAY, sub: "bob" })).send(request);
+    expect(stage.calls.length).toBe(2);
+    peer.socket.buffered = 0;
+    other.send(request);
+    expect(stage.calls.length).toBe(3);
+  });
+
+  test("not for answers that were lost with the connection", async () => {
+    const stage = new Stage();
+    const peer = stage.join();
+    peer.send(request);
+    peer.socket.buffered = 40 * 1024 ** 2;
+    peer.socket.reads = false;
+    stage.calls[0]!.answer({ kind: "reply", data: utf8.encode("1") });
+    await settled();
+    peer.connection.closed(1006);
+    stage.join().send(request);
+    expect(stage.calls.length).toBe(2);
+  });
+
+  test("not for unread answers of a client that was anonymous and has a name now", async () => {
+    const publisher = new FakePublisher();
+    const gate = new AuthHarness({ publisher });
+    const anonymous = grantOf({ ...MAY, sub: "", issuer: "" });
+    const peer = gate.join(anonymous);
+    peer.send(request);
+    peer.send(request);
+    const answer = async (call: number) => {
+      peer.socket.reads = false;
+      peer.socket.buffered = 40 * 1024 ** 2;
+      publisher.calls[call]!.answer({ kind: "reply", data: utf8.encode("1") });
+      await settled();
+    };
+    const sent = () => {
+      gate.join(anonymous).send(request);
+      return publisher.calls.length;
+    };
+    await answer(0);
+    expect(sent()).toBe(2);
+    peer.socket.reads = true;
+    await gate.auth(peer, grantOf({ ...MAY, sub: "ann" }));
+    await answer(1);
+    expect(sent()).toBe(3);
   });
 
   test("if the client doesn't read its answers", () => {
@@ -393,11 +642,136 @@ describe("A message is refused", () => {
     const lines = () => stage.harness.infos.filter(({ event }) => event === "publish_refused");
     for (let n = 0; n < 5; n++) peer.send({ ...publish, payload: n });
     expect(lines()).toEqual([
-      expect.objectContaining({ sub: "ann", code: "forbidden", others: 0 }),
+      expect.objectContaining({ client: 1, sub: "ann", code: "forbidden", others: 0 }),
     ]);
     stage.harness.clock.advance(10_000);
     peer.send({ ...publish, payload: 1 });
     expect(lines()[1]).toMatchObject({ others: 4 });
     expect(stage.meter.refused.forbidden).toBe(6);
+  });
+});
+
+describe("A message that is posted", () => {
+  const post = (
+    stage: Stage,
+    grant = grantOf(MAY),
+    data: Uint8Array = utf8.encode("1"),
+    subject = "a.b",
+  ) => {
+    const posting = stage.publishing.post(senderOf(grant), subject, data.length);
+    return "code" in posting ? posting : posting.publish(data);
+  };
+
+  test("is published without a key, with the headers that say who the client is", async () => {
+    const stage = new Stage({ publisherHeader: true });
+    const answer = post(stage, grantOf({ ...MAY, sub: "ann", issuer: "i" }));
+    const [{ message }] = stage.calls as [Call];
+    expect(message).toEqual({
+      subject: "a.b",
+      data: utf8.encode("1"),
+      headers: new Map([
+        ["Spillway-Sub", ["ann"]],
+        ["Spillway-Issuer", ["i"]],
+      ]),
+      key: undefined,
+    });
+    stage.calls[0]!.answer({ kind: "published", isDuplicate: true });
+    expect(await answer).toEqual({ kind: "published", isDuplicate: true });
+    expect(stage.meter).toMatchObject({ published: 1, duplicates: 1, inFlight: 0 });
+  });
+
+  test("is refused by the same rules as a frame, and counted", async () => {
+    const stage = new Stage({ maxPublishBytes: 500, maxPublishesPerSecond: 1 });
+    const codeOf = async (...given: [Grant?, Uint8Array?, string?]) => {
+      const answer = await post(stage, ...given);
+      return "code" in answer ? answer.code : answer.kind;
+    };
+    expect(await codeOf(grantOf({ requests: ALL }))).toBe("forbidden");
+    expect(await codeOf(grantOf(MAY), new Uint8Array(501))).toBe("too_large");
+    const answers = [codeOf(), codeOf()];
+    expect(await codeOf()).toBe("too_many_requests");
+    expect(stage.calls.length).toBe(2);
+    stage.calls[0]!.answer({ ...FAILED, code: "unavailable" });
+    stage.calls[1]!.answer({ kind: "published" });
+    expect(await Promise.all(answers)).toEqual(["unavailable", "published"]);
+    const { forbidden, too_large, too_many_requests, unavailable } = stage.meter.refused;
+    expect([forbidden, too_large, too_many_requests, unavailable]).toEqual([1, 1, 1, 1]);
+    const [line] = stage.harness.infos.filter(({ event }) => event === "publish_refused");
+    expect(line).toMatchObject({ address: "192.0.2.1", sub: "ann", action: "publish" });
+    expect(line).not.toHaveProperty("client");
+  });
+
+  test("has its place from before its body is read until it is published or given up", async () => {
+    const stage = new Stage({ maxPublishBytes: 1024 ** 2 });
+    const open = (sub: string) =>
+      stage.publishing.post(senderOf(grantOf({ ...MAY, sub })), "a", 1024 ** 2);
+    const postings = Array.from({ length: 100 }, (_, n) => open(`user ${n}`));
+    const held = postings.flatMap((posting) => ("code" in posting ? [] : [posting]));
+    expect(held.length).toBe(64);
+    expect(stage.meter.inFlight).toBe(64);
+    held[0]!.release();
+    const answer = held[1]!.publish(utf8.encode("1"));
+    stage.calls[0]!.answer({ kind: "published" });
+    await answer;
+    for (const posting of held.slice(0, 2)) posting.release();
+    expect(stage.meter.inFlight).toBe(62);
+    for (const sub of ["a", "b", "c"]) open(sub);
+    expect(stage.meter.inFlight).toBe(64);
+  });
+
+  test("is answered when the gateway stops, like all that wait", async () => {
+    const stage = new Stage();
+    const answer = post(stage);
+    stage.publishing.stop();
+    expect(await answer).toMatchObject({ kind: "failed", code: "unavailable", retryable: true });
+    expect(stage.calls[0]!.signal.aborted).toBe(true);
+    expect(stage.meter.inFlight).toBe(0);
+    expect(stage.harness.clock.timers).toBe(0);
+  });
+});
+
+describe("A trace", () => {
+  /** Writes down the messages, and how each ended. */
+  function recorder() {
+    const sent: OutgoingMessage[] = [];
+    const ends: (string | undefined)[] = [];
+    const tracer: Tracer = {
+      arrived: () => undefined,
+      sending(message) {
+        sent.push(message);
+        const headers = new Map([["traceparent", ["ours"]]]);
+        return { headers, end: (failure) => void ends.push(failure) };
+      },
+    };
+    return { sent, ends, stage: new Stage({}, tracer) };
+  }
+
+  test("continues that of the client, whose headers of a trace are replaced", () => {
+    const { sent, stage } = recorder();
+    const headers = { Traceparent: ["theirs"], TraceState: ["a=1"], "X-Kept": ["x"] };
+    stage.join().send({ ...publish, payload: 1, headers });
+    const [message] = sent;
+    expect(message).toMatchObject({ action: "publish", subject: "a.b", bytes: 1 });
+    expect([...message!.headers]).toEqual(Object.entries(headers));
+    expect([...stage.calls[0]!.message.headers]).toEqual([
+      ["X-Kept", ["x"]],
+      ["traceparent", ["ours"]],
+    ]);
+  });
+
+  test("ends once, with the answer, with the failure, and when the client leaves", async () => {
+    const { ends, stage } = recorder();
+    const [first, second, third] = [stage.join(), stage.join(), stage.join()];
+    first.send({ ...publish, payload: 1 });
+    second.send(request);
+    third.send(request);
+    stage.calls[0]!.answer({ kind: "published" });
+    stage.calls[1]!.answer({ ...FAILED, code: "no_responders" });
+    await settled();
+    expect(ends).toEqual([undefined, "no_responders"]);
+    third.connection.closed(1006);
+    expect(ends).toEqual([undefined, "no_responders", "cancelled"]);
+    stage.harness.broadcaster.stop();
+    expect(ends).toHaveLength(3);
   });
 });

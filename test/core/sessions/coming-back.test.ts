@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { SSE, V1 } from "../../../src/core/wire/dialect.ts";
-import { Harness, lastOf, typesOf } from "../support/harness.ts";
+import { Harness, lastOf, stateOf, typesOf } from "../support/harness.ts";
 
 describe("Client that came back", () => {
   /** A client that has some messages, and left; more came since. */
@@ -26,7 +26,7 @@ describe("Client that came back", () => {
     expect(typesOf(peer)).toEqual([
       ...["welcome", "subscribed", "data", "data", "data", "caught_up", "data"],
     ]);
-    expect(peer.session.state).toBe("live");
+    expect(stateOf(peer.session)).toBe("live");
     expect(harness.meter.resumed).toBe(1);
     harness.expectBalance();
   });

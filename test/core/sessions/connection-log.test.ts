@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import type { Log } from "../../../src/core/ports/log.ts";
-import { Harness } from "../support/harness.ts";
+import { Harness, type HarnessOptions } from "../support/harness.ts";
 
 type Level = keyof Log;
 type Line = Record<string, unknown> & { readonly event?: string };
@@ -11,16 +11,18 @@ let lines: Map<Level, Line[]>;
 const summaries = () => lines.get("info")?.filter(({ event }) => event === "clients") ?? [];
 const details = () => lines.get("debug") ?? [];
 const refuse = (status: number, reason = "no") =>
-  harness.broadcaster.handshakeRefused({ status, reason, address: "192.0.2.7" });
+  harness.clients.handshakeRefused({ status, reason, address: "192.0.2.7" });
 
-beforeEach(() => {
-  harness = new Harness();
+beforeEach(() => begin());
+
+function begin(options: Partial<HarnessOptions> = {}): void {
+  harness = new Harness(options);
   lines = new Map();
   for (const level of ["debug", "info"] as const) {
     harness.log[level] = (_, properties = {}) =>
       void lines.set(level, [...(lines.get(level) ?? []), properties]);
   }
-});
+}
 
 describe("Connections are logged", () => {
   test("at debug, a line for each that comes, goes and is refused", () => {
@@ -36,6 +38,22 @@ describe("Connections are logged", () => {
       { event: "client_left", client: 1, reason: "vanished", seconds: 1.5 },
       { event: "handshake_refused", address: "192.0.2.7", status: 403, reason },
     ]);
+  });
+
+  test("with what a client was sent and has not confirmed when it is gone", () => {
+    begin({ markIntervalMs: 400, lowWaterBytes: 10_000, highWaterBytes: 20_000 });
+    const clients = [harness.join(), harness.join()];
+    for (const { socket } of clients) socket.readsOnDemand();
+    for (let n = 0; n < 3; n++) {
+      harness.publish("x".repeat(1000));
+      harness.clock.advance(400);
+      if (n < 2) clients[0]!.socket.read();
+    }
+    for (const { connection } of clients) connection.closed(1006);
+    const left = details().filter(({ event }) => event === "client_left");
+    const [one, three] = left.map(({ unconfirmed_bytes }) => Number(unconfirmed_bytes));
+    expect(one).toBeWithin(1000, 1200);
+    expect(three).toBeWithin(3000, 3600);
   });
 
   test("at info, in one line for each interval in which something happened", () => {
@@ -76,7 +94,7 @@ describe("Connections are logged", () => {
 
   test("to the last one, when the gateway stops, and no timer is left", async () => {
     harness.join();
-    await harness.broadcaster.drain(0);
+    await harness.clients.drain(0);
     expect(summaries()).toMatchObject([{ connected: 1, left: 1, active: 0 }]);
     expect(harness.clock.timers).toBe(0);
   });

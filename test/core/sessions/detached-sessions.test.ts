@@ -38,14 +38,14 @@ describe("A session without a connection", () => {
 
   test("is kept also after the gateway was stopped and started again", async () => {
     const harness = new Harness({ deliveryMode: "at-least-once", sessionTtlMs: TTL_MS });
-    const { clock, broadcaster } = harness;
+    const { clock, clients, broadcaster } = harness;
     const before = join(harness, "one");
-    const drained = broadcaster.drain(100);
+    const drained = clients.drain(100);
     clock.advance(100);
     await drained;
     expect(before.socket.closedWith).toBe(1001);
     expect(broadcaster.sessions.detached).toBe(0);
-    broadcaster.open();
+    clients.open();
     lose(join(harness, "one"));
     expect(broadcaster.sessions.detached).toBe(1);
     clock.advance(2 * TTL_MS);
@@ -59,13 +59,13 @@ describe("A session without a connection", () => {
       sessionTtlMs: TTL_MS,
       stepsPerTurn: 1,
     });
-    const { clock, broadcaster } = harness;
+    const { clock, clients, broadcaster } = harness;
     for (const name of ["one", "two", "three"]) lose(join(harness, name));
     clock.pause(TTL_MS);
     clock.turn();
     expect(broadcaster.sessions.detached).toBe(2);
-    await broadcaster.drain(0);
-    broadcaster.open();
+    await clients.drain(0);
+    clients.open();
     lose(join(harness, "one"));
     clock.advance(2 * TTL_MS);
     expect(broadcaster.sessions.detached).toBe(0);

@@ -24,6 +24,7 @@ describe("Frame budget", () => {
     expect(costOf("x".repeat(64 * 1024))).toBe(129);
     expect(subscriptionCost(64)).toBeGreaterThan(subscriptionCost());
     expect(subscriptionCost()).toBeGreaterThan(1);
+    expect(subscriptionCost(1, true)).toBeGreaterThan(subscriptionCost(1));
   });
 
   test("takes nothing for the acknowledgement of each message that was sent, however fast they are", () => {
@@ -112,7 +113,7 @@ describe("A flood", () => {
     const socket = new FakeSocket(harness.fanout);
     let ignored = 0;
     const deaf = Object.assign(socket, { ignore: () => ignored++ });
-    const connection = harness.broadcaster.accept(deaf, { grant: harness.grant, dialect: PLAIN });
+    const connection = harness.clients.accept(deaf, { grant: harness.grant, dialect: PLAIN });
     for (let n = 0; n < BURST; n++) connection.alive();
     expect(socket.closedWith).toBeUndefined();
     connection.alive();

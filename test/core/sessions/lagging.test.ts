@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Harness, lastOf, typesOf } from "../support/harness.ts";
+import { Harness, lastOf, stateOf, typesOf } from "../support/harness.ts";
 
 describe("Client that does not keep up", () => {
   const KILOBYTE = "x".repeat(1024);
@@ -22,12 +22,12 @@ describe("Client that does not keep up", () => {
       harness.clock.advance(100);
     }
     expect(lastOf(peer)).toMatchObject({ type: "slow" });
-    expect(peer.session.state).toBe("queued");
+    expect(stateOf(peer.session)).toBe("queued");
     peer.socket.buffered = 200;
     peer.socket.reads = true;
     harness.clock.advance(100);
     expect(typesOf(peer).slice(-2)).toEqual(["slow", "ok"]);
-    expect(peer.session.state).toBe("live");
+    expect(stateOf(peer.session)).toBe("live");
   });
 
   test("is not cut by one message that is much longer than the mark, but by its policy", () => {
@@ -216,7 +216,7 @@ describe("Client that does not keep up", () => {
     const [idle, busy] = [harness.joinV1(), harness.joinV1()];
     busy.send({ type: "subscribe", id: "1", subjects: ["a"] });
     harness.publish(1);
-    await harness.broadcaster.drain(1000);
+    await harness.clients.drain(1000);
     expect(lastOf(idle)).toEqual({
       type: "disconnect",
       code: 1001,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Harness } from "../support/harness.ts";
+import { Harness, stateOf } from "../support/harness.ts";
 import { joinLagging } from "../support/lagging-client.ts";
 
 describe("Keepalive", () => {
@@ -95,7 +95,7 @@ describe("Process that stood still", () => {
     // So much is flushed at once, and the buffers are looked at.
     harness.publish("x".repeat(200_000));
     harness.clock.advance(1000);
-    expect([session.state, socket.closedWith]).toEqual(["queued", undefined]);
+    expect([stateOf(session), socket.closedWith]).toEqual(["queued", undefined]);
   });
 
   test("forgives messages in a queue their age, and none of those that come", () => {

@@ -4,7 +4,8 @@ import { Pacer } from "../../../src/core/sessions/pacer.ts";
 import { TurnShare } from "../../../src/core/timing/turn-share.ts";
 import type { Envelope } from "../../../src/core/wire/envelope.ts";
 import { ManualClock } from "../support/manual-clock.ts";
-import { messageOf } from "../support/messages.ts";
+import { endOf, messageOf } from "../support/messages.ts";
+import { turnsOf } from "../support/turns.ts";
 
 function pace(maxRate: number, maxQueueMessages = 1000, maxQueueBytes = 1_000_000) {
   const clock = new ManualClock();
@@ -17,7 +18,7 @@ function pace(maxRate: number, maxQueueMessages = 1000, maxQueueBytes = 1_000_00
     if (clock.nowMs() === released.at(-1)?.[0]) released.at(-1)?.push(item);
     else released.push([clock.nowMs(), item]);
   };
-  const turnShare = new TurnShare(clock);
+  const turnShare = new TurnShare(turnsOf(clock));
   const pacer: Pacer = new Pacer(maxRate, bounds, clock, ledger, release, (job) =>
     turnShare.run(pacer, job),
   );
@@ -76,7 +77,7 @@ describe("Pacer", () => {
     for (const message of both) pacer.add(message);
     expect(ledger.queued).toBe(2);
     expect(ledger.queuedBytes).toBe(pacer.bytes);
-    expect(pacer.take()).toEqual(both);
+    expect([...pacer.drain()]).toEqual(both);
     expect(ledger).toMatchObject({ queued: 0, queuedBytes: 0 });
     expect(clock.timers).toBe(0);
   });
@@ -143,7 +144,7 @@ describe("Pacer", () => {
     const held: unknown[] = [];
     const bounds = { maxQueueMessages: 9, maxQueueBytes: 9999, maxQueueAgeMs: 0 };
     const clock = new ManualClock();
-    const turnShare = new TurnShare(clock);
+    const turnShare = new TurnShare(turnsOf(clock));
     const pacer: Pacer = new Pacer(
       1,
       bounds,
@@ -156,5 +157,71 @@ describe("Pacer", () => {
     expect(pacer.oldest?.sequence).toBe(1);
     pacer.open();
     expect(held).toEqual([2, 2, undefined]);
+  });
+
+  test("releases the end of a subject at once if nothing else waits, and begins a window", () => {
+    const { clock, pacer, released } = pace(10);
+    pacer.add(messageOf(1, "a"));
+    clock.advance(10);
+    for (const message of [messageOf(2, "a"), endOf(3, "a"), messageOf(4, "b")]) pacer.add(message);
+    clock.advance(100);
+    expect(released).toEqual([
+      [0, "1+0"],
+      [10, "3+1"],
+      [110, "4+0"],
+    ]);
+  });
+
+  test("keeps the rate of subjects that stay, however many others end", () => {
+    const { clock, pacer, released } = pace(10);
+    for (let n = 0; n < 1000; n += 2) {
+      pacer.add(messageOf(n, "stays"));
+      pacer.add(endOf(n + 1, `run.${n}`));
+      clock.advance(1);
+    }
+    clock.advance(100);
+    const sequences = released.map(([atMs, ...items]) => [
+      atMs,
+      items.map((item) => Number(item.split("+")[0])),
+    ]) as [number, number[]][];
+    const stays = sequences.filter(([, all]) => all.some((n) => n % 2 === 0));
+    expect(stays.map(([atMs]) => atMs)).toEqual([0, 100, 200, 300, 400, 500]);
+    const all = sequences.flatMap(([, some]) => some);
+    expect(all).toEqual(all.toSorted((one, two) => one - two));
+    expect(all.filter((n) => n % 2 === 1)).toHaveLength(500);
+  });
+
+  test("releases the end of a subject before a later message of it, behind all that waits", () => {
+    const { clock, ledger, pacer, released } = pace(10);
+    pacer.add(messageOf(1, "a"));
+    clock.advance(10);
+    for (const message of [messageOf(2, "b"), messageOf(3, "a"), endOf(4, "a")]) pacer.add(message);
+    pacer.add(messageOf(5, "a"));
+    clock.advance(99);
+    expect(released).toEqual([
+      [0, "1+0"],
+      [10, "2+0", "4+1"],
+    ]);
+    clock.advance(1);
+    expect(released.at(-1)).toEqual([110, "5+0"]);
+    expect(ledger).toMatchObject({ conflated: 1, queued: 0, queuedBytes: 0 });
+  });
+
+  test("passes on every end among replayed messages, in order", () => {
+    const { ledger, pacer } = pace(10);
+    const page = [messageOf(1, "b"), messageOf(2, "a"), endOf(3, "a"), messageOf(4, "a")];
+    const due = pacer.passLatest(page, false, 1);
+    expect(due.map(({ sequence, superseded }) => [sequence, superseded])).toEqual([
+      [1, 0],
+      [3, 1],
+    ]);
+    const rest = pacer.passLatest([endOf(5, "a"), messageOf(6, "a"), messageOf(7, "b")], true, 1);
+    expect(rest.map(({ sequence, superseded }) => [sequence, superseded])).toEqual([
+      [5, 1],
+      [6, 0],
+    ]);
+    expect(pacer.messages).toBe(1);
+    pacer.clear();
+    expect(ledger).toMatchObject({ queued: 0, queuedBytes: 0 });
   });
 });

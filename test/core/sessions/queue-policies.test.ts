@@ -1,6 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { messageOf, messagesOf } from "../support/messages.ts";
-import { QueueHarness } from "./queue-harness.ts";
+import fc from "fast-check";
+import type { QueueItem } from "../../../src/core/sessions/queue.ts";
+import { Envelope } from "../../../src/core/wire/envelope.ts";
+import { endOf, messageOf, messagesOf } from "../support/messages.ts";
+import { EVERYTHING, QueueHarness } from "./queue-harness.ts";
 
 describe("Queue that is full", () => {
   test("with disconnect takes no more", () => {
@@ -109,13 +112,52 @@ describe("Queue with conflate", () => {
     expect(harness.take()).toEqual([2, 4, "5 for 1 more"]);
   });
 
-  test("gives a value its turn: what has waited for a second is superseded no more", () => {
+  test("has only the latest of each subject, however long nothing is taken", () => {
     const harness = new QueueHarness({ maxQueueMessages: 100 });
     for (let n = 1; n <= 22; n++) {
       harness.push(messageOf(n), "conflate");
-      harness.nowMs += 100;
+      harness.nowMs += 1000;
     }
-    expect(harness.take()).toEqual(["10 for 9 more", "20 for 9 more", "22 for 1 more"]);
+    expect(harness.take()).toEqual(["22 for 21 more"]);
+  });
+
+  test("gives a value its turn, however often its subject changes", () => {
+    const harness = new QueueHarness({ maxQueueMessages: 100 });
+    for (const [n, subject] of ["a", "b", "c", "a"].entries()) {
+      harness.push(messageOf(n + 1, subject), "conflate");
+    }
+    expect(harness.take(1)).toEqual([2]);
+    // As many messages have left as were before the first value of "a".
+    harness.push(messageOf(5, "a"), "conflate");
+    harness.push(messageOf(6, "a"), "conflate");
+    expect(harness.take()).toEqual([3, "4 for 1 more", "6 for 1 more"]);
+  });
+
+  test("gives a value its turn when the messages before it were left out", () => {
+    const harness = new QueueHarness({ maxQueueMessages: 3 });
+    for (const [n, subject] of ["b", "a", "b", "b", "a", "b", "a"].entries()) {
+      harness.push(messageOf(n + 1, subject), subject === "a" ? "conflate" : "drop-oldest");
+    }
+    // The last value of "a" supersedes none: as many messages were left out as were before the first one.
+    expect(harness.take()).toEqual(["3 lost, o:1 to o:4", "5 for 1 more", 6, 7]);
+  });
+
+  test("brings each of many subjects that change all the time, twice the length of the queue later at most", () => {
+    const harness = new QueueHarness({ maxQueueMessages: 1000 });
+    const lastSeen = new Map<string, number>();
+    let n = 0;
+    for (let round = 0; round < 2000; round++) {
+      // The first subjects change between any two messages that leave, the last ones seldom.
+      for (let subject = 0; subject < 20; subject++) {
+        if (round % (subject + 1) === 0) harness.push(messageOf(++n, `s${subject}`), "conflate");
+      }
+      const [item] = harness.queue.take(1);
+      const { subject } = item as Envelope;
+      const before = lastSeen.get(subject);
+      if (before !== undefined && round > 50) expect(round - before).toBeLessThan(60);
+      lastSeen.set(subject, round);
+    }
+    expect(lastSeen.size).toBe(20);
   });
 
   test("says how many a value stands for that was superseded before it came here", () => {
@@ -164,3 +206,48 @@ describe("Queue with a bound in age", () => {
     expect(harness.take()).toEqual(["8 for 7 more"]);
   });
 });
+
+describe("Queue with the end of a subject", () => {
+  test("conflates what was before the end and what comes after it, and not the end", () => {
+    const harness = new QueueHarness({ maxQueueMessages: 10 });
+    harness.pushAll([messageOf(1), messageOf(2), endOf(3)], "conflate");
+    harness.pushAll([messageOf(4), messageOf(5), endOf(6), endOf(7)], "conflate");
+    expect(harness.take()).toEqual(["3 for 2 more", "6 for 2 more", 7]);
+    expect(harness.ledger).toMatchObject({ conflated: 4, queued: 0, queuedBytes: 0 });
+  });
+
+  test.each(["conflate", "drop-oldest", "drop-newest"] as const)(
+    "with %s has every end, or a gap in its place",
+    (policy) => {
+      const step = fc.record({
+        subject: fc.constantFrom("a", "b"),
+        ends: fc.boolean(),
+        takes: fc.boolean(),
+      });
+      fc.assert(
+        fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+          const harness = new QueueHarness({ maxQueueMessages: 4 });
+          const ends = new Set<number>();
+          for (const [n, { subject, ends: isEnd, takes }] of steps.entries()) {
+            if (isEnd) ends.add(n);
+            harness.push(isEnd ? endOf(n, subject) : messageOf(n, subject), policy);
+            if (takes) for (const item of harness.queue.take(150)) settle(item, ends);
+          }
+          for (const item of harness.queue.take(EVERYTHING)) settle(item, ends);
+          expect([...ends]).toEqual([]);
+        }),
+        { numRuns: 500 },
+      );
+    },
+  );
+});
+
+/** Takes the ends out that a client is told of. */
+function settle(item: QueueItem, ends: Set<number>): void {
+  if (item instanceof Envelope) {
+    if (item.ends) ends.delete(item.sequence);
+  } else if (item.type === "gap") {
+    const [from, to] = [item.from, item.to].map((cursor) => Number(cursor.split(":").at(-1)));
+    for (const end of ends) if (end >= from! && end <= to!) ends.delete(end);
+  }
+}

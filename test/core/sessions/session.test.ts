@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Harness } from "../support/harness.ts";
+import { Harness, stateOf } from "../support/harness.ts";
 import { joinLagging, KILOBYTE } from "../support/lagging-client.ts";
 
 describe("Client that lags", () => {
@@ -22,7 +22,7 @@ describe("Client that lags", () => {
     slow.socket.reads = true;
     slow.socket.buffered = 0;
     harness.clock.advance(10);
-    expect(slow.session.state).toBe("live");
+    expect(stateOf(slow.session)).toBe("live");
     harness.publish("live again");
     harness.clock.advance(2);
     expect(slow.socket.payloads).toEqual(healthy.socket.payloads);
@@ -40,7 +40,7 @@ describe("Client that lags", () => {
     socket.buffered = 2000;
     harness.publish("waiting for the flush");
     harness.clock.advance(300);
-    expect(session.state).toBe("queued");
+    expect(stateOf(session)).toBe("queued");
     harness.publish("queued");
     socket.buffered = 0;
     socket.reads = true;
@@ -54,7 +54,7 @@ describe("Client that lags", () => {
     const { slow } = joinLagging(harness);
     slow.socket.buffered = 500;
     harness.clock.advance(20);
-    expect(slow.session.state).toBe("queued");
+    expect(stateOf(slow.session)).toBe("queued");
   });
 
   test("is found before the next sweep when its audience got more than the high-water mark", () => {
@@ -63,7 +63,7 @@ describe("Client that lags", () => {
     socket.reads = false;
     harness.publish(KILOBYTE);
     harness.clock.advance(0);
-    expect(session.state).toBe("queued");
+    expect(stateOf(session)).toBe("queued");
   });
 
   test("is closed with 4510 when its queue is full, and what it missed is counted", () => {

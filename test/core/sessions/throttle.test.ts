@@ -3,6 +3,7 @@ import {
   Harness,
   type HarnessOptions,
   lastOf,
+  stateOf,
   type TestClient,
   typesOf,
 } from "../support/harness.ts";
@@ -45,7 +46,7 @@ describe("A client that says that it is slow", () => {
       harness.clock.advance(1000);
     }
     expect(peer.socket.payloads).toEqual([1, 2, 3, 4, 5]);
-    expect(peer.session.state).toBe("live");
+    expect(stateOf(peer.session)).toBe("live");
     harness.expectBalance();
   });
 
@@ -72,7 +73,7 @@ describe("A client that says that it is slow", () => {
       // It is quiet for five seconds, then gets twice as much each second, until nothing waits.
       pass(harness, peer, 200, 14, acks);
       expect(pass(harness, peer, 200, 1, acks)).toBe(200);
-      expect(peer.session.state).toBe("live");
+      expect(stateOf(peer.session)).toBe("live");
       expect(peer.socket.payloads).toHaveLength(harness.meter.messagesReceived);
       harness.expectBalance();
     },
@@ -87,7 +88,7 @@ describe("A client that says that it is slow", () => {
     peer.send({ type: "ok" });
     harness.clock.advance(2);
     expect(peer.socket.payloads).toHaveLength(200);
-    expect(peer.session.state).toBe("live");
+    expect(stateOf(peer.session)).toBe("live");
   });
 
   test("has what it is too slow for conflated, where that is its policy", () => {
@@ -118,7 +119,7 @@ describe("A client that says that it is slow", () => {
     harness.clock.advance(5000);
     expect(peer.socket.payloads).toHaveLength(20);
     expect(lastOf(peer)).toMatchObject({ type: "caught_up" });
-    expect(peer.session.state).toBe("live");
+    expect(stateOf(peer.session)).toBe("live");
     harness.expectBalance();
   });
 
@@ -148,7 +149,7 @@ describe("A client that says that it is slow", () => {
     const peer = harness.join();
     peer.send({ type: "slow" });
     pass(harness, peer, 100, 1);
-    const drained = harness.broadcaster.drain(5000);
+    const drained = harness.clients.drain(5000);
     harness.clock.advance(50);
     await drained;
     expect(peer.socket.payloads).toHaveLength(100);

@@ -160,6 +160,20 @@ describe("Subject trie", () => {
     );
   });
 
+  test("finds the patterns that match something that another one matches, too, each once", () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(pattern, { maxLength: 12 }), pattern, (patterns, one) => {
+        const trie = new SubjectTrie<string>();
+        for (const each of patterns) trie.add(each, each);
+        const found = [...trie.intersecting(one)].flatMap((values) => [...(values ?? [])]);
+        expect(found.sort()).toEqual(
+          patterns.filter((each) => subjectsIntersect(each, one)).sort(),
+        );
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
   test("finds the patterns that cover one, and those that it covers", () => {
     const any = fc.oneof(pattern, fc.constantFrom("$X.a", "$X.*", "$X.>", ">", "*"));
     fc.assert(

@@ -295,13 +295,14 @@ test("a subscription gets each message that it wants once and in order, or is to
     fc.asyncProperty(
       fc.constantFrom(0, 4, 100),
       fc.constantFrom(1, 5000),
+      fc.constantFrom(0, 100, 1000),
       fc.array(steps, { minLength: 3, maxLength: 40 }),
-      async (ringMessages, stepsPerTurn, steps) => {
+      async (ringMessages, stepsPerTurn, markIntervalMs, steps) => {
         const stream = new ModelStream();
         const harness = new Harness(
           {
             ...{ subjects: CARRIED, demanded: [], streams: [{ name: NAME, subjects: CARRIED }] },
-            ...{ ringMessages, ringBytes: 1_000_000, stepsPerTurn },
+            ...{ ringMessages, ringBytes: 1_000_000, stepsPerTurn, markIntervalMs },
             ...{ maxQueueMessages: 10_000, maxQueueBytes: 10_000_000, maxFrameBytes: 65_536 },
             ...{ highWaterBytes: 500, lowWaterBytes: 100, maxQueueAgeMs: 1e9 },
             ...{ writeTimeoutMs: 1e9, readTimeoutMs: 1e9, pingIntervalMs: 1e9 },
@@ -338,7 +339,7 @@ test("a subscription gets each message that it wants once and in order, or is to
         // Nothing is left of those who are gone: no reader of the ring, no timer.
         expect(harness.broadcaster.kept.messages).toBeLessThanOrEqual(ringMessages);
         expect(harness.meter.ledger.queuedBytes).toBe(0);
-        const drained = harness.broadcaster.drain(100);
+        const drained = harness.clients.drain(100);
         await pass(world, 5, 100);
         await drained;
         expect(harness.clock.timers).toBe(0);

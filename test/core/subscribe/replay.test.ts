@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import type { SourceMessage, StreamPage } from "../../../src/core/ports/source.ts";
 import { FakeStream, ORIGIN } from "../support/fake-stream.ts";
-import { Harness, type TestClient } from "../support/harness.ts";
+import { Harness, stateOf, type TestClient } from "../support/harness.ts";
 
 const OPTIONS = {
   subjects: ["s.>"],
@@ -367,6 +368,118 @@ describe("Catch-ups with patterns that the source can't select", () => {
   });
 });
 
+describe("A client whose place is beyond what the source has of the stream", () => {
+  const begin = async () => {
+    const kept = new FakeStream();
+    for (let n = 0; n < 10; n++) kept.add("s.a");
+    const harness = follow(kept, 10);
+    const client = harness.joinV1();
+    client.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: { after: `${ORIGIN}:12` } });
+    await pass(harness, 5);
+    const gaps = () => client.socket.frames.filter(({ type }) => type === "gap");
+    return { kept, harness, client, gaps };
+  };
+
+  test("gets what follows its place if the source only lagged behind, and nothing twice", async () => {
+    const { kept, harness, client, gaps } = await begin();
+    for (let n = 0; n < 3; n++) harness.broadcaster.message(kept.add("s.a"));
+    await pass(harness, 5);
+    expect(sequencesOf(client)).toEqual([13]);
+    expect(gaps()).toEqual([]);
+    harness.expectBalance();
+  });
+
+  test("is told after some seconds that the stream never had that message", async () => {
+    const { kept, harness, client, gaps } = await begin();
+    expect(gaps()).toEqual([]);
+    for (let second = 0; second < 10; second++) {
+      harness.clock.advance(1000);
+      await pass(harness, 5);
+    }
+    expect(gaps()).toMatchObject([{ reason: "stream_reset", to: `${ORIGIN}:10` }]);
+    harness.broadcaster.message(kept.add("s.a"));
+    await pass(harness, 5);
+    expect(sequencesOf(client)).toEqual([11]);
+    harness.expectBalance();
+  });
+});
+
+describe("A client of a stream whose last messages the gateway doesn't carry", () => {
+  const begin = async (from: unknown, edit: (kept: FakeStream) => void = () => {}) => {
+    const kept = new FakeStream();
+    for (let n = 0; n < 10; n++) kept.add("s.a");
+    const harness = follow(kept, 10);
+    for (let n = 0; n < 10; n++) kept.add("other");
+    edit(kept);
+    const client = harness.joinV1();
+    client.send({ type: "subscribe", id: "1", subjects: ["s.>"], from });
+    await pass(harness, 20);
+    return { kept, harness, client };
+  };
+  const isCaughtUp = ({ socket }: TestClient) =>
+    socket.frames.some(({ type }) => type === "caught_up");
+
+  for (const [name, from, sequences] of [
+    ["a snapshot", "last_per_subject", [10]],
+    ["the last message", "last", [10]],
+    ["what it missed after a snapshot", { after: `${ORIGIN}:20` }, []],
+  ] as const)
+    test(`has caught up with ${name} without a wait, and gets the next ones once`, async () => {
+      const { kept, harness, client } = await begin(from);
+      expect(isCaughtUp(client)).toBe(true);
+      harness.broadcaster.message(kept.add("s.a"));
+      await pass(harness, 5);
+      expect(sequencesOf(client)).toEqual([...sequences, 21]);
+      harness.expectBalance();
+    });
+
+  test("has caught up without a wait if those that it wants are gone", async () => {
+    const { client } = await begin("all", (kept) => {
+      for (let sequence = 1; sequence <= 15; sequence++) kept.delete(sequence);
+    });
+    expect(isCaughtUp(client)).toBe(true);
+    expect(sequencesOf(client)).toEqual([]);
+  });
+
+  test("gets nothing twice that was sent and deleted before it comes live", async () => {
+    const late: SourceMessage[] = [];
+    const { kept, harness, client } = await begin("last", (stream) => {
+      late.push(stream.add("s.a"));
+      stream.add("other");
+    });
+    expect(sequencesOf(client)).toEqual([21]);
+    expect(isCaughtUp(client)).toBe(false);
+    kept.delete(21);
+    harness.broadcaster.message(late[0]!);
+    await pass(harness, 20);
+    expect(isCaughtUp(client)).toBe(true);
+    harness.broadcaster.message(kept.add("s.a"));
+    await pass(harness, 5);
+    expect(sequencesOf(client)).toEqual([21, 23]);
+    harness.expectBalance();
+  });
+});
+
+test("A client that read more than has come live gets nothing twice if that comes late", async () => {
+  const kept = new FakeStream();
+  for (let n = 0; n < 10; n++) kept.add("s.a");
+  const harness = follow(kept, 10);
+  const late = Array.from({ length: 5 }, () => kept.add("s.a"));
+  const client = harness.joinV1();
+  client.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: { after: `${ORIGIN}:12` } });
+  await pass(harness, 20);
+  expect(sequencesOf(client)).toEqual([13, 14, 15]);
+  // The source's consumer stands still for longer than messages need that are only under way.
+  for (let second = 0; second < 5; second++) {
+    harness.clock.advance(1000);
+    await pass(harness, 5);
+  }
+  for (const message of [...late, kept.add("s.a")]) harness.broadcaster.message(message);
+  await pass(harness, 5);
+  expect(sequencesOf(client)).toEqual([13, 14, 15, 16]);
+  harness.expectBalance();
+});
+
 describe("A client that is handed what the ring has, in many turns,", () => {
   const begin = async () => {
     const kept = new FakeStream();
@@ -460,6 +573,51 @@ describe("Many clients that catch up", () => {
     harness.expectBalance();
   });
 
+  test("have their own pace from the first page to the last, and are live then", async () => {
+    const kept = new FakeStream();
+    for (let n = 0; n < 12; n++) kept.add("s.a");
+    const harness = follow(kept, 2);
+    const client = harness.joinV1();
+    client.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    const states: string[] = [];
+    while (client.session.subscriptions.catchingUp > 0) {
+      states.push(stateOf(client.session));
+      await pass(harness, 1);
+    }
+    expect(sequencesOf(client)).toEqual(countTo(12));
+    // Before its first page, it is in the audience that wants nothing.
+    expect([...new Set(states)]).toEqual(["live", "queued"]);
+    expect(states.lastIndexOf("live")).toBeLessThan(states.indexOf("queued"));
+    await pass(harness, 2);
+    expect(stateOf(client.session)).toBe("live");
+  });
+
+  test("are live while the stream can't be read between two pages", async () => {
+    class FailingStream extends FakeStream {
+      isAway = false;
+
+      override async read(...args: Parameters<FakeStream["read"]>): Promise<StreamPage> {
+        if (this.isAway) throw new Error("JetStream is away");
+        return await super.read(...args);
+      }
+    }
+    const kept = new FailingStream();
+    for (let n = 0; n < 12; n++) kept.add("s.a");
+    const harness = follow(kept, 2);
+    const client = harness.joinV1();
+    client.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+    while (sequencesOf(client).length === 0) await pass(harness, 1);
+    expect(stateOf(client.session)).toBe("queued");
+    kept.isAway = true;
+    await pass(harness, 10);
+    expect(stateOf(client.session)).toBe("live");
+    kept.isAway = false;
+    await pass(harness, 100);
+    expect(sequencesOf(client)).toEqual(countTo(12));
+    expect(stateOf(client.session)).toBe("live");
+    harness.expectBalance();
+  });
+
   test("are sent nothing more when they unsubscribe, and the stream is not read for them", async () => {
     const kept = new FakeStream(1);
     for (let n = 0; n < 50; n++) kept.add("s.a");
@@ -478,6 +636,7 @@ describe("Many clients that catch up", () => {
     expect(sequencesOf(client)).toHaveLength(length);
     expect(kept.asked.length).toBeLessThanOrEqual(asked + 1);
     expect(client.session.subscriptions.catchingUp).toBe(0);
+    expect(stateOf(client.session)).toBe("live");
     expect(harness.clock.timers).toBe(timers);
     harness.expectBalance();
   });

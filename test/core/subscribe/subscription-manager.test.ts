@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { SSE, V1 } from "../../../src/core/wire/dialect.ts";
 import { readEvents } from "../../support/event-parser.ts";
-import { Harness, lastOf, typesOf } from "../support/harness.ts";
+import { Harness, lastOf, stateOf, typesOf } from "../support/harness.ts";
 
 describe("Subscription", () => {
   test("begins when the source says that all of it arrives, and not before", () => {
@@ -186,7 +186,7 @@ describe("Subscription", () => {
     harness.clock.advance(10);
     expect(peer.socket.payloads).toEqual([1, -1, 3]);
     expect(lastOf(peer)).toMatchObject({ payload: 3, superseded: 1 });
-    expect(peer.session.state).toBe("live");
+    expect(stateOf(peer.session)).toBe("live");
     expect(harness.meter.ledger.dropped.abandoned).toBe(1);
     harness.expectBalance();
   });
@@ -221,7 +221,7 @@ describe("Drain of a slowed-down client", () => {
     harness.clock.advance(10);
     harness.publish(2);
     harness.publish(3);
-    const drained = harness.broadcaster.drain(60_000);
+    const drained = harness.clients.drain(60_000);
     harness.clock.advance(50);
     await drained;
     expect(peer.socket.payloads).toEqual([1, 3]);

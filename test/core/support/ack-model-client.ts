@@ -11,12 +11,16 @@ export interface Terms {
   readonly maxQueueMessages: number;
   readonly sessionTtlMs: number;
   readonly policy: "disconnect" | "drop-oldest" | "drop-newest";
+  /** 0: there are no marks, and the client answers pings even while it doesn't read. */
+  readonly markIntervalMs: number;
 }
 
 /** How late or early an event may be. */
 const SLACK_MS = 12;
 /** The gateway rounds deadlines up to a multiple of this. */
 const GRAIN_MS = 5;
+/** A message is given up within this time after its client was heard again. */
+const HEARD_MS = 200;
 
 /** A message that was delivered at least once. */
 interface Delivered {
@@ -203,7 +207,7 @@ export class AckModelClient {
     if (sequence === undefined || delivered === undefined) return;
     const overMs = this.nowMs - this.#failedMs(delivered);
     // A delivery that has timed out cannot be nacked; close to the deadline, either may be true.
-    if (overMs >= 0 && overMs <= SLACK_MS) return;
+    if ((overMs >= 0 && overMs <= SLACK_MS) || this.#isOnTheEdge(delivered)) return;
     this.#changedMs = this.nowMs;
     const isFirst = overMs < 0 && delivered.nackedMs === undefined;
     if (isFirst) delivered.nackedMs = this.nowMs;
@@ -214,15 +218,22 @@ export class AckModelClient {
   /** Reconnects if it has a session, and reads. */
   returns(): void {
     if (this.session !== undefined && !this.isHere) this.connect();
-    if (this.peer === undefined) return;
-    this.peer.socket.reads = true;
-    this.peer.socket.buffered = 0;
+    this.reads();
+  }
+
+  /** Reads again, if it doesn't. */
+  reads(): void {
+    const { peer } = this;
+    if (peer === undefined || peer.socket.reads) return;
+    peer.socket.reads = true;
+    peer.socket.buffered = 0;
+    this.attentiveMs = Math.max(this.attentiveMs, this.nowMs);
   }
 
   /** Acknowledges everything until nothing more comes. */
   settle(): void {
     for (let round = 0; this.session !== undefined && round < 100; round++) {
-      if (this.session.inFlight.some(([, one]) => this.#isOnTheEdge(one)))
+      while (this.session?.inFlight.some(([, one]) => this.#isOnTheEdge(one)))
         this.#harness.clock.advance(20);
       for (const [sequence] of this.session?.inFlight ?? []) this.#ackNow(sequence);
       this.#harness.clock.advance(60);
@@ -306,10 +317,14 @@ export class AckModelClient {
     return delivered.times >= this.#terms.maxDeliver && this.nowMs >= this.#failedMs(delivered);
   }
 
-  /** Whether the message is being given up just now. */
+  /** Whether the message may have been given up by now, or not. */
   #isOnTheEdge(delivered: Delivered): boolean {
-    const overMs = this.nowMs - this.#failedMs(delivered);
-    return delivered.times >= this.#terms.maxDeliver && overMs >= 0 && overMs <= SLACK_MS;
+    if (!this.#mayBeGivenUp(delivered)) return false;
+    if (this.nowMs - this.#failedMs(delivered) <= SLACK_MS) return true;
+    // A client that doesn't read answers no mark, and nothing is given up that it may not have received.
+    const isUnheard = this.peer?.socket.reads === false;
+    const isHeardAgain = this.nowMs - this.attentiveMs <= HEARD_MS;
+    return this.#terms.markIntervalMs > 0 && (isUnheard || isHeardAgain);
   }
 
   #givenUp(delivered: Delivered): void {

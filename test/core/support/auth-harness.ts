@@ -5,6 +5,7 @@ import {
   START_KINDS,
 } from "../../../src/core/access/grant.ts";
 import type { TokenCheck, TokenRefusal } from "../../../src/core/access/token-check.ts";
+import type { PresenceBucket } from "../../../src/core/ports/presence.ts";
 import type { ClientPublisher, Durables, StreamHistory } from "../../../src/core/ports/source.ts";
 import { V1 } from "../../../src/core/wire/dialect.ts";
 import { Harness, type HarnessOptions, type TestClient } from "./harness.ts";
@@ -26,26 +27,31 @@ export interface WantedGrant extends Partial<Omit<GrantTerms, "receives" | "toke
   readonly deny?: readonly string[];
   /** In how many milliseconds of the manual clock's beginning the token expires. */
   readonly expiresMs?: number;
+  /** In how many milliseconds of the manual clock's beginning the token was issued. Default: then. */
+  readonly issuedMs?: number;
   /** The `jti` of the token. */
   readonly id?: string;
 }
 
 /** Makes a grant of a token that was issued when the clock began. */
 export function grantOf(wanted: WantedGrant = {}): Grant {
-  const { sub = "ann", issuer = "i", allow = [">"], deny = [], expiresMs, id, ...terms } = wanted;
+  const { sub = "ann", issuer = "i", allow = [">"], deny = [], id, ...more } = wanted;
+  const { expiresMs, issuedMs = 0, ...terms } = more;
   const startMs = ManualClock.WALL_START_MS;
   return new Grant([">"], {
     ...GRANT_OPTIONS,
     principal: { issuer, sub },
+    account: undefined,
     token: {
       id,
-      issuedAtMs: startMs,
+      issuedAtMs: startMs + issuedMs,
       expiresAtMs: expiresMs === undefined ? Number.POSITIVE_INFINITY : startMs + expiresMs,
     },
     basis: "claims",
     receives: { allow, deny },
     publishes: NOTHING_ALLOWED,
     requests: NOTHING_ALLOWED,
+    presence: NOTHING_ALLOWED,
     starts: START_KINDS,
     durables: "any",
     sessions: true,
@@ -69,7 +75,11 @@ export class AuthHarness {
   };
 
   constructor(
-    options: Partial<HarnessOptions> & { publisher?: ClientPublisher } = {},
+    options: Partial<HarnessOptions> & {
+      stepsPerTurn?: number;
+      publisher?: ClientPublisher;
+      presenceBucket?: PresenceBucket;
+    } = {},
     history?: StreamHistory,
     durables?: Durables,
   ) {
@@ -89,7 +99,7 @@ export class AuthHarness {
   /** Revokes the token of a grant. */
   revoke(grant: Grant): void {
     this.revoked.add(grant);
-    this.harness.broadcaster.endRevoked();
+    this.harness.clients.endRevoked();
   }
 
   /** Adds a token, and sends it. */

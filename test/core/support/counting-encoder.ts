@@ -13,8 +13,8 @@ export class CountingEncoder extends EnvelopeEncoder {
 
   override encode(message: SourceMessage, position: Position, timestampMs: number): Envelope {
     this.encoded++;
-    const { bytes, payloadAt } = super.encode(message, position, timestampMs);
-    return new CountedEnvelope(this, position, message.subject, bytes, payloadAt);
+    const { bytes, payloadAt, ends } = super.encode(message, position, timestampMs);
+    return new CountedEnvelope(this, position, message.subject, bytes, payloadAt, ends);
   }
 }
 
@@ -27,8 +27,9 @@ class CountedEnvelope extends Envelope {
     subject: string,
     bytes: Uint8Array,
     payloadAt: number,
+    ends: boolean,
   ) {
-    super(position, subject, bytes, payloadAt);
+    super(position, subject, bytes, payloadAt, ends);
     this.#counter = counter;
   }
 

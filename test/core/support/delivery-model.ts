@@ -3,6 +3,7 @@ import type { Dialect } from "../../../src/core/wire/dialect.ts";
 import { readEvents } from "../../support/event-parser.ts";
 import type { ReceivedFrame } from "./fake-sockets.ts";
 import type { TestClient } from "./harness.ts";
+import { stateOf } from "./harness.ts";
 import type { HistoryModel, ModelRequest } from "./history-model.ts";
 
 /** A subscription in effect. */
@@ -147,8 +148,8 @@ export class DeliveryModel {
     if (told > missing.length) throw new Error(`declared too much: ${said}`);
     if (this.#dialect.sendsNotices && told < needed) throw new Error(`lost in silence: ${said}`);
     if (session.queuedBytes > 0) throw new Error("a client that reads still has a queue");
-    if (this.paced === 0 && session.state !== "live")
-      throw new Error(`it is ${session.state} for ever`);
+    if (this.paced === 0 && stateOf(session) !== "live")
+      throw new Error(`it is ${stateOf(session)} for ever`);
     if (this.#slow) throw new Error("no ok after slow");
     const owed = [...this.held.values()].some(({ owed, refused }) => owed && !refused);
     if (connected && owed && this.#dialect.sendsNotices) throw new Error("no gap after a cut");

@@ -1,7 +1,9 @@
+import { PingFrame } from "../../../src/core/ports/ping-frame.ts";
 import type {
   ClientSocket,
   Fanout,
   FanoutResult,
+  Frame,
   SendResult,
 } from "../../../src/core/ports/socket.ts";
 import type { TextFrame } from "../../../src/core/ports/text-frame.ts";
@@ -15,13 +17,18 @@ export class FakeSocket implements ClientSocket {
   readonly compresses = false;
   /** The frames that were accepted, in order. */
   readonly textFrames: TextFrame[] = [];
-  /** Whether the peer reads; if not, everything stays in the buffer. */
-  reads = true;
   buffered = 0;
   pings = 0;
   writes = 0;
   /** The lists of frames that were written, as they were given. */
-  readonly lists: (readonly TextFrame[])[] = [];
+  readonly lists: (readonly Frame[])[] = [];
+  /** The contents of the pings that were written and that the peer has not read. */
+  #unread: string[] = [];
+  #reads = true;
+  /** Set if the kernel takes all that is written, and the peer reads only with `read`. */
+  #unreadFrames: Frame[] | undefined;
+  /** Called when the peer, which reads, has read pings. */
+  onMarks: ((contents: readonly string[]) => void) | undefined;
   /** How often the gateway asked how much is buffered. */
   looks = 0;
   /** All calls but pings, those of the fanout included. */
@@ -42,6 +49,16 @@ export class FakeSocket implements ClientSocket {
 
   constructor(fanout: FakeFanout) {
     this.#fanout = fanout;
+  }
+
+  /** Whether the peer reads; if not, everything stays in the buffer. */
+  get reads(): boolean {
+    return this.#reads;
+  }
+
+  set reads(reads: boolean) {
+    this.#reads = reads;
+    this.#readPings();
   }
 
   /** All envelopes and notices that were written, however many were in one text frame. Each is parsed once. */
@@ -72,14 +89,46 @@ export class FakeSocket implements ClientSocket {
     return this.frames.filter(({ type }) => type !== "data");
   }
 
-  accept(frames: readonly TextFrame[]): void {
+  /** From now on, the kernel takes all that is written, and the peer reads only what the test says. */
+  readsOnDemand(): void {
+    this.#unreadFrames ??= [];
+  }
+
+  /** The bytes that the kernel has and the peer has not read. */
+  get unreadBytes(): number {
+    return this.#unreadFrames?.reduce((sum, { byteLength }) => sum + byteLength, 0) ?? 0;
+  }
+
+  /** The peer reads whole frames of up to so many bytes. @returns how many bytes they had. */
+  read(mostBytes = Number.POSITIVE_INFINITY): number {
+    const unread = this.#unreadFrames ?? [];
+    let bytes = 0;
+    for (;;) {
+      const frame = unread[0];
+      if (frame === undefined || bytes + frame.byteLength > mostBytes) return bytes;
+      unread.shift();
+      bytes += frame.byteLength;
+      if (frame instanceof PingFrame) this.onMarks?.([frame.text]);
+      else this.textFrames.push(frame);
+    }
+  }
+
+  accept(frames: readonly Frame[]): void {
     this.writes++;
     this.lists.push(frames);
-    this.textFrames.push(...frames);
+    if (this.#unreadFrames !== undefined) {
+      this.#unreadFrames.push(...frames);
+      return;
+    }
+    for (const frame of frames) {
+      if (frame instanceof PingFrame) this.#unread.push(frame.text);
+      else this.textFrames.push(frame);
+    }
+    this.#readPings();
     if (!this.reads) for (const { byteLength } of frames) this.buffered += byteLength;
   }
 
-  write(frames: readonly TextFrame[]): SendResult {
+  write(frames: readonly Frame[]): SendResult {
     this.calls++;
     if (this.closedWith !== undefined || this.peerCloses) return "refused";
     this.accept(frames);
@@ -105,10 +154,19 @@ export class FakeSocket implements ClientSocket {
   /** Called inside `ping`, as a peer that answers at once. */
   onPing: (() => void) | undefined;
 
-  readonly ping = (): void => {
+  readonly ping = (content: string): void => {
     this.pings++;
+    if (content !== "" && this.#unreadFrames !== undefined) {
+      this.#unreadFrames.push(new PingFrame(Number(content)));
+    } else if (content !== "") this.#unread.push(content);
     this.onPing?.();
+    this.#readPings();
   };
+
+  #readPings(): void {
+    if (!this.reads || this.#unread.length === 0) return;
+    this.onMarks?.(this.#unread.splice(0));
+  }
 
   close(code: number): void {
     this.calls++;
@@ -125,6 +183,7 @@ export class FakeSocket implements ClientSocket {
 
 /** Writes to sockets one by one, and counts the writes it is asked for. */
 export class FakeFanout implements Fanout {
+  readonly pings = true;
   writes = 0;
   readonly #topics = new Map<string, Set<FakeSocket>>();
 
@@ -136,7 +195,7 @@ export class FakeFanout implements Fanout {
     this.#topics.get(topic)?.delete(socket);
   }
 
-  write(topic: string, frames: readonly TextFrame[]): FanoutResult {
+  write(topic: string, frames: readonly Frame[]): FanoutResult {
     this.writes++;
     let refused = 0;
     for (const socket of this.#topics.get(topic) ?? []) {

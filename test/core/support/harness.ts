@@ -3,13 +3,16 @@ import { Grant, type GrantOptions } from "../../../src/core/access/grant.ts";
 import type { TokenCheck } from "../../../src/core/access/token-check.ts";
 import { Broadcaster } from "../../../src/core/broadcaster.ts";
 import type { BroadcasterOptions } from "../../../src/core/broadcaster-options.ts";
+import { Clients, type ClientsOptions } from "../../../src/core/clients.ts";
 import type { Log } from "../../../src/core/ports/log.ts";
+import type { PresenceBucket } from "../../../src/core/ports/presence.ts";
 import type {
   ClientPublisher,
   Durables,
   SourceMessage,
   StreamHistory,
 } from "../../../src/core/ports/source.ts";
+import type { Tracer } from "../../../src/core/ports/tracer.ts";
 import type { Connection } from "../../../src/core/sessions/connection.ts";
 import type { Session } from "../../../src/core/sessions/session.ts";
 import { carries, carriesAll } from "../../../src/core/subject/subject.ts";
@@ -20,14 +23,22 @@ import { CountingMeter } from "./counting-meter.ts";
 import { FakeFanout, FakeSocket, type ReceivedFrame } from "./fake-sockets.ts";
 import { ManualClock } from "./manual-clock.ts";
 
-/** The options of a broadcaster, and of the grant of its clients. */
-export type HarnessOptions = BroadcasterOptions & GrantOptions;
+/** The options of a broadcaster, of its clients, and of their grant. */
+export type HarnessOptions = BroadcasterOptions &
+  ClientsOptions &
+  GrantOptions & { readonly subjects: readonly string[] };
 
-const OPTIONS: HarnessOptions = {
+/** Those of a harness. */
+export const OPTIONS: HarnessOptions = {
   maxClients: 1000,
   flushIntervalMs: 1,
   highWaterBytes: 1000,
   lowWaterBytes: 200,
+  markBytes: 300,
+  // Without marks, only what is buffered counts.
+  markIntervalMs: 0,
+  maxLagMs: 2000,
+  targetLagMs: 250,
   maxQueueBytes: 4000,
   maxQueueMessages: 100,
   writeTimeoutMs: 5000,
@@ -73,6 +84,11 @@ const OPTIONS: HarnessOptions = {
   maxRequestTimeoutMs: 10_000,
   publisherHeader: false,
   headers: [],
+  presenceTtlMs: 30_000,
+  presenceGraceMs: 10_000,
+  presenceIntervalMs: 1000,
+  maxPresenceWatches: 4,
+  maxPresenceEntries: 100_000,
 };
 
 /** A source that confirms a subscription at once while it is connected, or when the test says so. */
@@ -125,9 +141,15 @@ export class FakeSource {
     for (const pattern of this.patterns) if (!this.confirmed.has(pattern)) this.confirm(pattern);
   }
 
-  /** Whether all messages of a pattern arrive. */
-  covers(pattern: string): boolean {
-    return [...this.confirmed].some((confirmed) => carriesAll(confirmed, pattern));
+  /**
+   * Whether all messages of a pattern arrive.
+   *
+   * @param counts whether a confirmed pattern counts.
+   */
+  covers(pattern: string, counts = (_confirmed: string): boolean => true): boolean {
+    return [...this.confirmed].some(
+      (confirmed) => counts(confirmed) && carriesAll(confirmed, pattern),
+    );
   }
 
   /** Whether a message of this subject arrives. */
@@ -146,6 +168,11 @@ export interface TestClient {
   send(frame: unknown): void;
 }
 
+/** A client answers marks that it has read. */
+function answer(connection: Connection, numbers: readonly string[]): void {
+  for (const number of numbers) connection.pong(new TextEncoder().encode(number));
+}
+
 /** The last frame that a client received. */
 export function lastOf({ socket }: TestClient): ReceivedFrame | undefined {
   return socket.frames.at(-1);
@@ -156,9 +183,24 @@ export function typesOf({ socket }: TestClient): string[] {
   return socket.frames.map(({ type }) => type);
 }
 
+/** Returns whether a client is live with its audience, has a queue of its own, or is over. */
+export function stateOf(session: Session): "live" | "queued" | "over" {
+  if (session.isOver) return "over";
+  return session.audience.live.has(session) ? "live" : "queued";
+}
+
+/** Publishes a message, and returns its id. */
+export function cursorOf(harness: Harness): string {
+  const reader = harness.join(["a"]);
+  harness.publish("first", "a");
+  harness.clock.advance(10);
+  const [first] = reader.socket.envelopes;
+  return String(first?.id);
+}
+
 /** A broadcaster with a fake source, fake sockets and a clock that the test moves. */
 export class Harness {
-  readonly clock = new ManualClock();
+  readonly clock: ManualClock;
   readonly fanout = new FakeFanout();
   readonly meter = new CountingMeter();
   readonly source: FakeSource;
@@ -174,9 +216,15 @@ export class Harness {
     debug() {},
     info: (_, properties = {}) => void this.infos.push(properties),
     warn: (_, properties = {}) => void this.warnings.push(properties),
-    error() {},
+    // Internal errors, which are logged, must not pass unnoticed.
+    error: (message, { detail } = {}) => {
+      throw new Error(String(detail ?? message));
+    },
   };
+  readonly clients: Clients;
   readonly broadcaster: Broadcaster;
+  /** Opens the account of a grant. */
+  openFor: (grant: Grant) => Broadcaster | undefined = () => this.broadcaster;
   /** The sessions of all clients that joined, those that are over included. */
   readonly #sessions = new Set<Session>();
   /** The grant of clients that join without another. */
@@ -188,33 +236,60 @@ export class Harness {
     {
       stepsPerTurn,
       publisher,
+      presenceBucket,
+      tracer,
+      clock = new ManualClock(),
       ...options
     }: Partial<HarnessOptions> & {
       stepsPerTurn?: number;
       publisher?: ClientPublisher;
+      presenceBucket?: PresenceBucket;
+      tracer?: Tracer;
+      clock?: ManualClock;
     } = {},
     history?: StreamHistory,
     durables?: Durables,
     isRevoked?: (grant: Grant) => boolean,
   ) {
+    this.clock = clock;
     this.source = new FakeSource(history, durables);
     const everything = options.subjects ?? OPTIONS.subjects;
     this.grant = Grant.forEverybody(everything, { ...OPTIONS, ...options });
     // What is asked for at once is confirmed by `connect`, when there is somebody to hear of it.
     this.source.connected = false;
     this.acknowledges = options.deliveryMode === "at-least-once";
+    const broadcaster = () => this.broadcaster;
+    this.clients = new Clients(
+      { ...OPTIONS, ...options },
+      {
+        clock: this.clock,
+        log: this.log,
+        meter: this.meter,
+        broadcasters: {
+          get default() {
+            return broadcaster();
+          },
+          openFor: (grant) => this.openFor(grant),
+        },
+        random: () => this.random,
+        stepsPerTurn,
+        presenceBucket,
+        isRevoked,
+      },
+    );
     this.broadcaster = new Broadcaster(
       { ...OPTIONS, demanded: options.subjects ?? OPTIONS.subjects, ...options },
       {
+        clients: this.clients,
         clock: this.clock,
         fanouts: { websocket: this.fanout, events: this.fanout },
         meter: this.meter,
         encoder: this.encoder,
         log: this.log,
         source: this.source,
+        tracer,
         deadLetters: { publish: (message) => void this.deadLetters.push(message) },
         random: () => this.random,
-        stepsPerTurn,
         publisher,
         isRevoked,
         version: "0",
@@ -223,7 +298,7 @@ export class Harness {
     this.source.arrives = (pattern) => this.broadcaster.arrives(pattern);
     this.source.refused = (pattern, reason) => this.broadcaster.refused(pattern, reason);
     this.connect();
-    this.broadcaster.open();
+    this.clients.open();
   }
 
   /** Connects the source. */
@@ -257,13 +332,14 @@ export class Harness {
     session?: string,
     grant = this.grant,
     checkToken?: TokenCheck,
+    address?: string,
   ): TestClient {
     const socket = new FakeSocket(this.fanout);
-    const { broadcaster } = this;
-    const client = { grant, dialect, request, session, checkToken };
-    const connection = broadcaster.accept(socket, client);
+    const client = { grant, dialect, request, session, checkToken, address };
+    const connection = this.clients.accept(socket, client);
     // What must be acknowledged is given up only where the peer is known to be there.
     if (this.acknowledges) socket.onPing = () => connection.heard();
+    socket.onMarks = (numbers) => this.clock.soon(() => answer(connection, numbers));
     if (!lingers) {
       socket.onClose = () => connection.closed(1005);
       if (socket.closedWith !== undefined) connection.closed(1005);

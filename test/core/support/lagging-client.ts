@@ -1,5 +1,6 @@
 import { expect } from "bun:test";
 import type { Harness, TestClient } from "./harness.ts";
+import { stateOf } from "./harness.ts";
 
 /** The payload that makes a client lag. */
 export const KILOBYTE = "x".repeat(1024);
@@ -11,6 +12,6 @@ export function joinLagging(harness: Harness): { slow: TestClient; healthy: Test
   slow.socket.reads = false;
   harness.publish(KILOBYTE);
   harness.clock.advance(300);
-  expect(slow.session.state).toBe("queued");
+  expect(stateOf(slow.session)).toBe("queued");
   return { slow, healthy };
 }

@@ -9,6 +9,16 @@ export function messageOf(sequence: number, subject = "a", length = 0): Envelope
   return encoder.encode({ subject, data }, { origin: "o", sequence }, 1_732_300_000_000);
 }
 
+/** Like {@linkcode messageOf}; it ends its subject. */
+export function endOf(sequence: number, subject = "a"): Envelope {
+  const data = new TextEncoder().encode(`${sequence}`);
+  return encoder.encode(
+    { subject, data, ends: true },
+    { origin: "o", sequence },
+    1_732_300_000_000,
+  );
+}
+
 /** So long that memory is not shared with other messages. */
 const ALONE = 10_000;
 

@@ -59,7 +59,7 @@ export class Simulation {
   /** The gateway drains: all clients are disconnected, and nothing is left. */
   async end(): Promise<void> {
     this.do({ does: "settle" });
-    const drain = this.harness.broadcaster.drain(1000).then(() => true);
+    const drain = this.harness.clients.drain(1000).then(() => true);
     this.harness.clock.advance(2000);
     const drained = await Promise.race([drain, new Promise((resolve) => setImmediate(resolve))]);
     for (const model of this.#models) model.listen();
@@ -204,13 +204,26 @@ export class Simulation {
 
   readonly #covers = (pattern: string): boolean => this.harness.source.covers(pattern);
 
+  /**
+   * Whether all messages of a pattern will arrive: by a pattern that somebody wants. One that nobody wants any more may go
+   * before a client's own pattern is confirmed, which then begins a moment later.
+   */
+  readonly #staysCovered = (pattern: string): boolean => {
+    const wanted = new Set(
+      this.#models
+        .filter(({ isOver }) => !isOver)
+        .flatMap(({ held }) => [...held.values()].flatMap((one) => this.#history.exposedOf(one))),
+    );
+    return this.harness.source.covers(pattern, (confirmed) => wanted.has(confirmed));
+  };
+
   /** All clients read, and time passes until nothing moves. */
   #settle(): void {
     for (const { peer } of this.#models) {
       peer.socket.reads = true;
       peer.socket.buffered = 0;
     }
-    this.harness.clock.advance(600);
+    this.harness.clock.advance(1600);
     for (const model of this.#models) {
       model.listen();
       model.settle(this.#connected);
@@ -222,7 +235,7 @@ export class Simulation {
     this.harness.expectBalance();
     for (const model of this.#models) {
       model.listen();
-      model.assure(this.#covers);
+      model.assure(this.#staysCovered);
       const { maxQueueBytes = Number.POSITIVE_INFINITY } = this.#options;
       if (this.#replayed) continue;
       const places = 1 + model.paced;

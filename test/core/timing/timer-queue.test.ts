@@ -82,4 +82,18 @@ describe("TimerQueue", () => {
     expect(again.fired).toEqual([10, 20, 30, 40]);
     expect(other.fired).toEqual([10]);
   });
+
+  test("fire also if one that is due at the same time throws", () => {
+    const clock = new ManualClock();
+    const timers = new TimerQueue(clock);
+    const all = Array.from({ length: 3 }, () => new TestTimer());
+    all[0]!.fire = () => {
+      throw new Error("broken");
+    };
+    for (const timer of all) timers.set(timer, 10);
+    expect(() => clock.advance(10)).toThrow("broken");
+    clock.advance(1);
+    expect(all.map(({ fired }) => fired)).toEqual([[], [10], [10]]);
+    expect(clock.timers).toBe(0);
+  });
 });

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type Job, TurnShare } from "../../../src/core/timing/turn-share.ts";
-import { Harness, lastOf, type TestClient, typesOf } from "../support/harness.ts";
+import { type Job, TurnShare, Turns } from "../../../src/core/timing/turn-share.ts";
+import { Harness, lastOf, stateOf, type TestClient, typesOf } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { turnsOf } from "../support/turns.ts";
 
 const RING = {
   upstream: "eager",
@@ -30,44 +31,79 @@ function jobOf(name: string, steps: number, told: string[]): Job {
   };
 }
 
+const BROKEN: Job = {
+  isDone: false,
+  work() {
+    throw new Error("broken");
+  },
+};
+
+/** A share of turns with the errors that its jobs have thrown. */
+function shareThatFails(clock: ManualClock, stepsPerTurn: number) {
+  const errors: string[] = [];
+  const failed = (error: unknown): void => void errors.push((error as Error).message);
+  return { share: new TurnShare(new Turns(clock, failed, stepsPerTurn)), errors };
+}
+
 describe("TurnShare", () => {
   test("ends what is short at once, and sets no timer for ever", () => {
     const clock = new ManualClock();
     const told: string[] = [];
-    new TurnShare(clock, 100).run({}, jobOf("a", 60, told));
+    new TurnShare(turnsOf(clock, 100)).run({}, jobOf("a", 60, told));
     expect(told).toEqual(["a:60"]);
     clock.advance(0);
     expect(clock.timers).toBe(0);
   });
 
-  test("drops a job that throws, and continues with the others", () => {
+  test("drops a job that throws, and continues with the others in the same turn", () => {
     const clock = new ManualClock();
-    const share = new TurnShare(clock, 100);
+    const { share, errors } = shareThatFails(clock, 100);
     const told: string[] = [];
     const owner = {};
     share.run(owner, jobOf("a", 150, told));
-    const broken: Job = {
-      isDone: false,
-      work() {
-        throw new Error("broken");
-      },
-    };
-    share.run(owner, broken);
-    share.run({}, jobOf("b", 80, told));
+    share.run(owner, BROKEN);
+    share.run({}, jobOf("b", 30, told));
     clock.turn();
-    expect(() => clock.turn()).toThrow("broken");
-    clock.advance(0);
-    expect(told).toEqual(["a:100", "a:50", "b:50", "b:30"]);
-    expect(() => share.run(owner, broken)).toThrow("broken");
+    expect([told, errors]).toEqual([["a:100", "a:50", "b:30"], ["broken"]]);
     share.run(owner, jobOf("c", 10, told));
-    expect(told.at(-1)).toBe("c:10");
     clock.advance(0);
+    expect(told.at(-1)).toBe("c:10");
     expect(clock.timers).toBe(0);
+  });
+
+  test("keeps the error of a job from whoever begins another one, and from a stop", () => {
+    const { share, errors } = shareThatFails(new ManualClock(), 2000);
+    share.run({}, BROKEN);
+    expect(errors).toEqual(["broken"]);
+    share.run({}, jobOf("a", 2000, []));
+    const told: string[] = [];
+    const [fails, ends] = [{ ...BROKEN, mustEnd: true }, jobOf("b", 10, told)];
+    share.run({}, fails);
+    share.run({}, Object.defineProperty(ends, "mustEnd", { value: true }));
+    share.stop();
+    expect([errors, told]).toEqual([["broken", "broken"], ["b:10"]]);
+  });
+
+  test("counts and logs the error of a job", () => {
+    const { clients, meter } = new Harness();
+    expect(() => new TurnShare(clients.turns).run({}, BROKEN)).toThrow("broken");
+    expect(meter.errors.get("source_fault")).toBe(1);
+  });
+
+  test("does no more of jobs that throw in a turn than of others", () => {
+    const clock = new ManualClock();
+    const { share, errors } = shareThatFails(clock, 4096);
+    for (let n = 0; n < 10; n++) share.run({}, BROKEN);
+    expect(errors.length).toBe(4);
+    clock.turn();
+    expect(errors.length).toBe(8);
+    clock.advance(0);
+    expect(errors.length).toBe(10);
   });
 
   test("does a share in each turn, whoever asks for how much", () => {
     const clock = new ManualClock();
-    const share = new TurnShare(clock, 100);
+    const share = new TurnShare(turnsOf(clock, 100));
     const told: string[] = [];
     const [greedy, modest] = [{}, {}];
     share.run(greedy, jobOf("a", 150, told));
@@ -81,10 +117,46 @@ describe("TurnShare", () => {
 
   test("lets go of everything when it is stopped", () => {
     const clock = new ManualClock();
-    const share = new TurnShare(clock, 10);
+    const share = new TurnShare(turnsOf(clock, 10));
     share.run({}, jobOf("a", 100, []));
     share.stop();
     expect(clock.timers).toBe(0);
+  });
+
+  test("gets its steps from the turns that it has in common with others", () => {
+    const clock = new ManualClock();
+    const turns = turnsOf(clock, 100);
+    const told: string[] = [];
+    new TurnShare(turns).run({}, jobOf("a", 80, told));
+    new TurnShare(turns).run({}, jobOf("b", 50, told));
+    expect(told).toEqual(["a:80", "b:20"]);
+    clock.turn();
+    expect(told).toEqual(["a:80", "b:20", "b:30"]);
+  });
+
+  test("ends its own jobs when it is stopped, and leaves those of others", () => {
+    const clock = new ManualClock();
+    const turns = turnsOf(clock, 10);
+    const [one, other] = [new TurnShare(turns), new TurnShare(turns)];
+    const told: string[] = [];
+    const owner = {};
+    one.run(owner, jobOf("a", 10, told));
+    other.run(owner, jobOf("b", 20, told));
+    one.run(owner, jobOf("c", 10, told));
+    one.run({}, { ...jobOf("d", 10, told), isDone: false });
+    const last = jobOf("e", 10, told);
+    one.run(owner, {
+      mustEnd: true,
+      work: (steps) => last.work(Math.min(steps, 10)),
+      get isDone() {
+        return last.isDone;
+      },
+    });
+    expect(told.splice(0)).toEqual(["a:10"]);
+    one.stop();
+    expect(told.splice(0)).toEqual(["e:10"]);
+    clock.advance(0);
+    expect([told, clock.timers]).toEqual([["b:10", "b:10"], 0]);
   });
 });
 
@@ -102,7 +174,7 @@ function filled(harness: Harness, messages: number): string {
 }
 
 /** Turns until a client is told that it has caught up. */
-function turnsOf(harness: Harness, peer: TestClient): number {
+function turnsUntilCaughtUp(harness: Harness, peer: TestClient): number {
   for (let turns = 1; turns < 1000; turns++) {
     harness.clock.turn();
     harness.clock.pause(1);
@@ -130,7 +202,7 @@ describe("A client that goes back into a full ring", () => {
     expect(typesOf(peer).filter((type) => type !== "data")).toEqual([
       ...["welcome", "subscribed", "caught_up"],
     ]);
-    expect(peer.session.state).toBe("live");
+    expect(stateOf(peer.session)).toBe("live");
     expect(harness.meter.resumed).toBe(1);
     harness.expectBalance();
   });
@@ -145,7 +217,7 @@ describe("A client that goes back into a full ring", () => {
         peer.send({ type: "subscribe", id: `${id}`, subjects });
       }
       peer.send({ type: "subscribe", id: "back", subjects: ["b"], from: { after } });
-      return turnsOf(harness, peer);
+      return turnsUntilCaughtUp(harness, peer);
     };
     const alone = turnsWith(0);
     // The rest of the ring after the share of the turn in which it subscribes.
@@ -168,7 +240,7 @@ describe("A client that goes back into a full ring", () => {
     );
     peer.send({ type: "subscribe", id: "1", subjects, from: { after } });
     // Of the thousand messages, less than a hundred in each.
-    expect(turnsOf(harness, peer)).toBeGreaterThanOrEqual(1000 / 100 - 1);
+    expect(turnsUntilCaughtUp(harness, peer)).toBeGreaterThanOrEqual(1000 / 100 - 1);
   });
 
   test("with many others at once takes no more of each turn than one", () => {

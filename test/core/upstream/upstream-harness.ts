@@ -6,6 +6,7 @@ import {
 } from "../../../src/core/upstream/upstream-subscriptions.ts";
 import { FakeSource } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { turnsOf } from "../support/turns.ts";
 
 /** What a source may say. */
 export const NO: UpstreamRefusal = { reason: "no", isFinal: false };
@@ -20,19 +21,22 @@ export class UpstreamHarness {
   readonly turnShare: TurnShare;
   readonly upstream: UpstreamSubscriptions;
   sequence = 0;
+  /** A test may change what is exposed. */
+  readonly options: { demanded: readonly string[] };
 
   constructor(options: Partial<UpstreamOptions> = {}, patternsPerTurn = 512) {
     const all = {
-      subjects: [">"],
+      demanded: [">"],
       upstream: "demand",
       upstreamLingerMs: 0,
       maxLingering: 1000,
       maxLingeringBytes: 100_000,
       maxUpstreamPatterns: 100_000,
       ...options,
-    } as const;
+    } satisfies UpstreamOptions;
+    this.options = all;
     const { clock, source } = this;
-    this.turnShare = new TurnShare(clock, patternsPerTurn * PATTERN_COST);
+    this.turnShare = new TurnShare(turnsOf(clock, patternsPerTurn * PATTERN_COST));
     this.upstream = new UpstreamSubscriptions(all, {
       clock,
       source,

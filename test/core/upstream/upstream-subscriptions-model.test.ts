@@ -40,7 +40,7 @@ describe("UpstreamSubscriptions, whatever is wanted and released", () => {
         fc.constantFrom(1, 3, 1000),
         fc.array(step, { maxLength: 40, size: "max" }),
         (exposed, upstreamLingerMs, confirms, maxLingering, stepsPerTurn, steps) => {
-          const options = { subjects: exposed, upstreamLingerMs, maxLingering };
+          const options = { demanded: exposed, upstreamLingerMs, maxLingering };
           const harness = new UpstreamHarness(options, stepsPerTurn);
           harness.source.confirms = confirms;
           const refused = new Set<string>();

@@ -16,7 +16,7 @@ describe("UpstreamSubscriptions", () => {
   });
 
   test("subscribes to all exposed patterns for a client that names none, and to nothing that is not exposed", () => {
-    const harness = new UpstreamHarness({ subjects: ["a.>", "b"] });
+    const harness = new UpstreamHarness({ demanded: ["a.>", "b"] });
     harness.upstream.acquire("everything");
     harness.acquire("c");
     expect(harness.patterns).toEqual(["a.>", "b"]);
@@ -25,16 +25,16 @@ describe("UpstreamSubscriptions", () => {
   });
 
   test("subscribes only to the exposed part of a pattern", () => {
-    const harness = new UpstreamHarness({ subjects: ["a.>", "b.*.c"] });
+    const harness = new UpstreamHarness({ demanded: ["a.>", "b.*.c"] });
     harness.acquire(">");
     expect(harness.patterns).toEqual(["a.>", "b.*.c"]);
-    const other = new UpstreamHarness({ subjects: ["a.>", "b.*.c"] });
+    const other = new UpstreamHarness({ demanded: ["a.>", "b.*.c"] });
     other.acquire("*.x.*");
     expect(other.patterns).toEqual(["a.x.*", "b.x.c"]);
   });
 
   test("subscribes to all exposed patterns from the start, and for ever, when it is eager", () => {
-    const harness = new UpstreamHarness({ subjects: ["a.>", "b"], upstream: "eager" });
+    const harness = new UpstreamHarness({ demanded: ["a.>", "b"], upstream: "eager" });
     expect(harness.patterns).toEqual(["a.>", "b"]);
     harness.acquire("a.x", "b");
     harness.upstream.release(["a.x", "b"]);
@@ -244,4 +244,30 @@ describe("UpstreamSubscriptions to 10,000 exact subjects", () => {
     expect(performance.now() - startMs).toBeLessThan(3000);
     expect(harness.patterns).toEqual([]);
   });
+});
+
+test("What was acquired is released, whatever is exposed by then", () => {
+  const harness = new UpstreamHarness({ demanded: ["a.>", "b.>"] });
+  const everything = harness.upstream.acquire("everything");
+  const some = harness.upstream.acquire(["*.x"]);
+  expect([everything, some]).toEqual([
+    ["a.>", "b.>"],
+    ["a.x", "b.x"],
+  ]);
+  harness.options.demanded = ["b.>", "c.>"];
+  harness.upstream.exposureChanged();
+  const again = harness.upstream.acquire("everything");
+  expect(harness.patterns).toEqual(["a.>", "b.>", "c.>"]);
+  harness.upstream.releasePatterns(everything);
+  harness.upstream.releasePatterns(some);
+  expect(harness.patterns).toEqual(["b.>", "c.>"]);
+  harness.upstream.releasePatterns(again);
+  expect(harness.patterns).toEqual([]);
+});
+
+test("A gateway that subscribes to everything from the start does so to what it exposes by then", () => {
+  const harness = new UpstreamHarness({ demanded: ["a.>", "b.>"], upstream: "eager" });
+  harness.options.demanded = ["b.>", "c.>"];
+  harness.upstream.exposureChanged();
+  expect(harness.patterns).toEqual(["b.>", "c.>"]);
 });

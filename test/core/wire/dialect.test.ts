@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { PLAIN, SSE, V1 } from "../../../src/core/wire/dialect.ts";
+import { saysEndOf } from "../../../src/core/wire/end-cursor.ts";
 import { type Envelope, EnvelopeEncoder } from "../../../src/core/wire/envelope.ts";
 import { readEvents } from "../../support/event-parser.ts";
-import { messageOf, messagesOf } from "../support/messages.ts";
+import { endOf, messageOf, messagesOf } from "../support/messages.ts";
 
 const encoder = new EnvelopeEncoder({ payloadFormat: "raw", headers: [] });
 const anyEnvelope = fc
@@ -29,6 +30,11 @@ describe("The plain dialect", () => {
     expect(PLAIN.pack(envelopes)).toBe(envelopes);
     expect(PLAIN.sendsNotices).toBe(false);
   });
+
+  test("has no frame for the end of a subject", () => {
+    const envelopes = [messageOf(1), endOf(2)];
+    expect(PLAIN.pack(envelopes)).toBe(envelopes);
+  });
 });
 
 describe("The v1 dialect", () => {
@@ -41,6 +47,29 @@ describe("The v1 dialect", () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  test.each([
+    ["one message", [endOf(1)], [1]],
+    ["several messages", [messageOf(1), endOf(2, 'b"\\'), messageOf(3)], [2]],
+  ])("has the end of a subject after its message, with %s", (_, envelopes, [ending]) => {
+    const lines = V1.pack(envelopes)
+      .flatMap(({ text }) => text.split("\n"))
+      .map((line) => JSON.parse(line));
+    const expected = envelopes.flatMap((envelope) => {
+      const { id, subject, text } = envelope;
+      const data = JSON.parse(text);
+      return envelope.sequence === ending ? [data, { type: "end", subject, id }] : [data];
+    });
+    expect(lines).toEqual(expected);
+  });
+
+  test("never has the end of a subject in another frame than its message", () => {
+    const long = messageOf(1, "a", 256 * 1024 - 100);
+    const frames = V1.pack([long, endOf(2), endOf(3, "b")]).map(({ text }) => text);
+    for (const frame of frames.slice(1))
+      expect(JSON.parse(frame.split("\n")[0]!).type).toBe("data");
+    expect(frames.length).toBeGreaterThan(1);
   });
 
   test("copies nothing where there is one envelope", () => {
@@ -91,6 +120,21 @@ describe("Server-sent events", () => {
       }),
       { numRuns: 1000 },
     );
+  });
+
+  test("that end a subject follow its message, which has no id of its own", () => {
+    const ending = endOf(8, "runs.\u{1F916}");
+    const stream = SSE.pack([messageOf(7), ending, messageOf(9)])[0]!.text;
+    const events = readEvents(stream);
+    expect(events.map(({ type }) => type)).toEqual(["message", "message", "end", "message"]);
+    expect(events[1]).toEqual({ type: "message", id: "o:7", data: ending.text });
+    expect(JSON.parse(events[2]!.data)).toEqual({
+      type: "end",
+      subject: ending.subject,
+      id: "o:8",
+    });
+    expect(saysEndOf(ending.subject, events[2]!.id)).toBe(true);
+    expect(events[3]!.id).toBe("o:9");
   });
 
   test("that are notices are named by their type, and leave the cursor as it is", () => {

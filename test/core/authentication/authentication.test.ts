@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import type { Grant } from "../../src/core/access/grant.ts";
-import type { TokenCheck } from "../../src/core/access/token-check.ts";
-import { PLAIN, SSE } from "../../src/core/wire/dialect.ts";
-import { AuthHarness, grantOf, settled } from "./support/auth-harness.ts";
-import { FakeStream, ORIGIN } from "./support/fake-stream.ts";
-import { Harness, lastOf, typesOf } from "./support/harness.ts";
+import type { Grant } from "../../../src/core/access/grant.ts";
+import type { TokenCheck } from "../../../src/core/access/token-check.ts";
+import { AuthHarness, grantOf, settled, type WantedGrant } from "../support/auth-harness.ts";
+import { FakeDurables } from "../support/fake-durables.ts";
+import { FakeStream, ORIGIN } from "../support/fake-stream.ts";
+import { cursorOf, Harness, lastOf, stateOf, typesOf } from "../support/harness.ts";
 
 const error = (code: string, retryable = false) => ({
   code,
@@ -119,14 +119,17 @@ describe("Client that connects without a token", () => {
     harness.expectBalance();
   });
 
-  test("does not get the session of another client", async () => {
+  test.each<[string, WantedGrant]>([
+    ["another name", { sub: "bob" }],
+    ["the same name of another issuer", { issuer: "j" }],
+  ])("does not get the session of %s, and leaves it alone", async (_, other) => {
     const gate = new AuthHarness({ deliveryMode: "at-least-once" });
     const { harness } = gate;
     const first = gate.join(grantOf({ deliveryMode: "at-least-once" }));
     const name = String(first.socket.frames[0]?.session);
     first.send({ type: "subscribe", id: "1", subjects: ["a"] });
     const second = gate.join(undefined, name);
-    await gate.auth(second, grantOf({ sub: "bob", deliveryMode: "at-least-once" }));
+    await gate.auth(second, grantOf({ ...other, deliveryMode: "at-least-once" }));
     expect(typesOf(second)).toEqual(["welcome", "authenticated", "welcome", "gap"]);
     expect(first.socket.closedWith).toBeUndefined();
     harness.publish(1, "a");
@@ -137,6 +140,19 @@ describe("Client that connects without a token", () => {
 });
 
 describe("Frame auth", () => {
+  test("is told to try again if there is no room for its account", async () => {
+    const gate = new AuthHarness();
+    gate.harness.openFor = ({ terms }) =>
+      terms.account === undefined ? gate.harness.broadcaster : undefined;
+    const peer = gate.join();
+    await gate.auth(peer, grantOf({ account: "acme" }), "x");
+    expect(typesOf(peer)).toEqual(["welcome", "error", "disconnect"]);
+    expect(peer.socket.frames[1]).toMatchObject({
+      error: { code: "unavailable", retryable: true },
+    });
+    expect(lastOf(peer)).toMatchObject({ code: 4503, reconnect: true });
+  });
+
   test("is unsupported where no token is needed", () => {
     const peer = new Harness().joinV1();
     peer.send({ type: "auth", id: "x", token: "s3cret" });
@@ -194,17 +210,46 @@ describe("Frame auth", () => {
     expect(clock.timers).toBe(timers);
   });
 
+  test("is not answered with what the check of an earlier one says too late", async () => {
+    const gate = new AuthHarness({ authTimeoutMs: 2000 });
+    const peer = gate.join(grantOf());
+    const answers: ((grant: Grant) => void)[] = [];
+    gate.check = () => new Promise((resolve) => void answers.push(resolve));
+    await gate.auth(peer, grantOf(), "x");
+    gate.harness.clock.advance(2000);
+    await gate.auth(peer, grantOf(), "y");
+    const count = peer.socket.frames.length;
+    answers[0]!(grantOf());
+    await settled();
+    expect(peer.socket.frames.length).toBe(count);
+    answers[1]!(grantOf());
+    await settled();
+    expect(lastOf(peer)).toMatchObject({ type: "authenticated", id: "y" });
+  });
+
   test("has no effect when its connection is over, and leaves no timer", async () => {
     const gate = new AuthHarness();
-    const { clock, broadcaster } = gate.harness;
+    const { clock, clients } = gate.harness;
     const peer = gate.join(grantOf());
     gate.grants.set("a", grantOf());
     peer.send({ type: "auth", token: "a" });
     peer.connection.closed(1006);
     await settled();
     expect(typesOf(peer)).toEqual(["welcome"]);
-    await broadcaster.drain(0);
+    await clients.drain(0);
     expect(clock.timers).toBe(0);
+  });
+
+  test("ends its connection with 1001 if the answer can't be written, so that the client reconnects", async () => {
+    const gate = new AuthHarness();
+    const peer = gate.join(grantOf());
+    const { write } = peer.socket;
+    peer.socket.write = () => {
+      peer.socket.write = write;
+      throw new Error("broken");
+    };
+    await gate.auth(peer, grantOf(), "x");
+    expect(peer.socket.closedWith).toBe(1001);
   });
 
   test("costs more of the frames that a client may send than others", () => {
@@ -244,6 +289,21 @@ describe("Frame auth", () => {
     expect(peer.socket.closedWith).toBeUndefined();
     harness.clock.advance(10);
     expect(peer.socket.closedWith).toBe(4512);
+  });
+
+  test.each<[string, WantedGrant, WantedGrant]>([
+    ["of another account", { account: "acme" }, { account: "globex" }],
+    ["of an account, for a client of none", {}, { account: "acme" }],
+    ["of no account, for a client of one", { account: "acme" }, {}],
+    ["of an account, for an anonymous client", { issuer: "", sub: "" }, { account: "acme" }],
+  ])("%s is forbidden, and changes nothing", async (_, before, after) => {
+    const gate = new AuthHarness();
+    const grant = grantOf(before);
+    const peer = gate.join(grant);
+    await gate.auth(peer, grantOf(after), "x");
+    expect(lastOf(peer)).toMatchObject({ id: "x", error: { code: "forbidden" } });
+    expect(peer.connection.grant).toBe(grant);
+    expect(peer.socket.closedWith).toBeUndefined();
   });
 
   test("makes an anonymous client one with a name, whose session it keeps", async () => {
@@ -341,7 +401,7 @@ describe("New token", () => {
     expect(peer.socket.envelopes.slice(1)).toMatchObject([
       { subject: "b", payload: 2, superseded: 2 },
     ]);
-    expect(peer.session.state).toBe("live");
+    expect(stateOf(peer.session)).toBe("live");
     expect(harness.meter.gaps).toBe(0);
     harness.expectBalance();
   });
@@ -482,205 +542,66 @@ describe("New token", () => {
   });
 });
 
-describe("Token that expires", () => {
-  test("is told at a random moment between a fifth and a tenth of its life before", () => {
-    const moments = [0, 0.5, 1].map((random) => {
-      const gate = new AuthHarness();
-      const { harness } = gate;
-      harness.random = random;
-      const peer = gate.join(grantOf({ expiresMs: 100_000 }));
-      for (let ms = 0; ms < 100_000 && lastOf(peer)?.type !== "token_expiring"; ms += 100) {
-        harness.clock.advance(100);
-      }
-      const { expires_in_ms: left } = lastOf(peer) as unknown as { expires_in_ms: number };
-      expect(harness.clock.nowMs()).toBe(100_000 - left);
-      harness.clock.advance(left - 10);
-      expect(peer.socket.closedWith).toBeUndefined();
-      harness.clock.advance(10);
-      expect(peer.socket.closedWith).toBe(4512);
-      expect(lastOf(peer)).toMatchObject({ type: "disconnect", reconnect: true });
-      return left;
-    });
-    expect(moments).toEqual([10_000, 15_000, 20_000]);
-  });
+describe("New token of a client that uses a durable", () => {
+  const deliveryMode = "at-least-once";
 
-  test("is told again for the next token, and no more of the one before", async () => {
-    const gate = new AuthHarness();
+  /** Connects a client that uses the durable `mine` of `s.a` and `s.b.>`, and has the first message of it. */
+  async function start() {
+    const durables = new FakeDurables();
+    const gate = new AuthHarness(
+      {
+        subjects: ["s.>"],
+        demanded: [],
+        streams: [{ name: "S", subjects: ["s.>"] }],
+        deliveryMode,
+      },
+      new FakeStream(),
+      durables,
+    );
     const { harness } = gate;
-    const peer = gate.join(grantOf({ expiresMs: 100_000 }));
-    harness.clock.advance(95_000);
-    await gate.auth(peer, grantOf({ expiresMs: 200_000 }));
-    harness.clock.advance(104_000);
-    const told = typesOf(peer).filter((type) => type === "token_expiring");
-    expect(told).toHaveLength(2);
-    expect(peer.socket.closedWith).toBeUndefined();
-    await gate.auth(peer, grantOf());
-    harness.clock.pause(1_000_000_000);
-    harness.clock.advance(1000);
-    expect(peer.socket.closedWith).toBeUndefined();
-    peer.connection.closed(1006);
-  });
+    harness.broadcaster.stream({ name: "S", origin: ORIGIN, sequence: 0, lost: false });
+    const peer = gate.join(grantOf({ deliveryMode }));
+    const subscribe = { type: "subscribe", id: "1", subjects: ["s.a", "s.b.>"] };
+    peer.send({ ...subscribe, durable: "mine" });
+    durables.begin();
+    durables.deliver(1, "s.a");
+    await settled();
+    expect(peer.socket.envelopes).toHaveLength(1);
+    return { gate, harness, durables, peer };
+  }
 
-  test.each([
-    ["plain", PLAIN],
-    ["sse", SSE],
-  ] as const)("ends clients of %s too, which are not told before", (_, dialect) => {
-    const gate = new AuthHarness();
-    const { harness } = gate;
-    const request = { id: "", subjects: "everything" } as const;
-    const grant = grantOf({ expiresMs: 100_000 });
-    const peer = harness.joinWith(request, dialect, false, undefined, grant);
-    peer.socket.onPing = () => peer.connection.heard();
-    harness.clock.advance(99_990);
-    expect(peer.socket.closedWith).toBeUndefined();
-    const frames = peer.socket.textFrames.length;
-    harness.clock.advance(10);
-    expect(peer.socket.closedWith).toBe(4512);
-    const last = peer.socket.textFrames.slice(frames).map(({ text }) => text);
-    expect(last).toHaveLength(dialect === SSE ? 1 : 0);
-    if (dialect === SSE) expect(last[0]).toContain("event: disconnect");
-  });
-
-  test("in many years is no reason to end, and one that has expired ends at once", () => {
-    const gate = new AuthHarness();
-    const { clock } = gate.harness;
-    const late = gate.join(grantOf({ expiresMs: 2 ** 33 }));
-    clock.pause(2 ** 31);
-    clock.advance(100);
-    expect(late.socket.closedWith).toBeUndefined();
-    clock.pause(2 ** 33 - 2 ** 31);
-    clock.advance(100);
-    expect(late.socket.closedWith).toBe(4512);
-    const gone = gate.join(grantOf({ expiresMs: 0 }));
-    clock.advance(5);
-    expect(gone.socket.closedWith).toBe(4512);
-  });
-
-  test("ends by the wall clock, when that is set", () => {
-    const gate = new AuthHarness();
-    const { clock } = gate.harness;
-    const peer = gate.join(grantOf({ expiresMs: 3_600_000 }));
-    clock.setWall(3_600_000);
-    clock.advance(60_000);
-    expect(peer.socket.closedWith).toBe(4512);
-  });
-
-  test("during a replay ends that too, and the session continues with the next token", async () => {
-    const deliveryMode = "at-least-once";
-    const bounds = { ringMessages: 1000, ringBytes: 100_000, stepsPerTurn: 1 };
-    const gate = new AuthHarness({ ...bounds, deliveryMode, maxInflightMessages: 1000 });
-    const { harness } = gate;
-    const from = { after: cursorOf(harness) };
-    for (let n = 0; n < 50; n++) harness.publish(n, "a");
-    const peer = gate.join(grantOf({ deliveryMode, expiresMs: 30 }));
-    const session = String(peer.socket.frames[0]?.session);
-    peer.send({ type: "subscribe", id: "1", subjects: ["a"], from });
-    harness.clock.advance(20);
-    expect(peer.socket.closedWith).toBe(4512);
-    harness.clock.advance(1000);
-    const next = gate.join(grantOf({ deliveryMode }), session);
-    expect(next.socket.frames[0]).toMatchObject({ delivery: { resumed: true } });
+  test.each<[string, WantedGrant]>([
+    ["allows the same", {}],
+    ["allows no more than the durable has", { allow: ["s.a", "s.b.>"], durables: ["mi*"] }],
+    ["denies something else", { deny: ["s.c"] }],
+  ])("lets it go on when it %s", async (_, wanted) => {
+    const { gate, harness, durables, peer } = await start();
+    await gate.auth(peer, grantOf({ deliveryMode, ...wanted }));
+    durables.deliver(2, "s.b.c");
+    await settled();
+    expect(typesOf(peer).slice(-2)).toEqual(["authenticated", "data"]);
+    peer.send({ type: "ack", id: peer.socket.envelopes[0]?.id });
+    expect(durables.settled).toEqual([["r1", "ack"]]);
+    expect(durables.released).toEqual([]);
     harness.expectBalance();
   });
 
-  test("shares one timer with ten thousand others, which leave nothing", async () => {
-    const gate = new AuthHarness({ maxClients: 20_000 });
-    const { harness } = gate;
-    const { clock, broadcaster, meter } = harness;
-    const timers = clock.timers;
-    const peers = Array.from({ length: 10_000 }, (_, n) =>
-      gate.join(grantOf({ sub: `u${n}`, expiresMs: 100_000 })),
-    );
-    expect(clock.timers - timers).toBeLessThan(4);
-    clock.pause(100_000);
-    clock.turn();
-    // Not all of them in one turn.
-    expect(meter.disconnections.get("token_expired")).toBeLessThan(1000);
-    expect(meter.disconnections.get("token_expired")).toBeGreaterThan(0);
-    clock.advance(1000);
-    expect(meter.disconnections.get("token_expired")).toBe(10_000);
-    expect(peers.every(({ socket }) => socket.closedWith === 4512)).toBe(true);
-    await broadcaster.drain(0);
-    expect(clock.timers).toBe(0);
-  });
-});
-
-describe("Token that is revoked", () => {
-  test("ends its connection with 4401, and no other one", () => {
-    const gate = new AuthHarness();
-    const grant = grantOf();
-    const peer = gate.join(grant);
-    const other = gate.join(grantOf());
-    gate.revoke(grant);
-    gate.harness.clock.advance(10);
-    expect(peer.socket.closedWith).toBe(4401);
-    expect(lastOf(peer)).toMatchObject({ type: "disconnect", code: 4401, reconnect: false });
-    expect(other.socket.closedWith).toBeUndefined();
-  });
-
-  test("ends a connection that was let in before and begins after", () => {
-    const gate = new AuthHarness();
-    const grant = grantOf();
-    gate.revoke(grant);
-    const peer = gate.join(grant);
-    expect(peer.socket.closedWith).toBe(4401);
-    expect(typesOf(peer)).toEqual(["disconnect"]);
-  });
-
-  test("doesn't end a connection that has a new one", async () => {
-    const gate = new AuthHarness();
-    const grant = grantOf();
-    const peer = gate.join(grant);
-    await gate.auth(peer, grantOf());
-    gate.revoke(grant);
-    gate.harness.clock.advance(10);
+  test.each<[string, WantedGrant]>([
+    ["doesn't allow its name", { durables: ["yours"] }],
+    ["allows only a part of its subjects", { allow: ["s.a", "s.b.c"] }],
+    ["denies something of its subjects", { deny: ["s.b.secret"] }],
+  ])("ends its use when it %s: others get what isn't acknowledged", async (_, wanted) => {
+    const { gate, harness, durables, peer } = await start();
+    await gate.auth(peer, grantOf({ deliveryMode, ...wanted }));
+    expect(lastOf(peer)).toEqual({ type: "unsubscribed", sub: "1", reason: "forbidden" });
+    expect(durables.released).toEqual(["mine"]);
+    harness.clock.advance(5);
+    expect(durables.settled).toEqual([["r1", "nack"]]);
+    durables.deliver(2, "s.a");
+    await settled();
+    expect(peer.socket.envelopes).toHaveLength(1);
     expect(peer.socket.closedWith).toBeUndefined();
-  });
-
-  test("is not accepted in auth", async () => {
-    const gate = new AuthHarness();
-    const peer = gate.join(grantOf());
-    const grant = grantOf();
-    gate.revoke(grant);
-    await gate.auth(peer, grant, "x");
-    expect(lastOf(peer)).toMatchObject({ id: "x", error: { code: "unauthenticated" } });
-    expect(peer.socket.closedWith).toBeUndefined();
-  });
-
-  test.each(["waits for its client", "is about to be resumed"])(
-    "ends a session that %s",
-    (state) => {
-      const deliveryMode = "at-least-once";
-      const gate = new AuthHarness({ deliveryMode });
-      const { harness } = gate;
-      const grant = grantOf({ deliveryMode });
-      const peer = gate.join(grant);
-      const session = String(peer.socket.frames[0]?.session);
-      peer.send({ type: "subscribe", id: "1", subjects: ["a"] });
-      harness.publish(1, "a");
-      harness.clock.advance(10);
-      peer.connection.closed(1006);
-      if (state === "waits for its client") {
-        gate.revoke(grant);
-        harness.clock.advance(10);
-        expect(harness.broadcaster.sessions.detached).toBe(0);
-      } else gate.revoked.add(grant);
-      const next = gate.join(grantOf({ deliveryMode }), session);
-      expect(typesOf(next)).toEqual(["welcome", "gap"]);
-      expect(harness.meter.ledger.lost.revoked).toBe(1);
-      harness.expectBalance();
-    },
-  );
-
-  test("of very many clients ends them in shares of the turns", () => {
-    const gate = new AuthHarness({ maxClients: 20_000 });
-    const { clock, meter } = gate.harness;
-    const grant = grantOf();
-    for (let n = 0; n < 5000; n++) gate.join(grant);
-    gate.revoke(grant);
-    expect(meter.disconnections.get("revoked")).toBeLessThan(1000);
-    clock.advance(1000);
-    expect(meter.disconnections.get("revoked")).toBe(5000);
+    harness.expectBalance();
   });
 });
 
@@ -688,13 +609,4 @@ describe("Token that is revoked", () => {
 async function pass({ clock }: Harness): Promise<void> {
   clock.advance(5);
   await new Promise((resolve) => setImmediate(resolve));
-}
-
-/** Publishes a message, and returns its id. */
-function cursorOf(harness: Harness): string {
-  const reader = harness.join(["a"]);
-  harness.publish("first", "a");
-  harness.clock.advance(10);
-  const [first] = reader.socket.envelopes;
-  return String(first?.id);
 }
