@@ -14,4 +14,8 @@ export class AnonymousAuthenticator implements Authenticator {
   async authenticate({ credentials }: AccessRequest): Promise<Identity | undefined> {
     return credentials.kind === "none" ? this.#identity : undefined;
   }
+
+  recheck(): Identity {
+    return this.#identity;
+  }
 }

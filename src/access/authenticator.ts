@@ -5,63 +5,78 @@ import type { Permissions } from "./permissions.ts";
 /** Where a client shows a token. */
 export type TokenPlace = "authorization" | "subprotocol" | "cookie" | "query" | "frame";
 
-/** What a client shows to say who it is. Nothing of it is ever logged. */
+/** The token, or the user and password, that a client sends. They are never logged. */
 export type Credentials =
   | { readonly kind: "none" }
   | { readonly kind: "token"; readonly token: string; readonly place: TokenPlace }
   | { readonly kind: "basic"; readonly user: string; readonly password: string };
 
-/** A client that wants to be let in. */
+/** Describes a client that wants to connect or to publish. */
 export interface AccessRequest {
   readonly credentials: Credentials;
-  /** The client's IP address, as told by trusted proxies. */
+  /** The client's IP address; trusted proxies may name it. */
   readonly address: string;
-  /** Of the handshake, also when the token comes later, in a frame. */
+  /** The group under which the address is counted: for IPv6 its /64 network. Default: the address. */
+  readonly addressGroup?: string | undefined;
+  /** The headers of the handshake, also if the client sends its token later, in a frame. */
   readonly headers: Headers;
-  /** Whether a client that shows nothing is let in to send a token in a frame. Default: `false`. */
+  /** Aborted when the client is gone: nobody needs the answer. Default: it stays. */
+  readonly left?: AbortSignal | undefined;
+  /** Whether a client without credentials may connect and send a token in a frame. Default: `false`. */
   readonly mayShowTokenLater?: boolean;
 }
 
-/** Who a client is, proved by an authenticator. */
+/** An authenticator's statement about a client: its name and its permissions. */
 export interface Identity {
   readonly principal: Principal;
   readonly permissions: Permissions;
-  /** See `GrantToken`; `undefined`: no token, and no end. */
+  /** The token's name, by which it can be revoked. Default: the token has none. */
   readonly tokenId?: string | undefined;
   /** In Unix milliseconds. Default: now. */
   readonly issuedAtMs?: number | undefined;
   /** In Unix milliseconds. Default: never. */
   readonly expiresAtMs?: number | undefined;
-  /** The name of the NATS connection that the client uses. Default: the configured one. */
-  readonly account?: string | undefined;
+  /** Names the credentials that the client has shown, for `Authenticator.recheck`; it is no secret. */
+  readonly credential?: string | undefined;
 }
 
-/** Why a client is not let in. */
+/** The reason why a client may not connect. */
 export interface AccessRefusal {
   /**
-   * - `"malformed"`: what the client shows can't be read, or contradicts itself; HTTP answers 400.
-   * - `"unauthenticated"`: what the client shows is not valid; 401.
-   * - `"forbidden"`: it is valid, and allows nothing here; 403.
-   * - `"unavailable"`: it can't be checked now; 503. The client should try again.
+   * - `"malformed"`: the credentials can't be read, or contradict each other; HTTP answers 400.
+   * - `"unauthenticated"`: the credentials are not valid; 401.
+   * - `"forbidden"`: the credentials are valid, but allow nothing here; 403.
+   * - `"unavailable"`: the credentials can't be checked now; 503. The client should retry.
    */
   readonly kind: (typeof ACCESS_REFUSALS)[number];
-  /** For the client's developer; names no secret. */
+  /** Tells the client's developer the reason, without secrets. */
   readonly message: string;
-  /** For the log of the operator; names no secret. Default: `message`. */
+  /** Tells the operator the reason, in the log, without secrets. Default: `message`. */
   readonly detail?: string | undefined;
 }
 
-/** One way to prove who a client is. */
+/** Checks credentials of one kind. */
 export interface Authenticator {
-  /** For logs and metrics: `"jwt"`. */
+  /** Names the authenticator in logs and metrics: `"jwt"`. */
   readonly name: string;
   /**
-   * Checks what a client shows. Never rejects.
+   * Checks the credentials of a client. Never rejects.
    *
    * @returns `undefined` if the credentials are for another authenticator.
    */
   authenticate(request: AccessRequest): Promise<Identity | AccessRefusal | undefined>;
-  /** Releases timers and watches. May be called twice. */
+  /**
+   * Returns what it says by now about a client that it let in before, without its credentials. By default, that is what it
+   * said then.
+   */
+  recheck?(identity: Identity): Identity | AccessRefusal;
+  /**
+   * Begins to follow files and URLs. Called again after a stop.
+   *
+   * @param changed called when `recheck` may have another answer for some clients.
+   */
+  start?(changed: () => void): void;
+  /** Ends what `start` began. May be called twice. */
   stop?(): void;
 }
 

@@ -3,7 +3,6 @@ import { isReserved } from "../core/subject/subject.ts";
 import { POLICIES } from "../protocol/fields.ts";
 import { isObject } from "../protocol/schema.ts";
 import { subjectFault } from "../protocol/subject.ts";
-import type { AccessRefusal } from "./authenticator.ts";
 import {
   ACTIONS,
   type Action,
@@ -12,7 +11,7 @@ import {
   type Permissions,
 } from "./permissions.ts";
 
-/** The `type` of our entries (RFC 9396 §2). Those of others are skipped. */
+/** The `type` of our entries (RFC 9396 §2). Entries of other types are skipped. */
 const TYPE = "spillway";
 
 /** The most entries of all types, and the most patterns and names of durables in all of ours together. */
@@ -23,32 +22,46 @@ const MAX_NAME_LENGTH = 128;
 /** `{sub}`: the value of a claim. */
 const TEMPLATE = /\{([^{}]*)\}/g;
 // A value must be one literal token: nothing in it may separate tokens or stand for others.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern finds control characters
 const NOT_LITERAL = /[.*>{}\s\u0000-\u0020\u007f-\u009f]|\p{Surrogate}/u;
 
-/** Why an entry can't be used. */
+/** Why `authorization_details` can't be used, or allow nothing. */
+export interface DetailsFault {
+  readonly kind: "unauthenticated" | "forbidden";
+  /** Completes the sentence `"authorization_details" …`. */
+  readonly fault: string;
+}
+
+const NOTHING_FOR_US: DetailsFault = {
+  kind: "forbidden",
+  fault: `have no entry of the type "${TYPE}"`,
+};
+
+/** An entry that can't be used. The message completes the sentence `"authorization_details" …`. */
 class EntryFault extends Error {}
 
 /** An entry, with the values of claims in place of their names. */
 interface Entry extends Limits {
+  readonly account: string | undefined;
   readonly actions: readonly Action[];
   readonly allow: readonly string[];
   readonly deny: readonly string[];
 }
 
 /**
- * Reads what `authorization_details` (RFC 9396) allow: the subjects of all entries together, without those that one
- * of them denies for the same action. Of limits in several entries, the strictest counts. A field that isn't known,
- * or a value that can't be used, refuses all of them: it may be a restriction.
+ * Reads the permissions in `authorization_details` (RFC 9396): the subjects of all entries together, without the subjects
+ * that one of them denies for the same action. If several entries have a limit, the strictest one counts. All entries must
+ * be for the same account: subjects of one account mean nothing in another. An unknown field or a value that can't be used
+ * refuses all entries, as it may be a restriction.
  *
  * @param claims their values take the place of templates like `{sub}`.
  */
 export function readPermissions(
   claims: Readonly<Record<string, unknown>>,
-): Permissions | AccessRefusal {
+): Permissions | DetailsFault {
   try {
     const { authorization_details: details } = claims;
-    if (details === undefined) return forbidden();
+    if (details === undefined) return NOTHING_FOR_US;
     if (!Array.isArray(details) || details.length > MAX_ENTRIES) {
       throw new EntryFault(`must be a list of ${MAX_ENTRIES} entries at most`);
     }
@@ -57,24 +70,27 @@ export function readPermissions(
       if (typeof entry.type !== "string") throw new EntryFault(`[${index}].type must be a text`);
       return entry.type === TYPE ? [readEntry(entry, claims, `[${index}]`)] : [];
     });
-    if (entries.length === 0) return forbidden();
+    if (entries.length === 0) return NOTHING_FOR_US;
     return merged(entries);
   } catch (thrown) {
     if (!(thrown instanceof EntryFault)) throw thrown;
-    const message = `The token can't be used: "authorization_details" ${thrown.message}`;
-    return { kind: "unauthenticated", message };
+    return { kind: "unauthenticated", fault: thrown.message };
   }
 }
 
-function merged(entries: readonly Entry[]): Permissions | AccessRefusal {
+function merged(entries: readonly Entry[]): Permissions {
   const names = entries.flatMap(({ allow, deny, durables }) => [...allow, ...deny, ...durables]);
   if (names.length > MAX_PATTERNS) {
     throw new EntryFault(`must not have more than ${MAX_PATTERNS} subjects and durables`);
   }
+  const [account, ...otherAccounts] = new Set(entries.map((entry) => entry.account));
+  if (otherAccounts.length > 0) throw new EntryFault("must not be for several accounts");
   return {
+    account,
     receives: subjectsOf(entries, "subscribe"),
     publishes: subjectsOf(entries, "publish"),
     requests: subjectsOf(entries, "request"),
+    presence: subjectsOf(entries, "presence"),
     policies: shared(entries.map(({ policies }) => policies)),
     maxRate: Math.min(...entries.map(({ maxRate }) => maxRate)),
     maxSubscriptions: Math.min(...entries.map(({ maxSubscriptions }) => maxSubscriptions)),
@@ -103,6 +119,7 @@ function readEntry(
 ): Entry {
   const {
     type: _type,
+    account,
     actions = ["subscribe"],
     subjects,
     policies = DEFAULT_LIMITS.policies,
@@ -121,6 +138,7 @@ function readEntry(
       pattern(text, claims, `${at}.subjects.${name}`),
     );
   return {
+    account: account === undefined ? undefined : accountName(account, claims, `${at}.account`),
     actions: words(actions, ACTIONS, `${at}.actions`),
     allow: patterns(allow, "allow"),
     deny: patterns(deny, "deny"),
@@ -170,7 +188,7 @@ function pattern(template: string, claims: Readonly<Record<string, unknown>>, at
   const filled = fill(template, claims, at);
   const fault = subjectFault(filled, true);
   if (fault !== undefined) throw new EntryFault(`${at} has a subject that ${fault}`);
-  // Who may choose a name must not get subjects of NATS itself by it.
+  // A user who can choose a name must not get subjects of NATS itself by it.
   if (isReserved(filled) && template.startsWith("{")) {
     throw new EntryFault(`${at} has a template whose value begins like a subject of NATS itself`);
   }
@@ -187,7 +205,17 @@ function durableName(
   throw new EntryFault(`${at} must be names of 1 to ${MAX_NAME_LENGTH} characters`);
 }
 
-/** Puts the values of claims in place of their names: each must be one literal token, else all is refused. */
+function accountName(
+  template: unknown,
+  claims: Readonly<Record<string, unknown>>,
+  at: string,
+): string {
+  const filled = typeof template === "string" ? fill(template, claims, at) : "";
+  if (filled.length > 0 && filled.length <= MAX_NAME_LENGTH) return filled;
+  throw new EntryFault(`${at} must be a name of 1 to ${MAX_NAME_LENGTH} characters`);
+}
+
+/** Puts the values of claims in place of their names. A value that isn't one literal token refuses all entries. */
 function fill(template: string, claims: Readonly<Record<string, unknown>>, at: string): string {
   // A brace that belongs to no template is probably a misspelt one.
   if (/[{}]/.test(template.replace(TEMPLATE, ""))) {
@@ -198,11 +226,4 @@ function fill(template: string, claims: Readonly<Record<string, unknown>>, at: s
     if (typeof value === "string" && value !== "" && !NOT_LITERAL.test(value)) return value;
     throw new EntryFault(`${at} needs a claim "${name.slice(0, 64)}" that is one literal token`);
   });
-}
-
-function forbidden(): AccessRefusal {
-  return {
-    kind: "forbidden",
-    message: `The token allows nothing here: its "authorization_details" have no entry of the type "${TYPE}"`,
-  };
 }

@@ -1,8 +1,8 @@
 import { isObject } from "../protocol/schema.ts";
-import { type Identity, isRefusal } from "./authenticator.ts";
+import type { Identity } from "./authenticator.ts";
 import { type Claims, readClaims } from "./claims.ts";
 import { parseStrictJson } from "./strict-json.ts";
-import { FileFault } from "./watched-file.ts";
+import { FileFault } from "./watched-files.ts";
 
 /** The most entries of a file. */
 const MAX_ENTRIES = 100_000;
@@ -41,9 +41,8 @@ export function expectNoOthers(others: object, at: string): void {
  */
 export function identityOf(claims: Claims, issuer: string, at: string): Identity {
   const identity = readClaims(claims, issuer);
-  if (!isRefusal(identity)) return identity;
-  const reason = identity.message.replace(/^The token can't be used: /, "");
-  throw new FileFault(`has the entry ${at}, which can't be used: ${reason}`);
+  if (!("kind" in identity)) return identity;
+  throw new FileFault(`has the entry ${at}, which can't be used: ${identity.detail}`);
 }
 
 /**

@@ -1,20 +1,14 @@
 import type { Clock } from "../core/ports/clock.ts";
 import { reasonOf } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
+import { withDeadline } from "../core/timing/deadline.ts";
 import { LogLimit } from "../core/timing/log-limit.ts";
 import { isObject } from "../protocol/schema.ts";
-import {
-  type AccessRefusal,
-  type AccessRequest,
-  type Authenticator,
-  type Identity,
-  isRefusal,
-} from "./authenticator.ts";
+import type { AccessRefusal, AccessRequest, Authenticator, Identity } from "./authenticator.ts";
 import type { Claims, ReadClaims } from "./claims.ts";
-import { withDeadline } from "./deadline.ts";
 
 /**
- * Decides who a client is. See `GatewayDeps.authorize`.
+ * Returns the claims of a client. See `GatewayDeps.authorize`.
  *
  * @returns the claims of the client, as a token would have them; `undefined` if the request is for another
  * authenticator; `null` to refuse the client.
@@ -72,7 +66,7 @@ export class HookAuthenticator implements Authenticator {
       return UNAVAILABLE;
     }
     const identity = readClaims(claims);
-    if (isRefusal(identity)) this.#failed(identity.detail ?? identity.message);
+    if ("kind" in identity) this.#failed(identity.detail);
     return identity;
   }
 

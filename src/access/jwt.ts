@@ -2,6 +2,7 @@ import { errors, type JWTPayload, jwtVerify } from "jose";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import { isObject } from "../protocol/schema.ts";
+import { isAlgorithm, isSymmetric } from "./algorithms.ts";
 import {
   type AccessRefusal,
   type AccessRequest,
@@ -9,13 +10,13 @@ import {
   type Identity,
   isRefusal,
 } from "./authenticator.ts";
+import { fromBase64url } from "./base64url.ts";
 import { readClaims } from "./claims.ts";
 import { FileKeys } from "./file-keys.ts";
 import type { KeySource } from "./key-source.ts";
 import { RemoteKeys } from "./remote-keys.ts";
 import { parseStrictJson } from "./strict-json.ts";
-import { isAlgorithm, isSymmetric } from "./verification-keys.ts";
-import type { FileReader } from "./watched-file.ts";
+import type { FileReader } from "./watched-files.ts";
 
 /** An issuer of JSON Web Tokens. */
 export interface IssuerOptions {
@@ -36,7 +37,7 @@ export interface IssuerOptions {
 export interface JwtOptions {
   /** Each with another `issuer`. */
   readonly issuers: readonly IssuerOptions[];
-  /** How much the clocks of issuers may differ. A token counts for that long after its `exp`. */
+  /** The maximum difference between the clocks of issuers and ours. A token counts for that long after its `exp`. */
   readonly clockToleranceMs: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -46,11 +47,11 @@ interface Issuer extends IssuerOptions {
   readonly source: KeySource;
 }
 
-/** A token that is not checked yet. */
+/** A token before its signature is checked. */
 interface UncheckedToken {
   readonly text: string;
   readonly header: Readonly<Record<string, unknown>>;
-  /** Why it can't be read. */
+  /** Says why the token can't be read; `undefined` if it can. */
   readonly fault: string | undefined;
 }
 
@@ -66,6 +67,7 @@ const REFUSED_HEADERS = ["jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc"
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+const UNKNOWN_ISSUER: AccessRefusal = refused("is of an issuer that isn't accepted any more");
 const KEYS_UNAVAILABLE: AccessRefusal = {
   kind: "unavailable",
   message: "The token can't be checked now: the keys of its issuer can't be loaded",
@@ -88,21 +90,18 @@ export class JwtAuthenticator implements Authenticator {
   }
 
   /**
-   * Reads the issuers' files, and begins to load the keys at their URLs, without waiting for them.
+   * Reads the issuers' files.
    *
+   * @param before has loaded the keys of some URLs already.
    * @throws FileFault if a file can't be read or used.
    * @throws RangeError if two issuers have the same name, or an issuer has algorithms that can't be used together.
    */
-  static async open(options: JwtOptions): Promise<JwtAuthenticator> {
+  static async open(options: JwtOptions, before?: JwtAuthenticator): Promise<JwtAuthenticator> {
     expectSafe(options.issuers);
     const issuers: Issuer[] = [];
-    try {
-      for (const issuer of options.issuers) {
-        issuers.push({ ...issuer, source: await openKeys(issuer, options) });
-      }
-    } catch (error) {
-      for (const { source } of issuers) source.stop();
-      throw error;
+    for (const issuer of options.issuers) {
+      const source = before?.loadedKeysOf(issuer) ?? (await openKeys(issuer, options));
+      issuers.push({ ...issuer, source });
     }
     return new JwtAuthenticator(issuers, options);
   }
@@ -125,8 +124,26 @@ export class JwtAuthenticator implements Authenticator {
     return await this.#check({ text, header: header.value, fault }, issuer);
   }
 
+  /** Without the token, only its issuer can be checked: its keys are when the client shows a token again. */
+  recheck(identity: Identity): Identity | AccessRefusal {
+    return this.#issuers.has(identity.principal.issuer) ? identity : UNKNOWN_ISSUER;
+  }
+
+  /** Begins to load the keys at URLs, without waiting for them. */
+  start(): void {
+    for (const { source } of this.#issuers.values()) source.start();
+  }
+
   stop(): void {
     for (const { source } of this.#issuers.values()) source.stop();
+  }
+
+  /** Returns the keys of an issuer, if they are at the same URL; they may be loaded already. */
+  loadedKeysOf({ issuer, keys, algorithms }: IssuerOptions): KeySource | undefined {
+    const known = this.#issuers.get(issuer);
+    if (known === undefined || !("url" in keys) || !("url" in known.keys)) return undefined;
+    const isSame = known.keys.url === keys.url && `${known.algorithms}` === `${algorithms}`;
+    return isSame ? known.source : undefined;
   }
 
   async #check(token: UncheckedToken, issuer: Issuer): Promise<Identity | AccessRefusal> {
@@ -175,10 +192,10 @@ export class JwtAuthenticator implements Authenticator {
     return { ...identity, expiresAtMs: expiresAtMs + this.#toleranceMs };
   }
 
-  /** Checks what `jwtVerify` doesn't. */
+  /** Checks the claims that `jwtVerify` doesn't check. */
   #faultAfter(claims: JWTPayload, nowMs: number, maxTokenAgeMs: number): string | undefined {
     const { exp = Number.POSITIVE_INFINITY, iat = Number.NEGATIVE_INFINITY, cnf } = claims;
-    // Who revokes a user's tokens says before which time they were issued.
+    // A revocation counts for tokens that were issued before it, so a later time of issue would evade it.
     if (iat * 1000 > nowMs + this.#toleranceMs) return "was issued in the future (iat)";
     if (!((exp - iat) * 1000 <= maxTokenAgeMs)) {
       return `is valid for more than ${maxTokenAgeMs / 1000} seconds (from iat to exp)`;
@@ -189,7 +206,7 @@ export class JwtAuthenticator implements Authenticator {
   }
 }
 
-/** Checks what can be checked without keys. */
+/** Checks the parts of a token that need no key. */
 function faultBefore({ header, fault }: UncheckedToken, issuer: Issuer): string | undefined {
   if (fault !== undefined) return `can't be read: ${fault}`;
   const { alg, kid, typ = "JWT" } = header;
@@ -228,14 +245,25 @@ function refused(reason: string): AccessRefusal {
   return { kind: "unauthenticated", message: `The token ${reason}` };
 }
 
+/** Returns the header and the claims of a token, of which nothing is checked; `undefined` if it isn't one. */
+export function tokenParts(text: string):
+  | {
+      readonly header: Readonly<Record<string, unknown>>;
+      readonly claims: Readonly<Record<string, unknown>>;
+    }
+  | undefined {
+  const [, headerPart, claimsPart] = COMPACT.exec(text) ?? [];
+  const [header, claims] = [decoded(headerPart), decoded(claimsPart)];
+  return header && claims && { header: header.value, claims: claims.value };
+}
+
 /** Decodes a part of a token to a JSON object; `undefined` if it isn't one. */
 function decoded(
   part: string | undefined,
 ): { value: Readonly<Record<string, unknown>>; fault: string | undefined } | undefined {
   if (part === undefined) return undefined;
   try {
-    const base64 = part.replaceAll("-", "+").replaceAll("_", "/");
-    const text = utf8.decode(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)));
+    const text = utf8.decode(fromBase64url(part));
     const value: unknown = JSON.parse(text);
     if (!isObject(value)) return undefined;
     const json = parseStrictJson(text);
@@ -248,9 +276,7 @@ function decoded(
 async function openKeys(issuer: IssuerOptions, { clock, log }: JwtOptions): Promise<KeySource> {
   const { keys, algorithms } = issuer;
   if ("file" in keys) return await FileKeys.open(keys.file, algorithms, log);
-  const source = new RemoteKeys({ url: keys.url, algorithms, clock, log });
-  void source.load();
-  return source;
+  return new RemoteKeys({ url: keys.url, algorithms, clock, log });
 }
 
 /** @throws RangeError */

@@ -11,5 +11,8 @@ export interface KeySource {
     alg: string,
     kid: string | undefined,
   ): Promise<readonly VerificationKey[] | "unknown" | "unavailable">;
+  /** Begins to follow the file or the URL. Called again after a stop. */
+  start(): void;
+  /** Ends what `start` began. May be called twice. */
   stop(): void;
 }

@@ -1,6 +1,8 @@
+import { FairShares } from "../core/collections/fair-shares.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import { reasonOf } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
+import { withDeadline } from "../core/timing/deadline.ts";
 import { LogLimit } from "../core/timing/log-limit.ts";
 import { isObject } from "../protocol/schema.ts";
 import { AnswerCache } from "./answer-cache.ts";
@@ -11,8 +13,10 @@ import {
   type Identity,
   isRefusal,
 } from "./authenticator.ts";
+import { toBase64url } from "./base64url.ts";
 import type { Claims, ReadClaims } from "./claims.ts";
-import { withDeadline } from "./deadline.ts";
+import { cookiesIn } from "./cookies.ts";
+import { sha256 } from "./digest.ts";
 
 /** Sends requests to a service. */
 export interface ServiceRequests {
@@ -34,29 +38,31 @@ interface NatsServiceOptions {
   readonly log: Log;
 }
 
-/** What the service is asked. */
+/** The JSON that the service receives about a client. */
 export interface ServiceRequest {
   readonly credentials:
     | { readonly kind: "none" }
     | { readonly kind: "token"; readonly token: string; readonly place: string }
     | { readonly kind: "basic"; readonly user: string; readonly password: string };
-  /** By name; only those of pages that may use them. The first of several with one name. */
+  /** The cookies by name: the first of several with one name. Cookies of pages that may not use them are left out. */
   readonly cookies: Readonly<Record<string, string>>;
   /** The client's IP address. */
   readonly address: string;
-  /** Those of `SERVICE_HEADERS` that the client sent, in lower case. */
+  /** The values of `SERVICE_HEADERS` that the client sent, by name in lower case. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
 /** The headers that the service gets. */
 const SERVICE_HEADERS = ["host", "origin", "user-agent", "accept-language"] as const;
 
-/** How many clients are remembered, how many refusals, and how many requests can wait for an answer. */
+/** Maximum numbers of remembered clients, of remembered refusals, and of requests that wait for an answer. */
 const MAX_IDENTITIES = 10_000;
 const MAX_REFUSALS = 1000;
 const MAX_UNDER_WAY = 256;
-/** How long a refusal, and an answer without `exp`, is kept. */
+/** The time for which a refusal, and an answer without `exp`, is kept. */
 const SHORT_MS = 5000;
+/** The longest time that an answer is kept: the service may take back what it said. */
+const LONGEST_MS = 5 * 60_000;
 /** The longest answer that is read, in bytes. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 /** The longest reason of a refusal. */
@@ -70,7 +76,7 @@ const UNAVAILABLE: AccessRefusal = {
   message: "Who this client is can't be checked now",
 };
 
-/** An answer, and until when it counts, in Unix milliseconds. */
+/** An answer, and the end of its validity in Unix milliseconds. */
 interface Answer {
   readonly result: Identity | AccessRefusal;
   readonly untilMs: number;
@@ -79,18 +85,20 @@ interface Answer {
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Asks a service behind NATS who a client is. The service answers with JSON: the claims of the client, as a token would
- * have them, or `{"refused": "why"}`. Answers are kept until their `exp`. If there is no answer, or one that can't
+ * Asks a service behind NATS about a client. The service answers with JSON: the claims of the client, as a token would
+ * have them, or `{"refused": "why"}`. Answers are kept until their `exp`, for five minutes at most. If there is no answer, or one that can't
  * be read, nobody is let in.
  */
 export class NatsServiceAuthenticator implements Authenticator {
   readonly name = "service";
   readonly #options: NatsServiceOptions;
   readonly #identities = new AnswerCache<Identity>(MAX_IDENTITIES);
-  /** Kept apart: many wrong tokens don't push out the clients that are known. */
+  /** Refusals have a cache of their own, so that many wrong tokens don't push out known clients. */
   readonly #refusals = new AnswerCache<AccessRefusal>(MAX_REFUSALS);
-  /** The requests that wait for an answer, by what is asked: the same question is asked once. */
+  /** The requests that wait for an answer, by the hash of the question: the same question is asked once. */
   readonly #underWay = new Map<string, Promise<Identity | AccessRefusal>>();
+  /** The requests of each address that wait for an answer. */
+  readonly #shares = new FairShares();
   readonly #limit: LogLimit<"failed">;
 
   constructor(options: NatsServiceOptions) {
@@ -100,39 +108,47 @@ export class NatsServiceAuthenticator implements Authenticator {
 
   async authenticate(request: AccessRequest): Promise<Identity | AccessRefusal | undefined> {
     const asked = serviceRequest(request);
-    if (asked.credentials.kind !== "none") return await this.#answerTo(asked);
-    // Nothing tells this client from any other.
+    const { addressGroup = request.address } = request;
+    if (asked.credentials.kind !== "none") return await this.#answerTo(asked, addressGroup);
+    // The client shows nothing by which the service could know it.
     if (Object.keys(asked.cookies).length === 0) return undefined;
-    const answer = await this.#answerTo(asked);
+    const answer = await this.#answerTo(asked, addressGroup);
     // Cookies may have nothing to do with us: without a token, the client showed nothing.
     return isRefusal(answer) && answer.kind === "unauthenticated" ? undefined : answer;
   }
 
-  async #answerTo(asked: ServiceRequest): Promise<Identity | AccessRefusal> {
+  async #answerTo(asked: ServiceRequest, addressGroup: string): Promise<Identity | AccessRefusal> {
     const body = JSON.stringify(asked);
     // Tokens are not kept in memory.
-    const key = await hashOf(body);
+    const key = toBase64url(await sha256(body));
     const nowMs = this.#options.clock.wallMs();
     const kept = this.#identities.get(key, nowMs) ?? this.#refusals.get(key, nowMs);
     if (kept !== undefined) return kept;
     const underWay = this.#underWay.get(key);
     if (underWay !== undefined) return await underWay;
-    if (this.#underWay.size >= MAX_UNDER_WAY) {
-      return this.#unavailable(`more than ${MAX_UNDER_WAY} clients wait for an answer`);
+    // One address must not keep the clients of others waiting.
+    if (!this.#shares.mayTake(addressGroup, MAX_UNDER_WAY - this.#underWay.size)) {
+      const detail = `too many clients wait for an answer, all together (${MAX_UNDER_WAY}) or of this address`;
+      return this.#unavailable(detail);
     }
-    const asking = this.#ask(body, key).finally(() => this.#underWay.delete(key));
+    this.#shares.take(addressGroup);
+    const asking = this.#ask(body, key).finally(() => {
+      this.#underWay.delete(key);
+      this.#shares.give(addressGroup);
+    });
     this.#underWay.set(key, asking);
     return await asking;
   }
 
   async #ask(body: string, key: string): Promise<Identity | AccessRefusal> {
     const { subject, timeoutMs, requests, clock } = this.#options;
+    const askedAtMs = clock.wallMs();
     let answer: Answer | string;
     try {
       const data = await withDeadline(clock, timeoutMs, () =>
         requests.request(subject, body, timeoutMs),
       );
-      answer = this.#read(data);
+      answer = this.#read(data, askedAtMs);
     } catch (error) {
       return this.#unavailable(reasonOf(error));
     }
@@ -143,8 +159,12 @@ export class NatsServiceAuthenticator implements Authenticator {
     return result;
   }
 
-  /** Reads an answer; returns what is wrong with it, if it can't be read. */
-  #read(data: Uint8Array): Answer | string {
+  /**
+   * Reads an answer; returns what is wrong with it, if it can't be read.
+   *
+   * @param askedAtMs when the service was asked: without `iat`, the client's token counts as issued then.
+   */
+  #read(data: Uint8Array, askedAtMs: number): Answer | string {
     const nowMs = this.#options.clock.wallMs();
     const claims = claimsFrom(data);
     if (typeof claims === "string") return claims;
@@ -155,11 +175,12 @@ export class NatsServiceAuthenticator implements Authenticator {
       const result = { kind: "unauthenticated", message: REFUSED, detail } as const;
       return { result, untilMs: nowMs + SHORT_MS };
     }
-    const result = this.#options.readClaims(claims);
-    if (isRefusal(result)) return `its answer has claims that don't count: ${result.message}`;
-    const { expiresAtMs = nowMs + SHORT_MS } = result;
+    const identity = this.#options.readClaims(claims);
+    if ("kind" in identity) return `its answer has claims that don't count: ${identity.detail}`;
+    const { issuedAtMs = askedAtMs, expiresAtMs = nowMs + SHORT_MS } = identity;
     if (expiresAtMs <= nowMs) return "its answer had expired when it came";
-    return { result, untilMs: expiresAtMs };
+    const untilMs = Math.min(expiresAtMs, nowMs + LONGEST_MS);
+    return { result: { ...identity, issuedAtMs }, untilMs };
   }
 
   #unavailable(reason: string): AccessRefusal {
@@ -173,7 +194,7 @@ export class NatsServiceAuthenticator implements Authenticator {
   }
 }
 
-/** Returns what the service is asked about a client. */
+/** Makes the request to the service about a client. */
 function serviceRequest({ credentials, address, headers }: AccessRequest): ServiceRequest {
   const shown = SERVICE_HEADERS.flatMap((name) => {
     const value = headers.get(name);
@@ -181,19 +202,17 @@ function serviceRequest({ credentials, address, headers }: AccessRequest): Servi
   });
   return {
     credentials,
-    cookies: cookiesIn(headers.get("cookie") ?? ""),
+    cookies: firstCookies(headers.get("cookie") ?? ""),
     address,
     headers: Object.fromEntries(shown),
   };
 }
 
-/** Reads a `Cookie` header (RFC 6265 §4.2.1). */
-function cookiesIn(header: string): Record<string, string> {
+/** Reads the first cookie of each name. */
+function firstCookies(header: string): Record<string, string> {
   const cookies = new Map<string, string>();
-  for (const cookie of header.split(";")) {
-    const equals = cookie.indexOf("=");
-    const name = cookie.slice(0, Math.max(0, equals)).trim();
-    if (name !== "" && !cookies.has(name)) cookies.set(name, cookie.slice(equals + 1).trim());
+  for (const [name, value] of cookiesIn(header)) {
+    if (!cookies.has(name)) cookies.set(name, value);
   }
   // A name "__proto__" becomes a property like any other.
   return Object.fromEntries(cookies);
@@ -207,11 +226,6 @@ function claimsFrom(data: Uint8Array): Claims | string {
   } catch {
     return "its answer is no JSON";
   }
-}
-
-async function hashOf(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return btoa(String.fromCharCode(...new Uint8Array(digest)));
 }
 
 function shortened(text: string): string {

@@ -2,7 +2,7 @@ import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import { expectNoOthers, readTime } from "./credential-file.ts";
 import { type TokenFields, TokenTable } from "./token-table.ts";
-import { FileFault, type FileReader, WatchedFile } from "./watched-file.ts";
+import { FileFault, type FileReader, WatchedFiles } from "./watched-files.ts";
 
 /** What operators may do: a viewer reads, an operator also acts. */
 export const ROLES = ["viewer", "operator"] as const;
@@ -31,10 +31,10 @@ const MAX_NAME = 256;
  * - `expires`: a time as in RFC 3339. Default: never.
  */
 export class OperatorTokens {
-  readonly #file: WatchedFile<TokenTable<OperatorEntry>>;
+  readonly #file: WatchedFiles<TokenTable<OperatorEntry>>;
   readonly #clock: Pick<Clock, "wallMs">;
 
-  private constructor(file: WatchedFile<TokenTable<OperatorEntry>>, clock: Pick<Clock, "wallMs">) {
+  private constructor(file: WatchedFiles<TokenTable<OperatorEntry>>, clock: Pick<Clock, "wallMs">) {
     this.#file = file;
     this.#clock = clock;
   }
@@ -45,7 +45,7 @@ export class OperatorTokens {
     readonly clock: Pick<Clock, "wallMs">;
     readonly log: Log;
   }): Promise<OperatorTokens> {
-    const file = await WatchedFile.open(parts.file, readOperatorTokens, parts.log);
+    const file = await WatchedFiles.openOne(parts.file, readOperatorTokens, parts.log);
     return new OperatorTokens(file, parts.clock);
   }
 
@@ -55,6 +55,11 @@ export class OperatorTokens {
     if (entry === undefined) return undefined;
     const { sub, role, expiresAtMs = Number.POSITIVE_INFINITY } = entry;
     return expiresAtMs <= this.#clock.wallMs() ? undefined : { sub, role };
+  }
+
+  /** Begins to read the file again when it changes. */
+  start(): void {
+    this.#file.start();
   }
 
   /** May be called twice. */

@@ -1,5 +1,5 @@
-import { Buffer } from "node:buffer";
 import { randomBytes, type ScryptOptions, scrypt } from "node:crypto";
+import { fromBase64url, toBase64url } from "./base64url.ts";
 import { sameBytes } from "./digest.ts";
 
 /** A password, hashed by scrypt (RFC 7914). Its text is `scrypt$N$r$p$salt$hash`, with salt and hash in base64url. */
@@ -40,7 +40,7 @@ export async function hashPassword(password: string): Promise<string> {
     ...{ cost: COST, blockSize: BLOCK_SIZE, parallelization: PARALLELIZATION },
     ...{ salt, hash: new Uint8Array(HASH_BYTES) },
   });
-  const parameters = [COST, BLOCK_SIZE, PARALLELIZATION, base64url(salt), base64url(hash)];
+  const parameters = [COST, BLOCK_SIZE, PARALLELIZATION, toBase64url(salt), toBase64url(hash)];
   return `scrypt$${parameters.join("$")}`;
 }
 
@@ -59,7 +59,7 @@ export function parsePasswordHash(text: string): PasswordHash | string {
   const parsed = {
     ...{ cost: Number(cost), blockSize: Number(blockSize) },
     parallelization: Number(parallelization),
-    ...{ salt: Buffer.from(salt, "base64url"), hash: Buffer.from(hash, "base64url") },
+    ...{ salt: bytesOf(salt), hash: bytesOf(hash) },
   };
   return faultOf(parsed) ?? parsed;
 }
@@ -110,6 +110,11 @@ function derive(
   });
 }
 
-function base64url(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("base64url");
+/** Returns the bytes of a part of a hash; none if it isn't base64url. */
+function bytesOf(text: string): Uint8Array {
+  try {
+    return fromBase64url(text);
+  } catch {
+    return new Uint8Array();
+  }
 }

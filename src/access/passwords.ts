@@ -1,5 +1,6 @@
 import type { Buffer } from "node:buffer";
 import { createHmac, randomBytes } from "node:crypto";
+import { FairShares } from "../core/collections/fair-shares.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import { reasonOf } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
@@ -15,7 +16,7 @@ import {
   type PasswordHash,
   parsePasswordHash,
 } from "./password-hash.ts";
-import { FileFault, type FileReader, WatchedFile } from "./watched-file.ts";
+import { FileFault, type FileReader, WatchedFiles } from "./watched-files.ts";
 
 /** Who vouches for the names of clients with passwords. */
 export const PASSWORDS_ISSUER = "spillway:passwords";
@@ -42,11 +43,16 @@ const WRONG: AccessRefusal = {
 const BUSY: AccessRefusal = {
   kind: "unavailable",
   message: "Too many clients log in at this moment",
-  detail: `more than ${MAX_WAITING} passwords wait to be checked`,
+  detail: `too many passwords wait to be checked, of all clients (${MAX_WAITING}) or of this address`,
 };
 const FAILED: AccessRefusal = {
   kind: "unavailable",
   message: "The password can't be checked now",
+};
+const GONE: AccessRefusal = {
+  kind: "unavailable",
+  message: "The client is gone",
+  detail: "the client left before its password was checked",
 };
 
 export interface PasswordsOptions {
@@ -62,9 +68,20 @@ interface User {
   readonly identity: Identity;
 }
 
+/** A check of a password that is under way, for all clients that show the same. */
+interface Check {
+  readonly isRight: Promise<boolean>;
+  /** The clients that wait for it. */
+  waiting: number;
+  /** Ends it, if it has not begun. */
+  cancel(): void;
+}
+
 interface Users {
   readonly byName: ReadonlyMap<string, User>;
   readonly all: readonly User[];
+  /** The identities by user and password. */
+  readonly byCredential: ReadonlyMap<string, Identity>;
 }
 
 /**
@@ -80,19 +97,21 @@ interface Users {
  */
 export class Passwords implements Authenticator {
   readonly name = "passwords";
-  readonly #file: WatchedFile<Users>;
+  readonly #file: WatchedFiles<Users>;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #limiter: ConcurrencyLimiter;
+  /** The checks of each address that are under way. */
+  readonly #shares = new FairShares();
   readonly #logLimit: LogLimit<"failed">;
   /** Passwords are remembered as HMACs, with which nobody else can try guesses. */
   readonly #secret = randomBytes(32);
   readonly #remembered = new AnswerCache<true>(MAX_REMEMBERED);
   /** The checks that are under way: many connections of one client cost one. */
-  readonly #underWay = new Map<string, Promise<boolean>>();
+  readonly #underWay = new Map<string, Check>();
   readonly #nobody: PasswordHash = impossibleHash();
 
-  private constructor(file: WatchedFile<Users>, { clock, log }: PasswordsOptions) {
+  private constructor(file: WatchedFiles<Users>, { clock, log }: PasswordsOptions) {
     this.#file = file;
     this.#clock = clock;
     this.#log = log;
@@ -102,24 +121,36 @@ export class Passwords implements Authenticator {
 
   /** @throws FileFault if the file can't be read or used. */
   static async open(options: PasswordsOptions): Promise<Passwords> {
-    const file = await WatchedFile.open(options.file, readUsers, options.log);
+    const file = await WatchedFiles.openOne(options.file, readUsers, options.log);
     return new Passwords(file, options);
   }
 
-  async authenticate({
-    credentials,
-  }: AccessRequest): Promise<Identity | AccessRefusal | undefined> {
+  async authenticate(request: AccessRequest): Promise<Identity | AccessRefusal | undefined> {
+    const { credentials, address, addressGroup = address, left } = request;
     if (credentials.kind !== "basic") return undefined;
     const { user: name, password } = credentials;
     if (name.length > MAX_USER_LENGTH || password.length > MAX_PASSWORD_LENGTH) return WRONG;
     const user = this.#file.value.byName.get(name);
     const key = this.#hmac(JSON.stringify([name, password, user?.hashText ?? ""])).toString("hex");
     if (user !== undefined && this.#remembered.get(key, this.#clock.nowMs())) return user.identity;
-    const isRight = await this.#check(key, password, user?.hash ?? this.#hashOfNobody(name));
+    const hash = user?.hash ?? this.#hashOfNobody(name);
+    const isRight = await this.#check(addressGroup, key, password, hash, left);
     if (typeof isRight !== "boolean") return isRight;
-    if (!isRight || user === undefined) return WRONG;
+    // The file may have changed meanwhile: what it says now counts.
+    const now = this.#file.value.byName.get(name);
+    if (now?.hashText !== user?.hashText) return await this.authenticate(request);
+    if (!isRight || now === undefined) return WRONG;
     this.#remembered.set(key, true, this.#clock.nowMs() + REMEMBERED_MS);
-    return user.identity;
+    return now.identity;
+  }
+
+  /** A client whose user is gone, or has another password, is not let in any more. */
+  recheck({ credential = "" }: Identity): Identity | AccessRefusal {
+    return this.#file.value.byCredential.get(credential) ?? WRONG;
+  }
+
+  start(changed: () => void = () => {}): void {
+    this.#file.start(changed);
   }
 
   stop(): void {
@@ -127,27 +158,62 @@ export class Passwords implements Authenticator {
   }
 
   async #check(
+    addressGroup: string,
     key: string,
     password: string,
     hash: PasswordHash,
+    left: AbortSignal | undefined,
   ): Promise<boolean | AccessRefusal> {
-    const underWay = this.#underWay.get(key);
-    if (underWay === undefined && this.#limiter.waiting >= MAX_WAITING) return BUSY;
-    const check =
-      underWay ?? this.#hashed(password, hash).finally(() => this.#underWay.delete(key));
-    this.#underWay.set(key, check);
+    let check = this.#underWay.get(key);
+    if (check === undefined) {
+      // One address must not keep the clients of others waiting.
+      if (!this.#shares.mayTake(addressGroup, MAX_WAITING - this.#limiter.waiting)) return BUSY;
+      check = this.#begin(addressGroup, key, password, hash);
+    }
+    const gone = Promise.withResolvers<AccessRefusal>();
+    const leave = (): void => gone.resolve(GONE);
+    check.waiting++;
+    left?.addEventListener("abort", leave);
+    if (left?.aborted) leave();
     try {
-      return await check;
+      return await Promise.race([gone.promise, check.isRight]);
     } catch (error) {
       this.#failed(error);
       return FAILED;
+    } finally {
+      left?.removeEventListener("abort", leave);
+      check.waiting--;
+      if (check.waiting === 0) check.cancel();
     }
   }
 
-  async #hashed(password: string, hash: PasswordHash): Promise<boolean> {
-    const give = await this.#limiter.take();
+  #begin(addressGroup: string, key: string, password: string, hash: PasswordHash): Check {
+    const cancelling = new AbortController();
+    this.#shares.take(addressGroup);
+    const forget = (): void => {
+      if (this.#underWay.get(key) === check) this.#underWay.delete(key);
+    };
+    const isRight = this.#hashed(password, hash, cancelling.signal).finally(() => {
+      forget();
+      this.#shares.give(addressGroup);
+    });
+    const check: Check = {
+      isRight,
+      waiting: 0,
+      cancel: () => {
+        forget();
+        cancelling.abort();
+      },
+    };
+    this.#underWay.set(key, check);
+    return check;
+  }
+
+  /** @param cancelled ends the wait for a turn. Then nobody takes the result. */
+  async #hashed(password: string, hash: PasswordHash, cancelled: AbortSignal): Promise<boolean> {
+    const give = await this.#limiter.take(cancelled);
     try {
-      return await hasPassword(password, hash);
+      return !cancelled.aborted && (await hasPassword(password, hash));
     } finally {
       give();
     }
@@ -176,6 +242,7 @@ export class Passwords implements Authenticator {
 /** @throws FileFault */
 function readUsers(text: string): Users {
   const byName = new Map<string, User>();
+  const byCredential = new Map<string, Identity>();
   for (const [index, entry] of readEntries(text).entries()) {
     const at = `[${index}]`;
     const { user, password_hash: hashText, sub = user, authorization_details, ...others } = entry;
@@ -189,10 +256,13 @@ function readUsers(text: string): Users {
     if (typeof hashText !== "string") throw new FileFault(`has no ${at}.password_hash`);
     const hash = parsePasswordHash(hashText);
     if (typeof hash === "string") throw new FileFault(`has ${at}.password_hash, which ${hash}`);
-    const identity = identityOf({ sub, authorization_details }, PASSWORDS_ISSUER, at);
+    const credential = JSON.stringify([user, hashText]);
+    const claims = identityOf({ sub, authorization_details }, PASSWORDS_ISSUER, at);
+    const identity = { ...claims, credential };
+    byCredential.set(credential, identity);
     byName.set(user, { hash, hashText, identity });
   }
-  return { byName, all: [...byName.values()] };
+  return { byName, all: [...byName.values()], byCredential };
 }
 
 function isUserName(value: unknown): value is string {

@@ -2,7 +2,7 @@ import { START_KINDS, type StartKind, type SubjectPermission } from "../core/acc
 import { POLICIES, type Policy } from "../protocol/fields.ts";
 
 /** The actions that claims allow for their subjects. */
-export const ACTIONS = ["subscribe", "publish", "request"] as const;
+export const ACTIONS = ["subscribe", "publish", "request", "presence"] as const;
 export type Action = (typeof ACTIONS)[number];
 
 /** The limits of a client beside its subjects. The configuration may limit it further. */
@@ -20,9 +20,12 @@ export interface Limits {
 
 /** The permissions that claims give to a client. */
 export interface Permissions extends Limits {
+  /** The name of the account of NATS that they are for; `undefined`: the default one. */
+  readonly account: string | undefined;
   readonly receives: SubjectPermission;
   readonly publishes: SubjectPermission;
   readonly requests: SubjectPermission;
+  readonly presence: SubjectPermission;
 }
 
 /** The limits of claims that name none: no durables, and everything else. */

@@ -1,9 +1,10 @@
 import type { Clock } from "../core/ports/clock.ts";
 import { reasonOf } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
-import { withDeadline } from "./deadline.ts";
+import { withDeadline } from "../core/timing/deadline.ts";
+import { isSymmetric } from "./algorithms.ts";
 import type { KeySource } from "./key-source.ts";
-import { isSymmetric, type VerificationKey, VerificationKeys } from "./verification-keys.ts";
+import { type VerificationKey, VerificationKeys } from "./verification-keys.ts";
 
 /** How long a request may take, its body included. */
 const TIMEOUT_MS = 5000;
@@ -32,7 +33,7 @@ export interface RemoteKeysOptions {
 export class RemoteKeys implements KeySource {
   readonly #options: RemoteKeysOptions;
   readonly #algorithms: readonly string[];
-  readonly #stopped = new AbortController();
+  #stopped = new AbortController();
   #keys: VerificationKeys | undefined;
   #loadedAtMs = Number.NEGATIVE_INFINITY;
   #triedAtMs = Number.NEGATIVE_INFINITY;
@@ -66,17 +67,28 @@ export class RemoteKeys implements KeySource {
   /** Loads the keys, unless it was tried a moment ago. Never rejects. */
   load(): Promise<void> {
     if (this.#loading !== undefined) return this.#loading;
+    if (this.#stopped.signal.aborted) return Promise.resolve();
     const nowMs = this.#options.clock.nowMs();
     if (nowMs - this.#triedAtMs < COOLDOWN_MS) return Promise.resolve();
     this.#triedAtMs = nowMs;
-    this.#loading = this.#load().finally(() => {
-      this.#loading = undefined;
+    const loading = this.#load().finally(() => {
+      if (this.#loading === loading) this.#loading = undefined;
     });
-    return this.#loading;
+    this.#loading = loading;
+    return loading;
   }
 
+  /** Begins to load the keys. */
+  start(): void {
+    if (this.#stopped.signal.aborted) this.#stopped = new AbortController();
+    this.#triedAtMs = Number.NEGATIVE_INFINITY;
+    void this.load();
+  }
+
+  /** Ends a request that is under way. */
   stop(): void {
     this.#stopped.abort();
+    this.#loading = undefined;
   }
 
   #ageMs(): number {
@@ -89,28 +101,32 @@ export class RemoteKeys implements KeySource {
 
   async #load(): Promise<void> {
     const { url, clock, log } = this.#options;
+    const { signal: stopped } = this.#stopped;
     const { origin, pathname } = new URL(url);
     const properties = { url: `${origin}${pathname}` };
     try {
-      const text = await this.#fetch();
+      const text = await this.#fetch(stopped);
       if (!text.trimStart().startsWith("{")) throw new Error("it isn't a JSON Web Key Set");
-      this.#keys = await VerificationKeys.parseSet(text, this.#algorithms);
+      const keys = await VerificationKeys.parseSet(text, this.#algorithms);
+      // After a stop, and perhaps another start, the result comes too late.
+      if (stopped.aborted) return;
+      this.#keys = keys;
       this.#loadedAtMs = clock.nowMs();
       if (this.#hasFailed) {
         log.info("The keys at {url} are loaded again", { event: "keys_loaded", ...properties });
       }
       this.#hasFailed = false;
     } catch (error) {
+      if (stopped.aborted) return;
       this.#hasFailed = true;
-      if (this.#stopped.signal.aborted) return;
       const failed = { event: "keys_failed", ...properties, reason: reasonOf(error) };
       log.warn("Cannot load the keys at {url}: {reason}", failed);
     }
   }
 
-  async #fetch(): Promise<string> {
+  async #fetch(stopped: AbortSignal): Promise<string> {
     const ended = new AbortController();
-    const signal = AbortSignal.any([ended.signal, this.#stopped.signal]);
+    const signal = AbortSignal.any([ended.signal, stopped]);
     try {
       return await withDeadline(this.#options.clock, TIMEOUT_MS, async () => {
         // The keys come from the configured place and no other, so a redirect isn't followed.

@@ -1,4 +1,5 @@
 import { isObject } from "../protocol/schema.ts";
+import { fromBase64url, toBase64url } from "./base64url.ts";
 
 /** Which tokens are revoked: those of a name, that were issued before a time. */
 export interface RevocationEntry {
@@ -9,6 +10,16 @@ export interface RevocationEntry {
   readonly issuedBeforeMs: number;
 }
 
+/** Which tokens to revoke: exactly one of `jti` and `sub` is set. */
+export interface RevokeRequest {
+  /** The token of this `jti`. */
+  readonly jti?: string | undefined;
+  /** All tokens of this `sub`, whoever issued them. */
+  readonly sub?: string | undefined;
+  /** Tokens that were issued later stay valid. It must not be in the future. Default: now. */
+  readonly issuedBefore?: Date | undefined;
+}
+
 /** `<claim>.<value>`, the value in base64url: keys of NATS may have only some characters (ADR-8). */
 const KEY = /^(jti|sub)\.([A-Za-z0-9_-]+)$/;
 
@@ -16,9 +27,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /** Writes the key of an entry. */
 export function revocationKey({ claim, value }: Pick<RevocationEntry, "claim" | "value">): string {
-  const bytes = String.fromCharCode(...new TextEncoder().encode(value));
-  const encoded = btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
-  return `${claim}.${encoded}`;
+  return `${claim}.${toBase64url(new TextEncoder().encode(value))}`;
 }
 
 /** Writes the value of an entry; `issued_before` is in seconds, like the `iat` of a token. */
@@ -35,8 +44,7 @@ export function readRevocationKey(
   const [, claim, encoded] = KEY.exec(key) ?? [];
   if (encoded === undefined) return undefined;
   try {
-    const text = atob(encoded.replaceAll("-", "+").replaceAll("_", "/"));
-    const value = utf8.decode(Uint8Array.from(text, (char) => char.charCodeAt(0)));
+    const value = utf8.decode(fromBase64url(encoded));
     return { claim: claim as RevocationEntry["claim"], value };
   } catch {
     return undefined;

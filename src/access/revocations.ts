@@ -5,7 +5,10 @@ import { LogLimit } from "../core/timing/log-limit.ts";
 import { type RevocationEntry, readIssuedBefore, readRevocationKey } from "./revocation-entry.ts";
 
 interface RevocationsOptions {
-  /** The longest life of a token, in milliseconds: so long after its `issued_before`, an entry is of no use. */
+  /**
+   * The longest life of a token, in milliseconds; `Infinity`: a token may never expire. An entry is forgotten when that
+   * much time has passed since its `issued_before`.
+   */
   readonly longestLifeMs: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -15,7 +18,9 @@ interface RevocationsOptions {
 const TOGETHER_MS = 20;
 /** With fewer entries than these, old ones are not looked for. */
 const FEW_ENTRIES = 1024;
-/** Minimum time between two log lines about keys that can't be read. */
+/** The most entries: they take about 200 MB. */
+const MAX_ENTRIES = 1_000_000;
+/** Minimum time between two log lines of a kind. */
 const INTERVAL_MS = 10_000;
 
 /** The tokens that are revoked. Keeps each entry until every token that it revokes has expired. */
@@ -23,10 +28,10 @@ export class Revocations {
   /** Called soon after entries were added. */
   onRevoked: () => void = () => {};
   readonly #options: RevocationsOptions;
-  readonly #limit: LogLimit<"key">;
+  readonly #limit: LogLimit<"key" | "full">;
   /** By claim and value, `issued_before` in Unix milliseconds. */
   readonly #entries = new Map<string, number>();
-  /** With so many entries, old ones are looked for. */
+  /** The number of entries at which old ones are looked for. */
   #sweepAt = FEW_ENTRIES;
   #cancel: Cancel | undefined;
 
@@ -37,6 +42,15 @@ export class Revocations {
 
   get size(): number {
     return this.#entries.size;
+  }
+
+  /** All entries, the oldest first. */
+  get entries(): RevocationEntry[] {
+    return Array.from(this.#entries, ([name, issuedBeforeMs]) => {
+      const dot = name.indexOf(".");
+      const claim = name.slice(0, dot) as RevocationEntry["claim"];
+      return { claim, value: name.slice(dot + 1), issuedBeforeMs };
+    });
   }
 
   /** Whether the token of a grant is revoked. */
@@ -91,8 +105,11 @@ export class Revocations {
     if (this.#isOld(issuedBeforeMs)) return;
     const before = this.#entries.get(name) ?? Number.NEGATIVE_INFINITY;
     if (before >= issuedBeforeMs) return;
+    // The newest one is the last one.
+    this.#entries.delete(name);
     this.#entries.set(name, issuedBeforeMs);
     if (this.#entries.size >= this.#sweepAt) this.#sweep();
+    if (this.#entries.size > MAX_ENTRIES) this.#forgetFirst();
     this.#cancel ??= clock.after(TOGETHER_MS, () => {
       this.#cancel = undefined;
       this.onRevoked();
@@ -105,6 +122,19 @@ export class Revocations {
       if (this.#isOld(issuedBeforeMs)) this.#entries.delete(name);
     }
     this.#sweepAt = Math.max(FEW_ENTRIES, 2 * this.#entries.size);
+  }
+
+  #forgetFirst(): void {
+    for (const name of this.#entries.keys()) {
+      this.#entries.delete(name);
+      break;
+    }
+    const others = this.#limit.othersBefore("full");
+    if (others === undefined) return;
+    this.#options.log.error(
+      "There are more than {most} revocations, so the oldest ones are forgotten: their tokens count again",
+      { event: "revocations_full", most: MAX_ENTRIES, others },
+    );
   }
 
   /** Whether every token that an entry revokes has expired. */

@@ -3,7 +3,7 @@ import type { Log } from "../core/ports/log.ts";
 import type { AccessRefusal, AccessRequest, Authenticator, Identity } from "./authenticator.ts";
 import { expectNoOthers, identityOf, readTime } from "./credential-file.ts";
 import { type TokenFields, TokenTable } from "./token-table.ts";
-import { type FileReader, WatchedFile } from "./watched-file.ts";
+import { type FileReader, WatchedFiles } from "./watched-files.ts";
 
 /** Who vouches for the names of clients with static tokens. */
 export const STATIC_TOKENS_ISSUER = "spillway:tokens";
@@ -12,6 +12,13 @@ export const STATIC_TOKENS_ISSUER = "spillway:tokens";
 const ID_LENGTH = 32;
 
 const EXPIRED: AccessRefusal = { kind: "unauthenticated", message: "The token has expired" };
+const GONE: AccessRefusal = { kind: "unauthenticated", message: "The token is no longer known" };
+
+/** The entries of the file: by their tokens, and by the part of the hash that names the token. */
+interface Tokens {
+  readonly byToken: TokenTable<Identity>;
+  readonly byId: ReadonlyMap<string, Identity>;
+}
 
 export interface StaticTokensOptions {
   readonly file: FileReader;
@@ -29,36 +36,62 @@ export interface StaticTokensOptions {
  */
 export class StaticTokens implements Authenticator {
   readonly name = "tokens";
-  readonly #file: WatchedFile<TokenTable<Identity>>;
+  readonly #file: WatchedFiles<Tokens>;
   readonly #clock: Pick<Clock, "wallMs">;
 
-  private constructor(file: WatchedFile<TokenTable<Identity>>, clock: Pick<Clock, "wallMs">) {
+  private constructor(file: WatchedFiles<Tokens>, clock: Pick<Clock, "wallMs">) {
     this.#file = file;
     this.#clock = clock;
   }
 
   /** @throws FileFault if the file can't be read or used. */
   static async open({ file, clock, log }: StaticTokensOptions): Promise<StaticTokens> {
-    const parse = (text: string) => TokenTable.read(text, readToken);
-    return new StaticTokens(await WatchedFile.open(file, parse, log), clock);
+    return new StaticTokens(await WatchedFiles.openOne(file, readTokens, log), clock);
   }
 
   async authenticate({
     credentials,
   }: AccessRequest): Promise<Identity | AccessRefusal | undefined> {
     if (credentials.kind !== "token") return undefined;
-    const identity = await this.#file.value.find(credentials.token);
-    if (identity === undefined) return undefined;
-    const { expiresAtMs = Number.POSITIVE_INFINITY } = identity;
-    return expiresAtMs <= this.#clock.wallMs() ? EXPIRED : identity;
+    const identity = await this.#file.value.byToken.find(credentials.token);
+    return identity === undefined ? undefined : this.#unlessExpired(identity);
+  }
+
+  recheck({ tokenId = "" }: Identity): Identity | AccessRefusal {
+    const identity = this.#file.value.byId.get(tokenId);
+    return identity === undefined ? GONE : this.#unlessExpired(identity);
+  }
+
+  start(changed: () => void = () => {}): void {
+    this.#file.start(changed);
   }
 
   stop(): void {
     this.#file.stop();
   }
+
+  #unlessExpired(identity: Identity): Identity | AccessRefusal {
+    const { expiresAtMs = Number.POSITIVE_INFINITY } = identity;
+    return expiresAtMs <= this.#clock.wallMs() ? EXPIRED : identity;
+  }
 }
 
-function readToken(fields: TokenFields, hash: string, at: string): Identity {
+/** @throws FileFault */
+function readTokens(text: string): Tokens {
+  const byId = new Map<string, Identity>();
+  const byToken = TokenTable.read(text, (...entry) => {
+    const identity = readToken(...entry);
+    byId.set(identity.tokenId, identity);
+    return identity;
+  });
+  return { byToken, byId };
+}
+
+function readToken(
+  fields: TokenFields,
+  hash: string,
+  at: string,
+): Identity & { readonly tokenId: string } {
   const { sub, issued, expires, authorization_details, ...others } = fields;
   expectNoOthers(others, at);
   return {

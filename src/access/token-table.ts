@@ -1,6 +1,6 @@
 import { readEntries } from "./credential-file.ts";
 import { sameBytes, sha256 } from "./digest.ts";
-import { FileFault } from "./watched-file.ts";
+import { FileFault } from "./watched-files.ts";
 
 /**
  * Shorter tokens are not looked up: a fast hash protects only tokens that can't be guessed. 32 characters are 128 random

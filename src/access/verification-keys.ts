@@ -1,7 +1,8 @@
 import { importJWK, importSPKI, importX509, type JWK } from "jose";
 import { isObject } from "../protocol/schema.ts";
+import { isSymmetric, keyTypeOf } from "./algorithms.ts";
 import { parseStrictJson } from "./strict-json.ts";
-import { FileFault } from "./watched-file.ts";
+import { FileFault } from "./watched-files.ts";
 
 /** A key of an issuer, for one algorithm. */
 export interface VerificationKey {
@@ -18,33 +19,6 @@ const MAX_TRIED = 4;
 const MIN_RSA_BITS = 2048;
 
 const PEM_BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[^-]*-----END \1-----/g;
-
-/** The type and the curve that a key must have for an algorithm (RFC 7518 §3.1, RFC 8037 §3.1). */
-const KEY_TYPES: Readonly<Record<string, { readonly kty: string; readonly crv?: string }>> = {
-  RS256: { kty: "RSA" },
-  RS384: { kty: "RSA" },
-  RS512: { kty: "RSA" },
-  PS256: { kty: "RSA" },
-  PS384: { kty: "RSA" },
-  PS512: { kty: "RSA" },
-  ES256: { kty: "EC", crv: "P-256" },
-  ES384: { kty: "EC", crv: "P-384" },
-  ES512: { kty: "EC", crv: "P-521" },
-  EdDSA: { kty: "OKP", crv: "Ed25519" },
-  HS256: { kty: "oct" },
-  HS384: { kty: "oct" },
-  HS512: { kty: "oct" },
-};
-
-/** Whether the keys of an algorithm are secrets, with which tokens can also be made. */
-export function isSymmetric(algorithm: string): boolean {
-  return KEY_TYPES[algorithm]?.kty === "oct";
-}
-
-/** Whether a signature algorithm is known here. `none` is not. */
-export function isAlgorithm(name: string): boolean {
-  return Object.hasOwn(KEY_TYPES, name);
-}
 
 /** The keys of an issuer that can check signatures of its algorithms. */
 export class VerificationKeys {
@@ -115,7 +89,7 @@ async function keysInJson(
 /** Whether a JSON Web Key (RFC 7517 §4) checks signatures of an algorithm. */
 function fits(jwk: Readonly<Record<string, unknown>>, algorithm: string): boolean {
   const { kty, crv, alg, use, key_ops: operations, kid, d } = jwk;
-  const type = KEY_TYPES[algorithm];
+  const type = keyTypeOf(algorithm);
   return (
     type !== undefined &&
     kty === type.kty &&

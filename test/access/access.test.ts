@@ -8,6 +8,7 @@ import { WITH_NOTHING } from "./support/requests.ts";
 
 const OPTIONS: AccessOptions = {
   subjects: ["a.>"],
+  accounts: [],
   deliveryMode: "at-most-once",
   policy: "disconnect",
   allowedPolicies: ["disconnect", "drop-oldest", "conflate"],
@@ -73,4 +74,59 @@ describe("The grant of claims", () => {
       (await grantOf({ max_subscriptions })).terms.maxSubscriptions;
     expect([await most(), await most(9), await most(7)]).toEqual([8, 8, 7]);
   });
+});
+
+describe("A grant that was given", () => {
+  test("counts until its token expires, or is revoked", async () => {
+    const clock = new ManualClock();
+    let isRevoked = false;
+    const revocations = { isReady: true, isRevoked: () => isRevoked };
+    const expiresAtMs = clock.wallMs() + 1000;
+    const authenticator: Authenticator = {
+      name: "fixed",
+      authenticate: async () => ({
+        ...(await new FixedAuthenticator({}).authenticate()),
+        expiresAtMs,
+      }),
+    };
+    const access = new Access(OPTIONS, [authenticator], clock, revocations);
+    const grant = (await access.admit(WITH_NOTHING)) as Grant;
+    expect(access.refusalNow(grant)).toBeUndefined();
+    isRevoked = true;
+    expect(access.refusalNow(grant)?.message).toBe("The token is revoked");
+    isRevoked = false;
+    clock.advance(999);
+    expect(access.refusalNow(grant)).toBeUndefined();
+    clock.advance(1);
+    expect(access.refusalNow(grant)?.message).toBe("The token has expired");
+  });
+
+  test("counts for ever without a token", () => {
+    const access = new Access(OPTIONS, [], new ManualClock());
+    expect(access.refusalNow(Grant.forEverybody(["a.>"], OPTIONS))).toBeUndefined();
+  });
+});
+
+describe("The account of a client", () => {
+  const accounts = [{ name: "acme" }];
+
+  test("is in its grant", async () => {
+    expect((await grantOf({})).terms.account).toBeUndefined();
+    expect((await grantOf({ account: "acme" }, { accounts })).terms.account).toBe("acme");
+  });
+
+  test.each(["globex", "__proto__", "toString"])(
+    "that isn't configured (%s) forbids it to come in, and the log names it",
+    async (account) => {
+      const access = new Access(
+        { ...OPTIONS, accounts },
+        [new FixedAuthenticator({ account })],
+        new ManualClock(),
+      );
+      const refusal = await access.admit(WITH_NOTHING);
+      expect(refusal).toMatchObject({ kind: "forbidden" });
+      expect(refusal).toMatchObject({ detail: expect.stringContaining(`"${account}"`) });
+      expect((refusal as { message: string }).message).not.toContain(account);
+    },
+  );
 });

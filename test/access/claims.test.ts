@@ -44,7 +44,7 @@ describe("Claims", () => {
     [{ authorization_details: {} }, '"authorization_details" must be a list'],
     [{ authorization_details: Array(65).fill(entry) }, '"authorization_details" must be a list'],
   ])("can't have %j", (more, reason) => {
-    expect(read(more)).toEqual({
+    expect(read(more)).toMatchObject({
       kind: "unauthenticated",
       message: expect.stringContaining(reason),
     } as never);
@@ -64,12 +64,14 @@ describe("authorization_details", () => {
       receives: { allow: ["a.>"], deny: [] },
       publishes: { allow: [], deny: [] },
       requests: { allow: [], deny: [] },
+      presence: { allow: [], deny: [] },
     });
-    const actions = ["publish", "request"];
+    const actions = ["publish", "request", "presence"];
     expect(permissionsOf({ ...entry, actions })).toMatchObject({
       receives: { allow: [] },
       publishes: { allow: ["a.>"] },
       requests: { allow: ["a.>"] },
+      presence: { allow: ["a.>"] },
     });
   });
 
@@ -101,13 +103,14 @@ describe("authorization_details", () => {
   });
 
   test("that name no limits have none but that there are no durables", () => {
-    const { receives, publishes, requests, ...limits } = permissionsOf(entry);
+    const { receives, publishes, requests, presence, ...limits } = permissionsOf(entry);
     expect(limits).toEqual({
       policies: ["disconnect", "drop-oldest", "drop-newest", "conflate"],
       maxRate: Number.POSITIVE_INFINITY,
       maxSubscriptions: Number.POSITIVE_INFINITY,
       starts: ["new", "all", "last", "last_per_subject", "seq", "time", "after"],
       durables: [],
+      account: undefined,
     });
   });
 
@@ -236,9 +239,36 @@ describe("authorization_details", () => {
     [{ ...entry, durables: [""] }, "[0].durables must be names"],
     [{ ...entry, subjects: { allow: Array(1025).fill("a") } }, "must not have more than 1024"],
   ])("can't have the entry %j", (one, reason) => {
-    expect(details(one)).toEqual({
+    expect(details(one)).toMatchObject({
       kind: "unauthenticated",
       message: expect.stringContaining(reason),
     } as never);
+  });
+});
+
+describe("The account of claims", () => {
+  test("is the one that all of our entries name, also by a claim", () => {
+    expect(permissionsOf(entry).account).toBeUndefined();
+    const acme = { ...entry, account: "acme" };
+    expect(permissionsOf({ type: "other", account: "x" }, acme, acme).account).toBe("acme");
+    const template = { ...entry, account: "{tenant}" };
+    const identity = read({ tenant: "globex", authorization_details: [template] });
+    expect(identity).toMatchObject({ permissions: { account: "globex" } });
+    // A claim of the same name has another meaning at other services.
+    expect(read({ account: "acme" })).toMatchObject({ permissions: { account: undefined } });
+  });
+
+  test.each<[string, readonly object[]]>([
+    ["another in another entry", [{ account: "a" }, { account: "b" }]],
+    ["none in another entry", [{ account: "a" }, {}]],
+    ["no text", [{ account: 1 }]],
+    ["null", [{ account: null }]],
+    ["empty", [{ account: "" }]],
+    ["a claim that is missing", [{ account: "{tenant}" }]],
+    ["a claim that is no literal token", [{ account: "{sub}.x{iss}" }]],
+    ["very long", [{ account: "a".repeat(129) }]],
+  ])("refuses all of them if it is %s", (_, entries) => {
+    const all = entries.map((one) => ({ ...entry, ...one }));
+    expect(details(...all)).toMatchObject({ kind: "unauthenticated" });
   });
 });

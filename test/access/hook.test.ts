@@ -25,12 +25,14 @@ function asking(hook: AuthorizeHook) {
             principal: { issuer: "host", sub },
             permissions: {
               ...DEFAULT_LIMITS,
+              account: undefined,
               receives: NOTHING_ALLOWED,
               publishes: NOTHING_ALLOWED,
               requests: NOTHING_ALLOWED,
+              presence: NOTHING_ALLOWED,
             },
           }
-        : { kind: "unauthenticated", message: '"sub" is missing' },
+        : { kind: "unauthenticated", message: "The token is bad", detail: '"sub" is missing' },
     clock,
     log,
   });

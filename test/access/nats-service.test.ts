@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { AccessRequest, Credentials, Identity } from "../../src/access/authenticator.ts";
-import type { Claims } from "../../src/access/claims.ts";
+import type { Claims, ClaimsRefusal } from "../../src/access/claims.ts";
 import { NatsServiceAuthenticator } from "../../src/access/nats-service.ts";
 import { DEFAULT_LIMITS } from "../../src/access/permissions.ts";
 import { NOTHING_ALLOWED } from "../../src/core/access/grant.ts";
@@ -12,17 +12,22 @@ const NOW_SECONDS = ManualClock.WALL_START_MS / 1000;
 const UNAVAILABLE = { kind: "unavailable", message: expect.any(String) } as never;
 
 /** An identity that has only a name and an end. */
-function readClaims(claims: Claims): Identity | { kind: "unauthenticated"; message: string } {
-  const { sub, exp } = claims;
-  if (typeof sub !== "string") return { kind: "unauthenticated", message: '"sub" is missing' };
+function readClaims(claims: Claims): Identity | ClaimsRefusal {
+  const { sub, exp, iat } = claims;
+  if (typeof sub !== "string") {
+    return { kind: "unauthenticated", message: "The token is bad", detail: '"sub" is missing' };
+  }
   return {
     principal: { issuer: "service", sub },
     permissions: {
       ...DEFAULT_LIMITS,
+      account: undefined,
       receives: NOTHING_ALLOWED,
       publishes: NOTHING_ALLOWED,
       requests: NOTHING_ALLOWED,
+      presence: NOTHING_ALLOWED,
     },
+    issuedAtMs: typeof iat === "number" ? iat * 1000 : undefined,
     expiresAtMs: typeof exp === "number" ? exp * 1000 : undefined,
   };
 }
@@ -158,12 +163,35 @@ describe("The service is asked", () => {
   test("by 256 clients at a time: one more is told to come later", async () => {
     const service = new Service();
     const waiting = Array.from({ length: 256 }, (_, n) =>
-      service.authenticator.authenticate(token(`t${n}`)),
+      service.authenticator.authenticate({ ...token(`t${n}`), addressGroup: `${n}` }),
     );
     await service.untilAsked(256);
     expect(await service.authenticator.authenticate(token("late"))).toEqual(UNAVAILABLE);
     for (const _ of waiting) service.answer({ sub: "ann" });
     await Promise.all(waiting);
+    expect(await service.ask({ sub: "ann" }, token("late"))).toMatchObject({
+      principal: { sub: "ann" },
+    });
+  });
+
+  test("by some clients of an address at a time, so that those of others get an answer", async () => {
+    const service = new Service();
+    const ask = (text: string, address: string) =>
+      service.authenticator.authenticate({ ...token(text), address });
+    let refused = 0;
+    const othersRefused = Promise.withResolvers<void>();
+    const flood = Array.from({ length: 1000 }, async (_, n) => {
+      const answer = await ask(`t${n}`, "192.0.2.1");
+      if (answer && "kind" in answer && ++refused === 1000 - 52) othersRefused.resolve();
+    });
+    // A token that is hashed later would take the place of an answered one.
+    await othersRefused.promise;
+    const other = ask("other", "192.0.2.2");
+    await service.untilAsked(53);
+    for (let n = 0; n < 53; n++) service.answer({ sub: "ann" });
+    expect(await other).toMatchObject({ principal: { sub: "ann" } });
+    await Promise.all(flood);
+    expect(refused).toBe(1000 - 52);
     expect(await service.ask({ sub: "ann" }, token("late"))).toMatchObject({
       principal: { sub: "ann" },
     });
@@ -180,6 +208,35 @@ describe("An answer", () => {
     });
     service.clock.advance(1);
     expect(await service.ask({ refused: "gone" })).toMatchObject({ kind: "unauthenticated" });
+  });
+
+  test("is kept for five minutes at most", async () => {
+    const service = new Service();
+    await service.ask({ sub: "ann", exp: NOW_SECONDS + 3600 });
+    service.clock.advance(299_999);
+    expect(await service.authenticator.authenticate(token())).toMatchObject({
+      principal: { sub: "ann" },
+    });
+    service.clock.advance(1);
+    expect(await service.ask({ refused: "gone" })).toMatchObject({ kind: "unauthenticated" });
+  });
+
+  test("without iat counts as issued when the service was asked, however long it is kept", async () => {
+    const service = new Service();
+    const askedMs = service.clock.wallMs();
+    const asking = service.authenticator.authenticate(token());
+    await service.untilAsked(1);
+    service.clock.advance(500);
+    service.answer({ sub: "ann", exp: NOW_SECONDS + 60 });
+    expect(await asking).toMatchObject({ issuedAtMs: askedMs });
+    service.clock.advance(30_000);
+    expect(await service.authenticator.authenticate(token())).toMatchObject({
+      issuedAtMs: askedMs,
+    });
+    const issued = { sub: "bob", iat: NOW_SECONDS - 60 };
+    expect(await service.ask(issued, token("other"))).toMatchObject({
+      issuedAtMs: (NOW_SECONDS - 60) * 1000,
+    });
   });
 
   test.each([{ refused: "unknown" }, { sub: "ann" }])(

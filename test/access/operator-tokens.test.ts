@@ -19,6 +19,7 @@ async function opened(...entries: unknown[]) {
   const clock = new ManualClock();
   const { log, lines } = keptLog();
   const tokens = await OperatorTokens.open({ file, clock, log });
+  tokens.start();
   return { file, clock, lines, tokens };
 }
 

@@ -26,6 +26,7 @@ async function opened(...entries: unknown[]) {
   const file = new MemoryFile(JSON.stringify(entries));
   const { log, lines } = keptLog();
   const passwords = await Passwords.open({ file, clock: systemClock, log });
+  passwords.start();
   const ask = (user: string, password: string) =>
     passwords.authenticate(withPassword(user, password));
   return { file, lines, passwords, ask };
@@ -34,7 +35,7 @@ async function opened(...entries: unknown[]) {
 describe("A password", () => {
   test("proves who its client is", async () => {
     const { ask } = await opened(entryOf(), entryOf({ user: "bob", sub: "u_7" }));
-    expect(await ask("ann", PASSWORD)).toEqual({
+    expect(await ask("ann", PASSWORD)).toMatchObject({
       principal: { issuer: PASSWORDS_ISSUER, sub: "ann" },
       permissions: expect.objectContaining({ receives: { allow: ["orders.ann.>"], deny: [] } }),
     } as never);
@@ -84,18 +85,93 @@ describe("A password", () => {
   });
 });
 
-describe("Many logins", () => {
-  /** Nothing is hashed unless the clock moves: logins need their turn. */
-  async function stopped() {
-    const file = new MemoryFile(JSON.stringify([entryOf()]));
-    const clock = new ManualClock();
-    const { log } = keptLog();
-    const passwords = await Passwords.open({ file, clock, log });
-    const ask = (user: string, password: string): Promise<Identity | AccessRefusal | undefined> =>
-      passwords.authenticate(withPassword(user, password));
-    return { clock, ask };
-  }
+/** Nothing is hashed unless the clock moves: logins need their turn. */
+async function stopped() {
+  const file = new MemoryFile(JSON.stringify([entryOf()]));
+  const clock = new ManualClock();
+  const { log, lines } = keptLog();
+  const passwords = await Passwords.open({ file, clock, log });
+  passwords.start();
+  const ask = (
+    user: string,
+    password: string,
+    address = "192.0.2.1",
+    left?: AbortSignal,
+  ): Promise<Identity | AccessRefusal | undefined> =>
+    passwords.authenticate({ ...withPassword(user, password), address, left });
+  /** Changes the file, and resolves when it is read. */
+  const write = async (...entries: unknown[]): Promise<void> => {
+    const before = lines.length;
+    file.write(JSON.stringify(entries));
+    await until(
+      "reload",
+      async () => lines.length,
+      (count) => count > before,
+    );
+  };
+  return { clock, ask, write };
+}
 
+describe("A login while the file changes", () => {
+  test("is refused if its user is gone, or has another password now", async () => {
+    const { clock, ask, write } = await stopped();
+    const removed = ask("ann", PASSWORD);
+    await write();
+    clock.turn();
+    // It is checked once more, as that of an unknown user.
+    await until(
+      "another check",
+      async () => clock.timers,
+      (timers) => timers > 0,
+    );
+    clock.turn();
+    expect(await removed).toEqual(WRONG);
+  });
+
+  test("has what the file allows now", async () => {
+    const { clock, ask, write } = await stopped();
+    const login = ask("ann", PASSWORD);
+    await write(entryOf({ sub: "u_8" }));
+    clock.turn();
+    expect(await login).toMatchObject({ principal: { sub: "u_8" } });
+  });
+});
+
+describe("A client that leaves", () => {
+  test("gives its place back to others before its password was hashed", async () => {
+    const { clock, ask } = await stopped();
+    const leaving = new AbortController();
+    const flood = Array.from({ length: 32 }, (_, index) =>
+      ask("ann", `wrong ${index}`, `192.0.2.${index}`, leaving.signal),
+    );
+    const other = () => ask("ann", PASSWORD, "198.51.100.1");
+    expect(await other()).toMatchObject({ kind: "unavailable" });
+    leaving.abort();
+    for (const answer of await Promise.all(flood)) {
+      expect(answer).toMatchObject({ kind: "unavailable", message: "The client is gone" });
+    }
+    const answer = other();
+    clock.turn();
+    expect(await answer).toMatchObject({ principal: { sub: "ann" } });
+    expect(clock.timers).toBe(0);
+  });
+
+  test("doesn't end the check of another one that shows the same", async () => {
+    const { clock, ask } = await stopped();
+    const leaving = new AbortController();
+    const first = ask("ann", PASSWORD, "192.0.2.1", leaving.signal);
+    const second = ask("ann", PASSWORD, "192.0.2.2");
+    leaving.abort();
+    expect(await first).toMatchObject({ kind: "unavailable" });
+    clock.turn();
+    expect(await second).toMatchObject({ principal: { sub: "ann" } });
+    const gone = ask("ann", "wrong", "192.0.2.1", AbortSignal.abort());
+    expect(await gone).toMatchObject({ kind: "unavailable" });
+    expect(clock.timers).toBe(1);
+  });
+});
+
+describe("Many logins", () => {
   test("of one client with the right password cost one hash, and none for five minutes", async () => {
     const { clock, ask } = await stopped();
     const all = Array.from({ length: 1000 }, () => ask("ann", PASSWORD));
@@ -115,12 +191,36 @@ describe("Many logins", () => {
 
   test("with different passwords wait, 32 at a time; one more is told to come later", async () => {
     const { ask } = await stopped();
-    const waiting = Array.from({ length: 32 }, (_, index) => ask("ann", `wrong ${index}`));
+    const waiting = Array.from({ length: 32 }, (_, index) =>
+      ask("ann", `wrong ${index}`, `192.0.2.${index}`),
+    );
     expect(await ask("ann", "one more")).toMatchObject({ kind: "unavailable" });
     // An unknown user is told the same.
     expect(await ask("nobody", "one more")).toMatchObject({ kind: "unavailable" });
     const first = await Promise.race([...waiting, Promise.resolve("still waiting")]);
     expect(first).toBe("still waiting");
+  });
+
+  test("of one address leave places to those of others", async () => {
+    const { clock, ask } = await stopped();
+    const flood = Array.from({ length: 1000 }, (_, index) => ask("ann", `wrong ${index}`));
+    const other = ask("ann", PASSWORD, "192.0.2.2");
+    const answers = Promise.all(flood);
+    await until(
+      "all hashes",
+      async () => {
+        clock.turn();
+        return await Promise.race([answers, Promise.resolve()]);
+      },
+      (all) => all !== undefined,
+    );
+    const isHashed = (answer: unknown) => (answer as AccessRefusal).kind === "unauthenticated";
+    expect((await answers).filter(isHashed)).toHaveLength(7);
+    expect(await other).toMatchObject({ principal: { sub: "ann" } });
+    // What was hashed is over.
+    const again = ask("ann", "wrong again");
+    clock.turn();
+    expect(await again).toEqual(WRONG);
   });
 });
 
@@ -132,7 +232,7 @@ describe("A file of passwords", () => {
     ["no hash", (entry) => [{ ...entry, password_hash: undefined }], "[0].password_hash"],
     ["a password", (entry) => [{ ...entry, password_hash: "hunter2" }], "[0].password_hash"],
     ["an unknown field", (entry) => [{ ...entry, password: "hunter2" }], '"password"'],
-    ["no permissions", (entry) => [{ ...entry, authorization_details: [] }], "allows nothing"],
+    ["no permissions", (entry) => [{ ...entry, authorization_details: [] }], "have no entry"],
   ])("can't have %s", async (_, entries, reason) => {
     const { name, message } = await opened(...entries(entryOf())).then(
       () => new Error("it was accepted"),

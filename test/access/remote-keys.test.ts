@@ -27,6 +27,15 @@ afterEach(async () => {
   await server.stop();
 });
 
+/** Waits until the server was asked once. */
+async function untilAsked(): Promise<void> {
+  await until(
+    "request",
+    async () => server.requests,
+    (count) => count === 1,
+  );
+}
+
 function loading(url = server.url) {
   const clock = new ManualClock();
   const { log, lines } = keptLog();
@@ -195,11 +204,7 @@ describe("Keys at a URL", () => {
     server.answer = answer;
     const { find, clock, lines } = loading();
     const found = find("one");
-    await until(
-      "request",
-      async () => server.requests,
-      (count) => count === 1,
-    );
+    await untilAsked();
     clock.advance(4999);
     expect(await Promise.race([found, Promise.resolve("waiting")])).toBe("waiting");
     clock.advance(1);
@@ -212,15 +217,28 @@ describe("Keys at a URL", () => {
     server.answer = () => {};
     const { find, keys, clock, lines } = loading();
     const found = find("one");
-    await until(
-      "request",
-      async () => server.requests,
-      (count) => count === 1,
-    );
+    await untilAsked();
     keys.stop();
     expect(await found).toBe("unavailable");
     expect(lines).toEqual([]);
     expect(clock.timers).toBe(0);
+  });
+
+  test("aren't asked for after the stop, and those of the next start count", async () => {
+    server.answer = () => {};
+    const { find, keys, lines } = loading();
+    const found = find("one");
+    await untilAsked();
+    keys.stop();
+    expect(await find("one")).toBe("unavailable");
+    expect(server.requests).toBe(1);
+    server.answer = answering(keySet(two));
+    keys.start();
+    expect(await find("two")).toBe("two");
+    await found;
+    // A failure that ended with the stop isn't one of the requests after it.
+    expect(await find("one")).toBe("unknown");
+    expect(lines).toEqual([]);
   });
 
   test("are logged without the query of their URL", async () => {

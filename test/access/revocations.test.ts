@@ -9,11 +9,11 @@ const LIFE_MS = 3_600_000;
 const START_MS = ManualClock.WALL_START_MS;
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 
-function begin() {
+function begin(longestLifeMs = LIFE_MS) {
   const clock = new ManualClock();
   const warnings: unknown[] = [];
   const warn = (_: string, properties: unknown): void => void warnings.push(properties);
-  const list = new Revocations({ longestLifeMs: LIFE_MS, clock, log: { ...log, warn } });
+  const list = new Revocations({ longestLifeMs, clock, log: { ...log, warn, error: warn } });
   return { clock, list, warnings };
 }
 
@@ -103,4 +103,25 @@ test("Revocations are forgotten when no token that they revoke can be valid", ()
   }
   list.add({ claim: "sub", value: "old", issuedBeforeMs: START_MS });
   expect(list.isRevoked(issued(-1, undefined, "old"))).toBe(false);
+});
+
+test("Revocations of tokens that may never expire are kept, up to a million of them", () => {
+  const { list, clock, warnings } = begin(Number.POSITIVE_INFINITY);
+  const add = (n: number): void =>
+    list.add({ claim: "jti", value: `${n}`, issuedBeforeMs: START_MS });
+  for (let n = 0; n < 2000; n++) add(n);
+  clock.pause(10 * 365 * 86_400_000);
+  for (let n = 2000; n < 1_000_000; n++) add(n);
+  expect([list.size, warnings]).toEqual([1_000_000, []]);
+  expect(list.isRevoked(issued(-1, "0"))).toBe(true);
+  add(1_000_000);
+  expect(list.size).toBe(1_000_000);
+  expect(list.isRevoked(issued(-1, "0"))).toBe(false);
+  expect(list.isRevoked(issued(-1, "1"))).toBe(true);
+  expect(warnings).toEqual([{ event: "revocations_full", most: 1_000_000, others: 0 }]);
+  // One that is renewed is the newest one.
+  list.add({ claim: "jti", value: "1", issuedBeforeMs: START_MS + 1 });
+  add(1_000_001);
+  expect(list.isRevoked(issued(-1, "1"))).toBe(true);
+  expect(list.isRevoked(issued(-1, "2"))).toBe(false);
 });

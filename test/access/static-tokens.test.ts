@@ -21,6 +21,7 @@ async function opened(...entries: unknown[]) {
   const clock = new ManualClock();
   const { log, lines } = keptLog();
   const tokens = await StaticTokens.open({ file, clock, log });
+  tokens.start();
   const ask = (token: string) => tokens.authenticate(withToken(token));
   return { file, clock, lines, tokens, ask };
 }
@@ -98,7 +99,7 @@ describe("A file of static tokens", () => {
     ["an expiry without an offset", [{ ...ENTRY, expires: "2026-01-01T00:00:00" }], "[0].expires"],
     ["a day that doesn't exist", [{ ...ENTRY, expires: "2026-13-01T00:00:00Z" }], "[0].expires"],
     ["an issue that is no time", [{ ...ENTRY, issued: "now" }], "[0].issued"],
-    ["no permissions", [{ ...ENTRY, authorization_details: undefined }], "allows nothing"],
+    ["no permissions", [{ ...ENTRY, authorization_details: undefined }], "have no entry"],
     [
       "a template that has no value",
       [

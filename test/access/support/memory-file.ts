@@ -1,4 +1,4 @@
-import type { FileReader } from "../../../src/access/watched-file.ts";
+import type { FileReader } from "../../../src/access/watched-files.ts";
 
 /** A file that a test writes. */
 export class MemoryFile implements FileReader {
