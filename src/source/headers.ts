@@ -27,6 +27,7 @@ const NONE = new Headers(0, "", new Map());
 const VERSION = "NATS/1.0";
 /** RFC 822 §3.1.2: printable ASCII without the colon. */
 const NAME = /^[!-9;-~]+$/;
+const NEWLINE = 0x0a;
 const decoder = new TextDecoder();
 
 /**
@@ -42,21 +43,68 @@ export function readHeaders(msg: Msg, unreadable: (detail: string) => void): Hea
   return NONE;
 }
 
+/** Whether a message has a header. Headers in which no line begins with the name are not parsed. */
+export function hasHeader(msg: Msg, name: string, headers: () => Headers): boolean {
+  const raw = readRaw(msg);
+  return (raw === undefined || hasLine(raw, name)) && headers().fields.has(name);
+}
+
+/** A message as it came: its data stands behind its headers, which may be empty. */
+export interface RawMessage {
+  readonly bytes: Uint8Array;
+  readonly dataAt: number;
+}
+
 /** The part of nats.js's messages that is read. It is not public, so the version of nats.js is pinned. */
 interface Parsed {
   /** How many bytes of headers precede the data; -1 if there are no headers. */
   readonly _msg?: { readonly hdr?: number };
+  readonly _rdata?: Uint8Array;
+}
+
+/** Returns the bytes of a message; `undefined` if it is one of another version of nats.js, on a host's connection. */
+export function readRaw(msg: Msg): RawMessage | undefined {
+  const { _msg, _rdata } = msg as unknown as Parsed;
+  if (_msg?.hdr === undefined || _rdata === undefined) return undefined;
+  return { bytes: _rdata, dataAt: Math.max(0, _msg.hdr) };
+}
+
+/** Returns the data of a message: nats.js makes another view of it at each reading, on Node a slow one. */
+export function readData(msg: Msg): Uint8Array {
+  const raw = readRaw(msg);
+  return raw === undefined ? msg.data : viewOf(raw.bytes, raw.dataAt, raw.bytes.length);
+}
+
+/** Whether a message has data besides its headers. */
+export function hasData(msg: Msg): boolean {
+  const raw = readRaw(msg);
+  return raw === undefined ? msg.data.length > 0 : raw.bytes.length > raw.dataAt;
+}
+
+/** Whether one of the lines of the headers begins with a text of ASCII characters. */
+function hasLine({ bytes, dataAt }: RawMessage, text: string): boolean {
+  for (let at = 0; at < dataAt - text.length; at++) {
+    if (bytes[at] === NEWLINE && beginsAt(bytes, at + 1, text)) return true;
+  }
+  return false;
+}
+
+function beginsAt(bytes: Uint8Array, start: number, text: string): boolean {
+  for (let at = 0; at < text.length; at++) {
+    if (bytes[start + at] !== text.charCodeAt(at)) return false;
+  }
+  return true;
 }
 
 function parse(msg: Msg): Headers | undefined {
-  const length = (msg as unknown as Parsed)._msg?.hdr;
-  if (length === undefined) return parsedBy(msg);
-  if (length <= 0) return NONE;
-  // The data is a view of a buffer in which the headers precede it.
-  const { buffer, byteOffset } = msg.data;
-  const start = byteOffset - length;
-  if (start < 0) return undefined;
-  return parseHeaders(decoder.decode(new Uint8Array(buffer as ArrayBuffer, start, length)));
+  const raw = readRaw(msg);
+  if (raw === undefined) return parsedBy(msg);
+  if (raw.dataAt === 0) return NONE;
+  return parseHeaders(decoder.decode(viewOf(raw.bytes, 0, raw.dataAt)));
+}
+
+function viewOf({ buffer, byteOffset, length }: Uint8Array, start: number, end: number) {
+  return new Uint8Array(buffer, byteOffset + start, Math.max(0, Math.min(end, length) - start));
 }
 
 /** Reads the headers with the getter of another version of nats.js, on a host's connection. */

@@ -41,6 +41,8 @@ export class MemorySource implements MessageSource, Publisher {
   readonly #patterns = new PatternSet();
   #listener: SourceListener | undefined;
   #isDrained = false;
+  /** Called with each message that is published here. */
+  onPublished: (message: SourceMessage) => void = () => {};
 
   get status(): SourceStatus {
     return this.#listener === undefined
@@ -94,6 +96,12 @@ export class MemorySource implements MessageSource, Publisher {
       );
     }
     if (this.#isDrained) return;
+    this.onPublished(message);
+    this.deliver(message);
+  }
+
+  /** Delivers a message that another process was asked to publish. */
+  deliver(message: SourceMessage): void {
     if (this.#patterns.matches(message.subject)) this.#listener?.message(message);
   }
 }

@@ -1,6 +1,7 @@
 import type { SourceMessage } from "../core/ports/source.ts";
+import { END_HEADER } from "../protocol/server-frames.ts";
 import type { Msg } from "./connect.ts";
-import { type Headers, readHeaders } from "./headers.ts";
+import { type Headers, hasHeader, readData, readHeaders } from "./headers.ts";
 
 /** Counts malformed headers. */
 export type ReportUnreadable = (detail: string) => void;
@@ -16,7 +17,7 @@ export class NatsMessage implements SourceMessage {
   /** @param subject the subject of `msg`, which nats.js decodes each time it is read. */
   constructor(subject: string, msg: Msg, unreadable: ReportUnreadable) {
     this.subject = subject;
-    this.data = msg.data;
+    this.data = readData(msg);
     this.#msg = msg;
     this.#unreadable = unreadable;
   }
@@ -25,6 +26,10 @@ export class NatsMessage implements SourceMessage {
   get headers(): ReadonlyMap<string, readonly string[]> | undefined {
     const { fields } = this.readHeaders();
     return fields.size === 0 ? undefined : fields;
+  }
+
+  get ends(): boolean {
+    return hasHeader(this.#msg, END_HEADER, () => this.readHeaders());
   }
 
   /** Parses the headers, once. */

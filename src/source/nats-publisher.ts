@@ -7,9 +7,11 @@ import type {
   PublishFailure,
   Reply,
 } from "../core/ports/source.ts";
-import { headersMaker, type MsgHdrs, type NatsConnection, natsReason } from "./connect.ts";
+import { utf8Length } from "../protocol/subject.ts";
+import { type MsgHdrs, type NatsConnection, natsReason } from "./connect.ts";
+import { type ControlLines, messageLine } from "./control-lines.ts";
 import { readPublishAnswer } from "./jetstream/publish-answer.ts";
-import { StreamFinder } from "./jetstream/stream-finder.ts";
+import { StreamFinder, type StreamOf } from "./jetstream/stream-finder.ts";
 import { NoRespondersError, PermissionError, type Requests } from "./requests.ts";
 
 const AWAY: PublishFailure = {
@@ -43,10 +45,17 @@ const NO_RESPONDERS: PublishFailure = {
   retryable: true,
 };
 
+/**
+ * The most answers to one message that wait until it is known which stream takes the message. They are of as many
+ * streams: only the first answer in the name of a stream can count.
+ */
+const MAX_EARLY_ANSWERS = 256;
+
+/** Makes the headers of a message, with none in them. */
 type MakeHeaders = () => MsgHdrs;
 
 /** A connection to publish on. */
-interface Channel {
+export interface Channel {
   readonly requests: Requests;
   readonly makeHeaders: MakeHeaders;
 }
@@ -62,28 +71,44 @@ interface Waiting {
  *
  * If a stream takes the subject, JetStream's answer is waited for. If none does, it is waited until NATS has received
  * the message: one PING confirms all messages before it. If it isn't known yet, the message is sent with a reply
- * subject, so that nobody waits to be sent and the order stays; JetStream is asked meanwhile.
+ * subject, so that nobody waits to be sent and the order stays; JetStream is asked meanwhile. An answer that looks like
+ * JetStream's counts if it names the stream that takes the subject: any subscriber may send one.
  */
 export class NatsPublisher implements ClientPublisher {
   readonly #streams = new StreamFinder();
   readonly #waiting = new Set<Waiting>();
+  readonly #lines: ControlLines;
+  /** The longest line of a message whose confirmation failed on this connection. */
+  #lostLine = 0;
   #channel: Channel | undefined;
-  /** Counts the connections, so that what is opened late is not used. */
-  #opened = 0;
   #flushing: Promise<void> | undefined;
   #nextFlush: Promise<void> | undefined;
 
+  /** @param lines the lines that NATS takes, of subscriptions and of messages. */
+  constructor(lines: ControlLines) {
+    this.#lines = lines;
+  }
+
+  get maxReplyBytes(): number | undefined {
+    return this.#channel?.requests.connection.info?.max_payload;
+  }
+
+  /** The longest line of a message that NATS may not have taken; 0 if there is none. */
+  get longestLine(): number {
+    let longest = this.#lostLine;
+    for (const { subject } of this.#waiting) longest = Math.max(longest, messageLine(subject));
+    return longest;
+  }
+
   /** A connection is made, or made again. */
-  async open(requests: Requests): Promise<void> {
+  open(channel: Channel): void {
     this.close();
-    const opened = ++this.#opened;
-    const makeHeaders = await headersMaker();
-    if (opened === this.#opened) this.#channel = { requests, makeHeaders };
+    this.#lostLine = 0;
+    this.#channel = channel;
   }
 
   /** The connection is lost: what waits for an answer gets none. */
   close(): void {
-    this.#opened++;
     this.#channel = undefined;
     this.#flushing = undefined;
     this.#nextFlush = undefined;
@@ -107,13 +132,10 @@ export class NatsPublisher implements ClientPublisher {
       if (found !== "unknown" && found.stream === undefined) {
         const { connection } = channel.requests;
         connection.publish(message.subject, message.data, headers && { headers });
-        this.#flush(connection).then(
-          () => settle({ kind: "published" }),
-          (thrown: unknown) => settle(failureOf(thrown)),
-        );
+        this.#confirm(connection, message.subject, settle);
         return () => {};
       }
-      return this.#store(channel, message, headers, found === "unknown", settle);
+      return this.#store(channel, message, headers, found, settle);
     });
   }
 
@@ -137,49 +159,87 @@ export class NatsPublisher implements ClientPublisher {
     { requests }: Channel,
     { subject, data }: ClientMessage,
     headers: MsgHdrs | undefined,
-    isUnknown: boolean,
+    known: StreamOf,
     settle: (answer: Published | PublishFailure) => void,
   ): () => void {
+    /** `undefined` while JetStream is asked. */
+    let found: StreamOf | undefined = known === "unknown" ? undefined : known;
     let isUnheard = false;
-    let hasStream = !isUnknown;
+    let wasWrong = false;
+    /** By the names of streams; "" of one that takes nothing. */
+    const early = new Map<string, Published | PublishFailure>();
+    /** The stream that took the subject until JetStream was asked again. */
+    let formerStream: string | undefined;
+    const hold = (answer: Published | PublishFailure): void => {
+      const name = answer.kind === "failed" ? "" : (answer.stored?.stream ?? "");
+      if (early.has(name)) return;
+      if (early.size < MAX_EARLY_ANSWERS || name === formerStream) early.set(name, answer);
+    };
     const streamAway = (): void => {
-      this.#streams.forget(subject);
+      this.#streams.doubt(subject);
       settle(STREAM_AWAY);
+    };
+    const ask = (): void => {
+      found = undefined;
+      this.#streams.find(requests, subject).then(learn);
+    };
+    const take = (answer: Published | PublishFailure): void => {
+      if (found === undefined) {
+        hold(answer);
+      } else if (found === "unknown") {
+        // The message arrived, and no more is certain.
+        settle(answer.kind === "failed" ? answer : { kind: "published" });
+      } else if (found.stream === undefined) {
+        // Only a subscriber answers.
+      } else if (answer.kind === "failed" || answer.stored?.stream === found.stream) {
+        settle(answer);
+      } else if (!wasWrong) {
+        // The stream may have been replaced since JetStream was asked.
+        wasWrong = true;
+        formerStream = found.stream;
+        hold(answer);
+        this.#streams.doubt(subject);
+        ask();
+      }
+    };
+    const learn = (stream: StreamOf): void => {
+      found = stream;
+      if (stream === "unknown" || stream.stream !== undefined) {
+        if (isUnheard) streamAway();
+        const held = [...early.values()];
+        early.clear();
+        for (const answer of held) take(answer);
+        return;
+      }
+      this.#confirm(requests.connection, subject, settle);
     };
     const close = requests.send(subject, data, headers, {
       answer: ({ msg }) => {
         const answer = readPublishAnswer(msg.data);
-        if (answer !== undefined) settle(answer);
+        if (answer !== undefined) take(answer);
       },
       failed: (error) => {
         if (!(error instanceof NoRespondersError)) settle(failureOf(error));
+        else if (found === undefined) isUnheard = true;
         // Without a stream, that nobody is subscribed is no fault.
-        else if (hasStream) streamAway();
-        else isUnheard = true;
+        else if (found === "unknown" || found.stream !== undefined) streamAway();
       },
     });
-    if (isUnknown) {
-      this.#streams.find(requests, subject).then((found) => {
-        if (found === "unknown" || found.stream !== undefined) {
-          hasStream = true;
-          if (isUnheard) streamAway();
-          return;
-        }
-        this.#flush(requests.connection).then(
-          () => settle({ kind: "published" }),
-          (thrown: unknown) => settle(failureOf(thrown)),
-        );
-      });
-    }
+    if (known === "unknown") ask();
     return close;
   }
 
   /** @param send sends the message, and returns what ends the wait for its answer. */
-  #wait<Answer>(
+  #wait<Answer extends Published | Reply>(
     subject: string,
     signal: AbortSignal,
     send: (settle: (answer: Answer | PublishFailure) => void) => () => void,
   ): Promise<Answer | PublishFailure> {
+    const reason = this.#lines.reasonOf(subject, messageLine(""));
+    if (reason !== undefined) {
+      const code = "invalid_subject";
+      return Promise.resolve({ kind: "failed", code, message: reason, retryable: false });
+    }
     const { promise, resolve } = Promise.withResolvers<Answer | PublishFailure>();
     let close: (() => void) | undefined;
     let isOver = false;
@@ -187,6 +247,7 @@ export class NatsPublisher implements ClientPublisher {
       if (isOver) return;
       isOver = true;
       this.#waiting.delete(waiting);
+      if (answer.kind !== "failed") this.#lines.taken(utf8Length(subject));
       signal.removeEventListener("abort", cancel);
       close?.();
       resolve(answer);
@@ -202,6 +263,21 @@ export class NatsPublisher implements ClientPublisher {
       settle(failureOf(thrown));
     }
     return promise;
+  }
+
+  /** Waits until NATS has received a message that was sent. */
+  #confirm(
+    connection: NatsConnection,
+    subject: string,
+    settle: (answer: Published | PublishFailure) => void,
+  ): void {
+    this.#flush(connection).then(
+      () => settle({ kind: "published" }),
+      (thrown: unknown) => {
+        this.#lostLine = Math.max(this.#lostLine, messageLine(subject));
+        settle(failureOf(thrown));
+      },
+    );
   }
 
   /** Resolves when NATS has received everything that was sent until now. Many messages share one flush. */
@@ -221,8 +297,9 @@ export class NatsPublisher implements ClientPublisher {
 function headersOf({ headers, key }: ClientMessage, make: MakeHeaders): MsgHdrs | undefined {
   if (headers.size === 0 && key === undefined) return undefined;
   const made = make();
-  for (const [name, values] of headers) for (const value of values) made.append(name, value);
+  // nats-server 2.9 looks for a header in the whole text, and takes what it finds first.
   if (key !== undefined) made.set("Nats-Msg-Id", messageId(key));
+  for (const [name, values] of headers) for (const value of values) made.append(name, value);
   return made;
 }
 

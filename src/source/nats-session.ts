@@ -3,6 +3,7 @@ import type { Log } from "../core/ports/log.ts";
 import type { SourceListener, SourceMessage, SourceStatus } from "../core/ports/source.ts";
 import {
   failClosedAttempt,
+  headersMaker,
   hearErrors,
   type NatsConnection,
   natsReason,
@@ -11,7 +12,7 @@ import {
 } from "./connect.ts";
 import { GuardedListener } from "./guarded-listener.ts";
 import type { Streams } from "./jetstream/streams.ts";
-import type { NatsPublisher } from "./nats-publisher.ts";
+import type { Channel, NatsPublisher } from "./nats-publisher.ts";
 import { isRefusal, NatsSubscriptions } from "./nats-subscriptions.ts";
 import type { PatternSet } from "./pattern-set.ts";
 import { NoRespondersError, PermissionError, Requests } from "./requests.ts";
@@ -84,8 +85,8 @@ export class NatsSession {
   #heard: string | undefined;
   #subscriptions: NatsSubscriptions | undefined;
   #connection: NatsConnection | undefined;
-  /** Those that are not for JetStream. */
-  #requests: Requests | undefined;
+  /** Serves what is published, and requests that are not for JetStream. */
+  #channel: Channel | undefined;
   /** Whether the subscriptions were made again since nats.js lost the connection. */
   #isReopened = false;
 
@@ -126,17 +127,22 @@ export class NatsSession {
     });
   }
 
+  /** Publishes a message, or doesn't: whoever writes it finds out. */
+  write(message: SourceMessage): void {
+    if (this.#connection !== undefined) publishOn(this.#connection, message).catch(() => {});
+  }
+
   /**
    * Sends a request, and returns the data of the first answer.
    *
    * @throws an error in words for people if there is no connection, nobody answers, or not in time.
    */
   async ask(subject: string, data: string, timeoutMs: number): Promise<Uint8Array> {
-    if (this.status.state !== "connected" || this.#requests === undefined) {
+    if (this.status.state !== "connected" || this.#channel === undefined) {
       throw new Error("there is no connection to NATS");
     }
     try {
-      return (await this.#requests.ask(subject, data, timeoutMs)).msg.data;
+      return (await this.#channel.requests.ask(subject, data, timeoutMs)).msg.data;
     } catch (thrown) {
       if (thrown instanceof NoRespondersError) throw new Error(`nobody answers at ${subject}`);
       throw thrown;
@@ -170,9 +176,11 @@ export class NatsSession {
     }
     while (!this.ending) {
       try {
+        // With this, messages can be published as soon as the status says that there is a connection.
+        const makeHeaders = await headersMaker();
         const connection = await this.#open();
         if (connection === undefined) break;
-        await this.#serve(connection);
+        await this.#serve(connection, makeHeaders);
       } catch (thrown) {
         this.#cut(reasonOf(thrown));
       }
@@ -196,7 +204,7 @@ export class NatsSession {
   }
 
   /** Delivers messages until the connection is closed for good or the session stops. */
-  async #serve(connection: NatsConnection): Promise<void> {
+  async #serve(connection: NatsConnection, makeHeaders: Channel["makeHeaders"]): Promise<void> {
     const { patterns, unsendable, log, connection: origin } = this.#options;
     const subscriptions: NatsSubscriptions = new NatsSubscriptions(connection, {
       patterns,
@@ -208,9 +216,7 @@ export class NatsSession {
     this.#subscriptions = subscriptions;
     this.#options.streams?.open(connection, this.#listener);
     this.#connection = connection;
-    this.#requests = this.#requestsOn(connection);
-    this.#options.watched?.open(this.#requests);
-    void this.#options.publisher.open(this.#requests);
+    this.#openChannel({ requests: this.#requestsOn(connection), makeHeaders });
     this.#isReopened = false;
     // The type hides `stop`: the iterator does not end by itself.
     const events = connection.status() as AsyncIterable<Status> & { stop(): void };
@@ -238,13 +244,16 @@ export class NatsSession {
     stopHearing?.();
     if (closed === undefined && this.status.state === "connected") {
       // Sends the last messages and settlements before the connection is closed.
-      await unlessAborted(connection.flush(), this.#timeUp.stop.signal);
+      const flushed = connection.flush().catch(() => {
+        // The connection was lost: nothing can be sent any more.
+      });
+      await unlessAborted(flushed, this.#timeUp.stop.signal);
     }
     subscriptions.close();
     this.#subscriptions = undefined;
     this.#options.streams?.close();
     this.#connection = undefined;
-    this.#requests = undefined;
+    this.#channel = undefined;
     this.#options.watched?.close();
     this.#options.publisher.close();
     if (origin.owned) await unlessAborted(connection.close(), this.#timeUp.stop.signal);
@@ -276,6 +285,12 @@ export class NatsSession {
     if (isRefusal(reason) || this.status.state !== "connected") return;
     if (this.#heard !== reason) this.#options.log.warn("NATS says: {error}", { error: reason });
     this.#heard = reason;
+  }
+
+  #openChannel(channel: Channel): void {
+    this.#channel = channel;
+    this.#options.watched?.open(channel.requests);
+    this.#options.publisher.open(channel);
   }
 
   #requestsOn(connection: NatsConnection): Requests {
@@ -322,13 +337,10 @@ export class NatsSession {
         subscriptions.open();
         streams?.open(connection, this.#listener);
         // NATS may allow now what it refused before.
-        if (this.#requests !== undefined) {
-          this.#options.watched?.open(this.#requests);
-          void this.#options.publisher.open(this.#requests);
-        }
+        if (this.#channel !== undefined) this.#openChannel(this.#channel);
         break;
       case "disconnect":
-        subscriptions.close();
+        subscriptions.close(this.#options.publisher.longestLine);
         streams?.close();
         this.#options.publisher.close();
         this.#isReopened = false;
@@ -369,7 +381,7 @@ export class NatsSession {
   /** NATS denied us to publish to a subject: a request there gets no answer. */
   #denied(subject: string): void {
     this.#options.streams?.denied(subject);
-    this.#requests?.denied(subject);
+    this.#channel?.requests.denied(subject);
     this.#options.publisher.denied(subject);
     // Requests to JetStream and to other gateways are counted where they are made.
     if (/^(\$JS|_SPILLWAY)\./.test(subject)) return;

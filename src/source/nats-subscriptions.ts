@@ -192,11 +192,16 @@ export class NatsSubscriptions {
     await Promise.allSettled([...this.#held.values()].map((held) => held.subscription.drain()));
   }
 
-  /** Unsubscribes, and delivers nothing before the next `open`. */
-  close(): void {
+  /**
+   * Unsubscribes, and delivers nothing before the next `open`.
+   *
+   * @param messageLine the longest line of a message that NATS has not confirmed; 0 if there is none.
+   */
+  close(messageLine = 0): void {
     if (this.#group !== undefined) {
       const asked = [...this.#asked].map(({ pattern }) => pattern);
-      const suspects = this.#options.unsendable.cut(this.#complaint, asked, this.#group);
+      const { unsendable } = this.#options;
+      const suspects = unsendable.cut(this.#complaint, asked, this.#group, messageLine);
       // Suspects that were not asked for this time stay suspects.
       const known = new Set(asked);
       const untried = [...this.#suspects].filter((pattern) => !known.has(pattern));

@@ -1,5 +1,6 @@
 import { SpillwayError } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
+import type { PresenceBucket } from "../core/ports/presence.ts";
 import type {
   Durables,
   MessageSource,
@@ -15,7 +16,7 @@ import { isObject } from "../protocol/schema.ts";
 import { connectNats, type NatsConnection } from "./connect.ts";
 import type { NatsOptions } from "./connect-options.ts";
 import type { DurableBounds } from "./jetstream/durable.ts";
-import { KeyBucket, type KeyListener } from "./jetstream/key-bucket.ts";
+import { type BucketRead, KeyBucket } from "./jetstream/key-bucket.ts";
 import { Streams } from "./jetstream/streams.ts";
 import { NatsPublisher } from "./nats-publisher.ts";
 import { NatsSession } from "./nats-session.ts";
@@ -27,7 +28,9 @@ import { WatchedSubject } from "./watched-subject.ts";
 
 /** What the gateway itself reads of NATS, beside the messages for clients. */
 export interface GatewayReads {
-  readonly bucket?: { readonly name: string; readonly listener: KeyListener } | undefined;
+  readonly bucket?: BucketRead | undefined;
+  /** A bucket that the gateway also writes, and can do without. */
+  readonly presence?: BucketRead | undefined;
   readonly subject?: { readonly name: string; take(data: Uint8Array): void } | undefined;
 }
 
@@ -41,9 +44,9 @@ export interface NatsSourceOptions {
   readonly streams?: readonly StreamInput[];
   /** The bounds of clients' durables. Default: clients can't use durables. */
   readonly durables?: DurableBounds | undefined;
-  /** How to make a connection at `start`, or a connection that its owner closes. */
   /** What the gateway itself reads. Default: nothing. */
   readonly reads?: GatewayReads | undefined;
+  /** A function that makes a connection at `start`, or a connection that its owner closes. */
   readonly nats: { readonly options: NatsOptions } | { readonly connection: NatsConnection };
 }
 
@@ -59,21 +62,25 @@ export class NatsSource implements MessageSource, Publisher {
   readonly #hasStreams: boolean;
   readonly #streams: Streams | undefined;
   readonly #bucket: KeyBucket | undefined;
+  readonly #presence: KeyBucket | undefined;
   readonly #watched: WatchedSubject | undefined;
-  readonly clientPublisher = new NatsPublisher();
+  readonly clientPublisher = new NatsPublisher(this.#unsendable.lines);
   #session: NatsSession | undefined;
 
   /** @throws SpillwayError `NATS_OPTIONS`. */
   constructor(options: NatsSourceOptions) {
     if ("options" in options.nats) readServers(options.nats.options);
     this.#options = options;
-    const { streams = [], durables, log, reads: { bucket, subject } = {} } = options;
+    const { streams = [], durables, log, reads = {} } = options;
+    const { bucket, presence, subject } = reads;
     this.#hasStreams = streams.length > 0;
-    this.#bucket = bucket && new KeyBucket(bucket.name, bucket.listener, log);
+    this.#bucket = bucket && new KeyBucket(bucket, log);
+    this.#presence = presence && new KeyBucket(presence, log);
+    const buckets = { needed: this.#bucket, other: this.#presence };
     this.#watched = subject && new WatchedSubject(subject.name, (data) => subject.take(data));
     this.#streams =
-      this.#hasStreams || bucket !== undefined
-        ? new Streams(streams, durables, log, this.#bucket)
+      this.#hasStreams || bucket !== undefined || presence !== undefined
+        ? new Streams(streams, durables, log, buckets)
         : undefined;
   }
 
@@ -107,6 +114,30 @@ export class NatsSource implements MessageSource, Publisher {
     const answer = await this.#ask(bucket.subjectOf(key), value, STORE_TIMEOUT_MS);
     const reason = failureIn(answer);
     if (reason !== undefined) throw new Error(`bucket ${bucket.name}: ${reason}`);
+  }
+
+  /** The bucket `presence` of `reads`; `undefined` if there is none. */
+  get presenceBucket(): PresenceBucket | undefined {
+    const bucket = this.#presence;
+    if (bucket === undefined) return undefined;
+    const none = new Uint8Array();
+    const deletes = new Map([["KV-Operation", ["DEL"]]]);
+    return {
+      put: (key, value) =>
+        this.#session?.write({ subject: bucket.subjectOf(key), data: encoder.encode(value) }),
+      delete: (key) =>
+        this.#session?.write({ subject: bucket.subjectOf(key), data: none, headers: deletes }),
+    };
+  }
+
+  /** Why the bucket of `reads` is not followed, or loses entries too soon, in words for people. */
+  get bucketProblem(): string | undefined {
+    return problemOf(this.#bucket);
+  }
+
+  /** The same of the bucket `presence`. */
+  get presenceProblem(): string | undefined {
+    return problemOf(this.#presence);
   }
 
   get streams(): readonly StreamStatus[] {
@@ -185,6 +216,12 @@ export class NatsSource implements MessageSource, Publisher {
     if (this.#session === undefined) throw new Error("the gateway is stopped");
     return await this.#session.ask(subject, data, timeoutMs);
   }
+}
+
+const encoder = new TextEncoder();
+
+function problemOf(bucket: KeyBucket | undefined): string | undefined {
+  return bucket?.problem ?? bucket?.lifeProblem;
 }
 
 /** Returns why JetStream didn't store a message, from its answer; `undefined` if it did. */

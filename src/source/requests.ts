@@ -5,13 +5,24 @@ import {
   natsReason,
   type Subscription,
 } from "./connect.ts";
-import { type Headers, readHeaders } from "./headers.ts";
+import { type Headers, hasData, readHeaders } from "./headers.ts";
 import { listen, newInbox } from "./safe-subscribe.ts";
 
-/** An answer, with its headers read. */
-export interface Answer {
+/** An answer. Its headers are parsed when they are read first. */
+export class Answer {
   readonly msg: Msg;
-  readonly headers: Headers;
+  readonly #requests: Requests;
+  #headers: Headers | undefined;
+
+  constructor(msg: Msg, requests: Requests) {
+    this.msg = msg;
+    this.#requests = requests;
+  }
+
+  get headers(): Headers {
+    this.#headers ??= this.#requests.read(this.msg);
+    return this.#headers;
+  }
 }
 
 /** Takes the answers to a request. */
@@ -157,6 +168,11 @@ export class Requests {
     for (const call of [...this.#watching]) call(subject);
   }
 
+  /** The connection is lost: fails all requests. */
+  close(): void {
+    for (const asking of [...this.#asking]) asking.failed(new Error("the connection is lost"));
+  }
+
   /** Subscribes; see {@linkcode listen}. */
   listen(subject: string, message: (msg: Msg) => void, failed: (error: Error) => void) {
     const denied = (error: Error) => failed(subscribeError(subject, error));
@@ -182,9 +198,9 @@ export class Requests {
   }
 
   #answer(asking: AnswerHandler, msg: Msg): void {
-    const headers = this.read(msg);
-    if (isNoResponders(msg, headers)) asking.failed(new NoRespondersError());
-    else asking.answer({ msg, headers });
+    const answer = new Answer(msg, this);
+    if (isNoResponders(answer)) asking.failed(new NoRespondersError());
+    else asking.answer(answer);
   }
 }
 
@@ -196,6 +212,9 @@ function subscribeError(subject: string, cause: Error): Error {
 }
 
 /** A message of a stream may have the same status, but names its place in the stream. */
-function isNoResponders({ data, reply }: Msg, { code, fields }: Headers): boolean {
-  return code === NO_RESPONDERS && data.length === 0 && !reply && !fields.has("Nats-Sequence");
+function isNoResponders(answer: Answer): boolean {
+  const { msg } = answer;
+  if (hasData(msg) || msg.reply) return false;
+  const { headers } = answer;
+  return headers.code === NO_RESPONDERS && !headers.fields.has("Nats-Sequence");
 }

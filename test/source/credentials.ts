@@ -54,6 +54,34 @@ export function createCertificates(directory: string): {
   };
 }
 
+/** A certificate that nobody else vouches for. @param kind of the key: `rsa:512`, or `ec:` and a curve. */
+export function createSelfSigned(directory: string, name: string, kind: string): Certificate {
+  const [keyFile, certFile] = [join(directory, `${name}.key`), join(directory, `${name}.pem`)];
+  const [algorithm = "", curve = ""] = kind.split(":");
+  const key = algorithm === "ec" ? ["ec", "-pkeyopt", `ec_paramgen_curve:${curve}`] : [kind];
+  const request = [
+    "req",
+    "-x509",
+    "-nodes",
+    "-days",
+    "2",
+    "-subj",
+    `/CN=${name}`,
+    "-newkey",
+    ...key,
+  ];
+  const { status, stderr } = spawnSync("openssl", [
+    ...request,
+    "-keyout",
+    keyFile,
+    "-out",
+    certFile,
+  ]);
+  if (status !== 0) throw new Error(`openssl: ${stderr}`);
+  const [cert, keyText] = [readFileSync(certFile, "utf8"), readFileSync(keyFile, "utf8")];
+  return { cert, key: keyText, certFile, keyFile };
+}
+
 /**
  * An operator with one account and one user, as
  * https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/jwt tells:

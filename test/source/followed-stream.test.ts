@@ -9,6 +9,8 @@ const NAME = "ORDERS";
 class FakeApi {
   /** The creation of the stream that it describes. */
   origin: string;
+  last = 0;
+  replicas = 3;
   /** How often it was asked to describe the stream. */
   described = 0;
   readonly making = Promise.withResolvers<MadeConsumer>();
@@ -24,11 +26,11 @@ class FakeApi {
 
   async stream(): Promise<StreamInfo> {
     this.described++;
-    const { origin } = this;
+    const { origin, last, replicas } = this;
     return {
       origin,
       first: 1,
-      last: 0,
+      ...{ last, replicas },
       captures: ["orders.>"],
       subjects: 0,
     } as unknown as StreamInfo;
@@ -92,5 +94,30 @@ describe("A stream that is followed", () => {
     await turn();
     expect(recorder.tips.entries.at(-1)).toMatchObject({ origin: "ORDERS:4" });
     expect(stream.status.isFollowed).toBe(true);
+  });
+
+  test("does not go back because a replica that stood still has less of it", async () => {
+    const [before, stale] = [new FakeApi("ORDERS:5"), new FakeApi("ORDERS:5")];
+    before.last = 9;
+    const stream = follow(before);
+    await turn();
+    stale.last = 7;
+    follow(stale, stream);
+    await turn();
+    expect(stream.status.sequence).toBe(9);
+    expect(stream.problem).toContain("its leader doesn't have what came of it before");
+    const tips = recorder.tips.entries.filter(({ origin }) => origin === "ORDERS:5");
+    expect(tips.map(({ sequence, lost }) => [sequence, lost])).toEqual([[9, false]]);
+  });
+
+  test("goes back, and says that messages are lost, if its only server has less of it", async () => {
+    const [before, restored] = [new FakeApi("ORDERS:6"), new FakeApi("ORDERS:6")];
+    before.last = 9;
+    const stream = follow(before);
+    await turn();
+    Object.assign(restored, { last: 7, replicas: 1 });
+    follow(restored, stream);
+    await turn();
+    expect(recorder.tips.entries.at(-1)).toMatchObject({ sequence: 7, lost: true });
   });
 });

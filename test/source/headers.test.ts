@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Msg } from "../../src/source/connect.ts";
-import { parseHeaders, readHeaders } from "../../src/source/headers.ts";
+import { hasHeader, parseHeaders, readHeaders } from "../../src/source/headers.ts";
 
 const text = (...lines: string[]): string => [...lines, "", ""].join("\r\n");
 
@@ -47,11 +47,7 @@ describe("Headers", () => {
   test("of whatever is sent are read without an error", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(220), (bytes, hdr) => {
-        const msg = {
-          _msg: { hdr },
-          subject: "x",
-          data: bytes.subarray(Math.min(hdr, bytes.length)),
-        };
+        const msg = { _msg: { hdr }, _rdata: bytes, subject: "x" };
         let unreadable = 0;
         const headers = readHeaders(msg as unknown as Msg, () => unreadable++);
         expect(headers.fields.size === 0 || unreadable === 0).toBe(true);
@@ -69,5 +65,43 @@ describe("Headers", () => {
     };
     expect(readHeaders(throwing as unknown as Msg, (it) => details.push(it)).fields.size).toBe(0);
     expect(details).toEqual(["the headers of a message on odd.one can't be read"]);
+  });
+
+  test("have a name if a line is that name's, however the message is read", () => {
+    const names = fc.constantFrom(
+      "Spillway-End",
+      "spillway-end",
+      "Spillway-Ending",
+      "X",
+      "Spillway",
+    );
+    const headers = fc.array(fc.tuple(names, fc.constantFrom("", "1", "Spillway-End: 1")), {
+      maxLength: 4,
+    });
+    fc.assert(
+      fc.property(headers, fc.constantFrom("", "1", "\nSpillway-End: 1\n"), (lines, payload) => {
+        const head =
+          lines.length === 0 ? "" : text("NATS/1.0", ...lines.map((line) => line.join(":")));
+        const hdr = head === "" ? -1 : head.length;
+        const _rdata = new TextEncoder().encode(head + payload);
+        const msg = { subject: "x", _msg: { hdr }, _rdata } as unknown as Msg;
+        const expected = lines.some(([name]) => name === "Spillway-End");
+        // One of another version of nats.js has its headers only.
+        const { fields } = readHeaders(msg, () => expect.unreachable());
+        for (const one of [msg, { subject: "x", headers: fields } as unknown as Msg]) {
+          const read = () => readHeaders(one, () => expect.unreachable());
+          expect(hasHeader(one, "Spillway-End", read)).toBe(expected);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("are not parsed without the name", () => {
+    const _rdata = new TextEncoder().encode(text("NATS/1.0", "A: Spillway-End"));
+    const msg = { subject: "x", _msg: { hdr: _rdata.length }, _rdata };
+    expect(hasHeader(msg as unknown as Msg, "Spillway-End", () => expect.unreachable())).toBe(
+      false,
+    );
   });
 });

@@ -108,10 +108,11 @@ describe("NatsSource, when NATS takes no more subscriptions", () => {
       if (index % 7 === 0) await new Promise((resolve) => setImmediate(resolve));
     }
     const check = async (): Promise<void> => {
-      await recorder.arrivals.take(MOST);
+      // NATS may be asked twice for a pattern that an error has put in doubt.
+      const arrived = new Set<string>();
+      while (arrived.size < MOST) arrived.add(await recorder.arrivals.next());
       const refused = await recorder.refusals.take(wanted.length - MOST);
       expect(refused.every(({ reason }) => /maximum subscriptions/.test(reason))).toBe(true);
-      const arrived = recorder.arrivals.entries.slice(-MOST);
       expect([...arrived, ...refused.map(({ pattern }) => pattern)].toSorted()).toEqual(
         wanted.toSorted(),
       );

@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { connect, headers, type Msg, type NatsConnection } from "nats";
-import type { ClientMessage } from "../../src/core/ports/source.ts";
+import type { ClientMessage, SourceStatus } from "../../src/core/ports/source.ts";
 import { dataOf, type MessageFrame } from "../../src/core/publishing/client-message.ts";
 import { readClientFrame } from "../../src/core/wire/client-frame.ts";
 import { NatsSource } from "../../src/source/nats.ts";
@@ -56,13 +56,7 @@ async function publisherOf(user = "all"): Promise<NatsPublisher> {
   sources.push(source);
   source.start(recorder);
   await recorder.until("connected");
-  const publisher = source.clientPublisher;
-  await until(
-    "a channel",
-    () => publisher.publish(messageOf("ok"), NEVER),
-    ({ kind }) => kind === "published",
-  );
-  return publisher;
+  return source.clientPublisher;
 }
 
 /** Subscribes until the test is over. */
@@ -76,6 +70,29 @@ async function tap(
 }
 
 describe("NatsPublisher", () => {
+  test("publishes as soon as the source is connected, also if NATS answers at once", async () => {
+    const recorder = new Recorder();
+    // The connection of a host, whose round trip takes no time.
+    const connection = new Proxy(observer, {
+      get(target, name) {
+        if (name === "rtt") return async () => 0;
+        const value: unknown = Reflect.get(target, name);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    const source = new NatsSource({ log: recorder.log, nats: { connection } });
+    sources.push(source);
+    let answer: ReturnType<NatsPublisher["publish"]> | undefined;
+    const status = (now: SourceStatus): void => {
+      if (now.state === "connected")
+        answer ??= source.clientPublisher.publish(messageOf("ok"), NEVER);
+      recorder.status(now);
+    };
+    source.start(Object.assign(Object.create(recorder), { status }));
+    await recorder.until("connected");
+    expect(await answer).toEqual({ kind: "published" });
+  });
+
   test("tells the sequence in the stream, also of the first message, and knows what it has by its key", async () => {
     const publisher = await publisherOf();
     const first = await publisher.publish(messageOf("kept.a", { key: "k" }), NEVER);
@@ -107,10 +124,55 @@ describe("NatsPublisher", () => {
     expect(seen[1]!.reply).toBeFalsy();
   });
 
-  test("is not fooled by subscribers that answer", async () => {
+  test("sends its own header first, with an id from which nobody can tell the key", async () => {
+    const publisher = await publisherOf();
+    const seen: Msg[] = [];
+    using _ = await tap("named", (msg) => void seen.push(msg));
+    const forged = new Map([["A", ["Nats-Msg-Id: forged"]]]);
+    for (const key of ["ann 1", "ann 1", "ann 2", undefined]) {
+      await publisher.publish(messageOf("named", { key, headers: forged }), NEVER);
+    }
+    await until(
+      "all messages",
+      async () => seen.length,
+      (count) => count === 4,
+    );
+    const names = seen.map((msg) => [...msg.headers!.keys()]);
+    expect(names).toEqual([...Array(3).fill(["Nats-Msg-Id", "A"]), ["A"]]);
+    const [first, again, other] = seen.map((msg) => msg.headers!.get("Nats-Msg-Id"));
+    expect(first).toMatch(/^[A-Za-z0-9_-]{43}$/);
+    expect(again).toBe(first!);
+    expect(other).not.toBe(first!);
+  });
+
+  test("keeps nothing of messages and requests that have their answers", async () => {
     const publisher = await publisherOf();
     using _ = await tap("echo", (msg) => void msg.respond(msg.data));
-    expect(await publisher.publish(messageOf("echo"), NEVER)).toEqual({ kind: "published" });
+    using _mute = await tap("mute", () => {});
+    const sent: WeakRef<Uint8Array>[] = [];
+    const dataOfNext = (): Uint8Array => {
+      const data = new Uint8Array(1000);
+      sent.push(new WeakRef(data));
+      return data;
+    };
+    for (let n = 0; n < 50; n++) {
+      const abort = new AbortController();
+      const muted = publisher.request(messageOf("mute", { data: dataOfNext() }), abort.signal);
+      await publisher.publish(messageOf("echo", { data: dataOfNext() }), abort.signal);
+      await publisher.publish(messageOf("kept.leak", { data: dataOfNext() }), abort.signal);
+      await publisher.request(messageOf("echo", { data: dataOfNext() }), abort.signal);
+      abort.abort();
+      await muted;
+    }
+    await until(
+      "that nothing is kept",
+      async () => {
+        Bun.gc(true);
+        return sent.filter((data) => data.deref() !== undefined).length;
+      },
+      // The collector takes some values of the stack for references.
+      (kept) => kept <= 10,
+    );
   });
 
   test("keeps the order of messages, of known subjects and unknown ones", async () => {
@@ -234,6 +296,217 @@ describe("NatsPublisher", () => {
     await source.stop(1_000);
     await own.stop();
   });
+});
+
+/** A JetStream that says what the test wants, when the test wants it. */
+describe("NatsPublisher that asks JetStream which stream takes a subject", () => {
+  interface Question {
+    readonly subject: string;
+    answer(content: object): void;
+  }
+  const FORGED = JSON.stringify({ stream: "EVIL", seq: 7 });
+  let own: NatsServer;
+  let service: NatsConnection;
+  let source: NatsSource;
+  let publisher: NatsPublisher;
+  let questions: Question[];
+  /** Answers each question at once; `undefined`: the test does. */
+  let answerOf: ((subject: string) => object) | undefined;
+
+  beforeAll(async () => {
+    own = await startNatsServer();
+    service = await connect({ servers: own.url });
+    service.subscribe("$JS.API.STREAM.NAMES", {
+      callback: (_, msg) => {
+        const { subject } = msg.json<{ subject: string }>();
+        const answer = (content: object) => void msg.respond(JSON.stringify(content));
+        if (answerOf !== undefined) answer(answerOf(subject));
+        else questions.push({ subject, answer });
+      },
+    });
+    await service.flush();
+  });
+  beforeEach(async () => {
+    questions = [];
+    answerOf = () => ({ streams: [] });
+    const recorder = new Recorder();
+    source = new NatsSource({
+      log: recorder.log,
+      nats: { options: { servers: [own.url], name: "test" } },
+    });
+    source.start(recorder);
+    await recorder.until("connected");
+    publisher = source.clientPublisher;
+    await until("a channel", () => publisher.publish(messageOf("ok"), NEVER), isPublished);
+    answerOf = undefined;
+  });
+  afterEach(async () => await source.stop(1_000));
+  afterAll(async () => {
+    await service.close();
+    await own.stop();
+  });
+
+  const asked = (count: number) =>
+    until(
+      `${count} questions`,
+      async () => questions.length,
+      (now) => now >= count,
+    );
+
+  /** Answers messages of a subject, until the test is over. */
+  async function answering(subject: string, ...data: readonly string[]) {
+    const answered: Msg[] = [];
+    const subscription = service.subscribe(subject, {
+      callback: (_, msg) => {
+        answered.push(msg);
+        for (const text of data) msg.respond(text);
+      },
+    });
+    await service.flush();
+    const all = (count: number) =>
+      until(
+        "answers",
+        async () => answered.length,
+        (now) => now === count,
+      );
+    const again = (text: string) => void answered.at(-1)!.respond(text);
+    return { all, again, [Symbol.dispose]: () => subscription.unsubscribe() };
+  }
+
+  test("is not fooled by subscribers that answer like a stream", async () => {
+    const refusal = JSON.stringify({ error: { code: 503, description: "full" } });
+    for (const data of [FORGED, refusal, "{}", "no JSON"]) {
+      using subscriber = await answering("echo.*", data);
+      const subject = `echo.${questions.length}`;
+      const answer = publisher.publish(messageOf(subject), NEVER);
+      await subscriber.all(1);
+      await until(
+        "the question",
+        async () => questions.at(-1)?.subject,
+        (last) => last === subject,
+      );
+      questions.at(-1)!.answer({ streams: [] });
+      subscriber.again(data);
+      expect(await answer).toEqual({ kind: "published" });
+    }
+  });
+
+  test("believes only the stream that takes the subject", async () => {
+    using both = await answering("both", FORGED, JSON.stringify({ stream: "REAL", seq: 3 }));
+    const answer = publisher.publish(messageOf("both"), NEVER);
+    await both.all(1);
+    await asked(1);
+    questions[0]!.answer({ streams: ["REAL"] });
+    // The stream may have been replaced: it asks once more.
+    await asked(2);
+    questions[1]!.answer({ streams: ["REAL"] });
+    expect(await answer).toMatchObject({ stored: { stream: "REAL", sequence: 3 } });
+  });
+
+  test("hears a stream behind any number of forged answers, before and after it knows the stream", async () => {
+    const forged = (stream: string) => JSON.stringify({ stream, seq: 7 });
+    const real = JSON.stringify({ stream: "REAL", seq: 3 });
+    const names = Array.from({ length: 1000 }, (_, n) => forged(`EVIL${n}`));
+    const many = Array.from({ length: 1000 }, () => FORGED);
+    using flood = await answering("flood", ...many, ...names.slice(0, 200), real);
+    const first = publisher.publish(messageOf("flood"), NEVER);
+    await flood.all(1);
+    for (let count = 1; count <= 2; count++) {
+      await asked(count);
+      questions[count - 1]!.answer({ streams: ["REAL"] });
+    }
+    expect(await first).toMatchObject({ stored: { stream: "REAL", sequence: 3 } });
+    flood[Symbol.dispose]();
+    using more = await answering("flood", ...names, real);
+    const second = publisher.publish(messageOf("flood"), NEVER);
+    await more.all(1);
+    await asked(3);
+    questions[2]!.answer({ streams: ["REAL"] });
+    expect(await second).toMatchObject({ stored: { stream: "REAL", sequence: 3 } });
+  });
+
+  test("finds the stream that has taken the place of another one", async () => {
+    using renewed = await answering("renewed", JSON.stringify({ stream: "NEW", seq: 1 }));
+    const answer = publisher.publish(messageOf("renewed"), NEVER);
+    await renewed.all(1);
+    await asked(1);
+    questions[0]!.answer({ streams: ["OLD"] });
+    await asked(2);
+    questions[1]!.answer({ streams: ["NEW"] });
+    expect(await answer).toMatchObject({ stored: { stream: "NEW", sequence: 1 } });
+  });
+
+  test("confirms that a message arrived if JetStream can't say which stream takes it", async () => {
+    using subscriber = await answering("unsure", FORGED);
+    const answer = publisher.publish(messageOf("unsure"), NEVER);
+    await subscriber.all(1);
+    await asked(1);
+    questions[0]!.answer({ error: { code: 503, err_code: 10008, description: "no leader" } });
+    expect(await answer).toEqual({ kind: "published" });
+  });
+
+  for (const code of [10039, 10076]) {
+    test(`knows that there are no streams where JetStream is not enabled (${code})`, async () => {
+      const answer = publisher.publish(messageOf("none.a"), NEVER);
+      await asked(1);
+      questions[0]!.answer({ error: { code: 503, err_code: code, description: "not enabled" } });
+      expect(await answer).toEqual({ kind: "published" });
+      // Nobody is asked about another subject soon.
+      expect(await publisher.publish(messageOf("none.b"), NEVER)).toEqual({ kind: "published" });
+      expect(questions.length).toBe(1);
+    });
+  }
+
+  test("asks at most 256 questions at a time, and has an answer for each message", async () => {
+    const answers = Array.from({ length: 700 }, (_, n) =>
+      publisher.publish(messageOf(`many.${n}`), NEVER),
+    );
+    await asked(256);
+    await service.flush();
+    expect(questions.length).toBe(256);
+    answerOf = () => ({ streams: [] });
+    for (const { answer } of questions) answer({ streams: [] });
+    expect(await Promise.all(answers)).toEqual(Array(700).fill({ kind: "published" }));
+  });
+});
+
+test("A subject that is too long for the server ends the connection twice at most, and is refused from then on", async () => {
+  const own = await startNatsServer({ config: "max_control_line: 512" });
+  const recorder = new Recorder();
+  const nats = { options: { servers: [own.url], name: "test" } };
+  const source = new NatsSource({ log: recorder.log, nats });
+  source.subscribe("a");
+  source.start(recorder);
+  await recorder.until("connected");
+  const publisher = source.clientPublisher;
+  const ready = () =>
+    until("a channel", () => publisher.publish(messageOf("ok"), NEVER), isPublished);
+  await ready();
+  const long = "x".repeat(1_000);
+  // NATS' error is lost now and then; the second loss tells as much.
+  for (let losses = 0; losses < 2; losses++) {
+    const answer = await publisher.publish(messageOf(long), NEVER);
+    if (answer.kind === "failed" && answer.code === "invalid_subject") break;
+    expect(answer).toMatchObject({ code: "unavailable" });
+    await recorder.until("connecting");
+    await recorder.until("connected");
+    await ready();
+  }
+  const refusal = {
+    kind: "failed",
+    code: "invalid_subject",
+    message: expect.stringMatching(/^this NATS server accepts no subject longer than \d+ bytes$/),
+    retryable: false,
+  };
+  expect(await publisher.publish(messageOf(long), NEVER)).toEqual(refusal as never);
+  expect(await publisher.request(messageOf(long), NEVER)).toEqual(refusal as never);
+  // A subscription follows the same rule.
+  source.subscribe(long);
+  expect(await recorder.refusals.next()).toMatchObject({ pattern: long, isFinal: true });
+  expect(await publisher.publish(messageOf("ok"), NEVER)).toEqual({ kind: "published" });
+  expect(source.status.state).toBe("connected");
+  await source.stop(1_000);
+  await own.stop();
 });
 
 const isPublished = ({ kind }: { kind: string }): boolean => kind === "published";

@@ -14,11 +14,12 @@ test("NatsSession makes a new connection when its own is closed for good", async
   const patterns = new PatternSet();
   patterns.add("life");
   const opened: NatsConnection[] = [];
+  const unsendable = new UnsendablePatterns();
   const session = new NatsSession({
     patterns,
-    unsendable: new UnsendablePatterns(),
+    unsendable,
     streams: undefined,
-    publisher: new NatsPublisher(),
+    publisher: new NatsPublisher(unsendable.lines),
     log: recorder.log,
     listener: recorder,
     after: undefined,

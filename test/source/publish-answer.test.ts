@@ -32,6 +32,7 @@ test("What a subscriber answers is no answer of JetStream", () => {
     {},
     { stream: "S" },
     { stream: 1, seq: 1 },
+    { stream: "S".repeat(256), seq: 1 },
     { stream: "S", seq: 0 },
   ];
   for (const other of [

@@ -4,7 +4,7 @@ import type { StreamApi } from "./stream-api.ts";
 import { readDelivery, StreamMessage } from "./stream-message.ts";
 
 /** The most bytes of a batch, unless it is one message that has more. */
-const BATCH_BYTES = 512 * 1024;
+export const BATCH_BYTES = 512 * 1024;
 /** How long a batch may take. */
 const TIMEOUT_MS = 10_000;
 
@@ -43,7 +43,8 @@ async function pull(
   const { promise, resolve, reject } = Promise.withResolvers<Batch & { tooLong: boolean }>();
   const done = (end: boolean, tooLong = false): void => resolve({ messages, end, tooLong });
   let pending = 1;
-  const take = ({ msg, headers: { code, description } }: Answer): void => {
+  const take = (answer: Answer): void => {
+    const { msg } = answer;
     const delivery = readDelivery(msg.reply);
     if (delivery !== undefined) {
       pending = delivery.pending;
@@ -52,6 +53,7 @@ async function pull(
       if (messages.length === request.batch || pending === 0) done(pending === 0);
       return;
     }
+    const { code, description } = answer.headers;
     if (code === 404 || code === 408) done(true);
     // "Message Size Exceeds MaxBytes": the next message does not fit.
     else if (code === 409 && /size|bytes/i.test(description)) done(false, messages.length === 0);

@@ -8,6 +8,7 @@ import type {
 import { natsReason } from "../connect.ts";
 import { PatternSet } from "../pattern-set.ts";
 import { Backoff, pause, unlessAborted } from "../retry.ts";
+import type { DurableCensus } from "./durable-census.ts";
 import { durableKey } from "./durable-key.ts";
 import { DurableLease } from "./durable-lease.ts";
 import { type DurableBounds, ensureDurable } from "./ensure-durable.ts";
@@ -27,10 +28,11 @@ const ACK_TEXTS: Readonly<Record<Settlement, string>> = {
 };
 
 /** What a durable needs of its owner. */
-interface SettlementSink {
+interface DurableParts {
   /** Sends a settlement, now or as soon as there is a connection. */
   send(receipt: string, body: string): void;
   released(durable: JetStreamDurable): void;
+  readonly census: DurableCensus;
 }
 
 /** The use of one durable by one client: finds or makes its consumer, and asks it for messages. */
@@ -39,7 +41,7 @@ export class JetStreamDurable implements DurableUse {
   readonly #listener: DurableListener;
   readonly #bounds: DurableBounds;
   readonly #log: Log;
-  readonly #sink: SettlementSink;
+  readonly #parts: DurableParts;
   readonly #patterns = new PatternSet();
   readonly #lease: DurableLease;
   #stopping = new AbortController();
@@ -54,13 +56,13 @@ export class JetStreamDurable implements DurableUse {
     listener: DurableListener,
     bounds: DurableBounds,
     log: Log,
-    sink: SettlementSink,
+    parts: DurableParts,
   ) {
     this.#query = query;
     this.#listener = listener;
     this.#bounds = bounds;
     this.#log = log;
-    this.#sink = sink;
+    this.#parts = parts;
     this.#lease = new DurableLease(() => listener.taken());
     for (const subject of query.subjects) this.#patterns.add(subject);
   }
@@ -68,7 +70,7 @@ export class JetStreamDurable implements DurableUse {
   settle(receipt: string, as: Settlement, delayMs = 0): void {
     const delay = as === "nack" && delayMs > 0;
     const body = delay ? ` {"delay": ${nanoseconds(Math.ceil(delayMs))}}` : "";
-    this.#sink.send(receipt, `${ACK_TEXTS[as]}${body}`);
+    this.#parts.send(receipt, `${ACK_TEXTS[as]}${body}`);
   }
 
   resume(): void {
@@ -78,7 +80,7 @@ export class JetStreamDurable implements DurableUse {
   release(): void {
     this.#isReleased = true;
     this.close();
-    this.#sink.released(this);
+    this.#parts.released(this);
   }
 
   /** Uses the durable on a connection, until `close`. */
@@ -133,7 +135,8 @@ export class JetStreamDurable implements DurableUse {
     const listener = this.#listener;
     const behind = { origin: this.#origin, sequence: listener.settledUpTo };
     const key = await durableKey(this.#query);
-    const found = await ensureDurable(api, key, this.#query, this.#bounds, behind);
+    const { census } = this.#parts;
+    const found = await ensureDurable(api, key, this.#query, this.#bounds, census, behind);
     if (signal.aborted) return;
     if ("refused" in found) {
       this.release();

@@ -6,6 +6,7 @@ import type {
   DurableUse,
 } from "../../core/ports/source.ts";
 import { type DurableBounds, JetStreamDurable } from "./durable.ts";
+import { DurableCensus } from "./durable-census.ts";
 import type { StreamApi } from "./stream-api.ts";
 
 /** A settlement that waits for a connection: its subject and its text. */
@@ -20,11 +21,15 @@ export class JetStreamDurables implements Durables {
   readonly #log: Log;
   readonly #durables = new Set<JetStreamDurable>();
   readonly #unsent: Unsent[] = [];
+  readonly #census: DurableCensus;
   #api: StreamApi | undefined;
+  /** Whether nothing is delivered any more on the present connection. */
+  #isDrained = false;
 
   constructor(bounds: DurableBounds, log: Log) {
     this.#bounds = bounds;
     this.#log = log;
+    this.#census = new DurableCensus(bounds);
   }
 
   get used(): number {
@@ -35,15 +40,17 @@ export class JetStreamDurables implements Durables {
     const durable = new JetStreamDurable(query, listener, this.#bounds, this.#log, {
       send: (receipt, body) => this.#send(receipt, body),
       released: (released) => this.#durables.delete(released),
+      census: this.#census,
     });
     this.#durables.add(durable);
-    if (this.#api !== undefined) void durable.open(this.#api);
+    if (this.#api !== undefined && !this.#isDrained) void durable.open(this.#api);
     return durable;
   }
 
   /** Continues with all of them on a connection, after it sent the settlements that waited. */
   open(api: StreamApi): void {
     this.#api = api;
+    this.#isDrained = false;
     for (const [receipt, body] of this.#unsent.splice(0)) this.#send(receipt, body);
     for (const durable of this.#durables) void durable.open(api);
   }
@@ -56,6 +63,7 @@ export class JetStreamDurables implements Durables {
 
   /** Delivers nothing more; settlements still arrive. */
   drain(): void {
+    this.#isDrained = true;
     for (const durable of this.#durables) durable.close();
   }
 

@@ -1,7 +1,9 @@
 import type { DurableQuery, DurableState, StartPoint } from "../../core/ports/source.ts";
+import type { CensusBounds, DurableCensus } from "./durable-census.ts";
+import { CONSUMER_PREFIX } from "./durable-key.ts";
 import { expectUnpaused, filterOf, hasAll, nanoseconds, type StreamApi } from "./stream-api.ts";
 
-export interface DurableBounds {
+export interface DurableBounds extends CensusBounds {
   /** After this long without being settled, a message is delivered again. */
   readonly ackTimeoutMs: number;
   /** The most messages, and bytes, that are under way to one client. */
@@ -9,8 +11,6 @@ export interface DurableBounds {
   readonly maxInflightBytes: number;
   /** JetStream deletes a durable that was not used for this long. */
   readonly durableTtlMs: number;
-  /** The most durables of a stream, of all gateways. Durables that begin in the same moment may exceed it. */
-  readonly maxDurables: number;
 }
 
 /** The durable's consumer. */
@@ -30,9 +30,6 @@ interface Refused {
   readonly reason: string;
 }
 
-/** Begins the names of our consumers: clients can't use others. */
-const PREFIX = "spillway_";
-
 /**
  * Finds the consumer of a durable, or makes it.
  *
@@ -43,11 +40,12 @@ export async function ensureDurable(
   key: string,
   { name, stream, subjects, start }: DurableQuery,
   bounds: DurableBounds,
+  census: DurableCensus,
   behind: { readonly origin: string | undefined; readonly sequence: number | undefined },
 ): Promise<Found | Refused> {
   const info = await api.stream(stream);
   const { origin, first, last } = info;
-  const consumer = `${PREFIX}${key}`;
+  const consumer = `${CONSUMER_PREFIX}${key}`;
   const description = subjects.toSorted().join(" ");
   const terms = {
     ack_wait: nanoseconds(bounds.ackTimeoutMs),
@@ -75,29 +73,25 @@ export async function ensureDurable(
     const reached = Math.max(old.delivered, first - 1);
     return { state, consumer, exact: false, reached, isWhole: hasAll(info, old.config, subjects) };
   }
-  const { maxDurables } = bounds;
-  const names = await api.consumerNames(stream);
-  if (names.filter((other) => other.startsWith(PREFIX)).length >= maxDurables) {
-    return {
-      refused: "too_many_durables",
-      reason: `a stream may have at most ${maxDurables} durables`,
-    };
-  }
   // A durable that was deleted while it was used continues at its place.
   const again = behind.origin === origin && behind.sequence !== undefined;
   const begin: StartPoint = again ? { sequence: behind.sequence + 1 } : start;
   const filter = filterOf(subjects, api);
   const needed = begin === "last_per_subject" && !("filter_subjects" in filter.config);
-  const { ackFloor, delivered, config, filters } = await api.createDurable(stream, consumer, {
-    durable_name: consumer,
-    description,
-    ack_policy: "explicit",
-    replay_policy: "instant",
-    ...(needed && { filter_subject: ">" }),
-    ...filter.config,
-    ...policyOf(begin),
-    ...terms,
-  });
+  const made = await census.make(api, stream, consumer, () =>
+    api.createDurable(stream, consumer, {
+      durable_name: consumer,
+      description,
+      ack_policy: "explicit",
+      replay_policy: "instant",
+      ...(needed && { filter_subject: ">" }),
+      ...filter.config,
+      ...policyOf(begin),
+      ...terms,
+    }),
+  );
+  if ("full" in made) return { refused: "too_many_durables", reason: made.full };
+  const { ackFloor, delivered, config, filters } = made;
   const state = { origin, sequence: ackFloor, first, isNew: true };
   // Of the messages that exist, it gets only the latest of each subject.
   const reached = begin === "last_per_subject" ? Math.max(last, delivered) : delivered;

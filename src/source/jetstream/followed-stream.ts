@@ -10,12 +10,29 @@ import { StreamFollower, type StreamPlace } from "./stream-follower.ts";
 import { SubjectCheck } from "./subject-check.ts";
 
 /**
+ * How long a stream must have less than what came of it until that counts as true: a server that stood still answers as the
+ * stream's leader until it hears of the next one.
+ */
+const STALE_MS = 5_000;
+
+export interface FollowOptions {
+  /** Whether it is followed from its first message on. Default: from the next one on. */
+  readonly fromFirst?: boolean;
+  /** A sentence that says what to do if there is no such stream. */
+  readonly howToMake?: string;
+  /** Is called whenever the stream was described. */
+  readonly described?: (info: StreamInfo) => void;
+}
+
+/**
  * One configured stream, whose messages are delivered from the place where it was on the last connection.
  * A {@linkcode StreamFollower} does that for as long as its consumer is sound; then the next one begins.
  */
 export class FollowedStream {
   readonly input: StreamInput;
   readonly #log: Log;
+  readonly #howToMake: string | undefined;
+  readonly #described: (info: StreamInfo) => void;
   readonly #patterns: PatternSet;
   readonly #check: SubjectCheck;
   readonly #place: StreamPlace = { last: 0, lag: 0 };
@@ -24,6 +41,8 @@ export class FollowedStream {
   #isFollowed = false;
   /** Whether it was ever looked for: a stream that is made later is followed from its first message. */
   #wasLookedFor: boolean;
+  /** Since when it has less than what came of it. */
+  #staleSinceMs: number | undefined;
   /** Why it can't be followed. */
   #problem: string | undefined;
   /** Whether NATS lets us answer flow control, as far as is known. */
@@ -32,10 +51,12 @@ export class FollowedStream {
   #isRefused = false;
   #stopping = new AbortController();
 
-  /** @param fromFirst whether it is followed from its first message on. Default: from the next one on. */
-  constructor(input: StreamInput, log: Log, { fromFirst = false } = {}) {
+  constructor(input: StreamInput, log: Log, options: FollowOptions = {}) {
+    const { fromFirst = false, howToMake, described = () => {} } = options;
     this.input = input;
     this.#wasLookedFor = fromFirst;
+    this.#howToMake = howToMake;
+    this.#described = described;
     this.#log = log;
     this.#patterns = new PatternSet(input.subjects);
     this.#check = new SubjectCheck(input, log);
@@ -85,6 +106,8 @@ export class FollowedStream {
     const { name } = input;
     const info = await unlessAborted(api.stream(name), signal);
     if (info === undefined || signal.aborted) return;
+    if (this.#isStale(info)) throw new Error("its leader doesn't have what came of it before");
+    this.#described(info);
     const { lost, sparse } = this.#moveTo(info);
     const captures = await this.#check.run(api, info);
     if (signal.aborted) return;
@@ -110,6 +133,7 @@ export class FollowedStream {
         this.#isFollowed = false;
         this.#fail(new Error("there is no answer"), listener, deadline);
       },
+      described: this.#described,
       flowControlDenied: () => {
         this.#controlsFlow = false;
       },
@@ -124,6 +148,17 @@ export class FollowedStream {
     } finally {
       if (!signal.aborted) this.#isFollowed = false;
     }
+  }
+
+  /** Whether the answer is perhaps of a server that no longer leads the stream. */
+  #isStale({ origin, last, replicas }: StreamInfo): boolean {
+    if (origin !== this.#origin || last >= this.#place.last || replicas === 1) {
+      this.#staleSinceMs = undefined;
+      return false;
+    }
+    const nowMs = performance.now();
+    this.#staleSinceMs ??= nowMs;
+    return nowMs - this.#staleSinceMs < STALE_MS;
   }
 
   /**
@@ -149,7 +184,7 @@ export class FollowedStream {
     const { name } = this.input;
     const isMissing = thrown instanceof StreamApiError && thrown.isNotFound;
     const reason = isMissing
-      ? "it does not exist yet"
+      ? ["it does not exist yet", this.#howToMake].filter(Boolean).join("; ")
       : thrown instanceof StreamApiError
         ? reasonOf(thrown)
         : natsReason(thrown);

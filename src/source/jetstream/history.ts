@@ -1,36 +1,30 @@
 import { reasonOf, SpillwayError } from "../../core/ports/errors.ts";
 import type {
-  SourceMessage,
   StreamExtent,
   StreamHistory,
   StreamPage,
   StreamQuery,
 } from "../../core/ports/source.ts";
-import { PatternSet } from "../pattern-set.ts";
-import { type Batch, readBatch } from "./batch.ts";
+import { consumerBatches, nameOf } from "./batches.ts";
+import { allowsDirect, getDirectly } from "./direct-get.ts";
 import { readDirectSnapshot } from "./direct-snapshot.ts";
 import { FailureDeadline } from "./failure-deadline.ts";
-import {
-  filterOf,
-  isSelective,
-  nanoseconds,
-  type StreamApi,
-  StreamApiError,
-} from "./stream-api.ts";
+import { isSelective, type StreamApi, StreamApiError } from "./stream-api.ts";
+import { WaitingReaders } from "./waiting-readers.ts";
 
-/** The most messages of a page. */
+/** The most messages of a page of the latest ones. */
 const PAGE_MESSAGES = 512;
-/** JetStream deletes a consumer that lost its reader after this long. */
-const INACTIVE_MS = 10_000;
 
 /**
- * Reads what streams keep, by pull consumers that live as long as one page or one snapshot.
+ * Reads what streams keep: directly where the stream and the server allow that, otherwise by pull consumers, each of
+ * which serves pages that follow each other, or one snapshot.
  *
  * A request fails with a SpillwayError `STREAM_REFUSED` if JetStream refuses it until an operator changes
  * something, or has not served such requests for long.
  */
 export class JetStreamHistory implements StreamHistory {
   readonly #api: () => StreamApi;
+  #readers: WaitingReaders | undefined;
   /** The streams that can't be read, each with the deadline for that. */
   readonly #deadlines = new Map<
     string,
@@ -54,7 +48,18 @@ export class JetStreamHistory implements StreamHistory {
   }
 
   async read(query: StreamQuery, after: number): Promise<StreamPage | undefined> {
-    return await this.#judged(query, (api) => readPage(api, query, after));
+    return await this.#judged(query, async (api) => {
+      const readers = this.#readersOn(api);
+      const reader = readers.take(query, after);
+      let page: StreamPage | undefined;
+      try {
+        page = await found(() => reader.read(readers.hasRoom));
+      } finally {
+        if (page === undefined || page.end) reader.close();
+        else readers.add(reader);
+      }
+      return page;
+    });
   }
 
   async *latest(
@@ -87,6 +92,19 @@ export class JetStreamHistory implements StreamHistory {
     return await this.#judged({ origin }, (api) => findBefore(api, origin, timeMs));
   }
 
+  /** The connection is lost, or given up. */
+  close(): void {
+    this.#readers?.close();
+  }
+
+  #readersOn(api: StreamApi): WaitingReaders {
+    if (this.#readers?.api !== api) {
+      this.#readers?.close();
+      this.#readers = new WaitingReaders(api);
+    }
+    return this.#readers;
+  }
+
   /** Reads, and tells failures that are final from others. */
   async #judged<T>(
     { origin }: { readonly origin: string },
@@ -111,28 +129,6 @@ export class JetStreamHistory implements StreamHistory {
   }
 }
 
-async function readPage(
-  api: StreamApi,
-  query: StreamQuery,
-  after: number,
-): Promise<StreamPage | undefined> {
-  const start = { deliver_policy: "by_start_sequence", opt_start_seq: after + 1 };
-  return await found(async () => {
-    const { origin, last, removed } = await api.stream(nameOf(query.origin));
-    if (origin !== query.origin) return undefined;
-    const batches = batchesOf(api, query, start, PAGE_MESSAGES);
-    for await (const { messages, end } of batches) {
-      if (messages.length === 0 && !end) continue;
-      // Shows what was removed while the page was read; messages that were stored belong to the next page.
-      const { origin: still, first, sparse } = await api.stream(nameOf(query.origin));
-      if (still !== query.origin) return undefined;
-      const reached = messages.at(-1)?.position?.sequence ?? 0;
-      return { messages, end: end || reached >= last, first, last, sparse, removed };
-    }
-    return undefined;
-  });
-}
-
 async function* readLatest(
   api: StreamApi,
   query: StreamQuery,
@@ -151,7 +147,7 @@ async function* readLatest(
   const { first, last } = info;
   // That older messages of a subject are left out is no hole.
   const sparse = false;
-  for await (const batch of batchesOf(api, query, { deliver_policy: of }, PAGE_MESSAGES)) {
+  for await (const batch of consumerBatches(api, query, { deliver_policy: of }, PAGE_MESSAGES)) {
     const messages = batch.messages.filter(({ position }) => position!.sequence <= last);
     const end = batch.end || messages.length < batch.messages.length;
     if (messages.length > 0 || end) yield { messages, end, first, last, sparse };
@@ -164,54 +160,29 @@ async function findBefore(
   origin: string,
   timeMs: number,
 ): Promise<number | undefined> {
-  const start = { deliver_policy: "by_start_time", opt_start_time: new Date(timeMs).toISOString() };
+  const stream = nameOf(origin);
+  const time = new Date(timeMs).toISOString();
   return await found(async () => {
-    for await (const { messages } of batchesOf(api, { origin, subjects: undefined }, start, 1)) {
+    const info = await api.stream(stream);
+    if (info.origin !== origin) return undefined;
+    if (allowsDirect(api, info)) {
+      const request = { start_time: time, batch: 1, max_bytes: 1 };
+      const answer = await getDirectly(api, stream, origin, request);
+      const sequence = answer?.messages[0]?.position.sequence;
+      if (sequence !== undefined) return sequence - 1;
+    }
+    const start = { deliver_policy: "by_start_time", opt_start_time: time };
+    for await (const { messages } of consumerBatches(
+      api,
+      { origin, subjects: undefined },
+      start,
+      1,
+    )) {
       const sequence = messages[0]?.position?.sequence;
       if (sequence !== undefined) return sequence - 1;
     }
-    const info = await api.stream(nameOf(origin));
-    return info.origin === origin ? info.last : undefined;
+    return info.last;
   });
-}
-
-/** Reads batches of a new consumer until it has no more, or the caller returns. */
-async function* batchesOf(
-  api: StreamApi,
-  { origin, subjects }: { origin: string; subjects: readonly string[] | undefined },
-  start: Record<string, unknown>,
-  most: number,
-): AsyncGenerator<Batch, void, void> {
-  const stream = nameOf(origin);
-  const filter = subjects === undefined ? { config: {}, exact: true } : filterOf(subjects, api);
-  // JetStream requires a filter for the last message of each subject.
-  const isPerSubject = start.deliver_policy === "last_per_subject";
-  const needed = isPerSubject && !("filter_subjects" in filter.config);
-  const { name: consumer, filters } = await api.createConsumer(stream, {
-    ...(needed && { filter_subject: ">" }),
-    ...filter.config,
-    ...start,
-    inactive_threshold: nanoseconds(INACTIVE_MS),
-  });
-  const patterns = new PatternSet();
-  for (const subject of subjects ?? []) patterns.add(subject);
-  let reached = 0;
-  // nats-server 2.9 sends a message again for each deleted one before it.
-  const isNew = (message: SourceMessage): boolean => {
-    const { sequence } = message.position!;
-    if (sequence <= reached) return false;
-    reached = sequence;
-    return (filter.exact && filters) || patterns.matches(message.subject);
-  };
-  try {
-    for (;;) {
-      const { messages, end } = await readBatch({ api, stream, consumer, origin }, most);
-      yield { messages: messages.filter(isNew), end };
-      if (end) return;
-    }
-  } finally {
-    api.deleteConsumer(stream, consumer);
-  }
 }
 
 /** Returns `undefined` if the stream does not exist. */
@@ -222,8 +193,4 @@ async function found<T>(ask: () => Promise<T>): Promise<T | undefined> {
     if (thrown instanceof StreamApiError && thrown.isNotFound) return undefined;
     throw thrown;
   }
-}
-
-function nameOf(origin: string): string {
-  return origin.slice(0, origin.lastIndexOf(":"));
 }

@@ -1,5 +1,6 @@
 import type { Log } from "../../core/ports/log.ts";
 import type { SourceListener, SourceMessage } from "../../core/ports/source.ts";
+import { BucketLife, type BucketNeeds } from "./bucket-life.ts";
 import { FollowedStream } from "./followed-stream.ts";
 import type { StreamApi } from "./stream-api.ts";
 
@@ -12,6 +13,19 @@ export interface KeyListener {
    * @param madeMs when, in Unix milliseconds.
    */
   changed(key: string, data: Uint8Array | undefined, madeMs: number): void;
+  /**
+   * The bucket was described, before its first entry comes and now and then afterwards.
+   *
+   * @param isLongEnough whether it keeps an entry as long as it is needed.
+   */
+  lifeChecked?(isLongEnough: boolean): void;
+}
+
+/** A key-value bucket that the gateway reads. */
+export interface BucketRead {
+  readonly name: string;
+  readonly needs: BucketNeeds;
+  readonly listener: KeyListener;
 }
 
 /** Reads a key-value bucket (ADR-8) from the first entry on, and follows it. */
@@ -20,14 +34,23 @@ export class KeyBucket {
   readonly #stream: FollowedStream;
   readonly #listener: KeyListener;
   readonly #prefix: string;
+  readonly #life: BucketLife;
   #wasRead = false;
 
-  constructor(name: string, listener: KeyListener, log: Log) {
+  constructor({ name, needs, listener }: BucketRead, log: Log) {
     this.name = name;
     this.#listener = listener;
     this.#prefix = `$KV.${name}.`;
     const input = { name: `KV_${name}`, subjects: [`${this.#prefix}>`] };
-    this.#stream = new FollowedStream(input, log, { fromFirst: true });
+    this.#life = new BucketLife(name, needs, log);
+    this.#stream = new FollowedStream(input, log, {
+      fromFirst: true,
+      howToMake: this.#life.howToMake,
+      described: ({ maxAgeMs }) => {
+        const isLongEnough = this.#life.check(maxAgeMs);
+        listener.lifeChecked?.(isLongEnough);
+      },
+    });
   }
 
   /** Whether everything that it has was read once. */
@@ -40,6 +63,11 @@ export class KeyBucket {
   /** Why it isn't followed, in words for people. */
   get problem(): string | undefined {
     return this.#stream.problem;
+  }
+
+  /** Why its entries end too soon, in words for people. */
+  get lifeProblem(): string | undefined {
+    return this.#life.problem;
   }
 
   /** Returns the subject of a key. */

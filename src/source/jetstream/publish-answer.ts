@@ -4,6 +4,8 @@ import { isObject } from "../../protocol/schema.ts";
 /** JSStreamMessageExceedsMaximumErr of nats-server's `errors.json`. */
 const MESSAGE_TOO_LARGE = 10054;
 const MAX_TEXT = 500;
+/** The longest name of a stream (JSMaxNameLen of nats-server). */
+const MAX_NAME = 255;
 const decoder = new TextDecoder();
 
 /**
@@ -21,7 +23,12 @@ export function readPublishAnswer(data: Uint8Array): Published | PublishFailure 
   if (!isObject(answer)) return undefined;
   const { error, stream, seq, duplicate } = answer;
   if (isObject(error)) return readError(error);
-  if (typeof stream !== "string" || !Number.isSafeInteger(seq) || (seq as number) < 1) {
+  if (
+    typeof stream !== "string" ||
+    stream.length > MAX_NAME ||
+    !Number.isSafeInteger(seq) ||
+    (seq as number) < 1
+  ) {
     return undefined;
   }
   return {

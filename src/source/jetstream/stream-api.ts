@@ -25,6 +25,8 @@ export interface StreamInfo {
   /** Whether newer messages replace older ones of their subjects: a removed message is no loss then. */
   readonly replaces: boolean;
   readonly allowsDirect: boolean;
+  /** The number of servers that keep it. */
+  readonly replicas: number;
   /**
    * The subjects that it captures, after its transform; `undefined` if it copies other streams. It may hold
    * messages of other subjects from before it was edited.
@@ -32,6 +34,8 @@ export interface StreamInfo {
   readonly captures: readonly string[] | undefined;
   /** The number of different subjects of its messages. */
   readonly subjects: number;
+  /** The time that it keeps a message; 0: for ever. */
+  readonly maxAgeMs: number;
 }
 
 /** A new consumer. */
@@ -266,8 +270,11 @@ function streamInfoOf(name: string, { created, state, config }: any): StreamInfo
     removed: last - integer(state.messages),
     replaces: config?.max_msgs_per_subject > 0,
     allowsDirect: config?.allow_direct === true,
+    replicas: integer(config?.num_replicas ?? 1),
     captures: isFed ? undefined : transformed(subjects, config?.subject_transform),
     subjects: integer(state.num_subjects ?? 0),
+    // A hundred days of nanoseconds are more than a safe integer.
+    maxAgeMs: (Number(config?.max_age) || 0) / nanoseconds(1),
   };
 }
 

@@ -9,8 +9,12 @@ const FRESH_MS = 5_000;
 const STALE_MS = 300_000;
 /** The most subjects of which something is known. */
 const MAX_SUBJECTS = 10_000;
-/** The most questions at a time; more are not asked. */
+/** The most questions at a time; others wait. */
 const MAX_ASKED = 256;
+/** The most questions that wait. */
+const MAX_WAITING = 10_000;
+/** JSNotEnabledForAccountErr and JSNotEnabledErr of nats-server's `errors.json`. */
+const NOT_ENABLED: readonly unknown[] = [10039, 10076];
 const decoder = new TextDecoder();
 
 /** Whether a stream stores messages of a subject, and which one; `"unknown"` if JetStream doesn't say it. */
@@ -28,14 +32,18 @@ interface Known {
 export class StreamFinder {
   readonly #known = new Map<string, Known>();
   readonly #asked = new Map<string, Promise<StreamOf>>();
+  /** The questions that wait, in their order. */
+  readonly #waiting = new Set<() => void>();
+  /** The number of questions that JetStream was asked and has not answered. */
+  #open = 0;
   /** Until when JetStream is not asked: it is not enabled, or NATS doesn't let us ask. */
   #nothingUntilMs = Number.NEGATIVE_INFINITY;
 
   /** Returns what is known now. */
   known(subject: string): StreamOf {
     const nowMs = performance.now();
-    if (nowMs < this.#nothingUntilMs) return { stream: undefined };
     const known = this.#known.get(subject);
+    if (nowMs < this.#nothingUntilMs && known?.stream === undefined) return { stream: undefined };
     return known !== undefined && nowMs - known.atMs < FRESH_MS ? known : "unknown";
   }
 
@@ -43,8 +51,8 @@ export class StreamFinder {
   async find(requests: Requests, subject: string): Promise<StreamOf> {
     const asked = this.#asked.get(subject);
     if (asked !== undefined) return await asked;
-    if (this.#asked.size >= MAX_ASKED) return this.#stale(subject);
-    const asking = this.#ask(requests, subject);
+    if (this.#waiting.size >= MAX_WAITING) return this.#stale(subject);
+    const asking = this.#askInTurn(requests, subject);
     this.#asked.set(subject, asking);
     try {
       return await asking;
@@ -53,25 +61,62 @@ export class StreamFinder {
     }
   }
 
-  /** What was known of a subject is wrong. */
-  forget(subject: string): void {
-    this.#known.delete(subject);
+  /** Doubts the knowledge of a subject: JetStream is asked again, and counts if it answers. */
+  doubt(subject: string): void {
+    const known = this.#known.get(subject);
+    if (known === undefined) return;
+    const atMs = Math.min(known.atMs, performance.now() - FRESH_MS);
+    this.#known.set(subject, { ...known, atMs });
+  }
+
+  async #askInTurn(requests: Requests, subject: string): Promise<StreamOf> {
+    if (this.#open >= MAX_ASKED) {
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+      // Perhaps that there is no JetStream.
+      const known = this.known(subject);
+      if (known !== "unknown") {
+        this.#next();
+        return known;
+      }
+    }
+    this.#open++;
+    try {
+      return await this.#ask(requests, subject);
+    } finally {
+      this.#open--;
+      this.#next();
+    }
+  }
+
+  /** Lets the question ask that has waited longest. */
+  #next(): void {
+    const [next] = this.#waiting;
+    if (next === undefined) return;
+    this.#waiting.delete(next);
+    next();
   }
 
   async #ask(requests: Requests, subject: string): Promise<StreamOf> {
     try {
       const { msg } = await requests.ask(NAMES, JSON.stringify({ subject }), TIMEOUT_MS);
       const answer: unknown = JSON.parse(decoder.decode(msg.data));
-      if (!isObject(answer) || answer.error !== undefined) return this.#stale(subject);
-      const [stream] = Array.isArray(answer.streams) ? answer.streams : [];
+      if (!isObject(answer)) return this.#stale(subject);
+      const { error, streams } = answer;
+      if (isObject(error) && NOT_ENABLED.includes(error.err_code)) return this.#learnNothing();
+      if (error !== undefined) return this.#stale(subject);
+      const [stream] = Array.isArray(streams) ? streams : [];
       return this.#learn(subject, typeof stream === "string" ? stream : undefined);
     } catch (thrown) {
-      if (!(thrown instanceof NoRespondersError || thrown instanceof PermissionError)) {
-        return this.#stale(subject);
-      }
-      this.#nothingUntilMs = performance.now() + FRESH_MS;
-      return { stream: undefined };
+      const isNone = thrown instanceof NoRespondersError || thrown instanceof PermissionError;
+      if (!isNone || this.#known.get(subject)?.stream !== undefined) return this.#stale(subject);
+      return this.#learnNothing();
     }
+  }
+
+  /** There is no JetStream, or NATS doesn't let us ask. */
+  #learnNothing(): StreamOf {
+    this.#nothingUntilMs = performance.now() + FRESH_MS;
+    return { stream: undefined };
   }
 
   #learn(subject: string, stream: string | undefined): Known {

@@ -54,6 +54,8 @@ export interface StreamFollowerParts {
   following(): void;
   /** NATS owes an answer for too long. */
   late(): void;
+  /** The stream was described. */
+  described(info: StreamInfo): void;
   /** NATS does not let us answer flow control: the next consumer has to do without. */
   flowControlDenied(): void;
 }
@@ -313,12 +315,13 @@ export class StreamFollower {
 
   /** Describes the stream again: it may have been edited, or deleted and made anew. */
   async #check(): Promise<void> {
-    const { api, input, check, place, log } = this.#parts;
+    const { api, input, check, place, log, described } = this.#parts;
     const { name } = input;
     const doubtfulFrom = this.#doubtfulFrom;
     this.#doubtfulFrom = undefined;
     const info = await api.stream(name);
     if (this.#isOver || !this.#isSame(info)) return;
+    described(info);
     if (doubtfulFrom !== undefined && info.first > doubtfulFrom) this.#tell({ sparse: true });
     if (info.last > place.last && place.last === this.#lastAtCheck && this.#consumer) {
       await api.expectUnpaused(name, this.#consumer);

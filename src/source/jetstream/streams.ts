@@ -1,11 +1,6 @@
 import { reasonOf } from "../../core/ports/errors.ts";
 import type { Log } from "../../core/ports/log.ts";
-import type {
-  SourceListener,
-  StreamHistory,
-  StreamInput,
-  StreamStatus,
-} from "../../core/ports/source.ts";
+import type { SourceListener, StreamInput, StreamStatus } from "../../core/ports/source.ts";
 import type { NatsConnection } from "../connect.ts";
 import { Requests } from "../requests.ts";
 import type { DurableBounds } from "./durable.ts";
@@ -15,24 +10,31 @@ import { JetStreamHistory } from "./history.ts";
 import type { KeyBucket } from "./key-bucket.ts";
 import { StreamApi } from "./stream-api.ts";
 
+/** The buckets that the gateway reads for itself. */
+interface Buckets {
+  /** The gateway has a problem if this one isn't followed. */
+  readonly needed?: KeyBucket | undefined;
+  readonly other?: KeyBucket | undefined;
+}
+
 /** The streams of a source. Each has one consumer on each connection, however many clients there are. */
 export class Streams {
-  readonly history: StreamHistory;
+  readonly history: JetStreamHistory;
   /** `undefined` if clients can't use durables. */
   readonly durables: JetStreamDurables | undefined;
   readonly #followed: readonly FollowedStream[];
-  readonly #bucket: KeyBucket | undefined;
+  readonly #buckets: Buckets;
   #api: StreamApi | undefined;
   #requests: Requests | undefined;
 
-  /** @param bucket a bucket that is followed too. */
+  /** @param buckets what is followed too. */
   constructor(
     inputs: readonly StreamInput[],
     bounds: DurableBounds | undefined,
     log: Log,
-    bucket?: KeyBucket,
+    buckets: Buckets = {},
   ) {
-    this.#bucket = bucket;
+    this.#buckets = buckets;
     this.durables = bounds && new JetStreamDurables(bounds, log);
     this.#followed = inputs.map((input) => new FollowedStream(input, log));
     this.history = new JetStreamHistory(() => {
@@ -44,7 +46,7 @@ export class Streams {
   /** Why some of them are not followed although there is a connection. */
   get problems(): string[] {
     if (this.#api === undefined) return [];
-    return [...this.#followed, this.#bucket].flatMap((followed) => followed?.problem ?? []);
+    return [...this.#followed, this.#buckets.needed].flatMap((followed) => followed?.problem ?? []);
   }
 
   /** How far each of them has come. */
@@ -64,7 +66,7 @@ export class Streams {
     });
     this.#api = new StreamApi(this.#requests);
     for (const stream of this.#followed) void stream.open(this.#api, listener);
-    void this.#bucket?.open(this.#api, listener);
+    for (const bucket of this.#allBuckets) void bucket.open(this.#api, listener);
     this.durables?.open(this.#api);
   }
 
@@ -76,15 +78,22 @@ export class Streams {
   /** Delivers nothing more; settlements still arrive. */
   drain(): void {
     this.#api = undefined;
+    this.history.close();
     for (const stream of this.#followed) stream.close();
-    this.#bucket?.close();
+    for (const bucket of this.#allBuckets) bucket.close();
     this.durables?.drain();
   }
 
   close(): void {
     this.#api = undefined;
+    this.history.close();
     for (const stream of this.#followed) stream.close();
-    this.#bucket?.close();
+    for (const bucket of this.#allBuckets) bucket.close();
     this.durables?.close();
+    this.#requests?.close();
+  }
+
+  get #allBuckets(): KeyBucket[] {
+    return [this.#buckets.needed, this.#buckets.other].filter((bucket) => bucket !== undefined);
   }
 }

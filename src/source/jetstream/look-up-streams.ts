@@ -1,0 +1,24 @@
+import { reasonOf } from "../../core/ports/errors.ts";
+import type { NatsConnection } from "../connect.ts";
+import { Requests } from "../requests.ts";
+import { StreamApi, StreamApiError } from "./stream-api.ts";
+
+/** Looks at streams once, without following them. @returns why each of those that can't be read can't be, by name. */
+export async function lookUpStreams(
+  connection: NatsConnection,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  const ignore = (): void => {};
+  const faults = { unreadable: ignore, fault: ignore, denied: ignore, refused: ignore };
+  const api = new StreamApi(new Requests(connection, faults));
+  const looks = names.map(async (name): Promise<[string, string] | undefined> => {
+    try {
+      await api.stream(name);
+      return undefined;
+    } catch (error) {
+      const isMissing = error instanceof StreamApiError && error.isNotFound;
+      return [name, isMissing ? "it does not exist" : reasonOf(error)];
+    }
+  });
+  return new Map((await Promise.all(looks)).filter((found) => found !== undefined));
+}
