@@ -7,6 +7,7 @@ interface Schema {
   readonly type?: string;
   readonly description?: string;
   readonly enum?: readonly string[];
+  readonly const?: unknown;
   readonly anyOf?: readonly Schema[];
   readonly items?: Schema;
   readonly properties?: Readonly<Record<string, Schema>>;
@@ -27,7 +28,7 @@ export function configInput(): string {
   return `// Made by \`npm run docs\` from the schema in keys.ts. Do not edit.
 
 /**
- * The configuration in the shape of a file: its keys, StreamKit's \`ports\` and \`passthrough\`. All are optional.
+ * The configuration in the shape of a file: its keys, StreamKit's \`ports\`, \`passthrough\` and \`security\`. All are optional.
  * Durations are texts like \`"5s"\`; sizes are bytes, or texts like \`"64KiB"\`.
  */
 export interface ConfigInput {
@@ -38,6 +39,7 @@ ${fields.join("\n")}}
 function typeOf(schema: Schema, indent: string): string {
   if (schema.anyOf !== undefined) return schema.anyOf.map((one) => typeOf(one, indent)).join(" | ");
   if (schema.enum !== undefined) return schema.enum.map((word) => JSON.stringify(word)).join(" | ");
+  if (schema.const !== undefined) return JSON.stringify(schema.const);
   switch (schema.type) {
     case "integer":
     case "number":

@@ -1,7 +1,16 @@
 import { issuer, permissionRule } from "./access-values.ts";
 import { literalSubject, subjectPattern } from "./address.ts";
 import { key } from "./key-facts.ts";
-import { anyText, boolean, duration, list, objects, text, timeout } from "./value-schemas.ts";
+import {
+  anyText,
+  boolean,
+  duration,
+  list,
+  objects,
+  someObjects,
+  text,
+  timeout,
+} from "./value-schemas.ts";
 
 /** The keys that make clients show who they are, when they are set. */
 export const AUTHENTICATORS = [
@@ -26,7 +35,11 @@ export const accessKeys = {
   issuers: key(
     "advanced",
     "The issuers of JSON Web Tokens that are accepted: issuer, audience, jwks_url or keys_file, and optionally algorithms, types and max_token_age.",
-    objects(issuer(), "objects with issuer, audience, and jwks_url or keys_file").prefault([]),
+    someObjects(
+      issuer(),
+      "objects with issuer, audience, and jwks_url or keys_file",
+      "without one, clients would need no token; leave the key out for that",
+    ).optional(),
   ),
   clock_tolerance: key(
     "advanced",

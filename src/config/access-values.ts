@@ -1,26 +1,13 @@
 import { z } from "zod";
+import { ALGORITHMS, type Algorithm, isSymmetric } from "../access/algorithms.ts";
+import { ACTIONS } from "../access/permissions.ts";
+import { START_KINDS } from "../core/access/grant.ts";
+import { POLICIES } from "../protocol/fields.ts";
 import { subjectPattern } from "./address.ts";
 import { anyText, choice, duration, integer, list, stating, text } from "./value-schemas.ts";
 
-/** The signature algorithms that an issuer may use (RFC 7518 §3.1, RFC 8037 §3.1). `none` is not one of them. */
-const ALGORITHMS = [
-  "RS256",
-  "RS384",
-  "RS512",
-  "PS256",
-  "PS384",
-  "PS512",
-  "ES256",
-  "ES384",
-  "ES512",
-  "EdDSA",
-  "HS256",
-  "HS384",
-  "HS512",
-] as const;
-
-/** The algorithms of an issuer that names none: those whose keys are public. */
-const DEFAULT_ALGORITHMS: (typeof ALGORITHMS)[number][] = ["RS256", "PS256", "ES256", "EdDSA"];
+/** The algorithms of an issuer that names none: their keys are public. */
+const DEFAULT_ALGORITHMS: Algorithm[] = ["RS256", "PS256", "ES256", "EdDSA"];
 
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
 
@@ -82,12 +69,12 @@ export function issuer() {
       if (jwks_url !== undefined && keys_file !== undefined) {
         fault("keys_file", keys_file, 'must not be set with "jwks_url": use one of them');
       }
-      const shared = algorithms.find((name) => name.startsWith("HS"));
+      const shared = algorithms.find((name) => isSymmetric(name));
       if (shared !== undefined && jwks_url !== undefined) {
         const message = `must not contain "${shared}" with "jwks_url": its key is a secret, which only "keys_file" can have`;
         fault("algorithms", algorithms, message);
       }
-      const publicOnes = algorithms.filter((name) => !name.startsWith("HS"));
+      const publicOnes = algorithms.filter((name) => !isSymmetric(name));
       if (shared !== undefined && publicOnes.length > 0) {
         const message = `must not mix "${shared}" with "${publicOnes[0]}": a public key could be taken for a secret`;
         fault("algorithms", algorithms, message);
@@ -108,21 +95,16 @@ export function permissionRule() {
   return z.strictObject(
     {
       type: choice(["spillway"]).optional(),
-      actions: list(choice(["subscribe", "publish", "request"]), "actions").optional(),
+      account: anyText("the name of an account").optional(),
+      actions: list(choice(ACTIONS), "actions").optional(),
       subjects: z.strictObject(
         { allow: patterns().optional(), deny: patterns().optional() },
         { error: objectError("an object with allow, deny or both") },
       ),
-      policies: list(
-        choice(["disconnect", "drop-oldest", "drop-newest", "conflate"]),
-        "policies",
-      ).optional(),
+      policies: list(choice(POLICIES), "policies").optional(),
       max_rate: integer(1, 1_000_000).optional(),
       max_subscriptions: integer(1, 10_000).optional(),
-      from: list(
-        choice(["new", "all", "last", "last_per_subject", "seq", "time", "after"]),
-        "start points",
-      ).optional(),
+      from: list(choice(START_KINDS), "start points").optional(),
       durables: list(anyText(), "names of durables").optional(),
     },
     { error: objectError(limits) },

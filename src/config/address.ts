@@ -11,6 +11,7 @@ export const RESERVED_PATHS = [
   "/metrics",
   "/schema.json",
   "/asyncapi.json",
+  "/client.js",
   "/publish",
 ] as const;
 

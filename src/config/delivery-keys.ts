@@ -41,18 +41,23 @@ export const deliveryKeys = {
   ),
   max_sessions: key(
     "advanced",
-    "The maximum number of sessions without a connection; beyond it, the one disconnected for the longest time is dropped.",
+    "The maximum number of sessions without a connection; beyond it, the user that has the most, or the address for clients without a token, loses its oldest one.",
     integer(0, 1_000_000).prefault(10_000),
   ),
   max_session_bytes: key(
     "advanced",
-    "The maximum size of all sessions without a connection; beyond it, the one disconnected for the longest time is dropped.",
+    "The maximum size of all sessions without a connection; beyond it, the user whose sessions are the largest, or the address for clients without a token, loses its oldest ones.",
     size(0, 2 ** 40).prefault(64 * 1024 ** 2),
   ),
   max_durables: key(
     "advanced",
     "The maximum number of durables on one stream, of all gateways together.",
     integer(0, 100_000).prefault(1000),
+  ),
+  max_durables_per_sub: key(
+    "advanced",
+    "The maximum number of durables on one stream of one user (the sub of a token). Clients without a token share theirs; for them, only max_durables counts.",
+    integer(1, 100_000).prefault(100),
   ),
   durable_ttl: key(
     "advanced",

@@ -1,9 +1,9 @@
 import { keyTable, shownDefault } from "./key-table.ts";
 
 // All descriptions of the configuration.
-export { checkReport } from "./check-report.ts";
+export { checkReport, settingRows } from "./check-report.ts";
 export { type ConfigSchema, componentSchema } from "./component-schema.ts";
-export { helpText } from "./help.ts";
+export { flagRows, helpText } from "./help.ts";
 export { jsonSchema } from "./json-schema.ts";
 
 /** The README's table of keys. */
@@ -11,9 +11,14 @@ export function markdownTable(): string {
   const rows = keyTable().map((entry) => {
     const preset = shownDefault(entry);
     const shown = preset === undefined ? "" : `\`${preset}\``;
-    return [`\`${entry.key}\``, shown, entry.limits, entry.description];
+    const change = entry.reloads ? "reload" : "restart";
+    return [`\`${entry.key}\``, shown, entry.limits, change, entry.description];
   });
-  return [["Key", "Default", "Must be", "What it does"], ["---", "---", "---", "---"], ...rows]
+  return [
+    ["Key", "Default", "Must be", "Change by", "What it does"],
+    ["---", "---", "---", "---", "---"],
+    ...rows,
+  ]
     .map((cells) => `| ${cells.map(escaped).join(" | ")} |\n`)
     .join("");
 }

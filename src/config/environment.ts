@@ -8,7 +8,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const PREFIX = "SPILLWAY_";
 
-/** The variable of the file to read, like `--config`. */
+/** The variable of the file to read, like `--config`; its value may be the content of the file, which begins with `{`. */
 export const CONFIG_VARIABLE = `${PREFIX}CONFIG`;
 
 /** Names that other programs use for the same settings; our own variables override them. */

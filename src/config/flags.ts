@@ -18,8 +18,8 @@ export interface Flag {
   readonly about: string;
 }
 
-/** The flags that belong to no key, and the short ones. */
-export const OWN_FLAGS: readonly Flag[] = [
+/** The flags of the configuration that belong to no key, and the short ones. */
+export const SHORT_FLAGS: readonly Flag[] = [
   {
     name: "--config",
     value: "file",
@@ -33,16 +33,6 @@ export const OWN_FLAGS: readonly Flag[] = [
     about: "Adds a subject to carry.",
   },
   { name: "--nats", value: "url", key: "nats_url", about: "Sets nats_url." },
-  {
-    name: "--check",
-    about: "Checks the configuration, prints the errors or the settings, and exits.",
-  },
-  {
-    name: "--hash-password",
-    about: "Hashes the password on standard input for passwords_file, and exits.",
-  },
-  { name: "--help", about: "Prints this help and exits, as -h does." },
-  { name: "--version", about: "Prints the version and exits." },
 ];
 
 const PLACEHOLDERS: Readonly<Record<KeyEntry["kind"], string>> = {
@@ -62,52 +52,56 @@ export function flagOf({ key, kind }: Pick<KeyEntry, "key" | "kind">): Flag {
   return { name, value: PLACEHOLDERS[kind], key, about: `Sets ${key}.` };
 }
 
-/** What the command line asks the program to do. */
-export type Command =
-  | { readonly kind: "help" }
-  | { readonly kind: "version" }
-  | { readonly kind: "hash-password" }
-  | { readonly kind: "run" | "check"; readonly file: string | undefined; readonly layer: Layer };
+/** A command line that was read. */
+export interface GivenFlags {
+  /** The keys of the configuration. */
+  readonly layer: Layer;
+  /** The texts of each given flag that sets no key; `"true"` for a flag without a value. */
+  readonly texts: ReadonlyMap<string, readonly string[]>;
+  /** The texts that belong to no flag. */
+  readonly words: readonly string[];
+}
 
-/** The flags that ask for something else than the service, whatever else is given. */
-const ANSWERS: Readonly<Record<string, "help" | "version" | "hash-password">> = {
-  "--help": "help",
-  "--version": "version",
-  "--hash-password": "hash-password",
-};
+/** Returns all flags that set the configuration. */
+export function configFlags(): Flag[] {
+  return [...SHORT_FLAGS, ...keyTable().map(flagOf)];
+}
 
-/** Reads a command line without the names of the runtime and the script: `["--port", "9000"]`. */
-export function readFlags(argv: readonly string[]): Command {
-  const flags = allFlags();
+/**
+ * Reads a command line without the names of the runtime, the script and the command: `["--port", "9000"]`.
+ *
+ * @param known the flags that may be given; others are problems of the layer.
+ * @param mostWords the number of texts that may belong to no flag; more are problems of the layer.
+ */
+export function readFlags(
+  argv: readonly string[],
+  known: readonly Flag[],
+  mostWords = 0,
+): GivenFlags {
+  const flags = new Map(known.map((flag) => [flag.name, flag]));
   const values: Record<string, unknown> = {};
   const origins = new Map<string, string>();
   const problems: Problem[] = [];
-  let file: string | undefined;
-  let kind: "run" | "check" = "run";
+  const texts = new Map<string, string[]>();
+  const words: string[] = [];
 
   for (const { name, text } of argumentsOf(argv, flags)) {
     const flag = flags.get(name);
+    if (!name.startsWith("-") && words.length < mostWords) {
+      words.push(name);
+      continue;
+    }
     const fault = faultOf(name, flag, text, flags);
     if (fault !== undefined) {
       problems.push({ ...fault, from: "the command line" });
     } else if (flag?.key !== undefined) {
       values[flag.key] = joined(flag.key, flag, text ?? "", values[flag.key]);
       origins.set(flag.key, name);
-    } else if (name === "--config") {
-      file = text;
-    } else if (name === "--check") {
-      kind = "check";
     } else {
-      return { kind: ANSWERS[name] ?? "help" };
+      texts.set(name, [...(texts.get(name) ?? []), text ?? "true"]);
     }
   }
-  return { kind, file, layer: { values, origins, problems } };
-}
-
-/** By name. */
-function allFlags(): Map<string, Flag> {
-  const flags = [...OWN_FLAGS, ...keyTable().map(flagOf)];
-  return new Map(flags.map((flag) => [flag.name, flag]));
+  return { layer: { values, origins, problems }, texts, words };
 }
 
 /** A repeated flag adds to a list, and otherwise replaces the earlier value. */
@@ -126,6 +120,8 @@ function* argumentsOf(
   argv: readonly string[],
   flags: ReadonlyMap<string, Flag>,
 ): Generator<Argument> {
+  // Cloudflare Workers have no parser, and no command line.
+  if (argv.length === 0) return;
   const options = optionsOf(flags);
   const { tokens } = parseArgs({ args: [...argv], options, strict: false, tokens: true });
   for (let at = 0; at < tokens.length; at++) {

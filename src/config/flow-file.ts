@@ -25,7 +25,7 @@ const MOST_OUTPUTS_SHOWN = 5;
 export const ENTRY_KEYS: readonly string[] = ["type", "name", "enabled", "config"];
 
 /**
- * The one WebSocket output of a flow and the flow's NATS server; all else in the file is for other
+ * The one WebSocket output of a flow, and the NATS server and the TLS of the flow; all else in the file is for other
  * parts of StreamKit, but for our own keys: those stand in the output's `config`, and beside
  * `components` they would do nothing. The instance's name becomes `name`, unless its `config` has one.
  */
@@ -54,7 +54,10 @@ function flowLayer(flow: Record<string, unknown>, from: string | undefined): Lay
   const { instance, config, entry } = chosen;
   const part = `component ${names([chosen])}`;
   const where = from === undefined ? part : `${part} of ${from}`;
-  const layer = plainLayer({ name: instance, ...natsOf(flow.nats), ...config }, where);
+  const layer = plainLayer(
+    { name: instance, ...natsOf(flow.nats), ...securityOf(flow), ...config },
+    where,
+  );
   const problems = [...misplaced(flow, part, from), ...unknownIn(entry, where)];
   return { ...layer, problems: [...problems, ...layer.problems] };
 }
@@ -75,8 +78,10 @@ function otherOutputs({ components }: Record<string, unknown>): string {
  * only refused there when it is one of ours, or one letter off a key that is read.
  */
 function misplaced(flow: Record<string, unknown>, part: string, from?: string): Problem[] {
-  const own: string[] = [...Object.keys(keys), ...FILE_KEYS].filter((key) => key !== "$schema");
-  const read = [...own, "nats", "components"];
+  // A flow has these beside its components.
+  const flows = ["$schema", "security"];
+  const own: string[] = [...Object.keys(keys), ...FILE_KEYS].filter((key) => !flows.includes(key));
+  const read = [...own, "nats", "components", "security"];
   const beside = Object.keys(flow).flatMap((key) => {
     if (!own.includes(key)) return misspelt("", key, read);
     // StreamKit has an object of this name there.
@@ -126,6 +131,11 @@ function natsOf(nats: unknown): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(values).filter(([, value]) => value !== undefined && value !== ""),
   );
+}
+
+/** A flow's `security` is for all of its parts. */
+function securityOf({ security }: Record<string, unknown>): Record<string, unknown> {
+  return security === undefined ? {} : { security };
 }
 
 function names(outputs: readonly { instance: string }[]): string {

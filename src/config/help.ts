@@ -1,8 +1,7 @@
 import { ALIASES, CONFIG_VARIABLE, variableOf } from "./environment.ts";
-import { flagOf, OWN_FLAGS } from "./flags.ts";
+import { type Flag, flagOf, SHORT_FLAGS } from "./flags.ts";
+import { entry, row, wrapped } from "./help-lines.ts";
 import { type KeyEntry, keyTable, shownDefault } from "./key-table.ts";
-
-const WIDTH = 96;
 
 const EXAMPLES = [
   ["spillway", "Carries messages that are posted to /publish/<subject>, without NATS."],
@@ -15,13 +14,27 @@ const EXAMPLES = [
     "Reads a file, and takes a secret from the environment.",
   ],
   [
-    "spillway --config spillway.json --check",
+    "spillway check --config spillway.json",
     "Prints all errors of a configuration, or all its settings, and opens nothing.",
   ],
 ] as const;
 
-/** Returns what `--help` prints: the flags, the variables and every key, in lines of up to 96 columns. */
-export function helpText(version: string): string {
+/** A command, as help names it. */
+export interface CommandSummary {
+  readonly name: string;
+  readonly summary: string;
+}
+
+/**
+ * Returns what `--help` prints: the commands, the flags, the variables and every key, in lines of up to 96 columns.
+ *
+ * @param flags those that every command takes, and those of the command that runs if none is named.
+ */
+export function helpText(
+  version: string,
+  commands: readonly CommandSummary[],
+  flags: readonly Flag[],
+): string {
   const keys = keyTable();
   const basic = keys.filter((entry) => entry.category === "basic");
   const advanced = keys.filter((entry) => entry.category === "advanced");
@@ -36,18 +49,21 @@ export function helpText(version: string): string {
   return `${[
     `Spillway ${version} carries NATS subjects and JetStream streams to WebSocket and SSE clients.`,
     "",
-    "Usage: spillway [flags]",
+    "Usage: spillway [command] [flags]",
+    "",
+    "Commands (spillway <command> --help says more about one):",
+    ...commands.map(({ name, summary }) => row(name, summary)),
     "",
     ...EXAMPLES.flatMap(([command, about]) => entry(command, about)),
     "",
     "Flags:",
-    ...OWN_FLAGS.map(({ name, value, about }) => row(value ? `${name} <${value}>` : name, about)),
+    ...flagRows([...SHORT_FLAGS, ...flags]),
     row("--<key> <value>", "Sets any key below."),
     "",
     "Environment:",
     ...variables.map(([name = "", about = ""]) => row(name, about)),
     "",
-    ...wrapped(NOTES, WIDTH),
+    ...wrapped(NOTES),
     "",
     "Basic keys:",
     ...basic.flatMap(keyLines),
@@ -57,33 +73,18 @@ export function helpText(version: string): string {
   ].join("\n")}\n`;
 }
 
+/** Returns a line for each flag. */
+export function flagRows(flags: readonly Flag[]): string[] {
+  return flags.map(({ name, value, about }) => row(value ? `${name} <${value}>` : name, about));
+}
+
 const NOTES = `A key is a flag (--write-timeout 5s), a variable (SPILLWAY_WRITE_TIMEOUT=5s) and a name in the file ("write_timeout": "5s"). Flags override the environment, which overrides the file, which overrides the defaults. A wrong value is refused even if another one overrides it. Lists are separated by commas or written as JSON; the flag of a list may be repeated. Switches need no value (--compression, --no-compression). A size is a number of bytes or has a unit: kB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of 1024. Other users of the machine can read flags: give secrets in the environment or in files.`;
 
 function keyLines(keyEntry: KeyEntry): string[] {
   const { name, value } = flagOf(keyEntry);
   const preset = shownDefault(keyEntry);
   const unless = preset === undefined ? "" : ` Default: ${preset}.`;
-  const { description, limits } = keyEntry;
-  return entry(`${name} <${value}>`, `${description} Must be ${limits}.${unless}`);
-}
-
-function row(title: string, about: string): string {
-  return `  ${title.padEnd(21)} ${about}`;
-}
-
-function entry(title: string, about: string): string[] {
-  return [`  ${title}`, ...wrapped(about, WIDTH - 6).map((line) => `      ${line}`)];
-}
-
-function wrapped(text: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = "";
-    }
-    line += line === "" ? word : ` ${word}`;
-  }
-  return [...lines, line];
+  const { description, limits, reloads } = keyEntry;
+  const change = reloads ? "" : " A change needs a restart.";
+  return entry(`${name} <${value}>`, `${description} Must be ${limits}.${unless}${change}`);
 }

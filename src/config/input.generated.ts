@@ -1,7 +1,7 @@
 // Made by `npm run docs` from the schema in keys.ts. Do not edit.
 
 /**
- * The configuration in the shape of a file: its keys, StreamKit's `ports` and `passthrough`. All are optional.
+ * The configuration in the shape of a file: its keys, StreamKit's `ports`, `passthrough` and `security`. All are optional.
  * Durations are texts like `"5s"`; sizes are bytes, or texts like `"64KiB"`.
  */
 export interface ConfigInput {
@@ -73,8 +73,31 @@ export interface ConfigInput {
   /** StreamKit's way to say payload_format: true is "raw", and false "annotated". */
   readonly passthrough?: boolean | undefined;
 
+  /** StreamKit's way to say tls_… (tls.server; all else is for other parts of StreamKit). */
+  readonly security?: {
+    readonly tls?: {
+      readonly server?: {
+        readonly enabled?: boolean | undefined;
+        readonly mode?: string | undefined;
+        readonly cert_file?: string | undefined;
+        readonly key_file?: string | undefined;
+        readonly min_version?: string | undefined;
+        readonly acme?: {
+          readonly enabled?: boolean | undefined;
+        } | undefined;
+        readonly mtls?: {
+          readonly enabled?: boolean | undefined;
+          readonly client_ca_files?: readonly string[] | undefined;
+          readonly require_client_cert?: boolean | undefined;
+          readonly allowed_client_cns?: readonly string[] | undefined;
+        } | undefined;
+      } | undefined;
+    } | undefined;
+  } | undefined;
+
   /**
-   * The name of this instance in logs, in StreamKit and at NATS. Must be 1 to 64 of A-Z a-z 0-9 _ . -.
+   * The name of this instance in logs, in StreamKit and at NATS. Must be 1 to 64 of A-Z a-z 0-9 _ . -. A
+   * change needs a restart.
    *
    * Default: `"websocket-output"`
    */
@@ -82,14 +105,15 @@ export interface ConfigInput {
 
   /**
    * The address to listen on; "0.0.0.0" or "::" listens on all network interfaces. Must be an IP address
-   * or a host name.
+   * or a host name. A change needs a restart.
    *
    * Default: `"127.0.0.1"`
    */
   readonly host?: string | undefined;
 
   /**
-   * The TCP port to listen on. Must be 0 (any free port) or an integer from 1 to 65535.
+   * The TCP port to listen on. Must be 0 (any free port) or an integer from 1 to 65535. A change needs a
+   * restart.
    *
    * Default: `8080`
    */
@@ -98,7 +122,7 @@ export interface ConfigInput {
   /**
    * The path of the WebSocket. Must be a path that begins with "/", like "/live/ws", of letters, digits
    * and - . _ ~, other than the gateway's own (/ /livez /readyz /healthz /metrics /schema.json
-   * /asyncapi.json /publish).
+   * /asyncapi.json /client.js /publish). A change needs a restart.
    *
    * Default: `"/ws"`
    */
@@ -115,7 +139,7 @@ export interface ConfigInput {
   /**
    * The JetStream streams to carry, with or without a subject ("ORDERS" or "ORDERS:orders.>"), and
    * key-value buckets as "KV_settings". If a stream is named, subjects has no default. Must be a list of
-   * streams: "ORDERS", or "ORDERS:orders.>".
+   * streams: "ORDERS", or "ORDERS:orders.>". A change needs a restart.
    *
    * Default: `[]`
    */
@@ -124,7 +148,7 @@ export interface ConfigInput {
   /**
    * The URLs of the NATS servers. Without one, the gateway carries what is posted to /publish/<subject>,
    * in memory. Must be URLs in a list or separated by commas, all "nats://" and "tls://" or all "ws://"
-   * and "wss://".
+   * and "wss://". A change needs a restart.
    *
    * Default: `[]`
    */
@@ -132,7 +156,7 @@ export interface ConfigInput {
 
   /**
    * The delivery guarantee: a message is sent once (at-most-once), or again until the client acknowledges
-   * it (at-least-once). Must be "at-most-once" or "at-least-once".
+   * it (at-least-once). Must be "at-most-once" or "at-least-once". A change needs a restart.
    *
    * Default: `"at-most-once"`
    */
@@ -141,7 +165,7 @@ export interface ConfigInput {
   /**
    * The time in which a client must acknowledge a message; after that it is sent again. This key and the
    * next ones, up to dead_letter_subject, have no effect in at-most-once. Must be a duration from "1ms"
-   * to "24h".
+   * to "24h". A change needs a restart.
    *
    * Default: `"5s"`
    */
@@ -149,7 +173,7 @@ export interface ConfigInput {
 
   /**
    * The maximum number of times that a message is sent to a client that does not acknowledge it; then the
-   * gateway gives up. Must be an integer from 1 to 100.
+   * gateway gives up. Must be an integer from 1 to 100. A change needs a restart.
    *
    * Default: `5`
    */
@@ -166,7 +190,7 @@ export interface ConfigInput {
 
   /**
    * The maximum number of unacknowledged messages of one client; more wait in its queue. Must be an
-   * integer from 1 to 1000000.
+   * integer from 1 to 1000000. A change needs a restart.
    *
    * Default: `256`
    */
@@ -174,7 +198,7 @@ export interface ConfigInput {
 
   /**
    * The maximum size of the unacknowledged messages of one client; more wait in its queue. Must be a size
-   * from "1B" to "1GiB".
+   * from "1B" to "1GiB". A change needs a restart.
    *
    * Default: `"4MiB"`
    */
@@ -189,16 +213,17 @@ export interface ConfigInput {
   readonly session_ttl?: string | undefined;
 
   /**
-   * The maximum number of sessions without a connection; beyond it, the one disconnected for the longest
-   * time is dropped. Must be an integer from 0 to 1000000.
+   * The maximum number of sessions without a connection; beyond it, the user that has the most, or the
+   * address for clients without a token, loses its oldest one. Must be an integer from 0 to 1000000.
    *
    * Default: `10000`
    */
   readonly max_sessions?: number | undefined;
 
   /**
-   * The maximum size of all sessions without a connection; beyond it, the one disconnected for the
-   * longest time is dropped. Must be a size from "0B" to "1TiB".
+   * The maximum size of all sessions without a connection; beyond it, the user whose sessions are the
+   * largest, or the address for clients without a token, loses its oldest ones. Must be a size from "0B"
+   * to "1TiB".
    *
    * Default: `"64MiB"`
    */
@@ -206,15 +231,24 @@ export interface ConfigInput {
 
   /**
    * The maximum number of durables on one stream, of all gateways together. Must be an integer from 0 to
-   * 100000.
+   * 100000. A change needs a restart.
    *
    * Default: `1000`
    */
   readonly max_durables?: number | undefined;
 
   /**
+   * The maximum number of durables on one stream of one user (the sub of a token). Clients without a
+   * token share theirs; for them, only max_durables counts. Must be an integer from 1 to 100000. A change
+   * needs a restart.
+   *
+   * Default: `100`
+   */
+  readonly max_durables_per_sub?: number | undefined;
+
+  /**
    * The time that JetStream keeps a durable that no client uses, with its acknowledgements. Must be a
-   * duration from "1s" to "2160h".
+   * duration from "1s" to "2160h". A change needs a restart.
    *
    * Default: `"24h"`
    */
@@ -222,32 +256,36 @@ export interface ConfigInput {
 
   /**
    * The subject to which messages are published after max_deliver attempts, with headers that give the
-   * reason. Must not be one of subjects. By default none. Must be a NATS subject without wildcards.
+   * reason. Must not be one of subjects. By default none. Must be a NATS subject without wildcards. A
+   * change needs a restart.
    */
   readonly dead_letter_subject?: string | undefined;
 
   /**
    * The maximum number of connected clients of one IP address; IPv6 addresses with the same first 64 bits
-   * count as one. By default only max_clients counts. Must be an integer from 1 to 1000000.
+   * count as one. Without a token, it also has at most so many sessions without a connection. By default
+   * only max_clients counts. Must be an integer from 1 to 1000000.
    */
   readonly max_clients_per_address?: number | undefined;
 
   /**
-   * The maximum number of connected clients of one user (the sub of a token). By default only max_clients
-   * counts. Must be an integer from 1 to 1000000.
+   * The maximum number of connected clients of one user (the sub of a token), and of its sessions without
+   * a connection. By default only max_clients counts. Must be an integer from 1 to 1000000.
    */
   readonly max_clients_per_sub?: number | undefined;
 
   /**
-   * The sustained number of clients that may connect per second; a burst may use five seconds of it.
-   * Others are told with Retry-After when to try again. By default there is no limit. Must be an integer
-   * from 1 to 1000000.
+   * The sustained number of clients that may connect per second; a burst may use five seconds of it, of
+   * which one address leaves a quarter to others. Clients that must wait are told with Retry-After when
+   * to try again. By default there is no limit. Must be an integer from 1 to 1000000.
    */
   readonly max_handshakes_per_second?: number | undefined;
 
   /**
-   * The sustained number of messages and requests per second that a client may publish; a burst may use
-   * two seconds of it. More are refused with too_many_requests. Must be an integer from 1 to 1000000.
+   * The sustained number of messages and requests per second that a user, or an address for clients
+   * without a token, may publish on all connections and by POST; a burst may use two seconds of it. More
+   * are refused with too_many_requests. As many POSTs that their token doesn't allow are checked of one
+   * address; more are answered 429. Must be an integer from 1 to 1000000.
    *
    * Default: `100`
    */
@@ -270,8 +308,8 @@ export interface ConfigInput {
   readonly publisher_header?: boolean | undefined;
 
   /**
-   * The addresses of proxies in front of the gateway. Only what these say of a client's address counts.
-   * Must be a list of addresses or ranges like "10.0.0.0/8".
+   * The addresses of proxies in front of the gateway. The gateway believes a forwarded address only if
+   * one of these sent it. Must be a list of addresses or ranges like "10.0.0.0/8".
    *
    * Default: `[]`
    */
@@ -286,8 +324,9 @@ export interface ConfigInput {
   readonly forwarded_header?: "x-forwarded-for" | "forwarded" | undefined;
 
   /**
-   * Disconnects a client whose connection accepts no more data for this long. Must be a duration from
-   * "1ms" to "24h".
+   * Disconnects a client whose connection accepts no more data for this long, and which confirms nothing
+   * that it was sent. A client that lags has less in flight than the kernel's buffers hold: if it stops
+   * reading, read_timeout ends it. Must be a duration from "1ms" to "24h".
    *
    * Default: `"5s"`
    */
@@ -295,9 +334,9 @@ export interface ConfigInput {
 
   /**
    * Disconnects a client that sends nothing for this long, not even a pong. Must be a duration from "1ms"
-   * to "24h".
+   * to "24h". A change needs a restart.
    *
-   * Default: `"60s"`
+   * Default: `"1m"`
    */
   readonly read_timeout?: string | undefined;
 
@@ -311,28 +350,62 @@ export interface ConfigInput {
 
   /**
    * The maximum time that a message waits so that several are sent in one write; 0s sends on every turn
-   * of the event loop. Must be a duration from "0s" to "1s".
+   * of the event loop. auto: no wait while flushes need less than about 2/3 of a core; then the wait
+   * grows with the load. Must be "auto" or a duration from "0s" to "1s". A change needs a restart.
    *
-   * Default: `"1ms"`
+   * Default: `"auto"`
    */
-  readonly flush_interval?: string | undefined;
+  readonly flush_interval?: "auto" | string | undefined;
 
   /**
    * The socket implementation: the runtime's own (native), or that of node:http (node). auto is node,
    * which is much faster on every runtime; inside a host's own server auto is native. Must be "auto",
-   * "native" or "node".
+   * "native" or "node". A change needs a restart.
    *
    * Default: `"auto"`
    */
   readonly sockets?: "auto" | "native" | "node" | undefined;
 
   /**
-   * The maximum time that a stop (SIGTERM) waits until clients have received what is queued for them.
-   * Must be a duration from "1ms" to "24h".
+   * The number of processes that serve clients, all of them on the same port; auto is one for each
+   * processor that this process may use. More than one needs Linux. max_clients and other totals are
+   * shared out among them; the limits of one client, address or user count in each. Must be "auto" or an
+   * integer from 1 to 256. A change needs a restart.
+   *
+   * Default: `1`
+   */
+  readonly workers?: "auto" | number | undefined;
+
+  /**
+   * The time from SIGTERM or POST /admin/drain until the gateway takes no more clients. /readyz answers
+   * 503 at once, so load balancers have this time to notice it. Must be a duration from "0s" to "1h".
+   *
+   * Default: `"0s"`
+   */
+  readonly drain_delay?: string | undefined;
+
+  /**
+   * The time after drain_delay over which clients are disconnected, evenly, so that other gateways get
+   * them evenly. Fewer than 100 clients per second need less. Must be a duration from "0s" to "1h".
+   *
+   * Default: `"10s"`
+   */
+  readonly drain_window?: string | undefined;
+
+  /**
+   * The maximum time that a stop waits, after drain_window, until clients have received what is queued
+   * for them. Must be a duration from "1ms" to "24h".
    *
    * Default: `"10s"`
    */
   readonly stop_timeout?: string | undefined;
+
+  /**
+   * Disconnects a client after about this time (up to a tenth more or less) with 4514, so that it
+   * reconnects, perhaps to a gateway that was started since. By default never. Must be a duration from
+   * "1s" to "2400h".
+   */
+  readonly max_connection_age?: string | undefined;
 
   /**
    * The maximum number of connected clients. Must be an integer from 1 to 1000000.
@@ -342,7 +415,8 @@ export interface ConfigInput {
   readonly max_clients?: number | undefined;
 
   /**
-   * The largest frame that is accepted from a client. Must be a size from "1KiB" to "16MiB".
+   * The largest frame that is accepted from a client. Must be a size from "1KiB" to "16MiB". A change
+   * needs a restart.
    *
    * Default: `"64KiB"`
    */
@@ -359,7 +433,7 @@ export interface ConfigInput {
 
   /**
    * The time in which a request must arrive, including its body; after that the answer is 408. Must be a
-   * duration from "1ms" to "24h".
+   * duration from "1ms" to "24h". A change needs a restart.
    *
    * Default: `"30s"`
    */
@@ -381,12 +455,46 @@ export interface ConfigInput {
   readonly high_water_bytes?: number | string | undefined;
 
   /**
-   * The number of unsent bytes below which a lagging client returns to the fast path; must be less than
+   * The number of bytes in flight below which a lagging client returns to the fast path, and above which
+   * a client that is behind others lags after an eighth of max_lag and a round trip; must be less than
    * high_water_bytes. Must be a size from "0B" to "64MiB".
    *
    * Default: `"256KiB"`
    */
   readonly low_water_bytes?: number | string | undefined;
+
+  /**
+   * A client that hasn't confirmed what it was sent this long ago lags; must be greater than target_lag.
+   * Must be a duration from "100ms" to "1h".
+   *
+   * Default: `"2s"`
+   */
+  readonly max_lag?: string | undefined;
+
+  /**
+   * A client that is fed from its queue has only as much in flight as it takes in this time and a round
+   * trip. Must be a duration from "10ms" to "1h". A change needs a restart.
+   *
+   * Default: `"250ms"`
+   */
+  readonly target_lag?: string | undefined;
+
+  /**
+   * A ping follows a message this long after the last ping; its pong confirms that the client has taken
+   * all before it. 0s sends none: only unsent bytes then show that a client lags. Must be a duration from
+   * "0s" to "1h". A change needs a restart.
+   *
+   * Default: `"1s"`
+   */
+  readonly mark_interval?: string | undefined;
+
+  /**
+   * Such a ping also follows after this many bytes, but not within 50 ms. Must be a size from "1KiB" to
+   * "64MiB".
+   *
+   * Default: `"64kB"`
+   */
+  readonly mark_bytes?: number | string | undefined;
 
   /**
    * The maximum size of a client's queue, not counting messages that are replayed after a reconnect. When
@@ -413,9 +521,9 @@ export interface ConfigInput {
   readonly max_queue_age?: string | undefined;
 
   /**
-   * The maximum size of all queues together; beyond it, the clients with the longest queues are
-   * disconnected. By default a quarter of the memory of the container or machine. Must be a size from
-   * "1B" to "1TiB".
+   * The maximum size of all queues together; beyond it, clients of the user whose queues are the longest
+   * together are disconnected. By default a quarter of the memory of the container or machine. Must be a
+   * size from "1B" to "1TiB".
    */
   readonly max_total_queue_bytes?: number | string | undefined;
 
@@ -462,16 +570,17 @@ export interface ConfigInput {
 
   /**
    * The maximum number of different patterns of all clients together, which is also the number of
-   * subscriptions at NATS. When little of it is left, one client may use an eighth. Must be an integer
-   * from 1 to 10000000.
+   * subscriptions at NATS; one client may use at most 1/8 of what is left (8 patterns are always
+   * allowed). Must be an integer from 1 to 10000000.
    *
    * Default: `50000`
    */
   readonly max_upstream_patterns?: number | undefined;
 
   /**
-   * The maximum size of the patterns of all clients and sessions together, plus 64 bytes for each; when
-   * little of it is left, one client may use an eighth. Must be a size from "1B" to "1TiB".
+   * The maximum size of the patterns of all clients and sessions together, plus 64 bytes for each; one
+   * client may use at most 1/8 of what is left (8 patterns are always allowed). Must be a size from "1B"
+   * to "1TiB".
    *
    * Default: `"64MiB"`
    */
@@ -479,7 +588,7 @@ export interface ConfigInput {
 
   /**
    * The subscriptions of the gateway at NATS: to what clients ask for (demand), or to all subjects from
-   * the start (eager). Must be "demand" or "eager".
+   * the start (eager). Must be "demand" or "eager". A change needs a restart.
    *
    * Default: `"demand"`
    */
@@ -511,7 +620,8 @@ export interface ConfigInput {
 
   /**
    * The number of recent messages that are kept for clients that reconnect; 0 keeps none. Up to twice as
-   * many are kept while a client catches up. Must be an integer from 0 to 10000000.
+   * many are kept while a client catches up. Must be an integer from 0 to 10000000. A change needs a
+   * restart.
    *
    * Default: `20000`
    */
@@ -519,7 +629,7 @@ export interface ConfigInput {
 
   /**
    * The maximum size of the recent messages that are kept; 0 keeps none. Must be a size from "0B" to
-   * "1GiB".
+   * "1GiB". A change needs a restart.
    *
    * Default: `"8MiB"`
    */
@@ -536,7 +646,7 @@ export interface ConfigInput {
 
   /**
    * The maximum number of messages of a stream that are replayed to one subscription. Must be an integer
-   * from 1 to 10000000000.
+   * from 1 to 10000000000. A change needs a restart.
    *
    * Default: `1000000`
    */
@@ -544,7 +654,7 @@ export interface ConfigInput {
 
   /**
    * The maximum number of bytes of a stream that are replayed to one subscription. Must be a size from
-   * "1B" to "1TiB".
+   * "1B" to "1TiB". A change needs a restart.
    *
    * Default: `"1GiB"`
    */
@@ -552,13 +662,13 @@ export interface ConfigInput {
 
   /**
    * The maximum age of replayed messages; by default as old as the stream keeps them. Must be a duration
-   * from "1s" to "2400h".
+   * from "1s" to "2400h". A change needs a restart.
    */
   readonly max_replay_age?: string | undefined;
 
   /**
    * Compresses frames for clients that offer permessage-deflate. It costs CPU for each message and is
-   * worth it if the network is the bottleneck. Must be true or false.
+   * worth it if the network is the bottleneck. Must be true or false. A change needs a restart.
    *
    * Default: `false`
    */
@@ -566,6 +676,7 @@ export interface ConfigInput {
 
   /**
    * The size from which frames are compressed; shorter ones are not. Must be a size from "0B" to "16MiB".
+   * A change needs a restart.
    *
    * Default: `"1KiB"`
    */
@@ -573,14 +684,14 @@ export interface ConfigInput {
 
   /**
    * The form of payloads: unchanged (raw), or with subject and time added as StreamKit does (annotated).
-   * Must be "raw" or "annotated".
+   * Must be "raw" or "annotated". A change needs a restart.
    *
    * Default: `"raw"`
    */
   readonly payload_format?: "raw" | "annotated" | undefined;
 
   /**
-   * The NATS headers that clients receive. Must be a list of header names.
+   * The NATS headers that clients receive. Must be a list of header names. A change needs a restart.
    *
    * Default: `[]`
    */
@@ -607,12 +718,13 @@ export interface ConfigInput {
   /**
    * Lets clients publish, by POST /publish/<subject> and publish frames; false turns it off for all. By
    * default to the in-memory source, and to NATS only what publish_subjects or the client's token allows.
-   * Must be true or false.
+   * Must be true or false. A change needs a restart.
    */
   readonly publish?: boolean | undefined;
 
   /**
-   * The largest message that clients may publish. Must be a size from "1B" to "64MiB".
+   * The largest message that clients may publish. Must be a size from "1B" to "64MiB". A change needs a
+   * restart.
    *
    * Default: `"1MiB"`
    */
@@ -634,8 +746,6 @@ export interface ConfigInput {
    * The issuers of JSON Web Tokens that are accepted: issuer, audience, jwks_url or keys_file, and
    * optionally algorithms, types and max_token_age. Must be a list of objects with issuer, audience, and
    * jwks_url or keys_file.
-   *
-   * Default: `[]`
    */
   readonly issuers?: readonly ({
     readonly issuer: string;
@@ -656,7 +766,8 @@ export interface ConfigInput {
 
   /**
    * The maximum lifetime of a JSON Web Token, from its issue to its expiry; a token that lives longer is
-   * refused. An issuer may have its own. Must be a duration from "1s" to "2400h".
+   * refused. An issuer may have its own. Must be a duration from "1s" to "2400h". A change needs a
+   * restart.
    *
    * Default: `"24h"`
    */
@@ -665,7 +776,7 @@ export interface ConfigInput {
   /**
    * The NATS subject of a service that decides who clients are. Its requests contain what clients show,
    * so it must not be one of subjects; a subject like "_AUTH.gateway" never is. Must be a NATS subject
-   * without wildcards.
+   * without wildcards. A change needs a restart.
    */
   readonly authorizer_subject?: string | undefined;
 
@@ -698,7 +809,8 @@ export interface ConfigInput {
    */
   readonly anonymous?: readonly ({
     readonly type?: "spillway" | undefined;
-    readonly actions?: readonly ("subscribe" | "publish" | "request")[] | undefined;
+    readonly account?: string | undefined;
+    readonly actions?: readonly ("subscribe" | "publish" | "request" | "presence")[] | undefined;
     readonly subjects: {
       readonly allow?: readonly string[] | undefined;
       readonly deny?: readonly string[] | undefined;
@@ -720,14 +832,14 @@ export interface ConfigInput {
 
   /**
    * The key-value bucket in NATS with revoked tokens and users. Must be a bucket's name: 1 to 64 of A-Z
-   * a-z 0-9 _ -.
+   * a-z 0-9 _ -. A change needs a restart.
    */
   readonly revocation_bucket?: string | undefined;
 
   /**
    * The NATS subject of revocations, for NATS servers without JetStream: only clients that are connected
    * when a message arrives lose access. It must not be one of subjects. Must be a NATS subject without
-   * wildcards.
+   * wildcards. A change needs a restart.
    */
   readonly revocation_subject?: string | undefined;
 
@@ -748,6 +860,53 @@ export interface ConfigInput {
   readonly request_subjects?: readonly string[] | undefined;
 
   /**
+   * The key-value bucket in NATS in which gateways tell each other who is on which subjects. By default
+   * presence is off. Must be a bucket's name: 1 to 64 of A-Z a-z 0-9 _ -. A change needs a restart.
+   */
+  readonly presence_bucket?: string | undefined;
+
+  /**
+   * The time after which the clients of a gateway that is silent count as gone. It must be the same on
+   * all gateways; the bucket's TTL must be at least ten times as long. Must be a duration from "3s" to
+   * "1h". A change needs a restart.
+   *
+   * Default: `"30s"`
+   */
+  readonly presence_ttl?: string | undefined;
+
+  /**
+   * The time in which a client with a name that has disconnected may reconnect and never counts as gone.
+   * Must be a duration from "0s" to "1h". A change needs a restart.
+   *
+   * Default: `"10s"`
+   */
+  readonly presence_grace?: string | undefined;
+
+  /**
+   * The minimum time between two presence frames about one subject, and between two changes of a client
+   * that others are told. Must be a duration from "10ms" to "1m". A change needs a restart.
+   *
+   * Default: `"1s"`
+   */
+  readonly presence_interval?: string | undefined;
+
+  /**
+   * The maximum number of subjects of which one client watches the presence. Must be an integer from 1 to
+   * 10000. A change needs a restart.
+   *
+   * Default: `16`
+   */
+  readonly max_presence_watches?: number | undefined;
+
+  /**
+   * The maximum number of connections of all gateways together that count for presence; further ones are
+   * not counted. Must be an integer from 1 to 10000000. A change needs a restart.
+   *
+   * Default: `100000`
+   */
+  readonly max_presence_entries?: number | undefined;
+
+  /**
    * A file with the certificate (PEM), and those between it and its authority. With it, both listeners
    * speak only TLS. The files of TLS are read again when they change; open connections continue. Must be
    * the path of a file.
@@ -766,7 +925,7 @@ export interface ConfigInput {
 
   /**
    * Files with the authorities (PEM) of clients' certificates. With one, clients must have a certificate
-   * (mutual TLS). Must be a list of paths of files.
+   * (mutual TLS). Must be a list of paths of files. A change needs a restart.
    *
    * Default: `[]`
    */
@@ -774,7 +933,8 @@ export interface ConfigInput {
 
   /**
    * The names of which a client's certificate must have one: the common name of its subject, or an
-   * alternative name of the kind DNS. By default any name. Must be a list of names.
+   * alternative name of the kind DNS. By default any name. Must be a list of names. A change needs a
+   * restart.
    *
    * Default: `[]`
    */
@@ -782,16 +942,16 @@ export interface ConfigInput {
 
   /**
    * The address that admin_port listens on. Other addresses than loopback need admin_tokens_file. Must be
-   * an IP address or a host name.
+   * an IP address or a host name. A change needs a restart.
    *
    * Default: `"127.0.0.1"`
    */
   readonly admin_host?: string | undefined;
 
   /**
-   * The TCP port for operators: metrics, health, the console and POST /admin/revoke. By default there is
-   * none, and these pages are at port, unless clients need a token. Must be 0 (any free port) or an
-   * integer from 1 to 65535.
+   * The TCP port for operators: metrics, health, the console, and POST /admin/revoke, /admin/drain and
+   * /admin/reload. By default there is none, and these pages are at port, unless clients need a token.
+   * Must be 0 (any free port) or an integer from 1 to 65535. A change needs a restart.
    */
   readonly admin_port?: number | undefined;
 
@@ -802,47 +962,100 @@ export interface ConfigInput {
    */
   readonly admin_tokens_file?: string | undefined;
 
-  /** The user to log in to NATS as. Must be a text that is not empty. */
+  /** The user to log in to NATS as. Must be a text that is not empty. A change needs a restart. */
   readonly nats_user?: string | undefined;
 
-  /** The password of nats_user. Must be a text that is not empty. */
+  /** The password of nats_user. Must be a text that is not empty. A change needs a restart. */
   readonly nats_password?: string | undefined;
 
-  /** The token to log in to NATS with. Must be a text that is not empty. */
+  /** The token to log in to NATS with. Must be a text that is not empty. A change needs a restart. */
   readonly nats_token?: string | undefined;
 
   /**
    * A file with the password of nats_user, in one line, instead of nats_password. Must be the path of a
-   * file.
+   * file. A change needs a restart.
    */
   readonly nats_password_file?: string | undefined;
 
   /**
    * A file with the token to log in to NATS with, in one line, instead of nats_token. Must be the path of
-   * a file.
+   * a file. A change needs a restart.
    */
   readonly nats_token_file?: string | undefined;
 
   /**
    * A file with the NKey seed to log in to NATS with. Like the other files, it is read again at each
-   * connect. Must be the path of a file.
+   * connect. Must be the path of a file. A change needs a restart.
    */
   readonly nats_nkey_file?: string | undefined;
 
-  /** A file with the credentials (a JWT and its seed) to log in to NATS with. Must be the path of a file. */
+  /**
+   * A file with the credentials (a JWT and its seed) to log in to NATS with. Must be the path of a file.
+   * A change needs a restart.
+   */
   readonly nats_creds_file?: string | undefined;
 
   /**
    * A file with the CA certificates (PEM) that the NATS server's certificate is checked against, instead
-   * of the system's. Must be the path of a file.
+   * of the system's. Must be the path of a file. A change needs a restart.
    */
   readonly nats_tls_ca_file?: string | undefined;
 
-  /** A file with the client certificate (PEM) to present to NATS. Must be the path of a file. */
+  /**
+   * A file with the client certificate (PEM) to present to NATS. Must be the path of a file. A change
+   * needs a restart.
+   */
   readonly nats_tls_cert_file?: string | undefined;
 
-  /** A file with the private key (PEM) of nats_tls_cert_file. Must be the path of a file. */
+  /**
+   * A file with the private key (PEM) of nats_tls_cert_file. Must be the path of a file. A change needs a
+   * restart.
+   */
   readonly nats_tls_key_file?: string | undefined;
+
+  /**
+   * Connections to NATS for tenants, beside the one of nats_url: each has a name, a login (nats_user,
+   * nats_creds_file …) and perhaps a nats_url of its own. A client uses the one that is named by the
+   * account of its token, and sees nothing of the others. Must be a list of objects with name and a
+   * login, like {"name": "acme", "nats_creds_file": "…"}. A change needs a restart.
+   *
+   * Default: `[]`
+   */
+  readonly accounts?: readonly ({
+    readonly name: string;
+    readonly nats_url?: string | readonly string[] | undefined;
+    readonly nats_user?: string | undefined;
+    readonly nats_password?: string | undefined;
+    readonly nats_token?: string | undefined;
+    readonly nats_password_file?: string | undefined;
+    readonly nats_token_file?: string | undefined;
+    readonly nats_nkey_file?: string | undefined;
+    readonly nats_creds_file?: string | undefined;
+    readonly nats_tls_ca_file?: string | undefined;
+    readonly nats_tls_cert_file?: string | undefined;
+    readonly nats_tls_key_file?: string | undefined;
+  })[] | undefined;
+
+  /**
+   * The maximum number of accounts that are open at the same time, the one of nats_url not counted. Each
+   * has a connection to NATS and its own ring_bytes and other bounds, so it bounds memory and file
+   * descriptors. If all are open, one without clients is closed for a client of another account; if all
+   * have clients, that client is answered 503, or 4503 if it sends its token in auth. Must be an integer
+   * from 1 to 10000. A change needs a restart.
+   *
+   * Default: `100`
+   */
+  readonly max_open_accounts?: number | undefined;
+
+  /**
+   * The time that the connection of an account stays open after its last client and session are gone. A
+   * client that connects within it finds recent messages in the ring, and doesn't wait for NATS; longer
+   * times keep more connections and memory. It may end earlier if max_open_accounts are open. Must be a
+   * duration from "1s" to "24h". A change needs a restart.
+   *
+   * Default: `"1m"`
+   */
+  readonly account_linger?: string | undefined;
 
   /**
    * The lowest level that is logged. Must be "debug", "info", "warn" or "error".
@@ -852,8 +1065,16 @@ export interface ConfigInput {
   readonly log_level?: "debug" | "info" | "warn" | "error" | undefined;
 
   /**
+   * Reads the file of the configuration every second, and reloads it when it has changed. By default only
+   * SIGHUP and POST /admin/reload do. It has no effect without a file. Must be true or false.
+   *
+   * Default: `false`
+   */
+  readonly watch_config?: boolean | undefined;
+
+  /**
    * The format of the log; auto is pretty on a terminal and json elsewhere. Must be "auto", "json" or
-   * "pretty".
+   * "pretty". A change needs a restart.
    *
    * Default: `"auto"`
    */

@@ -1,7 +1,9 @@
 import { z } from "zod";
 import { factsOf } from "./key-facts.ts";
-import { keys } from "./keys.ts";
+import { type Key, keys } from "./keys.ts";
+import { RELOADABLE_KEYS } from "./reloadable-keys.ts";
 import { portsSchema } from "./streamkit-ports.ts";
+import { securitySchema } from "./streamkit-security.ts";
 import { valueFacts } from "./value-schemas.ts";
 
 /** The part of a property of {@linkcode jsonSchema} that is used here. */
@@ -15,11 +17,12 @@ export interface JsonProperty {
   readonly anyOf?: readonly JsonProperty[];
 }
 
-/** The shape of a configuration file: every key, StreamKit's `ports` and `passthrough`, and `$schema`. */
+/** The shape of a configuration file: every key, StreamKit's `ports`, `passthrough` and `security`, and `$schema`. */
 const fileSchema = z.strictObject({
   $schema: z.string().optional(),
   ports: portsSchema.optional(),
   passthrough: z.boolean().optional(),
+  security: securitySchema.optional(),
   ...keys,
 });
 
@@ -40,7 +43,8 @@ export function jsonSchema(): Record<string, unknown> {
   for (const [key, keySchema] of Object.entries(keys)) {
     const { description, secret } = factsOf(keySchema);
     const limits = valueFacts(keySchema.unwrap())?.limits;
-    const described = `${description} Must be ${limits}.`;
+    const change = RELOADABLE_KEYS.has(key as Key) ? "" : " A change needs a restart.";
+    const described = `${description} Must be ${limits}.${change}`;
     properties[key] = {
       description: described,
       ...properties[key],
@@ -51,6 +55,11 @@ export function jsonSchema(): Record<string, unknown> {
   properties.passthrough = {
     description: 'StreamKit\'s way to say payload_format: true is "raw", and false "annotated".',
     ...properties.passthrough,
+  };
+  properties.security = {
+    description:
+      "StreamKit's way to say tls_… (tls.server; all else is for other parts of StreamKit).",
+    ...properties.security,
   };
   properties.ports = {
     description:

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { factsOf, type KeyFacts } from "./key-facts.ts";
 import { type Key, keys } from "./keys.ts";
+import { RELOADABLE_KEYS } from "./reloadable-keys.ts";
 import { formatSize } from "./size.ts";
 import { type ValueFacts, valueFacts } from "./value-schemas.ts";
 
@@ -9,6 +10,8 @@ export interface KeyEntry extends KeyFacts, Omit<ValueFacts, "refused"> {
   readonly key: Key;
   /** As written in a file; `undefined` if the key has none. */
   readonly default: unknown;
+  /** Whether a reload can change it; otherwise the gateway must be restarted. */
+  readonly reloads: boolean;
 }
 
 /** Returns all keys in their order. */
@@ -18,7 +21,8 @@ export function keyTable(): KeyEntry[] {
     if (value === undefined) throw new TypeError(`"${key}" has a schema without facts`);
     const { kind, limits } = value;
     const preset = schema instanceof z.ZodPrefault ? schema.def.defaultValue : undefined;
-    return { key: key as Key, ...factsOf(schema), kind, limits, default: preset };
+    const reloads = RELOADABLE_KEYS.has(key as Key);
+    return { key: key as Key, ...factsOf(schema), kind, limits, default: preset, reloads };
   });
 }
 

@@ -1,4 +1,6 @@
+import { POLICIES } from "../protocol/fields.ts";
 import { accessKeys } from "./access-keys.ts";
+import { accountKeys } from "./account-keys.ts";
 import {
   headerName,
   hostName,
@@ -12,21 +14,22 @@ import {
   webOrigin,
 } from "./address.ts";
 import { deliveryKeys } from "./delivery-keys.ts";
-import { key } from "./key-facts.ts";
+import { factsOf, type KeyFacts, key } from "./key-facts.ts";
 import { limitKeys } from "./limit-keys.ts";
 import { listenerKeys } from "./listener-keys.ts";
+import { natsLoginKeys } from "./nats-login-keys.ts";
+import { presenceKeys } from "./presence-keys.ts";
 import {
-  anyText,
   boolean,
   choice,
   duration,
+  durationOrAuto,
   integer,
+  integerOrAuto,
   list,
   size,
   timeout,
 } from "./value-schemas.ts";
-
-const filePath = () => anyText("the path of a file");
 
 /**
  * Every key of a configuration file except {@linkcode FILE_KEYS}: the only source of names, types, limits,
@@ -66,13 +69,13 @@ export const keys = {
   ...limitKeys,
   write_timeout: key(
     "advanced",
-    "Disconnects a client whose connection accepts no more data for this long.",
+    "Disconnects a client whose connection accepts no more data for this long, and which confirms nothing that it was sent. A client that lags has less in flight than the kernel's buffers hold: if it stops reading, read_timeout ends it.",
     timeout().prefault("5s"),
   ),
   read_timeout: key(
     "advanced",
     "Disconnects a client that sends nothing for this long, not even a pong.",
-    timeout().prefault("60s"),
+    timeout().prefault("1m"),
   ),
   ping_interval: key(
     "advanced",
@@ -81,18 +84,38 @@ export const keys = {
   ),
   flush_interval: key(
     "advanced",
-    "The maximum time that a message waits so that several are sent in one write; 0s sends on every turn of the event loop.",
-    duration("0s", "1s").prefault("1ms"),
+    "The maximum time that a message waits so that several are sent in one write; 0s sends on every turn of the event loop. auto: no wait while flushes need less than about 2/3 of a core; then the wait grows with the load.",
+    durationOrAuto("0s", "1s").prefault("auto"),
   ),
   sockets: key(
     "advanced",
     "The socket implementation: the runtime's own (native), or that of node:http (node). auto is node, which is much faster on every runtime; inside a host's own server auto is native.",
     choice(["auto", "native", "node"]).prefault("auto"),
   ),
+  workers: key(
+    "advanced",
+    "The number of processes that serve clients, all of them on the same port; auto is one for each processor that this process may use. More than one needs Linux. max_clients and other totals are shared out among them; the limits of one client, address or user count in each.",
+    integerOrAuto(1, 256).prefault(1),
+  ),
+  drain_delay: key(
+    "advanced",
+    "The time from SIGTERM or POST /admin/drain until the gateway takes no more clients. /readyz answers 503 at once, so load balancers have this time to notice it.",
+    duration("0s", "1h").prefault("0s"),
+  ),
+  drain_window: key(
+    "advanced",
+    "The time after drain_delay over which clients are disconnected, evenly, so that other gateways get them evenly. Fewer than 100 clients per second need less.",
+    duration("0s", "1h").prefault("10s"),
+  ),
   stop_timeout: key(
     "advanced",
-    "The maximum time that a stop (SIGTERM) waits until clients have received what is queued for them.",
+    "The maximum time that a stop waits, after drain_window, until clients have received what is queued for them.",
     timeout().prefault("10s"),
+  ),
+  max_connection_age: key(
+    "advanced",
+    "Disconnects a client after about this time (up to a tenth more or less) with 4514, so that it reconnects, perhaps to a gateway that was started since. By default never.",
+    duration("1s", "2400h").optional(),
   ),
   max_clients: key(
     "advanced",
@@ -127,8 +150,28 @@ export const keys = {
   ),
   low_water_bytes: key(
     "advanced",
-    "The number of unsent bytes below which a lagging client returns to the fast path; must be less than high_water_bytes.",
+    "The number of bytes in flight below which a lagging client returns to the fast path, and above which a client that is behind others lags after an eighth of max_lag and a round trip; must be less than high_water_bytes.",
     size(0, 64 * 1024 ** 2).prefault(256 * 1024),
+  ),
+  max_lag: key(
+    "advanced",
+    "A client that hasn't confirmed what it was sent this long ago lags; must be greater than target_lag.",
+    duration("100ms", "1h").prefault("2s"),
+  ),
+  target_lag: key(
+    "advanced",
+    "A client that is fed from its queue has only as much in flight as it takes in this time and a round trip.",
+    duration("10ms", "1h").prefault("250ms"),
+  ),
+  mark_interval: key(
+    "advanced",
+    "A ping follows a message this long after the last ping; its pong confirms that the client has taken all before it. 0s sends none: only unsent bytes then show that a client lags.",
+    duration("0s", "1h").prefault("1s"),
+  ),
+  mark_bytes: key(
+    "advanced",
+    "Such a ping also follows after this many bytes, but not within 50 ms.",
+    size(1024, 64 * 1024 ** 2).prefault(64 * 1000),
   ),
   max_queue_bytes: key(
     "advanced",
@@ -147,23 +190,18 @@ export const keys = {
   ),
   max_total_queue_bytes: key(
     "advanced",
-    "The maximum size of all queues together; beyond it, the clients with the longest queues are disconnected. By default a quarter of the memory of the container or machine.",
+    "The maximum size of all queues together; beyond it, clients of the user whose queues are the longest together are disconnected. By default a quarter of the memory of the container or machine.",
     size(1, 2 ** 40).optional(),
   ),
   policy: key(
     "advanced",
     "The policy for a client's full queue, unless the client asks for another one: disconnect the client, drop the oldest or the newest messages, or keep only the latest message of each subject (conflate).",
-    choice(["disconnect", "drop-oldest", "drop-newest", "conflate"]).prefault("disconnect"),
+    choice(POLICIES).prefault("disconnect"),
   ),
   allowed_policies: key(
     "advanced",
     "The policies that clients may ask for; a client that asks for another one gets the configured policy.",
-    list(choice(["disconnect", "drop-oldest", "drop-newest", "conflate"]), "policies").prefault([
-      "disconnect",
-      "drop-oldest",
-      "drop-newest",
-      "conflate",
-    ]),
+    list(choice(POLICIES), "policies").prefault([...POLICIES]),
   ),
   max_subscriptions: key(
     "advanced",
@@ -182,12 +220,12 @@ export const keys = {
   ),
   max_upstream_patterns: key(
     "advanced",
-    "The maximum number of different patterns of all clients together, which is also the number of subscriptions at NATS. When little of it is left, one client may use an eighth.",
+    "The maximum number of different patterns of all clients together, which is also the number of subscriptions at NATS; one client may use at most 1/8 of what is left (8 patterns are always allowed).",
     integer(1, 10_000_000).prefault(50_000),
   ),
   max_total_pattern_bytes: key(
     "advanced",
-    "The maximum size of the patterns of all clients and sessions together, plus 64 bytes for each; when little of it is left, one client may use an eighth.",
+    "The maximum size of the patterns of all clients and sessions together, plus 64 bytes for each; one client may use at most 1/8 of what is left (8 patterns are always allowed).",
     size(1, 2 ** 40).prefault(64 * 1024 ** 2),
   ),
   upstream: key(
@@ -281,49 +319,19 @@ export const keys = {
     size(1, 64 * 1024 ** 2).prefault(1024 ** 2),
   ),
   ...accessKeys,
+  ...presenceKeys,
   ...listenerKeys,
-  nats_user: key("advanced", "The user to log in to NATS as.", anyText().optional()),
-  nats_password: key("advanced", "The password of nats_user.", anyText().optional(), "value"),
-  nats_token: key("advanced", "The token to log in to NATS with.", anyText().optional(), "value"),
-  nats_password_file: key(
-    "advanced",
-    "A file with the password of nats_user, in one line, instead of nats_password.",
-    filePath().optional(),
-  ),
-  nats_token_file: key(
-    "advanced",
-    "A file with the token to log in to NATS with, in one line, instead of nats_token.",
-    filePath().optional(),
-  ),
-  nats_nkey_file: key(
-    "advanced",
-    "A file with the NKey seed to log in to NATS with. Like the other files, it is read again at each connect.",
-    filePath().optional(),
-  ),
-  nats_creds_file: key(
-    "advanced",
-    "A file with the credentials (a JWT and its seed) to log in to NATS with.",
-    filePath().optional(),
-  ),
-  nats_tls_ca_file: key(
-    "advanced",
-    "A file with the CA certificates (PEM) that the NATS server's certificate is checked against, instead of the system's.",
-    filePath().optional(),
-  ),
-  nats_tls_cert_file: key(
-    "advanced",
-    "A file with the client certificate (PEM) to present to NATS.",
-    filePath().optional(),
-  ),
-  nats_tls_key_file: key(
-    "advanced",
-    "A file with the private key (PEM) of nats_tls_cert_file.",
-    filePath().optional(),
-  ),
+  ...natsLoginKeys,
+  ...accountKeys,
   log_level: key(
     "advanced",
     "The lowest level that is logged.",
     choice(["debug", "info", "warn", "error"]).prefault("info"),
+  ),
+  watch_config: key(
+    "advanced",
+    "Reads the file of the configuration every second, and reloads it when it has changed. By default only SIGHUP and POST /admin/reload do. It has no effect without a file.",
+    boolean().prefault(false),
   ),
   log_format: key(
     "advanced",
@@ -334,5 +342,12 @@ export const keys = {
 
 export type Key = keyof typeof keys;
 
-/** The other keys of a file: one for editors, and two of StreamKit. */
-export const FILE_KEYS = ["$schema", "ports", "passthrough"] as const;
+/** Returns how secret a key is, or a field inside of one: a field with the name of a key is as secret as the key. */
+export function secrecyOf(name: PropertyKey): KeyFacts["secret"] {
+  // The query of a URL may have a key of its own.
+  if (name === "jwks_url") return "login";
+  return Object.hasOwn(keys, name) ? factsOf(keys[name as Key]).secret : undefined;
+}
+
+/** The other keys of a file: one for editors, and three of StreamKit. */
+export const FILE_KEYS = ["$schema", "ports", "passthrough", "security"] as const;

@@ -1,9 +1,8 @@
 import { z } from "zod";
-import { agreementFaults, type CheckedKeys, type Fault } from "./cross-key-rules.ts";
-import { factsOf } from "./key-facts.ts";
-import { FILE_KEYS, type Key, keys } from "./keys.ts";
+import { agreementFaults, type CheckedKeys, type Fault, mayHaveLogin } from "./cross-key-rules.ts";
+import { FILE_KEYS, type Key, keys, secrecyOf } from "./keys.ts";
 import { nearest } from "./nearest.ts";
-import { issueText, type Problem, separated, shown, unknownName } from "./problem.ts";
+import { dotted, issueText, type Problem, separated, shown, unknownName } from "./problem.ts";
 
 /** One source of a configuration: a file, the environment, or the flags. */
 export interface Layer {
@@ -131,7 +130,10 @@ function problemsOf(
     const path = isLone ? [key] : [key, ...issue.path];
     const text = issueText(
       { ...issue, path },
-      { knownKeys: () => fieldsAt(keys[key], issue.path), isSecret: () => isSecret(key, values) },
+      {
+        knownKeys: () => fieldsAt(keys[key], issue.path),
+        isSecret: () => isSecret(key, issue.path, values),
+      },
     );
     return { text, from: origins.get(key), key };
   });
@@ -153,16 +155,34 @@ function fieldsAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): readon
   return field === undefined ? [] : fieldsAt(field, rest);
 }
 
-function faultProblem({ key, beside, input, rule }: Fault, { values, origins }: Given): Problem {
-  const is = isSecret(key, values) ? "" : `is ${shown(input)} but `;
+function faultProblem(fault: Fault, { values, origins }: Given): Problem {
+  const { key, path = [], beside, input, rule } = fault;
+  const is = isSecret(key, path, values) ? "" : `is ${shown(input)} but `;
   const from = [key, ...beside].map((name) => origins.get(name));
   const named = [...new Set(from.filter((name) => name !== undefined))];
-  return { text: `"${key}" ${is}${rule}`, from: named.join(" and ") || undefined, key };
+  return {
+    text: `"${dotted([key, ...path])}" ${is}${rule}`,
+    from: named.join(" and ") || undefined,
+    key,
+  };
 }
 
-function isSecret(key: Key, values: Readonly<Record<string, unknown>>): boolean {
-  const { secret } = factsOf(keys[key]);
-  if (secret !== "login") return secret === "value";
+/** Whether a value must not be shown: of a key, or of a field inside it. */
+function isSecret(
+  key: Key,
+  path: readonly PropertyKey[],
+  values: Readonly<Record<string, unknown>>,
+): boolean {
+  const at = path.findLastIndex((step) => secrecyOf(step) !== undefined);
+  const secrecy = secrecyOf(path[at] ?? key);
+  if (secrecy !== "login") return secrecy === "value";
+  const value = path.slice(0, at + 1).reduce(fieldOf, values[key]);
   // Splitting at commas may have cut a login apart; then none of the URLs is shown.
-  return [values[key]].flat().some((url) => typeof url === "string" && /[@?]/.test(url));
+  return [value].flat().some((url) => typeof url === "string" && mayHaveLogin(url));
+}
+
+function fieldOf(value: unknown, step: PropertyKey): unknown {
+  return typeof value === "object" && value !== null
+    ? (value as Readonly<Record<PropertyKey, unknown>>)[step]
+    : undefined;
 }

@@ -15,22 +15,22 @@ function addressRange() {
 export const limitKeys = {
   max_clients_per_address: key(
     "advanced",
-    "The maximum number of connected clients of one IP address; IPv6 addresses with the same first 64 bits count as one. By default only max_clients counts.",
+    "The maximum number of connected clients of one IP address; IPv6 addresses with the same first 64 bits count as one. Without a token, it also has at most so many sessions without a connection. By default only max_clients counts.",
     integer(1, 1_000_000).optional(),
   ),
   max_clients_per_sub: key(
     "advanced",
-    "The maximum number of connected clients of one user (the sub of a token). By default only max_clients counts.",
+    "The maximum number of connected clients of one user (the sub of a token), and of its sessions without a connection. By default only max_clients counts.",
     integer(1, 1_000_000).optional(),
   ),
   max_handshakes_per_second: key(
     "advanced",
-    "The sustained number of clients that may connect per second; a burst may use five seconds of it. Others are told with Retry-After when to try again. By default there is no limit.",
+    "The sustained number of clients that may connect per second; a burst may use five seconds of it, of which one address leaves a quarter to others. Clients that must wait are told with Retry-After when to try again. By default there is no limit.",
     integer(1, 1_000_000).optional(),
   ),
   max_publishes_per_second: key(
     "advanced",
-    "The sustained number of messages and requests per second that a client may publish; a burst may use two seconds of it. More are refused with too_many_requests.",
+    "The sustained number of messages and requests per second that a user, or an address for clients without a token, may publish on all connections and by POST; a burst may use two seconds of it. More are refused with too_many_requests. As many POSTs that their token doesn't allow are checked of one address; more are answered 429.",
     integer(1, 1_000_000).prefault(100),
   ),
   max_request_timeout: key(
@@ -45,7 +45,7 @@ export const limitKeys = {
   ),
   trusted_proxies: key(
     "advanced",
-    "The addresses of proxies in front of the gateway. Only what these say of a client's address counts.",
+    "The addresses of proxies in front of the gateway. The gateway believes a forwarded address only if one of these sent it.",
     list(addressRange(), 'addresses or ranges like "10.0.0.0/8"').prefault([]),
   ),
   forwarded_header: key(

@@ -20,6 +20,16 @@ const BREAKS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g;
 /** The maximum number of problems in one error, as a list may have thousands of wrong elements. */
 const MOST_TOLD = 50;
 
+/** An error with the problems of a configuration. */
+export class ConfigError extends SpillwayError {
+  readonly problems: readonly Problem[];
+
+  constructor(message: string, problems: readonly Problem[], options?: ErrorOptions) {
+    super("CONFIG_INVALID", message, options);
+    this.problems = problems;
+  }
+}
+
 /**
  * The error for a configuration that can't be used. One problem is told in one line, and several in
  * one line each:
@@ -32,7 +42,7 @@ const MOST_TOLD = 50;
  * - SPILLWAY_PATH: "path" is "ws" but must be …
  * ```
  */
-export function configError(problems: readonly Problem[]): SpillwayError {
+export function configError(problems: readonly Problem[]): ConfigError {
   const [first = { text: "it is invalid" }, ...others]: readonly Problem[] = problems;
   const line = ({ from, text }: Problem): string =>
     `${from === undefined ? "" : `${from}: `}${text}`.replace(BREAKS, " ");
@@ -44,7 +54,18 @@ export function configError(problems: readonly Problem[]): SpillwayError {
   ].join("\n");
   const cause = problems.find((problem) => problem.cause !== undefined)?.cause;
   const options = cause === undefined ? undefined : { cause };
-  return new SpillwayError("CONFIG_INVALID", others.length === 0 ? alone : all, options);
+  return new ConfigError(others.length === 0 ? alone : all, problems, options);
+}
+
+/** Says that the value of a key breaks a rule, which completes "… but must". */
+export function ruleProblem(key: string, value: string, rule: string, cause?: unknown): Problem {
+  return { key, text: `"${key}" is ${JSON.stringify(value)} but must ${rule}`, cause };
+}
+
+/** Says why the file that a key names can't be used; the fault's message completes "…, which". */
+export function fileProblem(key: string, path: string, fault: Error): Problem {
+  const text = `"${key}" is ${JSON.stringify(path)}, which ${fault.message}`;
+  return { key, text, cause: fault };
 }
 
 /** Says that a name is unknown, and which known one is near: a key, a flag or a variable. */
@@ -79,8 +100,8 @@ export function issueText(issue: z.core.$ZodIssue, context: IssueContext): strin
   return `${name} is ${shown(issue.input)} but ${issue.message}`;
 }
 
-/** `ports.inputs[0].subject` */
-function dotted(path: readonly PropertyKey[]): string {
+/** Returns the name of a place: `ports.inputs[0].subject`. */
+export function dotted(path: readonly PropertyKey[]): string {
   return path
     .map((step) => (typeof step === "number" ? `[${step}]` : `.${String(step)}`))
     .join("")

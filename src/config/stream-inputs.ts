@@ -5,7 +5,7 @@ import { readStreamInput } from "./address.ts";
 export const KV_PREFIX = "KV_";
 
 /** Returns the pattern of a key-value bucket's subjects, one for each key. */
-function bucketSubject(bucket: string): string {
+export function bucketSubject(bucket: string): string {
   return `$KV.${bucket}.>`;
 }
 

@@ -3,6 +3,7 @@ import { type Layer, layerFrom, stacked } from "./layer.ts";
 import { issueText, type Problem, separated, shown } from "./problem.ts";
 import { KV_PREFIX, streamInputs } from "./stream-inputs.ts";
 import { knownPortKeys, LISTENER_URL, type Ports, portsSchema } from "./streamkit-ports.ts";
+import { securityLayer } from "./streamkit-security.ts";
 
 /** StreamKit's defaults (`DefaultConstructorConfig`). */
 const STREAMKIT_PORT = 8081;
@@ -13,12 +14,12 @@ type Values = Readonly<Record<string, unknown>>;
 
 /**
  * A file's outermost level as a layer of plain keys: `ports` say `subjects`, `streams`, `start_from`, `host`,
- * `port` and `path`, `passthrough` says `payload_format`, and `$schema` is for editors.
+ * `port` and `path`, `passthrough` says `payload_format`, `security` says `tls_…`, and `$schema` is for editors.
  *
  * @param from what the configuration came from, for errors: a file path, perhaps.
  */
 export function plainLayer(values: Values, from?: string): Layer {
-  const { $schema, passthrough, ports, ...plain } = values;
+  const { $schema, passthrough, ports, security, ...plain } = values;
   const schema =
     $schema === undefined || typeof $schema === "string"
       ? []
@@ -27,6 +28,7 @@ export function plainLayer(values: Values, from?: string): Layer {
     ...schema,
     passthroughLayer(passthrough, plain, from),
     portsLayer(ports, plain, from),
+    securityLayer(security, plain, from),
     layerFrom(plain, from),
   ]);
 }

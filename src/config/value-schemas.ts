@@ -43,6 +43,14 @@ export function integer(min: number, max: number) {
   return stating(z.int({ error }).min(min, { error }).max(max, { error }), "integer", limits);
 }
 
+/** An integer, or "auto". */
+export function integerOrAuto(min: number, max: number) {
+  const limits = `"auto" or an integer from ${min} to ${max}`;
+  const error = `must be ${limits}`;
+  const schema = z.union([z.literal("auto"), integer(min, max)], { error });
+  return stating(schema, "integer", limits);
+}
+
 /** Bytes, as a number or as a text with a unit ({@linkcode parseSize}). Both bounds are inclusive. */
 export function size(min: number, max: number) {
   const limits = `a size from "${formatSize(min)}" to "${formatSize(max)}"`;
@@ -66,13 +74,7 @@ export function boolean() {
 /** A Go duration in the file, milliseconds in the code. Both bounds are inclusive. */
 export function duration(min: string, max: string) {
   const limits = `a duration from "${min}" to "${max}"`;
-  const error = ({ input }: { readonly input?: unknown }): string => {
-    const isBare = /^\d+(?:\.\d+)?$/.test(String(input)) && Number(input) > 0;
-    if (isBare) return `must be ${limits}; it needs a unit, like "${input}s" or "${input}ms"`;
-    const isText = typeof input === "string" && input !== "";
-    const isUnreadable = isText && !DURATION.test(input);
-    return `must be ${limits}${isUnreadable ? ', written like "250ms", "5s" or "1m30s"' : ""}`;
-  };
+  const error = durationError(limits);
   const [least, most] = [boundOf(min), boundOf(max)];
   const schema = z
     .string({ error })
@@ -86,6 +88,23 @@ export function duration(min: string, max: string) {
     )
     .transform((text) => parseDuration(text) ?? Number.NaN);
   return stating(schema, "duration", limits);
+}
+
+/** A duration, or "auto". */
+export function durationOrAuto(min: string, max: string) {
+  const limits = `"auto" or a duration from "${min}" to "${max}"`;
+  const schema = z.union([z.literal("auto"), duration(min, max)], { error: durationError(limits) });
+  return stating(schema, "duration", limits);
+}
+
+function durationError(limits: string) {
+  return ({ input }: { readonly input?: unknown }): string => {
+    const isBare = /^\d+(?:\.\d+)?$/.test(String(input)) && Number(input) > 0;
+    if (isBare) return `must be ${limits}; it needs a unit, like "${input}s" or "${input}ms"`;
+    const isText = typeof input === "string" && input !== "";
+    const isUnreadable = isText && !DURATION.test(input);
+    return `must be ${limits}${isUnreadable ? ', written like "250ms", "5s" or "1m30s"' : ""}`;
+  };
 }
 
 function boundOf(text: string): number {
@@ -141,6 +160,14 @@ export function choice<const W extends string>(
 export function objects<E extends z.ZodType>(element: E, elements: string) {
   const limits = `a list of ${elements}`;
   return stating(z.array(element, { error: `must be ${limits}` }), "objects", limits);
+}
+
+/** A list of one object or more. Where an empty list would mean the contrary of what it seems to say. */
+export function someObjects<E extends z.ZodType>(element: E, elements: string, ifNone: string) {
+  const limits = `a list of ${elements}`;
+  const error = `must have one element or more: ${ifNone}`;
+  const schema = z.array(element, { error: `must be ${limits}` }).min(1, { error });
+  return stating(schema, "objects", limits);
 }
 
 /** A list; `elements` names its elements in the plural. */

@@ -30,7 +30,7 @@ describe("Issuers", () => {
       types: ["JWT"],
       max_token_age: "15m",
     };
-    expect(parseConfig({ issuers: [one] }).issuers[0]).toMatchObject({
+    expect(parseConfig({ issuers: [one] }).issuers?.[0]).toMatchObject({
       audience: ["a", "b"],
       keysFile: "/run/secrets/key",
       maxTokenAgeMs: 900_000,
@@ -40,16 +40,24 @@ describe("Issuers", () => {
   test.each(["http://localhost:9000/jwks", "http://127.0.0.1/jwks", "https://id.example/a?b=c"])(
     "may have their keys at %s",
     (jwks_url) => {
-      expect(parseConfig({ issuers: [{ ...jwks, jwks_url }] }).issuers[0]?.jwksUrl).toBe(jwks_url);
+      expect(parseConfig({ issuers: [{ ...jwks, jwks_url }] }).issuers?.[0]?.jwksUrl).toBe(
+        jwks_url,
+      );
     },
   );
+
+  test("are not an empty list, which would let everybody in", () => {
+    expect(refusalOf({ issuers: [] })).toBe(
+      'Cannot use configuration: "issuers" is an empty list but must have one element or more: without one, clients would need no token; leave the key out for that',
+    );
+  });
 
   test("are JSON in the environment and in flags, and a repeated flag adds one", async () => {
     const [one, two] = [jwks, { ...jwks, issuer: "https://two.example" }].map((each) =>
       JSON.stringify(each),
     );
     const names = async (sources: Parameters<typeof loadedConfig>[0]) =>
-      (await loadedConfig(sources)).issuers.map((each) => each.issuer);
+      (await loadedConfig(sources)).issuers?.map((each) => each.issuer);
     const both = ["https://id.example", "https://two.example"];
     expect(await names({ env: { SPILLWAY_ISSUERS: `[${one},${two}]` } })).toEqual(both);
     expect(await names({ env: { SPILLWAY_ISSUERS: one } })).toEqual(both.slice(0, 1));
@@ -59,10 +67,9 @@ describe("Issuers", () => {
   test("are reported as they are written in a file", async () => {
     const issuers = [{ ...jwks, max_token_age: "15m" }];
     const loaded = await load({ argv: ["--config", "f"], files: { f: { issuers } } });
-    if (loaded.kind !== "run") throw new Error(loaded.kind);
     const setting = loaded.settings.find(({ key }) => key === "issuers");
     const [shown] = JSON.parse(setting?.value ?? "");
-    expect(shown).toMatchObject({ ...issuers[0], audience: ["https://gw.example"] });
+    expect(shown).toMatchObject({ ...issuers?.[0], audience: ["https://gw.example"] });
     expect(parseConfig({ issuers: [shown] })).toEqual(parseConfig({ issuers }));
   });
 
@@ -94,12 +101,11 @@ describe("Issuers", () => {
       [{ ...jwks, keys_file: "k" }],
       '"issuers[0].keys_file" is "k" but must not be set with "jwks_url": use one of them',
     ],
-    ...["http://id.example/jwks", "file:///etc/keys", "https://u:p@id.example/", "jwks"].map(
-      (jwks_url): [unknown, string] => [
-        [{ ...jwks, jwks_url }],
-        `"issuers[0].jwks_url" is ${JSON.stringify(jwks_url)} but ${URL_RULE}`,
-      ],
-    ),
+    ...["http://id.example/jwks", "file:///etc/keys", "jwks"].map((jwks_url): [unknown, string] => [
+      [{ ...jwks, jwks_url }],
+      `"issuers[0].jwks_url" is ${JSON.stringify(jwks_url)} but ${URL_RULE}`,
+    ]),
+    [[{ ...jwks, jwks_url: "https://u:p@id.example/" }], `"issuers[0].jwks_url" ${URL_RULE}`],
     [
       [{ ...jwks, algorithms: ["none"] }],
       '"issuers[0].algorithms[0]" is "none" but must be "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384" or "HS512"',
@@ -145,7 +151,7 @@ describe("Anonymous clients", () => {
     [[{}], '"anonymous[0].subjects" is missing but must be an object with allow, deny or both'],
     [
       [{ subjects: {}, actions: ["write"] }],
-      '"anonymous[0].actions[0]" is "write" but must be "subscribe", "publish" or "request"',
+      '"anonymous[0].actions[0]" is "write" but must be "subscribe", "publish", "request" or "presence"',
     ],
   ])("can't have %j", (anonymous, problem) => {
     expect(refusalOf({ anonymous })).toBe(`Cannot use configuration: ${problem}`);
@@ -162,10 +168,37 @@ describe("Keys of access that don't agree are refused:", () => {
       `"authorizer_subject" is "auth.check" but ${CARRIED}`,
     ],
     [
+      "one bucket for presence and revocations",
+      { ...nats, presence_bucket: "b", revocation_bucket: "b" },
+      '"presence_bucket" is "b" but must not be the same as "revocation_bucket": each has keys of its own',
+    ],
+    [
       "revocations that clients could make",
       { ...nats, revocation_subject: "revoked" },
       `"revocation_subject" is "revoked" but ${CARRIED}`,
     ],
+    ...(
+      [
+        ["revocation_bucket", { subjects: ["$KV.>"] }],
+        ["presence_bucket", { streams: ["KV_b"] }],
+        ["revocation_bucket", { streams: ["KV_b:$KV.b.x"] }],
+        ["presence_bucket", { streams: ["COPY:$KV.b.*"] }],
+      ] as const
+    ).map(([key, carrying]): [string, unknown, string] => [
+      `"${key}" that clients could read by ${JSON.stringify(carrying)}`,
+      { ...nats, ...carrying, [key]: "b" },
+      `"${key}" is "b" but must not be a bucket that "subjects" or "streams" carry: clients could read "$KV.b.>"`,
+    ]),
+    ...(
+      [
+        ["presence_bucket", "publish_subjects"],
+        ["revocation_bucket", "request_subjects"],
+      ] as const
+    ).map(([key, opened]): [string, unknown, string] => [
+      `"${key}" that clients could write by "${opened}"`,
+      { ...nats, [opened]: ["$KV.b.1"], [key]: "b" },
+      `"${key}" is "b" but must not be a bucket that "${opened}" opens: clients could write "$KV.b.>"`,
+    ]),
     [
       "what everybody may publish, beside tokens",
       { tokens_file: "t", publish_subjects: ["a"] },
@@ -180,6 +213,15 @@ describe("Keys of access that don't agree are refused:", () => {
     expect(refusalOf(raw)).toBe(`Cannot use configuration: ${problem}`);
   });
 
+  test("buckets agree with all subjects, which are none of NATS' own", () => {
+    const config = parseConfig({
+      ...nats,
+      ...{ presence_bucket: "b", revocation_bucket: "c" },
+      ...{ subjects: [">"], publish_subjects: [">"] },
+    });
+    expect(config.presenceBucket).toBe("b");
+  });
+
   test("an authorizer below a reserved subject agrees with all subjects", () => {
     const config = parseConfig({ ...nats, authorizer_subject: "_AUTH.gateway" });
     expect(config.authorizerSubject).toBe("_AUTH.gateway");
@@ -192,9 +234,19 @@ describe("Keys of access that don't agree are refused:", () => {
       'SPILLWAY_AUTHORIZER_SUBJECT: "authorizer_subject" is "_AUTH" but needs NATS: set "nats_url"',
     ],
     [
+      "presence",
+      { SPILLWAY_PRESENCE_BUCKET: "who" },
+      'SPILLWAY_PRESENCE_BUCKET: "presence_bucket" is "who" but needs NATS: set "nats_url"',
+    ],
+    [
       "revocations",
-      { SPILLWAY_REVOCATION_BUCKET: "revoked" },
+      { SPILLWAY_REVOCATION_BUCKET: "revoked", SPILLWAY_TOKENS_FILE: "/run/tokens" },
       'SPILLWAY_REVOCATION_BUCKET: "revocation_bucket" is "revoked" but needs NATS: set "nats_url"',
+    ],
+    [
+      "revocations where there are no tokens",
+      { SPILLWAY_REVOCATION_SUBJECT: "_revoked", NATS_URL: "nats://a" },
+      'SPILLWAY_REVOCATION_SUBJECT: "revocation_subject" is "_revoked" but there are no tokens to revoke: set "tokens_file", "issuers" or "authorizer_subject"',
     ],
     [
       "a token in the query that nothing reads",

@@ -32,6 +32,46 @@ describe("Keys that don't agree are refused:", () => {
       '"publish_subjects" is a list of 1 but must not be set with "publish": false, which turns publishing off',
     ],
     [
+      "one port for clients and operators",
+      { port: 9000, admin_port: 9000 },
+      '"admin_port" is 9000 but must be another one than "port"',
+    ],
+    [
+      "two logins, one of them in the URL",
+      { nats_url: "nats://u:p@a", nats_user: "v" },
+      '"nats_user" is "v" but must not be set with a login in "nats_url", which would be used instead',
+    ],
+    [
+      "a certificate without its key",
+      { tls_cert_file: "c" },
+      '"tls_cert_file" is "c" but must not be set without "tls_key_file"',
+    ],
+    [
+      "a key without its certificate",
+      { tls_key_file: "k" },
+      '"tls_key_file" is "k" but must not be set without "tls_cert_file"',
+    ],
+    [
+      "authorities of clients without a certificate",
+      { tls_client_ca_files: ["a"] },
+      '"tls_client_ca_files" is a list of 1 but must not be set without "tls_cert_file"',
+    ],
+    [
+      "names of clients without an authority",
+      { tls_cert_file: "c", tls_key_file: "k", tls_client_names: ["n"] },
+      '"tls_client_names" is a list of 1 but must not be set without "tls_client_ca_files"',
+    ],
+    [
+      "a version of TLS without a certificate",
+      { tls_min_version: "1.3" },
+      '"tls_min_version" is "1.3" but must not be set without "tls_cert_file"',
+    ],
+    [
+      "operators' tokens without their port",
+      { admin_tokens_file: "t" },
+      '"admin_tokens_file" is "t" but must not be set without "admin_port"',
+    ],
+    [
       "a user without NATS",
       { nats_user: "u" },
       '"nats_user" is "u" but must not be set without "nats_url"',

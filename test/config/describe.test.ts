@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { componentSchema, helpText, jsonSchema, markdownTable } from "../../src/config/describe.ts";
+import { formatDuration, parseDuration } from "../../src/config/duration.ts";
 import { variableOf } from "../../src/config/environment.ts";
-import { flagOf, OWN_FLAGS } from "../../src/config/flags.ts";
+import { flagOf, SHORT_FLAGS } from "../../src/config/flags.ts";
 import { keyTable, shownDefault } from "../../src/config/key-table.ts";
 import { keys } from "../../src/config/keys.ts";
 import { parseConfig } from "../../src/config/parse.ts";
@@ -26,16 +27,20 @@ describe("Key table", () => {
 
   test("has durations under names that say so, and nothing else under such names", () => {
     for (const { key, kind } of table) {
-      expect([key, /_(?:timeout|interval|age|tolerance|linger|backoff|ttl)$/.test(key)]).toEqual([
+      expect([
         key,
-        kind === "duration",
-      ]);
+        /_(?:timeout|interval|age|tolerance|linger|backoff|ttl|grace|lag|delay|window)$/.test(key),
+      ]).toEqual([key, kind === "duration"]);
     }
   });
 });
 
 describe("Help", () => {
-  const text = helpText("1.2.3");
+  const text = helpText(
+    "1.2.3",
+    [{ name: "dance", summary: "Dances." }],
+    [{ name: "--tune", value: "name", about: "The tune." }],
+  );
 
   test("has the version, and lines of at most 96 columns that end in none", () => {
     expect(text).toStartWith("Spillway 1.2.3 ");
@@ -46,16 +51,27 @@ describe("Help", () => {
     }
   });
 
+  test.each(table.filter(({ kind }) => kind === "duration"))(
+    "writes the default of $key as spillway check does",
+    ({ default: preset }) => {
+      const ms = parseDuration(String(preset));
+      if (ms !== undefined) expect(preset).toBe(formatDuration(ms));
+    },
+  );
+
   test.each(table)("says name, default, description and limits of $key", (entry) => {
     const preset = entry.default === undefined ? "" : ` Default: ${shownDefault(entry)}.`;
     const { name, value } = flagOf(entry);
-    const told = `${entry.description} Must be ${entry.limits}.${preset}`;
+    const change = entry.reloads ? "" : " A change needs a restart.";
+    const told = `${entry.description} Must be ${entry.limits}.${preset}${change}`;
     expect(text).toContain(`\n  ${name} <${value}>\n`);
     expect(text.replace(/\s+/g, " ")).toContain(told.replace(/\s+/g, " "));
   });
 
-  test("has every flag and variable", () => {
-    for (const { name } of OWN_FLAGS) expect(text).toContain(`\n  ${name} `);
+  test("has every command, flag and variable", () => {
+    expect(text).toContain("\n  dance                 Dances.\n");
+    expect(text).toContain("\n  --tune <name>         The tune.\n");
+    for (const { name } of SHORT_FLAGS) expect(text).toContain(`\n  ${name} `);
     for (const name of ["SPILLWAY_<KEY>", "SPILLWAY_CONFIG", "NATS_URL", "PORT"]) {
       expect(text).toContain(`\n  ${name} `);
     }
@@ -68,7 +84,7 @@ describe("Help", () => {
       const words = command.replaceAll("'", "").split(" ");
       const at = words.indexOf("spillway");
       const env = Object.fromEntries(words.slice(0, at).map((word) => word.split("=")));
-      const argv = words.slice(at + 1);
+      const argv = words.slice(at + 1).filter((word) => word !== "check");
       const files = { "spillway.json": { nats_url: "nats://localhost" } };
       expect(await load({ argv, env, files })).toHaveProperty("config");
     }
@@ -78,9 +94,9 @@ describe("Help", () => {
 describe("Markdown table", () => {
   const lines = markdownTable().trimEnd().split("\n");
 
-  test("has a row of four cells for every key", () => {
+  test("has a row of five cells for every key", () => {
     expect(lines).toHaveLength(table.length + 2);
-    for (const line of lines) expect(line.split(/(?<!\\)\|/)).toHaveLength(6);
+    for (const line of lines) expect(line.split(/(?<!\\)\|/)).toHaveLength(7);
   });
 
   test.each(table)("says name and default of $key", (entry) => {
@@ -101,6 +117,7 @@ describe("JSON Schema", () => {
       "$schema",
       "ports",
       "passthrough",
+      "security",
       ...Object.keys(keys),
     ]);
     expect(json.required).toBeUndefined();
@@ -109,7 +126,8 @@ describe("JSON Schema", () => {
   test.each(table)("says default, description and limits of $key", (entry) => {
     const { default: preset, description } = json.properties[entry.key]!;
     expect(preset).toEqual(entry.default);
-    expect(description).toBe(`${entry.description} Must be ${entry.limits}.`);
+    const change = entry.reloads ? "" : " A change needs a restart.";
+    expect(description).toBe(`${entry.description} Must be ${entry.limits}.${change}`);
   });
 
   test("accepts what is accepted, and refuses what a pattern or a bound can say", () => {
@@ -189,7 +207,7 @@ describe("StreamKit's ConfigSchema", () => {
       type: "int",
       // The gateway itself may have the ports below too.
       description:
-        "The TCP port to listen on. Must be 0 (any free port) or an integer from 1024 to 65535.",
+        "The TCP port to listen on. Must be 0 (any free port) or an integer from 1024 to 65535. A change needs a restart.",
       category: "basic",
       default: 8080,
       minimum: 0,

@@ -239,7 +239,6 @@ describe("Variable that looks like NATS_URL", () => {
 test("A variable that looks like PORT is no reason not to start, and named", async () => {
   const env = { port: "9000" };
   expect(await load({ env })).toMatchObject({
-    kind: "run",
     config: { port: 8080 },
     notices: ['"port" is not a known variable; did you mean "PORT"?'],
   });

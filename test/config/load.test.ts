@@ -18,7 +18,7 @@ describe("Layers", () => {
   test("of nothing are the defaults, and no file is read", async () => {
     const readTextFile = () => Promise.reject(new Error("Read a file"));
     const loaded = await loadConfig({ argv: [], env: {}, readTextFile });
-    expect(loaded).toMatchObject({ kind: "run", config: defaultConfig(), notices: [] });
+    expect(loaded).toMatchObject({ config: defaultConfig(), notices: [] });
   });
 
   test("are flags over environment over file over defaults", async () => {
@@ -241,7 +241,6 @@ describe("Without NATS", () => {
   test("a file that names NATS subjects is used, and says where its messages come from", async () => {
     const files = { "sample.json": { ports } };
     expect(await load({ argv, files })).toMatchObject({
-      kind: "run",
       notices: [
         'sample.json names NATS subjects (events.>), but no setting gives the address of NATS, so messages come from an in-memory source: set NATS_URL, --nats or "nats_url"',
       ],

@@ -16,6 +16,9 @@ describe("Configuration", () => {
       maxReplayMessages: 1_000_000,
       maxReplayBytes: 1024 ** 3,
       natsUrls: [],
+      accounts: [],
+      maxOpenAccounts: 100,
+      accountLingerMs: 60_000,
       deliveryMode: "at-most-once",
       ackTimeoutMs: 5000,
       maxDeliver: 5,
@@ -26,12 +29,16 @@ describe("Configuration", () => {
       maxSessions: 10_000,
       maxSessionBytes: 67_108_864,
       maxDurables: 1000,
+      maxDurablesPerSub: 100,
       durableTtlMs: 86_400_000,
       writeTimeoutMs: 5000,
       readTimeoutMs: 60_000,
       pingIntervalMs: 30_000,
-      flushIntervalMs: 1,
+      flushIntervalMs: "auto",
       sockets: "auto",
+      workers: 1,
+      drainDelayMs: 0,
+      drainWindowMs: 10_000,
       stopTimeoutMs: 10_000,
       maxClients: 10_000,
       maxFrameBytes: 65_536,
@@ -40,12 +47,21 @@ describe("Configuration", () => {
       maxMalformedFrames: 32,
       highWaterBytes: 1_048_576,
       lowWaterBytes: 262_144,
+      maxLagMs: 2000,
+      targetLagMs: 250,
+      markIntervalMs: 1000,
+      markBytes: 64_000,
       maxQueueBytes: 16_777_216,
       maxQueueMessages: 100_000,
       maxQueueAgeMs: 60_000,
       maxPublishesPerSecond: 100,
       maxRequestTimeoutMs: 10_000,
       publisherHeader: false,
+      presenceTtlMs: 30_000,
+      presenceGraceMs: 10_000,
+      presenceIntervalMs: 1000,
+      maxPresenceWatches: 16,
+      maxPresenceEntries: 100_000,
       trustedProxies: [],
       forwardedHeader: "x-forwarded-for",
       maxTotalQueueBytes: undefined,
@@ -73,7 +89,6 @@ describe("Configuration", () => {
       tlsClientCaFiles: [],
       tlsClientNames: [],
       adminHost: "127.0.0.1",
-      issuers: [],
       clockToleranceMs: 10_000,
       maxTokenAgeMs: 86_400_000,
       authorizerTimeoutMs: 2000,
@@ -82,6 +97,7 @@ describe("Configuration", () => {
       publishSubjects: [],
       requestSubjects: [],
       logLevel: "info",
+      watchConfig: false,
       logFormat: "auto",
     });
   });
@@ -136,6 +152,7 @@ describe("Configuration", () => {
       nats_tls_cert_file: "cert.pem",
       nats_tls_key_file: "key.pem",
       log_level: "debug",
+      watch_config: true,
       log_format: "json",
     });
     expect(config).toMatchObject({
@@ -158,6 +175,7 @@ describe("Configuration", () => {
       publish: false,
       natsPassword: "p",
       natsTlsKeyFile: "key.pem",
+      watchConfig: true,
       logFormat: "json",
     });
   });
@@ -186,7 +204,7 @@ describe("Configuration", () => {
 
 const PORT = "0 (any free port) or an integer from 1 to 65535";
 const PATH =
-  'a path that begins with "/", like "/live/ws", of letters, digits and - . _ ~, other than the gateway\'s own (/ /livez /readyz /healthz /metrics /schema.json /asyncapi.json /publish)';
+  'a path that begins with "/", like "/live/ws", of letters, digits and - . _ ~, other than the gateway\'s own (/ /livez /readyz /healthz /metrics /schema.json /asyncapi.json /client.js /publish)';
 const TOTAL = 'a size from "1B" to "1TiB": a number of bytes, or a text like "64KiB" or "64kB"';
 const TIMEOUT = 'a duration from "1ms" to "24h"';
 
@@ -255,7 +273,18 @@ describe("Configuration is refused", () => {
       `"ack_timeout" is "${text}" but must be ${TIMEOUT}, written like "250ms", "5s" or "1m30s"`,
     ]),
     [{ ack_timeout: "600h" }, `"ack_timeout" is "600h" but must be ${TIMEOUT}`],
-    [{ flush_interval: "2s" }, '"flush_interval" is "2s" but must be a duration from "0s" to "1s"'],
+    [
+      { flush_interval: "2s" },
+      '"flush_interval" is "2s" but must be "auto" or a duration from "0s" to "1s"',
+    ],
+    [
+      { flush_interval: "fast" },
+      '"flush_interval" is "fast" but must be "auto" or a duration from "0s" to "1s", written like "250ms", "5s" or "1m30s"',
+    ],
+    [
+      { flush_interval: 2 },
+      '"flush_interval" is 2 but must be "auto" or a duration from "0s" to "1s"; it needs a unit, like "2s" or "2ms"',
+    ],
     [{ max_clients: 0 }, '"max_clients" is 0 but must be an integer from 1 to 1000000'],
     [
       { max_frame_bytes: 1 },

@@ -35,11 +35,9 @@ export function load({ argv = [], env = {}, files = {} }: Sources) {
   return loadConfig({ argv, env, readTextFile });
 }
 
-/** What is loaded when the command is to run. */
+/** The configuration that is loaded. */
 export async function loadedConfig(sources: Sources) {
-  const loaded = await load(sources);
-  if (loaded.kind !== "run") throw new Error(`This asks for ${loaded.kind}`);
-  return loaded.config;
+  return (await load(sources)).config;
 }
 
 export async function loadRefusalOf(sources: Sources): Promise<string> {

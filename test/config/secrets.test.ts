@@ -32,6 +32,15 @@ describe("Secrets never appear in errors:", () => {
     ["login in a URL of another transport", { argv: ["--nats", `nats://a,ws://u:${SECRET}@b`] }],
     ["token in a URL's query", { env: { NATS_URL: `nats://a?jwt=${SECRET},b` } }],
     [
+      "login in the URL of keys",
+      {
+        argv: ["--config", "f"],
+        files: {
+          f: { issuers: [{ issuer: "i", audience: "a", jwks_url: `https://u:${SECRET}@i` }] },
+        },
+      },
+    ],
+    [
       "object where a port belongs",
       { argv: ["--config", "f"], files: { f: { port: { nats_token: SECRET } } } },
     ],
