@@ -10,6 +10,8 @@
 export type { AccessRequest, Credentials, TokenPlace } from "./access/authenticator.ts";
 export type { Claims } from "./access/claims.ts";
 export type { AuthorizeHook } from "./access/hook.ts";
+export type { RevokeRequest } from "./access/revocation-entry.ts";
+export type { ConfigChange } from "./config/changes.ts";
 export type { Config } from "./config/config.ts";
 export { jsonSchema } from "./config/describe.ts";
 export type { ConfigInput } from "./config/input.generated.ts";
@@ -51,7 +53,6 @@ export type {
 export type { TextFrame } from "./core/ports/text-frame.ts";
 export type { ConnectHook, DisconnectHook, GatewayDeps, PublishHeaders } from "./gateway/deps.ts";
 export { createGateway, type Gateway } from "./gateway/gateway.ts";
-export type { RevokeRequest } from "./gateway/revocation-control.ts";
 export type { GatewayStats } from "./gateway/stats.ts";
 export { VERSION } from "./gateway/version.ts";
 export type {

@@ -1,7 +1,7 @@
 import { OperatorTokens, readOperatorTokens } from "../access/operator-tokens.ts";
-import { FileFault, type FileReader } from "../access/watched-file.ts";
+import { FileFault, type FileReader } from "../access/watched-files.ts";
 import type { Config } from "../config/config.ts";
-import { configError, type Problem } from "../config/problem.ts";
+import { configError, fileProblem, type Problem, ruleProblem } from "../config/problem.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import { reasonOf } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
@@ -22,16 +22,17 @@ interface AdminListenerParts {
 
 /** The listener for operators; it does nothing if none is configured. */
 export class AdminListener {
-  readonly #config: AdminConfig;
+  #config: AdminConfig;
   readonly #parts: AdminListenerParts;
   #operators: OperatorTokens | undefined;
   #listener: Listener | undefined;
+  #fetch: ListenOptions["fetch"] | undefined;
 
   /** @throws SpillwayError `"CONFIG_INVALID"` (invalid) if it would be open to others than this machine. */
   constructor(config: AdminConfig, parts: AdminListenerParts) {
     const problem = openAdminProblem(config);
     if (problem !== undefined) throw configError([problem]);
-    this.#config = config;
+    this.#config = { ...config };
     this.#parts = parts;
   }
 
@@ -44,23 +45,55 @@ export class AdminListener {
    * @throws SpillwayError `"CONFIG_INVALID"` (invalid) if the file of tokens can't be used, `"LISTEN_FAILED"` (transient)
    * if the address can't be used.
    */
-  async start(tls?: Pick<ListenOptions, "tls" | "nameRefused">): Promise<void> {
+  async start(
+    shared?: Pick<ListenOptions, "tls" | "certificateRefused" | "sharesPort">,
+  ): Promise<void> {
     const { adminHost: host, adminPort, adminTokensFile } = this.#config;
     if (adminPort === undefined) return;
     const { runtime, makeFetch } = this.#parts;
     if (adminTokensFile !== undefined) {
       this.#operators = await openTokens(adminTokensFile, this.#parts);
+      this.#operators.start();
     }
-    const fetch = makeFetch(this.#operators);
-    this.#listener = await runtime.listen({ ...tls, host, port: adminPort, fetch });
+    this.#fetch = makeFetch(this.#operators);
+    const fetch: ListenOptions["fetch"] = (request, env) => this.#fetch!(request, env);
+    this.#listener = await runtime.listen({ ...shared, host, port: adminPort, fetch });
+  }
+
+  /**
+   * Reads what another configuration names, and changes nothing yet.
+   *
+   * @returns a function that makes the change.
+   * @throws SpillwayError `"CONFIG_INVALID"` (invalid) if it would be open to others than this machine, or the file of
+   * tokens can't be used.
+   */
+  async prepare(config: AdminConfig): Promise<() => void> {
+    const problem = openAdminProblem(config);
+    if (problem !== undefined) throw configError([problem]);
+    const { adminTokensFile } = config;
+    const isSame = adminTokensFile === this.#config.adminTokensFile;
+    const operators =
+      isSame || adminTokensFile === undefined || this.#listener === undefined
+        ? undefined
+        : await openTokens(adminTokensFile, this.#parts);
+    return () => {
+      this.#config = { ...config };
+      if (!isSame) {
+        this.#operators?.stop();
+        this.#operators = operators;
+        operators?.start();
+      }
+      if (this.#listener !== undefined) this.#fetch = this.#parts.makeFetch(this.#operators);
+    };
   }
 
   /** May be called twice. */
   async stop(): Promise<void> {
     this.#operators?.stop();
     this.#operators = undefined;
-    await this.#listener?.stop();
+    const listener = this.#listener;
     this.#listener = undefined;
+    await listener?.stop();
   }
 }
 
@@ -77,7 +110,7 @@ export async function adminProblems(
     readOperatorTokens(await readTextFile(path).catch(unreadable));
   } catch (error) {
     if (!(error instanceof FileFault)) throw error;
-    problems.push(fileProblem(path, error));
+    problems.push(fileProblem("admin_tokens_file", path, error));
   }
   return problems;
 }
@@ -90,7 +123,7 @@ async function openTokens(
     return await OperatorTokens.open({ file: file(path), clock, log });
   } catch (error) {
     if (!(error instanceof FileFault)) throw error;
-    throw configError([fileProblem(path, error)]);
+    throw configError([fileProblem("admin_tokens_file", path, error)]);
   }
 }
 
@@ -98,17 +131,10 @@ function unreadable(error: unknown): never {
   throw new FileFault(`can't be read: ${reasonOf(error)}`);
 }
 
-function fileProblem(path: string, fault: FileFault): Problem {
-  const key = "admin_tokens_file";
-  const text = `"${key}" is ${JSON.stringify(path)}, which ${fault.message}`;
-  return { key, text, cause: fault };
-}
-
 function openAdminProblem(config: AdminConfig): Problem | undefined {
   const { adminHost, adminPort, adminTokensFile } = config;
   if (adminPort === undefined || adminTokensFile !== undefined || isLoopback(adminHost)) {
     return undefined;
   }
-  const text = `"admin_host" is ${JSON.stringify(adminHost)} but must be a loopback address without "admin_tokens_file"`;
-  return { key: "admin_host", text };
+  return ruleProblem("admin_host", adminHost, 'be a loopback address without "admin_tokens_file"');
 }

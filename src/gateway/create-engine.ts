@@ -1,186 +1,207 @@
-import { ANY_ADDRESS } from "../config/address.ts";
+import { AuditLog } from "../access/audit-log.ts";
+import { shownConfig } from "../config/changes.ts";
 import type { Config } from "../config/config.ts";
 import { jsonSchema } from "../config/describe.ts";
-import { configError, type Problem } from "../config/problem.ts";
-import { streamInputs } from "../config/stream-inputs.ts";
-import { Broadcaster } from "../core/broadcaster.ts";
+import { configError, type Problem, ruleProblem } from "../config/problem.ts";
 import { Meter } from "../core/metering/meter.ts";
-import { AuditLog } from "../core/ports/audit.ts";
-import type { Selection } from "../core/subject/subject.ts";
-import { EnvelopeEncoder } from "../core/wire/envelope.ts";
-import { createAdminApp } from "../http/admin-app.ts";
-import { consoleOptions, createApp } from "../http/app.ts";
+import type { ConnectionObserver } from "../core/ports/observer.ts";
+import { addressGroupOf } from "../http/client-address.ts";
 import { EventStreams } from "../http/event-stream.ts";
-import { isLoopback } from "../http/host.ts";
-import type { StatusReport } from "../http/status.ts";
-import { libraryLog } from "../log/logtape.ts";
+import { type Status, type StatusReport, withoutAddresses } from "../http/status.ts";
+import { libraryAuditLog, libraryLog } from "../log/logtape.ts";
 import { showProcess } from "../metrics/process.ts";
-import { createRegistry } from "../metrics/prometheus.ts";
+import { createRegistry, type MetricsRegistry } from "../metrics/prometheus.ts";
+import { snapshotOf } from "../metrics/worker-metrics.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { connectionRoom } from "../runtime/descriptors.ts";
 import { createRuntime } from "../runtime/detect.ts";
 import { MemorySource } from "../source/memory.ts";
 import { NatsSource } from "../source/nats.ts";
-import { AdminListener } from "./admin-listener.ts";
+import { createTracer } from "../telemetry/open-telemetry.ts";
+import { mostConnections } from "./accounts.ts";
+import { clientPublishing, somebodyPublishes } from "./client-publishing.ts";
+import { ConnectionAudit } from "./connection-audit.ts";
 import { ConnectionHooks } from "./connection-hooks.ts";
-import { createAccess, exposedSubjects } from "./create-access.ts";
-import { canPublish, clientPublisherOf, createSource } from "./create-source.ts";
+import { createAccess, openAuthenticators } from "./create-access.ts";
+import { createAccounts } from "./create-accounts.ts";
+import { createApps } from "./create-apps.ts";
+import { createAccountSources, createSource } from "./create-source.ts";
 import type { GatewayDeps } from "./deps.ts";
 import { DescriptorWatch } from "./descriptor-watch.ts";
 import { GatewayEngine, type Placement } from "./engine.ts";
-import { memoryLimitBytes } from "./memory-limit.ts";
+import type { EngineReport } from "./gateway-lifecycle.ts";
+import { GcTime } from "./gc-time.ts";
+import { LiveConfig } from "./live-config.ts";
 import { PolledFiles } from "./polled-files.ts";
+import { presenceReads, presenceStatus } from "./presence-bucket.ts";
 import { processFacts, runtimeVersion } from "./process-facts.ts";
 import { Readiness } from "./readiness.ts";
+import { Reload } from "./reload.ts";
 import { RevocationControl } from "./revocation-control.ts";
-import { ServerTlsFiles, unsupportedTls } from "./server-tls.ts";
+import { openServerTls, unsupportedTls } from "./server-tls.ts";
+import type { Siblings } from "./siblings.ts";
 import { VERSION } from "./version.ts";
 
 /** Maximum of connections beside those of clients: requests, and handshakes that are not finished. */
 const OTHER_CONNECTIONS = 1024;
 
+const REVOCATIONS_UNREAD = "revocation_bucket was not read yet, so no token is accepted";
 const FEWER_CLIENTS = "the limit of file descriptors allows no more clients: raise it (ulimit -n)";
+
+/** What is handed in, not only by hosts. */
+export interface EngineDeps extends GatewayDeps {
+  /** Sends the metrics of the registry elsewhere, and those of the last moment when it is flushed. By default, nobody does. */
+  readonly telemetry?: { readonly registry: MetricsRegistry; flush(): Promise<void> } | undefined;
+}
 
 /**
  * Puts a gateway together: runtime, source, access, broadcaster, HTTP app, metrics. Opens nothing.
  *
- * @param report what `/healthz` shows beside the deliveries.
+ * @param report shows in `/healthz` how the gateway is, and takes an operator's request to drain it.
+ * @param siblings the other processes of the gateway, if it runs in several.
  * @throws SpillwayError `"CONFIG_INVALID"` (invalid) if a file that the configuration names can't be used.
  */
 export async function createEngine(
-  config: Config,
-  deps: GatewayDeps,
-  report: Pick<StatusReport, "meta" | "health" | "dataFlow">,
+  initial: Config,
+  deps: EngineDeps,
+  report: EngineReport,
   placement: Placement,
+  siblings?: Siblings,
 ): Promise<GatewayEngine> {
+  const live = new LiveConfig(initial);
+  const { config } = live;
   const unsupported =
     placement === "mounted" ? mountedTls(config) : unsupportedTls(config, runtimeVersion().runtime);
+  unsupported.push(...severalWorkers(config));
   if (unsupported.length > 0) throw configError(unsupported);
   const log = deps.log ?? libraryLog();
   const clock = deps.clock ?? systemClock;
+  const audit = new AuditLog(deps.log ?? libraryAuditLog(), clock, addressGroupOf);
   const meter = new Meter();
+  const tracer = await createTracer(VERSION, log);
 
-  const wanted = config.maxClients + OTHER_CONNECTIONS;
-  const maxConnections = placement === "listens" ? connectionRoom(wanted) : wanted;
-  const maxClients = clientRoom(config.maxClients, maxConnections);
-  const options = { ...config, maxBodyBytes: config.maxPublishBytes, maxConnections };
+  const maxConnections = live.derive(({ maxClients, accounts, maxOpenAccounts }) => {
+    const wanted = maxClients + OTHER_CONNECTIONS;
+    if (placement === "mounted") return wanted;
+    return connectionRoom(wanted, mostConnections(accounts.length, { maxOpenAccounts }));
+  });
+  const maxClients = live.derive((now) => clientRoom(now.maxClients, maxConnections()));
+  const options = {
+    ...config,
+    maxBodyBytes: config.maxPublishBytes,
+    maxConnections: maxConnections(),
+  };
   const runtime =
     deps.runtime?.(options) ?? (await createRuntime(options, config.sockets, placement));
 
-  const revocation = new RevocationControl(config, clock, log);
-  const source = await createSource(config, { deps, log, runtime, reads: revocation.reads });
+  const revocation = new RevocationControl(config, deps.authorize !== undefined, clock, log);
+  const reads = {
+    ...revocation.reads,
+    presence: presenceReads(config, () => clients.presence),
+  };
+  const source = await createSource(config, { deps, log, runtime, reads });
   if (source instanceof NatsSource) revocation.use(source);
-  const takesPosts =
-    deps.source === undefined
-      ? source instanceof MemorySource && config.publish !== false
-      : config.publish === true;
-  const publisher = config.publish === false ? undefined : clientPublisherOf(source);
-  const published = publishSubjects(config, takesPosts);
-  const files = new PolledFiles(clock);
-  const access = await createAccess(config, {
-    deps,
-    clock,
-    log,
+  const accountSources = await createAccountSources(config, { deps, log, runtime });
+  const publishing = live.derive((now) => clientPublishing(now, source, deps.source !== undefined));
+  const files = new PolledFiles(clock, deps.readTextFile);
+  const authenticatorParts = {
+    ...{ deps, clock, log, files },
     requests: source instanceof NatsSource ? source : undefined,
+  };
+  const access = await createAccess(config, {
+    ...authenticatorParts,
     revocations: revocation,
-    files,
-    publishSubjects: published,
+    publishSubjects: () => publishing().openSubjects,
   });
-  const acceptsPosts =
-    publisher !== undefined && (takesPosts || access.isRequired || published.length > 0);
+  const takesPosts = (): boolean => somebodyPublishes(publishing(), access.isRequired);
 
-  const subjects = exposedSubjects(config);
   const eventStreams = new EventStreams();
-  const hasHooks = deps.onConnect !== undefined || deps.onDisconnect !== undefined;
-  const broadcaster = new Broadcaster(
-    {
-      ...config,
-      maxClients,
-      maxTotalQueueBytes: config.maxTotalQueueBytes ?? memoryLimitBytes() / 4,
-      subjects,
-      demanded: config.subjects,
-      streams: streamInputs(config.streams),
+  const observers: ConnectionObserver[] = [];
+  if (deps.onConnect !== undefined || deps.onDisconnect !== undefined) {
+    observers.push(new ConnectionHooks(deps, log, clock));
+  }
+  if (access.isRequired) observers.push(new ConnectionAudit(audit));
+  const { clients, accounts } = createAccounts(live, {
+    ...{ clock, log, meter, tracer, source, accountSources, maxClients },
+    fanouts: { websocket: runtime.sockets, events: eventStreams },
+    observer: observerOf(observers),
+    presenceBucket: source instanceof NatsSource ? source.presenceBucket : undefined,
+    isRevoked: (grant) => revocation.isRevoked(grant),
+    renewed: (grant) => {
+      const now = access.renewed(grant);
+      return "kind" in now ? undefined : now;
     },
-    {
-      log,
-      clock,
-      encoder: new EnvelopeEncoder(config),
-      fanouts: { websocket: runtime.sockets, events: eventStreams },
-      meter,
-      source,
-      publisher,
-      deadLetters: canPublish(source) ? source : undefined,
-      observer: hasHooks ? new ConnectionHooks(deps, log, clock) : undefined,
-      version: VERSION,
-      isRevoked: (grant) => revocation.isRevoked(grant),
+    statusChanged: (status) => {
+      readiness.sourceChanged(status);
+      clients.presence?.connected(status.state === "connected");
     },
-  );
-  revocation.list.onRevoked = () => broadcaster.endRevoked();
+  });
+  revocation.list.onRevoked = () => clients.endRevoked();
+  access.onChanged = () => clients.renewGrants();
 
   const descriptors = new DescriptorWatch(clock, log);
-  const readiness = new Readiness(clock, source, broadcaster, () => {
-    const isShort = broadcaster.refusal === "full" && maxClients < config.maxClients;
-    return isShort ? FEWER_CLIENTS : descriptors.problem;
+  const readiness = new Readiness(clock, source, accounts.defaultBroadcaster, clients, () => {
+    const isShort = clients.refusal === "full" && maxClients() < config.maxClients;
+    if (isShort) return FEWER_CLIENTS;
+    return descriptors.problem ?? (revocation.isReady ? undefined : REVOCATIONS_UNREAD);
   });
 
-  const registry = createRegistry();
+  const registry = deps.telemetry?.registry ?? createRegistry();
   // A host adds the process' figures to its own registry if it wants them there.
-  showProcess(registry, processFacts());
+  const gcTime = new GcTime();
+  showProcess(registry, processFacts(gcTime));
   const { metricsRegistry } = deps;
 
-  const mounted = placement === "mounted";
-  const statusReport: StatusReport = {
-    meta: () => report.meta(),
-    health: () => report.health(),
-    dataFlow: () => report.dataFlow(),
-    schema: jsonSchema,
+  const own = {
     readiness: () => readiness.report(),
-    ledger: () => meter.ledger.balance(),
+    status: (): Status => ({
+      meta: report.meta(),
+      health: report.health(),
+      data_flow: report.dataFlow(),
+      ledger: meter.ledger.balance(),
+      lag: withoutAddresses(clients.lags),
+      accounts: config.accounts.length === 0 ? undefined : accounts.states,
+      presence: presenceStatus(clients.presence, source),
+      revocation: revocation.status,
+    }),
     metrics: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };
-  const listening = () =>
-    mounted ? undefined : (engine.listener ?? { address: config.host, port: config.port });
-  const app = createApp(
-    { ...config, subjects, mounted },
-    {
-      clock,
-      listening,
-      consolePort: () => admin.listener?.port,
-      broadcaster,
-      sockets: runtime.sockets,
-      eventStreams,
-      access,
-      meter,
-      takesPosts: acceptsPosts,
-      log,
-      report: statusReport,
+  siblings?.join({
+    ...own,
+    metrics: () => snapshotOf(registry),
+    revocations: () => revocation.ownEntries,
+    posted: (message) => {
+      if (source instanceof MemorySource) source.deliver(message);
     },
-  );
-  const audit = new AuditLog(log);
-  const admin = new AdminListener(config, {
-    runtime,
+    revoked: (entries) => {
+      for (const entry of entries) revocation.list.add(entry);
+    },
+  });
+  if (siblings !== undefined) {
+    revocation.onRevoked = (entry) => siblings.revoked([entry]);
+    if (source instanceof MemorySource) source.onPublished = (message) => siblings.posted(message);
+  }
+  const shown = siblings ?? own;
+  const statusReport: StatusReport = {
+    meta: () => report.meta(),
+    readiness: () => shown.readiness(),
+    status: () => shown.status(),
+    metrics: () => shown.metrics(),
+    schema: jsonSchema,
+    config: () => shownConfig(config),
+  };
+  const { app, admin } = createApps(live, {
+    ...{ clock, log, audit, meter, clients, accounts, access, revocation, takesPosts },
+    ...{ runtime, eventStreams, placement, tracer, report: statusReport },
     file: (path) => files.file(path),
-    clock,
-    log,
-    makeFetch: (operators) =>
-      createAdminApp(
-        { ...config, host: config.adminHost },
-        {
-          clock,
-          log,
-          audit,
-          listening: () => admin.listener,
-          report: statusReport,
-          operatorOf: operators === undefined ? undefined : (token) => operators.find(token),
-          addressOf: (c) => runtime.sockets.addressOf(c),
-          revoke: (order) => engine.revoke(order),
-          clients: mounted ? undefined : (page) => clientsUrl(page, config.host, listening()?.port),
-          console: consoleOptions({ ...config, subjects }, acceptsPosts),
-        },
-      ).fetch,
+    requestDrain: () => report.requestDrain(),
+    requestReload: () => report.requestReload(),
+    listener: () => engine.listener,
   });
 
-  const engine = new GatewayEngine({
+  const openTls = (now: Config) =>
+    openServerTls({ ...now }, { file: (path) => files.file(path), clock, log });
+  const engine: GatewayEngine = new GatewayEngine({
     config,
     clock,
     log,
@@ -188,41 +209,59 @@ export async function createEngine(
     runtime,
     placement,
     source,
-    broadcaster,
+    clients,
+    accounts,
     revocation,
     files,
     readiness,
     descriptors,
+    gcTime,
+    tracer,
+    flushTelemetry: async () => await deps.telemetry?.flush(),
     app,
     admin,
-    tlsFiles: new ServerTlsFiles(config, (path) => files.file(path), log),
+    access,
+    siblings,
+    openTls: () => openTls(config),
+    reload: new Reload({
+      ...{ live, access, admin, clients, files, openTls },
+      broadcasters: () => accounts.broadcasters,
+      revocationsLastMs: revocation.longestLifeMs,
+      openAuthenticators: (now, before) => openAuthenticators(now, authenticatorParts, before),
+      publishSubjects: () => publishing().openSubjects,
+    }),
     audit,
     needsLogin: access.isRequired,
     registries: metricsRegistry === undefined ? [registry] : [registry, metricsRegistry],
-    maxClients,
-    isOpenToAll: acceptsPosts && !access.isRequired,
+    ...{ maxClients, maxConnections },
+    reloads: () => report.reloads(),
+    isOpenToAll: () => takesPosts() && !access.isRequired,
   });
   return engine;
+}
+
+/** Returns one observer for all; `undefined` if there is none. */
+function observerOf(observers: readonly ConnectionObserver[]): ConnectionObserver | undefined {
+  if (observers.length <= 1) return observers[0];
+  return {
+    connected: (client) => observers.forEach((one) => void one.connected(client)),
+    disconnected: (client, end) => observers.forEach((one) => void one.disconnected(client, end)),
+    denied: (client, request) => observers.forEach((one) => void one.denied?.(client, request)),
+  };
+}
+
+/** The command starts other processes, and each of them has a gateway of one. */
+function severalWorkers({ workers }: Config): Problem[] {
+  if (workers === 1) return [];
+  const rule = "be 1 in a library, which starts no processes: only the command spillway does";
+  return [{ key: "workers", text: `"workers" is ${JSON.stringify(workers)} but must ${rule}` }];
 }
 
 /** A host's own server decides about TLS. */
 function mountedTls({ tlsCertFile }: Config): Problem[] {
   if (tlsCertFile === undefined) return [];
-  const text = `"tls_cert_file" is ${JSON.stringify(tlsCertFile)} but must not be set in a host's own server, which does TLS itself`;
-  return [{ key: "tls_cert_file", text }];
-}
-
-/** Returns where clients connect, seen from a page on another port; a page's host name is one of this machine. */
-function clientsUrl(page: URL, host: string, port = 0): URL {
-  const isNamed = !isLoopback(host) && !ANY_ADDRESS.includes(host);
-  const name = host.includes(":") ? `[${host}]` : host;
-  return new URL(`${page.protocol}//${isNamed ? name : page.hostname}:${port}`);
-}
-
-/** Returns what clients may publish to if they need no token: by default everything, where posts feed the source. */
-function publishSubjects(config: Config, takesPosts: boolean): Selection {
-  if (config.publish === false) return [];
-  return takesPosts && config.publishSubjects.length === 0 ? "everything" : config.publishSubjects;
+  const rule = "not be set in a host's own server, which does TLS itself";
+  return [ruleProblem("tls_cert_file", tlsCertFile, rule)];
 }
 
 /** The clients that can be connected beside other requests, which say how the gateway is. */

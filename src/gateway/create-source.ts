@@ -2,23 +2,20 @@ import type { Config } from "../config/config.ts";
 import { streamInputs } from "../config/stream-inputs.ts";
 import { SpillwayError } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
-import type {
-  ClientPublisher,
-  MessageSource,
-  Publisher,
-  PublishFailure,
-} from "../core/ports/source.ts";
+import type { MessageSource, Publisher } from "../core/ports/source.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import type { NatsOptions } from "../source/connect-options.ts";
 import { MemorySource } from "../source/memory.ts";
 import { type GatewayReads, NatsSource } from "../source/nats.ts";
+import { accountLog } from "./account-log.ts";
 import type { GatewayDeps } from "./deps.ts";
-import { readNatsOptions } from "./nats-options.ts";
+import { accountTargets, type NatsTarget, readNatsOptions } from "./nats-options.ts";
 
 /** Where the messages of a gateway come from. If it takes messages too, it can publish them. */
 export type GatewaySource = MessageSource & Partial<Publisher>;
 
 interface SourceParts {
-  readonly deps: Pick<GatewayDeps, "source" | "natsConnection">;
+  readonly deps: Pick<GatewayDeps, "source" | "natsConnection" | "readTextFile">;
   readonly log: Log;
   readonly runtime: Pick<Runtime, "dialWebSocket">;
   /** What a NATS source reads for the gateway itself. */
@@ -44,40 +41,47 @@ export async function createSource(
     return new NatsSource({ log, nats, streams, durables: config, reads });
   }
   if (config.natsUrls.length === 0) {
-    if (streams.length === 0) return new MemorySource();
+    // Streams may be those of accounts alone.
+    if (streams.length === 0 || config.accounts.length > 0) return new MemorySource();
     const message = 'Cannot use "streams" without NATS: "nats_url" must say where it is';
     throw new SpillwayError("CONFIG_INVALID", message);
   }
-  const { readFile } = await import("node:fs/promises");
-  const { readFileSync } = await import("node:fs");
-  const options = await readNatsOptions(
-    config,
-    runtime.dialWebSocket,
-    (path) => readFile(path, "utf8"),
-    (path) => readFileSync(path, "utf8"),
-  );
+  const options = await connectionOptions(config, runtime, deps);
   return new NatsSource({ log, nats: { options }, streams, durables: config, reads });
+}
+
+/**
+ * Returns what makes the source of each account, by the account's name. Connects to nothing.
+ *
+ * @throws SpillwayError `"CONFIG_INVALID"` (invalid) if a file that the configuration names can't be used.
+ */
+export async function createAccountSources(
+  config: Config,
+  { deps, log, runtime }: Pick<SourceParts, "deps" | "log" | "runtime">,
+): Promise<Map<string, () => GatewaySource>> {
+  const streams = streamInputs(config.streams);
+  const sources = [...accountTargets(config)].map(async ([name, target]) => {
+    const options = await connectionOptions(target, runtime, deps);
+    const parts = { log: accountLog(log, name), nats: { options }, streams, durables: config };
+    const make = (): GatewaySource => new NatsSource(parts);
+    // Finds out now whether it can be made.
+    make();
+    return [name, make] as const;
+  });
+  return new Map(await Promise.all(sources));
+}
+
+async function connectionOptions(
+  target: NatsTarget,
+  { dialWebSocket }: Pick<Runtime, "dialWebSocket">,
+  deps: Pick<GatewayDeps, "readTextFile">,
+): Promise<NatsOptions> {
+  const { readFileSync } = await import("node:fs");
+  const read = deps.readTextFile ?? ((path) => readFileSync(path, "utf8"));
+  return await readNatsOptions(target, dialWebSocket, async (path) => read(path), read);
 }
 
 /** Returns whether the source takes messages. */
 export function canPublish(source: GatewaySource): source is MessageSource & Publisher {
   return source.publish !== undefined;
-}
-
-/** Returns what publishes the messages of clients; `undefined` if the source takes none. */
-export function clientPublisherOf(source: GatewaySource): ClientPublisher | undefined {
-  if (source.clientPublisher !== undefined) return source.clientPublisher;
-  if (!canPublish(source)) return undefined;
-  return {
-    publish: async ({ subject, data, headers }) => {
-      if (source.status.state !== "connected") return failure("unavailable", "not connected", true);
-      source.publish({ subject, data, headers });
-      return { kind: "published" };
-    },
-    request: async () => failure("no_responders", "not asked for answers", false),
-  };
-
-  function failure(code: PublishFailure["code"], what: string, retryable: boolean): PublishFailure {
-    return { kind: "failed", code, message: `${source.name} is ${what}`, retryable };
-  }
 }

@@ -2,9 +2,9 @@ import type { Authenticator } from "../access/authenticator.ts";
 import { type IssuerOptions, JwtAuthenticator } from "../access/jwt.ts";
 import { Passwords } from "../access/passwords.ts";
 import { StaticTokens } from "../access/static-tokens.ts";
-import { FileFault, type FileReader } from "../access/watched-file.ts";
+import { FileFault, type FileReader } from "../access/watched-files.ts";
 import type { Config } from "../config/config.ts";
-import type { Problem } from "../config/problem.ts";
+import { fileProblem, type Problem } from "../config/problem.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 
@@ -13,6 +13,8 @@ interface CredentialFileParts {
   readonly file: (path: string) => FileReader;
   readonly clock: Clock;
   readonly log: Log;
+  /** The authenticator of issuers that this one replaces. Default: it is the first one. */
+  readonly before?: JwtAuthenticator | undefined;
 }
 
 /** What files know of clients, and what is wrong with the files. */
@@ -26,7 +28,7 @@ interface FileAuthenticators {
 /** Opens the files of tokens, users and keys that a configuration names. */
 export async function openCredentialFiles(
   config: Config,
-  { file, clock, log }: CredentialFileParts,
+  { file, clock, log, before }: CredentialFileParts,
 ): Promise<FileAuthenticators> {
   const problems: Problem[] = [];
   const { tokensFile, passwordsFile, clockToleranceMs } = config;
@@ -40,7 +42,7 @@ export async function openCredentialFiles(
       return await opened(path);
     } catch (fault) {
       if (!(fault instanceof FileFault)) throw fault;
-      problems.push({ key, text: `"${key}" is ${JSON.stringify(path)}, which ${fault.message}` });
+      problems.push(fileProblem(key, path, fault));
       return undefined;
     }
   };
@@ -54,31 +56,21 @@ export async function openCredentialFiles(
   return {
     ...{ tokens, passwords, problems },
     issuers: await openIssuers(config, file, problems, (all) =>
-      JwtAuthenticator.open({ issuers: all, clockToleranceMs, ...parts }),
+      JwtAuthenticator.open({ issuers: all, clockToleranceMs, ...parts }, before),
     ),
   };
 }
 
 async function openIssuers(
-  { issuers, maxTokenAgeMs: longestMs }: Config,
+  { issuers = [], maxTokenAgeMs: longestMs }: Config,
   file: CredentialFileParts["file"],
   problems: Problem[],
   open: (issuers: readonly IssuerOptions[]) => Promise<JwtAuthenticator>,
 ): Promise<Authenticator | undefined> {
   if (issuers.length === 0) return undefined;
-  /** The file that is read last is the one with a fault. */
-  let lastRead = "";
-  const keysIn = (path: string): FileReader => {
-    const reader = file(path);
-    const read = (): Promise<string> => {
-      lastRead = path;
-      return reader.read();
-    };
-    return { ...reader, read };
-  };
   const options = issuers.map((issuer): IssuerOptions => {
     const { jwksUrl, keysFile, maxTokenAgeMs = longestMs, ...others } = issuer;
-    const keys = keysFile === undefined ? { url: String(jwksUrl) } : { file: keysIn(keysFile) };
+    const keys = keysFile === undefined ? { url: String(jwksUrl) } : { file: file(keysFile) };
     return { ...others, keys, maxTokenAgeMs };
   });
   try {
@@ -87,7 +79,7 @@ async function openIssuers(
     const isOfFile = fault instanceof FileFault;
     if (!isOfFile && !(fault instanceof RangeError)) throw fault;
     const text = isOfFile
-      ? `"issuers" has the keys_file ${JSON.stringify(lastRead)}, which ${fault.message}`
+      ? `"issuers" has the keys_file ${JSON.stringify(fault.file)}, which ${fault.message}`
       : `"issuers": ${fault.message}`;
     problems.push({ key: "issuers", text });
     return undefined;
@@ -107,10 +99,8 @@ export async function credentialFileProblems(
     read: () => readText(path),
     watch: () => nothing,
   });
-  // Keys at URLs are fetched when the gateway is put together.
-  const issuers = config.issuers.filter(({ keysFile }) => keysFile !== undefined);
-  const opened = await openCredentialFiles({ ...config, issuers }, { file, clock, log });
-  for (const authenticator of [opened.tokens, opened.passwords, opened.issuers])
-    authenticator?.stop?.();
-  return opened.problems;
+  // Keys at URLs are fetched when the gateway runs.
+  const issuers = config.issuers?.filter(({ keysFile }) => keysFile !== undefined);
+  const { problems } = await openCredentialFiles({ ...config, issuers }, { file, clock, log });
+  return problems;
 }

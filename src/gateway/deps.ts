@@ -44,6 +44,11 @@ export interface GatewayDeps<WebSocketOption = unknown> {
   readonly source?: (MessageSource & Partial<Publisher>) | undefined;
   /** The runtime that serves and upgrades, instead of the one that the gateway finds. The key `sockets` has no effect then. */
   readonly runtime?: CreateRuntime<WebSocketOption> | undefined;
+  /**
+   * Reads a file that the configuration names, instead of the file system. It may be called often, and throws if there is
+   * no such file.
+   */
+  readonly readTextFile?: ((path: string) => string) | undefined;
   /** The time, instead of the system's. */
   readonly clock?: Clock | undefined;
 }

@@ -27,7 +27,7 @@ export class FlowMeter {
   /** The oldest first. Empty when stopped. */
   #samples: Sample[] = [];
   #cancelTick: Cancel | undefined;
-  /** When a message was last replayed, with the precision of a sample interval. */
+  /** The last time that a message was sent while none arrived: a replayed or a delayed one. Has the precision of a sample interval. */
   #lastSentMs: number | undefined;
 
   constructor(clock: Clock) {
@@ -77,7 +77,7 @@ export class FlowMeter {
     };
   }
 
-  /** Notes the time if messages are replayed while none come live. */
+  /** Notes the time if messages are sent that were replayed, or that arrived before the last sample. */
   #noteSending(): void {
     const last = this.#samples.at(-1);
     if (this.#meter === undefined || last === undefined) return;

@@ -1,11 +1,15 @@
+import type { ConfigChange } from "../config/changes.ts";
 import type { Config } from "../config/config.ts";
 import type { Meter } from "../core/metering/meter.ts";
 import type { Cancel, Clock } from "../core/ports/clock.ts";
 import { type ErrorCode, reasonOf, SpillwayError } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
-import type { DataFlow, Health, Metadata, StatusReport } from "../http/status.ts";
-import { within } from "./deadline.ts";
+import { withDeadline } from "../core/timing/deadline.ts";
+import type { ReloadAnswer } from "../http/reload.ts";
+import type { DataFlow, Health, Metadata } from "../http/status.ts";
+import { type ReloadFigures, type ReloadResult, zeroReloads } from "../metrics/families.ts";
 import { FlowMeter } from "./flow-meter.ts";
+import { expectRuntime } from "./process-facts.ts";
 import { StartStopQueue } from "./start-stop-queue.ts";
 
 /** The longest timeout of a stop, the same as of `stop_timeout`. */
@@ -28,10 +32,41 @@ export interface Engine {
    */
   start(): Promise<Address>;
   /**
+   * Is not ready from now on, and continues for `drain_delay`. Then takes no more clients, and closes them evenly over
+   * `drain_window`. Clients that lag are left.
+   *
+   * @param signal ends it early.
+   */
+  drain(signal: AbortSignal): Promise<void>;
+  /**
    * Takes no more clients, drains the source, closes every client with 1001 and frees the port. Ends within the
    * time, and leaves no timer, socket or handle. May be called twice.
    */
   stop(timeoutMs: number): Promise<void>;
+  /**
+   * Replaces the configuration, all of it or nothing, whether it runs or not.
+   *
+   * @returns the keys that have other values than before.
+   * @throws SpillwayError `"CONFIG_INVALID"` or `"RESTART_NEEDED"` (invalid); then nothing has changed.
+   */
+  reload(config: Config): Promise<readonly ConfigChange[]>;
+}
+
+/** The lifecycle, as its engine uses it: shows its state, and takes requests for a drain. */
+export interface EngineReport {
+  meta(): Metadata;
+  health(): Health;
+  dataFlow(): DataFlow;
+  /** An operator asks for a drain. */
+  requestDrain(): void;
+  /**
+   * An operator asks for a reload.
+   *
+   * @returns the result; `undefined` if the configuration isn't read from anywhere.
+   */
+  requestReload(): Promise<ReloadAnswer | undefined>;
+  /** The figures of the reloads. */
+  reloads(): ReloadFigures;
 }
 
 /** Where a gateway listens. */
@@ -44,9 +79,9 @@ export interface GatewayLifecycleParts<E extends Engine> {
   /**
    * Puts the engine together. Called at the first start or `prepare`, and again only if it failed.
    *
-   * @param report what `/healthz` shows.
+   * @param report see {@linkcode EngineReport}.
    */
-  readonly makeEngine: (report: Pick<StatusReport, "meta" | "health" | "dataFlow">) => Promise<E>;
+  readonly makeEngine: (report: EngineReport) => Promise<E>;
   readonly clock: Clock;
   readonly log: Log;
   readonly version: string;
@@ -54,8 +89,8 @@ export interface GatewayLifecycleParts<E extends Engine> {
 
 /** A gateway that is started, stopped and started again, and says how it is. */
 export class GatewayLifecycle<E extends Engine = Engine> {
-  readonly config: Config;
   readonly log: Log;
+  #config: Config;
   readonly #parts: GatewayLifecycleParts<E>;
   readonly #clock: Clock;
   readonly #flow: FlowMeter;
@@ -64,17 +99,33 @@ export class GatewayLifecycle<E extends Engine = Engine> {
   /** Its address and the time of its start; `undefined` while it doesn't run. */
   #running: (Address & { readonly sinceMs: number }) | undefined;
   #forgetSignal: Cancel = () => {};
+  /** The drain that is under way, and what ends it early. */
+  #draining: Promise<void> | undefined;
+  #endDrain = new AbortController();
+  /** Called when an operator asks for a drain. Default: {@linkcode drain}. */
+  onDrainRequest: (() => void) | undefined;
+  /** Reads the configuration again when an operator asks for it, and reloads it. */
+  onReloadRequest: (() => Promise<readonly ConfigChange[]>) | undefined;
+  readonly #reloads: { readonly counts: Record<ReloadResult, number>; lastSuccessSeconds: number };
+  /** The last reload that is under way; it never rejects. */
+  #reloading: Promise<unknown> = Promise.resolve();
   /** Counts its own errors, beside those that the meter counts. */
   #errorCount = 0;
   /** Why the last start or stop failed. */
   #lastError: string | undefined;
 
   constructor(config: Config, parts: GatewayLifecycleParts<E>) {
-    this.config = config;
+    this.#config = config;
+    this.#reloads = { counts: zeroReloads(), lastSuccessSeconds: parts.clock.wallMs() / 1000 };
     this.log = parts.log;
     this.#parts = parts;
     this.#clock = parts.clock;
     this.#flow = new FlowMeter(parts.clock);
+  }
+
+  /** The configuration that is in effect. */
+  get config(): Config {
+    return this.#config;
   }
 
   /** The address for clients while it runs. */
@@ -90,6 +141,7 @@ export class GatewayLifecycle<E extends Engine = Engine> {
    */
   async prepare(): Promise<E> {
     try {
+      expectRuntime();
       this.#engine ??= await this.#parts.makeEngine(this);
       return this.#engine;
     } catch (cause) {
@@ -126,10 +178,95 @@ export class GatewayLifecycle<E extends Engine = Engine> {
     const untilMs = this.#clock.nowMs() + timeoutMs - Math.min(timeoutMs / 10, 250);
     const stopped = this.#lifecycle.stop(() => this.#close(untilMs));
     const allowedMs = Math.max(timeoutMs, MIN_STOP_MS);
-    await within(this.#clock, allowedMs, stopped, () => {
+    const late = (): SpillwayError => {
       const message = `Cannot stop in ${allowedMs} milliseconds; the stop continues`;
       return this.#failed(new SpillwayError("STOP_TIMEOUT", message));
+    };
+    await withDeadline(this.#clock, allowedMs, () => stopped, late);
+  }
+
+  /**
+   * Stops without a storm of clients that reconnect at once: is not ready from now on, and continues for `drain_delay`;
+   * then closes clients evenly over `drain_window`, and stops as `stop` does. Shares a drain that is under way; `stop` ends
+   * it early.
+   *
+   * @throws SpillwayError as `stop` does.
+   */
+  async drain(): Promise<void> {
+    this.#draining ??= this.#drain().finally(() => {
+      this.#draining = undefined;
     });
+    await this.#draining;
+  }
+
+  /** An operator asks for a drain. */
+  requestDrain(): void {
+    if (this.onDrainRequest !== undefined) this.onDrainRequest();
+    else this.drain().catch((error) => this.#stopFailed("a request of an operator", error));
+  }
+
+  /**
+   * Replaces the configuration, all of it or nothing: connections stay, and clients get the permissions that they have by now. Logs
+   * each change, or why there is none. One reload comes after the other.
+   *
+   * @param load returns the configuration, checked.
+   * @returns the keys that have other values than before.
+   * @throws SpillwayError `"CONFIG_INVALID"` (invalid) if something is wrong, `"RESTART_NEEDED"` (invalid) if a key can't
+   * change while the gateway runs; any error of `load`.
+   */
+  async reload(load: () => Config | Promise<Config>): Promise<readonly ConfigChange[]> {
+    const reloaded = this.#reloading.then(() => this.#reload(load));
+    this.#reloading = reloaded.catch(() => {});
+    return await reloaded;
+  }
+
+  /** See {@linkcode EngineReport}. */
+  async requestReload(): Promise<ReloadAnswer | undefined> {
+    try {
+      const changes = await this.onReloadRequest?.();
+      return changes && { changes };
+    } catch (error) {
+      const isRefused = error instanceof SpillwayError && error.code === "RESTART_NEEDED";
+      return { fault: isRefused ? "restart_needed" : "invalid", reason: reasonOf(error) };
+    }
+  }
+
+  reloads(): ReloadFigures {
+    return this.#reloads;
+  }
+
+  async #reload(load: () => Config | Promise<Config>): Promise<readonly ConfigChange[]> {
+    const { log } = this;
+    try {
+      const config = await load();
+      const engine = await this.prepare();
+      const changes = await engine.reload(config);
+      this.#config = config;
+      this.#reloads.counts[changes.length === 0 ? "unchanged" : "applied"]++;
+      this.#reloads.lastSuccessSeconds = this.#clock.wallMs() / 1000;
+      for (const { key, before = "not set", after = "not set" } of changes) {
+        log.info("{key} was {before} and is {after}", {
+          ...{ event: "config_changed", key, before, after },
+        });
+      }
+      log.info("Reloaded the configuration: {changes} keys have changed", {
+        ...{ event: "config_reloaded", changes: changes.length },
+      });
+      return changes;
+    } catch (error) {
+      const needsRestart = error instanceof SpillwayError && error.code === "RESTART_NEEDED";
+      this.#reloads.counts[needsRestart ? "restart_needed" : "invalid"]++;
+      log.error("The configuration stays as it was: {reason}", {
+        ...{ event: "config_reload_failed", reason: onOneLine(reasonOf(error)) },
+      });
+      throw error;
+    }
+  }
+
+  async #drain(): Promise<void> {
+    this.#endDrain = new AbortController();
+    if (this.#running !== undefined) await this.#engine?.drain(this.#endDrain.signal);
+    await this.stop();
   }
 
   meta(): Metadata {
@@ -176,6 +313,7 @@ export class GatewayLifecycle<E extends Engine = Engine> {
     // A start that failed left nothing open.
     if (this.#running === undefined) return;
     this.#running = undefined;
+    this.#endDrain.abort();
     this.#forgetSignal();
     this.#flow.stop();
     try {
@@ -187,12 +325,7 @@ export class GatewayLifecycle<E extends Engine = Engine> {
 
   #stopWith(signal: AbortSignal): void {
     const stop = (): void => {
-      this.stop().catch((error) => {
-        this.log.error("The stop after an abort signal failed: {reason}", {
-          event: "stop_failed",
-          reason: reasonOf(error),
-        });
-      });
+      this.stop().catch((error) => this.#stopFailed("an abort signal", error));
     };
     signal.addEventListener("abort", stop, { once: true });
     this.#forgetSignal = () => signal.removeEventListener("abort", stop);
@@ -200,11 +333,24 @@ export class GatewayLifecycle<E extends Engine = Engine> {
     if (signal.aborted) stop();
   }
 
+  #stopFailed(cause: string, error: unknown): void {
+    this.log.error("The stop after {cause} failed: {reason}", {
+      event: "stop_failed",
+      cause,
+      reason: reasonOf(error),
+    });
+  }
+
   #failed(error: SpillwayError): SpillwayError {
     this.#errorCount++;
     this.#lastError = error.message;
     return error;
   }
+}
+
+/** Returns a message that may have a line for each problem. */
+function onOneLine(message: string): string {
+  return message.replace(/:\n- /, ": ").replaceAll(/\n(?:- )?/g, "; ");
 }
 
 /** Returns an error of ours as it is, and any other as the cause of one. */

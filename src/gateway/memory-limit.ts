@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { totalmem } from "node:os";
+import { isCloudflare } from "../runtime/detect.ts";
 
 /** Linux' files with the limit of the control group: version 2, then 1. */
 const CGROUP_FILES = [
@@ -10,8 +11,12 @@ const CGROUP_FILES = [
 /** The assumed limit if none can be read. */
 const UNKNOWN_BYTES = 1024 ** 3;
 
+/** The limit of an isolate of Cloudflare Workers (https://developers.cloudflare.com/workers/platform/limits/#memory). */
+const CLOUDFLARE_BYTES = 128 * 1024 ** 2;
+
 /** Returns the memory in bytes that this process may use: that of its container, or else of the machine. */
 export function memoryLimitBytes(): number {
+  if (isCloudflare()) return CLOUDFLARE_BYTES;
   const machine = readMachineBytes();
   const limits = CGROUP_FILES.map(readLimit).filter((limit) => limit !== undefined);
   return Math.min(machine ?? UNKNOWN_BYTES, ...limits);

@@ -1,5 +1,5 @@
-import type { Config } from "../config/config.ts";
-import { configError, type Problem } from "../config/problem.ts";
+import type { Config, NatsLogin } from "../config/config.ts";
+import { configError, type Problem, ruleProblem } from "../config/problem.ts";
 import { reasonOf } from "../core/ports/errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { uselessSecret } from "../source/connect.ts";
@@ -24,6 +24,30 @@ const FILE_OF_SECRET = { nkeySeed: "natsNkeyFile", creds: "natsCredsFile" } as c
 const CERTIFICATE = /-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/;
 const PRIVATE_KEY = /-----BEGIN [A-Z ]*PRIVATE KEY-----/;
 
+/** One connection to NATS: the one of `nats_url`, or an account's. */
+export interface NatsTarget extends NatsLogin {
+  /** Its name in NATS' monitoring. */
+  readonly name: string;
+  readonly natsUrls: readonly string[];
+  /** The place of its keys in the configuration: `"accounts[0]."`. Default: `""`. */
+  readonly at?: string;
+}
+
+/** Returns the connection of each account, by its name. Without a `nats_url`, its servers are those of the gateway. */
+export function accountTargets(config: Config): Map<string, NatsTarget> {
+  const { name, natsUrls, natsTlsCaFile, accounts } = config;
+  return new Map(
+    accounts.map((account, index) => {
+      const own = account.natsUrls ?? [];
+      const servers =
+        own.length > 0
+          ? { natsUrls: own }
+          : { natsUrls, natsTlsCaFile: account.natsTlsCaFile ?? natsTlsCaFile };
+      return [account.name, { ...account, ...servers, name, at: `accounts[${index}].` }];
+    }),
+  );
+}
+
 /** The contents of the files that a configuration names. */
 interface Contents {
   readonly password: string | undefined;
@@ -43,7 +67,7 @@ interface Contents {
  * @throws SpillwayError `"CONFIG_INVALID"` if a file can't be read, or holds something else.
  */
 export async function readNatsOptions(
-  config: Config,
+  config: NatsTarget,
   dialWebSocket: Runtime["dialWebSocket"],
   readTextFile: (path: string) => Promise<string>,
   readNow?: (path: string) => string,
@@ -62,7 +86,7 @@ export async function readNatsOptions(
 }
 
 /** Reads the files again at each call. */
-function secretFiles(config: Config, readNow: (path: string) => string): NatsSecretFiles {
+function secretFiles(config: NatsTarget, readNow: (path: string) => string): NatsSecretFiles {
   const fail = (problem: Problem): Error => new Error(problem.text, { cause: problem.cause });
   const read = (field: FileKey): string | undefined => {
     const path = config[field];
@@ -91,7 +115,7 @@ function secretFiles(config: Config, readNow: (path: string) => string): NatsSec
   };
 }
 
-function secretsOf(config: Config, contents: Contents): NatsSecrets {
+function secretsOf(config: NatsTarget, contents: Contents): NatsSecrets {
   const { password, token, nkeySeed, creds, ca, cert, key } = contents;
   const tls = ca !== undefined || cert !== undefined || key !== undefined;
   return {
@@ -113,11 +137,13 @@ export async function natsFileProblems(
   config: Config,
   readTextFile: (path: string) => Promise<string>,
 ): Promise<Problem[]> {
-  return (await readFiles(config, readTextFile)).problems;
+  const targets: NatsTarget[] = [config, ...accountTargets(config).values()];
+  const read = await Promise.all(targets.map((target) => readFiles(target, readTextFile)));
+  return read.flatMap(({ problems }) => problems);
 }
 
 async function readFiles(
-  config: Config,
+  config: NatsTarget,
   readTextFile: (path: string) => Promise<string>,
 ): Promise<{ contents: Contents; problems: Problem[] }> {
   const problems: Problem[] = [];
@@ -161,20 +187,17 @@ function wrongContents({ password, token, ca, cert, key }: Contents): FileKey[] 
   return wrong;
 }
 
-function unreadable(config: Config, field: FileKey, cause: unknown): Problem {
-  return problemOf(config[field], field, `name a file that can be read: ${reasonOf(cause)}`, cause);
+function unreadable(config: NatsTarget, field: FileKey, cause: unknown): Problem {
+  return problemOf(config, field, `name a file that can be read: ${reasonOf(cause)}`, cause);
 }
 
-function wrongContent(config: Config, field: FileKey): Problem {
-  return problemOf(config[field], field, CONTENT_RULES[field]);
+function wrongContent(config: NatsTarget, field: FileKey): Problem {
+  return problemOf(config, field, CONTENT_RULES[field]);
 }
 
-function problemOf(
-  path: string | undefined,
-  field: FileKey,
-  must: string,
-  cause?: unknown,
-): Problem {
+function problemOf(config: NatsTarget, field: FileKey, must: string, cause?: unknown): Problem {
   const key = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-  return { text: `"${key}" is ${JSON.stringify(path)} but must ${must}`, key, cause };
+  const { at = "", [field]: path } = config;
+  const problem = ruleProblem(`${at}${key}`, String(path), must, cause);
+  return at === "" ? problem : { ...problem, key: "accounts" };
 }

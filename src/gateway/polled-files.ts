@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import type { FileReader } from "../access/watched-file.ts";
+import type { FileReader } from "../access/watched-files.ts";
 import type { Cancel, Clock } from "../core/ports/clock.ts";
 
 /** How often the files are read. */
@@ -11,18 +11,24 @@ const INTERVAL_MS = 5000;
  */
 export class PolledFiles {
   readonly #clock: Pick<Clock, "after">;
-  readonly #watchers = new Set<() => void>();
+  readonly #read: (path: string) => Promise<string>;
+  readonly #watchers = new Set<() => Promise<void>>();
   #cancel: Cancel | undefined;
 
-  constructor(clock: Pick<Clock, "after">) {
+  /** @param readTextFile reads them. Default: from the file system. */
+  constructor(clock: Pick<Clock, "after">, readTextFile?: (path: string) => string) {
     this.#clock = clock;
+    this.#read =
+      readTextFile === undefined
+        ? (path) => readFile(path, "utf8")
+        : async (path) => readTextFile(path);
   }
 
   /** A file by its path. It need not exist. */
   file(path: string): FileReader {
     return {
       name: path,
-      read: () => readFile(path, "utf8"),
+      read: () => this.#read(path),
       watch: (changed) => {
         this.#watchers.add(changed);
         return () => void this.#watchers.delete(changed);
@@ -41,8 +47,13 @@ export class PolledFiles {
     this.#cancel = undefined;
   }
 
+  /** Reads all files now, and takes the new contents of those that have changed. */
+  async readNow(): Promise<void> {
+    await Promise.all([...this.#watchers].map((changed) => changed()));
+  }
+
   #poll(): void {
     this.#cancel = this.#clock.after(INTERVAL_MS, () => this.#poll());
-    for (const changed of this.#watchers) changed();
+    void this.readNow();
   }
 }

@@ -2,14 +2,26 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import process from "node:process";
 import type { ProcessFacts } from "../metrics/process.ts";
 import { LIMITS_FILE, limitIn, OPEN_FILES } from "../runtime/descriptors.ts";
+import { isCloudflare } from "../runtime/detect.ts";
 
 /** How long a count of descriptors is reused. */
 const FRESH_MS = 1000;
 
+/** Workers know nothing of their process: some figures are 0 there, others throw. */
+const NO_FACTS: ProcessFacts = {
+  cpuSeconds: () => undefined,
+  residentBytes: () => undefined,
+  heapBytes: () => undefined,
+  gcSeconds: () => undefined,
+  startedSeconds: undefined,
+  descriptors: async () => ({ open: undefined, most: undefined }),
+};
+
 type Descriptors = Awaited<ReturnType<ProcessFacts["descriptors"]>>;
 
 /** Reads the figures of this process that the runtime has. */
-export function processFacts(): ProcessFacts {
+export function processFacts(gcTime: { readonly seconds: number | undefined }): ProcessFacts {
+  if (isCloudflare()) return NO_FACTS;
   let counted: { atMs: number; descriptors: Promise<Descriptors> } | undefined;
   return {
     cpuSeconds: () => {
@@ -18,6 +30,7 @@ export function processFacts(): ProcessFacts {
     },
     residentBytes: () => process.memoryUsage().rss,
     heapBytes: () => process.memoryUsage().heapUsed,
+    gcSeconds: () => gcTime.seconds,
     startedSeconds: (performance.timeOrigin || Date.now() - process.uptime() * 1000) / 1000,
     descriptors: () => {
       const nowMs = performance.now();
@@ -44,8 +57,22 @@ async function countOpen(): Promise<number> {
   return size > 0 ? size : (await readdir(OPEN_FILES)).length;
 }
 
+/** Bun and Deno report a newer version of Node. */
+const OLDEST_NODE = 22;
+
+/** Throws if the runtime is too old to run the gateway. */
+export function expectRuntime(): void {
+  const { runtime, version } = runtimeVersion();
+  if (runtime !== "node" || Number.parseInt(version, 10) >= OLDEST_NODE) return;
+  throw new Error(
+    `Spillway needs Node ${OLDEST_NODE} or newer, Bun or Deno, and this is Node ${version}; install one of them and start it again`,
+  );
+}
+
 /** Returns the runtime's name and version. */
 export function runtimeVersion(): { runtime: string; version: string } {
+  // Workers have no versions; a compatibility date stands for them.
+  if (isCloudflare()) return { runtime: "cloudflare", version: "" };
   const { bun, deno, node } = process.versions;
   if (bun !== undefined) return { runtime: "bun", version: bun };
   if (deno !== undefined) return { runtime: "deno", version: deno };

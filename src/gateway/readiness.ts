@@ -1,4 +1,5 @@
 import type { Broadcaster } from "../core/broadcaster.ts";
+import type { Clients } from "../core/clients.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { MessageSource, SourceStatus } from "../core/ports/source.ts";
 import type { Readiness as ReadinessReport } from "../http/status.ts";
@@ -16,27 +17,36 @@ const REFUSALS = {
 export class Readiness {
   readonly #clock: Clock;
   readonly #source: MessageSource;
-  readonly #broadcaster: Broadcaster;
+  readonly #broadcaster: Pick<Broadcaster, "upstream">;
+  readonly #clients: Pick<Clients, "refusal">;
   readonly #problem: () => string | undefined;
   #wasConnected = false;
   #lostMs: number | undefined;
   #stopped = true;
+  #draining = false;
 
   /** @param problem returns another reason why no client can connect, or `undefined`. */
   constructor(
     clock: Clock,
     source: MessageSource,
-    broadcaster: Broadcaster,
+    broadcaster: Pick<Broadcaster, "upstream">,
+    clients: Pick<Clients, "refusal">,
     problem: () => string | undefined = () => undefined,
   ) {
     this.#problem = problem;
     this.#clock = clock;
     this.#source = source;
     this.#broadcaster = broadcaster;
+    this.#clients = clients;
   }
 
   started(): void {
     this.#stopped = false;
+  }
+
+  /** The gateway is about to stop. */
+  draining(): void {
+    this.#draining = true;
   }
 
   sourceChanged(status: SourceStatus): void {
@@ -50,6 +60,7 @@ export class Readiness {
 
   stopped(): void {
     this.#stopped = true;
+    this.#draining = false;
     this.#wasConnected = false;
     this.#lostMs = undefined;
   }
@@ -60,15 +71,17 @@ export class Readiness {
     if (this.#stopped) {
       reasons.push("the gateway is not running");
     } else {
+      if (this.#draining) reasons.push("the gateway is draining: it stops soon");
       if (status.state === "connecting" && !this.#inGrace()) {
         reasons.push(`${name} is not connected: ${status.reason}`);
       }
       reasons.push(...(this.#source.problems ?? []));
-      const { refusal, upstream } = this.#broadcaster;
+      const { upstream } = this.#broadcaster;
+      const { refusal } = this.#clients;
       if (upstream.refusal !== undefined) reasons.push(upstream.refusal);
       const problem = this.#problem();
       if (problem !== undefined) reasons.push(problem);
-      else if (refusal !== undefined) reasons.push(REFUSALS[refusal]);
+      else if (refusal !== undefined && !this.#draining) reasons.push(REFUSALS[refusal]);
     }
     return { ready: reasons.length === 0, reasons };
   }

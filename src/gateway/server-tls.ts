@@ -1,7 +1,15 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
-import type { FileReader } from "../access/watched-file.ts";
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { createSecureContext } from "node:tls";
+import {
+  FileFault,
+  type FileReader,
+  type FileText,
+  readTexts,
+  WatchedFiles,
+} from "../access/watched-files.ts";
 import type { Config } from "../config/config.ts";
-import { configError, type Problem } from "../config/problem.ts";
+import { configError, type Problem, ruleProblem } from "../config/problem.ts";
+import type { Clock } from "../core/ports/clock.ts";
 import { reasonOf } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { ServerTls } from "../runtime/runtime.ts";
@@ -11,87 +19,53 @@ type TlsConfig = Pick<
   "tlsCertFile" | "tlsKeyFile" | "tlsClientCaFiles" | "tlsClientNames" | "tlsMinVersion" | "sockets"
 >;
 
-/** The contents of the files. */
-interface TlsTexts {
-  readonly cert: string;
-  readonly key: string;
-  readonly clientCa: readonly string[];
+type WallClock = Pick<Clock, "wallMs">;
+
+interface TlsPath {
+  readonly key: "tls_cert_file" | "tls_key_file" | "tls_client_ca_files";
+  readonly path: string;
 }
 
 const CERTIFICATES = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-/** The certificate, the key and the authorities of clients, read again when their files change. */
-export class ServerTlsFiles {
-  readonly #config: TlsConfig;
-  readonly #file: (path: string) => FileReader;
-  readonly #log: Log;
-  #unwatch: (() => void)[] = [];
-  /** What was read last, good or not. */
-  #last = "";
-  #isReading = false;
+/** Files of TLS that can't be used. */
+class TlsFault extends Error {
+  readonly problems: readonly Problem[];
 
-  /** @param file returns a file that tells when it changes. */
-  constructor(config: TlsConfig, file: (path: string) => FileReader, log: Log) {
-    this.#config = config;
-    this.#file = file;
-    this.#log = log;
+  constructor(problems: readonly Problem[]) {
+    super(problems.map(({ text }) => text).join("; "));
+    this.problems = problems;
   }
+}
 
-  /**
-   * Reads the files.
-   *
-   * @param changed is called with what is read later, until `stop`.
-   * @returns `undefined` if no certificate is configured.
-   * @throws SpillwayError `"CONFIG_INVALID"` (invalid) if a file can't be used.
-   */
-  async open(changed: (tls: ServerTls) => void): Promise<ServerTls | undefined> {
-    const paths = pathsOf(this.#config);
-    if (paths === undefined) return undefined;
-    const files = new Map(paths.all.map((path) => [path, this.#file(path)]));
-    const read = (path: string): Promise<string> => files.get(path)?.read() ?? Promise.reject();
-    const { texts, problems } = await readTexts(this.#config, read);
-    if (texts === undefined) throw configError(problems);
-    this.#last = JSON.stringify(texts);
-    this.#unwatch = [...files.values()].map((file) =>
-      file.watch(() => void this.#reload(read, changed)),
+/**
+ * Reads the certificate, the key and the authorities of clients, which are read again when their files change.
+ *
+ * @param file returns a file that tells when it changes.
+ * @returns `undefined` if no certificate is configured.
+ * @throws SpillwayError `"CONFIG_INVALID"` (invalid) if a file can't be used.
+ */
+export async function openServerTls(
+  config: TlsConfig,
+  { file, clock, log }: { file: (path: string) => FileReader; clock: WallClock; log: Log },
+): Promise<WatchedFiles<ServerTls> | undefined> {
+  const paths = pathsOf(config);
+  if (paths === undefined) return undefined;
+  const parse = (texts: readonly FileText[]): ServerTls => {
+    const problems = problemsIn(texts, paths, clock);
+    if (problems.length > 0) throw new TlsFault(problems);
+    const [cert, key, ...clientCa] = texts as [string, string, ...string[]];
+    const { tlsMinVersion: minVersion, tlsClientNames: clientNames } = config;
+    return { cert, key, clientCa, minVersion, clientNames };
+  };
+  try {
+    return await WatchedFiles.open(
+      paths.map(({ path }) => file(path)),
+      parse,
+      log,
     );
-    return this.#tlsOf(texts);
-  }
-
-  /** May be called twice. */
-  stop(): void {
-    for (const unwatch of this.#unwatch.splice(0)) unwatch();
-  }
-
-  async #reload(
-    read: (path: string) => Promise<string>,
-    changed: (tls: ServerTls) => void,
-  ): Promise<void> {
-    // All files tell at the same time.
-    if (this.#isReading) return;
-    this.#isReading = true;
-    const { texts, problems } = await readTexts(this.#config, read);
-    this.#isReading = false;
-    const now = JSON.stringify(texts ?? problems.map(({ text }) => text));
-    if (now === this.#last || this.#unwatch.length === 0) return;
-    this.#last = now;
-    const { tlsCertFile: file } = this.#config;
-    try {
-      if (texts === undefined) throw new Error(problems.map(({ text }) => text).join("; "));
-      changed(this.#tlsOf(texts));
-      this.#log.info("The certificate of {file} is in use", { event: "tls_reloaded", file });
-    } catch (error) {
-      this.#log.error("Cannot use the new certificate, so the old one stays in use: {reason}", {
-        event: "tls_reload_failed",
-        file,
-        reason: reasonOf(error),
-      });
-    }
-  }
-
-  #tlsOf(texts: TlsTexts): ServerTls {
-    const { tlsMinVersion: minVersion, tlsClientNames: clientNames } = this.#config;
-    return { ...texts, minVersion, clientNames };
+  } catch (fault) {
+    throw fault instanceof TlsFault ? configError(fault.problems) : fault;
   }
 }
 
@@ -103,9 +77,13 @@ export class ServerTlsFiles {
 export async function tlsProblems(
   config: TlsConfig,
   runtime: string,
+  clock: WallClock,
   readTextFile: (path: string) => Promise<string>,
 ): Promise<readonly Problem[]> {
-  return [...unsupportedTls(config, runtime), ...(await readTexts(config, readTextFile)).problems];
+  const paths = pathsOf(config) ?? [];
+  const files = paths.map(({ path }) => ({ name: path, read: () => readTextFile(path) }));
+  const problems = problemsIn(await readTexts(files), paths, clock);
+  return [...unsupportedTls(config, runtime), ...problems];
 }
 
 /** Returns what this runtime can't do. */
@@ -123,65 +101,101 @@ export function unsupportedTls(config: TlsConfig, runtime: string): Problem[] {
   return problems;
 }
 
-function pathsOf({ tlsCertFile: cert, tlsKeyFile: key, tlsClientCaFiles: clientCa }: TlsConfig) {
-  if (cert === undefined || key === undefined) return undefined;
-  return { cert, key, clientCa, all: [cert, key, ...clientCa] };
+/** Returns the files of TLS with their keys: the certificate, the private key, and the authorities of clients. */
+function pathsOf(config: TlsConfig): readonly TlsPath[] | undefined {
+  const { tlsCertFile, tlsKeyFile, tlsClientCaFiles } = config;
+  if (tlsCertFile === undefined || tlsKeyFile === undefined) return undefined;
+  return [
+    { key: "tls_cert_file", path: tlsCertFile },
+    { key: "tls_key_file", path: tlsKeyFile },
+    ...tlsClientCaFiles.map((path) => ({ key: "tls_client_ca_files", path }) as const),
+  ];
 }
 
-async function readTexts(
-  config: TlsConfig,
-  readTextFile: (path: string) => Promise<string>,
-): Promise<{ texts?: TlsTexts; problems: readonly Problem[] }> {
-  const paths = pathsOf(config);
-  if (paths === undefined) return { problems: [] };
-  const problems: Problem[] = [];
-  const wrong = (key: string, path: string, must: string): void => {
-    problems.push({ key, text: `"${key}" is ${JSON.stringify(path)} but must ${must}` });
-  };
-  const read = async (key: string, path: string): Promise<string> => {
+/** Returns what is wrong with the texts of files. */
+function problemsIn(
+  texts: readonly FileText[],
+  paths: readonly TlsPath[],
+  clock: WallClock,
+): readonly Problem[] {
+  const [cert = ""] = texts;
+  const problems = paths.flatMap(({ key, path }, index): Problem[] => {
+    const rule = brokenRule(key, texts[index] ?? "", { cert, nowMs: clock.wallMs() });
+    return rule === undefined ? [] : [ruleProblem(key, path, `name ${rule}`)];
+  });
+  return problems.length > 0 ? problems : refusedByTls(texts as readonly string[], paths);
+}
+
+/** Returns the first file that the runtime's TLS refuses, for example for a key that is too weak. */
+function refusedByTls(texts: readonly string[], paths: readonly TlsPath[]): readonly Problem[] {
+  for (const [index, { key, path }] of paths.entries()) {
+    const [cert, privateKey, ...ca] = texts.slice(0, index + 1);
     try {
-      return await readTextFile(path);
+      createSecureContext({ cert, key: privateKey, ...(ca.length > 0 && { ca }) });
     } catch (error) {
-      wrong(key, path, `name a file that can be read: ${reasonOf(error)}`);
-      return "";
+      const rule = `name a file that this runtime's TLS accepts, and it says: ${reasonOf(error)}`;
+      return [ruleProblem(key, path, rule)];
     }
-  };
-  const [cert, key, ...clientCa] = await Promise.all([
-    read("tls_cert_file", paths.cert),
-    read("tls_key_file", paths.key),
-    ...paths.clientCa.map((path) => read("tls_client_ca_files", path)),
-  ]);
-  if (problems.length > 0) return { problems };
-  if (!hasCertificates(cert)) {
-    wrong("tls_cert_file", paths.cert, "name a file with a certificate in PEM");
-  } else if (!isPrivateKey(key)) {
-    wrong("tls_key_file", paths.key, "name a file with a private key in PEM, without a passphrase");
-  } else if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) {
-    wrong("tls_key_file", paths.key, 'name the private key of the certificate in "tls_cert_file"');
   }
-  for (const [index, text] of clientCa.entries()) {
-    if (hasCertificates(text)) continue;
-    const path = paths.clientCa[index] ?? "";
-    wrong("tls_client_ca_files", path, "name files with certificates in PEM");
-  }
-  return problems.length > 0 ? { problems } : { texts: { cert, key, clientCa }, problems };
+  return [];
 }
 
-/** Some runtimes ignore what they can't read, and trust their own authorities instead. */
-function hasCertificates(pem: string): boolean {
-  const certificates = pem.match(CERTIFICATES) ?? [];
+/** Returns the rule that the text of a file breaks. It completes the sentence "It must name …". */
+function brokenRule(
+  key: TlsPath["key"],
+  text: FileText,
+  { cert, nowMs }: { readonly cert: FileText; readonly nowMs: number },
+): string | undefined {
+  if (text instanceof FileFault) return `a file that can be read, and it ${text.message}`;
+  switch (key) {
+    case "tls_cert_file": {
+      const [certificate] = certificatesIn(text);
+      if (certificate === undefined) return "a file with a certificate in PEM";
+      const isExpired = Date.parse(certificate.validTo) < nowMs;
+      return isExpired
+        ? `a certificate that is valid, and this one expired at ${certificate.validTo}`
+        : undefined;
+    }
+    case "tls_key_file": {
+      const privateKey = privateKeyIn(text);
+      if (privateKey === undefined) {
+        return "a file with a private key in PEM, without a passphrase";
+      }
+      const [certificate] = cert instanceof FileFault ? [] : certificatesIn(cert);
+      return certificate !== undefined && isOther(certificate, privateKey)
+        ? 'the private key of the certificate in "tls_cert_file"'
+        : undefined;
+    }
+    case "tls_client_ca_files":
+      return certificatesIn(text).length === 0 ? "files with certificates in PEM" : undefined;
+  }
+}
+
+/**
+ * Reads certificates; none if one of them can't be read: some runtimes ignore those, and trust their own authorities
+ * instead.
+ */
+function certificatesIn(pem: string): readonly X509Certificate[] {
   try {
-    return certificates.map((one) => new X509Certificate(one)).length > 0;
+    return (pem.match(CERTIFICATES) ?? []).map((one) => new X509Certificate(one));
+  } catch {
+    return [];
+  }
+}
+
+/** Whether a private key is that of another certificate. A key that the runtime can't read is none: TLS refuses it. */
+function isOther(certificate: X509Certificate, privateKey: KeyObject): boolean {
+  try {
+    return !certificate.checkPrivateKey(privateKey);
   } catch {
     return false;
   }
 }
 
-function isPrivateKey(pem: string): boolean {
+function privateKeyIn(pem: string): KeyObject | undefined {
   try {
-    createPrivateKey(pem);
-    return true;
+    return createPrivateKey(pem);
   } catch {
-    return false;
+    return undefined;
   }
 }

@@ -1,8 +1,9 @@
-import type { Broadcaster } from "../core/broadcaster.ts";
 import type { AckResult, Balance, DropReason, LossReason } from "../core/metering/ledger.ts";
 import type { DisconnectReason, Meter } from "../core/metering/meter.ts";
 import type { MessageSource, SourceStatus, StreamStatus } from "../core/ports/source.ts";
-import type { Readiness } from "../http/status.ts";
+import type { ClientLags } from "../core/sessions/client-lags.ts";
+import type { PresenceStatus, Readiness, RevocationStatus } from "../http/status.ts";
+import type { AccountState, Accounts } from "./accounts.ts";
 
 /** The figures of a gateway at one moment. Counters never go back while the gateway exists. */
 export interface GatewayStats {
@@ -13,6 +14,8 @@ export interface GatewayStats {
     readonly connected: number;
     /** Connected now, and fed from a queue of their own because they lag. */
     readonly lagging: number;
+    /** The lag of clients: the messages that they were sent and have not confirmed, and those that wait for them. */
+    readonly lag: ClientLags;
     /** Connected since the gateway was made. */
     readonly total: number;
     /** Disconnected since the gateway was made, by reason. */
@@ -59,7 +62,7 @@ export interface GatewayStats {
     readonly deadLetters: number;
   };
   readonly source: {
-    /** `"NATS"`, `"the embedded source"`, or the name of the source that was handed in. */
+    /** The source of the default account: `"NATS"`, `"the embedded source"`, or the name of the one that was handed in. */
     readonly name: string;
     readonly status: SourceStatus;
     readonly streams: readonly StreamStatus[];
@@ -72,24 +75,35 @@ export interface GatewayStats {
     /** Why the source refuses one; absent if it refuses none. */
     readonly refusal?: string;
   };
+  /** The open accounts beside the default one, by name; their figures are in the sums above. */
+  readonly accounts: Readonly<Record<string, AccountState>>;
+  /** The connections and watches of presence; absent if presence is off. */
+  readonly presence?: PresenceStatus;
+  /** The bucket of revoked tokens; absent if there is none. */
+  readonly revocation?: RevocationStatus;
   readonly errors: { readonly total: number; readonly last?: string };
 }
 
 /** Reads the figures of a gateway's parts. */
 export function readStats(parts: {
   readonly meter: Meter;
-  readonly broadcaster: Broadcaster;
+  readonly accounts: Accounts;
+  readonly lags: ClientLags;
   readonly source: MessageSource;
   readonly readiness: Readiness;
+  readonly presence: PresenceStatus | undefined;
+  readonly revocation: RevocationStatus | undefined;
 }): GatewayStats {
-  const { meter, broadcaster, source, readiness } = parts;
+  const { meter, accounts, lags, source, readiness, presence, revocation } = parts;
   const { ledger } = meter;
-  const { subscriptions, pending, refusal } = broadcaster.upstream;
+  const { subscriptions, pending } = accounts.upstream;
+  const { refusal } = accounts.defaultBroadcaster.upstream;
   return {
     readiness,
     clients: {
       connected: meter.clientsActive,
       lagging: meter.clientsLagging,
+      lag: lags,
       total: meter.clientsTotal,
       disconnected: Object.fromEntries(meter.disconnections) as Record<DisconnectReason, number>,
     },
@@ -97,14 +111,14 @@ export function readStats(parts: {
       total: meter.sessionsTotal,
       resumed: meter.sessionsResumed,
       detached: meter.sessionsDetached,
-      detachedBytes: broadcaster.sessions.detachedBytes,
+      detachedBytes: accounts.sessionBytes,
     },
     messages: {
       received: meter.messagesReceived,
       receivedBytes: meter.bytesReceived,
       replayed: meter.messagesReplayed,
-      kept: broadcaster.kept.messages,
-      keptBytes: broadcaster.kept.bytes,
+      kept: accounts.kept.messages,
+      keptBytes: accounts.kept.bytes,
     },
     ledger: {
       ...ledger.balance(),
@@ -125,6 +139,9 @@ export function readStats(parts: {
     },
     source: { name: source.name, status: source.status, streams: source.streams ?? [] },
     upstream: { subscriptions, pending, ...(refusal !== undefined && { refusal }) },
+    accounts: accounts.states,
+    ...(presence !== undefined && { presence }),
+    ...(revocation !== undefined && { revocation }),
     errors: {
       total: meter.errorsTotal,
       ...(meter.lastError !== undefined && { last: meter.lastError }),

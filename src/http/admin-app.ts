@@ -2,14 +2,17 @@ import { Hono, type MiddlewareHandler } from "hono";
 import type { AccessRefusal } from "../access/authenticator.ts";
 import type { Operator } from "../access/operator-tokens.ts";
 import { reasonOf } from "../core/ports/errors.ts";
-import type { ClientsAddress } from "./clients-address.ts";
+import { clientScriptRoute } from "./client-script.ts";
+import type { ClientUrl } from "./client-url.ts";
 import type { ConsoleOptions } from "./console-page.ts";
 import { consoleRoutes } from "./console-routes.ts";
 import { readCredentials } from "./credentials.ts";
+import { type DrainParts, drainRoute } from "./drain.ts";
 import { Guard, type GuardOptions, type GuardParts } from "./origin-guard.ts";
 import { notAllowed, problem, refusedAccess, setChallenge } from "./problem.ts";
 import { protocolRoutes } from "./protocol-routes.ts";
 import { OPERATORS_PATHS, PUBLIC_PATHS } from "./public-paths.ts";
+import { type ReloadParts, reloadRoute } from "./reload.ts";
 import { type RevokeParts, revokeRoute } from "./revoke.ts";
 import { type StatusReport, statusRoutes } from "./status.ts";
 
@@ -19,16 +22,16 @@ export interface AdminOptions extends Pick<GuardOptions, "allowedHosts" | "host"
   readonly requestTimeoutMs: number;
 }
 
-export interface AdminParts extends GuardParts, RevokeParts {
+export interface AdminParts extends GuardParts, RevokeParts, DrainParts, ReloadParts {
   readonly report: StatusReport;
   /** Finds out whose token it is; `undefined`: operators need none. */
   readonly operatorOf: ((token: string) => Promise<Operator | undefined>) | undefined;
-  /** Where clients connect; `undefined` in a host's own server. */
-  readonly clients: ClientsAddress | undefined;
+  /** The URL at which clients connect; `undefined` in a host's own server. */
+  readonly clients: ClientUrl | undefined;
   readonly console: ConsoleOptions;
 }
 
-/** Who operates where no token is needed: whoever can connect. */
+/** The operator if no token is needed: anybody who can connect. */
 const ANYBODY: Operator = { sub: "", role: "operator" };
 
 /** A browser asks its user for the password, which is the token. */
@@ -76,33 +79,40 @@ export function createAdminApp(options: AdminOptions, parts: AdminParts): Hono<E
   app.use("*", operators(parts));
   app.route("/", statusRoutes(report, clock));
   app.route("/", protocolRoutes({ path: options.path, clients }, report));
-  if (clients !== undefined) app.route("/", consoleRoutes(parts.console, clients));
+  app.route("/", clientScriptRoute(report.meta().version));
+  if (clients !== undefined)
+    app.route(
+      "/",
+      consoleRoutes(() => parts.console, clients),
+    );
   app.route("/", revokeRoute({ timeoutMs: options.requestTimeoutMs }, parts));
+  app.route("/", drainRoute(parts));
+  app.route("/", reloadRoute(parts));
+  app.get("/admin/config", (c) => c.json(report.config()));
+  app.all("/admin/config", (c) => notAllowed(c, "GET, HEAD"));
   for (const path of [...PUBLIC_PATHS, ...OPERATORS_PATHS]) {
     app.all(path, (c) => notAllowed(c, "GET, HEAD"));
   }
-  app.all("/admin/revoke", (c) => notAllowed(c, "POST"));
+  for (const path of ["/admin/revoke", "/admin/drain", "/admin/reload"]) {
+    app.all(path, (c) => notAllowed(c, "POST"));
+  }
   return app;
 }
 
-/** Lets nobody through but those whose role allows the request. Probes need no token. */
+/** Lets nobody through but those whose role allows the request. {@linkcode PUBLIC_PATHS} need no token. */
 function operators({ operatorOf, addressOf, audit }: AdminParts): MiddlewareHandler<Env> {
   return async (c, next) => {
-    const isProbe = PUBLIC_PATHS.some((path) => path === c.req.path);
-    if (isProbe || operatorOf === undefined) {
+    const isPublic = PUBLIC_PATHS.some((path) => path === c.req.path);
+    if (isPublic || operatorOf === undefined) {
       c.set("operator", ANYBODY);
       return await next();
     }
     setChallenge(c, CHALLENGE);
-    const refuse = (refusal: AccessRefusal, sub?: string): Response => {
-      audit.say(
-        "operator_refused",
-        "Refused {method} {path} to an operator at {address}: {reason}",
-        {
-          ...{ method: c.req.method, path: c.req.path, address: addressOf(c) },
-          ...{ reason: refusal.message, sub },
-        },
-      );
+    const refuse = (refusal: AccessRefusal, operator?: string): Response => {
+      audit.record("operator_refused", {
+        ...{ operator, address: addressOf(c), reason: refusal.message },
+        ...{ method: c.req.method, path: c.req.path },
+      });
       return refusedAccess(c, refusal);
     };
     const shown = readCredentials(

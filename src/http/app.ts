@@ -1,4 +1,4 @@
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import type { Meter } from "../core/metering/meter.ts";
 import { reasonOf, SpillwayError } from "../core/ports/errors.ts";
 import type { DeliveryMode } from "../protocol/fields.ts";
@@ -12,13 +12,16 @@ import {
   type StreamOptions,
   type StreamParts,
 } from "./client-endpoints.ts";
+import { clientScriptRoute } from "./client-script.ts";
 import type { ConsoleOptions } from "./console-page.ts";
 import { consoleRoutes } from "./console-routes.ts";
+import { made } from "./derive.ts";
 import { Guard, type GuardOptions, type GuardParts } from "./origin-guard.ts";
 import { notAllowed, problem } from "./problem.ts";
 import { protocolRoutes } from "./protocol-routes.ts";
 import { notPublic, OPERATORS_PATHS, PUBLIC_PATHS } from "./public-paths.ts";
-import { publishRoutes } from "./publish.ts";
+import { type PublishParts, publishRoutes } from "./publish.ts";
+import { type RequestTracer, traceRequests } from "./request-trace.ts";
 import { type StatusReport, statusRoutes } from "./status.ts";
 
 export interface AppOptions
@@ -26,10 +29,10 @@ export interface AppOptions
     Omit<GuardOptions, "eventsPath" | "takesCredentials">,
     AdmissionOptions,
     AddressOptions {
-  /** What clients may have. */
+  /** The subjects that clients may receive. */
   readonly subjects: readonly string[];
   readonly maxPublishBytes: number;
-  readonly startFrom: string;
+  readonly maxPublishesPerSecond: number;
   readonly deliveryMode: DeliveryMode;
   readonly requestTimeoutMs: number;
   /** Whether it is part of a host's own app, whose other paths are none of ours. */
@@ -40,16 +43,20 @@ export interface AppParts extends Omit<StreamParts, "grantOf" | "tokenCheckOf">,
   readonly access: HttpAccess;
   readonly meter: Meter;
   readonly report: StatusReport;
+  readonly accounts: StreamParts["accounts"] & PublishParts["publishing"];
   /** Whether messages may be posted. */
-  readonly takesPosts: boolean;
+  takesPosts(): boolean;
+  /** Records handshakes and posts; by default nobody does. */
+  readonly tracer?: RequestTracer | undefined;
 }
 
-/** With a subject, and where somebody forgot it. */
+/** The path with a subject, and the one of a request that forgot it. */
 const PUBLISH = ["/publish/:subject", "/publish/"];
 
 /** The whole HTTP surface, as an app that a host mounts with `route()`. */
 export function createApp(options: AppOptions, given: AppParts): Hono {
-  const parts = { ...given, sockets: behindProxies(given.sockets, options) };
+  const { derive = made } = given;
+  const parts = { ...given, sockets: behindProxies(given.sockets, options, derive) };
   const app = new Hono();
   app.onError((error, c) => {
     parts.log.error("Request to {path} failed: {reason}", {
@@ -57,7 +64,7 @@ export function createApp(options: AppOptions, given: AppParts): Hono {
       reason: reasonOf(error),
       error,
     });
-    // Whoever mounts the gateway may have configured no log to read it in.
+    // A host that mounts the gateway may have configured no log to read it in.
     const isHosts = error instanceof SpillwayError && error.code === "UPGRADE_UNSUPPORTED";
     return problem(
       c,
@@ -70,18 +77,28 @@ export function createApp(options: AppOptions, given: AppParts): Hono {
   const events = eventsPath(options.path);
   const { access } = parts;
   const takesCredentials = access.isRequired;
-  const guard = new Guard({ ...options, eventsPath: events, takesCredentials }, parts);
-  const admission = new Admission(options, { ...parts, guard });
+  const guardNow = derive(
+    () => new Guard({ ...options, eventsPath: events, takesCredentials }, parts),
+  );
+  const guard = { countsCookies: (c: Context) => guardNow().countsCookies(c) };
+  const log = new AccessLog(parts);
+  const admission = new Admission(options, { ...parts, guard, log });
   const clients: Pick<StreamParts, "grantOf" | "tokenCheckOf"> = {
     grantOf: (c, mayShowTokenLater) => admission.grantOf(c, mayShowTokenLater),
-    tokenCheckOf: (c) => admission.tokenCheckOf(c),
+    tokenCheckOf: (c, grant) => admission.tokenCheckOf(c, grant),
   };
   const routes = gatewayRoutes(options, { ...parts, ...clients });
-  const log = new AccessLog(parts);
+  const { tracer, sockets } = parts;
+  if (tracer !== undefined) {
+    for (const stream of [options.path, events]) {
+      app.get(stream, traceRequests(stream, tracer, sockets));
+    }
+    for (const target of PUBLISH) app.post(target, traceRequests(target, tracer, sockets));
+  }
   for (const stream of [options.path, events]) app.get(stream, countRefused(parts));
   const guarded = options.mounted ? new Set(routes.routes.map(({ path }) => path)) : ["*"];
   for (const path of guarded) {
-    app.use(path, guard.handler);
+    app.use(path, (c, next) => guardNow().handler(c, next));
     if (access.isRequired) app.use(path, log.handler);
   }
   return app.route("/", routes);
@@ -93,30 +110,47 @@ function gatewayRoutes(options: AppOptions, parts: AppParts & StreamParts): Hono
   app.route("/", clientEndpoints(options, parts));
   app.route("/", statusRoutes(parts.report, parts.clock));
   app.route("/", protocolRoutes(options, parts.report));
-  if (parts.takesPosts) {
-    const { publishing } = parts.broadcaster;
-    const limits = { ...options, maxBytes: options.maxPublishBytes };
-    app.route("/", publishRoutes(limits, { ...parts, publishing }));
-    for (const target of PUBLISH) app.all(target, (c) => notAllowed(c, "POST"));
+  app.route("/", clientScriptRoute(parts.report.meta().version));
+  const { access, accounts: publishing } = parts;
+  const publishParts: PublishParts = {
+    ...{ ...parts, publishing },
+    refusalNow: (grant) => access.refusalNow(grant),
+  };
+  for (const target of PUBLISH) {
+    app.use(target, async (c, next) => {
+      if (parts.takesPosts() || c.req.method !== "POST") return await next();
+      return problem(
+        c,
+        404,
+        "Publishing is off: set publish_subjects, or give clients tokens that allow it; and publish must not be false",
+      );
+    });
+  }
+  app.route("/", publishRoutes(options, publishParts));
+  for (const target of PUBLISH) {
+    app.all(target, (c, next) => (parts.takesPosts() ? notAllowed(c, "POST") : next()));
   }
   const { path } = options;
-  for (const target of PUBLISH) {
-    app.post(target, (c) =>
-      problem(c, 404, "Publishing is off: no client may publish to NATS, or publish is false"),
-    );
-  }
-  app.route("/", consoleRoutes(consoleOptions(options, parts.takesPosts)));
+  app.route(
+    "/",
+    consoleRoutes(() => consoleOptions(options, parts.takesPosts(), false)),
+  );
   for (const path of [...PUBLIC_PATHS, ...OPERATORS_PATHS])
     app.all(path, (c) => notAllowed(c, "GET, HEAD"));
   for (const stream of [path, eventsPath(path)]) app.all(stream, (c) => notAllowed(c, "GET"));
   return app;
 }
 
-/** @param publish whether clients can publish by HTTP. */
+/**
+ * @param publish whether clients can publish by HTTP.
+ * @param takesToken whether clients show a token.
+ */
 export function consoleOptions(
-  options: Pick<AppOptions, "path" | "subjects" | "startFrom" | "deliveryMode">,
+  options: Pick<AppOptions, "path" | "subjects" | "deliveryMode">,
   publish: boolean,
+  takesToken: boolean,
 ): ConsoleOptions {
-  const { path, subjects, startFrom, deliveryMode } = options;
-  return { path, subjects, startFrom, publish, acknowledges: deliveryMode === "at-least-once" };
+  const { path, subjects, deliveryMode } = options;
+  const acknowledges = deliveryMode === "at-least-once";
+  return { path, subjects, publish, acknowledges, takesToken };
 }

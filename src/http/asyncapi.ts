@@ -10,9 +10,9 @@ export interface AsyncApiOptions {
   readonly title: string;
   /** The gateway's version. */
   readonly version: string;
-  /** Where the WebSocket is, seen from `base`. */
+  /** The path of the WebSocket, seen from `base`. */
   readonly path: string;
-  /** Where the gateway is: a URL of http or https, with the path that it is mounted at. */
+  /** The address of the gateway: a URL of http or https, with the path that it is mounted at. */
   readonly base: URL;
 }
 
@@ -93,7 +93,7 @@ function server({ protocol, host, pathname }: URL, scheme: "ws" | "http"): objec
   };
 }
 
-/** What a client offers in the handshake (RFC 6455 §11.3.4). */
+/** The subprotocols that a client offers in the handshake (RFC 6455 §11.3.4). */
 const SUBPROTOCOL_HEADER = {
   type: "object",
   properties: { "Sec-WebSocket-Protocol": { type: "string", const: SUBPROTOCOL } },

@@ -1,6 +1,8 @@
 import type { Context } from "hono";
 import ipaddr from "ipaddr.js";
+import type { Fanout } from "../core/ports/socket.ts";
 import type { SocketRuntime } from "../runtime/runtime.ts";
+import { type Derive, made } from "./derive.ts";
 
 export interface AddressOptions {
   /** The addresses, and ranges of addresses, of proxies in front of the gateway. */
@@ -9,15 +11,15 @@ export interface AddressOptions {
   readonly forwardedHeader: "x-forwarded-for" | "forwarded";
 }
 
-/** No proxy adds as much. */
-const MAX_HEADER_LENGTH = 4096;
+/** All proxies together add less; a client may have written any amount before. */
+const MAX_READ_LENGTH = 4096;
 
 type Range = readonly [ipaddr.IPv4 | ipaddr.IPv6, number];
 
 /**
  * Finds the address of a client behind proxies. Each proxy adds the address of its own client at the end of the header,
- * so the header is read from right to left, as long as a trusted proxy has written: what is further to the left, a client
- * may have made up.
+ * so the header is read from right to left, as long as a trusted proxy has written: a client may have made up everything
+ * that is further to the left.
  *
  * - `X-Forwarded-For`: addresses, separated by commas.
  * - `Forwarded` (RFC 7239): the parameter `for` of each element.
@@ -39,11 +41,11 @@ export class ClientAddresses {
   of(peer: string, headers: Headers): string {
     if (this.#trusted.length === 0 || !this.#isTrusted(peer)) return peer;
     const header = headers.get(this.#header);
-    if (header === null || header.length > MAX_HEADER_LENGTH) return peer;
+    if (header === null) return peer;
     let client = peer;
-    for (const hop of hopsOf(this.#header, header).reverse()) {
+    for (const hop of hopsOf(this.#header, endOf(header)).reverse()) {
       const address = addressOf(hop);
-      // What a trusted proxy wrote can't be read: nothing before it can be trusted.
+      // If the address that a trusted proxy wrote can't be read, nothing before it can be trusted.
       if (address === undefined) return client;
       client = address;
       if (!this.#isTrusted(address)) return client;
@@ -60,19 +62,24 @@ export class ClientAddresses {
   }
 }
 
+/** Makes sockets of requests. It doesn't write to topics, as a fanout does. */
+export type RequestSockets = Omit<SocketRuntime, keyof Fanout>;
+
 /** Returns sockets whose peers have the addresses that trusted proxies say. */
-export function behindProxies(sockets: SocketRuntime, options: AddressOptions): SocketRuntime {
-  if (options.trustedProxies.length === 0) return sockets;
-  const addresses = new ClientAddresses(options);
+export function behindProxies(
+  sockets: RequestSockets,
+  options: AddressOptions,
+  derive: Derive = made,
+): RequestSockets {
+  const addresses = derive(() => new ClientAddresses(options));
   return {
     upgrade: (c, events, protocol) => sockets.upgrade(c, events, protocol),
-    write: (topic, frames, compress) => sockets.write(topic, frames, compress),
-    addressOf: (c) => addresses.of(sockets.addressOf(c), c.req.raw.headers),
+    addressOf: (c) => addresses().of(sockets.addressOf(c), c.req.raw.headers),
     ...(sockets.drop !== undefined && { drop: (c: Context) => sockets.drop?.(c) }),
   };
 }
 
-/** Returns what tells the clients of one address from those of others: an IPv6 client has as many addresses as it likes. */
+/** Returns the group under which an address is counted: for IPv6 its /64 network, in which a client may choose any address. */
 export function addressGroupOf(address: string): string {
   if (!ipaddr.isValid(address)) return address;
   const parsed = ipaddr.process(address);
@@ -86,7 +93,15 @@ function rangeOf(text: string): Range {
   return [address, address.kind() === "ipv4" ? 32 : 128];
 }
 
-/** The hops that a header names, from left to right; those that can't be read are empty. */
+/** Returns the end of a header, from the beginning of a hop on. */
+function endOf(header: string): string {
+  if (header.length <= MAX_READ_LENGTH) return header;
+  const end = header.slice(-MAX_READ_LENGTH);
+  const comma = end.indexOf(",");
+  return comma < 0 ? "" : end.slice(comma + 1);
+}
+
+/** Returns the hops that a header names, from left to right; a hop that can't be read is empty. */
 function hopsOf(header: AddressOptions["forwardedHeader"], value: string): string[] {
   const elements = value.split(",");
   if (header === "x-forwarded-for") return elements.map((element) => element.trim());

@@ -11,13 +11,13 @@ export interface ConsoleOptions {
   readonly publish: boolean;
   /** Whether clients must acknowledge messages. */
   readonly acknowledges: boolean;
-  /** The default start point of subscriptions. */
-  readonly startFrom: string;
+  /** Whether clients show a token. */
+  readonly takesToken: boolean;
 }
 
 /**
- * Returns the page that shows live messages, with its script and style. It requests only the stream, and what its user
- * publishes, relative to its own path or at `base`.
+ * Returns the page that shows live messages, with its script and style. It requests only the client's script, the stream,
+ * and what its user publishes or asks for, relative to its own path or at `base`.
  *
  * @param base the origin of the stream, if it isn't the page's own.
  * @param nonce allows the script in the response's Content-Security-Policy; new for each response.
@@ -25,7 +25,7 @@ export interface ConsoleOptions {
 export function consolePage(
   options: ConsoleOptions & { readonly base?: string | undefined; readonly nonce: string },
 ): string {
-  const { path, subjects, publish, acknowledges, startFrom, base } = options;
+  const { path, subjects, publish, acknowledges, takesToken, base } = options;
   const nonce = escapeHtml(options.nonce);
   const hello = escapeHtml(example(subjects, "hello"));
   const demo = JSON.stringify(STATIONS.map((station) => example(subjects, station)));
@@ -38,7 +38,7 @@ export function consolePage(
 <link rel="icon" href="data:image/svg+xml,${encodeURIComponent(wave("#0e7c86"))}">
 <style nonce="${nonce}">${consoleStyle}</style>
 </head>
-<body${base === undefined ? "" : ` data-base="${escapeHtml(base)}"`} data-path="${escapeHtml(path)}" data-acknowledges="${acknowledges}" data-start="${escapeHtml(startFrom)}" data-subjects="${escapeHtml(JSON.stringify(subjects))}" data-demo="${escapeHtml(demo)}">
+<body${base === undefined ? "" : ` data-base="${escapeHtml(base)}"`} data-path="${escapeHtml(path)}" data-acknowledges="${acknowledges}" data-subjects="${escapeHtml(JSON.stringify(subjects))}" data-demo="${escapeHtml(demo)}">
 <header>
   <h1>${wave("currentColor")} Spillway</h1>
   <p id="state" role="status" data-state="connecting">connecting</p>
@@ -57,6 +57,7 @@ export function consolePage(
 <main>
   <section id="messages" aria-labelledby="messages-title">
     <h2 id="messages-title" class="unseen">Messages</h2>
+    ${takesToken ? TOKEN_FORM : ""}
     <form id="filter">
       <label for="subjects">Subjects</label>
       <input id="subjects" ${PLAIN_TEXT} placeholder="${escapeHtml(subjects.join(", "))}"
@@ -71,13 +72,19 @@ export function consolePage(
   </section>
   <aside>
     ${publish ? publishForm(hello) : natsHint(hello)}
+    <section aria-labelledby="lags-title">
+      <h2 id="lags-title">Clients that are behind</h2>
+      <button id="lags-shown" type="button" aria-expanded="false" aria-controls="lags">Show</button>
+      <ol id="lags" hidden></ol>
+      <p id="lags-note" role="status" hidden></p>
+    </section>
     <section aria-labelledby="code-title">
       <h2 id="code-title">Connect from code</h2>
       <pre id="code" tabindex="0" aria-labelledby="code-title"></pre>
     </section>
   </aside>
 </main>
-<script nonce="${nonce}">${consoleScript}${publish ? consolePublishScript : ""}</script>
+<script type="module" nonce="${nonce}">${consoleScript}${publish ? consolePublishScript : ""}</script>
 </body>
 </html>
 `;
@@ -92,6 +99,13 @@ const PLAIN_TEXT = `autocomplete="off" autocapitalize="none" spellcheck="false"`
 /** A pattern for subjects: tokens without white space, and `>` only as the last one. */
 const TOKENS = String.raw`(?!&gt;\.)[^\s.,]+(\.(?!&gt;\.)[^\s.,]+)*`;
 const SUBJECT_LIST = String.raw`\s*${TOKENS}(\s*,\s*${TOKENS})*\s*`;
+
+/** The page forgets the token when it is left. */
+const TOKEN_FORM = `<form id="access">
+      <label for="token">Token</label>
+      <input id="token" type="password" ${PLAIN_TEXT} required placeholder="of a client, as programs show it">
+      <button>Use</button>
+    </form>`;
 
 function publishForm(subject: string): string {
   return `<section aria-labelledby="publish-title">

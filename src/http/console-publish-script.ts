@@ -9,7 +9,8 @@ let sent = 0;
 
 async function publish(subject, body) {
   const url = base + "/publish/" + encodeURIComponent(subject);
-  const response = await fetch(url, { method: "POST", body });
+  const headers = token === "" ? {} : { Authorization: "Bearer " + token };
+  const response = await fetch(url, { method: "POST", body, headers });
   const answer = await response.json().catch(() => undefined);
   if (!response.ok) throw new Error(answer?.detail ?? "refused with " + response.status);
 }

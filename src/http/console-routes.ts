@@ -1,6 +1,6 @@
 import { type Context, Hono } from "hono";
 import { NONCE, type SecureHeadersVariables, secureHeaders } from "hono/secure-headers";
-import type { ClientsAddress } from "./clients-address.ts";
+import type { ClientUrl } from "./client-url.ts";
 import { type ConsoleOptions, consolePage } from "./console-page.ts";
 
 /**
@@ -9,8 +9,8 @@ import { type ConsoleOptions, consolePage } from "./console-page.ts";
  * @param clients where clients connect, if that is not where the page is asked for.
  */
 export function consoleRoutes(
-  options: ConsoleOptions,
-  clients?: ClientsAddress,
+  options: () => ConsoleOptions,
+  clients?: ClientUrl,
 ): Hono<{ Variables: SecureHeadersVariables }> {
   const headers = secureHeaders({
     contentSecurityPolicy: {
@@ -34,12 +34,12 @@ export function consoleRoutes(
   return new Hono<{ Variables: SecureHeadersVariables }>().get("/", headers, (c) => {
     const nonce = c.get("secureHeadersNonce") ?? "";
     const base = clients?.(new URL(c.req.url)).origin;
-    return c.html(consolePage({ ...options, base, nonce }), 200, { "Cache-Control": "no-store" });
+    return c.html(consolePage({ ...options(), base, nonce }), 200, { "Cache-Control": "no-store" });
   });
 }
 
 /** Allows the page to connect to another port: by WebSocket, and to publish. */
-function streamSources(clients: ClientsAddress): ((c: Context) => string)[] {
+function streamSources(clients: ClientUrl): ((c: Context) => string)[] {
   const origin = (c: Context): string => clients(new URL(c.req.url)).origin;
   return [origin, (c) => origin(c).replace(/^http/, "ws")];
 }

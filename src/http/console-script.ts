@@ -1,23 +1,23 @@
 /**
- * The console's script, a client of `spillway.v1.json`. It adds received data to the page as text, never as HTML.
- * Messages wait unparsed for the next drawing. If there are many, only the newest are parsed, so that the page stays
- * responsive.
+ * The console's script, which uses the client that the gateway serves at `/client.js`. It adds received data to the page as
+ * text, never as HTML. Messages wait unparsed for the next drawing. If there are many, only the newest are drawn, so that
+ * the page stays responsive.
  */
 export const consoleScript = String.raw`
-"use strict";
 const MAX_ROWS = 200;
 const DRAW_MS = 100;
-const MAX_BACKOFF_MS = 15000;
-const STEADY_MS = 5000;
 const MAX_PATTERNS = 64;
+// More than one frame of the gateway has.
+const BUFFER = 100000;
 const HEAD = '{"type":"data","id":"';
 
 const byId = (id) => document.getElementById(id);
-const { path, start } = document.body.dataset;
+const { path } = document.body.dataset;
 const acknowledges = document.body.dataset.acknowledges === "true";
 const exposed = JSON.parse(document.body.dataset.subjects);
 // The page's path may end with a slash or not, and have any prefix.
-const base = document.body.dataset.base ?? location.origin + location.pathname.replace(/\/+$/, "");
+const own = location.origin + location.pathname.replace(/\/+$/, "");
+const base = document.body.dataset.base ?? own;
 const list = byId("list");
 const subjects = byId("subjects");
 
@@ -30,13 +30,16 @@ function make(tag, className, text) {
 
 // --- The connection
 
-let socket;
-let retry;
-let failures = 0;
-// The cursor to resume from after a reconnect; undefined before the first message.
-let cursor;
-// In at-least-once: the session that a reconnect resumes.
-let session;
+const { connect, MemoryCursors, openWebSocket } = await import(own + "/client.js");
+
+let connection;
+// The places of the subscriptions, where another connection continues.
+const cursors = new MemoryCursors();
+// The token that the user entered last; it is stored nowhere else.
+let token = "";
+// Takes the next token, when the last one expires.
+let giveToken;
+const access = byId("access");
 
 function wantedSubjects() {
   return subjects.value.split(",").map((one) => one.trim()).filter(Boolean);
@@ -50,107 +53,104 @@ function streamUrl() {
   return base.replace(/^http/, "ws") + path + (wanted && "?subjects=" + query);
 }
 
-function connect() {
-  clearTimeout(retry);
-  // The code 1000 ends the session.
-  socket?.close(1000);
-  const url = base.replace(/^http/, "ws") + path + (session ? "?session=" + session : "");
-  const mine = new WebSocket(url, "spillway.v1.json");
-  let openedAt = 0;
-  let goodbye;
-  // In bytes; each character of a cursor is one byte.
-  let maxFrame = 1024;
-  socket = mine;
-  showState("connecting", "connecting");
-  mine.onopen = () => {
-    if (mine !== socket) return;
-    openedAt = Date.now();
-    showState("connecting", "subscribing");
-  };
-  mine.onmessage = ({ data }) => {
-    if (mine !== socket) return;
-    const ids = [];
-    for (const line of data.split("\n")) {
-      if (line.startsWith(HEAD)) ids.push(receive(line));
-      else hear(JSON.parse(line), line);
-    }
-    if (ids.length > 0) cursor = ids.at(-1);
-    if (acknowledges) for (const frame of ackFrames(ids, maxFrame)) mine.send(frame);
-  };
-  function hear(frame, line) {
-    if (frame.type === "welcome") {
-      maxFrame = frame.limits.max_frame_bytes;
-      showUpstream(frame.upstream);
-      if (frame.delivery) session = frame.session;
-      // A resumed session still has its subscriptions; "subscribed" confirms them.
-      if (!frame.delivery?.resumed) for (const request of requests()) mine.send(request);
-    } else if (frame.type === "subscribed") {
-      // Until a first value came, a subscription to the latest values starts with them again.
-      if (start === "new" || start === "all") cursor ??= frame.from;
-      showProblem("");
-      showState("open", "open");
-    } else if (frame.type === "upstream") {
-      showUpstream(frame.state);
-    } else if (frame.type === "gap") {
-      miss(frame, line);
-    } else if (frame.type === "error") {
-      showProblem("Refused: " + frame.error.message);
-      if (byId("state").dataset.state !== "open") showState("open", "open, but nothing is subscribed to");
-    } else if (frame.type === "disconnect") {
-      goodbye = frame;
-      cursor = frame.cursor ?? cursor;
-    }
+// Messages as they are on the wire, by id: JSON.parse would change large numbers.
+const lines = new Map();
+
+class KeepingSocket extends WebSocket {
+  constructor(...target) {
+    super(...target);
+    // It is called before the client's own listener.
+    this.addEventListener("message", ({ data }) => {
+      for (const line of data.split("\n")) {
+        if (line.startsWith(HEAD)) lines.set(line.slice(HEAD.length, line.indexOf('"', HEAD.length)), line);
+      }
+    });
   }
-  mine.onclose = ({ code, reason }) => {
-    if (mine !== socket) return;
-    const how = "closed with " + code + (reason && " (" + reason + ")");
-    // The state of NATS is unknown now.
-    showUpstream("connected");
-    // 44xx: a reconnect would end the same way.
-    if (goodbye?.reconnect === false || (code >= 4400 && code < 4500)) return showState("closed", how);
-    failures = openedAt > 0 && Date.now() - openedAt > STEADY_MS ? 0 : failures + 1;
-    const backoff = Math.random() * Math.min(MAX_BACKOFF_MS, 250 * 2 ** failures);
-    const wait = Math.max(backoff, goodbye?.retry_after_ms ?? 0);
-    retry = setTimeout(connect, wait);
-    showState("closed", how + ", again in " + (wait / 1000).toFixed(1) + " s");
-  };
 }
 
-// drop-oldest: a page in the background stays connected, and gets the number of missed messages.
-function requests() {
-  const wanted = wantedSubjects();
-  const all = wanted.length > 0 ? wanted : exposed;
-  const from = cursor && { after: cursor };
-  const frames = [];
-  for (let at = 0; at < all.length; at += MAX_PATTERNS) {
-    const patterns = all.slice(at, at + MAX_PATTERNS);
-    const id = String(frames.length + 1);
-    frames.push(JSON.stringify({ type: "subscribe", id, subjects: patterns, policy: "drop-oldest", from }));
-  }
-  return frames;
+// The token is sent in a frame: a handshake that is refused doesn't say why.
+function open(target, events, platform) {
+  return openWebSocket({ ...target, token: undefined }, events, platform);
 }
 
-// One frame for several acks, because the number of frames a second is limited.
-function ackFrames(ids, maxFrame) {
-  const frames = [];
-  let part = [];
-  let length = 32;
-  for (const id of ids) {
-    if (part.length > 0 && length + id.length + 3 > maxFrame) {
-      frames.push(part);
-      part = [];
-      length = 32;
-    }
-    part.push(id);
-    length += id.length + 3;
-  }
-  if (part.length > 0) frames.push(part);
-  return frames.map((ids) => JSON.stringify({ type: "ack", ids }));
+function tokenFor(why) {
+  if (why === "connect") return token;
+  showProblem("The token expires soon: enter a new one");
+  return new Promise((resolve) => { giveToken = resolve; });
 }
 
 function reconnect() {
-  failures = 0;
-  connect();
+  void connection?.close();
+  const mine = connect(base + path, {
+    ...{ cursors, transport: open, platform: { WebSocket: KeepingSocket } },
+    ...(token !== "" && { token: tokenFor }),
+  });
+  connection = mine;
+  giveToken = undefined;
+  let isSubscribed = false;
+  let why = "";
+  const show = ({ type, untilMs, error }) => {
+    if (mine !== connection) return;
+    if (type === "open" && isSubscribed) return showState("open", "open");
+    if (type === "open") return showState("connecting", "subscribing");
+    // The state of NATS is unknown now.
+    showUpstream("connected");
+    if (type === "connecting") return showState("connecting", "connecting");
+    if (type === "idle") return showState("closed", "closed until the page is visible");
+    if (type === "waiting") return showState("closed", why + ", again in " + ((untilMs - Date.now()) / 1000).toFixed(1) + " s");
+    const wantsToken = error?.code === "unauthenticated" && token === "";
+    showState("closed", "closed: " + (wantsToken ? "enter a token to connect" : why));
+    byId("reconnect").hidden ||= wantsToken;
+  };
+  mine.on("state", show);
+  mine.on("upstream", (state) => mine === connection && showUpstream(state));
+  mine.on("error", ({ code, message, retryable }) => {
+    if (mine !== connection) return;
+    why = message;
+    if (code === "unauthenticated" && token !== "") {
+      connection = undefined;
+      void mine.close();
+      showState("closed", "closed: " + message);
+      byId("reconnect").hidden = true;
+    } else if (code === "forbidden") beginAnew();
+    else if (code !== "disconnected" && code !== "token" && code !== "refused" && !retryable) showProblem(message);
+  });
+  show(mine.state);
+  const wanted = wantedSubjects();
+  const all = wanted.length > 0 ? wanted : exposed;
+  for (let at = 0; at < all.length; at += MAX_PATTERNS) {
+    void read(mine, all.slice(at, at + MAX_PATTERNS), String(at), () => {
+      isSubscribed = true;
+      showProblem("");
+      show(mine.state);
+    });
+  }
+}
+
+// drop-oldest: a page in the background stays connected, and gets the number of missed messages.
+async function read(mine, patterns, session, subscribed) {
+  try {
+    const subscription = mine.subscribe(patterns, { policy: "drop-oldest", buffer: BUFFER, session });
+    subscription.ready.then(() => mine === connection && subscribed(), () => {});
+    for await (const item of subscription) {
+      if (mine !== connection) return;
+      if (item.type === "data") receive(item.id);
+      else if (item.type === "gap") miss(item);
+    }
+  } catch (error) {
+    if (mine !== connection || mine.state.type === "closed") return;
+    showProblem(error.message);
+    showState("open", "open, but nothing is subscribed to");
+  }
+}
+
+// Connects for other subjects or another user: without a cursor.
+function beginAnew() {
+  clear();
+  showProblem("");
+  cursors.clear();
+  lines.clear();
+  reconnect();
 }
 
 function showState(state, text) {
@@ -182,17 +182,16 @@ let frame = 0;
 let drawnAt = 0;
 let paused = false;
 
-// Takes a message and returns its id without parsing the message: the id is first, and has no
-// characters that JSON escapes.
-function receive(line) {
+function receive(id) {
+  const line = lines.get(id);
+  lines.delete(id);
   received += 1;
   waiting += 1;
   keep(line);
-  return line.slice(HEAD.length, line.indexOf('"', HEAD.length));
 }
 
-function keep(line) {
-  pending.push(line);
+function keep(one) {
+  pending.push(one);
   if (pending.length >= 2 * MAX_ROWS) pending.splice(0, MAX_ROWS);
   drawSoon();
 }
@@ -205,6 +204,7 @@ let missedMore = false;
 
 const REASONS = {
   slow: "this page was too slow",
+  buffer: "this page was too slow",
   expired: "they are no longer kept",
   stream_reset: "the gateway or the stream began anew",
   upstream: "the gateway was cut off from NATS, or had not subscribed",
@@ -212,19 +212,19 @@ const REASONS = {
   session_expired: "the session has ended",
 };
 
-function miss(gap, line) {
-  if (gap.exact === false) missedMore = true;
+function miss(gap) {
+  if (!gap.exact) missedMore = true;
   else missed += gap.count;
   const number = missed.toLocaleString("en");
   byId("missed").textContent = !missedMore ? number : missed > 0 ? number + " or more" : "some";
   byId("missed").parentElement.hidden = false;
-  keep(line);
+  keep(gap);
 }
 
 function gapRow({ count, exact, reason }) {
   const number = count.toLocaleString("en");
   const what =
-    exact !== false ? number + (count === 1 ? " message" : " messages") + " missed"
+    exact ? number + (count === 1 ? " message" : " messages") + " missed"
     : count > 0 ? "Up to " + number + " messages missed"
     : "Messages may be missing here";
   return make("li", "gap", what + ": " + (REASONS[reason] ?? reason));
@@ -261,7 +261,7 @@ const asWritten = (key, value, context) =>
   typeof value === "number" && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value;
 
 function row(data) {
-  if (!data.startsWith(HEAD)) return gapRow(JSON.parse(data));
+  if (typeof data !== "string") return gapRow(data);
   const { id, timestamp, subject, encoding } = JSON.parse(data);
   const payload = JSON.parse(data, asWritten).payload;
   const isText = encoding === "text" || encoding === "base64";
@@ -319,6 +319,43 @@ function showFigures() {
   byId("total").textContent = received.toLocaleString("en");
 }
 
+// --- Clients that are behind
+
+const LAG_MS = 1000;
+// A client whose messages are in flight for less time isn't behind.
+const LEAST_LAG_S = 0.1;
+let lagTimer;
+
+async function showLags() {
+  const note = byId("lags-note");
+  try {
+    // The page's own gateway answers, also if clients connect elsewhere.
+    const response = await fetch(location.pathname.replace(/\/+$/, "") + "/healthz");
+    const { lag } = await response.json();
+    const behind = lag.furthest.filter(({ seconds }) => seconds >= LEAST_LAG_S);
+    byId("lags").replaceChildren(...behind.map(lagRow));
+    note.textContent = behind.length === 0 ? "No client is behind." : "The log has these numbers, too.";
+  } catch (error) {
+    byId("lags").replaceChildren();
+    note.textContent = "Not known: " + error.message;
+  }
+  if (!note.hidden) lagTimer = setTimeout(showLags, LAG_MS);
+}
+
+function lagRow({ id, seconds, bytes }) {
+  const size = Math.ceil(bytes / 1000).toLocaleString("en") + " kB";
+  return make("li", "", "client " + id + ": " + seconds.toFixed(1) + " s, " + size);
+}
+
+byId("lags-shown").onclick = ({ target }) => {
+  const shows = byId("lags").hidden;
+  byId("lags").hidden = byId("lags-note").hidden = !shows;
+  target.textContent = shows ? "Hide" : "Show";
+  target.setAttribute("aria-expanded", String(shows));
+  clearTimeout(lagTimer);
+  if (shows) void showLags();
+};
+
 // --- What the user does
 
 function showCode() {
@@ -338,12 +375,18 @@ byId("filter").onsubmit = (event) => {
   page.searchParams.delete("subjects");
   if (subjects.value.trim()) page.searchParams.set("subjects", subjects.value.trim());
   history.replaceState(null, "", page);
-  clear();
   showCode();
+  beginAnew();
+};
+if (access) access.onsubmit = (event) => {
+  event.preventDefault();
+  token = byId("token").value.trim();
+  byId("token").value = "";
+  // A connection takes new tokens of the same user.
+  if (giveToken === undefined) return beginAnew();
   showProblem("");
-  // Other subjects start without a cursor.
-  cursor = session = undefined;
-  reconnect();
+  giveToken(token);
+  giveToken = undefined;
 };
 byId("pause").onclick = () => {
   paused = !paused;
@@ -358,5 +401,5 @@ byId("reconnect").onclick = reconnect;
 subjects.value = new URLSearchParams(location.search).get("subjects") ?? "";
 showCode();
 setInterval(showFigures, 1000);
-connect();
+reconnect();
 `;

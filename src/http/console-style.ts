@@ -40,8 +40,8 @@ section { padding: .9rem; background: var(--card); border: 1px solid var(--line)
 aside { display: flex; flex-direction: column; gap: .9rem; }
 aside section { display: flex; flex-direction: column; gap: .6rem; }
 #messages { display: flex; flex-direction: column; min-width: 0; padding: 0; overflow: hidden; }
-#filter { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem; padding: .7rem .9rem; border-bottom: 1px solid var(--line); }
-#filter input { flex: 1 8rem; }
+#filter, #access { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem; padding: .7rem .9rem; border-bottom: 1px solid var(--line); }
+#filter input, #access input { flex: 1 8rem; }
 #publish { display: grid; gap: .45rem; }
 label { color: var(--faint); font-size: .85rem; }
 input, textarea, button { font: inherit; color: inherit; border: 1px solid var(--edge); border-radius: .45rem; background: var(--card); }
@@ -77,6 +77,9 @@ pre {
 aside pre { font-size: .78rem; }
 details pre { max-height: 24rem; border-radius: 0; }
 details p { padding: 0 .9rem .6rem; background: var(--well); color: var(--faint); font-size: .75rem; overflow-wrap: anywhere; }
+#lags { padding: 0; list-style: none; font: .82rem/1.5 var(--mono); }
+#lags-note { color: var(--faint); font-size: .85rem; }
+#lags-shown { align-self: start; }
 output { min-height: 1.4em; color: var(--faint); font-size: .85rem; overflow-wrap: anywhere; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 @media (min-width: 56rem) {

@@ -1,7 +1,9 @@
 import type { AccessRefusal, Credentials, TokenPlace } from "../access/authenticator.ts";
+import { fromBase64url } from "../access/base64url.ts";
+import { cookiesIn } from "../access/cookies.ts";
 import { TOKEN_OFFER_PREFIX } from "../protocol/dialects.ts";
 
-/** Where clients may show a token, beside the places that are always read. */
+/** The places where clients may show a token, beside those that are always read. */
 export interface CredentialOptions {
   /** The name of the cookie that has a token; `undefined`: none has. */
   readonly tokenCookie?: string | undefined;
@@ -32,8 +34,10 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+type Proof = Exclude<Credentials, { kind: "none" }>;
+
 /** The credentials of one place, or what is wrong with them; never quotes them. */
-type Shown = Exclude<Credentials, { kind: "none" }> | AccessRefusal;
+type Shown = Proof | AccessRefusal;
 
 /**
  * Reads what a client shows to say who it is: a token or a user with password in `Authorization` (RFC 6750 §2.1,
@@ -117,9 +121,8 @@ export function tokenFrom(place: TokenPlace, token: string): Shown {
 /** Decodes base64 or base64url to UTF-8; `undefined` if it isn't that. */
 function decoded64(text: string, alphabet: RegExp): string | undefined {
   if (text.length > MAX_CREDENTIAL_BYTES * 2 || !alphabet.test(text)) return undefined;
-  const bare = text.replace(/=+$/, "").replaceAll("-", "+").replaceAll("_", "/");
   try {
-    return utf8.decode(Uint8Array.from(atob(bare), (char) => char.charCodeAt(0)));
+    return utf8.decode(fromBase64url(text.replace(/=+$/, "")));
   } catch {
     return undefined;
   }
@@ -133,19 +136,14 @@ export function offersOf(headers: Headers): string[] {
 
 /** The values of all cookies of a name (RFC 6265 §4.2). A browser may send several, of different paths and domains. */
 function cookiesOf(headers: Headers, name: string): string[] {
-  const cookies = headers.get("cookie")?.split(";") ?? [];
-  return (
-    cookies
-      .map((cookie) => cookie.trim())
-      .filter((cookie) => cookie.startsWith(`${name}=`))
-      .map((cookie) => cookie.slice(name.length + 1).replace(/^"(.*)"$/, "$1"))
-      // Servers empty a cookie to end a login.
-      .filter((value) => value !== "")
+  const values = [...cookiesIn(headers.get("cookie") ?? "")].flatMap(([one, value]) =>
+    one === name ? [value.replace(/^"(.*)"$/, "$1")] : [],
   );
+  // Servers empty a cookie to end a login.
+  return values.filter((value) => value !== "");
 }
 
-function isSame(one: Shown, other: Shown): boolean {
-  if (isFault(one) || isFault(other)) return false;
+function isSame(one: Proof, other: Proof): boolean {
   if (one.kind === "basic" || other.kind === "basic") return false;
   return one.token === other.token;
 }

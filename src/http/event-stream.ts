@@ -1,7 +1,13 @@
 import type { Context } from "hono";
-import type { ClientSocket, Fanout, FanoutResult, SendResult } from "../core/ports/socket.ts";
-import type { TextFrame } from "../core/ports/text-frame.ts";
-import type { ConnectionEvents, SocketRuntime } from "../runtime/runtime.ts";
+import type {
+  ClientSocket,
+  Fanout,
+  FanoutResult,
+  Frame,
+  SendResult,
+} from "../core/ports/socket.ts";
+import type { ConnectionEvents } from "../runtime/runtime.ts";
+import type { RequestSockets } from "./client-address.ts";
 
 /** Keeps proxies from buffering the events. */
 const HEADERS = {
@@ -14,7 +20,7 @@ const HEADERS = {
 const HEARTBEAT = new TextEncoder().encode(":\n\n");
 
 /** Joins frames for the body. */
-function concat(frames: readonly TextFrame[]): Uint8Array {
+function concat(frames: readonly Frame[]): Uint8Array {
   if (frames.length === 1) return frames[0]!.bytes;
   const bytes = new Uint8Array(frames.reduce((sum, { byteLength }) => sum + byteLength, 0));
   let at = 0;
@@ -37,7 +43,7 @@ export class EventStreams implements Fanout {
    *
    * @param retryMs how long an `EventSource` waits before it reconnects. Without it, the `EventSource` decides.
    */
-  open(c: Context, events: ConnectionEvents, sockets: SocketRuntime, retryMs?: number): Response {
+  open(c: Context, events: ConnectionEvents, sockets: RequestSockets, retryMs?: number): Response {
     const drop = sockets.drop && (() => sockets.drop?.(c));
     const stream = new EventStream(sockets.addressOf(c), this.#topics, events, drop);
     if (retryMs !== undefined) {
@@ -47,7 +53,7 @@ export class EventStreams implements Fanout {
     return c.body(stream.body, 200, HEADERS);
   }
 
-  write(topic: string, frames: readonly TextFrame[]): FanoutResult {
+  write(topic: string, frames: readonly Frame[]): FanoutResult {
     const bytes = concat(frames);
     let refused = 0;
     for (const stream of this.#topics.get(topic) ?? []) {
@@ -98,7 +104,7 @@ class EventStream implements ClientSocket {
     );
   }
 
-  write(frames: readonly TextFrame[]): SendResult {
+  write(frames: readonly Frame[]): SendResult {
     return this.writeBytes(concat(frames));
   }
 

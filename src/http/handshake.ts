@@ -11,6 +11,8 @@ const KEY = /^[A-Za-z0-9+/]{22}==$/;
 export function handshakeFault(c: Context): Response | undefined {
   // Hono passes HEAD to the handler of GET.
   if (c.req.raw.method !== "GET") {
+    // It asks whether a gateway is there. A browser reports any other status as an error of the page.
+    if (c.req.header("upgrade") === undefined) return c.body(null, 204);
     return problem(c, 405, "A WebSocket handshake needs GET", { Allow: "GET" });
   }
   // RFC 9112 §3.2 requires it, and Bun's own server can't upgrade without it.

@@ -241,7 +241,7 @@ export class Guard {
     );
   }
 
-  /** Returns the environment variable that allows another value beside the present ones. */
+  /** Returns the environment variable that allows another value in addition to the present ones. */
   #setting(key: string, present: readonly string[], another: string): string {
     return `SPILLWAY_${key.toUpperCase()}=${[...present, another].join(",")}`;
   }

@@ -1,6 +1,8 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { AccessRefusal } from "../access/authenticator.ts";
+import type { Grant } from "../core/access/grant.ts";
+import type { DeniedRequest } from "../core/ports/observer.ts";
 
 /** The titles of the statuses that are used here (RFC 9110 §15). */
 const TITLES: Partial<Record<ContentfulStatusCode, string>> = {
@@ -23,6 +25,11 @@ const REFUSAL = "spillwayRefusal";
 /** Returns why a request was refused, for logs; `undefined` if it wasn't. */
 export function refusalOf(c: Context): string | undefined {
   return c.get(REFUSAL);
+}
+
+/** Begins a reason with a capital letter. */
+export function capitalized(reason: string): string {
+  return reason.charAt(0).toUpperCase() + reason.slice(1);
 }
 
 /** Returns a refusal as `application/problem+json` (RFC 9457). `detail` says what to do. */
@@ -58,8 +65,19 @@ export function setChallenge(c: Context, challenge: string): void {
   c.set(CHALLENGE, challenge);
 }
 
-/** Answers a client that is not let in: 401 says how to show who it is (RFC 9110 §11.6.1, RFC 6750 §3). */
-export function refusedAccess(c: Context, refusal: AccessRefusal): Response {
+/** The shortest time after which a request may be tried again that can't be decided now. */
+const SOONEST_RETRY_SECONDS = 5;
+
+/**
+ * Answers a client that is not let in: 401 says how to show who it is (RFC 9110 §11.6.1, RFC 6750 §3).
+ *
+ * @param retrySeconds asked if it may try again later. Default: {@linkcode SOONEST_RETRY_SECONDS}.
+ */
+export function refusedAccess(
+  c: Context,
+  refusal: AccessRefusal,
+  retrySeconds: () => number = () => SOONEST_RETRY_SECONDS,
+): Response {
   const { kind, message } = refusal;
   c.set(ACCESS_REFUSAL, refusal);
   switch (kind) {
@@ -68,8 +86,26 @@ export function refusedAccess(c: Context, refusal: AccessRefusal): Response {
     case "forbidden":
       return problem(c, 403, message);
     case "unavailable":
-      return problem(c, 503, message, { "Retry-After": "5" });
+      return problem(c, 503, message, { "Retry-After": `${retrySeconds()}` });
     case "unauthenticated":
       return problem(c, 401, message, { "WWW-Authenticate": c.get(CHALLENGE) ?? "Bearer" });
   }
+}
+
+/** A request of a known client that its grant doesn't allow. */
+export interface Denial extends DeniedRequest {
+  readonly grant: Grant;
+}
+
+const DENIAL = "spillwayDenial";
+
+/** Returns what the client of a request may not do; `undefined`: it was not refused, or because of who it is. */
+export function denialOf(c: Context): Denial | undefined {
+  return c.get(DENIAL);
+}
+
+/** Answers a client whose grant doesn't allow its request. */
+export function denied(c: Context, denial: Denial): Response {
+  c.set(DENIAL, denial);
+  return refusedAccess(c, { kind: "forbidden", message: capitalized(denial.reason) });
 }

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { asyncApi } from "./asyncapi.ts";
-import type { ClientsAddress } from "./clients-address.ts";
+import type { ClientUrl } from "./client-url.ts";
 import type { StatusReport } from "./status.ts";
 
 /** The media type that the AsyncAPI specification names for its documents. */
@@ -12,7 +12,7 @@ const CONTENT_TYPE = "application/vnd.aai.asyncapi+json;version=3.0.0";
  * @param clients where clients connect, if that is not where the document is asked for.
  */
 export function protocolRoutes(
-  { path, clients }: { readonly path: string; readonly clients?: ClientsAddress | undefined },
+  { path, clients }: { readonly path: string; readonly clients?: ClientUrl | undefined },
   report: Pick<StatusReport, "meta">,
 ): Hono {
   // Kept for the address that it was last asked for at.

@@ -1,10 +1,10 @@
 import type { Handler } from "hono";
 import { problem } from "./problem.ts";
 
-/** What anybody may read: probes of load balancers have no token. */
-export const PUBLIC_PATHS = ["/livez", "/readyz"] as const;
+/** Paths that anybody may read: probes of load balancers and scripts of pages have no token. */
+export const PUBLIC_PATHS = ["/livez", "/readyz", "/client.js"] as const;
 
-/** What only operators may read, if clients must show who they are. */
+/** Paths that only operators may read, if clients must show who they are. */
 export const OPERATORS_PATHS = [
   "/healthz",
   "/metrics",

@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import type { Balance } from "../core/metering/ledger.ts";
 import type { Clock } from "../core/ports/clock.ts";
+import type { ClientLag, ClientLags } from "../core/sessions/client-lags.ts";
 
 /** Whether traffic should be sent here, and if not, why. */
 export interface Readiness {
@@ -37,16 +38,75 @@ export interface DataFlow {
   readonly last_activity: string;
 }
 
+/** The `lag` of `/healthz`: as `stats().clients.lag`, without addresses, which are not for everybody who can read this. */
+export interface LagStatus extends Omit<ClientLags, "furthest"> {
+  readonly furthest: readonly Omit<ClientLag, "address">[];
+}
+
+/** The `presence` of `/healthz`. */
+export interface PresenceStatus {
+  /** The connections of all gateways that count. */
+  readonly connections: number;
+  /** The number of subjects that clients of this gateway watch, each counted as often as it is watched. */
+  readonly watches: number;
+  /** Whether the bucket can't be read or written now, or loses entries too soon. */
+  readonly stale: boolean;
+  /** Why the bucket can't be read, or loses entries too soon. */
+  readonly problem?: string;
+}
+
+/** The `revocation` of `/healthz`. */
+export interface RevocationStatus {
+  /** Why the bucket can't be read, or loses entries too soon. */
+  readonly problem?: string;
+}
+
+/** An element of the `accounts` of `/healthz`. */
+export interface AccountStatus {
+  readonly status: { readonly state: string };
+  readonly sessions: number;
+}
+
+/** An element of the `workers` of `/healthz`. */
+export interface WorkerStatus {
+  readonly worker: number;
+  readonly pid?: number;
+  /** `"silent"`: it doesn't answer. */
+  readonly state: "starting" | "serving" | "silent";
+}
+
+/** The answer of `/healthz`. */
+export interface Status {
+  readonly meta: Metadata;
+  readonly health: Health;
+  readonly data_flow: DataFlow;
+  /** The deliveries by state. */
+  readonly ledger: Balance;
+  readonly lag: LagStatus;
+  /** The open accounts by name; absent if none is configured. */
+  readonly accounts?: Readonly<Record<string, AccountStatus>> | undefined;
+  /** Absent if presence is off. */
+  readonly presence?: PresenceStatus | undefined;
+  /** Absent if there is no bucket of revoked tokens. */
+  readonly revocation?: RevocationStatus | undefined;
+  /** The processes of a gateway that runs in several; absent if there is only one. */
+  readonly workers?: readonly WorkerStatus[];
+}
+
+/** The metrics in Prometheus' text format, and its content type. */
+export interface MetricsPage {
+  readonly contentType: string;
+  readonly text: string;
+}
+
 /** The facts about a gateway that these routes show. */
 export interface StatusReport {
   meta(): Metadata;
-  health(): Health;
-  dataFlow(): DataFlow;
-  readiness(): Readiness;
-  /** The deliveries by state. */
-  ledger(): Balance;
-  /** The metrics in Prometheus' text format, and its content type. */
-  metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
+  readiness(): Readiness | Promise<Readiness>;
+  status(): Status | Promise<Status>;
+  metrics(): Promise<MetricsPage>;
+  /** The configuration that is in effect, as written in a file, without secrets. */
+  config(): object;
   /** The JSON Schema of the configuration. */
   schema(): object;
 }
@@ -54,22 +114,18 @@ export interface StatusReport {
 /** Creates the routes of health, readiness, metrics and the schema. */
 export function statusRoutes(report: StatusReport, clock: Pick<Clock, "soon">): Hono {
   const metrics = oncePerTurn(() => report.metrics(), clock);
+  const status = oncePerTurn(async () => report.status(), clock);
+  const ready = oncePerTurn(async () => report.readiness(), clock);
   let schema: string | undefined;
   return new Hono()
     .get("/livez", (c) => c.json({ status: "ok" }))
-    .get("/readyz", (c) => {
-      const readiness = report.readiness();
+    .get("/readyz", async (c) => {
+      const readiness = await ready();
       return c.json(readiness, readiness.ready ? 200 : 503);
     })
-    .get("/healthz", (c) => {
-      const health = report.health();
-      const body = {
-        meta: report.meta(),
-        health,
-        data_flow: report.dataFlow(),
-        ledger: report.ledger(),
-      };
-      return c.json(body, health.healthy ? 200 : 503);
+    .get("/healthz", async (c) => {
+      const body = await status();
+      return c.json(body, body.health.healthy ? 200 : 503);
     })
     .get("/metrics", async (c) => {
       const { contentType, text } = await metrics();
@@ -80,6 +136,11 @@ export function statusRoutes(report: StatusReport, clock: Pick<Clock, "soon">): 
       schema ??= JSON.stringify(report.schema(), null, 2);
       return c.body(schema);
     });
+}
+
+/** Returns the lag of clients without what is not for everybody. */
+export function withoutAddresses({ furthest, ...all }: ClientLags): LagStatus {
+  return { ...all, furthest: furthest.map(({ id, seconds, bytes }) => ({ id, seconds, bytes })) };
 }
 
 /**

@@ -1,6 +1,26 @@
 import type { Distribution } from "../core/metering/distribution.ts";
 import type { Meter } from "../core/metering/meter.ts";
-import type { StreamStatus } from "../core/ports/source.ts";
+import type { SourceStatus, StreamStatus } from "../core/ports/source.ts";
+import type { PresenceFigures } from "../core/presence/presence.ts";
+import type { ClientLags, Quantiles } from "../core/sessions/client-lags.ts";
+
+/**
+ * How a reload of the configuration ended. `"unchanged"`: it was the same as before; `"restart_needed"`: a key can't change while
+ * the gateway runs.
+ */
+const RELOAD_RESULTS = ["applied", "unchanged", "invalid", "restart_needed"] as const;
+export type ReloadResult = (typeof RELOAD_RESULTS)[number];
+
+/** The figures of the reloads of a gateway. */
+export interface ReloadFigures {
+  readonly counts: Readonly<Record<ReloadResult, number>>;
+  /** Unix time of the last reload that succeeded, or of the start. */
+  readonly lastSuccessSeconds: number;
+}
+
+export function zeroReloads(): Record<ReloadResult, number> {
+  return { applied: 0, unchanged: 0, invalid: 0, restart_needed: 0 };
+}
 
 /** A component whose figures are shown. */
 export interface Metered {
@@ -24,8 +44,16 @@ export interface Metered {
   durables(): number;
   /** How far each stream that is configured has come. */
   streams(): readonly StreamStatus[];
+  /** The open accounts beside the default one, by name. */
+  accounts(): Iterable<readonly [name: string, { readonly status: SourceStatus }]>;
+  /** The connections and watches of presence; `undefined` if presence is off. */
+  presence(): PresenceFigures | undefined;
+  /** The lag of the clients. */
+  lags(): ClientLags;
   /** Seconds since it started. */
   uptimeSeconds(): number;
+  /** How reloads of the configuration ended, and when the last one succeeded. */
+  reloads(): ReloadFigures;
   /** By how many seconds timers were late. */
   loopLag(): Distribution;
 }
@@ -37,7 +65,8 @@ export type Family = {
   readonly help: string;
 } & (
   | {
-      readonly kind: "counter" | "gauge";
+      /** The values of a summary have the label `quantile`. */
+      readonly kind: "counter" | "gauge" | "summary";
       readonly labels: readonly string[];
       readonly read: Reading;
     }
@@ -50,6 +79,8 @@ type Reading = (metered: Metered) => Iterable<readonly [labels: readonly string[
 type ByLabel = (metered: Metered) => Iterable<readonly [label: string, value: number]>;
 
 const PREFIX = "websocket_";
+/** Only the supervisor of the workers knows its value. */
+const WORKER_RESTARTS = "worker_restarts_total";
 
 function single(kind: "counter" | "gauge") {
   return (name: string, help: string, read: (metered: Metered) => number): Family => ({
@@ -72,6 +103,44 @@ function labelled(name: string, help: string, label: string, read: ByLabel): Fam
     help,
     labels: [label],
     read: (metered) => [...read(metered)].map(([value, count]) => [[value], count] as const),
+  };
+}
+
+/** A figure of presence, which is absent where presence is off. */
+function ofPresence(
+  kind: "counter" | "gauge",
+  name: string,
+  help: string,
+  read: (figures: PresenceFigures) => number,
+): Family {
+  return {
+    kind,
+    name: PREFIX + name,
+    help,
+    labels: [],
+    read: (metered) => {
+      const figures = metered.presence();
+      return figures === undefined ? [] : [[[], read(figures)]];
+    },
+  };
+}
+
+/** Quantiles over all clients. */
+function ofClients(name: string, help: string, read: (lags: ClientLags) => Quantiles): Family {
+  return {
+    kind: "summary",
+    name: PREFIX + name,
+    help,
+    labels: ["quantile"],
+    read: (metered) => {
+      const { p50, p90, p99, max } = read(metered.lags());
+      return [
+        [["0.5"], p50],
+        [["0.9"], p90],
+        [["0.99"], p99],
+        [["1"], max],
+      ];
+    },
   };
 }
 
@@ -110,6 +179,16 @@ export const FAMILIES: readonly Family[] = [
     "clients_lagging",
     "Clients that lag: each has a queue of its own.",
     (c) => c.meter.clientsLagging,
+  ),
+  ofClients(
+    "client_lag_seconds",
+    "Age of the oldest message that a client hasn't confirmed or that waits for it; quantile 1 is the client that is furthest behind. Without marks (server-sent events, Deno's own sockets, mark_interval 0s), only of what waits.",
+    (lags) => lags.seconds,
+  ),
+  ofClients(
+    "client_lag_bytes",
+    "Bytes that a client hasn't confirmed or that wait for it.",
+    (lags) => lags.bytes,
   ),
   counter(
     "messages_received_total",
@@ -156,6 +235,16 @@ export const FAMILIES: readonly Family[] = [
     "1 while the gateway is connected to NATS, otherwise 0. Always 1 for the in-memory source.",
     (c) => (c.sourceConnected() ? 1 : 0),
   ),
+  {
+    kind: "gauge",
+    name: `${PREFIX}account_connected`,
+    help: "1 while an open account is connected to NATS, otherwise 0. An account that no client uses is not open.",
+    labels: ["account"],
+    read: (c) =>
+      [...c.accounts()].map(
+        ([name, { status }]) => [[name], status.state === "connected" ? 1 : 0] as const,
+      ),
+  },
   ofStreams(
     "stream_followed",
     "1 while the gateway receives a configured stream, 0 while the stream doesn't exist or can't be read.",
@@ -287,7 +376,7 @@ export const FAMILIES: readonly Family[] = [
   ),
   gauge(
     "client_publishes_in_flight",
-    "Messages and requests of clients that wait for their answers.",
+    "Messages and requests of clients that wait for their answers, with bodies of POST that are being read.",
     (c) => c.meter.publishing.inFlight,
   ),
   labelled(
@@ -296,24 +385,75 @@ export const FAMILIES: readonly Family[] = [
     "code",
     (c) => Object.entries(c.meter.publishing.refused),
   ),
+  ofPresence(
+    "gauge",
+    "presence_connections",
+    "Connections of all gateways that count as present, those in their time of grace included. Only with `presence_bucket`, as are the other metrics of presence.",
+    ({ connections }) => connections,
+  ),
+  ofPresence(
+    "gauge",
+    "presence_watches",
+    "Watches of presence of this gateway's clients.",
+    ({ watches }) => watches,
+  ),
+  ofPresence(
+    "gauge",
+    "presence_stale",
+    "1 while the presence bucket can't be read or written, otherwise 0.",
+    ({ isStale }) => (isStale ? 1 : 0),
+  ),
+  ofPresence(
+    "counter",
+    "presence_writes_total",
+    "Entries of this gateway's clients that were written to the presence bucket or deleted.",
+    ({ writes }) => writes,
+  ),
+  ofPresence(
+    "counter",
+    "presence_omitted_total",
+    "Entries of the presence bucket that were left out because of `max_presence_entries`.",
+    ({ omitted }) => omitted,
+  ),
   labelled(
     "access_refused_total",
-    "Requests that were refused because of who the client is, by reason: `malformed` credentials, `unauthenticated`, `forbidden`, or `unavailable` if its token can't be checked.",
+    "Requests, and tokens in `auth`, that were refused because of who the client is, by reason: `malformed` credentials, `unauthenticated`, `forbidden`, or `unavailable` if its token can't be checked.",
     "reason",
     (c) => Object.entries(c.meter.accessRefused),
   ),
   labelled(
     "clients_limited_total",
-    "Clients that were not let in because of `max_clients_per_address` (`address`), `max_clients_per_sub` (`sub`) or `max_handshakes_per_second` (`rate`).",
+    "Clients that were not let in because of `max_clients_per_address`, or because too many of their address have shown no token yet (`address`), `max_clients_per_sub` (`sub`) or `max_handshakes_per_second` (`rate`).",
     "limit",
     (c) => Object.entries(c.meter.clientsLimited),
   ),
   labelled("errors_total", "Errors by type.", "error_type", (c) => c.meter.errors),
+  gauge("workers", "Processes that serve clients; more than one with `workers`.", () => 1),
+  counter(WORKER_RESTARTS, "Workers that ended by themselves and were replaced.", () => 0),
+  {
+    kind: "counter",
+    name: "spillway_config_reloads_total",
+    help: "Reloads of the configuration, by result: `applied`, `unchanged` if it was the same as before, `invalid`, or `restart_needed` if a key can't change while the gateway runs.",
+    labels: ["result"],
+    read: (c) => Object.entries(c.reloads().counts).map(([result, count]) => [[result], count]),
+  },
+  {
+    kind: "gauge",
+    name: "spillway_config_last_reload_success_timestamp_seconds",
+    help: "Unix time of the last reload that succeeded, or of the start.",
+    labels: [],
+    read: (c) => [[[], c.reloads().lastSuccessSeconds]],
+  },
   gauge("server_uptime_seconds", "Seconds since the gateway started.", (c) => c.uptimeSeconds()),
   histogram(
     "broadcast_duration_seconds",
     "Duration of a flush to all clients.",
     ({ meter }) => meter.broadcastSeconds,
+  ),
+  histogram(
+    "delivery_seconds",
+    "Time from a message's arrival at the gateway until its client confirmed it, half a round trip included: measured about once per mark_bytes or mark_interval for each client.",
+    ({ meter }) => meter.deliverySeconds,
   ),
   histogram(
     "ack_latency_seconds",

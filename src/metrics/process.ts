@@ -1,12 +1,14 @@
 import { Counter, Gauge, type Registry } from "prom-client";
+import { aggregatorOf } from "./worker-metrics.ts";
 
 /** Figures of the process; `undefined` if the runtime can't know one, or may not. */
 export interface ProcessFacts {
-  cpuSeconds(): number;
-  residentBytes(): number;
-  heapBytes(): number;
+  cpuSeconds(): number | undefined;
+  residentBytes(): number | undefined;
+  heapBytes(): number | undefined;
+  gcSeconds(): number | undefined;
   /** The start of the process, in seconds since 1970. */
-  readonly startedSeconds: number;
+  readonly startedSeconds: number | undefined;
   /** The number of open file descriptors, and the limit. */
   descriptors(): Promise<{ readonly open: number | undefined; readonly most: number | undefined }>;
 }
@@ -39,6 +41,12 @@ export const PROCESS_FAMILIES: readonly ProcessFamily[] = [
     read: (facts) => facts.heapBytes(),
   },
   {
+    kind: "counter",
+    name: "process_gc_seconds_total",
+    help: "Time in which garbage collection stopped the event loop. Only on Node: Bun and Deno don't tell.",
+    read: (facts) => facts.gcSeconds(),
+  },
+  {
     kind: "gauge",
     name: "process_start_time_seconds",
     help: "Start time of the process, in seconds since 1970.",
@@ -61,7 +69,7 @@ export const PROCESS_FAMILIES: readonly ProcessFamily[] = [
 /** Shows the process' figures on a registry. A figure that the runtime doesn't have gets no series. */
 export function showProcess(registry: Registry, facts: ProcessFacts): void {
   for (const { kind, name, help, read } of PROCESS_FAMILIES) {
-    const options = { name, help, registers: [registry] };
+    const options = { name, help, registers: [registry], aggregator: aggregatorOf(name) };
     if (kind === "counter") {
       new Counter({
         ...options,

@@ -1,6 +1,8 @@
 import { Counter, Gauge, Registry } from "prom-client";
 import { FAMILIES, type Family, type Metered } from "./families.ts";
 import { MeterHistogram } from "./meter-histogram.ts";
+import { MeterSummary } from "./meter-summary.ts";
+import { aggregatorOf } from "./worker-metrics.ts";
 
 export type { Registry as MetricsRegistry } from "prom-client";
 
@@ -36,7 +38,7 @@ function registerFamily(
   components: ReadonlySet<Metered>,
 ): void {
   const { name, help } = family;
-  const options = { name, help, registers: [registry] };
+  const options = { name, help, registers: [registry], aggregator: aggregatorOf(name) };
   if (family.kind === "histogram") {
     new MeterHistogram(options, components, family.read);
     return;
@@ -62,7 +64,8 @@ function registerFamily(
       },
     });
   } else {
-    new Gauge({
+    const Kind = family.kind === "summary" ? MeterSummary : Gauge;
+    new Kind({
       ...options,
       labelNames,
       collect() {

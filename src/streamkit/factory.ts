@@ -51,7 +51,10 @@ export function outputFactory(
   const create = (config: Config, { logger, ...deps }: OutputDeps = {}): Output => {
     const gateway = makeGateway(config, { ...deps, log: logger });
     // A component without NATS is probably a mistake.
-    if (deps.natsConnection === undefined && config.natsUrls.length === 0) {
+    if (
+      deps.natsConnection === undefined &&
+      config.natsUrls.length + config.accounts.length === 0
+    ) {
       gateway.log.warn(
         "{name} has no NATS: its messages ({subjects}) come from an in-memory source; give it a natsConnection or nats_url",
         { event: "embedded", name: config.name, subjects: config.subjects.join(", ") },

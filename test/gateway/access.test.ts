@@ -89,9 +89,10 @@ describe("With the hook authorize", () => {
     });
   });
 
-  test("only the stream, publishing and probes are public", async () => {
+  test("only the stream, publishing, probes and the client are public", async () => {
     await withGateway({}, { authorize }, async (ask) => {
-      for (const path of ["/livez", "/readyz"]) expect((await ask(path)).status).toBe(200);
+      for (const path of ["/livez", "/readyz", "/client.js"])
+        expect((await ask(path)).status).toBe(200);
       for (const path of ["/healthz", "/metrics", "/schema.json", "/asyncapi.json", "/"]) {
         for (const init of [{}, bearer("reads"), { method: "HEAD" }, { method: "POST" }]) {
           expect([path, (await ask(path, init)).status]).toEqual([path, 403]);

@@ -7,8 +7,11 @@ import { join } from "node:path";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { hashPassword } from "../../src/access/password-hash.ts";
 import type { ConfigInput } from "../../src/config/input.generated.ts";
+import type { GatewayDeps } from "../../src/gateway/deps.ts";
 import { createGateway } from "../../src/mod.ts";
+import { answering, KeyServer } from "../access/support/key-server.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
+import { EventLog } from "../support/event-log.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "spillway-files-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -45,8 +48,8 @@ async function statusOf({ app }: Gateway, authorization?: string, subject = "new
   return answer.status;
 }
 
-async function running(config: ConfigInput, clock?: ManualClock): Promise<Gateway> {
-  const gateway = await createGateway(config, clock === undefined ? {} : { clock });
+async function running(config: ConfigInput, deps: GatewayDeps = {}): Promise<Gateway> {
+  const gateway = await createGateway(config, deps);
   await gateway.start();
   return gateway;
 }
@@ -64,7 +67,12 @@ describe("A gateway with", () => {
   test("tokens_file reads it again while it runs, and keeps what it had if it is broken", async () => {
     const clock = new ManualClock();
     const path = await tokensFile("changing", TOKEN);
-    const gateway = await running({ tokens_file: path }, clock);
+    const events = new EventLog<unknown>("events");
+    const say = (_: string, properties: Record<string, unknown> = {}) => {
+      events.add(properties.event);
+    };
+    const log = { debug: say, info: say, warn: say, error: say };
+    const gateway = await running({ tokens_file: path }, { clock, log });
     const letsIn = async (token: string, status: number): Promise<void> => {
       for (let tries = 0; (await statusOf(gateway, `Bearer ${token}`)) !== status; tries++) {
         if (tries > 100) throw new Error(`${token} is not answered with ${status}`);
@@ -77,7 +85,8 @@ describe("A gateway with", () => {
     await letsIn(TOKEN, 401);
     write("changing", "{");
     clock.advance(5000);
-    await letsIn(OTHER, 200);
+    await events.find((event) => event === "file_reload_failed");
+    expect(await statusOf(gateway, `Bearer ${OTHER}`)).toBe(200);
     await gateway.stop(0);
   });
 
@@ -123,6 +132,38 @@ describe("A gateway with", () => {
     await gateway.stop();
     server.closeAllConnections();
     server.close();
+  });
+});
+
+describe("Keys at a URL are loaded", () => {
+  const issuerAt = (jwks_url: string) => [{ issuer: "https://i", audience: "gw", jwks_url }];
+
+  test("while the gateway runs, again after each start, and a stop ends the request", async () => {
+    const requests = new EventLog<true>("requests");
+    const ended = new EventLog<true>("ended requests");
+    const server = await KeyServer.start((response) => {
+      requests.add(true);
+      response.once("close", () => ended.add(true));
+    });
+    const gateway = await createGateway({ issuers: issuerAt(server.url) });
+    for (let time = 0; time < 2; time++) {
+      expect(requests.entries.length).toBe(time);
+      await gateway.start();
+      await requests.next();
+      await gateway.stop(0);
+      await ended.next();
+    }
+    await server.stop();
+  });
+
+  test("by no gateway that can't be made", async () => {
+    const server = await KeyServer.start(answering("{}"));
+    const tokens_file = write("broken-tokens", "{");
+    await expect(
+      createGateway({ tokens_file, issuers: issuerAt(server.url) }),
+    ).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+    expect(server.requests).toBe(0);
+    await server.stop();
   });
 });
 

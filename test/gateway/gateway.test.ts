@@ -83,6 +83,15 @@ describe("createGateway", () => {
       ),
     });
   });
+
+  test.each([2, "auto"] as const)("refuses %p workers: it starts no processes", async (workers) => {
+    const message = `Cannot use configuration: "workers" is ${JSON.stringify(workers)} but must be 1 in a library, which starts no processes: only the command spillway does`;
+    expect(await failure(() => createGateway({ workers }))).toMatchObject({
+      code: "CONFIG_INVALID",
+      message,
+    });
+    expect(await failure(() => createGateway({ workers: 1 }))).toHaveProperty("app");
+  });
 });
 
 describe("Gateway.publish", () => {

@@ -18,7 +18,7 @@ function readiness() {
     async drain() {},
     async stop() {},
   };
-  const judge = new Readiness(harness.clock, source, harness.broadcaster);
+  const judge = new Readiness(harness.clock, source, harness.broadcaster, harness.clients);
   const become = (next: SourceStatus): void => {
     status = next;
     judge.sourceChanged(next);
@@ -32,6 +32,22 @@ const NOT_READY = { ready: false, reasons: ["NATS is not connected: connection r
 const READY = { ready: true, reasons: [] };
 
 describe("Readiness", () => {
+  test("ends with the beginning of a drain, and says only that", () => {
+    const { harness, judge, become } = readiness();
+    judge.started();
+    become(CONNECTED);
+    judge.draining();
+    const draining = { ready: false, reasons: ["the gateway is draining: it stops soon"] };
+    expect(judge.report()).toEqual(draining);
+    harness.clients.refuse();
+    expect(judge.report()).toEqual(draining);
+    judge.stopped();
+    harness.clients.open();
+    judge.started();
+    become(CONNECTED);
+    expect(judge.report()).toEqual(READY);
+  });
+
   test("is not there before the start, and not after the stop", () => {
     const { judge, become } = readiness();
     const stopped = { ready: false, reasons: ["the gateway is not running"] };

@@ -2,8 +2,13 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { NatsConnection } from "nats";
 import type { Claims } from "../../src/access/claims.ts";
 import type { ConfigInput } from "../../src/config/input.generated.ts";
+import { parseConfig } from "../../src/config/parse.ts";
+import { Grant } from "../../src/core/access/grant.ts";
 import { createGateway, type Gateway } from "../../src/gateway/gateway.ts";
+import { RevocationControl } from "../../src/gateway/revocation-control.ts";
 import type { CreateRuntime } from "../../src/runtime/runtime.ts";
+import { grantOf } from "../core/support/auth-harness.ts";
+import { ManualClock } from "../core/support/manual-clock.ts";
 import { until } from "../support/event-log.ts";
 import { connectLasting } from "../support/nats-connection.ts";
 import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
@@ -56,6 +61,46 @@ async function failure(call: () => Promise<unknown>): Promise<unknown> {
   }
 }
 
+describe("A revocation is known as long as a token that it revokes may count", () => {
+  const DAY_MS = 86_400_000;
+  const issuers = [{ issuer: "https://i", audience: "gw", jwks_url: "https://i/keys" }];
+
+  /** Whether a token of the last moment is revoked so much later. */
+  function isRevokedAfter(config: ConfigInput, hasHook: boolean, laterMs: number): boolean {
+    const clock = new ManualClock();
+    const control = new RevocationControl(parseConfig(config), hasHook, clock, SILENT);
+    control.list.add({ claim: "sub", value: "ann", issuedBeforeMs: clock.wallMs() });
+    const issuedAtMs = clock.wallMs() - 1;
+    clock.pause(laterMs);
+    // Entries that are of no use are forgotten when others come.
+    for (let n = 0; n < 2000; n++) {
+      control.list.add({ claim: "jti", value: `${n}`, issuedBeforeMs: clock.wallMs() });
+    }
+    const { terms } = grantOf({ sub: "ann" });
+    const token = { id: undefined, issuedAtMs, expiresAtMs: Number.POSITIVE_INFINITY };
+    return control.isRevoked(new Grant([">"], { ...terms, token }));
+  }
+
+  test.each<[string, ConfigInput, boolean, number, boolean]>([
+    ["max_token_age and clock_tolerance", { issuers }, false, DAY_MS + 9000, true],
+    ["max_token_age and clock_tolerance, no longer", { issuers }, false, DAY_MS + 11_000, false],
+    [
+      "an issuer's own age",
+      { issuers: [{ ...issuers[0]!, max_token_age: "48h" }] },
+      ...([false, 2 * DAY_MS, true] as const),
+    ],
+    ["tokens in a file, without end", { tokens_file: "t" }, false, 1000 * DAY_MS, true],
+    ["a hook's claims, without end", {}, true, 1000 * DAY_MS, true],
+  ])("%s", (_, config, hasHook, laterMs, expected) => {
+    expect(isRevokedAfter(config, hasHook, laterMs)).toBe(expected);
+  });
+
+  test("claims of a service, without end", () => {
+    const config = { authorizer_subject: "_AUTH", nats_url: "nats://localhost:4222" };
+    expect(isRevokedAfter(config, false, 1000 * DAY_MS)).toBe(true);
+  });
+});
+
 describe("revoke", () => {
   test("ends the clients of a sub, and refuses its tokens that were issued before", async () => {
     const gateway = await begin({});
@@ -78,6 +123,7 @@ describe("revoke", () => {
     ["no text", { jti: 7 }],
     ["a name that is too long", { sub: "x".repeat(1025) }],
     ["no date", { sub: "x", issuedBefore: new Date(Number.NaN) }],
+    ["a time in the future", { sub: "x", issuedBefore: new Date(Date.now() + 3_600_000) }],
   ])("refuses %s", async (_, request) => {
     const gateway = await begin({});
     const error = await failure(() => gateway.revoke(request));
@@ -112,8 +158,8 @@ describe("revoke", () => {
     ])("ends the clients of other gateways, which it tells by a %s", async (kind, config) => {
       if (kind === "bucket") await connection.jetstream().views.kv("revoked", { history: 1 });
       const [one, other] = await beginTwo({ ...config, subjects: ["a.>"] });
-      const client = () => events(other, "j/1.ann");
-      const { body } = await until("client", client, ({ status }) => status === 200);
+      const { status, body } = await events(other, "j/1.ann");
+      expect(status).toBe(200);
       await one.revoke({ jti: "j/1" });
       expect(await body).toContain('"code":4401');
       for (const gateway of [one, other]) {
@@ -127,10 +173,24 @@ describe("revoke", () => {
       await Promise.all([one.stop(0), other.stop(0)]);
     });
 
+    test("is not lost silently: a bucket's TTL that is too short is said, until it is mended", async () => {
+      const jsm = await connection.jetstreamManager();
+      await connection.jetstream().views.kv("brief", { history: 1, ttl: 8000 });
+      const gateway = await begin({ revocation_bucket: "brief", subjects: ["a.>"] }, connection);
+      const problem = async () => gateway.stats().revocation?.problem;
+      await until("problem", problem, (text) => text?.includes("brief") === true);
+      const ready = async () => gateway.stats().readiness.ready;
+      await until("ready gateway", ready, (isReady) => isReady);
+      await jsm.streams.update("KV_brief", { max_age: 0 });
+      await until("no problem", problem, (text) => text === undefined);
+      await gateway.stop(0);
+    });
+
     test("has effect on its own gateway, and says so, if there is no such bucket", async () => {
       const gateway = await begin({ revocation_bucket: "none", subjects: ["a.>"] }, connection);
       const reasons = async () => gateway.stats().readiness.reasons;
       await until("reason", reasons, (all) => all.some((one) => one.includes("KV_none")));
+      expect(await reasons()).toContainEqual(expect.stringContaining("no token is accepted"));
       const error = await failure(() => gateway.revoke({ sub: "ann" }));
       expect(error).toMatchObject({ code: "REVOKE_FAILED", class: "transient" });
       expect((await events(gateway, "1.ann")).status).toBe(503);

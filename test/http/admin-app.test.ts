@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { AuditLog } from "../../src/access/audit-log.ts";
 import type { Operator } from "../../src/access/operator-tokens.ts";
-import { AuditLog } from "../../src/core/ports/audit.ts";
+import type { RevokeRequest } from "../../src/access/revocation-entry.ts";
 import { SpillwayError } from "../../src/core/ports/errors.ts";
 import { type AdminParts, createAdminApp } from "../../src/http/admin-app.ts";
-import type { RevokeOrder } from "../../src/http/revoke.ts";
+import type { ReloadAnswer } from "../../src/http/reload.ts";
 import { keptLog } from "../access/support/kept-log.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 
@@ -13,40 +14,52 @@ const OPERATORS: Readonly<Record<string, Operator>> = {
 };
 const PAGES = ["/healthz", "/metrics", "/schema.json", "/asyncapi.json", "/"];
 
+const NONE = { p50: 0, p90: 0, p99: 0, max: 0 };
+
 function admin(parts: Partial<AdminParts> = {}) {
   const { log, lines } = keptLog();
-  const orders: RevokeOrder[] = [];
+  const clock = new ManualClock();
+  const orders: RevokeRequest[] = [];
+  const drains = { count: 0 };
+  const reload: { answer: ReloadAnswer | undefined } = { answer: undefined };
   const app = createAdminApp(
     { host: "127.0.0.1", allowedHosts: ["*"], path: "/ws", requestTimeoutMs: 1000 },
     {
-      clock: new ManualClock(),
+      clock,
       log,
-      audit: new AuditLog(log),
+      audit: new AuditLog(log, clock),
       listening: () => ({ address: "127.0.0.1", port: 9090 }),
       report: {
         meta: () => ({ name: "n", type: "output", description: "d", version: "1" }),
-        health: () => ({ healthy: true, last_check: "", error_count: 0, uptime: 0 }),
-        dataFlow: () => ({
-          messages_per_second: 0,
-          bytes_per_second: 0,
-          error_rate: 0,
-          last_activity: "",
-        }),
         readiness: () => ({ ready: true, reasons: [] }),
-        ledger: () => ({ offered: 0, sent: 0, queued: 0, conflated: 0, dropped: 0 }),
+        status: () => ({
+          meta: { name: "n", type: "output", description: "d", version: "1" },
+          health: { healthy: true, last_check: "", error_count: 0, uptime: 0 },
+          data_flow: {
+            messages_per_second: 0,
+            bytes_per_second: 0,
+            error_rate: 0,
+            last_activity: "",
+          },
+          lag: { seconds: NONE, bytes: NONE, furthest: [] },
+          ledger: { offered: 0, sent: 0, queued: 0, conflated: 0, dropped: 0 },
+        }),
         metrics: async () => ({ contentType: "text/plain", text: "up 1\n" }),
+        config: () => ({ port: 8080 }),
         schema: () => ({}),
       },
       operatorOf: async (token) => OPERATORS[token],
       addressOf: () => "192.0.2.1",
       revoke: async (order) => void orders.push(order),
+      requestDrain: () => void drains.count++,
+      requestReload: async () => reload.answer,
       clients: (page) => new URL(`http://${page.hostname}:8080`),
       console: {
         path: "/ws",
         subjects: [">"],
         publish: true,
         acknowledges: false,
-        startFrom: "new",
+        takesToken: false,
       },
       ...parts,
     },
@@ -56,7 +69,7 @@ function admin(parts: Partial<AdminParts> = {}) {
       ...init,
       headers: { Host: "127.0.0.1:9090", ...headers },
     });
-  return { ask, lines, orders };
+  return { ask, lines, orders, drains, reload };
 }
 
 const bearer = (token: string) => ({ Authorization: `Bearer ${token}` });
@@ -76,7 +89,7 @@ describe("Operators", () => {
     }
   });
 
-  test("are told how to show a token, and only probes need none", async () => {
+  test("are told how to show a token, and only probes and the client need none", async () => {
     const { ask, lines } = admin();
     for (const path of [...PAGES, "/admin/revoke", "/nothing"]) {
       const answer = await ask(path);
@@ -87,7 +100,8 @@ describe("Operators", () => {
     expect((await ask("/", {}, { Authorization: "Digest x" })).status).toBe(401);
     expect((await ask("/", {}, { Cookie: "token=reads" })).status).toBe(401);
     expect((await ask("/?access_token=reads")).status).toBe(401);
-    for (const path of ["/livez", "/readyz"]) expect((await ask(path)).status).toBe(200);
+    for (const path of ["/livez", "/readyz", "/client.js"])
+      expect((await ask(path)).status).toBe(200);
     expect(lines.every(({ audit, event }) => audit === true && event === "operator_refused")).toBe(
       true,
     );
@@ -130,7 +144,13 @@ describe("POST /admin/revoke", () => {
       { sub: "u", issuedBefore: new Date(10_000) },
     ]);
     expect(lines[0]).toMatchObject({
-      ...{ audit: true, event: "revoked", operator: "bob", address: "192.0.2.1", jti: "a" },
+      ...{
+        audit: true,
+        event: "operator_revoked",
+        operator: "bob",
+        address: "192.0.2.1",
+        jti: "a",
+      },
     });
   });
 
@@ -138,12 +158,13 @@ describe("POST /admin/revoke", () => {
     const { ask, orders, lines } = admin();
     expect((await ask("/admin/revoke", post({ jti: "a" }), bearer("reads"))).status).toBe(403);
     expect(orders).toEqual([]);
-    expect(lines[0]).toMatchObject({ event: "operator_refused", sub: "ann" });
+    expect(lines[0]).toMatchObject({ event: "operator_refused", operator: "ann" });
   });
 
   test.each([
     ["no JSON", "{"],
     ["a list", "[]"],
+    ["a key that comes twice", '{"sub":"u","sub":"v"}'],
     ["another field", '{"sub":"u","all":true}'],
     ["a time that is none", '{"sub":"u","issued_before":"yesterday"}'],
     ["a time out of range", '{"sub":"u","issued_before":1e300}'],
@@ -184,4 +205,69 @@ test("The console and the AsyncAPI document name the port of the clients", async
     "connect-src 'self' http://127.0.0.1:8080 ws://127.0.0.1:8080",
   );
   expect(await (await ask("/asyncapi.json")).text()).toContain('"host": "127.0.0.1:8080"');
+});
+
+describe("POST /admin/drain", () => {
+  test("asks for a drain if an operator sends it, and is audited", async () => {
+    const { ask, lines, drains } = admin();
+    const response = await ask("/admin/drain", { method: "POST" }, bearer("acts"));
+    expect([response.status, await response.json()]).toEqual([202, { status: "draining" }]);
+    expect(drains.count).toBe(1);
+    expect(lines.at(-1)).toMatchObject({
+      ...{ event: "operator_drained", audit: true, others: 0 },
+      ...{ operator: "bob", address: "192.0.2.1" },
+    });
+  });
+
+  test("is refused to a viewer, to others, and as a GET", async () => {
+    const { ask, drains } = admin();
+    const post = { method: "POST" };
+    expect((await ask("/admin/drain", post, bearer("reads"))).status).toBe(403);
+    expect((await ask("/admin/drain", post)).status).toBe(401);
+    expect((await ask("/admin/drain", {}, bearer("acts"))).status).toBe(405);
+    const foreign = { ...bearer("acts"), Origin: "https://evil.example" };
+    expect((await ask("/admin/drain", post, foreign)).status).toBe(403);
+    expect(drains.count).toBe(0);
+  });
+});
+
+describe("POST /admin/reload", () => {
+  const reloading = { method: "POST" };
+
+  test("answers with what has changed or why nothing has, and the audit log says who asked", async () => {
+    const { ask, lines, reload } = admin();
+    reload.answer = { changes: [{ key: "max_clients", before: "5", after: undefined }] };
+    const answer = await ask("/admin/reload", reloading, bearer("acts"));
+    expect([answer.status, await answer.json()]).toEqual([
+      200,
+      { changes: [{ key: "max_clients", before: 5, after: null }] },
+    ]);
+    for (const [fault, status] of [
+      ["invalid", 422],
+      ["restart_needed", 409],
+    ] as const) {
+      reload.answer = { fault, reason: `it is ${fault}` };
+      const refused = await ask("/admin/reload", reloading, bearer("acts"));
+      expect([refused.status, await refused.json()]).toMatchObject([
+        status,
+        { detail: `it is ${fault}` },
+      ]);
+    }
+    expect(lines).toMatchObject([
+      { event: "operator_reloaded", operator: "bob", reason: "1 keys have changed" },
+      { event: "operator_reloaded", operator: "bob", reason: "it is invalid" },
+      { event: "operator_reloaded", operator: "bob", reason: "it is restart_needed" },
+    ]);
+  });
+
+  test("is for operators, and for gateways that read their configuration", async () => {
+    const { ask, reload } = admin();
+    reload.answer = { changes: [] };
+    expect((await ask("/admin/reload", reloading, bearer("reads"))).status).toBe(403);
+    expect((await ask("/admin/reload", {}, bearer("acts"))).status).toBe(405);
+    reload.answer = undefined;
+    expect((await ask("/admin/reload", reloading, bearer("acts"))).status).toBe(404);
+    const shown = await ask("/admin/config", {}, bearer("reads"));
+    expect([shown.status, await shown.json()]).toEqual([200, { port: 8080 }]);
+  });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Hono } from "hono";
+import { AuditLog } from "../../src/access/audit-log.ts";
 import type { AccessRefusal, AccessRequest } from "../../src/access/authenticator.ts";
 import { Grant } from "../../src/core/access/grant.ts";
 import { Meter } from "../../src/core/metering/meter.ts";
@@ -10,13 +11,14 @@ import { Guard } from "../../src/http/origin-guard.ts";
 import { refusedAccess } from "../../src/http/problem.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 
-const everybody = Grant.forEverybody([">"], {
+const OPTIONS = {
   deliveryMode: "at-most-once",
   policy: "disconnect",
   allowedPolicies: [],
-  startFrom: "new",
   maxSubscriptions: 1,
-});
+} as const;
+const everybody = Grant.forEverybody([">"], OPTIONS);
+const awaiting = Grant.awaitingToken([">"], OPTIONS);
 
 interface Setting extends Partial<AdmissionOptions> {
   readonly isRequired?: boolean;
@@ -47,27 +49,40 @@ function admitting(setting: Setting = {}) {
     },
     { log, clock, listening: () => undefined },
   );
+  const silent = { debug() {}, info() {}, warn() {}, error() {} };
+  const audit = new AuditLog(silent, clock);
   const access = {
     isRequired,
     admit: async (request: AccessRequest) => {
       asked.push(request);
       return answer;
     },
+    refusalNow: () => undefined,
   };
+  const meter = new Meter();
+  /** The grants whose accounts were opened. */
+  const opened: Grant[] = [];
+  const accounts = { ready: async (grant: Grant) => void opened.push(grant) };
+  const refusals = new AccessLog({ log, clock, meter, sockets, audit });
   const admission = new Admission(
     { tokenCookie: "token", allowQueryToken: false, ...options },
-    { access, sockets, guard },
+    { access, sockets, guard, log: refusals, accounts },
   );
-  const meter = new Meter();
   const app = new Hono();
-  app.use("*", guard.handler, new AccessLog({ log, clock, meter, sockets }).handler);
+  app.use("*", guard.handler, refusals.handler);
+  // Checks tokens as those of frames.
+  app.get("/frame/:tokens", async (c) => {
+    const check = admission.tokenCheckOf(c, c.req.query("first") === "" ? awaiting : everybody);
+    for (const token of c.req.param("tokens").split(",")) await check?.(token);
+    return c.text("");
+  });
   app.all("*", async (c) => {
     const grant = await admission.grantOf(c);
     return grant instanceof Grant ? c.text("in") : refusedAccess(c, grant);
   });
   const ask = (headers: Record<string, string>, path = "/x") =>
     app.request(`http://gw.example${path}`, { headers: { Host: "gw.example", ...headers } });
-  return { ask, asked, said, meter, clock };
+  return { ask, asked, said, meter, clock, opened };
 }
 
 describe("A cookie", () => {
@@ -203,4 +218,42 @@ describe("Refused clients", () => {
       { event: "access_refused", kind: "unavailable", others: 2 },
     ]);
   });
+
+  test("are counted and logged also if they show their token in a frame", async () => {
+    const answer = { kind: "forbidden", message: "no", detail: "no such account" } as const;
+    const { ask, said, meter } = admitting({ answer });
+    await ask({}, "/frame/token");
+    await ask({}, "/frame/to%20ken");
+    expect(meter.accessRefused).toMatchObject({ forbidden: 1, malformed: 1 });
+    expect(said).toMatchObject([
+      { kind: "forbidden", detail: "no such account", address: "192.0.2.1" },
+      { kind: "malformed", address: "192.0.2.1" },
+    ]);
+  });
+});
+
+describe("The account of a client", () => {
+  test("is not opened for what an HTTP request shows, as its other limits are checked later", async () => {
+    const { ask, opened } = admitting();
+    expect((await ask({ Authorization: "Bearer abc" })).status).toBe(200);
+    expect(opened).toEqual([]);
+  });
+
+  test("is opened by the first valid token in a frame, and never by another one", async () => {
+    const { ask, opened } = admitting();
+    await ask({}, "/frame/a,b,c?first");
+    expect(opened).toEqual([everybody]);
+    await ask({}, "/frame/a,b");
+    expect(opened).toHaveLength(1);
+    const refusing = admitting({ answer: { kind: "unauthenticated", message: "no" } });
+    await refusing.ask({}, "/frame/a?first");
+    expect(refusing.opened).toEqual([]);
+  });
+});
+
+test("The check of a password is told when its client leaves, and other checks aren't", async () => {
+  const { ask, asked } = admitting();
+  await ask({ Authorization: `Basic ${btoa("ann:secret")}` });
+  await ask({ Authorization: "Bearer abc" });
+  expect(asked.map(({ left }) => left instanceof AbortSignal)).toEqual([true, false]);
 });

@@ -1,43 +1,109 @@
 import { expect, test } from "bun:test";
-import { Grant } from "../../src/core/access/grant.ts";
+import { AuditLog } from "../../src/access/audit-log.ts";
+import type { AccessRefusal } from "../../src/access/authenticator.ts";
+import { Grant, type GrantTerms } from "../../src/core/access/grant.ts";
 import { clientEndpoints } from "../../src/http/client-endpoints.ts";
 import { EventStreams } from "../../src/http/event-stream.ts";
-import { Harness } from "../core/support/harness.ts";
+import { keptLog } from "../access/support/kept-log.ts";
+import { Harness, type HarnessOptions } from "../core/support/harness.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 
 const everybody = Grant.forEverybody([">"], {
   deliveryMode: "at-most-once",
   policy: "disconnect",
   allowedPolicies: [],
-  startFrom: "new",
   maxSubscriptions: 1,
 });
 
-/** Returns the status of a request for server-sent events by a client that may begin only there. */
-async function statusFor(starts: Grant["terms"]["starts"], lastEventId?: string): Promise<number> {
-  const { broadcaster } = new Harness({ subjects: [">"] });
-  const app = clientEndpoints(
+interface Handshake {
+  readonly grant?: Partial<GrantTerms>;
+  readonly lastEventId?: string | undefined;
+  readonly query?: string;
+  readonly limits?: Partial<HarnessOptions>;
+}
+
+/** The endpoints, with access as given. */
+function endpoints(
+  access: Partial<GrantTerms> | AccessRefusal,
+  limits: Handshake["limits"],
+  opened: () => void = () => {},
+) {
+  const harness = new Harness({ subjects: [">"], ...limits });
+  Object.defineProperty(harness, "random", { get: Math.random });
+  const { clients, broadcaster } = harness;
+  const clock = new ManualClock();
+  return clientEndpoints(
     { path: "/ws" },
     {
-      broadcaster,
+      clients,
+      accounts: {
+        openFor: () => {
+          opened();
+          return broadcaster;
+        },
+        ready: async () => {
+          opened();
+        },
+      },
       sockets: {
-        write: () => ({ grownBytes: 0, refused: 0 }),
         upgrade: () => Promise.reject(new Error("no WebSocket here")),
         addressOf: () => "192.0.2.1",
       },
-      clock: new ManualClock(),
+      clock,
+      audit: new AuditLog(keptLog().log, clock),
       eventStreams: new EventStreams(),
       tokenCheckOf: () => undefined,
-      grantOf: async () => new Grant([">"], { ...everybody.terms, starts }),
+      grantOf: async () =>
+        "kind" in access ? access : new Grant([">"], { ...everybody.terms, ...access }),
     },
   );
+}
+
+/** Sends a request for server-sent events. Returns the status, and whether it opened the account of its client. */
+async function handshake({ grant = {}, lastEventId, query = "", limits }: Handshake) {
+  let opensAccount = false;
+  const app = endpoints(grant, limits, () => {
+    opensAccount = true;
+  });
   const headers = lastEventId === undefined ? {} : { "Last-Event-ID": lastEventId };
-  const response = await app.request("/ws/sse", {
+  const response = await app.request(`/ws/sse${query}`, {
     headers: { ...headers } as Record<string, string>,
   });
   await response.body?.cancel();
-  return response.status;
+  return { status: response.status, opensAccount };
 }
+
+/** Returns the status of a client that may begin only there. */
+async function statusFor(starts: GrantTerms["starts"], lastEventId?: string): Promise<number> {
+  return (await handshake({ grant: { starts }, lastEventId })).status;
+}
+
+test.each<[string, number, Handshake]>([
+  ["asks for nothing else", 200, {}],
+  [
+    "is one too many of its user",
+    429,
+    {
+      grant: { principal: { issuer: "i", sub: "ann" } },
+      limits: { maxClientsPerSub: 0 },
+    },
+  ],
+  ["may not begin there", 403, { grant: { starts: ["after"] } }],
+  [
+    "may not have the subject",
+    403,
+    {
+      grant: { basis: "claims", receives: { allow: ["a"], deny: [] } },
+      query: "?subjects=b",
+    },
+  ],
+  ["asks for what needs a WebSocket", 400, { query: "?session=0123456789abcdef" }],
+])(
+  "A client that %s is answered with %i, and opens its account only if it is let in",
+  async (_, status, asked) => {
+    expect(await handshake(asked)).toEqual({ status, opensAccount: status === 200 });
+  },
+);
 
 test("The grant is asked about Last-Event-ID as about the query's after", async () => {
   expect(await statusFor(["new"])).toBe(200);
@@ -48,4 +114,20 @@ test("The grant is asked about Last-Event-ID as about the query's after", async 
 
 test("A Last-Event-ID that is too long is refused with 400", async () => {
   expect(await statusFor(["new", "after"], "x".repeat(1000))).toBe(400);
+});
+
+test("Clients whose tokens can't be checked now are told times that are spread by their number", async () => {
+  const app = endpoints({ kind: "unavailable", message: "later" }, {});
+  const waits: number[] = [];
+  for (let n = 0; n < 3000; n++) {
+    const { status, headers } = await app.request("/ws/sse");
+    expect(status).toBe(503);
+    waits.push(Number(headers.get("retry-after")));
+  }
+  // At least five seconds each, and three more seconds for three thousand clients.
+  expect(Math.min(...waits)).toBeGreaterThanOrEqual(5);
+  expect(Math.max(...waits)).toBeWithin(7, 10);
+  for (const seconds of [6, 7]) {
+    expect(waits.filter((wait) => wait === seconds).length).toBeGreaterThan(100);
+  }
 });

@@ -10,7 +10,7 @@ const OPTIONS: ConsoleOptions = {
   subjects: [">"],
   publish: true,
   acknowledges: false,
-  startFrom: "new",
+  takesToken: false,
 };
 
 function pageOf(options: Partial<ConsoleOptions> = {}): string {
@@ -28,8 +28,11 @@ function attribute(page: string, name: string): string {
 }
 
 function scriptOf(page: string): string {
-  return /<script nonce="n0nce">([\s\S]*)<\/script>/.exec(page)?.[1] ?? "";
+  return /<script type="module" nonce="n0nce">([\s\S]*)<\/script>/.exec(page)?.[1] ?? "";
 }
+
+/** A module may wait for others. */
+const AsyncFunction = (async () => {}).constructor as FunctionConstructor;
 
 describe("Console page", () => {
   test("Page names no other address", () => {
@@ -39,8 +42,8 @@ describe("Console page", () => {
 
   test("Script is valid, and writes text alone into the page", () => {
     for (const publish of [true, false]) {
-      const script = scriptOf(pageOf({ publish }));
-      expect(() => new Function(script)).not.toThrow();
+      const script = scriptOf(pageOf({ publish, takesToken: publish }));
+      expect(() => new AsyncFunction(script)).not.toThrow();
       expect(script).not.toMatch(/innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(/);
     }
   });
@@ -51,6 +54,11 @@ describe("Console page", () => {
     expect(page.match(/<script/g)).toHaveLength(1);
     expect(attribute(page, "data-path")).toBe(`/${attack}`);
     expect(attribute(page, "placeholder")).toBe(attack);
+  });
+
+  test("Page asks for a token only where clients show one", () => {
+    expect(pageOf()).not.toContain('<form id="access">');
+    expect(pageOf({ takesToken: true })).toContain('<form id="access">');
   });
 
   test("Page has a form to publish only where posting is on", () => {
@@ -98,7 +106,7 @@ describe("Console routes", () => {
     response.headers.get("content-security-policy") ?? "";
 
   test("Page runs under a policy that knows its own script and style alone", async () => {
-    const response = await consoleRoutes(OPTIONS).request("/");
+    const response = await consoleRoutes(() => OPTIONS).request("/");
     const page = await response.text();
     const nonces = Array.from(page.matchAll(/nonce="([^"]+)"/g), ([, nonce]) => nonce!);
     expect(nonces).toHaveLength(2);
@@ -118,7 +126,7 @@ describe("Console routes", () => {
   });
 
   test("No two responses have the same nonce, and none is stored", async () => {
-    const routes = consoleRoutes(OPTIONS);
+    const routes = consoleRoutes(() => OPTIONS);
     const responses = [await routes.request("/"), await routes.request("/")];
     expect(new Set(responses.map(policyOf)).size).toBe(2);
     expect(responses.map(({ headers }) => headers.get("cache-control"))).toEqual([
@@ -128,7 +136,7 @@ describe("Console routes", () => {
   });
 
   test("Page does not decide that its whole host uses TLS alone", async () => {
-    const { headers } = await consoleRoutes(OPTIONS).request("https://example.com/");
+    const { headers } = await consoleRoutes(() => OPTIONS).request("https://example.com/");
     expect(headers.has("strict-transport-security")).toBe(false);
   });
 });

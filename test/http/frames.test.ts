@@ -55,13 +55,16 @@ describe("Frames of the server", () => {
       publish: async () => ({ kind: "published", stored: { stream: "S", sequence: 1 } }) as const,
       request: async () => ({ kind: "reply", data: new Uint8Array(0) }) as const,
     };
-    const gate = new AuthHarness({ ...bounds, publisher });
+    const presenceBucket = { put() {}, delete() {} };
+    const gate = new AuthHarness({ ...bounds, publisher, presenceBucket });
     const { harness } = gate;
     const events = harness.joinWith({ id: "", subjects: "everything", after: "old:1" }, SSE);
     const all = { allow: [">"], deny: [] };
-    const peer = gate.join(grantOf({ publishes: all, requests: all }));
+    const peer = gate.join(grantOf({ publishes: all, requests: all, presence: all }));
     peer.send({ type: "publish", id: "p", subject: "a", payload: 1 });
     peer.send({ type: "request", id: "r", subject: "a", payload: 1 });
+    peer.send({ type: "presence", id: "w", subject: "a", want: "list" });
+    peer.send({ type: "presence", id: "w", stop: true });
     await settled();
     const subscribe = { type: "subscribe", subjects: ["a"] };
     peer.send({ type: "ping", id: "x" });
@@ -77,6 +80,7 @@ describe("Frames of the server", () => {
     harness.publish("x".repeat(2000));
     harness.clock.advance(300);
     for (let n = 0; n < 9; n++) harness.publish(n);
+    harness.broadcaster.message({ subject: "a", data: new Uint8Array(0), ends: true });
     for (const { socket } of [peer, conflating]) {
       socket.reads = true;
       socket.buffered = 0;

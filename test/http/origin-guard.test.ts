@@ -284,7 +284,16 @@ describe("Guard of a mounted gateway", () => {
       host.get("/live/own", (c) => c.text("the host's"));
       const at = (path: string): string =>
         `http://app.example.com${prefix.replace(/\/$/, "")}${path}`;
-      for (const path of ["", "/ws", "/ws/sse", "/livez", "/metrics", "/healthz", "/publish/a"]) {
+      for (const path of [
+        "",
+        "/ws",
+        "/ws/sse",
+        "/livez",
+        "/metrics",
+        "/healthz",
+        "/client.js",
+        "/publish/a",
+      ]) {
         expect([path, (await host.request(at(path), foreign)).status]).toEqual([path, 403]);
         const rebound = at(path).replace("app.example.com", "rebound.example");
         expect([path, (await host.request(rebound)).status]).toEqual([path, 403]);

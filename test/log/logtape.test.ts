@@ -1,15 +1,15 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { reset } from "@logtape/logtape";
-import { configureLog } from "../../src/log/logtape.ts";
+import { configureLog, libraryAuditLog } from "../../src/log/logtape.ts";
 
 afterEach(() => reset());
 
-async function logged(format: "json" | "pretty", value: string): Promise<string> {
+async function logged(format: "json" | "pretty", value: string, hasColors = true): Promise<string> {
   let text = "";
   const write = (line: string): void => {
     text += line;
   };
-  const log = await configureLog({ level: "info", format, write });
+  const log = configureLog({ level: "info", format, hasColors, write });
   log.info("Refused {what} of {other}", { what: value, other: 5 });
   return text;
 }
@@ -34,4 +34,26 @@ describe("What a client said is logged", () => {
   test("with other characters as they are", async () => {
     expect(await logged("json", "straße.日本.🚀")).toContain("straße.日本.🚀");
   });
+});
+
+test("The log for people has colours only if it may have them", async () => {
+  expect(await logged("pretty", "a")).toContain("\u001b[");
+  await reset();
+  expect(await logged("pretty", "a", false)).not.toContain("\u001b[");
+});
+
+test("The audit log is written whole, and once, whatever the level is", async () => {
+  let text = "";
+  const write = (line: string): void => {
+    text += line;
+  };
+  const log = configureLog({ level: "error", format: "json", hasColors: false, write });
+  log.info("A line of the log");
+  libraryAuditLog().info("A line of the audit log", { audit: true });
+  expect(
+    text
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line).logger),
+  ).toEqual(["spillway.audit"]);
 });

@@ -1,3 +1,4 @@
+import type { ConfigChange } from "../../src/config/changes.ts";
 import { Meter } from "../../src/core/metering/meter.ts";
 import { SpillwayError } from "../../src/core/ports/errors.ts";
 import type { Engine } from "../../src/gateway/gateway-lifecycle.ts";
@@ -26,6 +27,8 @@ export class FakeEngine implements Engine {
   closed = 0;
   /** The most often that it was open at a time. */
   mostOpen = 0;
+  /** Ends the drain that is under way. */
+  endDrain: () => void = () => {};
   /** The next start waits for it. */
   startGate: Gate | undefined;
   /** The next stop waits for it. */
@@ -41,12 +44,25 @@ export class FakeEngine implements Engine {
     return { host: "127.0.0.1", port: this.port };
   }
 
+  async drain(signal: AbortSignal): Promise<void> {
+    this.calls.push("drain");
+    await new Promise<void>((resolve) => {
+      this.endDrain = resolve;
+      signal.addEventListener("abort", () => resolve());
+    });
+  }
+
   async stop(timeoutMs: number): Promise<void> {
     this.calls.push(`stop ${timeoutMs}`);
     const gate = this.stopGate;
     this.stopGate = undefined;
     await gate?.opened;
     this.closed++;
+  }
+
+  async reload(): Promise<readonly ConfigChange[]> {
+    this.calls.push("reload");
+    return [];
   }
 
   /** The next start finds its port in use. */

@@ -339,7 +339,7 @@ describe("Signal of a start", () => {
     gate.fail(new Error("the port is stuck"));
     await turn();
     expect(harness.log.errors).toEqual([
-      { event: "stop_failed", reason: "Cannot stop: the port is stuck" },
+      { event: "stop_failed", cause: "an abort signal", reason: "Cannot stop: the port is stuck" },
     ]);
   });
 });

@@ -1,0 +1,39 @@
+import type { Config } from "../config/config.ts";
+
+/**
+ * The configuration of a gateway that runs, and what is made of it. A reload replaces the values in place, so that who holds
+ * an object reads the new ones.
+ */
+export class LiveConfig {
+  /** Its values change with each reload. */
+  readonly config: Config;
+  readonly #renewals: (() => void)[] = [];
+
+  constructor(config: Config) {
+    this.config = { ...config };
+  }
+
+  /** Returns an object that is made of the configuration. Its values change with each reload. */
+  view<T extends object>(make: (config: Config) => T): T {
+    const view = make(this.config);
+    this.#renewals.push(() => void Object.assign(view, make(this.config)));
+    return view;
+  }
+
+  /** Returns a function that returns what is made of the configuration: a new one after each reload. */
+  derive<T>(make: (config: Config) => T): () => T {
+    let made = make(this.config);
+    this.#renewals.push(() => {
+      made = make(this.config);
+    });
+    return () => made;
+  }
+
+  /** Replaces all values. */
+  replace(config: Config): void {
+    // A key that is not set any more must not keep its value.
+    for (const key of Object.keys(this.config)) Reflect.set(this.config, key, undefined);
+    Object.assign(this.config, config);
+    for (const renew of this.#renewals) renew();
+  }
+}

@@ -1,0 +1,69 @@
+import { AggregatorRegistry, type Registry } from "prom-client";
+
+/** The metrics of one process at one moment, as JSON that can be sent to another one. */
+export type MetricsSnapshot = readonly {
+  readonly name: string;
+  readonly help: string;
+  readonly type: unknown;
+  readonly aggregator: string;
+  readonly values: readonly object[];
+}[];
+
+/** Metrics of which several processes together have the highest or the lowest value. All others are summed. */
+const AGGREGATORS: Readonly<Record<string, "max" | "min">> = {
+  // A quantile of all clients can't be known from those of each process: this is the upper bound.
+  websocket_client_lag_seconds: "max",
+  websocket_client_lag_bytes: "max",
+  websocket_source_connected: "min",
+  websocket_account_connected: "min",
+  websocket_stream_followed: "min",
+  websocket_stream_sequence: "min",
+  websocket_stream_lag_messages: "max",
+  // Each process knows of all connections of all gateways.
+  websocket_presence_connections: "max",
+  websocket_presence_stale: "max",
+  websocket_server_uptime_seconds: "max",
+  websocket_build_info: "max",
+  process_start_time_seconds: "min",
+  // The limit is that of each process.
+  process_open_fds: "max",
+  process_max_fds: "min",
+};
+
+/** Returns how the values of several processes become one. */
+export function aggregatorOf(name: string): "sum" | "max" | "min" {
+  return AGGREGATORS[name] ?? "sum";
+}
+
+/** Reads the metrics of this process. */
+export async function snapshotOf(registry: Registry): Promise<MetricsSnapshot> {
+  return await registry.getMetricsAsJSON();
+}
+
+/** Returns the counters and histograms of a process that has ended, added to those of earlier ones: counters never go back. */
+export async function keepCounters(
+  earlier: MetricsSnapshot,
+  last: MetricsSnapshot,
+): Promise<MetricsSnapshot> {
+  const counts = last.filter(({ type }) => type === "counter" || type === "histogram");
+  return await aggregate([earlier, counts]).getMetricsAsJSON();
+}
+
+/** Returns the metrics of several processes as those of one, in Prometheus' text format. */
+export async function showTogether(
+  snapshots: readonly MetricsSnapshot[],
+): Promise<{ readonly contentType: string; readonly text: string }> {
+  const registry = aggregate(snapshots);
+  return { contentType: registry.contentType, text: await registry.metrics() };
+}
+
+/** Returns what the supervisor counts itself. */
+export function restartsSnapshot(component: string, restarts: number): MetricsSnapshot {
+  const name = "websocket_worker_restarts_total";
+  const values = [{ value: restarts, labels: { component } }];
+  return [{ name, help: "", type: "counter", aggregator: "sum", values }];
+}
+
+function aggregate(snapshots: readonly MetricsSnapshot[]): Registry {
+  return AggregatorRegistry.aggregate(snapshots as unknown as Array<object>) as Registry;
+}

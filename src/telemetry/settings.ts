@@ -1,0 +1,106 @@
+import { SpillwayError } from "../core/ports/errors.ts";
+
+/** The kinds of telemetry, as the names of variables have them. */
+export const SIGNALS = ["traces", "metrics", "logs"] as const;
+
+export type Signal = (typeof SIGNALS)[number];
+
+/** Environment variables. A variable that is empty counts as absent (OpenTelemetry, "Environment Variable Specification"). */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const SAMPLERS = [
+  "always_on",
+  "always_off",
+  "traceidratio",
+  "parentbased_always_on",
+  "parentbased_always_off",
+  "parentbased_traceidratio",
+] as const;
+
+/** What the standard variables of OpenTelemetry ask for. */
+export interface TelemetrySettings {
+  /** What is sent by OTLP, and the variable that asks for it. */
+  readonly signals: ReadonlyMap<Signal, string>;
+  readonly sampler: (typeof SAMPLERS)[number];
+  /** The share of traces that are recorded, for samplers of a ratio. */
+  readonly ratio: number;
+}
+
+/**
+ * Returns what the variables `OTEL_…` ask for; `undefined` if they ask for nothing.
+ *
+ * Nothing is sent unless an endpoint or an exporter is named: the default of the specification would be a collector on
+ * this machine.
+ *
+ * @throws SpillwayError `TELEMETRY_INVALID` if they ask for something that isn't there.
+ */
+export function readTelemetrySettings(env: Environment): TelemetrySettings | undefined {
+  if (env.OTEL_SDK_DISABLED?.toLowerCase() === "true") return undefined;
+  const signals = new Map<Signal, string>();
+  for (const signal of SIGNALS) {
+    const variable = askedBy(signal, env);
+    if (variable === undefined) continue;
+    expectProtocol(signal, env);
+    signals.set(signal, variable);
+  }
+  if (signals.size === 0) return undefined;
+  return { signals, ...samplerIn(env) };
+}
+
+/** Returns the variable that asks for a signal. */
+function askedBy(signal: Signal, env: Environment): string | undefined {
+  const name = signal.toUpperCase();
+  const variable = `OTEL_${name}_EXPORTER`;
+  const exporter = env[variable];
+  switch (exporter) {
+    case undefined:
+    case "":
+      return [`OTEL_EXPORTER_OTLP_${name}_ENDPOINT`, "OTEL_EXPORTER_OTLP_ENDPOINT"].find(
+        (endpoint) => env[endpoint],
+      );
+    case "otlp":
+      return variable;
+    case "none":
+      return undefined;
+    default:
+      // Prometheus asks at /metrics, whatever else is sent.
+      if (signal === "metrics" && exporter === "prometheus") return undefined;
+      throw invalid(variable, exporter, '"otlp" or "none"');
+  }
+}
+
+function expectProtocol(signal: Signal, env: Environment): void {
+  const own = `OTEL_EXPORTER_OTLP_${signal.toUpperCase()}_PROTOCOL`;
+  const variable = env[own] ? own : "OTEL_EXPORTER_OTLP_PROTOCOL";
+  const protocol = env[variable] || "http/protobuf";
+  if (protocol !== "http/protobuf") {
+    throw invalid(variable, protocol, '"http/protobuf", which collectors take at port 4318');
+  }
+}
+
+function samplerIn(env: Environment): Pick<TelemetrySettings, "sampler" | "ratio"> {
+  const { OTEL_TRACES_SAMPLER: named = "", OTEL_TRACES_SAMPLER_ARG: arg = "" } = env;
+  const sampler = SAMPLERS.find((name) => name === (named || "parentbased_always_on"));
+  if (sampler === undefined) {
+    throw invalid("OTEL_TRACES_SAMPLER", named, `one of ${SAMPLERS.join(", ")}`);
+  }
+  const ratio = arg === "" ? 1 : Number(arg);
+  if (sampler.endsWith("traceidratio") && !(ratio >= 0 && ratio <= 1)) {
+    throw invalid("OTEL_TRACES_SAMPLER_ARG", arg, "a number from 0 to 1");
+  }
+  return { sampler, ratio };
+}
+
+function invalid(variable: string, value: string, rule: string): SpillwayError {
+  const message = `${variable} is ${JSON.stringify(value)} but must be ${rule}`;
+  return new SpillwayError("TELEMETRY_INVALID", message);
+}
+
+/** Returns a number of a variable, 0 or more; `undefined`: the default counts. */
+export function numberIn(env: Environment, variable: string): number | undefined {
+  const text = env[variable];
+  if (!text) return undefined;
+  const value = Number(text);
+  if (!(value >= 0)) throw invalid(variable, text, "a number, 0 or more");
+  return value;
+}

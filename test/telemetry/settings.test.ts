@@ -1,0 +1,73 @@
+import { describe, expect, test } from "bun:test";
+import { SpillwayError } from "../../src/core/ports/errors.ts";
+import { numberIn, readTelemetrySettings } from "../../src/telemetry/settings.ts";
+
+const ENDPOINT = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://localhost:4318" };
+
+const signalsOf = (env: Record<string, string>): string[] => [
+  ...(readTelemetrySettings(env)?.signals.keys() ?? []),
+];
+
+/** Returns the message of the error that settings cause. */
+function refusalOf(env: Record<string, string>): string {
+  try {
+    readTelemetrySettings(env);
+  } catch (error) {
+    expect(error).toBeInstanceOf(SpillwayError);
+    expect((error as SpillwayError).code).toBe("TELEMETRY_INVALID");
+    return (error as Error).message;
+  }
+  throw new Error("no error");
+}
+
+describe("readTelemetrySettings", () => {
+  test("asks for nothing by itself", () => {
+    expect(readTelemetrySettings({})).toBeUndefined();
+    expect(readTelemetrySettings({ OTEL_SERVICE_NAME: "x" })).toBeUndefined();
+    expect(readTelemetrySettings({ OTEL_EXPORTER_OTLP_ENDPOINT: "" })).toBeUndefined();
+    expect(readTelemetrySettings({ ...ENDPOINT, OTEL_SDK_DISABLED: "true" })).toBeUndefined();
+  });
+
+  test.each([
+    [ENDPOINT, ["traces", "metrics", "logs"]],
+    [{ OTEL_TRACES_EXPORTER: "otlp" }, ["traces"]],
+    [{ OTEL_EXPORTER_OTLP_LOGS_ENDPOINT: "http://localhost:4318/v1/logs" }, ["logs"]],
+    [{ ...ENDPOINT, OTEL_METRICS_EXPORTER: "none" }, ["traces", "logs"]],
+    [{ ...ENDPOINT, OTEL_METRICS_EXPORTER: "prometheus" }, ["traces", "logs"]],
+    [{ ...ENDPOINT, OTEL_TRACES_EXPORTER: "none", OTEL_LOGS_EXPORTER: "none" }, ["metrics"]],
+  ])("%j asks for %j", (env, signals) => {
+    expect(signalsOf(env as Record<string, string>)).toEqual(signals);
+  });
+
+  test.each([
+    [
+      { OTEL_TRACES_EXPORTER: "zipkin" },
+      'OTEL_TRACES_EXPORTER is "zipkin" but must be "otlp" or "none"',
+    ],
+    [
+      { ...ENDPOINT, OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" },
+      'OTEL_EXPORTER_OTLP_PROTOCOL is "grpc" but must be "http/protobuf", which collectors take at port 4318',
+    ],
+    [
+      { ...ENDPOINT, OTEL_TRACES_SAMPLER: "jaeger_remote" },
+      'OTEL_TRACES_SAMPLER is "jaeger_remote" but must be one of always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, parentbased_traceidratio',
+    ],
+    [
+      { ...ENDPOINT, OTEL_TRACES_SAMPLER: "traceidratio", OTEL_TRACES_SAMPLER_ARG: "2" },
+      'OTEL_TRACES_SAMPLER_ARG is "2" but must be a number from 0 to 1',
+    ],
+  ])("refuses %j", (env, message) => {
+    expect(refusalOf(env as Record<string, string>)).toBe(message);
+  });
+
+  test("reads the sampler, and a number", () => {
+    const env = { OTEL_TRACES_SAMPLER: "parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG: "0.1" };
+    expect(readTelemetrySettings({ ...ENDPOINT, ...env })).toMatchObject({
+      sampler: "parentbased_traceidratio",
+      ratio: 0.1,
+    });
+    expect(numberIn({ N: "7" }, "N")).toBe(7);
+    expect(numberIn({ N: "" }, "N")).toBeUndefined();
+    expect(() => numberIn({ N: "x" }, "N")).toThrow('N is "x" but must be a number, 0 or more');
+  });
+});
