@@ -1,0 +1,50 @@
+import type { RevocationEntry } from "../access/revocation-entry.ts";
+
+/** What a worker is told when it is started. */
+export interface Assignment {
+  /** From 1 on. A worker that replaces another one has its number. */
+  readonly number: number;
+  readonly count: number;
+  /** The port for clients, and that for operators, if an earlier worker has chosen it; see `port: 0`. */
+  readonly port?: number;
+  readonly adminPort?: number;
+  /** Whether it replaces a worker that has ended. */
+  readonly isReplacement: boolean;
+}
+
+/** What workers are asked about. */
+export type Question = "readiness" | "status" | "metrics" | "revocations";
+
+/** What one worker tells all others. Numbers, texts and lists only, as it is sent as JSON. */
+export type News =
+  | {
+      readonly kind: "posted";
+      readonly subject: string;
+      /** In base64. */
+      readonly data: string;
+      readonly headers?: readonly (readonly [name: string, values: readonly string[]])[];
+    }
+  | { readonly kind: "revoked"; readonly entries: readonly RevocationEntry[] };
+
+/** A message from a worker to its supervisor. */
+export type WorkerMessage =
+  | { readonly type: "listening"; readonly port: number; readonly adminPort?: number }
+  /** Asks about all workers. */
+  | { readonly type: "ask"; readonly id: number; readonly question: Question }
+  /** Answers what it was asked itself. */
+  | { readonly type: "answer"; readonly id: number; readonly answer?: unknown }
+  | { readonly type: "news"; readonly news: News }
+  /** An operator asks for a drain of all. */
+  | { readonly type: "drain" }
+  /** The configuration was reloaded on request of an operator; the others must, too. */
+  | { readonly type: "reload" };
+
+/** A message from the supervisor to a worker. */
+export type SupervisorMessage =
+  | { readonly type: "ask"; readonly id: number; readonly question: Question }
+  /** Answers about all workers. */
+  | { readonly type: "answer"; readonly id: number; readonly answer?: unknown }
+  | { readonly type: "news"; readonly news: News }
+  | { readonly type: "drain" }
+  | { readonly type: "reload" }
+  | { readonly type: "stop" };

@@ -1,0 +1,364 @@
+import type { Cancel, Clock } from "../core/ports/clock.ts";
+import { SpillwayError } from "../core/ports/errors.ts";
+import type { Log } from "../core/ports/log.ts";
+import { withDeadline } from "../core/timing/deadline.ts";
+import type { Readiness, Status, WorkerStatus } from "../http/status.ts";
+import {
+  keepCounters,
+  type MetricsSnapshot,
+  restartsSnapshot,
+  showTogether,
+} from "../metrics/worker-metrics.ts";
+import { type Answer, mergeReadiness, mergeStatus } from "./merge-status.ts";
+import type { Question, WorkerMessage } from "./messages.ts";
+import {
+  describeEnd,
+  type SpawnWorker,
+  type WorkerEnd,
+  type WorkerProcess,
+} from "./worker-process.ts";
+
+/** A worker that lived shorter than this counts as one that failed at its start. */
+const STABLE_MS = 10_000;
+/** So many failures of one worker at its start, one after another, end the gateway. */
+const MAX_FAILURES = 5;
+/** The wait before the second attempt; it doubles with each one. The first replacement is started at once. */
+const FIRST_BACKOFF_MS = 200;
+/** How long a worker may take to answer a question. */
+const ANSWER_MS = 1000;
+
+interface SupervisorOptions {
+  /** The value of the label `component`. */
+  readonly name: string;
+  readonly count: number;
+  /** How long a drain of a worker may take, its stop included. After that it is killed. */
+  readonly maxDrainMs: number;
+  /** How long a stop of a worker may take. */
+  readonly maxStopMs: number;
+}
+
+interface SupervisorParts {
+  readonly spawn: SpawnWorker;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Where the workers listen. */
+export interface WorkerPorts {
+  readonly port: number;
+  readonly adminPort?: number | undefined;
+}
+
+/** A worker, or the one that replaces it. */
+interface Slot {
+  readonly number: number;
+  process: WorkerProcess | undefined;
+  startedMs: number;
+  isListening: boolean;
+  /** Whether it has listened since the gateway was started. */
+  wasListening: boolean;
+  /** Failures at the start, one after another. */
+  failures: number;
+  cancelRestart: Cancel;
+  /** What it said last about its metrics. */
+  metrics: MetricsSnapshot | undefined;
+}
+
+/** Starts workers, replaces those that end, and answers for all of them. Serves no client itself. */
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #parts: SupervisorParts;
+  readonly #slots: Slot[];
+  readonly #failed = Promise.withResolvers<never>();
+  readonly #ready = Promise.withResolvers<WorkerPorts>();
+  readonly #answers = new Map<number, (answer: unknown) => void>();
+  /** The counters of workers that have ended. */
+  #ended: MetricsSnapshot = [];
+  #folding: Promise<void> = Promise.resolve();
+  #restarts = 0;
+  #lastId = 0;
+  #ports: WorkerPorts | undefined;
+  #isStopping = false;
+  #lastEnd = Promise.withResolvers<void>();
+  /** The ends of workers that were told to stop and didn't do that well. */
+  readonly #badEnds: string[] = [];
+  /** Called when an operator asks for a drain. */
+  onDrainRequest: (() => void) | undefined;
+
+  constructor(options: SupervisorOptions, parts: SupervisorParts) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#slots = Array.from({ length: options.count }, (_, index) => ({
+      number: index + 1,
+      process: undefined,
+      startedMs: 0,
+      isListening: false,
+      wasListening: false,
+      failures: 0,
+      cancelRestart: () => {},
+      metrics: undefined,
+    }));
+    this.#failed.promise.catch(() => {});
+  }
+
+  /** Rejects when workers can't be kept running. */
+  get failed(): Promise<never> {
+    return this.#failed.promise;
+  }
+
+  /**
+   * Starts the first worker, and the others when it listens, so that they learn its port. Resolves when all of them listen.
+   *
+   * @throws SpillwayError `"WORKER_FAILED"` (fatal) if one can't be started.
+   */
+  async start(): Promise<WorkerPorts> {
+    const [first] = this.#slots;
+    if (first !== undefined) this.#spawn(first);
+    return await Promise.race([this.#ready.promise, this.#failed.promise]);
+  }
+
+  /** Tells all workers to drain, and resolves when they have ended. @throws SpillwayError `"STOP_TIMEOUT"` (transient) */
+  async drain(): Promise<void> {
+    await this.#stop("drain", this.#options.maxDrainMs);
+  }
+
+  /** Tells all workers to stop, also while they drain. @throws SpillwayError `"STOP_TIMEOUT"` (transient) */
+  async stop(): Promise<void> {
+    await this.#stop("stop", this.#options.maxStopMs);
+  }
+
+  /** Kills all workers. */
+  kill(): void {
+    this.#isStopping = true;
+    for (const slot of this.#slots) {
+      slot.cancelRestart();
+      slot.process?.kill("SIGKILL");
+    }
+  }
+
+  /** Passes a signal on to all workers. */
+  signal(signal: NodeJS.Signals): void {
+    for (const { process } of this.#slots) process?.kill(signal);
+  }
+
+  /** Tells all workers to reload their configuration. Each one says in the log how that ends. */
+  reload(): void {
+    this.#tellToReload();
+  }
+
+  #tellToReload(except?: Slot): void {
+    for (const slot of this.#slots) {
+      // One that doesn't listen yet reads the configuration by itself.
+      if (slot !== except && slot.isListening) slot.process?.send({ type: "reload" });
+    }
+  }
+
+  async #stop(order: "drain" | "stop", atMostMs: number): Promise<void> {
+    this.#isStopping = true;
+    for (const { process, isListening, cancelRestart } of this.#slots) {
+      cancelRestart();
+      // One that doesn't listen has no client, and might not hear the order.
+      if (isListening) process?.send({ type: order });
+      else process?.kill("SIGKILL");
+    }
+    this.#checkEnded();
+    const cancel = this.#parts.clock.after(atMostMs, () => this.kill());
+    await this.#lastEnd.promise.finally(cancel);
+    if (this.#badEnds.length === 0) return;
+    throw new SpillwayError("STOP_TIMEOUT", `Cannot stop in time: ${this.#badEnds.join("; ")}`);
+  }
+
+  #spawn(slot: Slot): void {
+    const { clock, log, spawn } = this.#parts;
+    const { number } = slot;
+    slot.startedMs = clock.nowMs();
+    slot.isListening = false;
+    const process = spawn(
+      {
+        ...{ number, count: this.#options.count, isReplacement: slot.wasListening },
+        ...(this.#ports !== undefined && { port: this.#ports.port }),
+        ...(this.#ports?.adminPort !== undefined && { adminPort: this.#ports.adminPort }),
+      },
+      {
+        said: (message) => this.#take(slot, message),
+        ended: (end) => this.#hasEnded(slot, end),
+      },
+    );
+    slot.process = process;
+    log.debug("Worker {worker} is started", {
+      ...{ event: "worker_started", worker: number, pid: process.pid },
+    });
+  }
+
+  #take(slot: Slot, message: WorkerMessage): void {
+    switch (message.type) {
+      case "listening":
+        this.#hasListened(slot, message);
+        break;
+      case "ask":
+        void this.#answerFor(slot, message.id, message.question);
+        break;
+      case "answer":
+        this.#answers.get(message.id)?.(message.answer);
+        break;
+      case "news":
+        for (const other of this.#slots) if (other !== slot) other.process?.send(message);
+        break;
+      case "drain":
+        this.onDrainRequest?.();
+        break;
+      case "reload":
+        this.#tellToReload(slot);
+    }
+  }
+
+  #hasListened(slot: Slot, ports: WorkerPorts): void {
+    const isFirst = this.#ports === undefined;
+    this.#ports ??= { port: ports.port, adminPort: ports.adminPort };
+    slot.isListening = true;
+    if (slot.wasListening) {
+      this.#parts.log.info("Worker {worker} serves again", {
+        ...{ event: "worker_replaced", worker: slot.number, pid: slot.process?.pid },
+      });
+    }
+    slot.wasListening = true;
+    if (this.#isStopping) {
+      slot.process?.kill("SIGKILL");
+      return;
+    }
+    void this.#tellRevocations(slot);
+    if (isFirst) for (const other of this.#slots) if (other !== slot) this.#spawn(other);
+    if (this.#slots.every(({ wasListening }) => wasListening)) this.#ready.resolve(this.#ports);
+  }
+
+  #hasEnded(slot: Slot, end: WorkerEnd): void {
+    const { clock, log } = this.#parts;
+    const livedMs = clock.nowMs() - slot.startedMs;
+    const wasListening = slot.isListening;
+    slot.process = undefined;
+    slot.isListening = false;
+    this.#keepCounters(slot);
+    const how = describeEnd(end);
+    if (this.#isStopping) {
+      if (wasListening && end.code !== 0) this.#badEnds.push(`worker ${slot.number}: ${how}`);
+      this.#checkEnded();
+      return;
+    }
+    slot.failures = livedMs < STABLE_MS ? slot.failures + 1 : 1;
+    // Its own message says why, and the next one would say the same.
+    const isRefused = !slot.wasListening && end.signal === null;
+    if (isRefused || slot.failures > MAX_FAILURES) {
+      const times = isRefused ? "at its start" : `${slot.failures} times soon after its start`;
+      const message = `Cannot keep worker ${slot.number} running: it ended ${times}, with ${how}`;
+      this.#failed.reject(new SpillwayError("WORKER_FAILED", message));
+      return;
+    }
+    const delayMs = slot.failures === 1 ? 0 : FIRST_BACKOFF_MS * 2 ** (slot.failures - 2);
+    this.#restarts++;
+    // Somebody may have told it to drain.
+    const level = end.code === 0 ? "info" : "error";
+    log[level]("Worker {worker} has ended with {reason}; it is replaced in {seconds} seconds", {
+      ...{ event: "worker_ended", worker: slot.number, reason: how, seconds: delayMs / 1000 },
+    });
+    slot.cancelRestart = clock.after(delayMs, () => this.#spawn(slot));
+  }
+
+  #checkEnded(): void {
+    if (this.#slots.every(({ process }) => process === undefined)) this.#lastEnd.resolve();
+  }
+
+  /** Asks a worker. Resolves with `undefined` if it doesn't answer. */
+  async #ask(slot: Slot, question: Question): Promise<unknown> {
+    const id = ++this.#lastId;
+    const answer = new Promise((resolve) => {
+      this.#answers.set(id, resolve);
+      slot.process?.send({ type: "ask", id, question });
+    });
+    try {
+      return await withDeadline(this.#parts.clock, ANSWER_MS, () => answer);
+    } catch {
+      return undefined;
+    } finally {
+      this.#answers.delete(id);
+    }
+  }
+
+  async #askAll(question: Question): Promise<Answer<unknown>[]> {
+    const listening = this.#slots.filter(({ isListening }) => isListening);
+    return await Promise.all(
+      listening.map(async (slot) => ({
+        worker: slot.number,
+        value: await this.#ask(slot, question),
+      })),
+    );
+  }
+
+  /** Answers a worker's question about all workers. */
+  async #answerFor(asker: Slot, id: number, question: Question): Promise<void> {
+    const { process } = asker;
+    const answer =
+      question === "readiness"
+        ? await this.#readiness()
+        : question === "status"
+          ? await this.#status()
+          : await this.#metrics();
+    process?.send({ type: "answer", id, answer });
+  }
+
+  async #readiness(): Promise<Readiness> {
+    const answers = await this.#askAll("readiness");
+    const starting = this.#slots.filter(({ wasListening }) => !wasListening);
+    return mergeReadiness(
+      answers as Answer<Readiness | undefined>[],
+      starting.map(({ number }) => number),
+    );
+  }
+
+  async #status(): Promise<Status | undefined> {
+    const answers = await this.#askAll("status");
+    const given = answers.filter(({ value }) => value !== undefined) as Answer<Status>[];
+    if (given.length === 0) return undefined;
+    const states = this.#slots.map(({ number: worker, process, isListening }): WorkerStatus => {
+      const answered = given.some((answer) => answer.worker === worker);
+      const state = answered ? "serving" : isListening ? "silent" : "starting";
+      return { worker, ...(process?.pid !== undefined && { pid: process.pid }), state };
+    });
+    return mergeStatus(given, states);
+  }
+
+  async #metrics(): ReturnType<typeof showTogether> {
+    await Promise.all(
+      this.#slots.map(async (slot) => {
+        const { process } = slot;
+        const answer = slot.isListening ? await this.#ask(slot, "metrics") : undefined;
+        // Not those of one that has ended meanwhile: its last ones are counted already.
+        if (answer !== undefined && slot.process === process) {
+          slot.metrics = answer as MetricsSnapshot;
+        }
+      }),
+    );
+    await this.#folding;
+    const running = this.#slots.flatMap(({ metrics }) => (metrics === undefined ? [] : [metrics]));
+    const own = restartsSnapshot(this.#options.name, this.#restarts);
+    return await showTogether([...running, this.#ended, own]);
+  }
+
+  /** Adds what a worker has counted, as far as somebody was told, to that of earlier ones: so the sums never go back. */
+  #keepCounters(slot: Slot): void {
+    const { metrics } = slot;
+    slot.metrics = undefined;
+    if (metrics === undefined) return;
+    this.#folding = this.#folding.then(async () => {
+      this.#ended = await keepCounters(this.#ended, metrics);
+    });
+  }
+
+  /** Tells a worker which tokens are revoked, if only the other workers know. */
+  async #tellRevocations(slot: Slot): Promise<void> {
+    const other = this.#slots.find((one) => one !== slot && one.isListening);
+    if (other === undefined) return;
+    const entries = await this.#ask(other, "revocations");
+    if (!Array.isArray(entries) || entries.length === 0) return;
+    slot.process?.send({ type: "news", news: { kind: "revoked", entries } });
+  }
+}

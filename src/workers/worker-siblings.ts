@@ -1,0 +1,109 @@
+import { Buffer } from "node:buffer";
+import type { RevocationEntry } from "../access/revocation-entry.ts";
+import type { Clock } from "../core/ports/clock.ts";
+import type { SourceMessage } from "../core/ports/source.ts";
+import { withDeadline } from "../core/timing/deadline.ts";
+import type { Siblings, WorkerReport } from "../gateway/siblings.ts";
+import type { MetricsPage, Readiness, Status } from "../http/status.ts";
+import type { News, Question, SupervisorMessage, WorkerMessage } from "./messages.ts";
+
+/** How long a worker waits for the supervisor's answer: longer than that waits for all workers. */
+const ANSWER_MS = 2000;
+
+/** The other workers, as a worker sees them through its supervisor. */
+export class WorkerSiblings implements Siblings {
+  readonly announces: boolean;
+  readonly #send: (message: WorkerMessage) => void;
+  readonly #clock: Pick<Clock, "after">;
+  readonly #asked = new Map<number, (answer: unknown) => void>();
+  #report: WorkerReport | undefined;
+  #lastId = 0;
+
+  /** @param send sends to the supervisor. */
+  constructor(
+    announces: boolean,
+    send: (message: WorkerMessage) => void,
+    clock: Pick<Clock, "after">,
+  ) {
+    this.announces = announces;
+    this.#send = send;
+    this.#clock = clock;
+  }
+
+  join(report: WorkerReport): void {
+    this.#report = report;
+  }
+
+  /** Takes a message of the supervisor, if it isn't an order to stop. */
+  take(message: SupervisorMessage): void {
+    if (message.type === "ask") void this.#answer(message.id, message.question);
+    else if (message.type === "answer") this.#asked.get(message.id)?.(message.answer);
+    else if (message.type === "news") this.#hear(message.news);
+  }
+
+  async readiness(): Promise<Readiness> {
+    const answer = await this.#ask("readiness").catch(() => undefined);
+    return (answer ?? this.#report?.readiness()) as Readiness;
+  }
+
+  async status(): Promise<Status> {
+    const answer = await this.#ask("status").catch(() => undefined);
+    return (answer ?? this.#report?.status()) as Status;
+  }
+
+  async metrics(): Promise<MetricsPage> {
+    const answer = await this.#ask("metrics");
+    if (answer === undefined) throw new Error("the workers' supervisor has no metrics");
+    return answer as MetricsPage;
+  }
+
+  posted({ subject, data, headers }: SourceMessage): void {
+    const news: News = {
+      ...{ kind: "posted", subject, data: Buffer.from(data).toString("base64") },
+      ...(headers !== undefined && { headers: [...headers] }),
+    };
+    this.#send({ type: "news", news });
+  }
+
+  revoked(entries: readonly RevocationEntry[]): void {
+    this.#send({ type: "news", news: { kind: "revoked", entries } });
+  }
+
+  async #ask(question: Question): Promise<unknown> {
+    const id = ++this.#lastId;
+    try {
+      return await withDeadline(
+        this.#clock,
+        ANSWER_MS,
+        () =>
+          new Promise((resolve) => {
+            this.#asked.set(id, resolve);
+            this.#send({ type: "ask", id, question });
+          }),
+        () => new Error("the workers' supervisor doesn't answer"),
+      );
+    } finally {
+      this.#asked.delete(id);
+    }
+  }
+
+  async #answer(id: number, question: Question): Promise<void> {
+    const report = this.#report;
+    // An answer that can't be made is as good as none.
+    const answer = report && (await Promise.resolve(report[question]()).catch(() => undefined));
+    this.#send({ type: "answer", id, answer });
+  }
+
+  #hear(news: News): void {
+    if (news.kind === "revoked") {
+      this.#report?.revoked(news.entries);
+      return;
+    }
+    const { subject, data, headers } = news;
+    this.#report?.posted({
+      subject,
+      data: new Uint8Array(Buffer.from(data, "base64")),
+      headers: headers && new Map(headers),
+    });
+  }
+}

@@ -1,0 +1,279 @@
+import { describe, expect, test } from "bun:test";
+import type { Assignment, SupervisorMessage, WorkerMessage } from "../../src/workers/messages.ts";
+import { Supervisor } from "../../src/workers/supervisor.ts";
+import type { WorkerListener, WorkerProcess } from "../../src/workers/worker-process.ts";
+import { ManualClock } from "../core/support/manual-clock.ts";
+
+const LIMITS = { name: "w", maxDrainMs: 30_000, maxStopMs: 10_000 };
+/** Longer than a start counts as one. */
+const LONG_MS = 60_000;
+
+/** A process that does nothing by itself. */
+class FakeWorker implements WorkerProcess {
+  readonly pid: number;
+  readonly assignment: Assignment;
+  readonly got: SupervisorMessage[] = [];
+  readonly #listener: WorkerListener;
+
+  constructor(pid: number, assignment: Assignment, listener: WorkerListener) {
+    this.pid = pid;
+    this.assignment = assignment;
+    this.#listener = listener;
+  }
+
+  send(message: SupervisorMessage): void {
+    this.got.push(message);
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.end(null, signal);
+  }
+
+  say(message: WorkerMessage): void {
+    this.#listener.said(message);
+  }
+
+  listen(): void {
+    this.say({ type: "listening", port: 8080 });
+  }
+
+  end(code: number | null, signal: string | null = null): void {
+    this.#listener.ended({ code, signal });
+  }
+
+  /** The orders to stop that it got. */
+  get orders(): string[] {
+    return this.got.map(({ type }) => type).filter((type) => type === "drain" || type === "stop");
+  }
+}
+
+function supervise(count: number) {
+  const clock = new ManualClock();
+  const workers: FakeWorker[] = [];
+  const lines: { level: string; properties: Record<string, unknown> | undefined }[] = [];
+  const line = (level: string) => (_: string, properties?: Record<string, unknown>) => {
+    lines.push({ level, properties });
+  };
+  const log = {
+    debug: line("debug"),
+    info: line("info"),
+    warn: line("warn"),
+    error: line("error"),
+  };
+  const supervisor = new Supervisor(
+    { ...LIMITS, count },
+    {
+      clock,
+      log,
+      spawn(assignment, listener) {
+        const worker = new FakeWorker(100 + workers.length, assignment, listener);
+        workers.push(worker);
+        return worker;
+      },
+    },
+  );
+  return { supervisor, clock, workers, lines };
+}
+
+/** Starts so many workers, all of which listen. */
+async function running(count: number) {
+  const all = supervise(count);
+  const started = all.supervisor.start();
+  all.workers[0]!.listen();
+  for (const worker of all.workers.slice(1)) worker.listen();
+  expect(await started).toEqual({ port: 8080, adminPort: undefined });
+  return all;
+}
+
+describe("A start", () => {
+  test("waits for the first worker, whose ports the others get", async () => {
+    const { supervisor, workers } = supervise(3);
+    const started = supervisor.start();
+    expect(workers.map(({ assignment }) => assignment)).toEqual([
+      { number: 1, count: 3, isReplacement: false },
+    ]);
+    workers[0]!.say({ type: "listening", port: 4000, adminPort: 5000 });
+    const shared = { count: 3, isReplacement: false, port: 4000, adminPort: 5000 };
+    expect(workers.slice(1).map(({ assignment }) => assignment)).toEqual([
+      { number: 2, ...shared },
+      { number: 3, ...shared },
+    ]);
+    for (const worker of workers.slice(1)) worker.listen();
+    expect(await started).toEqual({ port: 4000, adminPort: 5000 });
+  });
+
+  test("fails at once if a worker refuses to start: the next one would say the same", async () => {
+    const { supervisor, workers } = supervise(2);
+    const started = supervisor.start();
+    workers[0]!.end(1);
+    await expect(started).rejects.toThrow(
+      "Cannot keep worker 1 running: it ended at its start, with exit code 1",
+    );
+    expect(workers).toHaveLength(1);
+  });
+
+  test("is tried again if a worker is killed", async () => {
+    const { supervisor, workers, clock } = supervise(1);
+    const started = supervisor.start();
+    workers[0]!.end(null, "SIGKILL");
+    clock.advance(0);
+    workers[1]!.listen();
+    expect(await started).toEqual({ port: 8080, adminPort: undefined });
+  });
+});
+
+describe("A worker that ends", () => {
+  test("is replaced at once by one with its number and its port", async () => {
+    const { workers, clock } = await running(2);
+    clock.advance(LONG_MS);
+    workers[1]!.end(null, "SIGKILL");
+    clock.advance(0);
+    expect(workers).toHaveLength(3);
+    expect(workers[2]!.assignment).toEqual({
+      ...{ number: 2, count: 2, port: 8080, isReplacement: true },
+    });
+  });
+
+  test("is replaced however often that is, if it had served for a while", async () => {
+    const { workers, clock } = await running(1);
+    for (let n = 0; n < 20; n++) {
+      clock.advance(LONG_MS);
+      workers.at(-1)!.end(1);
+      clock.advance(0);
+      workers.at(-1)!.listen();
+    }
+    expect(workers).toHaveLength(21);
+  });
+
+  test("soon after each start is replaced later and later, five times; then the supervisor fails", async () => {
+    const { supervisor, workers, clock } = await running(2);
+    const waits: number[] = [];
+    let failure: unknown;
+    supervisor.failed.catch((error) => {
+      failure = error;
+    });
+    for (let n = 0; n < 5; n++) {
+      const before = workers.length;
+      workers.at(-1)!.end(null, "SIGSEGV");
+      const sinceMs = clock.nowMs();
+      while (workers.length === before) clock.advance(100);
+      waits.push(clock.nowMs() - sinceMs);
+    }
+    expect(waits).toEqual([100, 200, 400, 800, 1600]);
+    workers.at(-1)!.end(null, "SIGSEGV");
+    clock.advance(LONG_MS);
+    await Promise.resolve();
+    expect(String(failure)).toContain(
+      "Cannot keep worker 2 running: it ended 6 times soon after its start, with signal SIGSEGV",
+    );
+    expect(workers).toHaveLength(7);
+  });
+});
+
+describe("A drain", () => {
+  test("tells all workers, and is over when all have ended; nothing is replaced", async () => {
+    const { supervisor, workers, clock } = await running(2);
+    const drained = supervisor.drain();
+    expect(workers.map(({ orders }) => orders)).toEqual([["drain"], ["drain"]]);
+    workers[0]!.end(0);
+    clock.advance(1000);
+    workers[1]!.end(0);
+    await drained;
+    expect(workers).toHaveLength(2);
+    expect(clock.timers).toBe(0);
+  });
+
+  test("fails if a worker ended in another way", async () => {
+    const { supervisor, workers } = await running(2);
+    const drained = supervisor.drain();
+    workers[0]!.end(0);
+    workers[1]!.end(2);
+    await expect(drained).rejects.toThrow("Cannot stop in time: worker 2: exit code 2");
+  });
+
+  test("kills those that are left after its time", async () => {
+    const { supervisor, workers, clock } = await running(2);
+    const drained = supervisor.drain();
+    workers[0]!.end(0);
+    clock.advance(LIMITS.maxDrainMs);
+    await expect(drained).rejects.toThrow("Cannot stop in time: worker 2: signal SIGKILL");
+  });
+
+  test("doesn't wait for a worker that was to be replaced, and kills one that only starts", async () => {
+    const { supervisor, workers, clock } = await running(3);
+    clock.advance(LONG_MS);
+    workers[1]!.end(null, "SIGKILL");
+    clock.advance(0);
+    workers[2]!.end(null, "SIGKILL");
+    const drained = supervisor.drain();
+    workers[0]!.end(0);
+    await drained;
+    clock.advance(LONG_MS);
+    expect(workers).toHaveLength(4);
+    expect(workers[3]!.orders).toEqual([]);
+  });
+
+  test("becomes a stop if that is asked for meanwhile", async () => {
+    const { supervisor, workers } = await running(1);
+    const drained = supervisor.drain();
+    const stopped = supervisor.stop();
+    expect(workers[0]!.orders).toEqual(["drain", "stop"]);
+    workers[0]!.end(0);
+    await Promise.all([drained, stopped]);
+  });
+
+  test("is asked for by an operator at any worker", async () => {
+    const { supervisor, workers } = await running(2);
+    let asked = 0;
+    supervisor.onDrainRequest = () => asked++;
+    workers[1]!.say({ type: "drain" });
+    expect(asked).toBe(1);
+  });
+});
+
+describe("A worker", () => {
+  test("tells all others, and not itself", async () => {
+    const { workers } = await running(3);
+    const news = { kind: "revoked", entries: [] } as const;
+    workers[1]!.say({ type: "news", news });
+    const heard = workers.map(({ got }) => got.filter(({ type }) => type === "news").length);
+    expect(heard).toEqual([1, 0, 1]);
+  });
+
+  test("that asks is told what all say; one that is silent is left out after a second", async () => {
+    const { workers, clock } = await running(3);
+    workers[0]!.say({ type: "ask", id: 7, question: "readiness" });
+    for (const worker of workers.slice(0, 2)) {
+      const asked = worker.got.find(({ type }) => type === "ask");
+      const question = worker.got.filter(
+        (message) => message.type === "ask" && message.question === "readiness",
+      )[0] as { id: number };
+      expect(asked).toBeDefined();
+      worker.say({ type: "answer", id: question.id, answer: { ready: true, reasons: [] } });
+    }
+    await Promise.resolve();
+    clock.advance(1000);
+    for (let n = 0; n < 20; n++) await Promise.resolve();
+    expect(workers[0]!.got.at(-1)).toEqual({
+      ...{ type: "answer", id: 7 },
+      answer: { ready: false, reasons: ["worker 3: it doesn't answer"] },
+    });
+  });
+
+  test("that replaces another one is told which tokens were revoked", async () => {
+    const { workers, clock } = await running(2);
+    clock.advance(LONG_MS);
+    workers[1]!.end(null, "SIGKILL");
+    clock.advance(0);
+    workers[2]!.listen();
+    const entries = [{ claim: "sub", value: "alice", issuedBeforeMs: 5 }];
+    const question = workers[0]!.got.findLast(
+      (message) => message.type === "ask" && message.question === "revocations",
+    ) as { id: number };
+    workers[0]!.say({ type: "answer", id: question.id, answer: entries });
+    for (let n = 0; n < 20; n++) await Promise.resolve();
+    expect(workers[2]!.got).toEqual([
+      { type: "news", news: { kind: "revoked", entries } },
+    ] as never);
+  });
+});
