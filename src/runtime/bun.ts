@@ -1,14 +1,15 @@
 import type { Server, ServerWebSocket, WebSocketHandler } from "bun";
 import type { Context } from "hono";
 import { createWSMessageEvent, defineWebSocketHelper, WSContext, type WSEvents } from "hono/ws";
-import type { ClientSocket, SendResult } from "../core/ports/socket.ts";
-import type { TextFrame } from "../core/ports/text-frame.ts";
+import { PingFrame } from "../core/ports/ping-frame.ts";
+import type { ClientSocket, Frame, SendResult } from "../core/ports/socket.ts";
 import { cannotUpgrade } from "./errors.ts";
 import { HonoListeners } from "./hono-listeners.ts";
 import { cannotListen } from "./listen-error.ts";
 import { chooseOffer } from "./permessage-deflate.ts";
 import type { ConnectionEvents, Runtime, RuntimeOptions, SocketRuntime } from "./runtime.ts";
 import { TextCache } from "./text-cache.ts";
+import { TopicMembers } from "./topic-members.ts";
 import { TurnLimiter } from "./turn-limiter.ts";
 import { framedLength } from "./websocket-frame-bytes.ts";
 
@@ -18,7 +19,7 @@ import { framedLength } from "./websocket-frame-bytes.ts";
  */
 export interface SocketData {
   readonly events: WSEvents<BunWebSocket> &
-    Partial<Pick<BunListeners, "onAlive" | "onFrameTooBig">>;
+    Partial<Pick<BunListeners, "onAlive" | "onPong" | "onFrameTooBig">>;
   readonly url: URL;
   readonly protocol: string;
   /** Whether our own handler serves this socket, so that we get its pongs. */
@@ -61,7 +62,7 @@ const MOST_IDLE_SECONDS = 255;
 export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHandler> {
   // Several gateways may share one server, which has one space of topics.
   const prefix = `spillway:${crypto.randomUUID()}:`;
-  const shared: Shared = { prefix, texts: new TextCache() };
+  const shared: Shared = { prefix, texts: new TextCache(), members: new TopicMembers() };
   // A host may mount one gateway in several servers, for example with and without TLS.
   const servers = new Set<Server<SocketData>>();
 
@@ -85,9 +86,16 @@ export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHa
       return await upgradeWebSocket(c, new BunListeners(events, shared, protocol ?? ""));
     },
     addressOf: (c) => serverOf(c)?.requestIP?.(c.req.raw)?.address ?? "unknown",
+    pings: true,
     write(topic, frames) {
       const { compression, compressionThresholdBytes: threshold } = limits;
-      for (const { text, byteLength } of frames) {
+      for (const frame of frames) {
+        const { text, byteLength } = frame;
+        if (frame instanceof PingFrame) {
+          // Bun publishes no pings. Each one stands behind what was published before.
+          for (const ws of shared.members.members(topic)) ws.ping(text);
+          continue;
+        }
         // Bun compresses separately for each client that agreed to it.
         const compress = compression && byteLength >= threshold;
         for (const server of servers) server.publish(prefix + topic, text, compress);
@@ -102,13 +110,14 @@ export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHa
     name: "bun",
     sockets,
     websocket,
-    async listen({ host, port, fetch }) {
+    async listen({ host, port, sharesPort = false, fetch }) {
       const turns = new TurnLimiter();
       let own: Server<SocketData>;
       try {
         own = Bun.serve({
           hostname: host,
           port,
+          reusePort: sharesPort,
           fetch: (request, env) => turns.serve(() => fetch(withHost(request), env as never)),
           websocket,
           // Bun limits the time without a byte, in seconds, but not the time of a whole request.
@@ -178,7 +187,7 @@ function createHandler({ maxFrameBytes, compression }: RuntimeOptions): BunWebSo
       ws.data.events.onMessage?.(createWSMessageEvent(data), contextOf(ws));
     },
     ping: (ws) => ws.data.events.onAlive?.(),
-    pong: (ws) => ws.data.events.onAlive?.(),
+    pong: (ws, content) => ws.data.events.onPong?.(content),
     close(ws, code, reason) {
       // Bun itself sent 1009, and reports 1006 here.
       if (reason === "Received too big message") ws.data.events.onFrameTooBig?.();
@@ -215,6 +224,10 @@ class BunListeners extends HonoListeners<BunWebSocket> {
     this.events.alive();
   }
 
+  onPong(content: Uint8Array): void {
+    this.events.pong(content);
+  }
+
   onFrameTooBig(): void {
     this.events.closed(1009, "frame_too_big");
   }
@@ -230,6 +243,8 @@ interface Shared {
   /** The prefix of its topics. */
   readonly prefix: string;
   readonly texts: TextCache;
+  /** The members of each topic. */
+  readonly members: TopicMembers<BunWebSocket>;
 }
 
 class BunSocket implements ClientSocket {
@@ -245,11 +260,15 @@ class BunSocket implements ClientSocket {
     this.remoteAddress = ws.remoteAddress;
   }
 
-  write(frames: readonly TextFrame[]): SendResult {
+  write(frames: readonly Frame[]): SendResult {
     const { ws } = this;
     if (ws.readyState !== WebSocket.OPEN) return "refused";
+    const texts = this.#shared.texts.of(frames);
     ws.cork(() => {
-      for (const text of this.#shared.texts.of(frames)) ws.sendText(text);
+      for (const [index, text] of texts.entries()) {
+        if (frames[index] instanceof PingFrame) ws.ping(text);
+        else ws.sendText(text);
+      }
     });
     return ws.getBufferedAmount() === 0 ? "sent" : "buffered";
   }
@@ -259,10 +278,12 @@ class BunSocket implements ClientSocket {
   }
 
   join(topic: string): void {
+    this.#shared.members.join(topic, this.ws);
     this.ws.subscribe(this.#shared.prefix + topic);
   }
 
   leave(topic: string): void {
+    this.#shared.members.leave(topic, this.ws);
     if (this.ws.readyState === WebSocket.OPEN) this.ws.unsubscribe(this.#shared.prefix + topic);
   }
 
@@ -277,7 +298,7 @@ class BunSocket implements ClientSocket {
 
 /** A socket under our own handler. Under a host's handler we get no pongs, and Bun's `idleTimeout` ends dead connections. */
 class PingedBunSocket extends BunSocket {
-  ping(): void {
-    this.ws.ping();
+  ping(content: string): void {
+    this.ws.ping(content);
   }
 }

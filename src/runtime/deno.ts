@@ -1,7 +1,6 @@
 import type { Context } from "hono";
 import { defineWebSocketHelper } from "hono/ws";
-import type { ClientSocket, SendResult } from "../core/ports/socket.ts";
-import type { TextFrame } from "../core/ports/text-frame.ts";
+import type { ClientSocket, Frame, SendResult } from "../core/ports/socket.ts";
 import { HonoListeners } from "./hono-listeners.ts";
 import { cannotListen } from "./listen-error.ts";
 import type {
@@ -21,7 +20,13 @@ interface DenoNamespace {
     options: { idleTimeout: number },
   ): { socket: WebSocket; response: Response };
   serve(
-    options: { hostname: string; port: number; onListen: () => void; signal: AbortSignal },
+    options: {
+      hostname: string;
+      port: number;
+      reusePort: boolean;
+      onListen: () => void;
+      signal: AbortSignal;
+    },
     handler: (request: Request, info: unknown) => Response | Promise<Response>,
   ): DenoServer;
   createHttpClient(options: {
@@ -106,9 +111,9 @@ export function createDenoRuntime(limits: RuntimeOptions): Runtime<undefined> {
     name: "deno",
     sockets,
     websocket: undefined,
-    async listen({ host, port, fetch }) {
+    async listen({ host, port, sharesPort: reusePort = false, fetch }) {
       const serve: Serve = (hostname, port, signal) =>
-        Deno.serve({ hostname, port, onListen: () => {}, signal }, (request, info) =>
+        Deno.serve({ hostname, port, reusePort, onListen: () => {}, signal }, (request, info) =>
           fetch(request, info as never),
         );
       try {
@@ -224,7 +229,7 @@ class DenoSocket implements ClientSocket {
     this.#texts = texts;
   }
 
-  write(frames: readonly TextFrame[]): SendResult {
+  write(frames: readonly Frame[]): SendResult {
     return sendEach(this.#socket, this.#texts.of(frames));
   }
 

@@ -10,13 +10,16 @@ export const LIMITS_FILE = "/proc/self/limits";
 export const OPEN_FILES = "/proc/self/fd";
 
 /**
- * Returns how many connections can be open at a time, beside the files that the process itself needs: at most `wanted`.
+ * Returns how many connections can be open at a time, in addition to the files that the process itself needs: at most `wanted`.
  * If the limit is unknown, it is `wanted`.
+ *
+ * @param others how many connections the process opens itself, beside a few.
  */
-export function connectionRoom(wanted: number): number {
-  const needed = wanted + RESERVED;
+export function connectionRoom(wanted: number, others = 0): number {
+  const reserved = RESERVED + others;
+  const needed = wanted + reserved;
   const free = readFree() ?? countFree(Math.min(needed, MOST_TRIED)) ?? needed;
-  return free >= needed ? wanted : Math.max(1, free - RESERVED);
+  return free >= needed ? wanted : Math.max(1, free - reserved);
 }
 
 /** Returns whether the process can open one more file or connection. */
@@ -36,11 +39,19 @@ export function limitIn(limits: string): number | undefined {
   return limit === undefined ? undefined : Number(limit);
 }
 
-/** Reads the limit from Linux. Deno allows that only with --allow-all. */
-function readFree(): number | undefined {
+/** Reads the limit of open files from Linux. Deno allows that only with --allow-all; then it is `undefined`. */
+export function descriptorLimit(): number | undefined {
   try {
-    const limit = limitIn(readFileSync(LIMITS_FILE, "utf8"));
-    if (limit === undefined || limit === Number.POSITIVE_INFINITY) return limit;
+    return limitIn(readFileSync(LIMITS_FILE, "utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+function readFree(): number | undefined {
+  const limit = descriptorLimit();
+  if (limit === undefined || limit === Number.POSITIVE_INFINITY) return limit;
+  try {
     return limit - readdirSync(OPEN_FILES).length;
   } catch {
     return undefined;

@@ -25,6 +25,11 @@ export async function createRuntime(
   return Object.assign(createNodeRuntime(limits), { dialWebSocket: own.dialWebSocket });
 }
 
+/** Whether this is Cloudflare Workers, which also say that they are Node. */
+export function isCloudflare(): boolean {
+  return (globalThis.navigator as Navigator | undefined)?.userAgent === "Cloudflare-Workers";
+}
+
 async function createOwnRuntime(limits: RuntimeOptions): Promise<Runtime> {
   if ("Bun" in globalThis) return (await import("./bun.ts")).createBunRuntime(limits);
   if ("Deno" in globalThis) return (await import("./deno.ts")).createDenoRuntime(limits);

@@ -31,6 +31,19 @@ export async function cannotListen(
   return new SpillwayError("LISTEN_FAILED", message, { cause });
 }
 
+/**
+ * Tries whether nobody listens on an address, and frees it again. A port that processes share can't tell them from strangers.
+ *
+ * @throws SpillwayError `"LISTEN_FAILED"` (transient) if the address can't be used.
+ */
+export async function expectFree(host: string, port: number): Promise<void> {
+  const addresses = isIP(host) === 0 ? await addressesOf(host).catch(() => [host]) : [host];
+  for (const address of addresses) {
+    const error = await tryListen(address, port);
+    if (error !== undefined) throw await cannotListen(host, port, error);
+  }
+}
+
 async function explain(host: string, port: number, cause: unknown): Promise<string> {
   let addresses = [host];
   if (isIP(host) === 0) {

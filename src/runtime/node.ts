@@ -4,9 +4,10 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { createAdaptorServer, type HttpBindings, upgradeWebSocket } from "@hono/node-server";
+import type { Context } from "hono";
+import type { WSContext, WSEvents } from "hono/ws";
 import type { RawData, WebSocketServer as RawServer, WebSocket as RawWebSocket } from "ws";
-import type { ClientSocket, SendResult } from "../core/ports/socket.ts";
-import type { TextFrame } from "../core/ports/text-frame.ts";
+import type { ClientSocket, Frame, SendResult } from "../core/ports/socket.ts";
 import { cannotUpgrade } from "./errors.ts";
 import { cannotListen } from "./listen-error.ts";
 import { patchInflate } from "./patch-inflate.ts";
@@ -54,17 +55,9 @@ export function createNodeRuntime(limits: RuntimeOptions): Runtime<NodeWebSocket
       const env = c.env as (Partial<HttpBindings> & { wss?: unknown }) | undefined;
       const incoming = env?.wss === undefined ? undefined : env.incoming;
       if (incoming === undefined) throw cannotUpgrade("Node", "`websocket: gateway.websocket`");
-      const { socket } = incoming;
       if (protocol !== undefined) subprotocols.set(incoming, protocol);
-      return await upgradeWebSocket(c, {
-        onOpen(_event, { raw }) {
-          adopted.get(incoming)?.();
-          const ws = raw as unknown as RawWebSocket;
-          events.open(new NodeSocket(ws, socket, topics, builder));
-          const others = OBSERVED_EVENTS.flatMap((event) => ws.listeners(event));
-          queueMicrotask(() => replaceListeners(ws, events, others));
-        },
-      });
+      const listeners = new OpenListener({ incoming, events, topics, builder });
+      return await upgradeLightly(c.req.url, env as object, listeners);
     },
     addressOf(c) {
       const env = c.env as Partial<HttpBindings> | undefined;
@@ -75,6 +68,7 @@ export function createNodeRuntime(limits: RuntimeOptions): Runtime<NodeWebSocket
       const env = c.env as Partial<HttpBindings> | undefined;
       env?.incoming?.socket.destroy();
     },
+    pings: true,
     write(topic, frames, compress) {
       const bytes = builder.build(frames, compress);
       let refused = 0;
@@ -95,6 +89,60 @@ export function createNodeRuntime(limits: RuntimeOptions): Runtime<NodeWebSocket
     listen: (options) => listen(options, limits),
     dialWebSocket: (url, tls) => new WebSocket(url, tls) as unknown as globalThis.WebSocket,
   };
+}
+
+/**
+ * Upgrades a request by @hono/node-server, which makes an accessor for each connection: in it, V8 keeps the arguments of
+ * `upgradeWebSocket` until a full collection of garbage. So these lead to nothing else of the request.
+ */
+function upgradeLightly(url: string, env: object, listener: OpenListener): Promise<Response> {
+  const light = { ...env };
+  const context = { req: { url, header: () => "websocket" }, env: light };
+  const upgrading = upgradeWebSocket(context as unknown as Context, listener);
+  // It has noted there whose handshake it is.
+  Object.assign(env, light);
+  for (const key of Reflect.ownKeys(light)) Reflect.deleteProperty(light, key);
+  return upgrading;
+}
+
+interface Opening {
+  readonly incoming: IncomingMessage;
+  readonly events: ConnectionEvents;
+  readonly topics: TopicMembers<NodeSocket>;
+  readonly builder: FrameBuilder;
+}
+
+/** Opens a connection, and holds nothing after that. */
+class OpenListener implements WSEvents {
+  #opening: Opening | undefined;
+
+  constructor(opening: Opening) {
+    this.#opening = opening;
+  }
+
+  onOpen(_event: Event, { raw }: WSContext): void {
+    if (this.#opening === undefined) return;
+    const { incoming, events, topics, builder } = this.#opening;
+    this.#opening = undefined;
+    subprotocols.delete(incoming);
+    adopted.get(incoming)?.();
+    adopted.delete(incoming);
+    releaseRequest(incoming.socket);
+    const ws = raw as RawWebSocket;
+    events.open(new NodeSocket(ws, incoming.socket, topics, builder));
+    const others = OBSERVED_EVENTS.flatMap((event) => ws.listeners(event));
+    queueMicrotask(() => replaceListeners(ws, events, others));
+  }
+}
+
+/**
+ * Takes the request of a handshake off its socket: Bun would keep it, with its headers, as long as the connection lives.
+ * Bun needs it no more once the socket was handed over. Other runtimes keep none.
+ */
+function releaseRequest(socket: Socket): void {
+  if (!("Bun" in globalThis)) return;
+  const held = Object.getOwnPropertySymbols(socket).find((key) => key.description === "request");
+  if (held !== undefined) Reflect.set(socket, held, undefined);
 }
 
 const OBSERVED_EVENTS = ["message", "close", "error"];
@@ -118,7 +166,7 @@ function replaceListeners(
   (ws as ObservedWebSocket)[EVENTS] = events;
   ws.on("message", onMessage);
   ws.on("ping", onAlive);
-  ws.on("pong", onAlive);
+  ws.on("pong", onPong);
   ws.on("close", onClose);
   ws.on("error", onError);
 }
@@ -135,6 +183,10 @@ function onMessage(this: RawWebSocket, data: RawData, isBinary: boolean): void {
 
 function onAlive(this: RawWebSocket): void {
   (this as ObservedWebSocket)[EVENTS].alive();
+}
+
+function onPong(this: RawWebSocket, content: Buffer): void {
+  (this as ObservedWebSocket)[EVENTS].pong(content);
 }
 
 function onClose(this: RawWebSocket, code: number): void {
@@ -204,7 +256,7 @@ class NodeSocket implements ClientSocket {
     this.remoteAddress = socket.remoteAddress ?? "unknown";
   }
 
-  write(frames: readonly TextFrame[]): SendResult {
+  write(frames: readonly Frame[]): SendResult {
     return this.writeFrames(this.#builder.build(frames, this.compresses));
   }
 
@@ -233,8 +285,8 @@ class NodeSocket implements ClientSocket {
     this.#ws.pause();
   }
 
-  ping(): void {
-    if (this.#ws.readyState === WebSocket.OPEN) this.#ws.ping();
+  ping(content: string): void {
+    if (this.#ws.readyState === WebSocket.OPEN) this.#ws.ping(content);
   }
 
   close(code: number, reason: string): void {
@@ -251,7 +303,7 @@ const RETRY_MS = 200;
 
 async function listen(options: ListenOptions, limits: RuntimeOptions): Promise<Listener> {
   const server = createServer(options, limits);
-  const { address, port } = await open(server, options.host, options.port).catch(async (cause) => {
+  const { address, port } = await open(server, options).catch(async (cause) => {
     throw await cannotListen(options.host, options.port, cause);
   });
   return new NodeListener(server, { ...options, host: address, port }, limits);
@@ -262,11 +314,13 @@ class NodeListener implements Listener {
   readonly address: string;
   readonly port: number;
   #options: ListenOptions;
-  readonly #limits: RuntimeOptions;
+  #limits: RuntimeOptions;
   #servers: Server[];
   /** Whether all allowed connections were open at some time since the last call of `hasRoom`. */
   #wasFull = false;
   #isStopped = false;
+  /** The servers that begin to listen, until they do or can't. */
+  readonly #opening = new Map<Server, Promise<void>>();
 
   constructor(server: Server, options: ListenOptions, limits: RuntimeOptions) {
     this.address = options.host;
@@ -300,6 +354,7 @@ class NodeListener implements Listener {
   }
 
   setTls(tls: ServerTls): void {
+    if (this.#isStopped) return;
     this.#options = { ...this.#options, tls };
     const server = this.#servers.at(-1) as Server & Pick<Renewable, "setSecureContext">;
     // Bun's servers can't renew their certificates.
@@ -307,25 +362,42 @@ class NodeListener implements Listener {
     else server.setSecureContext(tlsOptions(tls));
   }
 
+  setMaxConnections(count: number): void {
+    this.#limits = { ...this.#limits, maxConnections: count };
+    for (const server of this.#servers) server.maxConnections = count;
+  }
+
   #replace(): void {
     if (this.#isStopped) return;
-    // Open connections continue.
     const before = this.#servers.at(-1)!;
-    before.close(() => {
+    const forget = (): void => {
       this.#servers = this.#servers.filter((server) => server !== before);
-    });
+    };
+    // Open connections continue. A server that only begins to listen is closed as soon as it does.
+    if (this.#opening.has(before)) forget();
+    else before.close(forget);
     const server = createServer(this.#options, this.#limits);
     this.#servers.push(server);
     this.#watch(server);
-    const again = (): void => {
-      if (this.#isStopped) return;
-      void open(server, this.address, this.port).catch(() => setTimeout(again, RETRY_MS));
-    };
-    again();
+    this.#open(server);
+  }
+
+  /** Listens as soon as the port is free, unless the server is replaced or stopped before. */
+  #open(server: Server): void {
+    const isWanted = (): boolean => !this.#isStopped && this.#servers.at(-1) === server;
+    if (!isWanted()) return;
+    const opening = open(server, this.#options)
+      .then(
+        () => (isWanted() ? undefined : stop(server)),
+        () => void setTimeout(() => this.#open(server), RETRY_MS),
+      )
+      .finally(() => this.#opening.delete(server));
+    this.#opening.set(server, opening);
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true;
+    await Promise.all(this.#opening.values());
     await Promise.all(this.#servers.splice(0).map(stop));
   }
 }
@@ -345,15 +417,41 @@ function tlsOptions({ cert, key, clientCa, minVersion }: ServerTls): ServerOptio
 }
 
 /** Drops clients whose certificate has none of the names, before their first request is read. */
-function checkNames(server: Server, { tls, nameRefused }: ListenOptions): void {
+function checkNames(server: Server, { tls, certificateRefused }: ListenOptions): void {
   const allowed = tls?.clientNames ?? [];
   if (allowed.length === 0) return;
   server.prependListener("secureConnection", (socket: TLSSocket) => {
     const names = namesOf(socket);
     if (names.some((name) => allowed.includes(name))) return;
-    nameRefused?.(names, socket.remoteAddress ?? "unknown");
+    const reason = "its certificate has none of tls_client_names";
+    certificateRefused?.({ address: socket.remoteAddress ?? "unknown", reason, names });
     socket.destroy();
   });
+}
+
+/** A failed handshake's socket, with the connection below it. */
+type FailedSocket = TLSSocket & { readonly _parent?: Socket };
+
+/** Tells of clients without a certificate that one of the authorities has signed. Other failures of TLS are no news. */
+function tellRefused(server: Server, { certificateRefused }: ListenOptions): void {
+  if (certificateRefused === undefined) return;
+  // Node keeps an address that was read once, and a refused client's connection has none any more.
+  server.on("connection", (socket: Socket) => void socket.remoteAddress);
+  server.on("tlsClientError", ({ code }: NodeJS.ErrnoException, socket: FailedSocket) => {
+    const reason = refusalOf(code, socket);
+    const address = socket._parent?.remoteAddress ?? socket.remoteAddress ?? "unknown";
+    if (reason !== undefined) certificateRefused({ address, reason });
+  });
+}
+
+/** Returns what is wrong with a client's certificate; `undefined` if the handshake failed for another reason. */
+function refusalOf(
+  code: string | undefined,
+  { authorizationError }: TLSSocket,
+): string | undefined {
+  if (code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE") return "it has shown no certificate";
+  if (!authorizationError) return undefined;
+  return `its certificate isn't accepted: ${authorizationError}`;
 }
 
 /** The common name of a client's certificate, and its alternative names of the kind DNS (RFC 5280 §4.2.1.6). */
@@ -385,15 +483,20 @@ function createServer(options: ListenOptions, limits: RuntimeOptions): Server {
     } as never,
   }) as Server;
   checkNames(server, options);
+  if (tls?.clientCa.length) tellRefused(server, options);
   server.maxConnections = limits.maxConnections;
   closeLeftovers(server, serveInOrder(server));
   return server;
 }
 
-function open(server: Server, host: string, port: number): Promise<AddressInfo> {
+function open(
+  server: Server,
+  { host, port, sharesPort }: Pick<ListenOptions, "host" | "port" | "sharesPort">,
+): Promise<AddressInfo> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ host, port, backlog: BACKLOG }, () => {
+    // Bun ignores `reusePort`: see src/workers/spawn-worker.ts.
+    server.listen({ host, port, backlog: BACKLOG, reusePort: sharesPort === true }, () => {
       server.off("error", reject);
       // The server continues if it can't accept a connection.
       server.on("error", () => {});

@@ -7,7 +7,7 @@ export interface Runtime<WebSocketOption = unknown> {
   readonly name: string;
   readonly sockets: SocketRuntime;
   /**
-   * The option that the host's own server needs beside our routes, so that it can upgrade.
+   * The option that the host's own server needs in addition to our routes, so that it can upgrade.
    *
    * - Bun: the `websocket` handler of `Bun.serve`.
    * - Deno: `undefined`.
@@ -31,7 +31,7 @@ export interface RuntimeOptions {
   readonly maxConnections: number;
   /** The longest frame that a client may send, in bytes. */
   readonly maxFrameBytes: number;
-  /** How long a silent client stays connected, where only the runtime can tell (Deno). */
+  /** The time that a silent client stays connected, if only the runtime can tell (Deno). */
   readonly readTimeoutMs: number;
   /** How long a request may take to arrive, body included. The answer is then 408. */
   readonly requestTimeoutMs: number;
@@ -48,14 +48,28 @@ export interface ListenOptions {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
+  /**
+   * Whether other processes of the same user may listen on the same port, among which the kernel shares out connections
+   * (SO_REUSEPORT). Only Linux does. Default: `false`.
+   */
+  readonly sharesPort?: boolean;
   readonly fetch: (request: Request, env: never) => Response | Promise<Response>;
   /** `undefined`: connections are not encrypted. Only Node's sockets can encrypt them. */
   readonly tls?: ServerTls | undefined;
-  /** Is told of a client whose certificate has none of the names. */
-  readonly nameRefused?: (names: readonly string[], address: string) => void;
+  /** Is told of a client whose certificate is missing or not accepted, if the runtime says so: Bun doesn't. */
+  readonly certificateRefused?: (refusal: CertificateRefusal) => void;
 }
 
-/** What a server of our own shows to its clients, and asks of them. */
+/** A client that was dropped because of its certificate. */
+export interface CertificateRefusal {
+  readonly address: string;
+  /** For people. */
+  readonly reason: string;
+  /** The names in the certificate; absent if its authority isn't accepted. */
+  readonly names?: readonly string[];
+}
+
+/** The certificate that a server of our own shows to its clients, and those that it asks of them. */
 export interface ServerTls {
   /** The certificate and those between it and its authority, in PEM. */
   readonly cert: string;
@@ -73,12 +87,14 @@ export interface Listener {
   readonly port: number;
   /** The IP address, also if the host was given by name. */
   readonly address: string;
-  /** Whether it can accept a connection; absent where only the system knows. */
+  /** Whether it can accept a connection; absent if only the system knows. */
   hasRoom?(): boolean;
-  /** Accepts connections again after file descriptors ran out; absent where that happens by itself. */
+  /** Accepts connections again after file descriptors ran out; absent if that happens by itself. */
   restart?(): void;
-  /** Takes another certificate for new connections; open ones continue. Absent where connections are not encrypted. */
+  /** Takes another certificate for new connections; open ones continue. Absent if connections are not encrypted. */
   setTls?(tls: ServerTls): void;
+  /** Drops connections beyond another number from now on; absent where the runtime has no such limit. */
+  setMaxConnections?(count: number): void;
   /** Ends the connections that are left and frees the port. May be called twice. */
   stop(): Promise<void>;
 }
@@ -103,8 +119,10 @@ export interface SocketRuntime extends Fanout {
 export interface ConnectionEvents {
   open(socket: ClientSocket): void;
   message(data: string | Uint8Array): void;
-  /** A ping or a pong came. */
+  /** A ping came. */
   alive(): void;
+  /** A pong came. */
+  pong(content: Uint8Array): void;
   /** The connection ended. Called at least once, also after `close` and `terminate` of the socket. */
   closed(code: number, cause?: CloseCause): void;
 }

@@ -1,11 +1,16 @@
+import { SmallSet } from "../core/collections/small-set.ts";
+
 /** The members of each topic, for runtimes without a publish of their own. */
 export class TopicMembers<Member> {
-  readonly #members = new Map<string, Set<Member>>();
+  readonly #members = new Map<string, SmallSet<Member>>();
 
   join(topic: string, member: Member): void {
-    const members = this.#members.get(topic);
-    if (members === undefined) this.#members.set(topic, new Set([member]));
-    else members.add(member);
+    let members = this.#members.get(topic);
+    if (members === undefined) {
+      members = new SmallSet();
+      this.#members.set(topic, members);
+    }
+    members.add(member);
   }
 
   leave(topic: string, member: Member): void {

@@ -1,10 +1,14 @@
 import { constants, deflateRawSync } from "node:zlib";
+import { PingFrame } from "../core/ports/ping-frame.ts";
+import type { Frame } from "../core/ports/socket.ts";
 import type { TextFrame } from "../core/ports/text-frame.ts";
 
 /** FIN, text (RFC 6455 §5.2). */
 const TEXT = 0x81;
 /** The same with RSV1: compressed (RFC 7692 §6). */
 const COMPRESSED_TEXT = 0xc1;
+/** FIN, ping (RFC 6455 §5.5.2); never compressed (RFC 7692 §5.1). */
+const PING = 0x89;
 /** The end of a flushed deflate stream, which a message leaves out (RFC 7692 §7.2.1). */
 const FLUSH_TAIL_BYTES = 4;
 /** Takes a third of the time of the default level, and compresses well enough. */
@@ -15,8 +19,8 @@ function headerLength(payloadLength: number): number {
   return payloadLength < 126 ? 2 : payloadLength < 65_536 ? 4 : 10;
 }
 
-/** Returns the bytes that text frames take on the wire, uncompressed. */
-export function framedLength(frames: readonly TextFrame[]): number {
+/** Returns the bytes that frames take on the wire, uncompressed. */
+export function framedLength(frames: readonly Frame[]): number {
   let length = 0;
   for (const { byteLength } of frames) length += headerLength(byteLength) + byteLength;
   return length;
@@ -28,7 +32,7 @@ export class FrameBuilder {
   /** Compresses a frame once, also if several audiences get it. */
   readonly #compressed = new WeakMap<TextFrame, Uint8Array>();
   /** The last frames and their buffer: in at-least-once, all clients of an audience get the same frames. */
-  #frames: readonly TextFrame[] | undefined;
+  #frames: readonly Frame[] | undefined;
   #isCompressed = false;
   #built: Buffer | undefined;
 
@@ -37,8 +41,8 @@ export class FrameBuilder {
     this.#thresholdBytes = thresholdBytes;
   }
 
-  /** Returns text frames as one buffer, and the same buffer for the same list. The list must not change. */
-  build(frames: readonly TextFrame[], compress: boolean): Buffer {
+  /** Returns frames as one buffer, and the same buffer for the same list. The list must not change. */
+  build(frames: readonly Frame[], compress: boolean): Buffer {
     if (this.#built !== undefined && frames === this.#frames && compress === this.#isCompressed) {
       return this.#built;
     }
@@ -48,16 +52,18 @@ export class FrameBuilder {
     return this.#built;
   }
 
-  #buildCompressed(frames: readonly TextFrame[]): Buffer {
+  #buildCompressed(frames: readonly Frame[]): Buffer {
     const payloads = frames.map((frame) =>
-      frame.byteLength < this.#thresholdBytes ? undefined : this.#deflate(frame),
+      frame instanceof PingFrame || frame.byteLength < this.#thresholdBytes
+        ? undefined
+        : this.#deflate(frame),
     );
     const bodies = frames.map(({ bytes }, index) => payloads[index] ?? bytes);
     const length = bodies.reduce((sum, { length }) => sum + headerLength(length) + length, 0);
     const buffer = Buffer.allocUnsafeSlow(length);
     let offset = 0;
     for (const [index, body] of bodies.entries()) {
-      const first = payloads[index] === undefined ? TEXT : COMPRESSED_TEXT;
+      const first = payloads[index] === undefined ? opcodeOf(frames[index]!) : COMPRESSED_TEXT;
       offset = writeFrame(buffer, offset, first, body);
     }
     return buffer;
@@ -74,10 +80,14 @@ export class FrameBuilder {
   }
 }
 
-function buildPlain(frames: readonly TextFrame[]): Buffer {
+function opcodeOf(frame: Frame): number {
+  return frame instanceof PingFrame ? PING : TEXT;
+}
+
+function buildPlain(frames: readonly Frame[]): Buffer {
   const buffer = Buffer.allocUnsafeSlow(framedLength(frames));
   let offset = 0;
-  for (const { bytes } of frames) offset = writeFrame(buffer, offset, TEXT, bytes);
+  for (const frame of frames) offset = writeFrame(buffer, offset, opcodeOf(frame), frame.bytes);
   return buffer;
 }
 

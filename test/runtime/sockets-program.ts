@@ -1,6 +1,9 @@
 /** What becomes of sockets that are written to while they end, told line by line; run by `sockets.test.ts`. */
 import { connect, type Socket } from "node:net";
 import process from "node:process";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import type { HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
 import type { ClientSocket, SendResult } from "../../src/core/ports/socket.ts";
 import { TextFrame } from "../../src/core/ports/text-frame.ts";
@@ -13,6 +16,7 @@ const HANDSHAKE =
 /** A masked close frame with 1000 (RFC 6455 §5.5.1). */
 const CLOSE_FRAME = Uint8Array.of(0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8);
 const TOPIC = "all";
+const MANY = 20;
 const FRAMES = [new TextFrame(new TextEncoder().encode(`"${"x".repeat(64 * 1024)}"`))];
 
 const limits = {
@@ -47,6 +51,8 @@ class Watched implements ConnectionEvents {
 
   alive(): void {}
 
+  pong(): void {}
+
   closed(): void {
     this.closedInCall ||= this.#inCall;
     this.isClosed = true;
@@ -58,7 +64,7 @@ class Watched implements ConnectionEvents {
     const { socket } = this;
     this.#inCall = true;
     const result = socket!.write(FRAMES);
-    socket!.ping?.();
+    socket!.ping?.("1");
     runtime.sockets.write(TOPIC, FRAMES, false);
     streams.write(TOPIC, FRAMES);
     this.#inCall = false;
@@ -67,8 +73,23 @@ class Watched implements ConnectionEvents {
 }
 
 let watched = new Watched();
+/** A request that isn't answered: resolves when it is there, and when its peer is gone. */
+const unanswered = { there: Promise.withResolvers<void>(), left: Promise.withResolvers<void>() };
+/** The requests of the handshakes, where Node's sockets serve them. */
+const requests: WeakRef<object>[] = [];
 const app = new Hono()
-  .get("/ws", (c) => runtime.sockets.upgrade(c, watched))
+  .get("/unanswered", async (c) => {
+    const { there, left } = unanswered;
+    c.req.raw.signal.addEventListener("abort", () => left.resolve());
+    there.resolve();
+    await left.promise;
+    return c.text("");
+  })
+  .get("/ws", (c) => {
+    const { incoming } = c.env as Partial<HttpBindings>;
+    if (incoming !== undefined) requests.push(new WeakRef(incoming));
+    return runtime.sockets.upgrade(c, watched);
+  })
   .get("/sse", (c) => streams.open(c, watched, runtime.sockets));
 const listener = await runtime.listen({ host: "127.0.0.1", port: 0, fetch: app.fetch as never });
 
@@ -96,6 +117,31 @@ async function writeUntilClosed(): Promise<unknown> {
   }
   return { closedInCall: closedInCall || watched.closedInCall, written: watched.write() };
 }
+
+/** Collects garbage, and counts the requests of open connections that are left. */
+async function countKeptRequests(): Promise<number> {
+  const peers: Socket[] = [];
+  for (let count = 0; count < MANY; count++) peers.push(await join("/ws"));
+  const collect = garbageCollector();
+  const kept = () => requests.filter((request) => request.deref() !== undefined).length;
+  for (let times = 0; times < MANY && kept() > 0; times++) {
+    await turn();
+    collect();
+  }
+  const left = kept();
+  for (const peer of peers) peer.destroy();
+  return left;
+}
+
+function garbageCollector(): () => void {
+  if ("Bun" in globalThis) return () => Bun.gc(true);
+  setFlagsFromString("--expose-gc");
+  return runInNewContext("gc") as () => void;
+}
+
+const kept = await countKeptRequests();
+// A value on the stack may be taken for a reference.
+tell("/ws: requests of open connections are kept", kept > MANY / 4);
 
 for (const path of ["/ws", "/sse"]) {
   const vanishing = await join(path);
@@ -132,4 +178,11 @@ for (const path of ["/ws", "/sse"]) {
   tell(`${path}: we have closed`, await writeUntilClosed());
   told.destroy();
 }
+const leaving = connect({ host: "127.0.0.1", port: listener.port });
+leaving.on("error", () => {});
+leaving.write("GET /unanswered HTTP/1.1\r\nHost: x\r\n\r\n");
+await unanswered.there.promise;
+leaving.destroy();
+await unanswered.left.promise;
+tell("/unanswered: peer has gone", "known");
 await listener.stop();
