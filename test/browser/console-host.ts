@@ -1,5 +1,6 @@
 import type { ServerWebSocket } from "bun";
 import { Hono } from "hono";
+import { clientScriptRoute } from "../../src/http/client-script.ts";
 import type { ConsoleOptions } from "../../src/http/console-page.ts";
 import { consoleRoutes } from "../../src/http/console-routes.ts";
 
@@ -34,22 +35,28 @@ export interface ConsoleHost {
 /** Mounts the console at `prefix`, with and without a slash at its end. */
 export function hostConsole(
   prefix: string,
-  options: Partial<ConsoleOptions> & { readonly welcome?: object } = {},
+  options: Partial<ConsoleOptions> & {
+    readonly welcome?: object;
+    /** More fields of `subscribed`. */
+    readonly subscribed?: object;
+  } = {},
 ): ConsoleHost {
   const sockets = new Set<ServerWebSocket<undefined>>();
   const handshakes: string[] = [];
   const subscribes: Subscribe[] = [];
   const said: { type: string }[] = [];
   const posts: { path: string; body: string }[] = [];
-  const routes = consoleRoutes({
+  const routes = consoleRoutes(() => ({
     path: "/ws",
     subjects: [">"],
     publish: true,
     acknowledges: false,
-    startFrom: "new",
+    takesToken: false,
     ...options,
-  });
-  const app = new Hono({ strict: false }).route(prefix, routes);
+  }));
+  const app = new Hono({ strict: false })
+    .route(prefix, routes)
+    .route(prefix, clientScriptRoute("0"));
   app.post("*", async (c) => {
     const body = await c.req.text();
     posts.push({ path: new URL(c.req.url).pathname, body });
@@ -79,7 +86,8 @@ export function hostConsole(
         subscribes.push(frame);
         const { id, subjects, policy } = frame;
         const from = "run:0";
-        socket.send(notice({ type: "subscribed", id, sub: id, subjects, policy, from }));
+        const terms = { sub: id, subjects, policy, from, ...options.subscribed };
+        socket.send(notice({ type: "subscribed", id, ...terms }));
       },
     },
   });

@@ -20,10 +20,15 @@ export class ConsoleView {
 
   /** Opens the console and returns it once it is connected. */
   static async open(open: OpenPage, url: string): Promise<ConsoleView> {
-    const { page, complaints } = await open(url);
-    const view = new ConsoleView(page, complaints);
+    const view = await ConsoleView.show(open, url);
     await view.untilState("open");
     return view;
+  }
+
+  /** Opens the console, whether it can connect or not. */
+  static async show(open: OpenPage, url: string): Promise<ConsoleView> {
+    const { page, complaints } = await open(url);
+    return new ConsoleView(page, complaints);
   }
 
   /** What an element says. */
@@ -95,6 +100,11 @@ export class ConsoleView {
     await this.fill("#subject", subject);
     await this.fill("#payload", payload);
     await this.page.click("#publish button");
+  }
+
+  async useToken(token: string): Promise<void> {
+    await this.fill("#token", token);
+    await this.page.click("#access button");
   }
 
   async filter(subjects: string): Promise<void> {

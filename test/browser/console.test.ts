@@ -5,6 +5,7 @@ import { untilMetric } from "../contract/support/metrics.ts";
 import { describeInBrowser } from "../support/browser.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { startNatsServer } from "../support/nats-server.ts";
+import { openRaw } from "../support/raw-websocket.ts";
 import { TARGETS } from "../support/runtimes.ts";
 import { ConsoleView, type Row } from "./console-view.ts";
 
@@ -63,6 +64,22 @@ await describeInBrowser("Embedded gateway", (open) => {
     const view = await ConsoleView.open(open, gateway.url);
     await view.publish("greetings.*", "x");
     await view.untilText("#outcome", /^Not published: .*must not contain a wildcard/);
+  });
+
+  test("Console shows a client that is behind, in seconds and bytes, until it has read", async () => {
+    const view = await ConsoleView.open(open, gateway.url);
+    await view.page.click("#lags-shown");
+    await view.untilShown("#lags-note", "No client is behind.");
+    const client = await openRaw(gateway.wsUrl);
+    client.pause();
+    await post(gateway, "orders.eu", JSON.stringify("x".repeat(5000)));
+    await view.untilShown("#lags", /^client \d+: [1-9]\d*\.\d s, [5-9] kB$/);
+    client.resume();
+    await view.untilShown("#lags-note", "No client is behind.");
+    client.destroy();
+    await view.page.click("#lags-shown");
+    expect(await view.shown("#lags-note")).toBe("");
+    expect(view.complaints).toEqual([]);
   });
 
   test("Console sends a demo stream until it is stopped", async () => {
@@ -137,7 +154,7 @@ await describeInBrowser("Embedded gateway", (open) => {
     const port = String(gateway.port);
     const view = await ConsoleView.open(open, gateway.url);
     await gateway.stop();
-    await view.untilState(/^closed with 100[16].* again in/);
+    await view.untilState(/(100[16]|Cannot connect).* again in/);
     gateway = await startGateway(TARGETS.bun, { args: ["--port", port] });
     await view.untilState("open");
     // What its predecessor had, the new one can't know.
@@ -234,7 +251,7 @@ await describeInBrowser("Configured gateway", (open) => {
     gateway = await startGateway(TARGETS.bun, { config: { subjects: ["orders.>"] } });
     const view = await ConsoleView.open(open, gateway.url);
     await view.filter("payments.>");
-    await view.untilShown("#problem", /^Refused: .*payments\.>/);
+    await view.untilShown("#problem", /refuses the subscription: .*payments\.>/);
     await view.untilState("open, but nothing is subscribed to");
     await view.filter("orders.eu");
     await view.untilState("open");

@@ -243,7 +243,7 @@ await describeInBrowser("What the README shows", (open) => {
     directory = await mkdtemp(join(tmpdir(), "spillway-page-"));
     const readme = await readFile(join(ROOT, "README.md"), "utf8");
     const [, first = ""] = /```js\n([\s\S]*?)```/.exec(readme) ?? [];
-    snippet = `<!doctype html><script>console.log = (...words) => { document.title = words.map((word) => JSON.stringify(word)).join(" "); };\n${first}</script>`;
+    snippet = `<!doctype html><script type="module">console.log = (...words) => { document.title = words.map((word) => JSON.stringify(word)).join(" "); };\n${first}</script>`;
     example = await readFile(join(ROOT, "examples/page.html"), "utf8");
   });
   afterEach(async () => {

@@ -1,0 +1,115 @@
+import type { GapReason } from "../protocol/server-frames.ts";
+import { decodePayload } from "./payload.ts";
+import type { SchemaIssue } from "./standard-schema.ts";
+import type { DataFrame } from "./transport.ts";
+
+/** Fields that a message has whether or not its payload fits its schema. */
+interface Message {
+  /** Its place, and the cursor after which a subscription resumes. */
+  readonly id: string;
+  readonly subject: string;
+  /** The time at which the stream stored it or the gateway received it, in Unix milliseconds. */
+  readonly timestamp: number;
+  /** The NATS headers that the gateway shows. */
+  readonly headers: Readonly<Record<string, readonly string[]>>;
+  /** In a key-value bucket: the key was deleted or purged. */
+  readonly operation: "delete" | "purge" | undefined;
+  /** With `conflate`: how many earlier messages of its subject it replaces. */
+  readonly superseded: number;
+  /** In at-least-once: how many times it was sent before. */
+  readonly redelivery: number;
+  /** In at-least-once: acknowledges it. The next step of the loop does that by itself. Otherwise without effect. */
+  ack(): void;
+  /** In at-least-once: refuses it, and the gateway sends it again after its back-off. */
+  nack(): void;
+  /** In at-least-once: asks for more time; the gateway's `ack_timeout` starts again. */
+  working(): void;
+}
+
+/** A message. */
+export interface Data<T> extends Message {
+  readonly type: "data";
+  /** JSON, a string, a `Uint8Array`, or `null` if there is no data. */
+  readonly payload: T;
+}
+
+/** A message whose payload doesn't fit the subscription's schema. */
+export interface Invalid extends Message {
+  readonly type: "invalid";
+  readonly payload: unknown;
+  readonly issues: readonly SchemaIssue[];
+}
+
+/** Messages that do not come. */
+export interface Gap {
+  readonly type: "gap";
+  /** The gateway's reason, or `buffer`: the loop took its messages too slowly, and the buffer was full. */
+  readonly reason: GapReason | "buffer";
+  /** The first missing message; if `count` is 0, the last one before the gap. */
+  readonly from: string;
+  /** The last missing message; if `count` is 0, the first position after the gap. */
+  readonly to: string;
+  /** The number of missing messages; 0 if it is unknown. */
+  readonly count: number;
+  /** Whether `count` is exact; otherwise at most that many are missing. */
+  readonly exact: boolean;
+}
+
+/** The replay is complete; the messages that follow are live. */
+export interface CaughtUp {
+  readonly type: "caught_up";
+}
+
+/** A subject has ended: its last message had the header `Spillway-End`. */
+export interface End {
+  readonly type: "end";
+  readonly subject: string;
+}
+
+/** A step of the loop over a subscription. */
+export type Item<T> = Data<T> | Invalid | Gap | CaughtUp | End;
+
+/** Takes what a loop does with a message. */
+export type Settle = (how: "settle" | "refuse" | "working", id: string) => void;
+
+/** A message that was received. */
+export class ReceivedMessage implements Message {
+  type: "data" | "invalid" = "data";
+  readonly id: string;
+  readonly subject: string;
+  payload: unknown;
+  issues?: readonly SchemaIssue[];
+  readonly timestamp: number;
+  readonly headers: Readonly<Record<string, readonly string[]>>;
+  readonly operation: "delete" | "purge" | undefined;
+  superseded: number;
+  readonly redelivery: number;
+  readonly #settle: Settle;
+  #isSettled = false;
+
+  constructor(frame: DataFrame, settle: Settle) {
+    this.id = frame.id;
+    this.subject = frame.subject;
+    this.payload = decodePayload(frame);
+    this.timestamp = frame.timestamp;
+    this.headers = frame.headers ?? {};
+    this.operation = frame.operation;
+    this.superseded = frame.superseded ?? 0;
+    this.redelivery = frame.redelivery ?? 0;
+    this.#settle = settle;
+  }
+
+  ack(): void {
+    if (!this.#isSettled) this.#settle("settle", this.id);
+    this.#isSettled = true;
+  }
+
+  nack(): void {
+    if (!this.#isSettled) this.#settle("refuse", this.id);
+    this.#isSettled = true;
+  }
+
+  working(): void {
+    if (!this.#isSettled) this.#settle("working", this.id);
+  }
+}

@@ -1,0 +1,282 @@
+import type { ClientFrame } from "../protocol/client-frames.ts";
+import type { EndFrame, GapFrame } from "../protocol/server-frames.ts";
+import { Acks } from "./acks.ts";
+import { gatewayError, SpillwayError } from "./errors.ts";
+import type { Feed } from "./feed.ts";
+import type { Platform } from "./platform.ts";
+import { positionOf } from "./position.ts";
+import type { DataFrame, IncomingFrame, Welcome } from "./transport.ts";
+
+/** A frame, and the subscription that it is for: by default, all that want it. */
+type Directed<Frame> = Frame & { readonly sub?: string };
+
+/** The time between two notices to the gateway that a loop is too slow. */
+const SLOW_MS = 2000;
+
+/**
+ * Brings each frame to the subscriptions that it is for, and asks the gateway for them on each connection.
+ *
+ * A message doesn't name its subscriptions, and comes once however many want it. While one of them catches up, a message
+ * that another one may have brought is held back for it until its own replay is there: each gets its messages in order.
+ */
+export class Router {
+  readonly acks: Acks<Feed>;
+  isAtLeastOnce = false;
+  readonly #feeds = new Set<Feed>();
+  readonly #send: (frame: ClientFrame) => void;
+  readonly #platform: Platform;
+  readonly #slow = new Set<Feed>();
+  #cancelSlow: (() => void) | undefined;
+  #isReady = false;
+  /** Whether frames say which subscription they are for. */
+  #isDirected = false;
+  /** Subscriptions that have ended here, by name: their messages may still come until the gateway confirms it. */
+  readonly #leaving = new Map<string, Feed>();
+  /** The subscriptions that were given the last message: its `end` follows it. */
+  #takers: readonly Feed[] = [];
+
+  constructor(send: (frame: ClientFrame) => void, platform: Platform) {
+    this.#send = send;
+    this.#platform = platform;
+    this.acks = new Acks(send, platform, () => this.#isInOrder());
+  }
+
+  add(feed: Feed): void {
+    this.#feeds.add(feed);
+    if (this.#isReady) this.#ask([feed], true);
+  }
+
+  /** Ends a subscription. */
+  remove(feed: Feed): void {
+    this.slow(feed, false);
+    if (!this.#feeds.delete(feed)) return;
+    feed.cancelRetry();
+    this.#leave(feed);
+  }
+
+  /** Tells the gateway for as long as a loop takes its messages too slowly. */
+  slow(feed: Feed, isSlow: boolean): void {
+    if (isSlow) this.#slow.add(feed);
+    else this.#slow.delete(feed);
+    const isAny = this.#slow.size > 0;
+    if (isAny === (this.#cancelSlow !== undefined)) return;
+    this.#cancelSlow?.();
+    this.#cancelSlow = undefined;
+    if (isAny) this.#sendSlow();
+    else this.#send({ type: "ok" });
+  }
+
+  #sendSlow(): void {
+    this.#send({ type: "slow" });
+    this.#cancelSlow = this.#platform.timer(SLOW_MS, () => this.#sendSlow());
+  }
+
+  ready({ delivery, delivery_mode: mode, isDirected = false, limits }: Welcome): void {
+    this.#isReady = true;
+    this.#isDirected = isDirected;
+    this.#takers = [];
+    this.isAtLeastOnce = mode === "at-least-once";
+    const resumed = delivery?.resumed === true;
+    this.acks.ready(resumed, limits.max_frame_bytes);
+    // A session continues what was in effect, but neither replays nor durables.
+    const isContinued = ({ stage, request }: Feed): boolean =>
+      resumed && stage === "live" && request.durable === undefined;
+    const asked = [...this.#feeds].filter((feed) => !isContinued(feed));
+    for (const feed of asked) {
+      // The session may continue a replay that had ended, which this client doesn't know.
+      if (resumed) this.#leave(feed);
+      // The messages that the feed holds back come again.
+      for (const id of feed.restart()) this.acks.forget(id, feed);
+    }
+    this.#ask(asked, resumed);
+  }
+
+  down(): void {
+    this.#isReady = false;
+    this.#leaving.clear();
+    this.acks.down();
+    for (const feed of this.#feeds) feed.cancelRetry();
+  }
+
+  /** Ends all subscriptions. */
+  close(error: SpillwayError): void {
+    for (const feed of this.#feeds) this.#fail(feed, error);
+  }
+
+  /** @returns whether the frame was for subscriptions. */
+  take(frame: IncomingFrame): boolean {
+    const feed = this.#find(
+      "sub" in frame ? frame.sub : frame.type === "error" ? frame.id : undefined,
+    );
+    switch (frame.type) {
+      case "data":
+        this.#data(frame);
+        return true;
+      case "end":
+        this.#end(frame);
+        return true;
+      case "gap":
+        this.#gap(frame);
+        return true;
+      case "subscribed":
+        // A session may continue one that began again under another name.
+        if (feed === undefined) this.#send({ type: "unsubscribe", sub: frame.sub });
+        // Its subject may have ended before.
+        else if (this.#isDirected) this.#took(feed.sub, [feed]);
+        if (feed !== undefined) for (const id of feed.confirm(frame)) this.acks.settle(id, feed);
+        return true;
+      case "caught_up":
+        if (feed !== undefined) for (const id of feed.caughtUp()) this.acks.settle(id, feed);
+        return true;
+      case "unsubscribed":
+        this.#leaving.delete(frame.sub);
+        if (feed !== undefined) {
+          const why = `The gateway has ended the subscription: ${frame.reason}`;
+          this.#fail(feed, new SpillwayError(frame.reason ?? "forbidden", why));
+        }
+        return true;
+      case "error":
+        // It answers an `unsubscribe` of a name that is in use again; the subscription itself is asked for.
+        if (feed !== undefined && frame.error.code !== "unknown_subscription") {
+          this.#refused(feed, frame.error);
+        }
+        return feed !== undefined;
+      default:
+        return false;
+    }
+  }
+
+  /** Notes which subscriptions an `end` is for that follows. */
+  #took(sub: string | undefined, feeds: readonly Feed[]): void {
+    const others = sub === undefined ? [] : this.#takers.filter((feed) => feed.sub !== sub);
+    this.#takers = [...others, ...feeds];
+  }
+
+  #data(frame: Directed<DataFrame>): void {
+    const { acks } = this;
+    const { id, subject, sub } = frame;
+    const isRepeated = frame.redelivery !== undefined;
+    const position = positionOf(id);
+    const wanting = [...this.#feeds].filter(
+      (feed) =>
+        feed.sub !== undefined && (sub === undefined ? feed.wants(subject) : feed.sub === sub),
+    );
+    const isLoose = wanting.length > 1 && wanting.some(({ maxRate }) => maxRate !== undefined);
+    const takers = wanting.filter(
+      (feed) =>
+        !acks.isPending(id, feed) &&
+        !(isRepeated && acks.isSettled(id)) &&
+        !feed.has(id, position, isLoose),
+    );
+    const leaving = [...this.#leaving.values()].filter((feed) => feed.wants(subject));
+    const bringers = [...wanting, ...leaving].filter(({ seen }) => !seen.has(position, true));
+    const refusers = isRepeated ? acks.takeRefused(id) : [];
+    this.#took(sub, takers);
+    if (this.isAtLeastOnce) acks.handOver(id, [...takers, ...refusers]);
+    for (const feed of takers) {
+      const isAmbiguous =
+        isRepeated || feed.stage === "asked" || bringers.some((one) => one !== feed);
+      const mayBeAhead = feed.stage !== "live" && isAmbiguous;
+      if (mayBeAhead) feed.hold(frame, position, !this.isAtLeastOnce);
+      else feed.take(frame, position);
+    }
+    for (const feed of refusers) feed.sink.data(frame);
+  }
+
+  #end(frame: Directed<EndFrame>): void {
+    const { sub } = frame;
+    for (const feed of this.#takers) if (sub === undefined || feed.sub === sub) feed.end(frame);
+  }
+
+  /** A gap doesn't name its subscription: all are told that may miss something. */
+  #gap(frame: Directed<GapFrame>): void {
+    const to = positionOf(frame.to);
+    const isOfSession = frame.reason === "session_expired";
+    const active = [...this.#feeds].filter(
+      ({ sub, stage }) =>
+        sub !== undefined && (frame.sub ?? sub) === sub && (isOfSession || stage !== "asked"),
+    );
+    const behind = active.filter(({ stage }) => stage === "behind");
+    const concerned = frame.reason === "expired" && behind.length > 0 ? behind : active;
+    for (const feed of concerned) {
+      if (frame.count > 0 && feed.seen.has(to)) continue;
+      feed.gap(frame);
+      const isSnapshot = feed.from === "last_per_subject" && feed.isResuming;
+      if (frame.reason === "expired" && isSnapshot && feed.stage === "behind") {
+        // The cursor can't bring all that has changed, so that the latest of each subject is taken again.
+        feed.cursor = undefined;
+        this.#askAgain(feed);
+      }
+    }
+  }
+
+  #refused(feed: Feed, reported: Parameters<typeof gatewayError>[0]): void {
+    const error = gatewayError(reported, "The gateway refuses the subscription: ");
+    if (!error.retryable) {
+      this.#fail(feed, error);
+      return;
+    }
+    const { random, timer } = this.#platform;
+    const pauseMs = 1000 + random() * 500 * 2 ** Math.min(6, feed.failures++);
+    feed.sub = undefined;
+    feed.cancelRetry();
+    feed.cancelRetry = timer(pauseMs, () => this.#ask([feed], true));
+  }
+
+  #fail(feed: Feed, error: SpillwayError): void {
+    this.#feeds.delete(feed);
+    feed.cancelRetry();
+    feed.sink.failed(error);
+  }
+
+  /**
+   * Asks for subscriptions.
+   *
+   * @param isLate whether others may have brought messages on this connection, or in this session, that they want.
+   */
+  #ask(feeds: readonly Feed[], isLate: boolean): void {
+    const past = feeds.filter(({ cursor, request: { durable, from } }) => {
+      return (
+        isLate &&
+        !this.#isDirected &&
+        durable === undefined &&
+        (cursor !== undefined || from !== "new")
+      );
+    });
+    // The gateway doesn't send again what others brought, unless they begin anew.
+    const others = [...this.#feeds].filter((other) => {
+      const isOpen = other.sub !== undefined && other.hasBegun && !feeds.includes(other);
+      return (
+        isOpen && other.request.durable === undefined && past.some((one) => one.overlaps(other))
+      );
+    });
+    for (const other of others) this.#leave(other);
+    // A program may call a message "1": its error would be for the subscription of that name.
+    for (const feed of [...others, ...feeds]) this.#send(feed.ask(this.#platform.uuid()));
+  }
+
+  #askAgain(feed: Feed): void {
+    this.#leave(feed);
+    this.#ask([feed], true);
+  }
+
+  #leave(feed: Feed): void {
+    if (feed.sub !== undefined && this.#isReady) {
+      this.acks.flush();
+      this.#send({ type: "unsubscribe", sub: feed.sub });
+      if (!this.#isDirected) this.#leaving.set(feed.sub, feed);
+    }
+    feed.sub = undefined;
+  }
+
+  #find(name: string | undefined): Feed | undefined {
+    return [...this.#feeds].find(({ sub }) => sub !== undefined && sub === name);
+  }
+
+  #isInOrder(): boolean {
+    return [...this.#feeds].every(
+      ({ stage, maxRate, request }) =>
+        stage === "live" && maxRate === undefined && request.durable === undefined,
+    );
+  }
+}
