@@ -1,0 +1,48 @@
+import process from "node:process";
+import { reasonOf } from "../core/ports/errors.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { GatewayLifecycle } from "../gateway/gateway-lifecycle.ts";
+import { EXIT } from "./command.ts";
+
+/** A second signal within this time is the first one again: npm and shells pass it on to the whole group. */
+const PASSED_ON_MS = 500;
+
+/**
+ * Stops the gateway of this process on SIGTERM, SIGINT, or an operator's request. A second signal ends the process at once.
+ *
+ * @returns the exit code of the process, when the gateway has stopped.
+ */
+export function stopOnSignals(
+  gateway: Pick<GatewayLifecycle, "drain" | "stop" | "onDrainRequest">,
+  log: Log,
+): Promise<number> {
+  const ended = Promise.withResolvers<number>();
+  let stoppingSinceMs: number | undefined;
+  const stop = (signal: string, stops: () => Promise<void>): void => {
+    const nowMs = performance.now();
+    if (stoppingSinceMs !== undefined) {
+      if (nowMs - stoppingSinceMs > PASSED_ON_MS) process.exit(EXIT.forced);
+      return;
+    }
+    stoppingSinceMs = nowMs;
+    log.info("Stopping on {signal}; a second signal ends the process at once", {
+      event: "stopping",
+      signal,
+    });
+    stops().then(
+      () => {
+        log.info("Stopped", { event: "stopped" });
+        ended.resolve(EXIT.done);
+      },
+      (error) => {
+        log.error("The stop failed: {reason}", { event: "stop_failed", reason: reasonOf(error) });
+        ended.resolve(EXIT.forced);
+      },
+    );
+  };
+  process.on("SIGTERM", () => stop("SIGTERM", () => gateway.drain()));
+  // Somebody at a keyboard doesn't want to wait.
+  process.on("SIGINT", () => stop("SIGINT", () => gateway.stop()));
+  gateway.onDrainRequest = () => stop("a request of an operator", () => gateway.drain());
+  return ended.promise;
+}

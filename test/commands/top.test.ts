@@ -1,0 +1,47 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { type Gateway, startGateway } from "../support/gateway-process.ts";
+import { TARGETS } from "../support/runtimes.ts";
+import { run } from "./host.ts";
+
+describe("spillway top on a terminal", () => {
+  let gateway: Gateway;
+  beforeAll(async () => {
+    gateway = await startGateway(TARGETS.bun);
+  });
+  afterAll(() => gateway.stop());
+
+  test("draws the table again and again until a signal comes, and says if the gateway is gone", async () => {
+    const ended = new AbortController();
+    let pictures = 0;
+    const { code, output, error } = await run(["top", "--url", gateway.url, "--interval", "1ms"], {
+      hasColors: true,
+      interruption: ended.signal,
+      // After the second picture, the gateway ends; after the next one, the command does.
+      wrote: async () => {
+        pictures++;
+        if (pictures === 2) await gateway.stop();
+        if (pictures === 3) ended.abort();
+      },
+    });
+    expect({ code, error }).toEqual({ code: 0, error: "" });
+    const shown = output.split("\u001b[H\u001b[J").slice(1);
+    expect(shown).toHaveLength(3);
+    for (const picture of shown.slice(0, 2)) {
+      expect(picture).toStartWith("Spillway ");
+      expect(picture).toContain("\u001b[2mclients ");
+    }
+    expect(shown[2]).toStartWith(`Cannot read ${gateway.url}/`);
+    expect(shown[2]).toEndWith("It is asked again.\n");
+  });
+
+  test.each([
+    [["--sort", "name"], '"--sort" is "name" but must be "lag" or "bytes" or "id"'],
+    [["--interval", "0s"], '"--interval" is "0s" but must be a duration like "500ms" or "2s"'],
+    [["--url", "ftp://a"], '"--url" must be the URL of a gateway, like "http://localhost:8080"'],
+    [["--token", "none.txt"], "Cannot read the token: no such file"],
+  ])("%j is refused with 1", async (argv, says) => {
+    const { code, output, error } = await run(["top", ...argv]);
+    expect({ code, output }).toEqual({ code: 1, output: "" });
+    expect(error).toBe(`${says}\nMore: spillway explain COMMAND_INVALID\n`);
+  });
+});
