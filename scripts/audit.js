@@ -4,7 +4,9 @@
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const ALLOWED = new Set([
   "0BSD",
   "Apache-2.0",
@@ -19,7 +21,7 @@ const SERIOUS = ["high", "critical"];
 
 /** The packages that users install, with their licences. */
 function packages() {
-  const lock = JSON.parse(readFileSync(new URL("../package-lock.json", import.meta.url), "utf8"));
+  const lock = JSON.parse(readFileSync(`${ROOT}package-lock.json`, "utf8"));
   return Object.entries(lock.packages)
     .filter(([path, { dev }]) => path !== "" && dev !== true)
     .map(([path, { license }]) => ({ name: path.replace(/^.*node_modules\//, ""), license }));
@@ -38,7 +40,7 @@ function licenceFaults() {
 /** @returns {string[]} the serious vulnerabilities. */
 function vulnerabilities() {
   const args = ["audit", "--omit=dev", "--json"];
-  const { stdout } = spawnSync("npm", args, { encoding: "utf8", timeout: 120_000 });
+  const { stdout } = spawnSync("npm", args, { cwd: ROOT, encoding: "utf8", timeout: 120_000 });
   const report = parse(stdout);
   if (report?.vulnerabilities === undefined) {
     const reason = report?.message ?? report?.error?.summary ?? "no answer";

@@ -29,7 +29,8 @@ export const PROTOCOL_TABLES = {
       REQUESTS.map(({ example, description, answer }) => [json(example), description, answer!]),
     ),
   subscribe: () => fieldTable(CLIENT_FRAMES.subscribe.fields),
-  "publish-fields": () => fieldTable(CLIENT_FRAMES.request.fields),
+  "publish-fields": () =>
+    fieldTable({ ...CLIENT_FRAMES.publish.fields, ...CLIENT_FRAMES.request.fields }),
   starts: () =>
     table(
       ["`from`", "Begins"],
@@ -54,7 +55,11 @@ export const PROTOCOL_TABLES = {
         fieldRows(objectSchema(fields)).map((row) => [code(type), ...row]),
       ),
     ),
-  "error-codes": () => table(["`code`", "Why"], entries(ERROR_CODES)),
+  "error-codes": () =>
+    table(
+      ["`code`", "Why"],
+      Object.entries(ERROR_CODES).map(([name, { why }]) => [pageOf(name), why]),
+    ),
   gaps: () =>
     table(
       ["`reason`", "Why the messages are missing", "`count`"],
@@ -73,7 +78,7 @@ export const PROTOCOL_TABLES = {
     table(
       ["Code", "Reason", "Why", "What to do"],
       Object.values(CLOSE).map(({ code: number, reason, why, advice }) => [
-        `${number}`,
+        pageOf(`${number}`),
         reason,
         why,
         advice,
@@ -114,6 +119,11 @@ function fieldRows({ properties = {}, required = [] }: JsonSchema, path = ""): s
     ],
     ...(schema.properties === undefined ? [] : fieldRows(schema, `${path}${name}.`)),
   ]);
+}
+
+/** A link to the page of a code. */
+function pageOf(name: string): string {
+  return `[${code(name)}](errors/${name}.md)`;
 }
 
 function code(text: string): string {

@@ -1,20 +1,25 @@
-/** The configurations of proxies that the README shows, with the proxies themselves in front of the gateway. */
+/** The configurations of proxies that docs/operations.md shows, with the proxies themselves in front of the gateway. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { type ClientHttp2Session, connect as connectHttp2, constants } from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
 import { ensureProxy, PROXY_ADVICE, type ProxyName } from "../../scripts/install-proxies.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import { asOperator, untilReady } from "../contract/support/gateway-fixture.ts";
 import { untilMetrics } from "../contract/support/metrics.ts";
 import { type Certificate, createCertificates } from "../source/credentials.ts";
 import { type RunningProcess, startProcess } from "../support/child-process.ts";
+import { DEADLINE_MS, EventLog, until, within } from "../support/event-log.ts";
+import { EventParser, type ServerEvent } from "../support/event-parser.ts";
 import { openEvents } from "../support/event-source.ts";
+import { freePort } from "../support/free-port.ts";
 import { cleanEnvironment, type Gateway, startGateway } from "../support/gateway-process.ts";
 import { type HandshakeOptions, requestUpgrade } from "../support/raw-handshake.ts";
-import { openRaw } from "../support/raw-websocket.ts";
+import { OPCODE, openRaw } from "../support/raw-websocket.ts";
 import { TARGETS } from "../support/runtimes.ts";
 import { startTlsBridge, type TlsBridge } from "../support/tls-bridge.ts";
 
@@ -22,6 +27,12 @@ import { startTlsBridge, type TlsBridge } from "../support/tls-bridge.ts";
 const TOKEN = "t".repeat(8192);
 /** Another address of this machine than the proxy's. */
 const CLIENT = "127.0.0.2";
+/** The longest time that nginx and HAProxy keep a quiet connection: in the tests, and as it is shown. */
+const IDLE_SECONDS = 3;
+const SHOWN_IDLE = "120s";
+/** Pings in the tests, and how many take longer than the proxies wait. */
+const PING_MS = 300;
+const MANY_PINGS = 1 + (IDLE_SECONDS * 1000) / PING_MS;
 
 setDefaultTimeout(180_000);
 
@@ -45,21 +56,19 @@ interface Setting {
 }
 
 interface Proxy {
-  /** The arguments of a program that runs with what the README shows, but for ports and files. */
+  /** The arguments of a program that runs with what is shown, but for ports, files and times. */
   prepare(setting: Setting): Promise<string[]>;
-  /** What it says when it listens. */
-  readonly ready: string;
 }
 
 const PROXIES: Readonly<Record<ProxyName, Proxy>> = {
   nginx: {
-    ready: "start worker process ",
     async prepare({ directory, port, gateway, certificate: { certFile, keyFile } }) {
       const server = replaced(deployed("nginx.conf"), [
         ["listen 443 ", `listen 127.0.0.1:${port} `],
         ["/etc/ssl/app.example.com.crt", certFile],
         ["/etc/ssl/app.example.com.key", keyFile],
         ["127.0.0.1:8080", gateway],
+        [SHOWN_IDLE, `${IDLE_SECONDS}s`],
       ]);
       await writeFile(join(directory, "spillway.conf"), server);
       const folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
@@ -70,8 +79,23 @@ http {\naccess_log off;\n${temporary}\ninclude ${directory}/spillway.conf;\n}\n`
       return ["-e", "stderr", "-p", directory, "-c", join(directory, "nginx.conf")];
     },
   },
+  haproxy: {
+    async prepare({ directory, port, gateway, certificate: { certFile, keyFile } }) {
+      const pem = join(directory, "haproxy.pem");
+      await writeFile(pem, readFileSync(certFile, "utf8") + readFileSync(keyFile, "utf8"));
+      const text = replaced(deployed("haproxy.cfg"), [
+        ["bind :443 ", `bind 127.0.0.1:${port} `],
+        ["/etc/ssl/app.example.com.pem", pem],
+        ["127.0.0.1:8080", gateway],
+        // Not root, who could have as many files.
+        ["maxconn 20000", "maxconn 100"],
+      ]).replaceAll(SHOWN_IDLE, `${IDLE_SECONDS}s`);
+      const file = join(directory, "haproxy.cfg");
+      await writeFile(file, text);
+      return ["-db", "-f", file];
+    },
+  },
   caddy: {
-    ready: "serving initial configuration",
     async prepare({ directory, port, gateway, certificate: { certFile, keyFile } }) {
       const options = "{\n\tadmin off\n\tauto_https disable_redirects\n}\n";
       const site = `app.example.com:${port} {\n\tbind 127.0.0.1\n\ttls ${certFile} ${keyFile}\n`;
@@ -86,7 +110,7 @@ http {\naccess_log off;\n${temporary}\ninclude ${directory}/spillway.conf;\n}\n`
   },
 };
 
-for (const name of ["nginx", "caddy"] as const) {
+for (const name of ["nginx", "haproxy", "caddy"] as const) {
   // Only Linux has more addresses on loopback.
   const program = process.platform === "linux" ? ensureProxy(name) : undefined;
   if (program === undefined) {
@@ -102,13 +126,20 @@ for (const name of ["nginx", "caddy"] as const) {
     let proxy: RunningProcess;
     let bridge: TlsBridge;
     let host: string;
+    let to: { host: string; port: number; servername: string; ca: string };
     beforeAll(async () => {
       directory = await mkdtemp(join(tmpdir(), "spillway-proxy-"));
       const { ca, server: certificate } = createCertificates(directory);
       const tokens_file = join(directory, "tokens.json");
       await writeFile(tokens_file, JSON.stringify([tokenEntry()]));
       const shown = JSON.parse(deployed("spillway.json"));
-      const config = { ...shown, tokens_file, admin_port: 0, log_level: "debug" };
+      const here = {
+        tokens_file,
+        admin_port: 0,
+        log_level: "debug",
+        ping_interval: `${PING_MS}ms`,
+      };
+      const config = { ...shown, ...here };
       gateway = await startGateway(target, { config });
       await untilReady(gateway);
       const port = await freePort();
@@ -118,12 +149,14 @@ for (const name of ["nginx", "caddy"] as const) {
       // Caddy writes into its home.
       const env = { ...cleanEnvironment(), HOME: directory };
       proxy = await startProcess(name, command, { env });
-      await proxy.lines.find(
-        ({ text }) => text.includes(PROXIES[name].ready),
-        "line that says that it listens",
-      );
-      const to = { host: "127.0.0.1", port, servername: "app.example.com", ca: ca.cert };
+      to = { host: "127.0.0.1", port, servername: "app.example.com", ca: ca.cert };
       bridge = await startTlsBridge({ ...to, localAddress: CLIENT } as typeof to);
+      const { lines } = proxy;
+      await until(
+        `answer of ${name}`,
+        () => statusAt("/livez").catch(() => lines.entries),
+        (answer) => answer === 200,
+      );
     });
     afterAll(async () => {
       await bridge?.close();
@@ -138,6 +171,14 @@ for (const name of ["nginx", "caddy"] as const) {
       ...more,
     });
     const url = (scheme: string): string => `${scheme}://127.0.0.1:${bridge.port}`;
+    const overHttp2 = (): ClientHttp2Session => {
+      const near = { ...to, localAddress: CLIENT, ALPNProtocols: ["h2"] } as typeof to;
+      return connectHttp2(`https://${host}`, { createConnection: () => connectTls(near) });
+    };
+    const statusAt = async (path: string): Promise<number> => {
+      const headers = { Upgrade: undefined, Connection: "close", Host: host };
+      return (await requestUpgrade(`${url("http")}${path}`, { headers })).status;
+    };
     const post = (subject: string, more: HandshakeOptions["headers"] = {}) =>
       requestUpgrade(`${url("http")}/publish/${subject}`, {
         method: "POST",
@@ -162,6 +203,72 @@ for (const name of ["nginx", "caddy"] as const) {
       events.destroy();
       const operator = await asOperator(gateway);
       await untilMetrics(operator, ["websocket_clients_active"], (active) => active === 0);
+    });
+
+    test(`on ${target.name}, clients also connect below a path`, async () => {
+      const socket = await openRaw(`${url("ws")}/live/ws?subjects=below.>`, { headers: page() });
+      const events = await openEvents(`${url("http")}/live/ws/sse?subjects=below.>`, page());
+      await events.next("subscribed");
+      await post("below.a");
+      expect(JSON.parse(await socket.nextText())).toMatchObject({ subject: "below.a" });
+      expect(JSON.parse((await events.next("message")).data)).toMatchObject({ subject: "below.a" });
+      socket.close();
+      events.destroy();
+      await socket.nextClose();
+    });
+
+    test(`on ${target.name}, events come at once over HTTP/2`, async () => {
+      const session = overHttp2();
+      const events = await openHttp2Events(session, "/ws/sse?subjects=second.>", page());
+      await events.next("subscribed");
+      await post("second.a");
+      expect(JSON.parse((await events.next("message")).data)).toMatchObject({
+        subject: "second.a",
+      });
+      // As a browser does when its page is left.
+      events.cancel();
+      const operator = await asOperator(gateway);
+      await untilMetrics(operator, ["websocket_clients_active"], (active) => active === 0);
+      session.destroy();
+    });
+
+    test(`on ${target.name}, a proxy that offers WebSockets over HTTP/2 (RFC 8441) carries them`, async () => {
+      const session = overHttp2();
+      const settings = Promise.withResolvers<boolean>();
+      session.once("remoteSettings", (s) => settings.resolve(s.enableConnectProtocol === true));
+      const isOffered = await within(settings.promise, "settings of HTTP/2");
+      if (name === "haproxy") expect(isOffered).toBe(true);
+      if (isOffered) {
+        const { Host, ...headers } = page({ "sec-websocket-version": "13" });
+        const stream = session.request(
+          {
+            ...{ ":method": "CONNECT", ":protocol": "websocket", ":scheme": "https" },
+            ...{ ":path": "/ws?subjects=tunnel.>", ":authority": Host, ...headers },
+          },
+          { endStream: false },
+        );
+        const status = Promise.withResolvers<number | undefined>();
+        const frames = new EventLog<string>("WebSocket over HTTP/2", (text) => text);
+        stream.once("response", (answer) => status.resolve(answer[":status"]));
+        stream.on("data", (data: Buffer) => frames.add(data.toString("latin1")));
+        expect(await within(status.promise, "answer to CONNECT")).toBe(200);
+        await post("tunnel.a");
+        await frames.find((text) => text.includes('"subject":"tunnel.a"'), "message");
+      }
+      session.destroy();
+    });
+
+    test(`on ${target.name}, a client stays connected for longer than the proxy keeps a quiet connection`, async () => {
+      const socket = await openRaw(`${url("ws")}/ws?subjects=quiet.>`, { headers: page() });
+      const events = await openEvents(`${url("http")}/ws/sse?subjects=quiet.>`, page());
+      await socket.untilCount(OPCODE.ping, MANY_PINGS);
+      await events.comments.take(MANY_PINGS, "comments");
+      await post("quiet.a");
+      expect(JSON.parse(await socket.nextText())).toMatchObject({ subject: "quiet.a" });
+      expect(JSON.parse((await events.next("message")).data)).toMatchObject({ subject: "quiet.a" });
+      socket.close();
+      events.destroy();
+      await socket.nextClose();
     });
 
     test(`on ${target.name}, the gateway knows a client's address, whatever the client says it is`, async () => {
@@ -197,10 +304,39 @@ function tokenEntry() {
   };
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+/** Asks for events over HTTP/2. */
+async function openHttp2Events(
+  session: ClientHttp2Session,
+  path: string,
+  { Host, ...headers }: Readonly<Record<string, string>>,
+): Promise<{ next(type: string): Promise<ServerEvent>; cancel(): void }> {
+  const failed = Promise.withResolvers<never>();
+  session.once("error", failed.reject);
+  const stream = session.request({
+    ...{ ":path": path, ":authority": Host, accept: "text/event-stream" },
+    ...headers,
+  });
+  stream.once("error", failed.reject);
+  const answered = Promise.withResolvers<number | undefined>();
+  stream.once("response", (answer) => answered.resolve(answer[":status"]));
+  const events = new EventLog<ServerEvent>("events over HTTP/2", ({ data }) => data);
+  const parser = new EventParser((event) => events.add(event));
+  stream.setEncoding("utf8").on("data", (text: string) => parser.push(text));
+  const answer = Promise.race([answered.promise, failed.promise]);
+  expect(await within(answer, "answer over HTTP/2", DEADLINE_MS)).toBe(200);
+  return {
+    cancel: () => stream.close(constants.NGHTTP2_CANCEL),
+    next: async (type) => {
+      for (;;) {
+        const event = await events.next(`event "${type}"`);
+        if (event.type === type) return event;
+      }
+    },
+  };
 }
+
+test("The proxies keep a quiet connection for longer than ping_interval", async () => {
+  const readTextFile = () => Promise.reject(new Error("no file"));
+  const { config } = await loadConfig({ argv: [], env: {}, readTextFile });
+  expect(Number.parseInt(SHOWN_IDLE, 10) * 1000).toBeGreaterThan(2 * config.pingIntervalMs);
+});
