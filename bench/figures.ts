@@ -19,6 +19,11 @@ export const FIGURES = {
   caughtUpMs: { title: "all caught up after", show: duration },
   calmP50Us: { title: "p50 before", show: (us) => duration(us / 1000) },
   calmP99Us: { title: "p99 before", show: (us) => duration(us / 1000) },
+  ageP50Ms: { title: "age of what it sees, p50", show: duration },
+  ageMaxMs: { title: "at most", show: duration },
+  received: { title: "received", show: whole },
+  accounted: { title: "received or declared", show: (share) => `${(share * 100).toFixed(2)} %` },
+  knownMs: { title: "known to lag after", show: duration },
   readyMs: { title: "ready after", show: duration },
 } satisfies Record<string, FigureFacts>;
 
@@ -29,6 +34,7 @@ export const FIGURES_OF = {
   flow: ["deliveriesPerSecond", "delivered", "p50Us", "p99Us", "cpuUsPerDelivery", "rssBytes"],
   crowd: ["bytesPerConnection", "lastClientMs", "connectedMs", "failedClients"],
   replay: ["caughtUpMs", "p50Us", "p99Us", "calmP50Us", "calmP99Us", "rssBytes"],
+  slow: ["ageP50Ms", "ageMaxMs", "received", "accounted", "knownMs"],
   start: ["readyMs", "rssBytes"],
 } as const satisfies Record<string, readonly Figure[]>;
 

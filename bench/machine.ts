@@ -5,8 +5,28 @@ import { availableParallelism, cpus, release, totalmem } from "node:os";
 /** Linux counts CPU time in these (`getconf CLK_TCK`), on all architectures. */
 const TICKS_PER_SECOND = 100;
 
-/** Returns the CPU seconds that a process has used; `undefined` without `/proc`. */
+/** Returns the CPU seconds that a process and its children have used; `undefined` without `/proc`. */
 export function cpuSeconds(pid: number): number | undefined {
+  return sumOf([pid, ...childrenOf(pid)].map(ownCpuSeconds));
+}
+
+/** Returns the resident memory of a process and its children; `undefined` without `/proc`. */
+export function rssBytes(pid: number): number | undefined {
+  return sumOf([pid, ...childrenOf(pid)].map(ownRssBytes));
+}
+
+function sumOf(values: readonly (number | undefined)[]): number | undefined {
+  // A child may have ended meanwhile.
+  const [own, ...children] = values;
+  return own && children.reduce<number>((sum, value) => sum + (value ?? 0), own);
+}
+
+function childrenOf(pid: number): number[] {
+  const children = readProc(`${pid}/task/${pid}/children`) ?? "";
+  return children.split(" ").filter(Boolean).map(Number);
+}
+
+function ownCpuSeconds(pid: number): number | undefined {
   const stat = readProc(`${pid}/stat`);
   // The name, in parentheses, may hold anything; the fields behind it are numbers.
   const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
@@ -14,15 +34,14 @@ export function cpuSeconds(pid: number): number | undefined {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
-/** Returns the resident memory of a process; `undefined` without `/proc`. */
-export function rssBytes(pid: number): number | undefined {
+function ownRssBytes(pid: number): number | undefined {
   const kB = /^VmRSS:\s+(\d+) kB$/m.exec(readProc(`${pid}/status`) ?? "")?.[1];
   return kB === undefined ? undefined : Number(kB) * 1024;
 }
 
-/** The core of the gateway, and the one of everything else. */
+/** The core of the gateway, or a list of cores, and the one of everything else. */
 export interface Cores {
-  readonly gateway: number;
+  readonly gateway: number | string;
   readonly others: number;
 }
 
@@ -63,7 +82,7 @@ export function describeMachine(cores: Cores | undefined) {
   };
 }
 
-function pin(core: number): boolean {
+function pin(core: number | string): boolean {
   const args = ["-a", "-c", "-p", String(core), String(process.pid)];
   return spawnSync("taskset", args, { stdio: "ignore" }).status === 0;
 }

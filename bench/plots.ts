@@ -75,6 +75,45 @@ interface Panel {
   readonly band?: readonly [from: number, to: number];
 }
 
+/** What happened while one of two gateways was replaced. */
+export interface Deploy {
+  readonly name: string;
+  /** The handshakes per second that the other gateway got, by the seconds since the beginning of the drain. */
+  readonly perSecond: readonly (readonly [s: number, handshakes: number])[];
+  readonly endedAfterS: number;
+  readonly published: number;
+  /** Messages that clients did not get, over all of them: told in gaps, and not told. */
+  readonly declared: number;
+  readonly undeclared: number;
+}
+
+/** Draws the handshakes of each deploy, one panel beside the other. */
+export function drawDeploys(deploys: readonly Deploy[]): string {
+  const legend = { "handshakes per second at the other gateway": "#74a9f0" };
+  const most = Math.max(...deploys.flatMap(({ perSecond }) => perSecond.map(([, rate]) => rate)));
+  const step = 10 ** Math.floor(Math.log10(most));
+  const ticks = Array.from({ length: Math.ceil(most / step) + 1 }, (_, tick) => tick * step);
+  const panels = deploys.map(
+    ({ name, perSecond, endedAfterS }, index): Panel => ({
+      ...{ title: name, left: 60 + index * 390, top: 110, width: 320, height: 200 },
+      x: { ticks: [0, 5, 10, 15, 20], label: (s) => `${s} s` },
+      y: { ticks, label: short },
+      lines: [
+        {
+          color: "#74a9f0",
+          as: "area",
+          points: perSecond.flatMap(([s, rate]) => [
+            [s, rate],
+            [s + 0.5, rate],
+          ]),
+        },
+      ],
+      band: [0, Math.min(endedAfterS, 20)],
+    }),
+  );
+  return draw("One of two gateways with 2,000 clients is replaced", legend, panels, 350);
+}
+
 /** Draws all plots; returns them by file. */
 export function drawPlots(
   outcomes: readonly Outcome[],
@@ -124,10 +163,12 @@ function drawSlowClient(stories: readonly Story[]): string {
   const legend = {
     published: GREY,
     "the client received": "#74a9f0",
-    "it was told that it won't receive": "#ffa869",
+    "a gap declared lost": "#ffa869",
     "queued for it": "#b197fc",
+    "age of what it has read": "#63c5a2",
   };
-  const [published, received, declared, queued] = Object.values(legend) as [
+  const [published, received, declared, queued, age] = Object.values(legend) as [
+    string,
     string,
     string,
     string,
@@ -135,7 +176,7 @@ function drawSlowClient(stories: readonly Story[]): string {
   ];
   const panels = stories.flatMap(({ policy, stalled, samples }, index): Panel[] => {
     const place = { left: 60 + (index % 2) * 390, width: 320, band: stalled };
-    const top = 110 + Math.floor(index / 2) * 350;
+    const top = 110 + Math.floor(index / 2) * 470;
     const line = (color: string, as: Line["as"], value: (sample: Sample) => number): Line => ({
       ...{ color, as },
       points: samples.map((sample) => [sample[0], value(sample)]),
@@ -146,15 +187,18 @@ function drawSlowClient(stories: readonly Story[]): string {
       line(published, "dashes", (sample) => sample[1]),
     ];
     const queue = [line(queued, "area", (sample) => sample[4] / 1024 ** 2)];
+    const ages = [line(age, "area", (sample) => sample[6])];
+    const seconds = { ticks: [0, 4], label: (age: number) => `${age} s` };
     const x = { ticks: [0, 2, 4, 6, 8], label: (s: number) => `${s} s` };
     const y = { ticks: [0, 10_000, 20_000, 30_000, 40_000], label: short };
-    const size = { ticks: [0, 5], label: (size: number) => `${size} MiB` };
+    const size = { ticks: [0, 8], label: (size: number) => `${size} MiB` };
     return [
       { title: policy, ...place, top, height: 200, x, y, lines },
       { title: "", ...place, top: top + 235, height: 65, x, y: size, lines: queue },
+      { title: "", ...place, top: top + 335, height: 65, x, y: seconds, lines: ages },
     ];
   });
-  return draw(SLOW_CLIENT_PLOT.title, legend, panels, 800);
+  return draw(SLOW_CLIENT_PLOT.title, legend, panels, 1020);
 }
 
 function draw(

@@ -2,6 +2,7 @@
  * `npm run bench`: measures Spillway on each runtime and its controls in the same run.
  *
  * - `--quick`: one round of the scenarios that the goals are about. Writes no files.
+ * - `--rounds <count>`: a full run of fewer or more rounds. Default: 3.
  * - `--only <words>`: what has all of the words in its names, such as `--only "saturated node"`. Writes no files.
  *
  * See `bench/README.md` for what is measured and how.
@@ -31,6 +32,7 @@ const { values } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     only: { type: "string", default: "" },
+    rounds: { type: "string", default: "3" },
   },
 });
 const date = new Date().toISOString();
@@ -63,7 +65,8 @@ if (!values.quick && values.only === "") {
   });
 }
 
-async function measureBlock(block: Block, { rounds, timing }: Plan): Promise<Outcome> {
+async function measureBlock(block: Block, { timing, ...plan }: Plan): Promise<Outcome> {
+  const rounds = Math.min(plan.rounds, block.rounds ?? plan.rounds);
   const measured = new Map<Cell, Measurement[]>(block.cells.map((cell) => [cell, []]));
   for (let round = 1; round <= rounds; round++) {
     for (const cell of block.cells) {

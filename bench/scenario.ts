@@ -1,5 +1,8 @@
+import type { Policy } from "../src/protocol/fields.ts";
+import type { LinkShape } from "../test/support/shaped-link.ts";
+
 /** The load that a contender is measured under. */
-export type Scenario = Flow | Crowd | Replay | Start;
+export type Scenario = Flow | Crowd | Replay | Slow | Start;
 
 /** Messages flow to clients for a while. */
 export interface Flow {
@@ -21,10 +24,13 @@ export interface Flow {
   readonly deflate?: boolean;
   /** How clients acknowledge messages; see `Endpoint.acks`. */
   readonly acks?: "each" | "last";
+  /** Whether the gateway may use the load client's core too. Default: no. */
+  readonly hasBothCores?: boolean;
   /** Settings of Spillway for this scenario. */
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** How long to measure, if it is not the plan's default. */
+  /** The times to measure, and to wait before, if they are not the plan's defaults. */
   readonly measureMs?: number;
+  readonly warmUpMs?: number;
 }
 
 /** Thousands of clients connect and stay idle. */
@@ -36,17 +42,43 @@ export interface Crowd {
   readonly atOnce: number;
   /** After that, this many messages are sent to all, one after another. */
   readonly messages: number;
+  /** The number of subjects, of which each client wants one. Default: one subject for all. */
+  readonly subjects?: number;
 }
 
-/** Clients reconnect all at once and replay a stream. */
+/** Clients reconnect all at once and replay a stream, which has one subject. */
 export interface Replay {
   readonly kind: "replay";
   readonly name: string;
   readonly clients: number;
-  /** Messages in the stream. */
+  /** Messages in each stream. */
   readonly messages: number;
   readonly payloadBytes: number;
+  /** Whether the streams can be read without a consumer. */
+  readonly direct: boolean;
+  /** The number of clients that come back before, each to a stream of its own. */
+  readonly earlier: number;
   /** Only this dialect tells a client that it has caught up. */
+  readonly v1: true;
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/** The values of some subjects change, and one client, which speaks `spillway.v1.json`, takes them too slowly. */
+export interface Slow {
+  readonly kind: "slow";
+  readonly name: string;
+  readonly policy: Policy;
+  /** The number of subjects, and how often each of them changes in a second. */
+  readonly subjects: number;
+  readonly changes: number;
+  readonly payloadBytes: number;
+  /** The speed at which the client reads; 0: it stops reading after a second. Default: as fast as it can. */
+  readonly readBytesPerSecond?: number;
+  /** The link between the client and the gateway. Default: none. */
+  readonly link?: LinkShape;
+  /** Messages flow for this long, and in a quick run for this long. */
+  readonly lastsMs: number;
+  readonly quickMs: number;
   readonly v1: true;
   readonly settings: Readonly<Record<string, unknown>>;
 }
@@ -59,6 +91,7 @@ export interface Start {
 
 /** How long each flow is measured. */
 export interface Timing {
+  readonly isQuick: boolean;
   readonly warmUpMs: number;
   readonly measureMs: number;
 }

@@ -4,6 +4,7 @@ import { openV1, type V1Client } from "../test/support/v1-client.ts";
 import { spillway } from "./contenders/spillway.ts";
 import { SUBJECT } from "./load/endpoint.ts";
 import { NatsWriter } from "./load/nats-writer.ts";
+import { nowUs } from "./load/wall-clock.ts";
 import { type Cores, rssBytes } from "./machine.ts";
 
 import { hasWords } from "./plan.ts";
@@ -28,7 +29,10 @@ export interface Story {
   readonly samples: readonly Sample[];
 }
 
-/** The counts at a time: published, received and declared lost; queued for the client; the gateway's memory. */
+/**
+ * The counts at a time: published, received and declared lost; queued for the client; the gateway's memory; how old the
+ * newest value is that the client has read.
+ */
 export type Sample = readonly [
   seconds: number,
   published: number,
@@ -36,6 +40,7 @@ export type Sample = readonly [
   declared: number,
   queuedBytes: number,
   rssBytes: number,
+  ageSeconds: number,
 ];
 
 export const SLOW_CLIENT = "A slow client";
@@ -87,7 +92,8 @@ async function tellStory(policy: Policy, cores: Cores | undefined): Promise<Stor
       reader.count();
       const { received, declared } = reader;
       const rss = rssBytes(carrier.pids.gateway) ?? 0;
-      samples.push([passedMs() / 1000, published, received, declared, queuedBytes, rss]);
+      const age = reader.newestUs === 0 ? 0 : (nowUs() - reader.newestUs) / 1e6;
+      samples.push([passedMs() / 1000, published, received, declared, queuedBytes, rss, age]);
       if (at >= LASTS_MS && received + declared >= published) break;
     }
     const [, published, received, declared] = samples.at(-1)!;
@@ -114,6 +120,8 @@ class StallingReader {
   received = 0;
   /** In gaps, and superseded by later values. */
   declared = 0;
+  /** The time at which the newest value that it has read was published, in microseconds since 1970; 0: it has read none. */
+  newestUs = 0;
   readonly #url: string;
   #client: V1Client | undefined;
   #seen = 0;
@@ -152,9 +160,12 @@ class StallingReader {
     if (this.#failure !== undefined) throw this.#failure;
     const entries = this.#client?.said.entries ?? [];
     for (; this.#seen < entries.length; this.#seen++) {
-      const { type, superseded, count, cursor } = entries[this.#seen]!;
-      if (type === "data") this.received++;
-      if (type === "data") this.declared += Number(superseded ?? 0);
+      const { type, superseded, count, cursor, payload } = entries[this.#seen]!;
+      if (type === "data") {
+        this.received++;
+        this.declared += Number(superseded ?? 0);
+        this.newestUs = Math.max(this.newestUs, (payload as { readonly t: number }).t);
+      }
       if (type === "gap") this.declared += Number(count);
       if (type === "disconnect") this.#cursor = cursor;
     }

@@ -2,7 +2,7 @@ import { connect, StorageType } from "nats";
 import { startProcess } from "../../test/support/child-process.ts";
 import { type NatsServer, startNatsServer } from "../../test/support/nats-server.ts";
 import { ROOT } from "../../test/support/runtimes.ts";
-import { type Endpoint, KEPT_STREAM, KEPT_SUBJECT } from "../load/endpoint.ts";
+import { type Endpoint, keptStream } from "../load/endpoint.ts";
 import { type Cores, onGatewayCore } from "../machine.ts";
 import type { Replay, Scenario } from "../scenario.ts";
 
@@ -94,12 +94,12 @@ export async function startProgram(
   };
 }
 
-/** Starts a NATS server for a scenario, with the stream that its clients replay, if there is one. */
+/** Starts a NATS server for a scenario, with the streams that its clients replay, if there is one. */
 export async function startNatsFor(scenario: Scenario, websocket: boolean): Promise<NatsServer> {
   const jetstream = scenario.kind === "replay";
   const nats = await startNatsServer({ websocket, jetstream });
   try {
-    if (jetstream) await fillStream(nats.url, scenario);
+    if (jetstream) await fillStreams(nats.url, scenario);
     return nats;
   } catch (error) {
     await nats.stop();
@@ -107,16 +107,20 @@ export async function startNatsFor(scenario: Scenario, websocket: boolean): Prom
   }
 }
 
-async function fillStream(url: string, { messages, payloadBytes }: Replay): Promise<void> {
+async function fillStreams(url: string, replay: Replay): Promise<void> {
+  const { messages, payloadBytes, direct, earlier } = replay;
   const connection = await connect({ servers: url });
   const manager = await connection.jetstreamManager();
   const storage = StorageType.Memory;
-  await manager.streams.add({ name: KEPT_STREAM, subjects: [KEPT_SUBJECT], storage });
-  const stream = connection.jetstream();
+  const client = connection.jetstream();
   const payload = `{"d":"${"x".repeat(payloadBytes - '{"d":""}'.length)}"}`;
-  for (let left = messages; left > 0; left -= TOGETHER) {
-    const count = Math.min(TOGETHER, left);
-    await Promise.all(Array.from({ length: count }, () => stream.publish(KEPT_SUBJECT, payload)));
+  for (let number = 0; number <= earlier; number++) {
+    const { stream, subject } = keptStream(number);
+    await manager.streams.add({ name: stream, subjects: [subject], storage, allow_direct: direct });
+    for (let left = messages; left > 0; left -= TOGETHER) {
+      const count = Math.min(TOGETHER, left);
+      await Promise.all(Array.from({ length: count }, () => client.publish(subject, payload)));
+    }
   }
   await connection.close();
 }

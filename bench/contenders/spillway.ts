@@ -1,5 +1,5 @@
 import { startGateway } from "../../test/support/gateway-process.ts";
-import { TARGETS } from "../../test/support/runtimes.ts";
+import { allowing, TARGETS } from "../../test/support/runtimes.ts";
 import { onGatewayCore } from "../machine.ts";
 import type { Flow } from "../scenario.ts";
 import { behindNats, type Contender, type RuntimeName, STOP_MS } from "./contender.ts";
@@ -12,6 +12,7 @@ export function spillway(runtime: RuntimeName, sockets: "node" | "native"): Cont
   const isNative = sockets === "native";
   const native = runtime === "node" ? runtime : (`${runtime}-native` as const);
   const target = TARGETS[isNative ? native : runtime];
+  const withWorkers = runtime === "deno" ? allowing(target, "--allow-run") : target;
   return {
     name: `spillway on ${runtime}${isNative ? ", native" : ""}`,
     role: "spillway",
@@ -19,7 +20,7 @@ export function spillway(runtime: RuntimeName, sockets: "node" | "native"): Cont
     sockets,
     start: (cores, scenario) =>
       behindNats(scenario, async (nats) => {
-        const { settings, v1 } = scenario as Partial<Flow>;
+        const { settings, v1, hasBothCores } = scenario as Partial<Flow>;
         const config = {
           nats_url: nats.url,
           subjects: ["bench.>"],
@@ -28,9 +29,11 @@ export function spillway(runtime: RuntimeName, sockets: "node" | "native"): Cont
           ...settings,
         };
         let beganMs = 0;
-        const gateway = await onGatewayCore(cores, () => {
+        const own = settings?.workers === undefined ? target : withWorkers;
+        const both = cores && { ...cores, gateway: `${cores.gateway},${cores.others}` };
+        const gateway = await onGatewayCore(hasBothCores ? both : cores, () => {
           beganMs = performance.now();
-          return startGateway(target, { config });
+          return startGateway(own, { config });
         });
         await gateway.waitForLog(
           ({ properties }) => properties.event === "source_connected",

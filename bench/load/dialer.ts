@@ -1,6 +1,6 @@
 import { connect, type Socket } from "node:net";
 import { Acknowledger } from "./acknowledger.ts";
-import { type Endpoint, KEPT_STREAM, wantedBy } from "./endpoint.ts";
+import { type Endpoint, wantedBy } from "./endpoint.ts";
 import { maskedFrame } from "./masked-frame.ts";
 import { EnvelopeReader, NatsReader, SocketIoReader, V1Reader } from "./message-readers.ts";
 import type { Sampling, StreamEvents, StreamReader } from "./stream-reader.ts";
@@ -68,7 +68,7 @@ export class Dialer {
       reject(new Error(reason));
     };
     const events: StreamEvents = {
-      ping: () => void socket.write(this.#pong()),
+      ping: (content) => void socket.write(this.#pong(content)),
       wantsAnswer: (subject) => void socket.write(maskedFrame(2, `PUB ${subject} 0\r\n\r\n`)),
       subscribed: resolve,
       fault,
@@ -130,23 +130,22 @@ export class Dialer {
     } else if (dialect === "socket.io") socket.write(maskedFrame(1, "40"));
     else {
       const about = { verbose: false, pedantic: false, headers: true, lang: "bench", version: "1" };
-      const wish = replays ? createConsumer(number) : `SUB ${subject} 1\r\n`;
+      const wish = replays ? createConsumer(replays, number) : `SUB ${subject} 1\r\n`;
       const greeting = `CONNECT ${JSON.stringify(about)}\r\n${wish}PING\r\n`;
       socket.write(maskedFrame(2, greeting));
     }
   }
 
-  #pong(): Uint8Array {
+  #pong(content = ""): Uint8Array {
     const { dialect } = this.#endpoint;
     if (dialect === "nats") return maskedFrame(2, "PONG\r\n");
-    // A pong frame need not answer a ping frame (RFC 6455 §5.5.3), and every server takes it for life.
-    return dialect === "socket.io" ? maskedFrame(1, "3") : maskedFrame(10, "");
+    return dialect === "socket.io" ? maskedFrame(1, "3") : maskedFrame(10, content);
   }
 }
 
 /** Creates a JetStream consumer of the client's own, which sends it the whole stream. */
-function createConsumer(client: number): string {
-  const inbox = `_INBOX.bench.${client}`;
+function createConsumer(stream: string, client: number): string {
+  const inbox = `_INBOX.bench.${stream}.${client}`;
   const config = {
     deliver_policy: "all",
     ack_policy: "none",
@@ -154,7 +153,7 @@ function createConsumer(client: number): string {
     flow_control: true,
     idle_heartbeat: IDLE_HEARTBEAT_NS,
   };
-  const request = JSON.stringify({ stream_name: KEPT_STREAM, config });
-  const create = `PUB $JS.API.CONSUMER.CREATE.${KEPT_STREAM} _INBOX.nobody ${request.length}`;
+  const request = JSON.stringify({ stream_name: stream, config });
+  const create = `PUB $JS.API.CONSUMER.CREATE.${stream} _INBOX.nobody ${request.length}`;
   return `SUB ${inbox} 1\r\n${create}\r\n${request}\r\n`;
 }

@@ -22,15 +22,16 @@ export interface Endpoint {
    * not at all.
    */
   readonly acks?: "each" | "last";
-  /** Whether clients begin with all messages of {@linkcode KEPT_STREAM}. */
-  readonly replays?: boolean;
+  /** The stream that clients begin with, all messages of it. */
+  readonly replays?: string;
 }
 
 export const SUBJECT = "bench.load";
 
-/** The stream that clients replay, and its one subject. */
-export const KEPT_STREAM = "KEPT";
-export const KEPT_SUBJECT = "bench.kept";
+/** Returns one of the streams that clients replay, and its one subject. */
+export function keptStream(number: number): { readonly stream: string; readonly subject: string } {
+  return { stream: `KEPT${number}`, subject: `bench.kept.${number}` };
+}
 
 export const SUBJECT_DIGITS = 5;
 

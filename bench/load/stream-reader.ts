@@ -3,8 +3,8 @@ import { nowUs } from "./wall-clock.ts";
 
 /** A reader's report besides the number of messages. */
 export interface StreamEvents {
-  /** A ping (RFC 6455 §5.5.2), or one of the protocol inside. */
-  ping(): void;
+  /** A ping (RFC 6455 §5.5.2) with its content, or one of the protocol inside. */
+  ping(content?: string): void;
   /** The server will send every message that is published from now on. */
   subscribed(): void;
   /** JetStream continues when something is published there. */
@@ -22,6 +22,9 @@ export interface Sampling {
 
 const STAMP = Buffer.from('"t":');
 const DIGIT_0 = 0x30;
+/** Opcodes of control frames (RFC 6455 §5.5), which are the highest. */
+const CLOSE = 8;
+const PING = 9;
 
 /**
  * Counts the messages in what a server sends after the handshake, by hopping from header to
@@ -36,6 +39,8 @@ export abstract class StreamReader {
   /** Bytes of the current frame that have not come yet. */
   #frameLeft = 0;
   #opcode = 0;
+  /** The part of a ping's content that has come. */
+  #ping = "";
   #untilSample: number;
 
   /** @param phase where the sampling begins, so that clients sample different messages. */
@@ -71,8 +76,8 @@ export abstract class StreamReader {
             ? (chunk[at + 2]! << 8) | chunk[at + 3]!
             : chunk.readUInt32BE(at + 6);
       at += headerLength;
-      if (this.#opcode >= 8) this.#control();
-      else this.frame(chunk, at, at + this.#frameLeft);
+      if (this.#opcode === CLOSE) this.events.fault("closed by the server");
+      else if (this.#opcode < CLOSE) this.frame(chunk, at, at + this.#frameLeft);
       const next = Math.min(at + this.#frameLeft, end);
       this.#advance(chunk, at, next);
       at = next;
@@ -100,12 +105,15 @@ export abstract class StreamReader {
 
   #advance(chunk: Buffer, start: number, end: number): void {
     this.#frameLeft -= end - start;
-    if (this.#opcode < 8) this.payload(chunk, start, end);
+    if (this.#opcode < CLOSE) this.payload(chunk, start, end);
+    else if (this.#opcode === PING) this.#readPing(chunk, start, end);
   }
 
-  #control(): void {
-    if (this.#opcode === 9) this.events.ping();
-    else if (this.#opcode === 8) this.events.fault("closed by the server");
+  #readPing(chunk: Buffer, start: number, end: number): void {
+    this.#ping += chunk.toString("latin1", start, end);
+    if (this.#frameLeft > 0) return;
+    this.events.ping(this.#ping);
+    this.#ping = "";
   }
 }
 

@@ -5,12 +5,13 @@ import { ensureNode } from "../../test/support/node-binary.ts";
 import { ROOT } from "../../test/support/runtimes.ts";
 import type { Carrier, Contender } from "../contenders/contender.ts";
 import type { CrowdSeen, CrowdTask } from "../load/crowd.ts";
-import { KEPT_SUBJECT, SUBJECT } from "../load/endpoint.ts";
+import { SUBJECT } from "../load/endpoint.ts";
 import type { ReturningTask, ReturnsSeen } from "../load/returning.ts";
 import type { FlowSeen, FlowTask } from "../load/subscribers.ts";
 import { type Cores, rssBytes } from "../machine.ts";
 import type { Crowd, Flow, Replay, Scenario, Timing } from "../scenario.ts";
 import { type Measurement, spread } from "../summary.ts";
+import { measureSlow } from "./slow.ts";
 
 /** Messages flow for this much longer than the measurement. */
 const MARGIN_MS = 200;
@@ -35,6 +36,7 @@ export async function measure(
       return await measureFlow(carrier, scenario, { warmUpMs, measureMs, flowMs });
     }
     if (scenario.kind === "crowd") return await measureCrowd(carrier, scenario);
+    if (scenario.kind === "slow") return await measureSlow(carrier, scenario, timing.isQuick);
     if (scenario.kind === "replay") return await measureReplay(carrier, scenario);
     await sleep(SETTLE_MS);
     return {
@@ -82,9 +84,10 @@ async function measureFlow(
 
 async function measureCrowd(carrier: Carrier, scenario: Crowd): Promise<Measurement> {
   const { endpoint, pids, natsPort } = carrier;
-  const { clients, atOnce, messages } = scenario;
+  const { clients, atOnce, messages, subjects } = scenario;
   const task: CrowdTask = {
     ...endpoint,
+    ...(subjects !== undefined && { subjects }),
     subject: SUBJECT,
     pids,
     natsPort: natsPort!,
@@ -109,14 +112,15 @@ async function measureCrowd(carrier: Carrier, scenario: Crowd): Promise<Measurem
 
 async function measureReplay(carrier: Carrier, scenario: Replay): Promise<Measurement> {
   const { endpoint, pids, natsPort } = carrier;
-  const { clients, messages } = scenario;
+  const { clients, messages, earlier } = scenario;
   const task: ReturningTask = {
     ...endpoint,
-    subject: KEPT_SUBJECT,
+    subject: SUBJECT,
     pids,
     natsPort: natsPort!,
     clients,
     messages,
+    earlier,
   };
   const { caughtUpMs, before, during, gatewayRssBytes } = await runLoad<ReturnsSeen>(
     "returning.ts",

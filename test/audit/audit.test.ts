@@ -7,7 +7,7 @@ import { TARGETS } from "../support/runtimes.ts";
 import { audit } from "./audit.ts";
 
 /** One minute on the three runtimes together. */
-const SECONDS = Number(process.env.AUDIT_SECONDS ?? 20);
+const SECONDS = Number(process.env.AUDIT_SECONDS ?? 15);
 const SEED = Number(process.env.AUDIT_SEED ?? Math.floor(Math.random() * 1_000_000));
 
 setDefaultTimeout((SECONDS + 120) * 1000);

@@ -1,31 +1,54 @@
 import { openV1, type Said, type V1Client } from "../support/v1-client.ts";
 import type { Random } from "./random.ts";
 
-/** What a client got of its stream, in the order in which it came, over all its connections. */
-interface Records {
+/** The messages and gaps that a client received over all its connections, in their order. */
+export interface Records {
   readonly sequences: number[];
-  /** The first and the last sequence of what it was told that it will not get. */
+  /** The gaps that the gateway declared, by their first and last sequence. */
   readonly gaps: { readonly from: number; readonly to: number; readonly reason: unknown }[];
 }
 
-/** How a client is let in. */
-interface ClientAccess {
+/** The token of a client, and its restriction. */
+export interface ClientAccess {
   readonly token: string;
-  /** Texts that stand in nothing that it is sent. */
+  /** Texts that no message to this client may contain. */
   readonly never: readonly string[];
 }
 
-/** So long until it tries again where nobody let it in. */
+/** A client of the audit. */
+export interface AuditedParty {
+  readonly subjects: readonly string[];
+  readonly access: ClientAccess;
+  readonly records: Records;
+  readonly connections: number;
+  /** The sequence up to which it has accounted for messages. */
+  readonly last: number;
+  /** Tells its last items, for error messages. */
+  readonly history: string;
+  /** Begins, and tells when it is in effect. */
+  run(began: () => void): Promise<void>;
+  stop(): void;
+  /** Breaks the connection without a close frame. */
+  cut(): void;
+  /** Stops reading for a while. */
+  stall(ms: number): void;
+  /** Ends without a word and continues behind the last message, if that is another fault than a cut. */
+  restart?(): void;
+  /** Accounts for each message that was published. Returns what is wrong. */
+  faults(published: ReadonlyMap<number, string>, wants: (subject: string) => boolean): string[];
+}
+
+/** Pause before the next attempt, if no gateway accepts the client. */
 const RETRY_MS = 100;
-/** It asks so often whether the server is there, and goes elsewhere when that says nothing for so long. */
+/** Interval of pings, and the silence after which the client connects to another gateway. */
 const PING_MS = 500;
 const SILENCE_MS = 4000;
 
-/** A client that comes back behind the last message that it has, wherever there is a gateway. */
-export class AuditedClient {
+/** A client that resumes after the last message that it has, at any gateway. */
+export class AuditedClient implements AuditedParty {
   readonly subjects: readonly string[];
   readonly access: ClientAccess;
-  /** What it was sent and may not have. */
+  /** Messages that the client received without permission. */
   readonly leaks: string[] = [];
   readonly records: Records = { sequences: [], gaps: [] };
   connections = 0;
@@ -33,7 +56,7 @@ export class AuditedClient {
   readonly #urls: () => readonly string[];
   readonly #random: Random;
   #cursor: string | undefined;
-  /** Behind which sequence everything is its own. */
+  /** The sequence at which the client began; all later messages must be accounted for. */
   #began: number | undefined;
   #client: V1Client | undefined;
   #over = false;
@@ -56,7 +79,7 @@ export class AuditedClient {
     return Math.max(this.records.sequences.at(-1) ?? 0, this.records.gaps.at(-1)?.to ?? 0);
   }
 
-  /** What it was told last, for whoever looks for a fault. */
+  /** Returns the last frames, for error messages. */
   get history(): string {
     const told =
       this.#client?.said.entries
@@ -65,7 +88,7 @@ export class AuditedClient {
     return `${this.#name} behind ${this.#cursor}, connection ${this.connections}: ${told.join(", ")}`;
   }
 
-  /** Connects, and comes back whenever it is cut off, until `stop`. */
+  /** Connects, and reconnects after each disconnect, until `stop`. */
   async run(began: () => void): Promise<void> {
     const pings = setInterval(() => this.#ping(), PING_MS);
     while (!this.#over) {
@@ -106,19 +129,19 @@ export class AuditedClient {
     this.cut();
   }
 
-  /** Its connection breaks without a word. */
+  /** Breaks the connection without a close frame. */
   cut(): void {
     this.#client?.raw.destroy();
   }
 
-  /** It does not read for so long. */
+  /** Stops reading for a while. */
   stall(ms: number): void {
     const raw = this.#client?.raw;
     raw?.pause();
     setTimeout(() => raw?.resume(), ms);
   }
 
-  /** Accounts for each message that was published: the first faults, or none. */
+  /** Accounts for each message that was published. Returns the first faults. */
   faults(published: ReadonlyMap<number, string>, wants: (subject: string) => boolean): string[] {
     const faults = this.leaks.map((text) => `${this.#name} was sent ${text}`);
     const { sequences, gaps } = this.records;

@@ -21,7 +21,7 @@ function frame(opcode: number, text: string): Buffer {
 function read(name: keyof typeof READERS, stream: Buffer, ends: readonly number[]) {
   const found: string[] = [];
   const events = {
-    ping: () => void found.push("ping"),
+    ping: (content = "") => void found.push(content === "" ? "ping" : `ping ${content}`),
     subscribed: () => void found.push("subscribed"),
     wantsAnswer: (subject: string) => void found.push(subject),
     fault: (what: string) => void found.push(what),
@@ -43,8 +43,8 @@ function read(name: keyof typeof READERS, stream: Buffer, ends: readonly number[
 const payload = (bytes: number): string => `{"t":1700000000000000,"d":"${"x".repeat(bytes)}"}`;
 const STREAMS = {
   EnvelopeReader: {
-    stream: [frame(1, payload(20)), frame(9, ""), frame(1, payload(300)), frame(8, "\x03\xe8")],
-    found: ["ping", "closed by the server"],
+    stream: [frame(1, payload(20)), frame(9, "1234"), frame(1, payload(300)), frame(8, "\x03\xe8")],
+    found: ["ping 1234", "closed by the server"],
   },
   NatsReader: {
     stream: [
