@@ -1,18 +1,31 @@
 import { expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { anchorOf } from "../docs/site/anchors.js";
+import { listPages } from "../docs/site/pages.js";
+import { clientScript } from "../scripts/client-script.ts";
 import { configInput } from "../scripts/config-input.ts";
 import {
+  CLIENT_PAGE,
+  CLIENT_SCRIPT,
+  CLIENT_TABLES,
+  CODE_PAGES,
   CONFIG_INPUT,
+  codePages,
   ERRORS_PAGE,
   errorsPage,
   PROTOCOL_PAGE,
   README,
   README_TABLES,
+  SECURITY_PAGE,
+  SECURITY_TABLES,
   withTables,
 } from "../scripts/docs.ts";
 import { PROTOCOL_TABLES } from "../scripts/protocol-tables.ts";
 import { VERSION } from "../src/gateway/version.ts";
 
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const readme = readFileSync(README, "utf8");
 const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
 
@@ -27,17 +40,41 @@ test("docs/protocol.md has the tables of src/protocol (npm run docs renews them)
 
 test("docs/errors.md has the codes of the code (npm run docs renews it)", () => {
   expect(readFileSync(ERRORS_PAGE, "utf8")).toBe(errorsPage());
+  const security = readFileSync(SECURITY_PAGE, "utf8");
+  expect(security).toBe(withTables(security, SECURITY_TABLES));
+});
+
+test("docs/errors/ has a page for each code, and docs/client.md the codes of the client (npm run docs renews them)", () => {
+  const pages = codePages();
+  const written = readdirSync(CODE_PAGES).map(
+    (file) => [file, readFileSync(CODE_PAGES + file, "utf8")] as const,
+  );
+  expect(written.sort()).toEqual([...pages].sort());
+  // Some file systems don't know upper from lower case.
+  expect(new Set([...pages.keys()].map((file) => file.toLowerCase())).size).toBe(pages.size);
+  const client = readFileSync(CLIENT_PAGE, "utf8");
+  expect(client).toBe(withTables(client, CLIENT_TABLES));
 });
 
 test("src/config/input.generated.ts has the keys of the schema (npm run docs renews it)", () => {
   expect(readFileSync(CONFIG_INPUT, "utf8")).toBe(configInput());
 });
 
+test("src/http/client-script.generated.ts has the client of src/client (npm run docs renews it)", () => {
+  // A text of 50 kB in the output would help nobody.
+  expect(readFileSync(CLIENT_SCRIPT, "utf8") === clientScript()).toBe(true);
+});
+
 const SHOWN = [
   ["README.md", "deploy/public.json"],
   ["README.md", "deploy/spillway.json"],
-  ["README.md", "deploy/nginx.conf"],
-  ["README.md", "deploy/Caddyfile"],
+  ["docs/operations.md", "deploy/nginx.conf"],
+  ["docs/operations.md", "deploy/haproxy.cfg"],
+  ["docs/operations.md", "deploy/Caddyfile"],
+  ["docs/operations.md", "deploy/Dockerfile"],
+  ["docs/operations.md", "deploy/spillway.service.d/public.conf"],
+  ["docs/security.md", "deploy/tenants.conf"],
+  ["docs/security.md", "deploy/tenants.json"],
   ["docs/security.md", "examples/authorizer.js"],
   ["docs/security.md", "examples/authorizer-go/main.go"],
 ] as const;
@@ -49,18 +86,19 @@ test.each(SHOWN)("%s shows %s as it is", (page, file) => {
   expect(text).toContain(`\n${shown}\`\`\`\n`);
 });
 
-test("README links to files that are there", () => {
-  const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, path]) => path ?? "");
-  expect(links.length).toBeGreaterThan(5);
-  const missing = links.filter((path) => {
-    try {
-      readFileSync(new URL(`../${path}`, import.meta.url));
-      return false;
-    } catch (error) {
-      return (error as NodeJS.ErrnoException).code !== "EISDIR";
-    }
+const PAGES = listPages(ROOT);
+
+test.each(PAGES)("%s links to files and headings that are there", (page) => {
+  const text = readFileSync(`${ROOT}${page}`, "utf8");
+  const links = [...text.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)];
+  const missing = links.filter(([, path = "", anchor]) => {
+    const file = path === "" ? `${ROOT}${page}` : resolve(ROOT, dirname(page), path);
+    if (!existsSync(file)) return true;
+    if (anchor === undefined) return false;
+    const headings = readFileSync(file, "utf8").matchAll(/^#+ (.*)$/gm);
+    return ![...headings].some(([, heading]) => anchorOf(heading ?? "") === anchor);
   });
-  expect(missing).toEqual([]);
+  expect(missing.map(([link]) => link)).toEqual([]);
 });
 
 test("VERSION is the package's version", () => {
