@@ -1,11 +1,11 @@
 /** The example of a login with OpenID Connect: a real provider, a real browser, the gateway on each runtime. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import type { Page } from "puppeteer-core";
 import { installPackages } from "../../scripts/packages.js";
 import { describeInBrowser, eventually, type OpenPage } from "../support/browser.ts";
 import { type RunningProcess, startProcess } from "../support/child-process.ts";
+import { freePort } from "../support/free-port.ts";
 import { cleanEnvironment, type Gateway, startGateway } from "../support/gateway-process.ts";
 import { ensureNode } from "../support/node-binary.ts";
 import { requestUpgrade } from "../support/raw-handshake.ts";
@@ -104,9 +104,5 @@ async function shows(page: Page, pattern: RegExp): Promise<void> {
 
 /** An address on this machine that nobody listens at. */
 async function originOf(): Promise<string> {
-  const server = createServer().listen(0, "localhost");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return `http://localhost:${port}`;
+  return `http://localhost:${await freePort()}`;
 }
