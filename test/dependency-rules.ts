@@ -3,8 +3,8 @@ import type { IConfiguration, IForbiddenRuleType } from "dependency-cruiser";
 /** The rooms of `src/core/`: each may import the rooms before it in this list, and none behind it. */
 export const CORE_ROOMS = [
   "ports",
-  "subject",
   "collections",
+  "subject",
   "timing",
   "wire",
   "access",
@@ -14,23 +14,57 @@ export const CORE_ROOMS = [
   "fanout",
   "acks",
   "sessions",
+  "authentication",
   "publishing",
+  "presence",
   "subscribe",
 ];
 
 /** The folders of `src/` beside `core/`, with the folders that each of them may import. */
 export const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   protocol: [],
+  client: ["protocol"],
   core: ["protocol"],
   access: ["core", "protocol"],
-  config: ["core", "protocol"],
+  config: ["access/algorithms.ts", "access/permissions.ts", "core", "protocol"],
   streamkit: ["core", "config", "gateway"],
   source: ["core", "protocol"],
   metrics: ["core", "protocol"],
+  telemetry: ["core", "metrics", "http/request-trace.ts", "log"],
   log: ["core"],
   http: ["access", "core", "protocol", "config/nearest.ts", "runtime/runtime.ts"],
   runtime: ["core", "protocol"],
-  gateway: ["access", "core", "protocol", "config", "source", "metrics", "log", "http", "runtime"],
+  workers: [
+    "access/revocation-entry.ts",
+    "core",
+    "config",
+    "gateway/memory-limit.ts",
+    "gateway/siblings.ts",
+    "http/status.ts",
+    "metrics",
+  ],
+  commands: [
+    "access",
+    "client",
+    "core",
+    "protocol",
+    "config",
+    "gateway",
+    "http/host.ts",
+    "log",
+    "runtime/clock.ts",
+    "runtime/listen-error.ts",
+    "workers",
+    "telemetry",
+  ],
+  gateway: [
+    ...["access", "core", "protocol", "config", "source", "metrics", "log", "http", "runtime"],
+    "telemetry",
+  ],
+  edge: [
+    ...["core", "config", "gateway", "log", "runtime", "source/servers.ts"],
+    ...["commands/announce.ts", "commands/command.ts", "commands/stop-on-signals.ts"],
+  ],
 };
 
 /** The places that may import a package of npm: folders or files of `src/`. Other packages are not imported at all. */
@@ -38,13 +72,22 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@hono/node-server": ["runtime/node.ts"],
   "@humanwhocodes/momoa": ["config"],
   "@logtape/logtape": ["log"],
+  "@opentelemetry/api": ["telemetry"],
+  "@opentelemetry/exporter-logs-otlp-proto": ["telemetry/otlp.ts"],
+  "@opentelemetry/exporter-metrics-otlp-proto": ["telemetry/otlp.ts"],
+  "@opentelemetry/exporter-trace-otlp-proto": ["telemetry/otlp.ts"],
+  "@opentelemetry/resources": ["telemetry/otlp.ts"],
+  "@opentelemetry/sdk-logs": ["telemetry/otlp.ts"],
+  "@opentelemetry/sdk-metrics": ["telemetry"],
+  "@opentelemetry/sdk-trace": ["telemetry/otlp.ts"],
   bun: ["runtime/bun.ts"],
   "ipaddr.js": ["config", "http"],
   hono: ["http", "runtime", "gateway"],
-  jose: ["access/jwt.ts", "access/verification-keys.ts"],
+  jose: ["access/jwt.ts", "access/sign-token.ts", "access/verification-keys.ts"],
   nats: ["source/connect.ts"],
   "nats.ws": ["source/connect.ts"],
   "prom-client": ["metrics"],
+  react: ["client/react.ts"],
   ws: ["runtime/node.ts", "runtime/ws.ts"],
   zod: ["config"],
 };
@@ -106,17 +149,25 @@ const runtimes: IForbiddenRuleType = {
   name: "a runtime's adapter is loaded on that runtime only",
   comment: "It is imported when the runtime is known.",
   severity: "error",
-  from: { path: "^src/", pathNot: "^src/(bun|deno|node)\\.ts$" },
+  from: { path: "^src/", pathNot: "^src/((bun|deno|node)\\.ts$|edge/)" },
   to: {
-    path: "^src/runtime/(bun|deno|node)\\.ts$",
+    path: "^src/runtime/(bun|cloudflare|deno|node)\\.ts$",
     dynamic: false,
     dependencyTypesNot: ["type-only"],
   },
 };
 
+const client: IForbiddenRuleType = {
+  name: "src/client imports only types of the protocol",
+  comment: "Its validators would be in every page's bundle.",
+  severity: "error",
+  from: { path: "^src/client/" },
+  to: { path: "^src/protocol/", dependencyTypesNot: ["type-only"] },
+};
+
 /** Which folder may import which, as `docs/architecture.md` draws it: for dependency-cruiser. */
 export const DEPENDENCY_RULES: IConfiguration = {
-  forbidden: [cycles, ...rooms, ...folders, ...packages, runtimes],
+  forbidden: [cycles, ...rooms, ...folders, ...packages, runtimes, client],
   options: {
     tsPreCompilationDeps: true,
     doNotFollow: { path: "node_modules" },

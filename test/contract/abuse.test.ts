@@ -1,17 +1,31 @@
-import { describe, expect, test } from "bun:test";
-import { connect as connectTcp } from "node:net";
-import { networkInterfaces } from "node:os";
-import { within } from "../support/event-log.ts";
-import { startGateway } from "../support/gateway-process.ts";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { connect as connectTcp, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { passwordHashText } from "../access/support/password-hash-text.ts";
+import { EventLog, within } from "../support/event-log.ts";
+import { type Gateway, startGateway } from "../support/gateway-process.ts";
+import { HAS_IPV6 } from "../support/ipv6.ts";
 import { requestUpgrade } from "../support/raw-handshake.ts";
 import { contract, EVERY_SOCKET } from "./support/contract.ts";
-import { subscribe, subscribeRaw, untilReady, useGateway } from "./support/gateway-fixture.ts";
+import {
+  asOperator,
+  expectNothingLeft,
+  subscribe,
+  subscribeRaw,
+  untilReady,
+  useGateway,
+} from "./support/gateway-fixture.ts";
 import { metric } from "./support/metrics.ts";
 import { expectRefusal } from "./support/refusal.ts";
 
-const HAS_IPV6 = Object.values(networkInterfaces())
-  .flat()
-  .some((face) => face?.address === "::1");
+const PASSWORD = "correct horse";
+/** How many passwords may wait to be hashed. */
+const MAX_WAITING = 32;
+/** The addresses of an attacker, and of another client, as a proxy says. */
+const FLOOD = "203.0.113.1";
+const OTHER = "203.0.113.2";
 
 /** What a connection may send and never go on with. */
 const UNFINISHED = [
@@ -131,6 +145,8 @@ contract(EVERY_SOCKET, (target) => {
     });
 
     test("A body that trickles in is answered with 408, and no message comes of it", async () => {
+      // Before the connection, which may not be idle for long.
+      const client = await subscribe(hasty());
       const socket = connectTcp({ host: "127.0.0.1", port: hasty().port });
       const { promise: answered, resolve } = Promise.withResolvers<void>();
       let answer = "";
@@ -140,7 +156,6 @@ contract(EVERY_SOCKET, (target) => {
           answer += String(chunk);
           if (answer.includes("\r\n\r\n")) resolve();
         });
-      const client = await subscribe(hasty());
       socket.write(
         "POST /publish/slow.one HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n",
       );
@@ -283,6 +298,98 @@ contract(EVERY_SOCKET, (target) => {
       other.signal("SIGTERM");
       expect(await within(other.exited, "end after SIGTERM")).toEqual({ code: 0, signal: null });
       socket.destroy();
+    });
+
+    describe("While clients of one address", () => {
+      let directory: string;
+      const start = async (config: object): Promise<Gateway> => {
+        const user = { user: "ann", password_hash: passwordHashText(PASSWORD, [2 ** 15, 8, 1]) };
+        const details = [{ type: "spillway", subjects: { allow: [">"] } }];
+        const passwords_file = join(directory, "passwords.json");
+        const users = [{ ...user, authorization_details: details }];
+        await writeFile(passwords_file, JSON.stringify(users));
+        const trusted_proxies = ["127.0.0.1"];
+        return await startGateway(target, {
+          config: { ...config, passwords_file, trusted_proxies, admin_port: 0 },
+        });
+      };
+      beforeAll(async () => {
+        directory = await mkdtemp(join(tmpdir(), "spillway-abuse-"));
+      });
+      afterAll(async () => {
+        await rm(directory, { recursive: true });
+      });
+
+      /** Asks for a WebSocket from an address; without a password, to send a token later. */
+      const ask = ({ wsUrl }: Gateway, from: string, password?: string) => {
+        const login = Buffer.from(`ann:${password}`).toString("base64");
+        const headers = {
+          "X-Forwarded-For": from,
+          "Sec-WebSocket-Protocol": "spillway.v1.json",
+          ...(password !== undefined && { Authorization: `Basic ${login}` }),
+        };
+        return requestUpgrade(wsUrl, { headers });
+      };
+
+      /** All clients leave, and the gateway ends well. */
+      async function expectEnd(gateway: Gateway, ...sockets: Socket[]): Promise<void> {
+        for (const socket of sockets) socket.destroy();
+        await expectNothingLeft(await asOperator(gateway));
+        expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+      }
+
+      test("try one password after the other, another one logs in", async () => {
+        const gateway = await start({});
+        const statuses: number[] = [];
+        const refused = new EventLog<number>("refusals");
+        const tries = Array.from({ length: 200 }, async (_, n) => {
+          const { status } = await ask(gateway, FLOOD, `wrong ${n}`);
+          statuses.push(status);
+          if (status === 503) refused.add(n);
+        });
+        await refused.next();
+        const hashed = () => statuses.filter((status) => status === 401).length;
+        const before = hashed();
+        const { status, socket } = await ask(gateway, OTHER, PASSWORD);
+        expect(status).toBe(101);
+        // It waits for few others.
+        expect(hashed() - before).toBeLessThan(MAX_WAITING / 2);
+        await Promise.all(tries);
+        expect(new Set(statuses)).toEqual(new Set([401, 503]));
+        await expectEnd(gateway, socket);
+      });
+
+      test("connect and show no token, others connect with and without one", async () => {
+        const gateway = await start({ max_clients: 20, auth_timeout: "1h" });
+        const sockets: Socket[] = [];
+        for (let count = 0; count < 20; count++) {
+          const { status, socket } = await ask(gateway, FLOOD);
+          if (status === 101) sockets.push(socket);
+          else expect(status).toBe(429);
+        }
+        expect(sockets).toHaveLength(4);
+        const others = [await ask(gateway, OTHER), await ask(gateway, OTHER, PASSWORD)];
+        expect(others.map(({ status }) => status)).toEqual([101, 101]);
+        await expectEnd(gateway, ...others.map(({ socket }) => socket), ...sockets);
+      });
+
+      test("connect as often as they can, another one logs in", async () => {
+        const gateway = await start({ max_handshakes_per_second: 2 });
+        let status = 0;
+        for (let count = 0; count < 50 && status !== 429; count++) {
+          ({ status } = await ask(gateway, FLOOD, "x".repeat(2000)));
+        }
+        expect(status).toBe(429);
+        let isOver = false;
+        const flood = Array.from({ length: 5 }, async () => {
+          while (!isOver) await ask(gateway, FLOOD, "x".repeat(2000));
+        });
+        const other = await ask(gateway, OTHER, PASSWORD);
+        isOver = true;
+        await Promise.all(flood);
+        expect(other.status).toBe(101);
+        await expectEnd(gateway, other.socket);
+      });
     });
 
     test("After all that, it serves", async () => {

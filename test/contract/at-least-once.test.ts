@@ -6,7 +6,7 @@ import { requestUpgrade } from "../support/raw-handshake.ts";
 import { openRaw } from "../support/raw-websocket.ts";
 import type { Envelope, Subscriber } from "../support/subscriber.ts";
 import { openV1 } from "../support/v1-client.ts";
-import { contract, EVERY_SOCKET } from "./support/contract.ts";
+import { contract, EVERY_EDGE, EVERY_SOCKET } from "./support/contract.ts";
 import {
   subscribe,
   subscribeMany,
@@ -43,7 +43,7 @@ function redeliveryOf(envelope: object): number | undefined {
 }
 
 /** Acknowledged delivery, with real sockets and a real NATS. */
-contract(EVERY_SOCKET, (target) => {
+contract([...EVERY_SOCKET, ...EVERY_EDGE], (target) => {
   describe("At least once, past ack_timeout", () => {
     const nats = useNats();
     const gateway = useGateway(target, () => ({
@@ -338,7 +338,7 @@ contract(EVERY_SOCKET, (target) => {
     });
   });
 
-  describe("At least once, when it stops", () => {
+  describe.skipIf(target.gaps.farewell !== undefined)("At least once, when it stops", () => {
     const nats = useNats();
 
     test("what is under way is waited for", async () => {
@@ -380,36 +380,42 @@ contract(EVERY_SOCKET, (target) => {
     });
   });
 
-  describe("At least once, when it stops, and something is given up", () => {
-    const nats = useNats();
+  describe.skipIf(target.gaps.farewell !== undefined)(
+    "At least once, when it stops, and something is given up",
+    () => {
+      const nats = useNats();
 
-    test("its dead letter arrives", async () => {
-      const letters = await connectNats({ servers: nats.url });
-      const dead = letters.subscribe("dead.letters", { max: 1 });
-      await letters.flush();
-      const gateway = await startGateway(target, {
-        config: {
-          ...PROMISE,
-          nats_url: nats.url,
-          subjects: ["alo.>"],
-          max_deliver: 1,
-          dead_letter_subject: "dead.letters",
-          stop_timeout: "1h",
-        },
+      test("its dead letter arrives", async () => {
+        const letters = await connectNats({ servers: nats.url });
+        const dead = letters.subscribe("dead.letters", { max: 1 });
+        await letters.flush();
+        const gateway = await startGateway(target, {
+          config: {
+            ...PROMISE,
+            nats_url: nats.url,
+            subjects: ["alo.>"],
+            max_deliver: 1,
+            dead_letter_subject: "dead.letters",
+            stop_timeout: "1h",
+          },
+        });
+        await untilReady(gateway);
+        const client = await subscribe(gateway);
+        nats.publish("alo.x", "1");
+        const { id } = await client.next();
+        gateway.signal("SIGTERM");
+        await gateway.waitForLog(({ message }) => /^Stopping/.test(message), "word of the stop");
+        client.send(JSON.stringify({ type: "nack", id }));
+        for await (const letter of dead) expect(letter.string()).toBe("1");
+        expect((await client.closed()).code).toBe(1001);
+        expect(await within(gateway.exited, "end after SIGTERM")).toEqual({
+          code: 0,
+          signal: null,
+        });
+        await letters.close();
       });
-      await untilReady(gateway);
-      const client = await subscribe(gateway);
-      nats.publish("alo.x", "1");
-      const { id } = await client.next();
-      gateway.signal("SIGTERM");
-      await gateway.waitForLog(({ message }) => /^Stopping/.test(message), "word of the stop");
-      client.send(JSON.stringify({ type: "nack", id }));
-      for await (const letter of dead) expect(letter.string()).toBe("1");
-      expect((await client.closed()).code).toBe(1001);
-      expect(await within(gateway.exited, "end after SIGTERM")).toEqual({ code: 0, signal: null });
-      await letters.close();
-    });
-  });
+    },
+  );
 
   describe("At most once", () => {
     const gateway = useGateway(target, () => ({ config: {} }));

@@ -5,9 +5,10 @@ import { openEvents } from "../support/event-source.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { requestUpgrade } from "../support/raw-handshake.ts";
 import { openRaw } from "../support/raw-websocket.ts";
-import { openV1, V1Client } from "../support/v1-client.ts";
-import { contract, EVERY_RUNTIME } from "./support/contract.ts";
-import { untilReady } from "./support/gateway-fixture.ts";
+import { openV1, type Said, V1Client } from "../support/v1-client.ts";
+import { contract, EVERY_EDGE, EVERY_RUNTIME } from "./support/contract.ts";
+import { asOperator, untilReady } from "./support/gateway-fixture.ts";
+import { metric, untilMetric } from "./support/metrics.ts";
 import { useNatsServer } from "./support/nats-server-fixture.ts";
 
 type Settings = Readonly<Record<string, unknown>>;
@@ -26,7 +27,7 @@ interface Wanted {
   readonly expiresIn?: number;
 }
 
-contract(EVERY_RUNTIME, (target) => {
+contract([...EVERY_RUNTIME, ...EVERY_EDGE], (target) => {
   describe("Authentication", () => {
     const nats = useNatsServer({ jetstream: true });
     const claims = new Map<string, object>();
@@ -251,6 +252,84 @@ contract(EVERY_RUNTIME, (target) => {
       });
     });
 
+    test.skipIf(target.gaps.adminPort !== undefined)(
+      "A session isn't lost because of the sessions of another user, however many or large they are",
+      async () => {
+        const settings = {
+          delivery_mode: "at-least-once",
+          max_sessions: 3,
+          max_session_bytes: "8KiB",
+          admin_port: 0,
+        };
+        await withGateway(settings, async (gateway) => {
+          const operator = await asOperator(gateway);
+          /** Subscribes, loses the connection, and waits until the gateway knows. */
+          const leave = async (client: V1Client, subject: string): Promise<unknown> => {
+            const { session } = await client.next("welcome");
+            await client.subscribe("1", [subject]);
+            client.raw.destroy();
+            await untilMetric(operator, "websocket_clients_active", (count) => count === 0);
+            return session;
+          };
+          const session = await leave(await v1(gateway, tokenOf()), "auth.ann");
+          const bob = tokenOf({ sub: "bob" });
+          for (let n = 0; n < 4; n++) await leave(await v1(gateway, bob), "auth.bob");
+          expect(await metric(operator, "websocket_sessions_parked")).toBe(3);
+          // The second message is too much for each of the other user's sessions.
+          for (let n = 0; n < 2; n++) nats.connection.publish("auth.bob", `"${"x".repeat(4096)}"`);
+          await untilMetric(operator, "websocket_sessions_parked", (count) => count === 1);
+          nats.connection.publish("auth.ann", "1");
+          const again = await v1(gateway, tokenOf(), `?session=${session}`);
+          expect(await again.next("welcome")).toMatchObject({
+            session,
+            delivery: { resumed: true },
+          });
+          expect(await again.next("data")).toMatchObject({ subject: "auth.ann", payload: 1 });
+          again.raw.destroy();
+        });
+      },
+    );
+
+    test("A user has no more durables of a stream than one may, and leaves the others theirs", async () => {
+      const manager = await nats.connection.jetstreamManager();
+      const subject = `shared-${target.name.replace(/\W/g, "_")}`;
+      const stream = subject.toUpperCase();
+      await manager.streams.add({ name: stream, subjects: [`${subject}.>`] });
+      const settings = {
+        ...{ delivery_mode: "at-least-once", streams: [`${stream}:${subject}.>`] },
+        ...{ max_durables: 4, max_durables_per_sub: 2 },
+      };
+      await withGateway(settings, async (gateway) => {
+        const durables = ["*"];
+        const ann = await v1(gateway, tokenOf({ durables }));
+        const use = async (client: V1Client, name: string): Promise<unknown> => {
+          const request = {
+            type: "subscribe",
+            id: name,
+            subjects: [`${subject}.>`],
+            durable: name,
+          };
+          client.send(request);
+          const fits = ({ type, id }: Said) =>
+            id === name && (type === "subscribed" || type === "error");
+          const { type, error } = await client.until(fits, `answer for ${name}`);
+          return error ?? type;
+        };
+        for (const name of ["one", "two"]) {
+          expect(await use(ann, name)).toBe("subscribed");
+          ann.send({ type: "unsubscribe", sub: name });
+        }
+        const refused = { code: "too_many_durables", message: expect.stringContaining("a client") };
+        expect(await use(ann, "three")).toMatchObject(refused);
+        const bob = await v1(gateway, tokenOf({ sub: "bob", durables }));
+        for (const name of ["one", "two"]) expect(await use(bob, name)).toBe("subscribed");
+        const eve = await v1(gateway, tokenOf({ sub: "eve", durables }));
+        const full = { code: "too_many_durables", message: expect.stringContaining("a stream") };
+        expect(await use(eve, "one")).toMatchObject(full);
+        for (const client of [ann, bob, eve]) client.raw.destroy();
+      });
+    });
+
     test("A durable is its owner's: of the same name, another client has its own, and is sent nothing that is denied", async () => {
       const manager = await nats.connection.jetstreamManager();
       const subject = `owned-${target.name.replace(/\W/g, "_")}`;
@@ -386,6 +465,25 @@ contract(EVERY_RUNTIME, (target) => {
         }
       });
 
+      test.skipIf(target.gaps.adminPort !== undefined)(
+        "in a bucket with a TTL that tokens may outlive is warned of, and the gateway is ready",
+        async () => {
+          const bucket = `brief-${target.name.replace(/\W/g, "_")}`;
+          await nats.connection.jetstream().views.kv(bucket, { history: 1, ttl: 8000 });
+          await withGateway({ revocation_bucket: bucket, admin_port: 0 }, async (gateway) => {
+            const line = await gateway.waitForLog(
+              ({ properties }) => properties.event === "bucket_ttl_short",
+            );
+            expect(line.level).toBe("WARN");
+            const facts = { bucket, key: "revocation_bucket", ttl: "8 s", needed: "for ever" };
+            expect(line.properties).toMatchObject(facts);
+            const health = await (await (await asOperator(gateway)).get("/healthz")).json();
+            expect(health.health.healthy).toBe(true);
+            expect(health.revocation.problem).toContain(bucket);
+          });
+        },
+      );
+
       test("by a message on a subject ends on every gateway", async () => {
         const settings = { revocation_subject: "_REVOKED" };
         const gateways = [await start(settings), await start(settings)];
@@ -409,7 +507,11 @@ contract(EVERY_RUNTIME, (target) => {
         const gateway = await start({ revocation_bucket: bucket });
         const token = tokenOf();
         const reasons = async () => (await gateway.get("/readyz")).text();
-        await until("reason", reasons, (text) => text.includes(`KV_${bucket} is not followed`));
+        const all = await until("reason", reasons, (text) =>
+          text.includes(`KV_${bucket} is not followed`),
+        );
+        expect(all).toContain("revocation_bucket");
+        expect(all).toContain(`nats kv add ${bucket} --history 1 --storage file`);
         expect(await statusOf(gateway, token)).toBe(503);
         await nats.connection.jetstream().views.kv(bucket);
         await untilReady(gateway);

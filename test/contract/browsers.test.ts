@@ -1,4 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { startGateway } from "../support/gateway-process.ts";
 import { type HandshakeOptions, requestUpgrade } from "../support/raw-handshake.ts";
 import { contract, EVERY_SOCKET } from "./support/contract.ts";
@@ -9,7 +12,9 @@ const APP = "https://app.example.com";
 
 /** What answers, and a path where nothing is. */
 const PATHS =
-  "/ /livez /readyz /healthz /metrics /schema.json /asyncapi.json /ws /ws/sse /nothing".split(" ");
+  "/ /livez /readyz /healthz /metrics /schema.json /asyncapi.json /client.js /ws /ws/sse /nothing".split(
+    " ",
+  );
 
 /** A plain request, with no more headers than a test says. */
 const PLAIN = {
@@ -178,21 +183,39 @@ contract(EVERY_SOCKET, (target) => {
     });
   });
 
-  describe("Publishing without NATS", () => {
-    const said = async (config: Readonly<Record<string, unknown>>) => {
+  describe("A configuration that opens more than meant", () => {
+    const warningOf = async (event: string, config: Readonly<Record<string, unknown>>) => {
       const gateway = await startGateway(target, { config });
       const { logs } = gateway;
       await gateway.stop();
-      return logs.find(({ properties }) => properties.event === "publish_open");
+      const warning = logs.find(({ properties }) => properties.event === event);
+      if (warning !== undefined) expect(warning.level).toMatch(/^warn/i);
+      return warning?.message;
     };
 
-    test("is warned of where others can reach it, and only there", async () => {
-      const warning = await said({ host: "0.0.0.0" });
-      expect(warning?.level).toMatch(/^warn/i);
-      expect(warning?.message).toContain('"publish": false');
+    test("lets strangers publish: it is warned of where others can reach it, and only there", async () => {
+      const said = (config: object) => warningOf("publish_open", { ...config });
+      expect(await said({ host: "0.0.0.0" })).toContain('"publish": false');
       expect(await said({ host: "0.0.0.0", publish: false })).toBeUndefined();
       expect(await said({ host: "127.0.0.2" })).toBeUndefined();
       expect(await said({ host: "localhost" })).toBeUndefined();
+    });
+
+    test("takes tokens unencrypted: it is warned of unless a proxy or nobody else is there", async () => {
+      const directory = await mkdtemp(join(tmpdir(), "spillway-browsers-"));
+      const tokens_file = join(directory, "tokens.json");
+      await writeFile(tokens_file, "[]");
+      const said = (config: object) => warningOf("tokens_unencrypted", { tokens_file, ...config });
+      expect(await said({ host: "0.0.0.0" })).toContain('"tls_cert_file"');
+      expect(await said({ host: "0.0.0.0", trusted_proxies: ["10.0.0.0/8"] })).toBeUndefined();
+      expect(await said({ host: "127.0.0.1" })).toBeUndefined();
+      await rm(directory, { recursive: true });
+    });
+
+    test("exposes what NATS uses internally: it is warned of", async () => {
+      const said = (subjects: string[]) => warningOf("internals_exposed", { subjects });
+      expect(await said(["a.>", "_INBOX.>", "$JS.API.>"])).toContain("_INBOX.>, $JS.API.>");
+      expect(await said([">", "$KV.settings.>", "$JS.EVENT.>"])).toBeUndefined();
     });
   });
 });

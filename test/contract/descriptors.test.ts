@@ -64,6 +64,9 @@ contract(EVERY_SOCKET, (target) => {
       const told = await gateway.waitForLog((line) => line.properties.event === "descriptor_limit");
       expect(told.properties).toMatchObject({ maxClients: 10_000 });
       expect(told.properties.clients).toBeLessThan(FEW);
+      const limits = gateway.logs.filter(({ properties }) => properties.event === "descriptors");
+      const expected = target.gaps.descriptors === undefined ? [FEW] : [];
+      expect(limits.map(({ properties }) => properties.limit)).toEqual(expected);
 
       const client = await openRaw(gateway.wsUrl);
       const readiness = new ReadinessReader(gateway);

@@ -264,8 +264,9 @@ contract(EVERY_SOCKET, (target) => {
       expect(headers.get("access-control-allow-credentials")).toBe("true");
     });
 
-    test("Only the stream, publishing and probes are public", async () => {
-      for (const path of ["/livez", "/readyz"]) expect((await gateway.get(path)).status).toBe(200);
+    test("Only the stream, publishing, probes and the client are public", async () => {
+      for (const path of ["/livez", "/readyz", "/client.js"])
+        expect((await gateway.get(path)).status).toBe(200);
       for (const path of ["/", "/healthz", "/metrics", "/schema.json", "/asyncapi.json"]) {
         expect([path, (await gateway.get(path)).status]).toEqual([path, 403]);
       }

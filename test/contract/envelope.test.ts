@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { headers as natsHeaders } from "nats";
-import { contract, EVERY_SOCKET } from "./support/contract.ts";
+import { contract, EVERY_EDGE, EVERY_SOCKET } from "./support/contract.ts";
 import { subscribe, subscribeMany, subscribeRaw, useGateway } from "./support/gateway-fixture.ts";
 import { useNats } from "./support/nats-fixture.ts";
 
@@ -23,7 +23,7 @@ const PAYLOADS: readonly (readonly [what: string, data: string | Uint8Array, tai
 ];
 
 /** The wire format, to the byte. */
-contract(EVERY_SOCKET, (target) => {
+contract([...EVERY_SOCKET, ...EVERY_EDGE], (target) => {
   describe("Envelope", () => {
     const nats = useNats();
     const gateway = useGateway(target, () => ({

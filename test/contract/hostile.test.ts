@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { openEvents } from "../support/event-source.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { type HandshakeOptions, requestUpgrade } from "../support/raw-handshake.ts";
+import { RawHttp } from "../support/raw-http.ts";
 import { openRaw, RawWebSocket } from "../support/raw-websocket.ts";
 import { V1Client } from "../support/v1-client.ts";
 import { contract, EVERY_RUNTIME } from "./support/contract.ts";
@@ -390,6 +391,24 @@ contract(EVERY_RUNTIME, (target) => {
       expect(await gateway.stop()).toEqual({ code: 0, signal: null });
       await maker.close();
     });
+
+    for (const [name, headers, status] of [
+      ["without a token", () => ({}), 401],
+      ["with a token for reading", () => bearer(given.ann), 403],
+      ["with a token that may publish", () => bearer(given.writer), 202],
+    ] as const) {
+      test(`A body that comes slowly, ${name}: ${status}${status === 202 ? "" : " before it is there"}`, async () => {
+        const socket = await RawHttp.open(gateway.port);
+        const lines = { Host: "127.0.0.1", "Transfer-Encoding": "chunked", ...headers() };
+        const head = Object.entries(lines).map(([header, value]) => `${header}: ${value}\r\n`);
+        socket.write(`POST /publish/host.in.slow HTTP/1.1\r\n${head.join("")}\r\n1\r\n1\r\n`);
+        if (status === 202) socket.write("0\r\n\r\n");
+        expect(await socket.status()).toBe(status);
+        socket.destroy();
+        if (status !== 202) return;
+        await listener.until(({ subject }) => subject === "host.in.slow", "message");
+      });
+    }
 
     for (const row of POSTS) {
       test(`A message for ${row.name}: ${row.status}`, async () => {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import * as Client from "spillway/client";
 import { Meter } from "../../src/core/metering/meter.ts";
 import { VERSION } from "../../src/gateway/version.ts";
-import { FAMILIES } from "../../src/metrics/families.ts";
+import { FAMILIES, zeroReloads } from "../../src/metrics/families.ts";
 import { until } from "../support/event-log.ts";
 import { startGateway } from "../support/gateway-process.ts";
 import { contract, EVERY_TARGET } from "./support/contract.ts";
@@ -11,7 +12,9 @@ import { useNats } from "./support/nats-fixture.ts";
 import { expectProblem } from "./support/refusal.ts";
 
 /** What answers GET and HEAD. */
-const READABLE = "/ /livez /readyz /healthz /metrics /schema.json /asyncapi.json".split(" ");
+const READABLE = "/ /livez /readyz /healthz /metrics /schema.json /asyncapi.json /client.js".split(
+  " ",
+);
 
 /** Series that `/metrics` must have, as they are written there but for their values. */
 const PROMISED = [
@@ -137,6 +140,47 @@ contract(EVERY_TARGET, (target) => {
       expect(page).toContain("/ws");
     });
 
+    test("/client.js is the client as a module of its own, which connects and gets a message", async () => {
+      const response = await gateway().get("/client.js");
+      expect(Object.fromEntries(response.headers)).toMatchObject({
+        "content-type": "text/javascript; charset=utf-8",
+        "cache-control": "no-cache",
+        "spillway-version": VERSION,
+        etag: expect.stringMatching(/^"[\w-]{22}"$/),
+      });
+      const text = await response.text();
+      expect(text).toStartWith(`/* spillway/client ${VERSION} */\n`);
+      const script: typeof Client = await import(`data:text/javascript;base64,${btoa(text)}`);
+      expect(Object.keys(script).sort()).toEqual(Object.keys(Client).sort());
+      await using connection = script.connect(gateway().wsUrl);
+      const messages = connection.subscribe("demo.>", { from: "new" });
+      await messages.ready;
+      await post("demo.script", '{"n":1}');
+      for await (const item of messages) {
+        expect(item).toMatchObject({ type: "data", subject: "demo.script", payload: { n: 1 } });
+        break;
+      }
+    });
+
+    test("/client.js is asked for again: 304; with the version in ?v=, it may be kept", async () => {
+      const ask = async (query: string, headers: Record<string, string> = {}) => {
+        const response = await fetch(`${gateway().url}/client.js${query}`, { headers });
+        const { length } = await response.text();
+        return [response.status, response.headers.get("cache-control"), length > 1000];
+      };
+      const etag = (await gateway().get("/client.js")).headers.get("etag")!;
+      const kept = "public, max-age=31536000, immutable";
+      expect(await ask("", { "If-None-Match": etag })).toEqual([304, "no-cache", false]);
+      expect(await ask("", { "If-None-Match": `"a", W/${etag}` })).toEqual([
+        304,
+        "no-cache",
+        false,
+      ]);
+      expect(await ask("", { "If-None-Match": '"a"' })).toEqual([200, "no-cache", true]);
+      expect(await ask(`?v=${VERSION}`)).toEqual([200, kept, true]);
+      expect(await ask("?v=0.0.0")).toEqual([200, "no-cache", true]);
+    });
+
     test("HEAD answers like GET, without a body", async () => {
       for (const path of READABLE) {
         const response = await fetch(gateway().url + path, { method: "HEAD" });
@@ -182,9 +226,10 @@ contract(EVERY_TARGET, (target) => {
       const series = await metricsOf(fresh);
       const expected = FAMILIES.flatMap((family) => {
         if (family.kind === "histogram") return [`${family.name}_count{component="fresh"}`];
-        if (family.kind === "gauge" || family.labels.length === 0) return [];
+        if (family.kind !== "counter" || family.labels.length === 0) return [];
         const [label = ""] = family.labels;
-        const values = [...family.read({ meter: new Meter() } as never)];
+        const reloads = () => ({ counts: zeroReloads() });
+        const values = [...family.read({ meter: new Meter(), reloads } as never)];
         expect(values.length).toBeGreaterThan(1);
         return values.map(([[value]]) => `${family.name}{component="fresh",${label}="${value}"}`);
       });

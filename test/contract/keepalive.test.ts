@@ -1,12 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { OPCODE } from "../support/raw-websocket.ts";
+import { TARGETS } from "../support/runtimes.ts";
 import { contract, EVERY_SOCKET } from "./support/contract.ts";
 import { subscribe, subscribeRaw, useGateway } from "./support/gateway-fixture.ts";
 import { metric } from "./support/metrics.ts";
 import { useNats } from "./support/nats-fixture.ts";
 
-/** Who answers pings lives, and who does not is closed. */
-contract(EVERY_SOCKET, (target) => {
+/** Who answers pings lives, and who does not is closed. Workers send no pings, so they are not here. */
+contract([...EVERY_SOCKET, TARGETS["deno-serve"]], (target) => {
   describe("Keepalive", () => {
     const nats = useNats();
     const gateway = useGateway(target, () => ({

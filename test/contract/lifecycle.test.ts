@@ -14,7 +14,7 @@ import { findDeno, ROOT, TARGETS } from "../support/runtimes.ts";
 import type { Subscriber } from "../support/subscriber.ts";
 import { contract, EVERY_TARGET } from "./support/contract.ts";
 import { subscribe, subscribeRaw, untilReady } from "./support/gateway-fixture.ts";
-import { metric, untilMetric } from "./support/metrics.ts";
+import { metric, metricsOf, untilMetric } from "./support/metrics.ts";
 import { useNats } from "./support/nats-fixture.ts";
 import { expectRefusal } from "./support/refusal.ts";
 
@@ -78,6 +78,20 @@ contract(EVERY_TARGET, (target) => {
         expect(await within(gateway.exited, `end after ${signal}`)).toEqual(CLEAN);
       });
     }
+
+    test("A gateway that has just started has counted no message and no client, and has logged none", async () => {
+      const config = { nats_url: nats.url, log_level: "debug" };
+      const gateway = await startGateway(target, { config });
+      await untilReady(gateway);
+      const counters = [...(await metricsOf(gateway))].filter(([name]) =>
+        /_(messages|bytes|clients|sessions|acks|gaps)_(\w+_)?(total|active)\b/.test(name),
+      );
+      expect(counters.length).toBeGreaterThan(10);
+      expect(counters.filter(([, value]) => value !== 0)).toEqual([]);
+      expect(gateway.output).not.toContain("warm");
+      expect(gateway.logs.filter(({ message }) => /client .*connect/i.test(message))).toEqual([]);
+      await gateway.stop();
+    });
 
     test("A signal in the moment in which it says that it listens ends it with 0", async () => {
       const startAndStop = async (): Promise<unknown> => {

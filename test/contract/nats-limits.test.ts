@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { until } from "../support/event-log.ts";
-import type { NatsServer } from "../support/nats-server.ts";
+import { connectionsOf } from "../support/nats-server.ts";
 import { requestUpgrade } from "../support/raw-handshake.ts";
 import type { V1Client } from "../support/v1-client.ts";
 import { contract, EVERY_RUNTIME } from "./support/contract.ts";
@@ -93,7 +93,11 @@ contract(EVERY_RUNTIME, (target) => {
     describe(`A NATS server that takes only short lines, over ${transport}://`, () => {
       const nats = useNats({ monitoring: true, config: "max_control_line: 512" });
       const gateway = useGateway(target, () => ({
-        config: { nats_url: transport === "ws" ? nats.server.wsUrl : nats.url },
+        config: {
+          nats_url: transport === "ws" ? nats.server.wsUrl : nats.url,
+          publish_subjects: [">"],
+          request_subjects: [">"],
+        },
       }));
 
       test("ends the connection once: the client is told, and the subject never sent again", async () => {
@@ -115,6 +119,17 @@ contract(EVERY_RUNTIME, (target) => {
         nats.publish("o.y", "2");
         expect(await other.next("data")).toMatchObject({ subject: "o.x" });
         expect(await plain.next()).toMatchObject({ subject: "o.y" });
+        expect(await connectionsOf(nats.server)).toEqual(after);
+
+        // Messages follow the same rule.
+        const long = "x".repeat(1_000);
+        for (const type of ["publish", "request"]) {
+          client.send({ type, id: type, subject: long, payload: 1 });
+          const { id, error } = await client.next("error");
+          expect([id, error]).toMatchObject([type, { code: "invalid_subject", retryable: false }]);
+        }
+        const post = { method: "POST", body: "1" };
+        expect((await fetch(`${gateway().url}/publish/${long}`, post)).status).toBe(400);
         expect(await connectionsOf(nats.server)).toEqual(after);
       });
     });
@@ -162,10 +177,3 @@ contract(EVERY_RUNTIME, (target) => {
     });
   });
 });
-
-/** The connections that a NATS server has, by their numbers. */
-async function connectionsOf({ monitoringUrl }: NatsServer): Promise<number[]> {
-  const response = await fetch(`${monitoringUrl}/connz`);
-  const { connections } = (await response.json()) as { connections: { cid: number }[] };
-  return connections.map(({ cid }) => cid).sort((one, other) => one - other);
-}

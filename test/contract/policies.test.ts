@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Gateway } from "../support/gateway-process.ts";
 import type { Said, V1Client } from "../support/v1-client.ts";
-import { contract, EVERY_SOCKET } from "./support/contract.ts";
+import { contract, EVERY_EDGE, EVERY_SOCKET } from "./support/contract.ts";
 import { subscribe, subscribeMany, subscribeV1, useGateway } from "./support/gateway-fixture.ts";
 import { expectBalancedLedger, metric, untilMetric } from "./support/metrics.ts";
 import { countTo, type NatsFixture, numbersOf, useNats } from "./support/nats-fixture.ts";
@@ -10,7 +10,7 @@ import { countTo, type NatsFixture, numbersOf, useNats } from "./support/nats-fi
 const FLOOD = { count: 3000, bytes: 10_000 };
 
 /** What happens to a client that really does not read, as its policy says. */
-contract(EVERY_SOCKET, (target) => {
+contract([...EVERY_SOCKET, ...EVERY_EDGE], (target) => {
   describe("Policies for slow clients", () => {
     const nats = useNats();
     const gateway = useGateway(target, () => ({

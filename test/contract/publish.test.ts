@@ -1,11 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { Subscription } from "nats";
+import { connect, type Msg, type Subscription } from "nats";
 import { until } from "../support/event-log.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
+import { connectionsOf, startNatsServer } from "../support/nats-server.ts";
+import { RawHttp } from "../support/raw-http.ts";
 import { openRaw } from "../support/raw-websocket.ts";
+import { TARGETS } from "../support/runtimes.ts";
 import { openV1, type Said, V1Client } from "../support/v1-client.ts";
 import { contract, EVERY_RUNTIME } from "./support/contract.ts";
 import { untilReady } from "./support/gateway-fixture.ts";
+import { hostileMessages } from "./support/hostile-messages.ts";
 import { expectSettledLedger, metric } from "./support/metrics.ts";
 import { useNatsServer } from "./support/nats-server-fixture.ts";
 
@@ -31,7 +35,7 @@ async function answerTo(client: V1Client, id: string): Promise<Said> {
   }
 }
 
-contract(EVERY_RUNTIME, (target) => {
+contract([...EVERY_RUNTIME, TARGETS.workerd], (target) => {
   describe("Publish and request", () => {
     const nats = useNatsServer({ jetstream: true, config: "max_payload: 32768" });
     let gateway: Gateway;
@@ -48,6 +52,7 @@ contract(EVERY_RUNTIME, (target) => {
       services.push(
         connection.subscribe("svc.add", { callback: (_, msg) => msg.respond(msg.data) }),
         connection.subscribe("svc.mute", { callback: () => {} }),
+        connection.subscribe("hostile.svc", { callback: (_, msg) => msg.respond("1") }),
         connection.subscribe(AUTHORIZER, {
           callback: (_, msg) => {
             const { credentials } = msg.json<{ credentials: { token?: string } }>();
@@ -63,8 +68,9 @@ contract(EVERY_RUNTIME, (target) => {
       );
       await connection.flush();
       gateway = await start({
-        publish_subjects: ["orders.>", "live.>", "full"],
-        request_subjects: ["svc.>"],
+        publish_subjects: ["orders.>", "live.>", "full", "hostile.>"],
+        request_subjects: ["svc.>", "hostile.>"],
+        max_request_timeout: "10m",
       });
     });
     afterAll(async () => {
@@ -76,7 +82,7 @@ contract(EVERY_RUNTIME, (target) => {
       const config = {
         nats_url: nats.server.url,
         subjects: ["live.>", "svc.>", "orders.>"],
-        max_publishes_per_second: 1000,
+        max_publishes_per_second: 10_000,
         ...more,
       };
       const started = await startGateway(target, { config });
@@ -167,13 +173,126 @@ contract(EVERY_RUNTIME, (target) => {
           id: "1",
           subject: "svc.mute",
           payload: 1,
-          timeout_ms: 9000,
+          // It doesn't end by itself while this test waits.
+          timeout_ms: 600_000,
         });
         const inFlight = () => metric(gateway, "websocket_client_publishes_in_flight");
         await until("a request in flight", inFlight, (count) => count === 1);
         client.raw.destroy();
         await until("none in flight", inFlight, (count) => count === 0);
       });
+    });
+
+    for (const type of ["publish", "request"] as const) {
+      for (const { name, fields, code, message } of hostileMessages(type)) {
+        test(`A hostile ${type} with ${name} ${code === undefined ? "does no more than others" : `is refused: ${code}`}`, async () => {
+          const seen: Msg[] = [];
+          const tap = nats.connection.subscribe(">", {
+            callback: (_, msg) => {
+              if (!/^(?:_INBOX|\$JS|\$SYS)\./.test(msg.subject)) seen.push(msg);
+            },
+          });
+          await nats.connection.flush();
+          await withClient(async (client) => {
+            // Everything that the gateway sent to NATS before comes ahead of this.
+            await publish(client, "start", "hostile.start");
+            await until(
+              "the start",
+              async () => seen.at(-1)?.subject,
+              (last) => last === "hostile.start",
+            );
+            seen.length = 0;
+            const subject = "hostile.svc";
+            const frame = { type, id: "h", subject, payload: 1, ...fields };
+            client.send(frame);
+            const answer = await client.until(
+              (said) =>
+                ["published", "response", "error"].includes(said.type) && said.id !== "start",
+              "an answer",
+            );
+            if (code === undefined) {
+              const kind = type === "publish" ? "published" : "response";
+              expect(answer).toMatchObject({ type: kind, id: frame.id as string });
+            } else expect(answer.error).toEqual({ code, message, retryable: false });
+            expect(await publish(client, "end", "hostile.end")).toMatchObject({
+              type: "published",
+            });
+            await until(
+              "the end",
+              async () => seen.at(-1)?.subject,
+              (last) => last === "hostile.end",
+            );
+            const good = code === undefined ? [subject] : [];
+            expect(seen.map((msg) => msg.subject)).toEqual([...good, "hostile.end"]);
+            expect(seen[0]!.reply ?? "").not.toContain("evil");
+            if (code === undefined) {
+              const headers = (fields.headers ?? {}) as Record<string, string[]>;
+              for (const [header, values] of Object.entries(headers)) {
+                expect(seen[0]!.headers?.values(header)).toEqual(values);
+              }
+              expect([...seen[0]!.data]).toEqual([0x31]);
+            }
+          });
+          tap.unsubscribe();
+        });
+      }
+    }
+
+    test("128 requests with answers of 1 MB: some are refused, and the gateway stays connected", async () => {
+      const own = await startNatsServer({ monitoring: true });
+      const service = await connect({ servers: own.url });
+      const large = new Uint8Array(1_000_000).fill(0x78);
+      service.subscribe("svc.large", { callback: (_, msg) => msg.respond(large) });
+      await service.flush();
+      const config = { nats_url: own.url, subjects: ["svc.>"], request_subjects: ["svc.>"] };
+      const other = await startGateway(target, { config });
+      await untilReady(other);
+      const before = await connectionsOf(own);
+      await withClient(async (client) => {
+        const ids = Array.from({ length: 128 }, (_, n) => String(n));
+        for (const id of ids)
+          client.send({ type: "request", id, subject: "svc.large", payload: 1 });
+        const answers: Said[] = [];
+        while (answers.length < ids.length) {
+          const said = await client.said.next("an answer");
+          if (["response", "error"].includes(said.type)) answers.push(said);
+        }
+        const kinds = answers.map(({ type, error }) => (error as Said | undefined)?.code ?? type);
+        expect(new Set(kinds)).toEqual(new Set(["response", "too_many_requests"]));
+        expect(kinds.filter((kind) => kind === "response").length).toBeLessThanOrEqual(32);
+        // There is room again for the next one.
+        expect(await ask(client, "last", "svc.large")).toMatchObject({ type: "response" });
+      }, other);
+      expect(await connectionsOf(own)).toEqual(before);
+      expect(await other.stop()).toEqual({ code: 0, signal: null });
+      await service.close();
+      await own.stop();
+    });
+
+    test("Bodies that are read at the same time are bounded, and give their places back", async () => {
+      const head = "Host: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n1\r\n";
+      const posts: RawHttp[] = [];
+      const post = async (end = "") => {
+        const socket = await RawHttp.open(gateway.port);
+        posts.push(socket);
+        socket.write(`POST /publish/live.body HTTP/1.1\r\n${head}${end}`);
+        return socket;
+      };
+      const before = await metric(gateway, "websocket_client_publishes_in_flight");
+      const inFlight = async () =>
+        (await metric(gateway, "websocket_client_publishes_in_flight")) - before;
+      // A body in chunks counts as much as the largest message: 1 MiB, of a quarter of what is left of 64.
+      for (let n = 1; n <= 13; n++) {
+        await post();
+        await until("a body that is read", inFlight, (count) => count === n);
+      }
+      const refused = await post();
+      expect(await refused.status()).toBe(429);
+      posts[0]!.write("0\r\n\r\n");
+      expect(await posts[0]!.status()).toBe(202);
+      expect(await (await post("0\r\n\r\n")).status()).toBe(202);
+      for (const socket of posts) socket.destroy();
+      await until("no body", inFlight, (count) => count === 0);
     });
 
     test(`${CLIENTS} clients publish while others receive: each message has one answer and arrives`, async () => {

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import type { Said } from "../support/v1-client.ts";
-import { contract, EVERY_SOCKET } from "./support/contract.ts";
+import { contract, EVERY_EDGE, EVERY_SOCKET } from "./support/contract.ts";
 import { subscribe, subscribeV1, useGateway } from "./support/gateway-fixture.ts";
 import { metric } from "./support/metrics.ts";
 import { countTo, numbersOf, useNats } from "./support/nats-fixture.ts";
 
 /** Clients that come back with the id of the last message that they have. */
-contract(EVERY_SOCKET, (target) => {
+contract([...EVERY_SOCKET, ...EVERY_EDGE], (target) => {
   describe("Coming back while messages flow", () => {
     const nats = useNats();
     // All that is published is kept: how long the way back takes is the machine's matter.

@@ -117,6 +117,9 @@ contract(EVERY_SOCKET, (target) => {
         subjects: ["slow.>"],
         max_queue_bytes: 1024 ** 3,
         max_queue_messages: 1_000_000,
+        // Otherwise a client that lags has less in flight than the kernel's buffers hold.
+        max_lag: "1h",
+        high_water_bytes: 64 * 1024 ** 2,
         write_timeout: "300ms",
         read_timeout: "24h",
         ping_interval: "1h",
@@ -136,6 +139,36 @@ contract(EVERY_SOCKET, (target) => {
       // It would have to read all that the kernel holds before a close frame could reach it.
       stalled.resume();
       expect([1006, 4511]).toContain((await stalled.nextClose()).code);
+      nats.publish("slow.end", "1");
+      expect((await healthy.next()).subject).toBe("slow.end");
+    });
+  });
+
+  describe("Slow clients past read_timeout", () => {
+    const nats = useNats();
+    const gateway = useGateway(target, () => ({
+      config: {
+        nats_url: nats.url,
+        subjects: ["slow.>"],
+        max_queue_bytes: 1024 ** 3,
+        max_queue_messages: 1_000_000,
+        write_timeout: "300ms",
+        read_timeout: "5s",
+        ping_interval: "1s",
+      },
+    }));
+
+    test("Client that stops reading is cut, also if the kernel takes all that is in flight to it", async () => {
+      const stalled = await subscribeRaw(gateway());
+      const healthy = await subscribe(gateway());
+      stalled.pause();
+      const got = await nats.floodInStep(healthy, "slow.x", FLOOD.count, FLOOD.bytes);
+      expect(got).toEqual(countTo(FLOOD.count));
+      await untilMetric(gateway(), "websocket_clients_active", (active) => active === 1);
+      const errors = (type: string) =>
+        metric(gateway(), "websocket_errors_total", `error_type="${type}"`);
+      expect((await errors("write_timeout")) + (await errors("no_pong"))).toBe(1);
+      expect(await metric(gateway(), "websocket_messages_queued")).toBe(0);
       nats.publish("slow.end", "1");
       expect((await healthy.next()).subject).toBe("slow.end");
     });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { RawWebSocket } from "../support/raw-websocket.ts";
-import { contract, EVERY_TARGET } from "./support/contract.ts";
+import { contract, EVERY_EDGE, EVERY_TARGET } from "./support/contract.ts";
 import { subscribe, subscribeMany, subscribeRaw, useGateway } from "./support/gateway-fixture.ts";
 import { untilMetric } from "./support/metrics.ts";
 import { countTo, numbersOf, useNats } from "./support/nats-fixture.ts";
@@ -8,7 +8,7 @@ import { countTo, numbersOf, useNats } from "./support/nats-fixture.ts";
 const MANY = 10_000;
 
 /** What NATS carries reaches every client completely and in order. */
-contract(EVERY_TARGET, (target) => {
+contract([...EVERY_TARGET, ...EVERY_EDGE], (target) => {
   // 0s sends with every turn of the event loop, the longest gathers the most in one write.
   for (const flush_interval of ["0s", "1ms", "50ms"]) {
     describe(`Streaming with flush_interval ${flush_interval}`, () => {

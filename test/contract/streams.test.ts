@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { until } from "../support/event-log.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
-import { contract, EVERY_RUNTIME } from "./support/contract.ts";
+import { contract, EVERY_EDGE, EVERY_RUNTIME } from "./support/contract.ts";
 import {
   subscribe,
   subscribeEvents,
@@ -14,7 +14,7 @@ import { countTo } from "./support/nats-fixture.ts";
 import { numberOf, sequenceOf, useStreams } from "./support/stream-fixture.ts";
 
 /** What JetStream keeps, and how clients get it. */
-contract(EVERY_RUNTIME, (target) => {
+contract([...EVERY_RUNTIME, ...EVERY_EDGE], (target) => {
   describe("Streams", () => {
     const nats = useStreams();
     const gateway = useGateway(target, async () => {
@@ -526,7 +526,7 @@ contract(EVERY_RUNTIME, (target) => {
 
     test("is max_replay_messages, and what is further back is a gap", async () => {
       const client = await subscribeV1(gateway());
-      await client.subscribe("1", ["bound.>"]);
+      expect((await client.subscribe("1", ["bound.>"])).start_from).toBe("all");
       await client.next("caught_up");
       expect(client.messages.map(numberOf)).toEqual(countTo(1000).slice(700));
       expect(client.notices("gap")).toMatchObject([
@@ -540,6 +540,10 @@ contract(EVERY_RUNTIME, (target) => {
       const fresh = await subscribe(gateway(), "?from=new");
       await nats.fill("bound.y", 1);
       expect((await fresh.take(1)).map(({ subject }) => subject)).toEqual(["bound.y"]);
+      const client = await subscribeV1(gateway());
+      expect(
+        (await client.subscribe("1", ["bound.y"], { from: "all" })).start_from,
+      ).toBeUndefined();
     });
   });
 
@@ -547,7 +551,7 @@ contract(EVERY_RUNTIME, (target) => {
     const nats = useStreams();
     const gateway = useGateway(target, async () => {
       await nats.create("BYTES");
-      await nats.fill("bytes.x", 2000);
+      await nats.fill("bytes.x", 4000);
       return {
         config: {
           nats_url: nats.url,
@@ -562,8 +566,8 @@ contract(EVERY_RUNTIME, (target) => {
       const client = await subscribeV1(gateway());
       // So that the ring has something to go on with.
       await client.subscribe("live", ["bytes.>"]);
-      await nats.fill("bytes.x", 50, 2000);
-      await client.until((said) => numberOf(said) === 2049, "message 2049");
+      await nats.fill("bytes.x", 50, 4000);
+      await client.until((said) => numberOf(said) === 4049, "message 4049");
       const again = await subscribeV1(gateway());
       await again.subscribe("1", ["bytes.>"], { from: "all" });
       await again.next("caught_up");
@@ -572,11 +576,11 @@ contract(EVERY_RUNTIME, (target) => {
       expect(others).toEqual([]);
       const count = Number(gap?.count);
       const read = again.messages.length - 50;
-      expect(read + count).toBe(2000);
-      expect(read).toBeLessThan(1000);
+      expect(read + count).toBe(4000);
+      expect(read).toBeLessThan(2000);
       expect(again.messages.map(numberOf)).toEqual([
         ...countTo(read),
-        ...countTo(2050).slice(2000),
+        ...countTo(4050).slice(4000),
       ]);
     });
   });

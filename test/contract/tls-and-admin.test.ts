@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import type { Subscription } from "nats";
-import { createCertificates } from "../source/credentials.ts";
+import { createCertificates, createSelfSigned } from "../source/credentials.ts";
 import { EventLog, until } from "../support/event-log.ts";
 import { type Gateway, runToExit, startGateway } from "../support/gateway-process.ts";
 import { openRaw } from "../support/raw-websocket.ts";
@@ -103,8 +104,50 @@ contract(EVERY_RUNTIME, (target) => {
       other.raw.destroy();
       await expectClean(gateway);
       expect(gateway.logs.map(({ properties }) => properties)).toContainEqual(
-        expect.objectContaining({ event: "revoked", audit: true, sub: "ann" }),
+        expect.objectContaining({ event: "operator_revoked", audit: true, sub: "ann" }),
       );
+    });
+
+    test("is where tokens are revoked, and the audit log tells what clients and operators did", async () => {
+      const { gateway, ask } = await startBoth({ max_clients_per_address: 2 });
+      const recorded = async (event: string, properties: object): Promise<void> => {
+        const line = await gateway.waitForLog((one) => one.properties.event === event, event);
+        expect(line.properties).toMatchObject({ audit: true, address: "127.0.0.1", ...properties });
+      };
+      const ann = { sub: "ann", issuer: AUTHORIZER, jti: "t-ann" };
+      const client = await openAs(gateway, "t-ann");
+      await recorded("client_connected", { ...ann, dialect: "v1" });
+      client.send({ type: "subscribe", id: "s", subjects: ["$SYS.x"] });
+      await recorded("client_denied", { ...ann, action: "subscribe" });
+      client.send({ type: "publish", id: "p", subject: "a.b", payload: 1 });
+      await recorded("publish_denied", { ...ann, action: "publish" });
+      for (const [event, action, path, method] of [
+        ["publish_denied", "publish", "/publish/a.b", "POST"],
+        ["client_denied", "subscribe", "/ws/sse?subjects=$SYS.x", "GET"],
+      ] as const) {
+        const denied = await fetch(gateway.url + path, { method, headers: bearer("t-ann") });
+        expect([denied.status, await denied.text()]).toEqual([403, expect.any(String)]);
+        const line = await gateway.waitForLog(
+          ({ properties }) => properties.event === event && properties.client === undefined,
+          event,
+        );
+        expect(line.properties).toMatchObject({ ...ann, address: "127.0.0.1", action });
+      }
+      client.send({ type: "auth", id: "a", token: "t-ann" });
+      await recorded("client_authenticated", ann);
+      const anonymous = await gateway.get("/ws/sse");
+      expect([anonymous.status, await anonymous.text()]).toEqual([401, expect.any(String)]);
+      await recorded("client_refused", { kind: "unauthenticated", method: "GET", path: "/ws/sse" });
+      const second = await openAs(gateway, "t-bob");
+      // Bun's `rejects` runs the event loop inside of itself, and may then miss output of the gateway.
+      const third = await openAs(gateway, "t-eve").catch((error: Error) => error.message);
+      expect(third).toContain("429");
+      await recorded("client_limited", { limit: "address" });
+      expect((await ask("/admin/revoke", revoke({ sub: "ann" }))).status).toBe(204);
+      await recorded("operator_revoked", { operator: "", sub: "ann" });
+      await recorded("client_revoked", ann);
+      second.raw.destroy();
+      await expectClean(gateway);
     });
 
     test("knows operators by their tokens, and reads the file again", async () => {
@@ -231,11 +274,11 @@ contract(EVERY_RUNTIME, (target) => {
       expect(await client.next("message")).toContain('"payload":1');
 
       await write("key.pem", "no key");
-      await gateway.waitForLog((line) => line.properties.event === "tls_reload_failed");
+      await gateway.waitForLog((line) => line.properties.event === "file_reload_failed");
       expect(await shownTo(gateway, pki.ca.cert)).toBe("catrue");
       await write("cert.pem", other.server.cert);
       await write("key.pem", other.server.key);
-      await gateway.waitForLog((line) => line.properties.event === "tls_reloaded");
+      await gateway.waitForLog((line) => line.properties.event === "file_reloaded");
       const renewed = { ca: other.ca.cert };
       await until(
         "the new certificate",
@@ -271,11 +314,32 @@ contract(EVERY_RUNTIME, (target) => {
       expect(await socket.next("message")).toContain('"payload":1');
       socket.close();
       const strange = { ca: ca.cert, cert: other.client.cert, key: other.client.key };
-      for (const shown of [{ ca: ca.cert }, strange]) {
+      const refusals = () =>
+        gateway.logs.filter(({ properties }) => properties.event === "client_refused");
+      for (const [shown, reason] of [
+        [{ ca: ca.cert }, "it has shown no certificate"],
+        [strange, "its certificate isn't accepted"],
+      ] as const) {
         await expect(ask(gateway, "/livez", shown)).rejects.toThrow();
         await expect(open(gateway, shown)).rejects.toThrow();
+        if (target.runtime === "bun") continue;
+        const line = await gateway.waitForLog(({ properties }) =>
+          String(properties.reason).startsWith(reason),
+        );
+        const facts = { event: "client_refused", audit: true, kind: "unauthenticated" };
+        expect(line.properties).toMatchObject({ ...facts, address: "127.0.0.1" });
       }
+      // Connections that never show what they want are no refusals.
+      await new Promise<void>((resolve) => {
+        const socket = connectTcp({ host: "127.0.0.1", port: gateway.port }, () =>
+          socket.end("GET / HTTP/1.1\r\n\r\n"),
+        );
+        socket.on("error", () => {});
+        socket.on("close", () => resolve());
+        socket.resume();
+      });
       expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+      expect(refusals().length).toBe(target.runtime === "bun" ? 0 : 4);
     });
 
     test.skipIf(target.runtime === "bun")(
@@ -302,7 +366,16 @@ contract(EVERY_RUNTIME, (target) => {
 
     test("What can't be kept is an error at the start", async () => {
       const files = { tls_cert_file: pki.server.certFile, tls_key_file: pki.server.keyFile };
+      const weak = createSelfSigned(
+        directory,
+        "weak",
+        target.runtime === "bun" ? "ec:secp224r1" : "rsa:512",
+      );
       const wrong: [object, string][] = [
+        [
+          { tls_cert_file: weak.certFile, tls_key_file: weak.keyFile },
+          "must name a file that this runtime's TLS accepts, and it says: ",
+        ],
         [{ ...files, tls_key_file: pki.client.keyFile }, '"tls_key_file"'],
         [{ ...files, tls_cert_file: pki.server.keyFile }, '"tls_cert_file"'],
         [{ ...files, tls_client_ca_files: [pki.ca.keyFile] }, '"tls_client_ca_files"'],

@@ -6,6 +6,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -20,6 +21,7 @@ import { within } from "../support/event-log.ts";
 import { ensureNode } from "../support/node-binary.ts";
 import { findDeno } from "../support/runtimes.ts";
 import { connect } from "../support/subscriber.ts";
+import { type LocalRegistry, startRegistry } from "./registry.ts";
 
 /** Longer than any install takes on a slow line; an install that hangs ends here. */
 export const INSTALL_DEADLINE_MS = 300_000;
@@ -57,6 +59,7 @@ const TOOLS = ["sh", "env", "git", "basename", "dirname", "sed", "uname"];
 export class Machines {
   readonly #directory = mkdtempSync(join(tmpdir(), "spillway-install-"));
   readonly #origin = join(this.#directory, "origin");
+  readonly #environments = new Map<string, Environment>();
   #extra: Readonly<Record<string, string>> = {};
 
   /** Where `git clone` gets the repository from. */
@@ -88,10 +91,15 @@ export class Machines {
     };
   }
 
-  /**
-   * @param programs what is on the PATH beside the shell and what tests need: paths by name.
-   */
-  environment(name: string, programs: Readonly<Record<string, string>>): Environment {
+  /** The environment of that name, made when it is first needed. */
+  on(name: keyof typeof PROGRAMS): Environment {
+    const environment = this.#environments.get(name) ?? this.#make(name, PROGRAMS[name]());
+    this.#environments.set(name, environment);
+    return environment;
+  }
+
+  /** @param programs what is on the PATH beside the shell and what tests need: paths by name. */
+  #make(name: string, programs: Readonly<Record<string, string>>): Environment {
     const base = join(this.#directory, name.replaceAll(" ", "-"));
     const bin = join(base, "bin");
     const home = join(base, "home");
@@ -153,6 +161,35 @@ export const PROGRAMS = {
   "only Bun": () => ({ bun: process.execPath, bunx: process.execPath }),
   "only Deno": () => ({ deno: findDeno() }),
 } as const;
+
+/** The tarball of the package, and a registry that has it. */
+export interface Packed {
+  readonly tarball: string;
+  readonly registry: LocalRegistry;
+  /** A command that asks this registry. */
+  fromRegistry(command: string): string;
+}
+
+/** Packs a new clone, as it would be published. */
+export async function pack(machine: Environment): Promise<Packed> {
+  const clone = machine.clone("packed");
+  await machine.run(clone, "npm install --ignore-scripts");
+  await machine.run(clone, "npm pack");
+  const manifest = JSON.parse(readFileSync(join(clone, "package.json"), "utf8"));
+  const tarball = join(clone, readdirSync(clone).find((file) => file.endsWith(".tgz"))!);
+  const registry = await startRegistry(manifest, tarball, upstream());
+  return {
+    tarball,
+    registry,
+    fromRegistry: (command) => `env NPM_CONFIG_REGISTRY=${registry.url} ${command}`,
+  };
+}
+
+/** The registry that this machine uses. */
+function upstream(): string {
+  const args = [installedFile("npm/bin/npm-cli.js"), "config", "get", "registry"];
+  return spawnSync(ensureNode("node22"), args, { encoding: "utf8" }).stdout.trim();
+}
 
 /** Returns how much disk a folder takes, in bytes. Does not follow links. */
 export function sizeOf(folder: string): number {

@@ -7,19 +7,19 @@
  * runs each `describe` in a process of its own (see `test/runner/jobs.ts`).
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { installedFile } from "../../scripts/installed.ts";
-import { ensureNode } from "../support/node-binary.ts";
+import { startPermissions } from "../../scripts/executables.ts";
+import { freePort } from "../support/free-port.ts";
 import {
   type Environment,
   INSTALL_DEADLINE_MS,
   Machines,
-  PROGRAMS,
+  type Packed,
+  type PROGRAMS,
+  pack,
   sizeOf,
 } from "./environment.ts";
-import { type LocalRegistry, startRegistry } from "./registry.ts";
 
 const MB = 1_000_000;
 
@@ -29,13 +29,7 @@ const machines = new Machines();
 beforeAll(() => machines.create());
 afterAll(() => machines.remove());
 
-const environments = new Map<string, Environment>();
-/** The environment of that name, made when it is first needed. */
-function on(name: keyof typeof PROGRAMS): Environment {
-  const environment = environments.get(name) ?? machines.environment(name, PROGRAMS[name]());
-  environments.set(name, environment);
-  return environment;
-}
+const on = (name: keyof typeof PROGRAMS): Environment => machines.on(name);
 
 /** What git sees as changed. The npm of Node 20 and 22 leaves out of the lockfile what only later ones know. */
 function changesOf(machine: Environment, clone: string): Promise<string> {
@@ -135,26 +129,16 @@ describe("What runs the service and no more", () => {
 });
 
 describe("The package from a registry or a file", () => {
-  let tarball: string;
-  let registry: LocalRegistry;
-  /** Asks the registry that has the package. */
-  const fromRegistry = (command: string): string =>
-    `env NPM_CONFIG_REGISTRY=${registry.url} ${command}`;
-
+  let packed: Packed;
+  const fromRegistry: Packed["fromRegistry"] = (command) => packed.fromRegistry(command);
   beforeAll(async () => {
-    const node22 = on("Node 22");
-    const clone = node22.clone("packed");
-    await node22.run(clone, "npm install --ignore-scripts");
-    await node22.run(clone, "npm pack");
-    const manifest = JSON.parse(readFileSync(join(clone, "package.json"), "utf8"));
-    tarball = join(clone, readdirSync(clone).find((file) => file.endsWith(".tgz"))!);
-    registry = await startRegistry(manifest, tarball, upstream());
+    packed = await pack(on("Node 22"));
   });
-  afterAll(() => registry?.stop());
+  afterAll(() => packed?.registry.stop());
 
   test("runs by npx, from its file and from a registry", async () => {
     const node22 = on("Node 22");
-    const fromFile = `npx --yes --package=${tarball} spillway --port 0`;
+    const fromFile = `npx --yes --package=${packed.tarball} spillway --port 0`;
     await startsAndStops(node22, node22.folder("npx-file"), fromFile, true);
     const command = fromRegistry("npx --yes spillway --port 0");
     await startsAndStops(node22, node22.folder("npx"), command, true);
@@ -162,22 +146,46 @@ describe("The package from a registry or a file", () => {
 
   test("runs by bunx, from its file and from a registry", async () => {
     const bun = on("only Bun");
-    await startsAndStops(bun, bun.folder("bunx-file"), `bunx spillway@${tarball} --port 0`);
+    await startsAndStops(bun, bun.folder("bunx-file"), `bunx spillway@${packed.tarball} --port 0`);
     await startsAndStops(bun, bun.folder("bunx"), fromRegistry("bunx spillway --port 0"));
   });
 
   test("runs by deno run from a registry, with the permissions of deno task start", async () => {
     const deno = on("only Deno");
-    const { tasks } = JSON.parse(readFileSync(new URL("../../deno.json", import.meta.url), "utf8"));
-    const command = tasks.start.replace("src/server.ts", "npm:spillway --port 0");
+    const command = `deno run --no-prompt ${startPermissions().join(" ")} npm:spillway --port 0`;
     await startsAndStops(deno, deno.folder("deno-run"), fromRegistry(command));
+  });
+
+  test.each<[keyof typeof PROGRAMS, string]>([
+    ["Node 22", "npx --yes spillway"],
+    ["only Bun", "bunx spillway"],
+    ["only Deno", `deno run --no-prompt ${startPermissions().join(" ")} npm:spillway`],
+  ])("has commands on %s", async (name, program) => {
+    const machine = on(name);
+    const folder = machine.folder("commands");
+    expect(await machine.run(folder, fromRegistry(`${program} --help`))).toContain("healthcheck");
+    const port = await freePort();
+    const health = fromRegistry(`${program} healthcheck --port ${port}`);
+    expect(await machine.tryRun(folder, health)).toMatchObject({ code: 1 });
+    const serve = fromRegistry(`${program} serve --port ${port}`);
+    const served = await machine.serve(folder, serve, true);
+    expect(await machine.run(folder, health)).toMatch(/^ready$/m);
+    await served.stop();
+    expect(await machine.run(folder, fromRegistry(`${program} check --port 9000`))).toContain(
+      "The configuration is valid.",
+    );
+    const { code, output } = await machine.tryRun(folder, fromRegistry(`${program} chek`));
+    expect({ code, output }).toMatchObject({
+      code: 1,
+      output: expect.stringContaining('"check"?'),
+    });
   });
 
   test("says on Node 20 in one sentence what to do", async () => {
     const node20 = on("Node 20");
     const { code, output } = await node20.tryRun(
       node20.folder("npx"),
-      `npx --yes --package=${tarball} spillway`,
+      `npx --yes --package=${packed.tarball} spillway`,
     );
     expect(code).toBe(1);
     expect(output).toContain(
@@ -215,9 +223,3 @@ describe("The package, installed from git,", () => {
     await startsAndStops(node22, folder, "npx spillway --port 0", true);
   });
 });
-
-/** The registry that this machine uses. */
-function upstream(): string {
-  const args = [installedFile("npm/bin/npm-cli.js"), "config", "get", "registry"];
-  return spawnSync(ensureNode("node22"), args, { encoding: "utf8" }).stdout.trim();
-}

@@ -25,13 +25,17 @@ describe("The jobs", () => {
 });
 
 describe("The jobs of npm run test:install", () => {
-  test("are all that its file describes", () => {
+  const [client, ...parts] = installJobs();
+
+  test("are a file of tests of the client, whole, and each part of the other file", () => {
+    expect(client).toMatchObject({ files: ["test/install/client.ts"], args: [] });
+    expect(existsSync("test/install/client.ts")).toBe(true);
     const text = readFileSync(new URL("../install/first-minute.ts", import.meta.url), "utf8");
     const described = [...text.matchAll(/^(?:describe\(|\]\)\()"([^"]+)"/gm)].map(
       ([, name]) => name!,
     );
     expect(described).toHaveLength(4);
-    const selected = installJobs().map(({ args }) => args[1]!);
+    const selected = parts.map(({ args }) => args[1]!);
     for (const name of described) {
       const [start] = name.split("%s");
       expect(selected.filter((part) => part.startsWith(start!)).length).toBeGreaterThan(0);

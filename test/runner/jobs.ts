@@ -28,7 +28,9 @@ const ALONE = [
 const SLOW = [
   "test/audit/audit.test.ts",
   "test/contract/nats-faults.test.ts",
+  "test/deploy/manifests.test.ts",
   "test/contract/under-attack.test.ts",
+  "test/site/site.test.ts",
 ];
 
 /**
@@ -48,8 +50,10 @@ const NOT_NODE22 = ["-t", "Contract on (?!node22 )"];
 
 /** Files about streams, which `npm run test:slow` also runs with the oldest supported `nats-server`. */
 const WITH_OLDEST_SERVER = [
+  "ends",
   "jetstream-refusals",
   "odd-messages",
+  "presence",
   "stream-faults",
   "stream-subjects",
   "streams",
@@ -59,6 +63,7 @@ const WITH_OLDEST_SERVER = [
 const WITH_MANY_RUNS = [
   ["test/core/acks/at-least-once-model.test.ts", 10_000],
   ["test/core/acks/delivery.test.ts", 5_000],
+  ["test/core/presence/presence-model.test.ts", 5_000],
 ] as const;
 
 /** Files that take longest although others are larger: they begin first. */
@@ -77,7 +82,7 @@ export const NAMED_FILES = new Set([
   ...WITH_MANY_RUNS.map(([file]) => file),
 ]);
 
-/** The parts of the test of installs, which run side by side: each is the name of a `describe`. */
+/** The parts of `test/install/first-minute.ts`, which run side by side: each is the name of a `describe`. */
 const INSTALLS = [
   "The package, installed from git,",
   "On a machine with Node 20",
@@ -107,13 +112,15 @@ export function allJobs(slow: boolean): Job[] {
 
 /** The jobs of `npm run test:install`. */
 export function installJobs(): Job[] {
-  return INSTALLS.map((part) => ({
-    name: `test/install: ${part}`,
-    files: ["test/install/first-minute.ts"],
-    args: ["-t", part],
+  const job = (name: string, file: string, args: readonly string[]): Job => ({
+    name: `test/install: ${name}`,
+    files: [`test/install/${file}`],
+    args,
     env: {},
     alone: false,
-  }));
+  });
+  const parts = INSTALLS.map((part) => job(part, "first-minute.ts", ["-t", part]));
+  return [job("The client of the package", "client.ts", []), ...parts];
 }
 
 function manyRunsJobs(): Job[] {

@@ -3,15 +3,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Exit, type OutputLine, type RunningProcess, startProcess } from "./child-process.ts";
 import { DEADLINE_MS, within } from "./event-log.ts";
+import { withWebSockets } from "./nats-server.ts";
 import { ROOT, type Target } from "./runtimes.ts";
 
 /** What the service is started with. Its port is always a free one, unless `args` or `env.PORT` names one. */
 export interface GatewayOptions {
   readonly args?: readonly string[];
+  /** The command, if it isn't the one that serves: `["token", "make"]`. */
+  readonly command?: readonly string[];
   /** Besides what any program needs; nothing else of this process's environment is passed on. */
   readonly env?: Readonly<Record<string, string>>;
   /** Written to a file that `--config` names; a text is written as it is. */
   readonly config?: Readonly<Record<string, unknown>> | string;
+  /** The folder that it is started in. Default: that of the repository. */
+  readonly cwd?: string;
 }
 
 /** One line of the service's log. */
@@ -128,10 +133,12 @@ export async function runToExit(
 
 async function launch(
   target: Target,
-  { args = [], env = {}, config }: GatewayOptions,
+  options: GatewayOptions,
   freePort: boolean,
 ): Promise<RunningProcess> {
-  const command = [...target.command()];
+  if (target.isEdge) return await launchEdge(target, options);
+  const { args = [], command: words = [], env = {}, config, cwd = ROOT } = options;
+  const command = [...target.command(), ...words];
   const directory = await mkdtemp(join(tmpdir(), "spillway-test-"));
   if (config !== undefined) {
     const file = join(directory, "spillway.json");
@@ -140,9 +147,28 @@ async function launch(
   }
   if (freePort && env.PORT === undefined && !args.includes("--port")) command.push("--port", "0");
   return await startProcess(`gateway on ${target.name}`, [...command, ...args], {
-    cwd: ROOT,
+    cwd,
     env: { ...cleanEnvironment(), ...target.env, ...env },
     directory,
+  });
+}
+
+/** A host without a command line and files gets all by variables, and reaches NATS by WebSockets. */
+async function launchEdge(
+  target: Target,
+  { args = [], command: words = [], env = {}, config = {} }: GatewayOptions,
+): Promise<RunningProcess> {
+  const [flag, port = "0"] = args;
+  if (words.length > 0 || ![undefined, "--port"].includes(flag) || args.length > 2) {
+    throw new Error(`${target.name} takes no command and no argument but --port`);
+  }
+  const content = typeof config === "string" ? config : JSON.stringify(config);
+  return await startProcess(`gateway on ${target.name}`, target.command(port), {
+    cwd: ROOT,
+    env: {
+      ...{ ...cleanEnvironment(), ...target.env },
+      ...{ SPILLWAY_CONFIG: withWebSockets(content), ...env },
+    },
   });
 }
 

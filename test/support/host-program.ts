@@ -1,10 +1,13 @@
 import { expect } from "bun:test";
 import { startProcess } from "./child-process.ts";
-import { within } from "./event-log.ts";
+import { DEADLINE_MS, within } from "./event-log.ts";
 import { ROOT, TARGETS } from "./runtimes.ts";
 
 /** Where a host may use the library. */
 export const RUNTIMES = ["bun", "deno", "node22", "node"] as const;
+
+/** Longer than what a script itself waits for, so that it can say what did not come. */
+const PROGRAM_DEADLINE_MS = DEADLINE_MS + 10_000;
 
 /** Deno says so on stderr, once, where somebody asks whether a request's connection was reset. */
 const NOTICE = "Deno.serve: request.signal aborts on successful responses";
@@ -21,7 +24,8 @@ export async function runProgram(
   const command = TARGETS[name].command().map((word) => (word === "src/server.ts" ? script : word));
   const env = { PATH: process.env.PATH ?? "", ...environment };
   const program = await startProcess(name, command, { cwd: ROOT, env });
-  const exit = await within(program.exited, () => `end of ${script}`, 30_000);
+  const ending = () => `end of ${script}, which told ${JSON.stringify(program.lines.entries)},`;
+  const exit = await within(program.exited, ending, PROGRAM_DEADLINE_MS);
   const told = program.lines.entries
     .filter(({ text }) => !text.startsWith(NOTICE))
     .map(({ stream, text }) => {

@@ -1,12 +1,10 @@
-import { createServer } from "node:net";
 import type { NatsConnection } from "nats";
 import { until } from "./event-log.ts";
+import { freePort } from "./free-port.ts";
 import { connectLasting } from "./nats-connection.ts";
 import { type NatsServer, startNatsServer } from "./nats-server.ts";
 
 const NODES = 3;
-const LOWEST_PORT = 20_000;
-const PORTS = 10_000;
 /** How long the nodes may take to elect a leader, and a replica to catch up. */
 const TOGETHER_MS = 50_000;
 
@@ -100,25 +98,9 @@ export async function startNatsCluster(): Promise<NatsCluster> {
   };
 }
 
-/**
- * Returns ports for the routes, which must be known before any node runs. They are below those that systems give
- * away for "any free port", so that no other process gets one of them before its node listens.
- */
+/** Returns ports for the routes, which must be known before any node runs. */
 async function freePorts(count: number): Promise<number[]> {
   const ports = new Set<number>();
-  while (ports.size < count) {
-    const port = LOWEST_PORT + Math.floor(Math.random() * PORTS);
-    if (await isFree(port)) ports.add(port);
-  }
+  while (ports.size < count) ports.add(await freePort());
   return [...ports];
-}
-
-async function isFree(port: number): Promise<boolean> {
-  const server = createServer();
-  const isListening = await new Promise<boolean>((resolve) => {
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => resolve(true));
-  });
-  if (isListening) await new Promise((closed) => server.close(closed));
-  return isListening;
 }

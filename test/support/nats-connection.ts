@@ -10,8 +10,12 @@ const ATTEMPT_MS = 2_000;
 const PAUSE_MS = 20;
 
 /** Connects a test to NATS; the connection comes back by itself whenever a server does. */
-export async function connectLasting(servers: string | readonly string[]): Promise<NatsConnection> {
+export async function connectLasting(
+  servers: string | readonly string[],
+  login: { readonly user?: string; readonly pass?: string } = {},
+): Promise<NatsConnection> {
   return await connect({
+    ...login,
     servers: [servers].flat(),
     timeout: ATTEMPT_MS,
     waitOnFirstConnect: true,

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { findNatsServer } from "../../scripts/install-nats-server.ts";
 import { type RunningProcess, startProcess } from "./child-process.ts";
 import { DEADLINE_MS } from "./event-log.ts";
+import { freePort } from "./free-port.ts";
 
 export interface NatsServerOptions {
   /** More configuration, in nats-server's own syntax; it stands after what is generated. */
@@ -28,9 +29,9 @@ export interface NatsServer {
   readonly port: number;
   /** 0 where there is no listener for it. */
   readonly wsPort: number;
-  /** Of the process that runs now; another one after `restart`. */
   /** `http://127.0.0.1:<port>` of its monitoring, or empty where there is none; another one after `restart`. */
   readonly monitoringUrl: string;
+  /** Of the process that runs now; another one after `restart`. */
   readonly pid: number;
   readonly version: string;
   /** Ends the process. May be called twice. */
@@ -47,17 +48,31 @@ interface Launched {
   readonly version: string;
 }
 
+/** The addresses of the servers that were started here, by those for TCP. */
+const webSockets = new Map<string, string>();
+
+/** Returns a text in which the addresses of servers that were started here are those for WebSockets, where they have one. */
+export function withWebSockets(text: string): string {
+  return text.replace(/nats:\/\/127\.0\.0\.1:\d+/g, (url) => webSockets.get(url) || url);
+}
+
 /** Starts a `nats-server` of its own and returns once it takes connections. */
 export async function startNatsServer(options: NatsServerOptions = {}): Promise<NatsServer> {
   const websocket = options.websocket ?? true;
   const monitoring = options.monitoring === true ? 'http: "127.0.0.1:-1"' : "";
   const jetstream = options.jetstream === true ? await jetStreamConfig() : "";
   const config = `${monitoring}\n${jetstream}\n${options.config ?? ""}`;
-  let now = await launch(options.port ?? -1, websocket ? -1 : undefined, config);
+  let now = await launchOn(
+    async () => [options.port ?? (await freePort()), websocket ? await freePort() : undefined],
+    config,
+  );
   const { port, wsPort } = now;
+  const url = `nats://127.0.0.1:${port}`;
+  const wsUrl = wsPort === 0 ? "" : `ws://127.0.0.1:${wsPort}`;
+  webSockets.set(url, wsUrl);
   return {
-    url: `nats://127.0.0.1:${port}`,
-    wsUrl: wsPort === 0 ? "" : `ws://127.0.0.1:${wsPort}`,
+    url,
+    wsUrl,
     port,
     wsPort,
     get monitoringUrl() {
@@ -72,9 +87,27 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
     },
     async restart() {
       await now.process.stop();
-      now = await launch(port, websocket ? wsPort : undefined, config);
+      now = await launchOn(async () => [port, websocket ? wsPort : undefined], config);
     },
   };
+}
+
+/** The most starts of a server whose ports are taken. */
+const MOST_LAUNCHES = 20;
+
+/** Starts a server; again if another process has one of its ports. */
+async function launchOn(
+  ports: () => Promise<[port: number, wsPort: number | undefined]>,
+  config: string,
+): Promise<Launched> {
+  for (let launches = 1; ; launches++) {
+    try {
+      return await launch(...(await ports()), config);
+    } catch (error) {
+      const isTaken = String(error).includes("address already in use");
+      if (!isTaken || launches >= MOST_LAUNCHES) throw error;
+    }
+  }
 }
 
 /** With a folder that goes with this process: streams are to outlive the server's. */
@@ -114,4 +147,11 @@ function said(running: RunningProcess, pattern: RegExp): string | undefined {
     if (match !== null) return match[1];
   }
   return undefined;
+}
+
+/** The connections that a NATS server has, by their numbers. */
+export async function connectionsOf({ monitoringUrl }: NatsServer): Promise<number[]> {
+  const response = await fetch(`${monitoringUrl}/connz`);
+  const { connections } = (await response.json()) as { connections: { cid: number }[] };
+  return connections.map(({ cid }) => cid).sort((one, other) => one - other);
 }

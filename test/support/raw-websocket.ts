@@ -27,6 +27,9 @@ export interface FrameToSend {
   readonly compressed?: boolean;
 }
 
+/** How often a slow reader reads. */
+const PACE_MS = 20;
+
 /** How a connection ended; 1006 without a close frame, 1005 where that holds no code. */
 export interface CloseEvent {
   readonly code: number;
@@ -55,12 +58,15 @@ export class RawWebSocket {
   readonly #socket: Socket;
   readonly #autoPong: boolean;
   #unread: Buffer = Buffer.alloc(0);
+  /** What the socket has given and a slow reader has not read. */
+  #waiting: Buffer = Buffer.alloc(0);
+  #pace: ReturnType<typeof setInterval> | undefined;
 
   constructor(response: HandshakeResponse, autoPong: boolean) {
     this.response = response;
     this.#autoPong = autoPong;
     this.#socket = response.socket;
-    this.#socket.on("data", (chunk: Buffer) => this.#read(chunk));
+    this.#socket.on("data", (chunk: Buffer) => this.#came(chunk));
     // A reset is an ending like any other; "close" follows it.
     this.#socket.on("error", () => {});
     this.#socket.on("close", () => this.#end({ code: 1006, reason: "" }));
@@ -128,9 +134,30 @@ export class RawWebSocket {
     this.#socket.resume();
   }
 
+  /** Reads so many bytes per second from now on; the rest stays in the kernel's buffers. */
+  readAt(bytesPerSecond: number): void {
+    clearInterval(this.#pace);
+    const share = Math.ceil((bytesPerSecond * PACE_MS) / 1000);
+    this.#pace = setInterval(() => {
+      const read = this.#waiting.subarray(0, share);
+      this.#waiting = this.#waiting.subarray(share);
+      if (this.#waiting.length === 0) this.#socket.resume();
+      this.#read(read);
+    }, PACE_MS);
+  }
+
   /** Vanishes without a close frame: a TCP reset. */
   destroy(): void {
     this.#socket.resetAndDestroy();
+  }
+
+  #came(chunk: Buffer): void {
+    if (this.#pace === undefined) {
+      this.#read(chunk);
+      return;
+    }
+    this.#socket.pause();
+    this.#waiting = Buffer.concat([this.#waiting, chunk]);
   }
 
   #read(chunk: Buffer): void {
@@ -158,6 +185,7 @@ export class RawWebSocket {
   }
 
   #end(how: CloseEvent): void {
+    clearInterval(this.#pace);
     if (this.#closes.entries.length > 0) return;
     this.#closes.add(how);
     this.#texts.end(`was closed with ${how.code} ${how.reason}`);

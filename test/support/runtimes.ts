@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
-import { installedFile, ROOT } from "../../scripts/installed.ts";
+import { findDeno, installedFile, ROOT } from "../../scripts/installed.ts";
 import { ensureNode } from "./node-binary.ts";
 
-export { ROOT };
+export { findDeno, ROOT };
 
 /**
  * What a runtime cannot do, known by its reason. The suite asserts that it still cannot, so that
@@ -11,12 +11,18 @@ export { ROOT };
  * - `refusalBody`: the body of a refused handshake does not reach the client.
  * - `ownPings`: pings come when the runtime wants, not every `ping_interval`, and a silent client
  *   is closed with 1001 instead of 4513.
+ * - `marks`: what a client has taken is not known; a client lags only by what is unsent.
  * - `protocolErrorCodes`: after a protocol error the connection is dropped without a close frame.
  * - `unmaskedFrames`: an unmasked frame is taken, where RFC 6455 §5.1 says to close.
  * - `compression`: permessage-deflate is never agreed on.
  * - `closes`: the connection of an answer with `Connection: close` stays, and serves on.
  * - `resets`: the descriptor of a handshake that is reset before its answer may stay. Asserted one way
  *   only, as most are noticed in time.
+ * - `farewell`: when the gateway is stopped, clients are not told so before their connections end, and nothing is waited for.
+ * - `longHeads`: a request's head may have any length.
+ * - `adminPort`: there is no port for operators.
+ * - `upgradeHeader`: an answer has no header `Upgrade`, whatever the gateway says.
+ * - `stalledEnd`: an event stream whose reader doesn't read, and is gone then, stays until `write_timeout`.
  * - `silent`: a connection on which no request comes stays.
  * - `unfinished`: a connection on which only a part of a request's head comes stays.
  * - `unreadClose`: a client that is cut may find its connection dropped before it has read what
@@ -28,11 +34,17 @@ export { ROOT };
 export type Gap =
   | "refusalBody"
   | "ownPings"
+  | "marks"
   | "protocolErrorCodes"
   | "unmaskedFrames"
   | "compression"
   | "closes"
   | "resets"
+  | "farewell"
+  | "longHeads"
+  | "adminPort"
+  | "upgradeHeader"
+  | "stalledEnd"
   | "silent"
   | "unfinished"
   | "unreadClose"
@@ -41,30 +53,46 @@ export type Gap =
 
 /** One way to run the service. */
 export interface Target {
-  readonly name: "bun" | "bun-native" | "deno" | "deno-native" | "node22" | "node" | "node-dist";
-  readonly runtime: "bun" | "deno" | "node";
+  readonly name:
+    | "bun"
+    | "bun-native"
+    | "deno"
+    | "deno-native"
+    | "deno-serve"
+    | "node22"
+    | "node"
+    | "node-dist"
+    | "workerd";
+  readonly runtime: "bun" | "deno" | "node" | "workerd";
   readonly gaps: Readonly<Partial<Record<Gap, string>>>;
   /** What its environment says beside what a test says. */
   readonly env: Readonly<Record<string, string>>;
-  /** What starts the service, in the folder of the repository; arguments go behind it. */
-  command(): readonly string[];
+  /** Whether it has no command line and no files: its environment says all. Default: no. */
+  readonly isEdge?: boolean;
+  /**
+   * What starts the service, in the folder of the repository; arguments go behind it.
+   *
+   * @param port where it listens if it has no command line: `"0"` is any free one.
+   */
+  command(port?: string): readonly string[];
 }
 
-/** The package that holds Deno's program, for each platform. */
-const DENO_PACKAGES: Readonly<Record<string, string>> = {
-  "linux-x64": "linux-x64-glibc",
-  "linux-arm64": "linux-arm64-glibc",
-  "darwin-x64": "darwin-x64",
-  "darwin-arm64": "darwin-arm64",
+/** The package that holds workerd's program, for each platform. */
+const WORKERD_PACKAGES: Readonly<Record<string, string>> = {
+  "linux-x64": "workerd-linux-64",
+  "linux-arm64": "workerd-linux-arm64",
+  "darwin-x64": "workerd-darwin-64",
+  "darwin-arm64": "workerd-darwin-arm64",
 };
 
 /**
- * Returns the path of Deno in the version that `test/package.json` says.
+ * Returns the path of workerd in the version that `test/package.json` says.
  *
  * @throws Error when it is not installed, or there is none for this platform.
  */
-export function findDeno(): string {
-  return installedFile(`@deno/${DENO_PACKAGES[`${process.platform}-${process.arch}`]}/deno`);
+export function findWorkerd(): string {
+  const name = WORKERD_PACKAGES[`${process.platform}-${process.arch}`];
+  return installedFile(`@cloudflare/${name}/bin/workerd`);
 }
 
 /** Node keeps there what it has compiled: a process starts twice as fast from the second time on. */
@@ -76,6 +104,20 @@ const NODE_GAPS = {
 
 const DENO_GAPS = {
   descriptors: "Deno opens nothing below /proc without --allow-all",
+};
+
+const DENO_NATIVE_GAPS = {
+  ...DENO_GAPS,
+  ownPings: "Deno's WebSocket has no ping of ours, only its own idleTimeout in seconds",
+  marks: "Deno's WebSocket sends no pings of ours, and tells nothing of pongs",
+  protocolErrorCodes: "Deno drops the TCP connection when it cannot read a frame",
+  compression: "Deno's WebSocket knows no permessage-deflate on the server's side",
+  unmaskedFrames: "Deno reads unmasked frames like masked ones",
+  resets: "Deno never closes an upgraded connection whose client was gone before the answer",
+  silent: "Deno bounds neither the time of a request nor the number of connections",
+  unfinished: "Deno bounds neither the time of a request nor the number of connections",
+  closes: "Deno leaves it to the client to close, whatever the answer's headers say",
+  garbage: "memory is up to 1.3 times what waits for clients, and varies",
 };
 
 const BUN_GAPS = {
@@ -114,20 +156,24 @@ export const TARGETS: Readonly<Record<Target["name"], Target>> = {
   "deno-native": {
     name: "deno-native",
     runtime: "deno",
-    gaps: {
-      ...DENO_GAPS,
-      ownPings: "Deno's WebSocket has no ping of ours, only its own idleTimeout in seconds",
-      protocolErrorCodes: "Deno drops the TCP connection when it cannot read a frame",
-      compression: "Deno's WebSocket knows no permessage-deflate on the server's side",
-      unmaskedFrames: "Deno reads unmasked frames like masked ones",
-      resets: "Deno never closes an upgraded connection whose client was gone before the answer",
-      silent: "Deno bounds neither the time of a request nor the number of connections",
-      unfinished: "Deno bounds neither the time of a request nor the number of connections",
-      closes: "Deno leaves it to the client to close, whatever the answer's headers say",
-      garbage: "memory is up to 1.3 times what waits for clients, and varies",
-    },
+    gaps: DENO_NATIVE_GAPS,
     env: { SPILLWAY_SOCKETS: "native" },
     command: () => [findDeno(), ...denoStartArguments()],
+  },
+  "deno-serve": {
+    name: "deno-serve",
+    runtime: "deno",
+    isEdge: true,
+    gaps: {
+      ...DENO_NATIVE_GAPS,
+      farewell: "deno serve itself closes all sockets with 1001, as soon as a signal comes",
+    },
+    env: {},
+    command: (port = "0") => [
+      findDeno(),
+      ...["serve", "--no-prompt", "--allow-net", "--allow-env"],
+      ...["--host", "127.0.0.1", "--port", port, "src/deno-serve.ts"],
+    ],
   },
   node22: {
     name: "node22",
@@ -150,7 +196,34 @@ export const TARGETS: Readonly<Record<Target["name"], Target>> = {
     env: NODE_ENV,
     command: () => [ensureNode("node"), "dist/server.js"],
   },
+  workerd: {
+    name: "workerd",
+    runtime: "workerd",
+    isEdge: true,
+    gaps: {
+      ownPings: "Workers send no pings, and don't end the connection of a silent client",
+      marks: "Workers send no pings, and tell nothing of pongs",
+      farewell: "Cloudflare ends a Durable Object without telling it",
+      adminPort: "a Worker can't listen on a port",
+      upgradeHeader: "workerd writes headers about the connection itself",
+      stalledEnd: "workerd cancels no stream that waits for its reader",
+      longHeads: "workerd bounds no head; in front of it, Cloudflare refuses more than 128 kB",
+    },
+    env: {},
+    command: (port = "0") => [process.execPath, "run", "test/support/workerd-program.ts", port],
+  },
 };
+
+/** A target of Deno, with more permissions or other flags. */
+export function allowing(target: Target, ...flags: string[]): Target {
+  return {
+    ...target,
+    command() {
+      const [program, run, ...others] = target.command();
+      return [program!, run!, ...flags, ...others];
+    },
+  };
+}
 
 function denoStartArguments(): string[] {
   const { tasks } = JSON.parse(readFileSync(`${ROOT}deno.json`, "utf8")) as {

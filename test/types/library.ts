@@ -32,7 +32,7 @@ const yes = <_ extends true>(): void => {};
 
 /** The generated type takes what the schema takes: the same keys, and for each the same values. */
 type SchemaInput = z.input<z.ZodObject<typeof keys>>;
-type OwnKeys = Omit<ConfigInput, "$schema" | "ports" | "passthrough">;
+type OwnKeys = Omit<ConfigInput, "$schema" | "ports" | "passthrough" | "security">;
 type Writable<T> = T extends readonly (infer E)[]
   ? Writable<E>[]
   : T extends object

@@ -17,6 +17,9 @@ export const EVERY_SOCKET = [
 /** All of them and the compiled `dist/`: for what the compiler could break. */
 export const EVERY_TARGET = [...EVERY_SOCKET, TARGETS["node-dist"]];
 
+/** Hosts without a command line and files, for what they could break: they bring their own sockets, and reach NATS by WebSockets. */
+export const EVERY_EDGE = [TARGETS["deno-serve"], TARGETS.workerd];
+
 /**
  * One theme of the behavioural suite, tested against the real command on each of the targets.
  * To run one target only: `npm test -- test/contract -t "Contract on deno "`.

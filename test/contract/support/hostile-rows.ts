@@ -41,6 +41,7 @@ export interface TokenRow {
 }
 
 const NEEDS_TOKEN = "This gateway needs a token";
+const UNKNOWN_TOKEN = "This gateway doesn't know the token";
 export const V1_OFFER = "spillway.v1.json";
 export const APP = "https://app.example.com";
 export const DENY = ["*.internal.>", "*.*.internal", "kept.secret"];
@@ -81,8 +82,8 @@ export const TOKENS: readonly TokenRow[] = [
     { exp: 365 * 86_400 },
     "The token is valid for more than 86400 seconds (from iat to exp)",
   ),
-  withClaims("of an issuer that nobody knows", { iss: "https://evil.example" }, NEEDS_TOKEN),
-  withClaims("of an issuer with a slash more", { iss: `${ISSUER}/` }, NEEDS_TOKEN),
+  withClaims("of an issuer that nobody knows", { iss: "https://evil.example" }, UNKNOWN_TOKEN),
+  withClaims("of an issuer with a slash more", { iss: `${ISSUER}/` }, UNKNOWN_TOKEN),
   withClaims(
     "for another audience",
     { aud: "https://bank.example" },
@@ -186,6 +187,28 @@ export const TOKENS: readonly TokenRow[] = [
     details({ subjects: { allow: [">"] }, denied: ["a.>"] }),
     `The token can't be used: "authorization_details" [0] has the unknown field "denied"`,
   ),
+  withClaims(
+    "of two accounts",
+    details({ account: "a", subjects: { allow: [">"] } }, { account: "b", subjects: {} }),
+    `The token can't be used: "authorization_details" must not be for several accounts`,
+  ),
+  withClaims(
+    "of an account, with more that is of none",
+    details({ account: "a", subjects: {} }, { subjects: { allow: [">"] } }),
+    `The token can't be used: "authorization_details" must not be for several accounts`,
+  ),
+  withClaims(
+    "of an account with a wildcard",
+    { tenant: "*", ...details({ account: "{tenant}", subjects: { allow: [">"] } }) },
+    `The token can't be used: "authorization_details" [0].account needs a claim "tenant" that is one literal token`,
+  ),
+  {
+    name: "of an account that isn't configured",
+    token: (maker) =>
+      maker.token({ claims: details({ account: "acme", subjects: { allow: [">"] } }) }),
+    status: 403,
+    detail: "The account of this client is not known here",
+  },
   {
     name: "with details for another service",
     token: (maker) =>
@@ -215,13 +238,13 @@ export const TOKENS: readonly TokenRow[] = [
     name: "of a robot, one letter off",
     token: () => STATIC_TOKEN.replace("0", "1"),
     status: 401,
-    detail: NEEDS_TOKEN,
+    detail: UNKNOWN_TOKEN,
   },
   {
     name: "of a robot, one letter short",
     token: () => STATIC_TOKEN.slice(0, -1),
     status: 401,
-    detail: NEEDS_TOKEN,
+    detail: UNKNOWN_TOKEN,
   },
 ];
 
@@ -475,7 +498,7 @@ export const SITES: readonly RequestRow[] = [
   },
 ];
 
-const nothingOf = (subject: string): string => `This endpoint carries nothing of "${subject}"`;
+const nothingOf = (subject: string): string => `This client may receive nothing of "${subject}"`;
 const query = (name: string, text: string, status: number, detail: string): RequestRow => ({
   name,
   query: text,

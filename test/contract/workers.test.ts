@@ -1,0 +1,331 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { until, within } from "../support/event-log.ts";
+import { type Gateway, type LogLine, runToExit, startGateway } from "../support/gateway-process.ts";
+import { openRaw } from "../support/raw-websocket.ts";
+import { allowing, TARGETS } from "../support/runtimes.ts";
+import { connect, type Subscriber } from "../support/subscriber.ts";
+import { openV1 } from "../support/v1-client.ts";
+import { contract } from "./support/contract.ts";
+import { asOperator, subscribeMany, untilReady } from "./support/gateway-fixture.ts";
+import { metric, metricsOf, untilMetric } from "./support/metrics.ts";
+import { useNats } from "./support/nats-fixture.ts";
+
+/** So many that it doesn't happen that one process gets all of them: 1 in 8 million. */
+const CLIENTS = 24;
+const CLEAN = { code: 0, signal: null };
+const TOKEN = "alice-0123456789abcdef0123456789abcdef";
+
+interface Healthz {
+  readonly workers: readonly { worker: number; pid: number; state: string }[];
+}
+
+/** The targets whose processes can share a port, with all that is needed for it. */
+const WITH_WORKERS = [
+  TARGETS.bun,
+  TARGETS["bun-native"],
+  allowing(TARGETS.deno, "--allow-run"),
+  allowing(TARGETS["deno-native"], "--allow-run", "--unstable-net"),
+  TARGETS.node22,
+  TARGETS.node,
+  TARGETS["node-dist"],
+];
+
+async function workersOf(gateway: Gateway): Promise<Healthz["workers"]> {
+  return ((await (await gateway.get("/healthz")).json()) as Healthz).workers;
+}
+
+/** The processes that another one has started and that run. */
+function childrenOf(pid: number): number[] {
+  try {
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+    return text.split(" ").filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended already.
+  }
+}
+
+function runs(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const linux = process.platform === "linux";
+
+contract(WITH_WORKERS, (target) => {
+  describe.skipIf(!linux)("Workers", () => {
+    const nats = useNats();
+    let directory: string;
+    beforeAll(async () => {
+      directory = await mkdtemp(join(tmpdir(), "spillway-workers-"));
+    });
+    afterAll(() => rm(directory, { recursive: true }));
+
+    test("Two processes serve one port; one that is killed is replaced, and clients of the other don't notice", async () => {
+      const config = { nats_url: nats.url, workers: 2 };
+      const gateway = await startGateway(target, { config });
+      await untilReady(gateway);
+      const clients = await subscribeMany(gateway, CLIENTS);
+      const before = await workersOf(gateway);
+      expect(before.map(({ worker, state }) => [worker, state])).toEqual([
+        [1, "serving"],
+        [2, "serving"],
+      ]);
+      const pids = [gateway.pid, ...before.map(({ pid }) => pid)];
+      expect(new Set(pids).size).toBe(3);
+      nats.publish("any.thing", '{"n":1}');
+      for (const client of clients) expect((await client.next()).payload).toEqual({ n: 1 });
+      // Each process has a subscription at NATS.
+      await untilMetric(gateway, "websocket_messages_sent_total", (sent) => sent === CLIENTS);
+      expect(await metric(gateway, "websocket_messages_received_total")).toBe(2);
+      expect(await metric(gateway, "websocket_clients_active")).toBe(CLIENTS);
+      expect(await metric(gateway, "websocket_workers")).toBe(2);
+      expect(await metric(gateway, "websocket_source_connected")).toBe(1);
+      expect(await metric(gateway, "websocket_message_size_bytes_count")).toBe(2);
+      const counters = [...(await metricsOf(gateway))].filter(([name]) => /_total\{/.test(name));
+
+      kill(before[1]!.pid);
+      const ends = await Promise.all(
+        clients.map(async (client) => ({
+          client,
+          wasLost: await Promise.race([
+            client.closed().then(() => true),
+            gateway
+              .waitForLog(({ properties }) => properties.event === "worker_replaced")
+              .then(() => false),
+          ]),
+        })),
+      );
+      const [lost, kept] = [true, false].map((wasLost) =>
+        ends.filter((end) => end.wasLost === wasLost).map(({ client }) => client),
+      ) as [Subscriber[], Subscriber[]];
+      expect(lost.length).toBeGreaterThan(0);
+      expect(kept.length).toBeGreaterThan(0);
+      const replaced = await workersOf(gateway);
+      expect(replaced[0]).toEqual(before[0]!);
+      expect(pids).not.toContain(replaced[1]!.pid);
+
+      // What the killed one has counted is still counted.
+      const after = await metricsOf(gateway);
+      const lower = counters.filter(([name, value]) => (after.get(name) ?? 0) < value);
+      expect(lower).toEqual([]);
+      expect(await metric(gateway, "websocket_worker_restarts_total")).toBe(1);
+      await untilReady(gateway);
+      const again = await subscribeMany(gateway, lost.length);
+      nats.publish("any.thing", '{"n":2}');
+      for (const client of [...kept, ...again])
+        expect((await client.next()).payload).toEqual({ n: 2 });
+      const expected = CLIENTS * 2;
+      await untilMetric(gateway, "websocket_messages_sent_total", (sent) => sent === expected);
+
+      gateway.signal("SIGTERM");
+      for (const client of kept) expect((await client.closed()).code).toBe(1001);
+      expect(await within(gateway.exited, "end after SIGTERM")).toEqual(CLEAN);
+      expect(replaced.filter(({ pid }) => runs(pid))).toEqual([]);
+    });
+
+    test("A process that gets SIGTERM drains and is replaced", async () => {
+      const gateway = await startGateway(target, { config: { workers: 2 } });
+      await untilReady(gateway);
+      const clients = await subscribeMany(gateway, CLIENTS);
+      const [, second] = await workersOf(gateway);
+      process.kill(second!.pid, "SIGTERM");
+      const hasEnded = ({ properties }: LogLine) => properties.event === "worker_ended";
+      const { level, properties } = await gateway.waitForLog(hasEnded);
+      expect([level, properties.reason]).toEqual(["INFO", "exit code 0"]);
+      await gateway.waitForLog(({ properties }) => properties.event === "worker_replaced");
+      gateway.signal("SIGTERM");
+      for (const client of clients) expect((await client.closed()).code).toBe(1001);
+      expect(await within(gateway.exited, "end after SIGTERM")).toEqual(CLEAN);
+    });
+
+    test("A message that is posted to one process reaches the clients of both", async () => {
+      const gateway = await startGateway(target, { config: { workers: 2 } });
+      await untilReady(gateway);
+      const clients = await subscribeMany(gateway, CLIENTS);
+      const url = `${gateway.url}/publish/any.thing`;
+      const headers = { "Content-Type": "application/json" };
+      expect((await fetch(url, { method: "POST", body: '{"n":"ä"}', headers })).status).toBe(202);
+      for (const client of clients) expect((await client.next()).payload).toEqual({ n: "ä" });
+      expect(await gateway.stop()).toEqual(CLEAN);
+    });
+
+    test("A cursor of another process leads to a gap that is declared, and to live messages", async () => {
+      const gateway = await startGateway(target, { config: { nats_url: nats.url, workers: 2 } });
+      await untilReady(gateway);
+      const first = await openV1(gateway.wsUrl);
+      await first.subscribe("1", ["cursor.>"]);
+      nats.publish("cursor.x", '{"n":1}');
+      const { id } = await first.next("data");
+      first.raw.destroy();
+      const outcomes = new Set<string>();
+      for (let n = 0; n < CLIENTS && outcomes.size < 2; n++) {
+        const client = await openV1(gateway.wsUrl);
+        await client.subscribe("1", ["cursor.>"], { from: { after: id } });
+        nats.publish("cursor.x", `{"n":"live ${n}"}`);
+        await client.until(
+          ({ payload }) => JSON.stringify(payload) === `{"n":"live ${n}"}`,
+          "live",
+        );
+        const [gap] = client.notices("gap");
+        outcomes.add(gap === undefined ? "resumed" : String(gap.reason));
+        client.raw.destroy();
+      }
+      expect(outcomes).toEqual(new Set(["resumed", "stream_reset"]));
+      expect(await gateway.stop()).toEqual(CLEAN);
+    });
+
+    test("max_clients is the sum of what all processes let in", async () => {
+      const config = { workers: 2, max_clients: 4, admin_port: 0 };
+      const gateway = await startGateway(target, { config });
+      const operator = await asOperator(gateway);
+      await untilReady(operator);
+      let refused = 0;
+      for (let n = 0; n < CLIENTS; n++) {
+        await connect(gateway.wsUrl).catch(() => refused++);
+      }
+      expect(refused).toBe(CLIENTS - 4);
+      await untilMetric(operator, "websocket_clients_active", (active) => active === 4);
+      const readiness = await operator.get("/readyz");
+      expect(readiness.status).toBe(503);
+      expect(await readiness.json()).toEqual({
+        ready: false,
+        reasons: ["the maximum number of clients (max_clients) is connected"],
+      });
+      expect(await gateway.stop()).toEqual(CLEAN);
+    });
+
+    test("A revocation and a drain reach all processes, and a later one knows what was revoked", async () => {
+      const tokens = join(directory, "tokens.json");
+      const sha256 = createHash("sha256").update(TOKEN).digest("hex");
+      const details = [{ type: "spillway", subjects: { allow: [">"] } }];
+      await writeFile(
+        tokens,
+        JSON.stringify([{ sha256, sub: "alice", authorization_details: details }]),
+      );
+      const config = { workers: 2, admin_port: 0, tokens_file: tokens };
+      const gateway = await startGateway(target, { config });
+      const operator = await asOperator(gateway);
+      await untilReady(operator);
+      const open = () => openRaw(gateway.wsUrl, { headers: { Authorization: `Bearer ${TOKEN}` } });
+      const clients = await Promise.all(Array.from({ length: CLIENTS }, open));
+      await untilMetric(operator, "websocket_clients_active", (active) => active === CLIENTS);
+      const { port } = (
+        await gateway.waitForLog(({ properties }) => properties.event === "admin_listening")
+      ).properties;
+      const post = (path: string, body?: object) =>
+        fetch(`http://127.0.0.1:${port}/admin/${path}`, {
+          method: "POST",
+          ...(body !== undefined && { body: JSON.stringify(body) }),
+        });
+      expect((await post("revoke", { sub: "alice" })).status).toBe(204);
+      for (const client of clients) expect((await client.nextClose()).code).toBe(4401);
+      const [, second] = await workersOf(operator);
+      kill(second!.pid);
+      await gateway.waitForLog(({ properties }) => properties.event === "worker_replaced");
+      await untilReady(operator);
+      for (let n = 0; n < CLIENTS; n++) await expect(open()).rejects.toThrow("401");
+      expect((await post("drain")).status).toBe(202);
+      expect(await within(gateway.exited, "end after the drain")).toEqual(CLEAN);
+    });
+
+    test("A process that ends at each start is tried again a few times; then all end with 1, and it says why", async () => {
+      const gateway = await startGateway(target, { config: { workers: 2 } });
+      const first = await workersOf(gateway);
+      const [survivor, victim] = first.map(({ pid }) => pid);
+      kill(victim!);
+      let starts = 0;
+      const exited = gateway.exited.then((exit) => {
+        starts = -starts;
+        return exit;
+      });
+      while (starts >= 0) {
+        for (const pid of childrenOf(gateway.pid).filter((pid) => pid !== survivor)) {
+          kill(pid);
+          starts++;
+        }
+        await Bun.sleep(20);
+      }
+      expect(await within(exited, "end")).toEqual({ code: 1, signal: null });
+      expect(gateway.output).toContain(
+        "Cannot keep worker 2 running: it ended 6 times soon after its start, with signal SIGKILL",
+      );
+      await until(
+        "end of the others",
+        async () => runs(survivor!),
+        (isThere) => !isThere,
+      );
+    });
+
+    test("If the supervisor is killed, the processes drain and end", async () => {
+      const gateway = await startGateway(target, { config: { workers: 2 } });
+      await untilReady(gateway);
+      const clients = await subscribeMany(gateway, CLIENTS);
+      const workers = await workersOf(gateway);
+      gateway.signal("SIGKILL");
+      for (const client of clients) expect((await client.closed()).code).toBe(1001);
+      await until(
+        "end of all",
+        async () => workers.filter(({ pid }) => runs(pid)),
+        (left) => left.length === 0,
+      );
+      await gateway.exited;
+    });
+
+    test("A wrong configuration is said once, before a process is started", async () => {
+      const args = ["--workers", "2", "--max-clients", "0"];
+      const { code, stdout, stderr } = await runToExit(target, { args });
+      expect(code).toBe(1);
+      expect(stderr.match(/"max_clients" is 0/g)).toHaveLength(1);
+      expect(stdout).toBe("");
+      const wrong = await runToExit(target, { args: ["--workers", "many"] });
+      expect(wrong.stderr).toContain(
+        '"workers" is "many" but must be "auto" or an integer from 1 to 256',
+      );
+    });
+
+    test("A port in use is said once, whether others or another gateway with workers have it", async () => {
+      const taken = createServer().listen(0, "127.0.0.1");
+      await new Promise((resolve) => taken.once("listening", resolve));
+      const gateway = await startGateway(target, { config: { workers: 2 } });
+      for (const port of [(taken.address() as { port: number }).port, gateway.port]) {
+        const args = ["--workers", "2", "--port", `${port}`];
+        const { code, stderr } = await runToExit(target, { args });
+        expect(code).toBe(1);
+        expect(stderr.match(/Cannot listen on 127\.0\.0\.1:\d+: the port is in use/g)).toHaveLength(
+          1,
+        );
+      }
+      taken.close();
+      expect(await gateway.stop()).toEqual(CLEAN);
+    });
+
+    if (target.runtime === "deno") {
+      test("Without --allow-run, it says that Deno needs it", async () => {
+        const plain = target.name === "deno" ? TARGETS.deno : TARGETS["deno-native"];
+        const { code, stderr } = await runToExit(plain, { args: ["--workers", "2"] });
+        expect(code).toBe(1);
+        expect(stderr).toContain(
+          '"workers" is 2 but must be 1 as Deno may not start programs: run it with --allow-run; an executable by Deno can\'t',
+        );
+      });
+    }
+  });
+});
