@@ -1,9 +1,7 @@
 import type { Context } from "hono";
 import { SpillwayError } from "../core/ports/errors.ts";
-import type { ClientSocket, Frame, SendResult } from "../core/ports/socket.ts";
 import type { ConnectionEvents, Runtime, SocketRuntime } from "./runtime.ts";
-import { TextCache } from "./text-cache.ts";
-import { TopicMembers } from "./topic-members.ts";
+import { StandardSockets } from "./standard-sockets.ts";
 
 /** The server's half of a `WebSocketPair`. */
 interface ServerHalf extends WebSocket {
@@ -25,8 +23,10 @@ interface WorkersScope {
  * - A Worker decides about compression by its compatibility date; the gateway doesn't see it.
  */
 export function createCloudflareRuntime(): Runtime<undefined> {
-  const topics = new TopicMembers<ServerHalf>();
-  const texts = new TextCache();
+  const standard = new StandardSockets({
+    close: closeQuietly,
+    terminate: (socket) => closeQuietly(socket, 1001, ""),
+  });
   const sockets: SocketRuntime = {
     async upgrade(c, events, protocol) {
       const { WebSocketPair } = globalThis as unknown as WorkersScope;
@@ -34,7 +34,7 @@ export function createCloudflareRuntime(): Runtime<undefined> {
       server.accept();
       server.binaryType = "arraybuffer";
       listen(server, events);
-      events.open(new CloudflareSocket(server, addressOf(c), topics, texts));
+      events.open(standard.clientOf(server, addressOf(c)));
       const init: ResponseInit & { readonly webSocket: WebSocket } = {
         status: 101,
         webSocket: client,
@@ -43,16 +43,7 @@ export function createCloudflareRuntime(): Runtime<undefined> {
       return new Response(null, init);
     },
     addressOf,
-    write(topic, frames) {
-      const list = texts.of(frames);
-      let refused = 0;
-      for (const socket of topics.members(topic)) {
-        if (sendEach(socket, list) === "refused") refused++;
-      }
-      let grownBytes = 0;
-      for (const { byteLength } of frames) grownBytes += byteLength;
-      return { grownBytes, refused };
-    },
+    write: (topic, frames) => standard.write(topic, frames),
   };
   return {
     name: "cloudflare",
@@ -82,67 +73,12 @@ function listen(server: ServerHalf, events: ConnectionEvents): void {
   server.addEventListener("error", () => events.closed(1006));
 }
 
-class CloudflareSocket implements ClientSocket {
-  readonly remoteAddress: string;
-  /** Workers compress by themselves, so they get uncompressed frames. */
-  readonly compresses = false;
-  readonly #socket: ServerHalf;
-  readonly #topics: TopicMembers<ServerHalf>;
-  readonly #texts: TextCache;
-
-  constructor(
-    socket: ServerHalf,
-    remoteAddress: string,
-    topics: TopicMembers<ServerHalf>,
-    texts: TextCache,
-  ) {
-    this.#socket = socket;
-    this.remoteAddress = remoteAddress;
-    this.#topics = topics;
-    this.#texts = texts;
-  }
-
-  write(frames: readonly Frame[]): SendResult {
-    return sendEach(this.#socket, this.#texts.of(frames));
-  }
-
-  bufferedBytes(): number {
-    return this.#socket.bufferedAmount;
-  }
-
-  join(topic: string): void {
-    this.#topics.join(topic, this.#socket);
-  }
-
-  leave(topic: string): void {
-    this.#topics.leave(topic, this.#socket);
-  }
-
-  close(code: number, reason: string): void {
-    closeQuietly(this.#socket, code, reason);
-  }
-
-  terminate(): void {
-    closeQuietly(this.#socket, 1001, "");
-  }
-}
-
 /** Workers throw for a socket that is closed, and for codes that may not be sent (RFC 6455 §7.4.1). */
-function closeQuietly(socket: ServerHalf, code: number, reason: string): void {
+function closeQuietly(socket: WebSocket, code: number, reason: string): void {
   try {
     if (code === 1005 || code === 1006) socket.close();
     else socket.close(code, reason);
   } catch {
     // It is closed.
   }
-}
-
-function sendEach(socket: ServerHalf, texts: readonly string[]): SendResult {
-  if (socket.readyState !== WebSocket.OPEN) return "refused";
-  try {
-    for (const text of texts) socket.send(text);
-  } catch {
-    return "refused";
-  }
-  return socket.bufferedAmount === 0 ? "sent" : "buffered";
 }

@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import { defineWebSocketHelper } from "hono/ws";
-import type { ClientSocket, Frame, SendResult } from "../core/ports/socket.ts";
+import type { ClientSocket } from "../core/ports/socket.ts";
 import { HonoListeners } from "./hono-listeners.ts";
 import { cannotListen } from "./listen-error.ts";
 import type {
@@ -10,8 +10,7 @@ import type {
   RuntimeOptions,
   SocketRuntime,
 } from "./runtime.ts";
-import { TextCache } from "./text-cache.ts";
-import { TopicMembers } from "./topic-members.ts";
+import { StandardSockets } from "./standard-sockets.ts";
 
 /** The part of Deno's namespace that is used here. */
 interface DenoNamespace {
@@ -63,8 +62,7 @@ const NO_PONG = "No response from ping frame.";
 export function createDenoRuntime(limits: RuntimeOptions): Runtime<undefined> {
   const { Deno } = globalThis as unknown as { Deno: DenoNamespace };
   const idleTimeout = Math.max(2, Math.ceil(limits.readTimeoutMs / 1000));
-  const topics = new TopicMembers<WebSocket>();
-  const lastTexts = new TextCache();
+  const standard = new StandardSockets({ close, terminate: endIdleTimer });
   let client: unknown;
   let clientFiles = "";
 
@@ -92,19 +90,10 @@ export function createDenoRuntime(limits: RuntimeOptions): Runtime<undefined> {
         };
         return response;
       });
-      return await upgradeWebSocket(c, new DenoListeners(events, addressOf(c), topics, lastTexts));
+      return await upgradeWebSocket(c, new DenoListeners(events, addressOf(c), standard));
     },
     addressOf,
-    write(topic, frames) {
-      const texts = lastTexts.of(frames);
-      let refused = 0;
-      for (const socket of topics.members(topic)) {
-        if (sendEach(socket, texts) === "refused") refused++;
-      }
-      let grownBytes = 0;
-      for (const { byteLength } of frames) grownBytes += byteLength;
-      return { grownBytes, refused };
-    },
+    write: (topic, frames) => standard.write(topic, frames),
   };
 
   return {
@@ -189,71 +178,23 @@ function addressOf(c: Context): string {
 
 class DenoListeners extends HonoListeners<WebSocket> {
   readonly #address: string;
-  readonly #topics: TopicMembers<WebSocket>;
-  readonly #texts: TextCache;
+  readonly #sockets: StandardSockets;
 
-  constructor(
-    events: ConnectionEvents,
-    address: string,
-    topics: TopicMembers<WebSocket>,
-    texts: TextCache,
-  ) {
+  constructor(events: ConnectionEvents, address: string, sockets: StandardSockets) {
     super(events);
     this.#address = address;
-    this.#topics = topics;
-    this.#texts = texts;
+    this.#sockets = sockets;
   }
 
   protected adopt(raw: WebSocket): ClientSocket {
-    return new DenoSocket(raw, this.#address, this.#topics, this.#texts);
+    return this.#sockets.clientOf(raw, this.#address);
   }
 }
 
-class DenoSocket implements ClientSocket {
-  readonly remoteAddress: string;
-  /** Deno's sockets don't compress. */
-  readonly compresses = false;
-  readonly #socket: WebSocket;
-  readonly #topics: TopicMembers<WebSocket>;
-  readonly #texts: TextCache;
-
-  constructor(
-    socket: WebSocket,
-    remoteAddress: string,
-    topics: TopicMembers<WebSocket>,
-    texts: TextCache,
-  ) {
-    this.#socket = socket;
-    this.remoteAddress = remoteAddress;
-    this.#topics = topics;
-    this.#texts = texts;
-  }
-
-  write(frames: readonly Frame[]): SendResult {
-    return sendEach(this.#socket, this.#texts.of(frames));
-  }
-
-  bufferedBytes(): number {
-    return this.#socket.bufferedAmount;
-  }
-
-  join(topic: string): void {
-    this.#topics.join(topic, this.#socket);
-  }
-
-  leave(topic: string): void {
-    this.#topics.leave(topic, this.#socket);
-  }
-
-  close(code: number, reason: string): void {
-    // Deno throws if the peer is gone already.
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.close(code, reason);
-    endIdleTimer(this.#socket);
-  }
-
-  terminate(): void {
-    endIdleTimer(this.#socket);
-  }
+function close(socket: WebSocket, code: number, reason: string): void {
+  // Deno throws if the peer is gone already.
+  if (socket.readyState === WebSocket.OPEN) socket.close(code, reason);
+  endIdleTimer(socket);
 }
 
 /**
@@ -272,10 +213,4 @@ function endIdleTimer(socket: WebSocket): void {
 
 function symbolOf(object: object, description: string): symbol | undefined {
   return Object.getOwnPropertySymbols(object).find((one) => one.description === description);
-}
-
-function sendEach(socket: WebSocket, texts: readonly string[]): SendResult {
-  if (socket.readyState !== WebSocket.OPEN) return "refused";
-  for (const text of texts) socket.send(text);
-  return socket.bufferedAmount === 0 ? "sent" : "buffered";
 }
