@@ -179,7 +179,7 @@ export class SubscriptionManager implements SessionSubscriptions {
   withdrawPending(session: Session): void {
     const inEffect = new Set([...session.subscriptions].map(({ id }) => id));
     const withdrawn = this.#requests.removeAllBut(session, ({ id }) => inEffect.has(id));
-    for (const { upstream } of withdrawn) this.#parts.upstream.releasePatterns(upstream);
+    for (const { upstream } of withdrawn) this.#parts.upstream.release(upstream);
   }
 
   /** Tells a client that resumes its session which of its subscriptions are in effect. */
@@ -281,7 +281,7 @@ export class SubscriptionManager implements SessionSubscriptions {
   /** Withdraws everything that a client has asked for: it is over. */
   forget(session: Session): void {
     for (const { upstream } of this.#requests.removeAll(session)) {
-      this.#parts.upstream.releasePatterns(upstream);
+      this.#parts.upstream.release(upstream);
     }
   }
 
@@ -297,7 +297,7 @@ export class SubscriptionManager implements SessionSubscriptions {
   #acquireAgain(request: ActiveRequest): void {
     const before = request.upstream;
     request.upstream = this.#parts.upstream.acquire(request.subjects);
-    this.#parts.upstream.releasePatterns(before);
+    this.#parts.upstream.release(before);
   }
 
   /** Subscribes to what the gateway exposes now of a request. @returns whether that is something else than before. */
@@ -312,7 +312,7 @@ export class SubscriptionManager implements SessionSubscriptions {
 
   #withdraw(session: Session, request: ActiveRequest): void {
     this.#requests.remove(session, request);
-    this.#parts.upstream.releasePatterns(request.upstream);
+    this.#parts.upstream.release(request.upstream);
   }
 
   #isWanted(session: Session, { cancellation }: ActiveRequest): boolean {

@@ -117,7 +117,7 @@ export class UpstreamSubscriptions {
    * @param whenKnown called once messages of all of them arrive (at once, if they do), or once the source
    * refuses one of them, with the refusal.
    * @param isWaiting whether the user still waits for that.
-   * @returns the patterns, for {@linkcode releasePatterns}: what is exposed may change.
+   * @returns the patterns, for {@linkcode release}: what is exposed may change.
    */
   acquire(
     subjects: Selection,
@@ -151,16 +151,11 @@ export class UpstreamSubscriptions {
     if (this.#options.upstream !== "eager") return;
     const before = this.#eager;
     this.#eager = this.acquire("everything");
-    this.releasePatterns(before);
-  }
-
-  /** Takes a user from each of the patterns, as far as they are exposed. */
-  release(subjects: Selection): void {
-    this.releasePatterns(this.exposed(subjects));
+    this.release(before);
   }
 
   /** Takes a user from each of the patterns that `acquire` returned. */
-  releasePatterns(patterns: readonly string[]): void {
+  release(patterns: readonly string[]): void {
     for (const pattern of patterns) {
       const subscription = this.#byPattern.get(pattern);
       if (subscription === undefined || --subscription.users > 0) continue;

@@ -17,10 +17,10 @@ describe("UpstreamSubscriptions", () => {
 
   test("subscribes to all exposed patterns for a client that names none, and to nothing that is not exposed", () => {
     const harness = new UpstreamHarness({ demanded: ["a.>", "b"] });
-    harness.upstream.acquire("everything");
+    const everything = harness.upstream.acquire("everything");
     harness.acquire("c");
     expect(harness.patterns).toEqual(["a.>", "b"]);
-    harness.upstream.release("everything");
+    harness.upstream.release(everything);
     expect(harness.patterns).toEqual([]);
   });
 
@@ -258,10 +258,10 @@ test("What was acquired is released, whatever is exposed by then", () => {
   harness.upstream.exposureChanged();
   const again = harness.upstream.acquire("everything");
   expect(harness.patterns).toEqual(["a.>", "b.>", "c.>"]);
-  harness.upstream.releasePatterns(everything);
-  harness.upstream.releasePatterns(some);
+  harness.upstream.release(everything);
+  harness.upstream.release(some);
   expect(harness.patterns).toEqual(["b.>", "c.>"]);
-  harness.upstream.releasePatterns(again);
+  harness.upstream.release(again);
   expect(harness.patterns).toEqual([]);
 });
 
