@@ -249,7 +249,7 @@ export class GatewayLifecycle<E extends Engine = Engine> {
           ...{ event: "config_changed", key, before, after },
         });
       }
-      log.info("Reloaded the configuration: {changes} keys have changed", {
+      log.info("Reloaded the configuration. Changed keys: {changes}", {
         ...{ event: "config_reloaded", changes: changes.length },
       });
       return changes;

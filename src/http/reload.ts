@@ -1,18 +1,14 @@
 import { type Context, Hono } from "hono";
 import type { AuditLog } from "../access/audit-log.ts";
 import type { Operator } from "../access/operator-tokens.ts";
+import type { ConfigChange } from "../config/changes.ts";
 import { problem } from "./problem.ts";
 
-/** How a reload ended: with what has changed, or with a reason why nothing has. */
+type Change = Pick<ConfigChange, "key" | "before" | "after">;
+
+/** The end of a reload: what has changed, or the reason why nothing has. */
 export type ReloadAnswer =
-  | {
-      readonly changes: readonly {
-        readonly key: string;
-        /** JSON, without secrets; `undefined` if it was not set. */
-        readonly before: string | undefined;
-        readonly after: string | undefined;
-      }[];
-    }
+  | { readonly changes: readonly Change[] }
   | { readonly fault: "invalid" | "restart_needed"; readonly reason: string };
 
 export interface ReloadParts {
@@ -37,7 +33,7 @@ export function reloadRoute({ requestReload, audit, addressOf }: ReloadParts) {
     if (answer === undefined) {
       return problem(c, 404, "The program that this gateway is part of gives it its configuration");
     }
-    const reason = "fault" in answer ? answer.reason : `${answer.changes.length} keys have changed`;
+    const reason = "fault" in answer ? answer.reason : `changed keys: ${keysOf(answer.changes)}`;
     audit.record("operator_reloaded", { ...operator, reason });
     if ("fault" in answer) return problem(c, STATUS[answer.fault], answer.reason);
     const changes = answer.changes.map(({ key, before = "null", after = "null" }) => ({
@@ -45,4 +41,8 @@ export function reloadRoute({ requestReload, audit, addressOf }: ReloadParts) {
     }));
     return c.json({ changes });
   });
+}
+
+function keysOf(changes: readonly Change[]): string {
+  return changes.length === 0 ? "none" : changes.map(({ key }) => key).join(", ");
 }

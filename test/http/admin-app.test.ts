@@ -254,7 +254,7 @@ describe("POST /admin/reload", () => {
       ]);
     }
     expect(lines).toMatchObject([
-      { event: "operator_reloaded", operator: "bob", reason: "1 keys have changed" },
+      { event: "operator_reloaded", operator: "bob", reason: "changed keys: max_clients" },
       { event: "operator_reloaded", operator: "bob", reason: "it is invalid" },
       { event: "operator_reloaded", operator: "bob", reason: "it is restart_needed" },
     ]);
