@@ -114,17 +114,17 @@ function forPeople(invocation: Invocation): Printer {
           ];
           const time = dim(new Date(item.timestamp).toISOString());
           const more = notes.length === 0 ? "" : ` ${dim(`(${notes.join(", ")})`)}`;
-          write(`${time} ${item.subject} ${shown(item.payload)}${more}\n`);
+          write(`${time} ${escaped(item.subject)} ${shown(item.payload)}${more}\n`);
           return;
         }
         case "gap": {
           const { count, exact, reason, from, to } = item;
           const missing = count === 0 ? "some" : exact ? `${count}` : `up to ${count}`;
-          write(`${warn(`gap: ${missing} missing (${reason}), ${from} to ${to}`)}\n`);
+          write(`${warn(escaped(`gap: ${missing} missing (${reason}), ${from} to ${to}`))}\n`);
           return;
         }
         case "end":
-          write(`${dim(`end of ${item.subject}`)}\n`);
+          write(`${dim(`end of ${escaped(item.subject)}`)}\n`);
           return;
         case "caught_up":
           writeError("Caught up: new messages follow\n");
@@ -132,7 +132,7 @@ function forPeople(invocation: Invocation): Printer {
       }
     },
     connected: (url) => writeError(`Connected to ${url}\n`),
-    subscribed: (subjects) => writeError(`Following ${subjects.join(", ")}\n`),
+    subscribed: (subjects) => writeError(`Following ${escaped(subjects.join(", "))}\n`),
     upstream(state) {
       if (state === "disconnected") writeError("The gateway is not connected to NATS\n");
       else if (wasAway) writeError("The gateway is connected to NATS again\n");
