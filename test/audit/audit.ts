@@ -1,12 +1,16 @@
-import { spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { NatsConnection } from "nats";
 import { until } from "../support/event-log.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
-import { type NatsCluster, startNatsCluster } from "../support/nats-cluster.ts";
-import type { Target } from "../support/runtimes.ts";
-import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
+import { startNatsCluster } from "../support/nats-cluster.ts";
+import { allowing, type Target } from "../support/runtimes.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
 import { AuditedClient, type AuditedParty } from "./audited-client.ts";
+import { breakThings, type GatewayStart, type SoakParts } from "./faults.ts";
+import { JumpingClock } from "./jumping-clock.ts";
+import { pause } from "./pause.ts";
 import { Random } from "./random.ts";
 import { sdkClients } from "./sdk-clients.ts";
 
@@ -17,8 +21,8 @@ export interface AuditOptions {
   /** Pause between two batches of 20 messages. Default: 5 ms. */
   readonly batchPauseMs?: number;
   /**
-   * Called now and then with the first gateway, which is never killed then. With it come the faults that take a machine
-   * whose processes may be stopped and limited: Linux.
+   * Called now and then with the first gateway, which is never killed then. With it come two workers of the second gateway,
+   * and the faults that take a machine whose processes may be stopped and limited: Linux.
    */
   readonly watch?: (gateway: Gateway) => void;
 }
@@ -31,6 +35,7 @@ export interface AuditReport {
   readonly faults: Readonly<Record<string, number>>;
 }
 
+const STREAM = "AUDIT";
 /** Clients that speak the protocol themselves; the others use the client SDK. */
 const CLIENTS = 8;
 /** A quarter of the clients may not receive these subjects, and asks for them. */
@@ -40,12 +45,8 @@ const SUBJECTS = ["audit.a", `${DENIED}.x`, "audit.b", "audit.c"];
 const SECRET = "only-for-insiders";
 /** The subject of the service that accepts the clients' tokens. */
 const AUTHORIZER = "_AUTH.audit";
-/** The pause between two faults in milliseconds: its minimum, and its random part. */
-const CALM_MS = [300, 900] as const;
 /** Time after the last fault in which all clients must have all messages. */
 const CATCH_UP_MS = 30_000;
-/** Soft limit of a gateway's file descriptors that is enough. */
-const FILES = 1024;
 /** Messages published at a time: a few thousand a second. */
 const BATCH = 20;
 const BATCH_PAUSE_MS = 5;
@@ -63,9 +64,9 @@ export async function audit(
   { seed, durationMs, batchPauseMs = BATCH_PAUSE_MS, watch }: AuditOptions,
 ): Promise<AuditReport> {
   const random = new Random(seed);
-  const nats = await startNatsCluster();
+  const nats = await startNatsCluster({ isolates: watch !== undefined });
   const { connection } = nats;
-  await nats.create("AUDIT");
+  await nats.create(STREAM);
   // The nodes don't advertise each other, so all connections of the gateways go through these proxies.
   const proxies = await Promise.all(
     [...nats.nodes.values()].map(({ port }) => startTcpProxy(port)),
@@ -73,11 +74,23 @@ export async function audit(
   const nats_url = proxies.map(({ port }) => `nats://127.0.0.1:${port}`);
   serveClaims(connection);
   const access = { authorizer_subject: AUTHORIZER, authorizer_timeout: "2s" };
-  const config = { nats_url, streams: ["AUDIT"], ring_messages: 500, ...access };
+  const config = { nats_url, streams: [STREAM], ring_messages: 500, ...access };
   const acked = { ...config, delivery_mode: "at-least-once", ack_timeout: "2s" };
+  const directory = mkdtempSync(join(tmpdir(), "spillway-audit-"));
+  const clock = new JumpingClock(join(directory, "ahead-ms"));
   // The last one is for clients that acknowledge.
-  const configs = [config, config, acked];
-  const gateways = await Promise.all(configs.map((config) => startGateway(target, { config })));
+  const starts: readonly GatewayStart[] =
+    watch === undefined
+      ? [config, config, acked].map((config) => ({ target, config }))
+      : [
+          { target: clock.on(target), config },
+          { target: withWorkers(target), config: { ...config, workers: 2 } },
+          { target: clock.on(target), config: acked },
+        ];
+  const soak: SoakParts | undefined = watch && { clock, withWorkers: 1 };
+  const gateways = await Promise.all(
+    starts.map(({ target, config }) => startGateway(target, { config })),
+  );
   const urls = (): string[] => gateways.slice(0, 2).map(({ wsUrl }) => wsUrl);
   const insider = { token: "insider", never: [] };
   const outsider = { token: "outsider", never: [DENIED, SECRET] };
@@ -99,17 +112,10 @@ export async function audit(
     await Promise.all(running);
     const untilMs = performance.now() + durationMs;
     const publisher = publish(connection, untilMs, batchPauseMs);
-    const faults = await breakThings({
-      random,
+    const faults = await breakThings(
+      { random, clients, gateways, starts, nats, stream: STREAM, proxies, soak },
       untilMs,
-      clients,
-      gateways,
-      nats,
-      proxies,
-      target,
-      configs,
-      isWatched: watch !== undefined,
-    });
+    );
     const published = await publisher;
     const last = Math.max(...published.keys());
     const lasts = clients.map((client) =>
@@ -151,7 +157,13 @@ export async function audit(
     await Promise.all(gateways.map((gateway) => gateway.stop()));
     await Promise.all(proxies.map((proxy) => proxy.close()));
     await nats.stop();
+    rmSync(directory, { recursive: true });
   }
+}
+
+/** Returns a target whose gateways may start workers. */
+function withWorkers(target: Target): Target {
+  return target.runtime === "deno" ? allowing(target, "--allow-run") : target;
 }
 
 /** Answers the gateways' requests about tokens. */
@@ -202,107 +214,4 @@ async function publish(
     await pause(batchPauseMs);
   }
   return published;
-}
-
-interface Breakable {
-  readonly random: Random;
-  readonly untilMs: number;
-  readonly clients: readonly AuditedParty[];
-  readonly gateways: Gateway[];
-  readonly nats: NatsCluster;
-  readonly proxies: readonly TcpProxy[];
-  readonly target: Target;
-  readonly configs: readonly Readonly<Record<string, unknown>>[];
-  readonly isWatched: boolean;
-}
-
-/** Causes faults one after the other, by the seed. @returns the number of each kind. */
-async function breakThings(parts: Breakable): Promise<Record<string, number>> {
-  const { random, untilMs, clients, gateways, nats, proxies, target, configs } = parts;
-  const kill = async (): Promise<void> => {
-    const which = parts.isWatched ? 1 : random.below(gateways.length);
-    const gateway = gateways[which]!;
-    gateway.signal("SIGKILL");
-    await gateway.exited;
-    // Tabs that share a connection know one URL.
-    const args = ["--port", String(gateway.port)];
-    gateways[which] = await startGateway(target, { config: configs[which]!, args });
-  };
-  const acts: Readonly<Record<string, () => Promise<void> | void>> = {
-    "a gateway is killed": kill,
-    "a node of NATS is killed": async () => {
-      const name = random.of([...nats.nodes.keys()]);
-      await nats.kill(name);
-      await nats.nodes.get(name)!.restart();
-      // Without two of its nodes, the cluster stops.
-      await nats.whole("AUDIT");
-    },
-    "NATS is cut off": async () => {
-      for (const proxy of proxies) proxy.cut();
-      await pause(random.below(1500));
-      for (const proxy of proxies) proxy.mend();
-    },
-    "a connection to NATS falls silent": async () => {
-      const proxy = random.of(proxies);
-      proxy.hold();
-      await pause(random.below(1500));
-      proxy.mend();
-    },
-    "a client is cut": () => random.of(clients).cut(),
-    "several clients are cut": () => {
-      for (let n = 0; n < 5; n++) random.of(clients).cut();
-    },
-    "a program ends, and another one continues": () =>
-      random.of(clients.filter(({ restart }) => restart !== undefined)).restart?.(),
-    "a client stalls": () => random.of(clients).stall(1500),
-    ...(parts.isWatched && {
-      "a gateway stands still": () => standStill(random.of(gateways).pid, random),
-      "a node of NATS stands still": async () => {
-        await standStill(random.of([...nats.nodes.values()]).pid, random);
-        await nats.whole("AUDIT");
-      },
-      "a gateway has no file descriptors left": async () => {
-        const { pid } = random.of(gateways);
-        limit(pid, "nofile", readdirSync(`/proc/${pid}/fd`).length);
-        random.of(clients).cut();
-        await pause(random.below(2000));
-        limit(pid, "nofile", FILES);
-      },
-      "a node of NATS can't write to its disk": async () => {
-        const node = random.of([...nats.nodes.values()]);
-        limit(node.pid, "fsize", 1);
-        await pause(random.below(2000));
-        limit(node.pid, "fsize", "unlimited");
-        // A stream that could not be written stays so until its server starts again.
-        await node.restart();
-        await nats.whole("AUDIT");
-      },
-    }),
-  };
-  const counts: Record<string, number> = {};
-  while (performance.now() < untilMs) {
-    await pause(CALM_MS[0] + random.below(CALM_MS[1]));
-    const name = random.of(Object.keys(acts));
-    counts[name] = (counts[name] ?? 0) + 1;
-    await acts[name]!();
-  }
-  return counts;
-}
-
-/** Stops a process and lets it go on, as a machine that is moved or a debugger does. */
-async function standStill(pid: number, random: Random): Promise<void> {
-  process.kill(pid, "SIGSTOP");
-  await pause(random.below(5000));
-  process.kill(pid, "SIGCONT");
-}
-
-/** Sets a process's soft limit of a resource. */
-function limit(pid: number, resource: "nofile" | "fsize", value: number | "unlimited"): void {
-  const args = ["--pid", `${pid}`, `--${resource}=${value}:`];
-  const { status, stderr } = spawnSync("prlimit", args, { encoding: "utf8" });
-  if (status !== 0) throw new Error(`prlimit: ${stderr}`);
-}
-
-async function pause(ms: number): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, ms));
 }

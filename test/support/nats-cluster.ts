@@ -3,6 +3,7 @@ import { until } from "./event-log.ts";
 import { freePort } from "./free-port.ts";
 import { connectLasting } from "./nats-connection.ts";
 import { type NatsServer, startNatsServer } from "./nats-server.ts";
+import { startTcpProxy, type TcpProxy } from "./tcp-proxy.ts";
 
 const NODES = 3;
 /** How long the nodes may take to elect a leader, and a replica to catch up. */
@@ -21,6 +22,12 @@ export interface NatsCluster {
   leaderOf(stream: string): Promise<string>;
   /** Ends a node without a word. It comes back by its `restart`. */
   kill(name: string): Promise<void>;
+  /**
+   * Cuts a node off from the others, though not from its clients. Only if the cluster was started so that this is possible.
+   *
+   * @returns what connects it again.
+   */
+  isolate(name: string): () => void;
   /** Waits until all replicas of a stream have all of it. */
   whole(stream: string): Promise<void>;
   stop(): Promise<void>;
@@ -29,10 +36,18 @@ export interface NatsCluster {
 /**
  * Starts the nodes, which may not have agreed yet on who leads them. None tells clients of the others,
  * so that these go only where they were told to go.
+ *
+ * @param options.isolates whether nodes can be cut off from the others. They reach each other through proxies then.
  */
-export async function startNatsCluster(): Promise<NatsCluster> {
+export async function startNatsCluster({ isolates = false } = {}): Promise<NatsCluster> {
   const ports = await freePorts(NODES);
-  const routes = ports.map((port) => `"nats://127.0.0.1:${port}"`).join(", ");
+  const links = isolates ? await linksBetween(ports) : [];
+  const routesOf = (node: number): string =>
+    (isolates ? links.filter(({ from }) => from === node).map(({ proxy }) => proxy.port) : ports)
+      .map((port) => `"nats://127.0.0.1:${port}"`)
+      .join(", ");
+  // Nodes tell each other of addresses, too; there is nobody at this one.
+  const advertise = isolates ? 'advertise: "127.0.0.1:1", ' : "";
   const started = await Promise.all(
     ports.map((port, n) =>
       startNatsServer({
@@ -40,7 +55,7 @@ export async function startNatsCluster(): Promise<NatsCluster> {
         websocket: false,
         config:
           `server_name: n${n}\n` +
-          `cluster { name: spillway, listen: "127.0.0.1:${port}", no_advertise: true, routes: [${routes}] }`,
+          `cluster { name: spillway, listen: "127.0.0.1:${port}", ${advertise}no_advertise: true, routes: [${routesOf(n)}] }`,
       }),
     ),
   );
@@ -90,12 +105,37 @@ export async function startNatsCluster(): Promise<NatsCluster> {
       // It has ended when this returns.
       await node.stop();
     },
+    isolate(name) {
+      const node = [...nodes.keys()].indexOf(name);
+      const cut = links.filter(({ from, to }) => from === node || to === node);
+      for (const { proxy } of cut) proxy.cut();
+      return () => {
+        for (const { proxy } of cut) proxy.mend();
+      };
+    },
     whole,
     async stop() {
       await connection.close();
       await Promise.all(started.map((node) => node.stop()));
+      await Promise.all(links.map(({ proxy }) => proxy.close()));
     },
   };
+}
+
+/** The way from one node to another. */
+interface Link {
+  readonly from: number;
+  readonly to: number;
+  readonly proxy: TcpProxy;
+}
+
+async function linksBetween(ports: readonly number[]): Promise<Link[]> {
+  const pairs = ports.flatMap((_, from) => ports.map((port, to) => ({ from, to, port })));
+  return await Promise.all(
+    pairs
+      .filter(({ from, to }) => from !== to)
+      .map(async ({ from, to, port }) => ({ from, to, proxy: await startTcpProxy(port) })),
+  );
 }
 
 /** Returns ports for the routes, which must be known before any node runs. */

@@ -1,0 +1,36 @@
+import { writeFileSync } from "node:fs";
+import { allowing, ROOT, type Target } from "../support/runtimes.ts";
+
+/** The program that a process loads before its own; it reads the file of {@linkcode withJumpingClock}. */
+const PROGRAM = `${ROOT}test/audit/jumping-clock-program.ts`;
+
+/** The wall clock of some processes, which may be ahead or behind. */
+export class JumpingClock {
+  readonly #file: string;
+
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  /** Returns a target whose processes have this clock. */
+  on(target: Target): Target {
+    return { ...withProgram(target), env: { ...target.env, TEST_CLOCK: this.#file } };
+  }
+
+  /** Sets by how much the clock of a process is ahead. */
+  jump(pid: number, byMs: number): void {
+    writeFileSync(this.#file, String(byMs));
+    process.kill(pid, "SIGUSR2");
+  }
+}
+
+function withProgram(target: Target): Target {
+  if (target.runtime !== "node") return allowing(target, `--preload=${PROGRAM}`);
+  return {
+    ...target,
+    command() {
+      const [node, ...others] = target.command();
+      return [node!, "--import", PROGRAM, ...others];
+    },
+  };
+}
