@@ -75,7 +75,7 @@ interface Panel {
   readonly band?: readonly [from: number, to: number];
 }
 
-/** What happened while one of two gateways was replaced. */
+/** Draws the handshakes and losses while one of two gateways was replaced. */
 export interface Deploy {
   readonly name: string;
   /** The handshakes per second that the other gateway got, by the seconds since the beginning of the drain. */

@@ -6,16 +6,16 @@ export interface Alert {
   readonly name: string;
   /** PromQL: each series of its result is one alert. */
   readonly expr: string;
-  /** How long `expr` must hold. */
+  /** The time for which `expr` must hold. */
   readonly holds: string;
   readonly severity: "critical" | "warning";
-  /** What is wrong, with labels as Prometheus' templates. */
+  /** Says what is wrong, with labels as Prometheus' templates. */
   readonly summary: string;
-  /** What users lose. */
+  /** Says what users lose. */
   readonly loss: string;
   /** The events of the log that say more. */
   readonly events: readonly string[];
-  /** What to do, in Markdown. */
+  /** Says what to do, in Markdown. */
   readonly remedy: string;
 }
 
@@ -243,7 +243,7 @@ export const RULES_FILE: string = fileURLToPath(
   new URL("../deploy/prometheus-rules.yml", import.meta.url),
 );
 
-/** Where the runbook says what to do about an alert. */
+/** Returns the place in the runbook that says what to do about an alert. */
 export function runbookOf({ name }: Alert): string {
   return `docs/operations.md#${name.toLowerCase()}`;
 }

@@ -25,7 +25,7 @@ export interface DebianProgram {
 }
 
 /**
- * Where a program is: the first one on the `PATH`, else the one of the Debian package, unpacked into `.cache`. It is
+ * Finds a program: the first one on the `PATH`, else the one of the Debian package, unpacked into `.cache`. It is
  * not installed, as that needs root and may start a service. `undefined` where neither is to be had.
  */
 export function ensureDebianProgram(wanted: DebianProgram): string | undefined {

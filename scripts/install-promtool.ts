@@ -1,9 +1,9 @@
 import { ensureDebianProgram } from "./debian-program.ts";
 
-/** What to do where {@linkcode ensurePromtool} finds none. */
+/** Says what to do if {@linkcode ensurePromtool} finds none. */
 export const PROMTOOL_ADVICE = "install Prometheus so that promtool is on the PATH";
 
-/** Where Prometheus' `promtool` is; `undefined`: tests that need it are skipped. */
+/** The path of Prometheus' `promtool`; `undefined`: tests that need it are skipped. */
 export function ensurePromtool(): string | undefined {
   return ensureDebianProgram({ package: "prometheus", program: "promtool", version: "--version" });
 }

@@ -6,7 +6,7 @@ export type ProxyName = "nginx" | "haproxy" | "caddy";
 /** What to do where {@linkcode ensureProxy} finds none. */
 export const PROXY_ADVICE = "install nginx, HAProxy and Caddy so that they are on the PATH";
 
-/** Where a proxy's program is; `undefined`: tests that need the proxy are skipped. */
+/** The path of a proxy's program; `undefined`: tests that need the proxy are skipped. */
 export function ensureProxy(name: ProxyName): string | undefined {
   return ensureDebianProgram({
     package: name,

@@ -10,7 +10,7 @@ import { SlowReader } from "./slow-reader.ts";
 /** The ages of this last part count. */
 const MEASURED_MS = 10_000;
 
-/** What the client has seen. */
+/** The messages that the client has seen. */
 export interface FarSeen {
   readonly received: number;
   /** From the stamp in a message until the client has read it. */

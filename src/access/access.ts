@@ -23,7 +23,7 @@ const UNKNOWN = {
   basic: { kind: "unauthenticated", message: "This gateway takes tokens, no passwords" },
 } as const satisfies Record<AccessRequest["credentials"]["kind"], AccessRefusal>;
 
-/** What a grant was made of. */
+/** The identity and claims that a grant was made of. */
 interface Origin {
   /** The version of all permissions at that time. */
   readonly version: number;
@@ -68,7 +68,7 @@ export class Access {
   #awaitingToken!: Grant;
   /** Grows when clients that were let in may have other permissions. */
   #version = 0;
-  /** Of each grant that was given, what it was made of. */
+  /** The origin of each grant that was given. */
   readonly #origins = new WeakMap<Grant, Origin>();
   #isStarted = false;
   /** Called when clients that were let in may have other permissions; see {@linkcode renewed}. */

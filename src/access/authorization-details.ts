@@ -25,7 +25,7 @@ const TEMPLATE = /\{([^{}]*)\}/g;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern finds control characters
 const NOT_LITERAL = /[.*>{}\s\u0000-\u0020\u007f-\u009f]|\p{Surrogate}/u;
 
-/** Why `authorization_details` can't be used, or allow nothing. */
+/** The reason why `authorization_details` can't be used, or allow nothing. */
 export interface DetailsFault {
   readonly kind: "unauthenticated" | "forbidden";
   /** Completes the sentence `"authorization_details" …`. */

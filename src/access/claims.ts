@@ -15,7 +15,7 @@ export type Claims = Readonly<Record<string, unknown>>;
 /** Makes an identity of claims; a refusal says which of them is wrong. Never throws. */
 export type ReadClaims = (claims: Claims) => Identity | ClaimsRefusal;
 
-/** Why claims are refused. */
+/** The reason why claims are refused. */
 export interface ClaimsRefusal extends AccessRefusal {
   /** The wrong claim and its rule, for others than the client: `"sub" must be …`. */
   readonly detail: string;

@@ -10,7 +10,7 @@ export interface RevocationEntry {
   readonly issuedBeforeMs: number;
 }
 
-/** Which tokens to revoke: exactly one of `jti` and `sub` is set. */
+/** The tokens to revoke: exactly one of `jti` and `sub` is set. */
 export interface RevokeRequest {
   /** The token of this `jti`. */
   readonly jti?: string | undefined;

@@ -67,7 +67,7 @@ export class Feed {
   maxRate: number | undefined;
   /** The message after which it began. */
   #start: string | undefined;
-  /** Where it begins; if it leaves that to the gateway, `undefined` until the gateway has said so. */
+  /** The place where it begins; if it leaves that to the gateway, `undefined` until the gateway has said so. */
   from: From | undefined;
   /** Whether its replay ends with `caught_up`. */
   #hasReplay = false;

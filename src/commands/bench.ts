@@ -41,7 +41,7 @@ interface Plan {
   readonly timeMs: number;
 }
 
-/** What a run has measured. */
+/** The figures of a run. */
 interface Report {
   readonly clients: number;
   readonly published: number;

@@ -5,10 +5,10 @@ import type { ConfigFile, LoadedConfig } from "../config/load.ts";
 import type { GatewayLifecycle } from "../gateway/gateway-lifecycle.ts";
 import type { Host } from "./command.ts";
 
-/** How often a watched file is read. A change counts when it was read twice, so that half a file doesn't. */
+/** The time between two reads of a watched file. A change counts when it was read twice, so that half a file doesn't. */
 const WATCH_INTERVAL_MS = 1000;
 
-/** How a process reads its configuration, and reads it again. */
+/** Reads the configuration of a process, and reads it again. */
 export interface ConfigReading {
   /** The configuration at the start. */
   readonly loaded: LoadedConfig;

@@ -8,7 +8,7 @@ import { Supervisor } from "../workers/supervisor.ts";
 import { announce } from "./announce.ts";
 import { stopOnSignals } from "./stop-on-signals.ts";
 
-/** What a worker needs beyond its own deadlines until its process is gone. */
+/** The time that a worker needs beyond its own deadlines until its process is gone. */
 const MARGIN_MS = 5000;
 
 /**

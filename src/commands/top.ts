@@ -17,7 +17,7 @@ const CLEAR = "\u001b[H\u001b[J";
 const SORTS = ["lag", "bytes", "id"] as const;
 type Sort = (typeof SORTS)[number];
 
-/** How far the clients are behind, as `/healthz` has it. */
+/** The clients' delay, as `/healthz` has it. */
 interface Lag {
   readonly seconds: Quantiles;
   readonly bytes: Quantiles;
@@ -30,7 +30,7 @@ interface Snapshot {
   readonly version: string;
   readonly uptime_seconds: number;
   readonly ready: boolean;
-  /** Why it isn't ready. */
+  /** The reasons why it isn't ready. */
   readonly reasons: readonly string[];
   readonly source_connected: boolean;
   readonly clients: {
@@ -38,7 +38,7 @@ interface Snapshot {
     readonly lagging: number;
     readonly total: number;
   };
-  /** What waits for clients that lag. */
+  /** The messages that wait for clients that lag. */
   readonly queues: { readonly messages: number; readonly bytes: number };
   /** Averages over the last 10 s. */
   readonly received_per_second: number;

@@ -91,7 +91,7 @@ async function readFile(
   sources: ConfigSources,
 ): Promise<{ readonly file?: ConfigFile; readonly layer: Layer } | undefined> {
   if (path === undefined) return undefined;
-  // Where there are no files, the variable has the content of one.
+  // On hosts without files, the variable has the content of one.
   if (isContent(path)) return { layer: layerOf(path, CONFIG_VARIABLE) };
   let text: string;
   try {

@@ -47,7 +47,7 @@ const RELOADABLE: readonly Key[] = [
   "drain_window",
   "stop_timeout",
   "max_connection_age",
-  // Who may do what
+  // Access
   "tokens_file",
   "passwords_file",
   "issuers",

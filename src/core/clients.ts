@@ -190,7 +190,7 @@ export class Clients {
     this.#setOpen(false);
   }
 
-  /** Why no client is accepted now; `undefined` if one is. */
+  /** The reason why no client is accepted now; `undefined` if one is. */
   get refusal(): "closed" | "full" | "overloaded" | undefined {
     if (!this.#open) return "closed";
     if (this.#connections.size >= this.#options.maxClients) return "full";

@@ -66,7 +66,7 @@ export class SpillwayObject {
   #stayAwake({ engine, log }: EdgeGateway): void {
     if (engine.meter.clientsActive === 0) return;
     this.#hasAlarm = true;
-    // What clients are sent doesn't wait for the alarm to be stored.
+    // Messages to clients don't wait for the alarm to be stored.
     this.#context.storage
       .setAlarm(Date.now() + ALARM_MS, { allowUnconfirmed: true })
       .catch((error: unknown) => {
@@ -78,7 +78,7 @@ export class SpillwayObject {
   }
 }
 
-/** How a Worker spreads clients over Durable Objects. */
+/** Options of how a Worker spreads clients over Durable Objects. */
 export interface WorkerOptions {
   /** The binding of the Durable Objects. Default: `"GATEWAYS"`. */
   readonly binding?: string;
@@ -88,7 +88,7 @@ export interface WorkerOptions {
    * this is a number, and to none if these are names. Default: 1.
    */
   readonly objects?: ObjectChoice;
-  /** Where objects run, as a hint: near NATS, as a rule (https://developers.cloudflare.com/durable-objects/reference/data-location/). */
+  /** A hint at the place where objects run: near NATS, as a rule (https://developers.cloudflare.com/durable-objects/reference/data-location/). */
   readonly locationHint?: string;
 }
 

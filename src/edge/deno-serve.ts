@@ -7,7 +7,7 @@ import { reasonOf } from "../core/ports/errors.ts";
 import { createDenoRuntime } from "../runtime/deno.ts";
 import { type EdgeGateway, type EdgeHost, openGateway } from "./open-gateway.ts";
 
-/** What `deno serve` and Deno Deploy expect of a module (`Deno.ServeDefaultExport`). */
+/** The default export that `deno serve` and Deno Deploy expect of a module (`Deno.ServeDefaultExport`). */
 export interface DenoServeModule {
   fetch(request: Request, info?: unknown): Response | Promise<Response>;
   onListen(address: { readonly hostname?: string; readonly port?: number }): void;

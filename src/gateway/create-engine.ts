@@ -48,7 +48,7 @@ const OTHER_CONNECTIONS = 1024;
 const REVOCATIONS_UNREAD = "revocation_bucket was not read yet, so no token is accepted";
 const FEWER_CLIENTS = "the limit of file descriptors allows no more clients: raise it (ulimit -n)";
 
-/** What is handed in, not only by hosts. */
+/** Parts that are handed in, not only by hosts. */
 export interface EngineDeps extends GatewayDeps {
   /** Sends the metrics of the registry elsewhere, and those of the last moment when it is flushed. By default, nobody does. */
   readonly telemetry?: { readonly registry: MetricsRegistry; flush(): Promise<void> } | undefined;

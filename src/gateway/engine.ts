@@ -83,7 +83,7 @@ interface EngineParts {
   readonly registries: readonly MetricsRegistry[];
   /** `max_clients`, or fewer if file descriptors allow only fewer. */
   maxClients(): number;
-  /** How many connections may be open at a time. */
+  /** The most connections that may be open at a time. */
   maxConnections(): number;
   /** The figures of reloads, for the metrics. */
   reloads(): ReloadFigures;
@@ -118,7 +118,7 @@ export class GatewayEngine implements Engine {
     return this.#listener;
   }
 
-  /** Where operators find their pages; `undefined`: on no port of its own. */
+  /** The port of the operators' pages; `undefined`: they have none of their own. */
   get adminPort(): number | undefined {
     return this.#parts.admin.listener?.port;
   }

@@ -23,7 +23,7 @@ interface ReloadParts {
   /** The broadcasters of the accounts that are open. */
   readonly broadcasters: () => Iterable<Pick<Broadcaster, "exposureChanged">>;
   readonly files: PolledFiles;
-  /** How long revocations are kept. */
+  /** The time for which revocations are kept. */
   readonly revocationsLastMs: number;
   openAuthenticators(
     config: Config,
@@ -35,7 +35,7 @@ interface ReloadParts {
   publishSubjects(): Selection;
 }
 
-/** What the engine itself changes. */
+/** The parts of a reload that the engine itself carries out. */
 export interface ReloadTarget {
   /** Whether it listens with TLS now. */
   readonly hasTls: boolean;

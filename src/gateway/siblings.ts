@@ -3,7 +3,7 @@ import type { SourceMessage } from "../core/ports/source.ts";
 import type { MetricsPage, Readiness, Status } from "../http/status.ts";
 import type { MetricsSnapshot } from "../metrics/worker-metrics.ts";
 
-/** What one process of a gateway tells the others. */
+/** A message from one process of a gateway to the others. */
 export interface WorkerReport {
   readiness(): Readiness;
   status(): Status;

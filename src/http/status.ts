@@ -51,13 +51,13 @@ export interface PresenceStatus {
   readonly watches: number;
   /** Whether the bucket can't be read or written now, or loses entries too soon. */
   readonly stale: boolean;
-  /** Why the bucket can't be read, or loses entries too soon. */
+  /** The reason why the bucket can't be read, or loses entries too soon. */
   readonly problem?: string;
 }
 
 /** The `revocation` of `/healthz`. */
 export interface RevocationStatus {
-  /** Why the bucket can't be read, or loses entries too soon. */
+  /** The reason why the bucket can't be read, or loses entries too soon. */
   readonly problem?: string;
 }
 

@@ -5,7 +5,7 @@ import type { PresenceFigures } from "../core/presence/presence.ts";
 import type { ClientLags, Quantiles } from "../core/sessions/client-lags.ts";
 
 /**
- * How a reload of the configuration ended. `"unchanged"`: it was the same as before; `"restart_needed"`: a key can't change while
+ * The end of a reload of the configuration. `"unchanged"`: it was the same as before; `"restart_needed"`: a key can't change while
  * the gateway runs.
  */
 const RELOAD_RESULTS = ["applied", "unchanged", "invalid", "restart_needed"] as const;
@@ -52,7 +52,7 @@ export interface Metered {
   lags(): ClientLags;
   /** Seconds since it started. */
   uptimeSeconds(): number;
-  /** How reloads of the configuration ended, and when the last one succeeded. */
+  /** Counts reloads of the configuration by their ends, and says when the last one succeeded. */
   reloads(): ReloadFigures;
   /** By how many seconds timers were late. */
   loopLag(): Distribution;

@@ -1,8 +1,8 @@
 /** The facts about a code of `error`. */
 interface ErrorCodeFacts {
-  /** Why a request is refused with it. */
+  /** The reason for which a request is refused with it. */
   readonly why: string;
-  /** What its sender can do. */
+  /** Says what its sender can do. */
   readonly advice: string;
 }
 

@@ -333,7 +333,7 @@ const presence = frame("presence", {
   },
 });
 
-/** Why the gateway ends a presence watch. */
+/** The reason why the gateway ends a presence watch. */
 const PRESENCE_END_REASONS = {
   forbidden: "The client's new token doesn't allow it.",
   overloaded: "Too many people are on what is watched.",

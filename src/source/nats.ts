@@ -130,7 +130,7 @@ export class NatsSource implements MessageSource, Publisher {
     };
   }
 
-  /** Why the bucket of `reads` is not followed, or loses entries too soon, in words for people. */
+  /** The reason why the bucket of `reads` is not followed, or loses entries too soon, in words for people. */
   get bucketProblem(): string | undefined {
     return problemOf(this.#bucket);
   }

@@ -8,14 +8,14 @@ import { headerOf, headersOf, parentIn, sampledParentIn } from "./trace-context.
 
 type Api = typeof import("@opentelemetry/api");
 
-/** Where every copy of OpenTelemetry's API keeps what the program has registered, and where Deno registers its own. */
+/** The key under which every copy of OpenTelemetry's API keeps what the program has registered; Deno registers its own there. */
 const REGISTERED = Symbol.for("opentelemetry.js.api.1");
 
 interface Registered {
   readonly trace?: { getTracer(name: string, version: string): SpanMaker } | undefined;
 }
 
-/** What the program has registered with OpenTelemetry's API, without loading it. */
+/** Returns what the program has registered with OpenTelemetry's API, without loading it. */
 export function registered(): Registered {
   return (globalThis as unknown as Record<symbol, Registered | undefined>)[REGISTERED] ?? {};
 }

@@ -24,15 +24,15 @@ const LOG_INTERVAL_MS = 60_000;
 const INSTALL =
   "npm install @opentelemetry/api @opentelemetry/resources@3 @opentelemetry/sdk-trace@3 @opentelemetry/sdk-metrics@3 @opentelemetry/sdk-logs@3 @opentelemetry/exporter-trace-otlp-proto @opentelemetry/exporter-metrics-otlp-proto @opentelemetry/exporter-logs-otlp-proto";
 
-/** What sends the telemetry of a process. */
+/** Sends the telemetry of a process. */
 export interface Telemetry {
-  /** What is sent. */
+  /** The signals that are sent. */
   readonly signals: readonly Signal[];
   /** The registry whose metrics are sent. */
   readonly registry: MetricsRegistry;
   /** Takes the lines of the log; `undefined`: they aren't sent. */
   readonly log: ((entry: LogEntry) => void) | undefined;
-  /** Where it is logged that the collector doesn't take what is sent. */
+  /** Logs, from now on, that the collector doesn't take what is sent. */
   reportTo(log: Log, clock: Clock): void;
   /** Sends what has been gathered, for a short time. Never rejects. */
   flush(): Promise<void>;

@@ -17,9 +17,9 @@ const SAMPLERS = [
   "parentbased_traceidratio",
 ] as const;
 
-/** What the standard variables of OpenTelemetry ask for. */
+/** The settings that the standard variables of OpenTelemetry ask for. */
 export interface TelemetrySettings {
-  /** What is sent by OTLP, and the variable that asks for it. */
+  /** The signals that are sent by OTLP, and the variable that asks for them. */
   readonly signals: ReadonlyMap<Signal, string>;
   readonly sampler: (typeof SAMPLERS)[number];
   /** The share of traces that are recorded, for samplers of a ratio. */

@@ -1,6 +1,6 @@
 import type { RevocationEntry } from "../access/revocation-entry.ts";
 
-/** What a worker is told when it is started. */
+/** The first message to a worker. */
 export interface Assignment {
   /** From 1 on. A worker that replaces another one has its number. */
   readonly number: number;
@@ -12,10 +12,10 @@ export interface Assignment {
   readonly isReplacement: boolean;
 }
 
-/** What workers are asked about. */
+/** Names a question to workers. */
 export type Question = "readiness" | "status" | "metrics" | "revocations";
 
-/** What one worker tells all others. Numbers, texts and lists only, as it is sent as JSON. */
+/** A message from one worker to all others. Numbers, texts and lists only, as it is sent as JSON. */
 export type News =
   | {
       readonly kind: "posted";

@@ -33,7 +33,7 @@ export function workerSpawner(runtime: string): SpawnWorker {
     child.on("message", (message) => listener.said(message as WorkerMessage));
     child.on("exit", (code, signal) => ended({ code, signal }));
     child.on("error", (error) => {
-      // Of a process that runs, it is one of its messages that could not be sent.
+      // If the process runs, it is one of its messages that could not be sent.
       if (child.pid === undefined) ended({ code: null, signal: null, reason: reasonOf(error) });
     });
     return {

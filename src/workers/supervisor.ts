@@ -20,20 +20,20 @@ import {
 
 /** A worker that lived shorter than this counts as one that failed at its start. */
 const STABLE_MS = 10_000;
-/** So many failures of one worker at its start, one after another, end the gateway. */
+/** The number of failures of one worker at its start, one after another, that ends the gateway. */
 const MAX_FAILURES = 5;
 /** The wait before the second attempt; it doubles with each one. The first replacement is started at once. */
 const FIRST_BACKOFF_MS = 200;
-/** How long a worker may take to answer a question. */
+/** The longest time that a worker may take to answer a question. */
 const ANSWER_MS = 1000;
 
 interface SupervisorOptions {
   /** The value of the label `component`. */
   readonly name: string;
   readonly count: number;
-  /** How long a drain of a worker may take, its stop included. After that it is killed. */
+  /** The longest time that a drain of a worker may take, its stop included. After that it is killed. */
   readonly maxDrainMs: number;
-  /** How long a stop of a worker may take. */
+  /** The longest time that a stop of a worker may take. */
   readonly maxStopMs: number;
 }
 
@@ -43,7 +43,7 @@ interface SupervisorParts {
   readonly log: Log;
 }
 
-/** Where the workers listen. */
+/** The ports at which the workers listen. */
 export interface WorkerPorts {
   readonly port: number;
   readonly adminPort?: number | undefined;
@@ -60,7 +60,7 @@ interface Slot {
   /** Failures at the start, one after another. */
   failures: number;
   cancelRestart: Cancel;
-  /** What it said last about its metrics. */
+  /** Its last answer about its metrics. */
   metrics: MetricsSnapshot | undefined;
 }
 

@@ -7,7 +7,7 @@ import type { Siblings, WorkerReport } from "../gateway/siblings.ts";
 import type { MetricsPage, Readiness, Status } from "../http/status.ts";
 import type { News, Question, SupervisorMessage, WorkerMessage } from "./messages.ts";
 
-/** How long a worker waits for the supervisor's answer: longer than that waits for all workers. */
+/** The time that a worker waits for the supervisor's answer: longer than the supervisor waits for all workers. */
 const ANSWER_MS = 2000;
 
 /** The other workers, as a worker sees them through its supervisor. */

@@ -217,7 +217,7 @@ describe("Many logins", () => {
     const isHashed = (answer: unknown) => (answer as AccessRefusal).kind === "unauthenticated";
     expect((await answers).filter(isHashed)).toHaveLength(7);
     expect(await other).toMatchObject({ principal: { sub: "ann" } });
-    // What was hashed is over.
+    // The hashes have ended.
     const again = ask("ann", "wrong again");
     clock.turn();
     expect(await again).toEqual(WRONG);

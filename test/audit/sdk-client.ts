@@ -104,7 +104,7 @@ export class SdkClient implements AuditedParty {
   readonly #subjectOf = new Map<number, string>();
   /** Messages that were sent before, as the gateway said. */
   readonly #again = new Set<number>();
-  /** How many messages it had when its programs began. */
+  /** The number of messages that it had when its programs began. */
   readonly #starts: number[] = [];
   readonly #tail: string[] = [];
   #sdk: SdkConnection | undefined;

@@ -21,7 +21,7 @@ import { metric } from "./support/metrics.ts";
 import { expectRefusal } from "./support/refusal.ts";
 
 const PASSWORD = "correct horse";
-/** How many passwords may wait to be hashed. */
+/** The number of passwords that may wait to be hashed. */
 const MAX_WAITING = 32;
 /** The addresses of an attacker, and of another client, as a proxy says. */
 const FLOOD = "203.0.113.1";

@@ -15,7 +15,7 @@ const FRESH_MS = 3000;
 
 /** A value of a subject that changes. */
 interface Value {
-  /** When it was published. */
+  /** The time at which it was published. */
   readonly at: number;
 }
 
@@ -51,7 +51,7 @@ function watchAges(client: RawWebSocket): { readonly ages: readonly number[] } {
   return { ages };
 }
 
-/** What a client has taken is known, so that one that reads slowly sees values that are new. */
+/** The gateway knows what a client has taken, so that one that reads slowly sees values that are new. */
 contract(EVERY_SOCKET, (target) => {
   /** Small bounds, so that little is in flight when the client is found to lag. */
   const BOUNDS = {

@@ -6,7 +6,7 @@ import { subscribe, subscribeRaw, useGateway } from "./support/gateway-fixture.t
 import { metric } from "./support/metrics.ts";
 import { useNats } from "./support/nats-fixture.ts";
 
-/** Who answers pings lives, and who does not is closed. Workers send no pings, so they are not here. */
+/** A client that answers pings lives, and one that does not is closed. Workers send no pings, so they are not here. */
 contract([...EVERY_SOCKET, TARGETS["deno-serve"]], (target) => {
   describe("Keepalive", () => {
     const nats = useNats();

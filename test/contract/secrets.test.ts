@@ -26,7 +26,7 @@ const basic = (password: string) => ({ Authorization: `Basic ${base64(`ann:${pas
 const bearer = (token: string) => ({ Authorization: `Bearer ${token}` });
 const V1 = { "Sec-WebSocket-Protocol": "spillway.v1.json" };
 
-/** What clients show, right and wrong, in each place; with the query. */
+/** The tokens that clients show, right and wrong, in each place; with the query. */
 const SHOWN: readonly (readonly [Record<string, string>, string?])[] = [TOKEN, WRONG].flatMap(
   (token) => [
     [bearer(token)],

@@ -16,7 +16,7 @@ import { asOperator, subscribeMany, untilReady } from "./support/gateway-fixture
 import { metric, metricsOf, untilMetric } from "./support/metrics.ts";
 import { useNats } from "./support/nats-fixture.ts";
 
-/** So many that it doesn't happen that one process gets all of them: 1 in 8 million. */
+/** Enough that one process doesn't get all of them: that happens once in 8 million runs. */
 const CLIENTS = 24;
 const CLEAN = { code: 0, signal: null };
 const TOKEN = "alice-0123456789abcdef0123456789abcdef";
@@ -122,7 +122,7 @@ contract(WITH_WORKERS, (target) => {
       expect(replaced[0]).toEqual(before[0]!);
       expect(pids).not.toContain(replaced[1]!.pid);
 
-      // What the killed one has counted is still counted.
+      // The killed one's counts are still there.
       const after = await metricsOf(gateway);
       const lower = counters.filter(([name, value]) => (after.get(name) ?? 0) < value);
       expect(lower).toEqual([]);

@@ -48,7 +48,7 @@ test("The image has the Bun that the tests run on", () => {
   expect(textsOf(build, "FROM")).toEqual([`oven/bun:\${BUN_VERSION}-debian AS build`]);
 });
 
-/** Why the image can't be tried here; `undefined` if it can. */
+/** The reason why the image can't be tried here; `undefined` if it can. */
 function whyNot(): string | undefined {
   if (process.platform !== "linux") return "it is an image for Linux";
   if (process.getuid?.() !== 0) return "only root may change its root folder";

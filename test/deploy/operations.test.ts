@@ -125,7 +125,7 @@ describe("The walk of docs/operations.md", () => {
     reading.catch(() => {});
   }
 
-  /** What was published so far has arrived, once and in order. */
+  /** Everything published so far has arrived, once and in order. */
   async function expectAll(): Promise<void> {
     const expected = Array.from({ length: published }, (_, n) => n);
     await until(

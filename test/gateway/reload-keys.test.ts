@@ -12,7 +12,7 @@ import { ReloadWorld, type WorldClient } from "./support/reload-world.ts";
 
 type Look = (world: ReloadWorld) => unknown | Promise<unknown>;
 
-/** How a key shows: with which two values, and what somebody sees then. */
+/** Makes a key visible: two values, and what somebody sees with each. */
 interface Probe {
   readonly values: readonly [before: unknown, after: unknown];
   /** The other keys. */

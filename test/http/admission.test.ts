@@ -15,6 +15,7 @@ const OPTIONS = {
   deliveryMode: "at-most-once",
   policy: "disconnect",
   allowedPolicies: [],
+  startFrom: "new",
   maxSubscriptions: 1,
 } as const;
 const everybody = Grant.forEverybody([">"], OPTIONS);

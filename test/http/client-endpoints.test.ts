@@ -12,6 +12,7 @@ const everybody = Grant.forEverybody([">"], {
   deliveryMode: "at-most-once",
   policy: "disconnect",
   allowedPolicies: [],
+  startFrom: "new",
   maxSubscriptions: 1,
 });
 

@@ -10,6 +10,7 @@ const everybody = Grant.forEverybody([">"], {
   deliveryMode: "at-most-once",
   policy: "disconnect",
   allowedPolicies: [],
+  startFrom: "new",
   maxSubscriptions: 1,
 });
 const TOO_MANY: Refusal = { code: "too_many_requests", message: "too many", retryable: true };

@@ -31,7 +31,7 @@ let gateway: RunningProcess;
 let gatewayUrl: string;
 /** The pages that the gateway allows. */
 let site: ReturnType<typeof Bun.serve>;
-/** What the site answers, by the path of a request. */
+/** The site's answers, by the path of a request. */
 let answer: (path: string) => Response = () => new Response(null, { status: 404 });
 
 beforeAll(async () => {

@@ -10,7 +10,7 @@ import {
   snapshotOf,
 } from "../../src/metrics/worker-metrics.ts";
 
-/** What a worker sends: JSON. */
+/** The message of a worker: JSON. */
 async function snapshot(sent: number, queued: number, lag: number): Promise<MetricsSnapshot> {
   const registry = createRegistry();
   const counter = new Counter({

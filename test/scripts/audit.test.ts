@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 const SCRIPT = fileURLToPath(new URL("../../scripts/audit.js", import.meta.url));
 const ADVISORIES = "/-/npm/v1/security/advisories/bulk";
 
-/** What the registry says of a package; the others are without fault. */
+/** The registry's words on a package; the others are without fault. */
 const ADVISORY = {
   id: 1,
   url: "https://advisories.example/1",

@@ -31,7 +31,7 @@ export interface NatsServer {
   readonly wsPort: number;
   /** `http://127.0.0.1:<port>` of its monitoring, or empty where there is none; another one after `restart`. */
   readonly monitoringUrl: string;
-  /** Of the process that runs now; another one after `restart`. */
+  /** The process's id; another one after `restart`. */
   readonly pid: number;
   readonly version: string;
   /** Ends the process. May be called twice. */

@@ -20,9 +20,9 @@ export interface ReceivedSpan {
 export interface ReceivedPoint {
   readonly kind: "gauge" | "counter" | "histogram";
   readonly attributes: Readonly<Record<string, unknown>>;
-  /** Of a histogram: the number of its values. */
+  /** The number of values of a histogram. */
   readonly value: number;
-  /** Of a histogram: how many values each bucket has, and their upper bounds. */
+  /** The number of values in each bucket of a histogram, and the buckets' upper bounds. */
   readonly buckets: readonly number[];
   readonly bounds: readonly number[];
 }
@@ -34,7 +34,7 @@ interface ReceivedLog {
   readonly attributes: Readonly<Record<string, unknown>>;
 }
 
-/** What takes telemetry by OTLP over HTTP, in protobuf, as a collector does. */
+/** Takes telemetry by OTLP over HTTP, in protobuf, as a collector does. */
 export class OtlpReceiver {
   readonly spans: ReceivedSpan[] = [];
   readonly logs: ReceivedLog[] = [];
@@ -44,7 +44,7 @@ export class OtlpReceiver {
   metricsResource: Readonly<Record<string, unknown>> = {};
   /** The processes that have sent metrics of clients. */
   readonly instances = new Set<unknown>();
-  /** What it answers with. */
+  /** Its answer. */
   status = 200;
   /** The number of requests. */
   requests = 0;

@@ -27,7 +27,7 @@ export interface FrameToSend {
   readonly compressed?: boolean;
 }
 
-/** How often a slow reader reads. */
+/** The time between two reads of a slow reader. */
 const PACE_MS = 20;
 
 /** How a connection ended; 1006 without a close frame, 1005 where that holds no code. */
@@ -58,7 +58,7 @@ export class RawWebSocket {
   readonly #socket: Socket;
   readonly #autoPong: boolean;
   #unread: Buffer = Buffer.alloc(0);
-  /** What the socket has given and a slow reader has not read. */
+  /** Bytes that the socket has given and a slow reader has not read. */
   #waiting: Buffer = Buffer.alloc(0);
   #pace: ReturnType<typeof setInterval> | undefined;
 

@@ -70,7 +70,7 @@ export interface Target {
   /** Whether it has no command line and no files: its environment says all. Default: no. */
   readonly isEdge?: boolean;
   /**
-   * What starts the service, in the folder of the repository; arguments go behind it.
+   * The command that starts the service, in the folder of the repository; arguments go behind it.
    *
    * @param port where it listens if it has no command line: `"0"` is any free one.
    */

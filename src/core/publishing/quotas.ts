@@ -33,7 +33,7 @@ export interface AnswerReader {
 }
 
 export interface QuotaLimits {
-  /** How many messages a quota allows per second in the long run. */
+  /** The messages per second that a quota allows in the long run. */
   readonly maxPublishesPerSecond: number;
 }
 

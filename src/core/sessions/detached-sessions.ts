@@ -284,7 +284,7 @@ interface DetachedEvents {
 class Detached implements QueuedTimer, SessionKeeper {
   queueIndex = NOT_QUEUED;
   dueMs = 0;
-  /** Why the session ends, if it isn't resumed before. */
+  /** The cause with which the session ends if it isn't resumed before. */
   endReason: LossReason = "session_expired";
   readonly session: Session;
   readonly user: User;

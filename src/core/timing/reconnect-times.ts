@@ -14,7 +14,7 @@ const SHORTEST_SPREAD_MS = 1000;
 export class ReturnTimes {
   readonly #clock: Pick<Clock, "nowMs">;
   readonly #random: () => number;
-  /** When the next client may reconnect, by the cause for which clients were disconnected. */
+  /** The time at which the next client may reconnect, by the cause for which clients were disconnected. */
   readonly #nextMs = new Map<string, number>();
 
   /** @param random from 0 to 1. */

@@ -29,7 +29,7 @@ export class BucketLife {
     this.#log = log;
   }
 
-  /** Why entries end too soon, in words for people. */
+  /** The reason why entries end too soon, in words for people. */
   get problem(): string | undefined {
     return this.#problem;
   }

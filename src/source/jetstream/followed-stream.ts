@@ -10,7 +10,7 @@ import { StreamFollower, type StreamPlace } from "./stream-follower.ts";
 import { SubjectCheck } from "./subject-check.ts";
 
 /**
- * How long a stream must have less than what came of it until that counts as true: a server that stood still answers as the
+ * The time for which a stream must have less than what came of it until that counts as true: a server that stood still answers as the
  * stream's leader until it hears of the next one.
  */
 const STALE_MS = 5_000;

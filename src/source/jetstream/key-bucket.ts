@@ -65,7 +65,7 @@ export class KeyBucket {
     return this.#stream.problem;
   }
 
-  /** Why its entries end too soon, in words for people. */
+  /** The reason why its entries end too soon, in words for people. */
   get lifeProblem(): string | undefined {
     return this.#life.problem;
   }

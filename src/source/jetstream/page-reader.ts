@@ -72,7 +72,7 @@ export class PageReader {
 
   #askAhead(before: StreamInfo): void {
     this.#ahead = this.#next(before);
-    // Whoever reads the page gets the error; perhaps nobody does.
+    // The page's reader gets the error; there may be none.
     this.#ahead.catch(() => {});
   }
 

@@ -67,7 +67,7 @@ export class ModelGateway {
   readonly acknowledged: ModelMessage[] = [];
   /** Called before an acknowledgement counts. */
   acknowledging: (message: ModelMessage) => void = () => {};
-  /** Where a subscription begins that doesn't say it. */
+  /** The start of a subscription that names none. */
   startFrom: "new" | "all" | "last_per_subject" = "new";
   /** Tells whether a token is valid. */
   acceptsToken: (token: string | undefined) => boolean = () => true;

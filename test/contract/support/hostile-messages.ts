@@ -3,7 +3,7 @@ export interface MessageRow {
   readonly name: string;
   /** The fields that differ from those of a good message. */
   readonly fields: Readonly<Record<string, unknown>>;
-  /** Of the error; none where the message is served, and does nothing else. */
+  /** The error's code; none if the message is served, and does nothing else. */
   readonly code?: "forbidden" | "invalid_subject" | "malformed" | "too_large";
   readonly message?: string;
 }

@@ -58,11 +58,11 @@ type GatewayOptions = Partial<HarnessOptions> & { readonly stepsPerTurn?: number
 /** A gateway with presence: all of a test share a clock and a bucket. */
 export class Gateway implements PresenceBucket {
   readonly harness: Harness;
-  /** What the gateway's writes become. */
+  /** The fate of the gateway's writes. */
   writes: "stored" | "lost" = "stored";
   readonly #bucket: FakeBucket;
   #isConnected = false;
-  /** How much of the bucket it has read. */
+  /** The last revision of the bucket that it has read. */
   #read = 0;
   #isReading = false;
 
@@ -119,7 +119,7 @@ export class Gateway implements PresenceBucket {
     for (const gateway of all.get(this.#bucket) ?? []) gateway.#readOn();
   }
 
-  /** What was written arrives a little later. */
+  /** Writes arrive a little later. */
   #readOn(): void {
     const others = all.get(this.#bucket) ?? new Set();
     all.set(this.#bucket, others.add(this));

@@ -36,7 +36,7 @@ class PresenceModel {
   readonly running: Gateway[] = [];
   clients: Client[] = [];
   viewers: Viewer[] = [];
-  /** When a name was on a watched subject last without pause: then nobody may be told that it left. */
+  /** The time since which a name has been on a watched subject without pause: then nobody may be told that it left. */
   readonly #seenMs = new Map<string, number>();
 
   /** Whether clients may leave subjects without a time of grace. */
@@ -133,7 +133,7 @@ class PresenceModel {
     }
   }
 
-  /** When all is quiet, everybody knows the truth. */
+  /** Everybody knows the truth once all is quiet. */
   expectTruth(): void {
     this.pass(QUIET_MS);
     for (const { lists, counts } of this.viewers) {

@@ -52,7 +52,7 @@ const FAILED = { kind: "failed", message: "why", retryable: true } as const;
 const utf8 = new TextEncoder();
 const textOf = (data: Uint8Array) => new TextDecoder().decode(data);
 
-/** What a client without a connection is, as HTTP says it. */
+/** A client without a connection, as of a request over HTTP. */
 const senderOf = (grant: Grant, address = "192.0.2.1") => ({
   grant,
   address,
@@ -565,7 +565,7 @@ describe("A message is refused", () => {
     expect(stage.calls.length).toBe(48 + 32);
     ask("carl", 50);
     expect(stage.calls.length).toBe(48 + 64);
-    // What another subject answers isn't known.
+    // The answer of another subject isn't known.
     ask("dan", 20, "a.other");
     expect(stage.calls.length).toBe(48 + 64 + 9);
   });

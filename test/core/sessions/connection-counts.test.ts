@@ -24,7 +24,7 @@ describe("A limit of clients per address", () => {
     first?.connection.closed(1006);
     expect(clients.excessOf("a", ANN)).toBeUndefined();
     connect(auth, grantOf(), "a");
-    // Of handshakes at the same time, all may have found room.
+    // All handshakes at the same time may have found room.
     expect(connect(auth, grantOf(), "a").socket.closedWith).toBe(4429);
     expect(meter.clientsLimited).toEqual({ address: 1, sub: 0, rate: 0 });
     expect(meter.clientsActive).toBe(2);
@@ -80,7 +80,7 @@ describe("Clients that connect without a token", () => {
     const { clients } = auth.harness;
     expect(fill(auth, "a")).toHaveLength(4);
     expect(clients.excessOf("a", ANONYMOUS, true)).toBe("address");
-    // Of handshakes at the same time, all may have found room.
+    // All handshakes at the same time may have found room.
     expect(connect(auth, auth.awaiting, "a").socket.closedWith).toBe(4429);
     expect(clients.excessOf("a", ANN)).toBeUndefined();
     expect(fill(auth, "b")).toHaveLength(3);

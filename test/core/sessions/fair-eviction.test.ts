@@ -1,4 +1,4 @@
-/** Which sessions without a connection make room for others. */
+/** Sessions without a connection make room for others, those of the user with the most first. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Grant } from "../../../src/core/access/grant.ts";

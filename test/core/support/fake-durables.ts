@@ -10,7 +10,7 @@ import { ORIGIN } from "./fake-stream.ts";
 /** Durables of one stream, to which the test delivers. */
 export class FakeDurables implements Durables {
   used = 0;
-  /** Of the durable that was asked for last. */
+  /** The listener of the durable that was asked for last. */
   listener: DurableListener | undefined;
   readonly asked: DurableQuery[] = [];
   readonly settled: [string, Settlement][] = [];

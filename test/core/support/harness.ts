@@ -28,7 +28,7 @@ export type HarnessOptions = BroadcasterOptions &
   ClientsOptions &
   GrantOptions & { readonly subjects: readonly string[] };
 
-/** Those of a harness. */
+/** The options of a harness. */
 export const OPTIONS: HarnessOptions = {
   maxClients: 1000,
   flushIntervalMs: 1,

@@ -4,7 +4,7 @@ import { AdaptiveFlushPace, type FlushPace } from "../../../src/core/timing/flus
 interface Result {
   /** The share of the time that flushes took. */
   readonly busy: number;
-  /** How many messages waited for a timer. */
+  /** The number of messages that waited for a timer. */
   readonly waited: number;
   readonly flushes: number;
   readonly longestWaitMs: number;

@@ -14,7 +14,7 @@ export class WorldClient {
   readonly status: number;
   readonly socket: FakeSocket;
   readonly events: ConnectionEvents;
-  /** How many marks it was sent. */
+  /** The number of marks that it was sent. */
   marks = 0;
   answersPings = true;
 
@@ -138,7 +138,7 @@ export class ReloadWorld {
     return this.#gateway;
   }
 
-  /** How long requests waited for their answers. */
+  /** The times for which requests waited for their answers. */
   get requestTimeouts(): readonly number[] {
     return this.#source.requestTimeouts;
   }
