@@ -26,6 +26,10 @@ const MAX_FAILURES = 5;
 const FIRST_BACKOFF_MS = 200;
 /** The longest time that a worker may take to answer a question. */
 const ANSWER_MS = 1000;
+/** The time between two checks whether a worker still answers. */
+const CHECK_MS = 5000;
+/** A worker that fails so many checks, one after another, is killed: the kernel goes on to give it new connections. */
+const MOST_SILENT_CHECKS = 6;
 
 interface SupervisorOptions {
   /** The value of the label `component`. */
@@ -60,6 +64,7 @@ interface Slot {
   /** Failures at the start, one after another. */
   failures: number;
   cancelRestart: Cancel;
+  cancelCheck: Cancel;
   /** Its last answer about its metrics. */
   metrics: MetricsSnapshot | undefined;
 }
@@ -96,6 +101,7 @@ export class Supervisor {
       wasListening: false,
       failures: 0,
       cancelRestart: () => {},
+      cancelCheck: () => {},
       metrics: undefined,
     }));
     this.#failed.promise.catch(() => {});
@@ -132,6 +138,7 @@ export class Supervisor {
     this.#isStopping = true;
     for (const slot of this.#slots) {
       slot.cancelRestart();
+      slot.cancelCheck();
       slot.process?.kill("SIGKILL");
     }
   }
@@ -155,8 +162,9 @@ export class Supervisor {
 
   async #stop(order: "drain" | "stop", atMostMs: number): Promise<void> {
     this.#isStopping = true;
-    for (const { process, isListening, cancelRestart } of this.#slots) {
+    for (const { process, isListening, cancelRestart, cancelCheck } of this.#slots) {
       cancelRestart();
+      cancelCheck();
       // One that doesn't listen has no client, and might not hear the order.
       if (isListening) process?.send({ type: order });
       else process?.kill("SIGKILL");
@@ -226,6 +234,7 @@ export class Supervisor {
       slot.process?.kill("SIGKILL");
       return;
     }
+    this.#checkLater(slot, 0);
     void this.#tellRevocations(slot);
     if (isFirst) for (const other of this.#slots) if (other !== slot) this.#spawn(other);
     if (this.#slots.every(({ wasListening }) => wasListening)) this.#ready.resolve(this.#ports);
@@ -237,6 +246,7 @@ export class Supervisor {
     const wasListening = slot.isListening;
     slot.process = undefined;
     slot.isListening = false;
+    slot.cancelCheck();
     this.#keepCounters(slot);
     const how = describeEnd(end);
     if (this.#isStopping) {
@@ -261,6 +271,29 @@ export class Supervisor {
       ...{ event: "worker_ended", worker: slot.number, reason: how, seconds: delayMs / 1000 },
     });
     slot.cancelRestart = clock.after(delayMs, () => this.#spawn(slot));
+  }
+
+  /** @param silent the number of checks that the worker has failed, one after another. */
+  #checkLater(slot: Slot, silent: number): void {
+    slot.cancelCheck = this.#parts.clock.after(CHECK_MS, () => void this.#check(slot, silent));
+  }
+
+  async #check(slot: Slot, silent: number): Promise<void> {
+    const { process } = slot;
+    const hasAnswered = (await this.#ask(slot, "readiness")) !== undefined;
+    // It has ended meanwhile, or is about to.
+    if (slot.process !== process || this.#isStopping) return;
+    if (hasAnswered || silent + 1 < MOST_SILENT_CHECKS) {
+      this.#checkLater(slot, hasAnswered ? 0 : silent + 1);
+      return;
+    }
+    this.#parts.log.error("Worker {worker} has not answered for {seconds} seconds and is killed", {
+      event: "worker_silent",
+      worker: slot.number,
+      pid: process?.pid,
+      seconds: (MOST_SILENT_CHECKS * (CHECK_MS + ANSWER_MS)) / 1000,
+    });
+    process?.kill("SIGKILL");
   }
 
   #checkEnded(): void {

@@ -112,6 +112,10 @@ function soakFaultsOf({ random, clients, gateways, nats, stream, soak }: Breakab
       const workers = childrenOf(gateways[withWorkers]!.pid);
       if (workers.length > 0) process.kill(random.of(workers), "SIGKILL");
     },
+    "a worker stands still": async () => {
+      const workers = childrenOf(gateways[withWorkers]!.pid);
+      if (workers.length > 0) await standStill(random.of(workers), random);
+    },
     "a gateway's clock jumps": () => {
       const { pid } = random.of(gateways.filter((_, which) => which !== withWorkers));
       clock.jump(pid, random.of([-HOUR_MS, 0, HOUR_MS]));

@@ -41,6 +41,13 @@ class FakeWorker implements WorkerProcess {
     this.#listener.ended({ code, signal });
   }
 
+  /** Answers all questions that it got and has not answered. */
+  answer(): void {
+    for (const message of this.got.splice(0)) {
+      if (message.type === "ask") this.say({ type: "answer", id: message.id, answer: [] });
+    }
+  }
+
   /** The orders to stop that it got. */
   get orders(): string[] {
     return this.got.map(({ type }) => type).filter((type) => type === "drain" || type === "stop");
@@ -228,6 +235,52 @@ describe("A drain", () => {
     supervisor.onDrainRequest = () => asked++;
     workers[1]!.say({ type: "drain" });
     expect(asked).toBe(1);
+  });
+});
+
+describe("A worker that doesn't answer", () => {
+  /** Lets six checks pass, in which the workers of these numbers answer. */
+  async function check(
+    { clock, workers }: Pick<Awaited<ReturnType<typeof running>>, "clock" | "workers">,
+    answering: readonly number[],
+    checks = 6,
+  ): Promise<void> {
+    for (let n = 0; n < checks; n++) {
+      clock.advance(5000);
+      for (const number of answering) workers[number]!.answer();
+      clock.advance(1000);
+      for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    }
+  }
+
+  test("is killed after six checks, and replaced", async () => {
+    const all = await running(2);
+    await check(all, [0], 5);
+    expect(all.lines.map(({ level }) => level)).not.toContain("error");
+    await check(all, [0], 1);
+    expect(all.lines.filter(({ level }) => level === "error")).toMatchObject([
+      { properties: { event: "worker_silent", worker: 2, pid: 101, seconds: 36 } },
+      { properties: { event: "worker_ended", worker: 2, reason: "signal SIGKILL" } },
+    ]);
+    all.clock.advance(0);
+    expect(all.workers[2]!.assignment).toMatchObject({ number: 2, isReplacement: true });
+  });
+
+  test("goes on if it answers again before", async () => {
+    const all = await running(1);
+    for (let n = 0; n < 3; n++) {
+      await check(all, [], 5);
+      await check(all, [0], 1);
+    }
+    expect(all.workers).toHaveLength(1);
+  });
+
+  test("isn't checked while it stops", async () => {
+    const all = await running(1);
+    void all.supervisor.stop().catch(() => {});
+    expect(all.workers[0]!.orders).toEqual(["stop"]);
+    await check(all, []);
+    expect(all.lines.map(({ properties }) => properties?.event)).not.toContain("worker_silent");
   });
 });
 
