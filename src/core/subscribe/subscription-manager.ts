@@ -147,7 +147,9 @@ export class SubscriptionManager implements SessionSubscriptions {
       if (refused !== undefined && this.#isPatternRefused(session, request, refused)) return;
       this.#startWhenKnown(session, request);
     };
-    request.upstream = this.#parts.upstream.acquire(request.subjects, begin, goesOn);
+    // It may be refused, and released, before `whenKnown` returns.
+    request.upstream = this.#parts.upstream.acquire(request.subjects);
+    this.#parts.upstream.whenKnown(request.upstream, begin, goesOn);
     // A client that isn't told when it begins need not wait, and without NATS there is nothing to wait for.
     if (!session.dialect.sendsNotices || !this.#parts.connected()) begin();
     return undefined;
@@ -224,12 +226,21 @@ export class SubscriptionManager implements SessionSubscriptions {
       session.tell({ type: "unsubscribed", sub: id, reason: "forbidden" });
     }
     const inEffect = new Set([...session.subscriptions].map(({ id }) => id));
+    const waiting: ActiveRequest[] = [];
     for (const request of this.#requests.of(session)) {
-      if (this.#keepExposed(request) && inEffect.has(request.id)) told.add(request);
+      if (this.#keepExposed(request)) {
+        if (inEffect.has(request.id)) told.add(request);
+        else if (session.subscriptions.find(request.id) === undefined) waiting.push(request);
+      }
       if (told.has(request)) this.#tellLeft(session, request);
     }
     // The client doesn't know yet where these begin: they begin again with what is left.
     for (const { request, left } of plan.restarted) this.#askAgain(session, request, left);
+    // These wait for patterns that they don't use any more.
+    for (const request of waiting) {
+      this.#withdraw(session, request);
+      this.#askAgain(session, request, request.subjects);
+    }
     this.#parts.changed?.(session);
   }
 

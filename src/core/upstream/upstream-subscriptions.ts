@@ -114,31 +114,39 @@ export class UpstreamSubscriptions {
    * Adds a user to each of the patterns, as far as they are exposed.
    *
    * @param subjects `"everything"` for all that is exposed.
-   * @param whenKnown called once messages of all of them arrive (at once, if they do), or once the source
-   * refuses one of them, with the refusal.
-   * @param isWaiting whether the user still waits for that.
    * @returns the patterns, for {@linkcode release}: what is exposed may change.
    */
-  acquire(
-    subjects: Selection,
-    whenKnown: (refusal?: UpstreamRefusal) => void = () => {},
-    isWaiting: () => boolean = () => true,
-  ): readonly string[] {
+  acquire(subjects: Selection): readonly string[] {
     const patterns = this.exposed(subjects);
-    const subscriptions = patterns.map((pattern) => this.#use(pattern));
+    for (const pattern of patterns) this.#use(pattern);
+    return patterns;
+  }
+
+  /**
+   * Calls back once messages of all of the patterns arrive, or once the source refuses one of them: at once, if that is so.
+   *
+   * @param patterns were acquired.
+   * @param call called once, perhaps with the refusal.
+   * @param isWaiting whether the user still waits for that.
+   */
+  whenKnown(
+    patterns: readonly string[],
+    call: (refusal?: UpstreamRefusal) => void,
+    isWaiting: () => boolean = () => true,
+  ): void {
+    const subscriptions = patterns.flatMap((pattern) => this.#byPattern.get(pattern) ?? []);
     const waiter: Waiter = {
       isWaiting,
       // Waits for one after the other: one that arrived may be cut off meanwhile.
       check: () => {
         const refused = subscriptions.find(({ refusal }) => refusal !== undefined);
         const missing = subscriptions.find(({ since }) => since === undefined);
-        if (refused !== undefined) whenKnown(refused.refusal);
-        else if (missing === undefined) whenKnown();
+        if (refused !== undefined) call(refused.refusal);
+        else if (missing === undefined) call();
         else missing.addWaiter(waiter);
       },
     };
     waiter.check();
-    return patterns;
   }
 
   /** Returns the patterns of what is both exposed and asked for. */

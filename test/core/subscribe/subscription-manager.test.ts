@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { Grant } from "../../../src/core/access/grant.ts";
 import { SSE, V1 } from "../../../src/core/wire/dialect.ts";
 import { readEvents } from "../../support/event-parser.ts";
-import { Harness, lastOf, stateOf, typesOf } from "../support/harness.ts";
+import { Harness, lastOf, OPTIONS, stateOf, typesOf } from "../support/harness.ts";
 
 describe("Subscription", () => {
   test("begins when the source says that all of it arrives, and not before", () => {
@@ -34,6 +35,23 @@ describe("Subscription", () => {
     harness.publish(1, "a");
     harness.clock.advance(10);
     expect(peer.socket.payloads).toEqual([]);
+  });
+
+  test("that waits for NATS while other subjects are exposed begins with these", () => {
+    const subjects = ["a.>", "b.>"];
+    const harness = new Harness({ subjects, demanded: subjects });
+    harness.source.confirms = false;
+    const peer = harness.joinV1();
+    peer.send({ type: "subscribe", id: "1", subjects: [">"] });
+    subjects.splice(0, 2, "b.>", "c.>");
+    harness.broadcaster.sessions.regrant(peer.session, Grant.forEverybody(subjects, OPTIONS));
+    expect(typesOf(peer)).toEqual(["welcome"]);
+    expect([...harness.source.patterns].sort()).toEqual(["b.>", "c.>"]);
+    harness.source.confirmAll();
+    expect(typesOf(peer)).toEqual(["welcome", "subscribed"]);
+    harness.publish(1, "c.x");
+    harness.clock.advance(10);
+    expect(peer.socket.payloads).toEqual([1]);
   });
 
   test("of a client that is gone never begins", () => {
@@ -129,6 +147,23 @@ describe("Subscription", () => {
     peer.send({ type: "subscribe", id: "1", subjects: ["a"] });
     expect(lastOf(peer)).toMatchObject({ type: "subscribed", id: "1" });
   });
+
+  test.each(["v1", "plain"])(
+    "of a client of %s that NATS has refused before takes nothing, however often it is asked for",
+    (dialect) => {
+      const harness = new Harness({ upstreamLingerMs: 1000 });
+      harness.source.confirms = false;
+      const peer = harness.joinV1();
+      const ask = () => peer.send({ type: "subscribe", id: "1", subjects: ["a"] });
+      ask();
+      harness.source.refuse("a");
+      if (dialect === "v1") ask();
+      else expect(harness.join(["a"]).socket.closedWith).toBe(4403);
+      harness.clock.advance(1000);
+      expect([...harness.source.patterns]).toEqual([]);
+      expect(harness.meter.refused.forbidden).toBe(2);
+    },
+  );
 
   test("of a plain client and without NATS begins at once", () => {
     const harness = new Harness();

@@ -66,8 +66,8 @@ export class UpstreamHarness {
   /** Acquires patterns. @returns what is known of them: `true` once they arrive, or the refusal. */
   acquire(...subjects: string[]): { known: unknown } {
     const heard: { known: unknown } = { known: undefined };
-    this.upstream.acquire(
-      subjects,
+    this.upstream.whenKnown(
+      this.upstream.acquire(subjects),
       (refusal) => void Object.assign(heard, { known: refusal ?? true }),
     );
     return heard;

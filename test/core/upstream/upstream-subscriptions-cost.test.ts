@@ -185,8 +185,9 @@ test("UpstreamSubscriptions remembers no more waiters than there are, whoever co
       asked++;
       return goesOn;
     };
-    harness.upstream.acquire(["a"], () => expect(goesOn).toBe(true), looked);
-    harness.upstream.release(["a"]);
+    const patterns = harness.upstream.acquire(["a"]);
+    harness.upstream.whenKnown(patterns, () => expect(goesOn).toBe(true), looked);
+    harness.upstream.release(patterns);
     goesOn = false;
   }
   // They are looked at when there are too many of them, and then forgotten.
@@ -199,7 +200,8 @@ test("UpstreamSubscriptions does not subscribe to what was released while others
   const harness = new UpstreamHarness();
   harness.source.confirms = false;
   harness.acquire("a.>");
-  harness.upstream.acquire(["a.1"], () => harness.upstream.release(["a.2"]));
+  const narrow = harness.upstream.acquire(["a.1"]);
+  harness.upstream.whenKnown(narrow, () => harness.upstream.release(["a.2"]));
   harness.acquire("a.2");
   // "a.>" is refused, and "a.1" comes by itself at once: whoever waits for it lets "a.2" go.
   harness.source.confirms = true;

@@ -44,19 +44,21 @@ describe("UpstreamSubscriptions, whatever is wanted and released", () => {
           const harness = new UpstreamHarness(options, stepsPerTurn);
           harness.source.confirms = confirms;
           const refused = new Set<string>();
-          const wanted: { subjects: string[]; arrives: boolean }[] = [];
+          const wanted: { subjects: string[]; patterns: readonly string[]; arrives: boolean }[] =
+            [];
           const unconfirmed = () =>
             [...harness.source.patterns].find((each) => !harness.source.confirmed.has(each));
           for (const step of steps) {
             if ("want" in step) {
-              const want = { subjects: step.want, arrives: false };
+              const patterns = harness.upstream.acquire(step.want);
+              const want = { subjects: step.want, patterns, arrives: false };
               wanted.push(want);
-              harness.upstream.acquire(step.want, (refusal) => {
+              harness.upstream.whenKnown(patterns, (refusal) => {
                 want.arrives ||= refusal === undefined;
               });
             } else if ("release" in step) {
               const [want] = wanted.splice(step.release, 1);
-              if (want !== undefined) harness.upstream.release(want.subjects);
+              if (want !== undefined) harness.upstream.release(want.patterns);
             } else if (step.does === "confirm one" || step.does === "refuse one") {
               const next = unconfirmed();
               if (next !== undefined && step.does === "confirm one") harness.source.confirm(next);
@@ -111,7 +113,7 @@ describe("UpstreamSubscriptions, whatever is wanted and released", () => {
             );
             expect(covered).toEqual([]);
           }
-          for (const { subjects } of wanted) harness.upstream.release(subjects);
+          for (const { patterns } of wanted) harness.upstream.release(patterns);
           expect(harness.upstream.lingering).toBeLessThanOrEqual(maxLingering);
           settle();
           expect(harness.upstream.lingering).toBe(0);
