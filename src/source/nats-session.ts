@@ -253,9 +253,10 @@ export class NatsSession {
     this.#subscriptions = undefined;
     this.#options.streams?.close();
     this.#connection = undefined;
-    this.#channel = undefined;
     this.#options.watched?.close();
     this.#options.publisher.close();
+    this.#channel?.requests.close();
+    this.#channel = undefined;
     if (origin.owned) await unlessAborted(connection.close(), this.#timeUp.stop.signal);
     if (closed === undefined) return;
     const why = closed.error instanceof Error ? natsReason(closed.error) : "no reason given";

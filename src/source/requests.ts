@@ -74,6 +74,7 @@ export class Requests {
   readonly #single = new Map<string, AnswerHandler>();
   #subscription: Subscription | undefined;
   #count = 0;
+  #isClosed = false;
 
   constructor(connection: NatsConnection, faults: RequestFaults) {
     this.connection = connection;
@@ -134,6 +135,7 @@ export class Requests {
     const close = (): void => {
       this.#asking.delete(waiting);
       this.#single.delete(token);
+      this.#leaveInbox();
     };
     const reply = `${this.#inbox}.${token}`;
     try {
@@ -168,9 +170,11 @@ export class Requests {
     for (const call of [...this.#watching]) call(subject);
   }
 
-  /** The connection is lost: fails all requests. */
+  /** The connection is lost, or given up: fails all requests. */
   close(): void {
+    this.#isClosed = true;
     for (const asking of [...this.#asking]) asking.failed(new Error("the connection is lost"));
+    this.#leaveInbox();
   }
 
   /** Subscribes; see {@linkcode listen}. */
@@ -195,6 +199,14 @@ export class Requests {
         for (const asking of [...this.#single.values()]) asking.failed(error);
       },
     );
+  }
+
+  /** After `close`, unsubscribes from the inbox once no request waits there: nats.js would subscribe to it again with each reconnect. */
+  #leaveInbox(): void {
+    if (!this.#isClosed || this.#single.size > 0) return;
+    const subscription = this.#subscription;
+    this.#subscription = undefined;
+    if (subscription?.isClosed() === false) subscription.unsubscribe();
   }
 
   #answer(asking: AnswerHandler, msg: Msg): void {

@@ -29,8 +29,10 @@ export class WatchedSubject {
     );
   }
 
-  /** The connection is closed. */
+  /** The connection is closed, or given up. */
   close(): void {
+    const subscription = this.#subscription;
     this.#subscription = undefined;
+    if (subscription?.isClosed() === false) subscription.unsubscribe();
   }
 }

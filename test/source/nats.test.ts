@@ -8,7 +8,7 @@ import type { SourceListener } from "../../src/core/ports/source.ts";
 import { connectNats } from "../../src/source/connect.ts";
 import { NatsSource } from "../../src/source/nats.ts";
 import { within } from "../support/event-log.ts";
-import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
+import { type NatsServer, startNatsServer, subscriptionsAt } from "../support/nats-server.ts";
 import { publishWithHeaders } from "../support/raw-nats.ts";
 import { Recorder } from "./recorder.ts";
 
@@ -383,6 +383,29 @@ describe("NatsSource on a connection that is not its own", () => {
     await recorder.until("connected");
     await source.stop(1_000);
     await connection.close();
+  });
+
+  test("leaves no subscription there, and takes a message of its own once, however often it is started", async () => {
+    const recorder = new Recorder();
+    const monitored = await startNatsServer({ monitoring: true });
+    const connection = await connectNats({ servers: [monitored.url], name: "host" });
+    const taken: string[] = [];
+    const take = (data: Uint8Array): void => void taken.push(new TextDecoder().decode(data));
+    const reads = { subject: { name: "own", take } };
+    const source = new NatsSource({ log: recorder.log, nats: { connection }, reads });
+    for (const run of ["first", "second"]) {
+      source.start(recorder);
+      await recorder.until("connected");
+      connection.publish("own", run);
+      await expect(source.request("nobody", "", 5_000)).rejects.toThrow("nobody answers");
+      await source.stop(1_000);
+    }
+    connection.publish("own", "afterwards");
+    await connection.flush();
+    expect(taken).toEqual(["first", "second"]);
+    expect(await subscriptionsAt(monitored)).toEqual([]);
+    await connection.close();
+    await monitored.stop();
   });
 
   test("notices a NATS that is dead in silence by the connection's pings", async () => {

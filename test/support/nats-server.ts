@@ -155,3 +155,11 @@ export async function connectionsOf({ monitoringUrl }: NatsServer): Promise<numb
   const { connections } = (await response.json()) as { connections: { cid: number }[] };
   return connections.map(({ cid }) => cid).sort((one, other) => one - other);
 }
+
+/** Returns the subjects of all subscriptions that clients have at a server with `monitoring`. */
+export async function subscriptionsAt({ monitoringUrl }: NatsServer): Promise<string[]> {
+  const answer = (await (await fetch(`${monitoringUrl}/connz?subs=1`)).json()) as {
+    connections: { subscriptions_list?: string[] }[];
+  };
+  return answer.connections.flatMap(({ subscriptions_list = [] }) => subscriptions_list);
+}
