@@ -28,7 +28,7 @@ const FIRST_BACKOFF_MS = 200;
 const ANSWER_MS = 1000;
 /** The time between two checks whether a worker still answers. */
 const CHECK_MS = 5000;
-/** A worker that fails so many checks, one after another, is killed: the kernel goes on to give it new connections. */
+/** A worker that says nothing in so many checks, one after another, is killed: the kernel goes on to give it new connections. */
 const MOST_SILENT_CHECKS = 6;
 
 interface SupervisorOptions {
@@ -61,6 +61,10 @@ interface Slot {
   isListening: boolean;
   /** Whether it has listened since the gateway was started. */
   wasListening: boolean;
+  /** Whether the configuration was to be reloaded since it was started: it may have read it before. */
+  mustReload: boolean;
+  /** The number of checks since it has said something. */
+  silentChecks: number;
   /** Failures at the start, one after another. */
   failures: number;
   cancelRestart: Cancel;
@@ -99,6 +103,8 @@ export class Supervisor {
       startedMs: 0,
       isListening: false,
       wasListening: false,
+      mustReload: false,
+      silentChecks: 0,
       failures: 0,
       cancelRestart: () => {},
       cancelCheck: () => {},
@@ -155,8 +161,10 @@ export class Supervisor {
 
   #tellToReload(except?: Slot): void {
     for (const slot of this.#slots) {
-      // One that doesn't listen yet reads the configuration by itself.
-      if (slot !== except && slot.isListening) slot.process?.send({ type: "reload" });
+      if (slot === except) continue;
+      if (slot.isListening) slot.process?.send({ type: "reload" });
+      // It might not hear the order yet.
+      else slot.mustReload = true;
     }
   }
 
@@ -181,6 +189,7 @@ export class Supervisor {
     const { number } = slot;
     slot.startedMs = clock.nowMs();
     slot.isListening = false;
+    slot.mustReload = false;
     const process = spawn(
       {
         ...{ number, count: this.#options.count, isReplacement: slot.wasListening },
@@ -199,6 +208,8 @@ export class Supervisor {
   }
 
   #take(slot: Slot, message: WorkerMessage): void {
+    // An answer that comes too late counts, too: such a worker is slow, and doesn't stand still.
+    slot.silentChecks = 0;
     switch (message.type) {
       case "listening":
         this.#hasListened(slot, message);
@@ -234,7 +245,8 @@ export class Supervisor {
       slot.process?.kill("SIGKILL");
       return;
     }
-    this.#checkLater(slot, 0);
+    if (slot.mustReload) slot.process?.send({ type: "reload" });
+    this.#checkLater(slot);
     void this.#tellRevocations(slot);
     if (isFirst) for (const other of this.#slots) if (other !== slot) this.#spawn(other);
     if (this.#slots.every(({ wasListening }) => wasListening)) this.#ready.resolve(this.#ports);
@@ -273,18 +285,18 @@ export class Supervisor {
     slot.cancelRestart = clock.after(delayMs, () => this.#spawn(slot));
   }
 
-  /** @param silent the number of checks that the worker has failed, one after another. */
-  #checkLater(slot: Slot, silent: number): void {
-    slot.cancelCheck = this.#parts.clock.after(CHECK_MS, () => void this.#check(slot, silent));
+  #checkLater(slot: Slot): void {
+    slot.cancelCheck = this.#parts.clock.after(CHECK_MS, () => void this.#check(slot));
   }
 
-  async #check(slot: Slot, silent: number): Promise<void> {
+  async #check(slot: Slot): Promise<void> {
     const { process } = slot;
-    const hasAnswered = (await this.#ask(slot, "readiness")) !== undefined;
+    slot.silentChecks++;
+    await this.#ask(slot, "readiness");
     // It has ended meanwhile, or is about to.
     if (slot.process !== process || this.#isStopping) return;
-    if (hasAnswered || silent + 1 < MOST_SILENT_CHECKS) {
-      this.#checkLater(slot, hasAnswered ? 0 : silent + 1);
+    if (slot.silentChecks < MOST_SILENT_CHECKS) {
+      this.#checkLater(slot);
       return;
     }
     this.#parts.log.error("Worker {worker} has not answered for {seconds} seconds and is killed", {
@@ -388,10 +400,14 @@ export class Supervisor {
 
   /** Tells a worker which tokens are revoked, if only the other workers know. */
   async #tellRevocations(slot: Slot): Promise<void> {
-    const other = this.#slots.find((one) => one !== slot && one.isListening);
-    if (other === undefined) return;
-    const entries = await this.#ask(other, "revocations");
-    if (!Array.isArray(entries) || entries.length === 0) return;
-    slot.process?.send({ type: "news", news: { kind: "revoked", entries } });
+    const { process } = slot;
+    for (const other of this.#slots) {
+      if (other === slot || !other.isListening) continue;
+      const entries = await this.#ask(other, "revocations");
+      // It stands still: the next one knows as much.
+      if (!Array.isArray(entries)) continue;
+      if (entries.length > 0) process?.send({ type: "news", news: { kind: "revoked", entries } });
+      return;
+    }
   }
 }

@@ -88,9 +88,9 @@ export class WorkerSiblings implements Siblings {
   }
 
   async #answer(id: number, question: Question): Promise<void> {
-    const report = this.#report;
+    const ask = async (): Promise<unknown> => await this.#report?.[question]();
     // An answer that can't be made is as good as none.
-    const answer = report && (await Promise.resolve(report[question]()).catch(() => undefined));
+    const answer = await ask().catch(() => undefined);
     this.#send({ type: "answer", id, answer });
   }
 

@@ -275,6 +275,15 @@ describe("A worker that doesn't answer", () => {
     expect(all.workers).toHaveLength(1);
   });
 
+  test("goes on if its answers are only late", async () => {
+    const all = await running(1);
+    for (let n = 0; n < 8; n++) {
+      await check(all, [], 1);
+      all.workers[0]!.answer();
+    }
+    expect(all.workers).toHaveLength(1);
+  });
+
   test("isn't checked while it stops", async () => {
     const all = await running(1);
     void all.supervisor.stop().catch(() => {});
@@ -313,20 +322,46 @@ describe("A worker", () => {
     });
   });
 
-  test("that replaces another one is told which tokens were revoked", async () => {
-    const { workers, clock } = await running(2);
+  test("that replaces another one is told which tokens were revoked, also if the first of the others stands still", async () => {
+    const { workers, clock } = await running(3);
+    clock.advance(LONG_MS);
+    workers[2]!.end(null, "SIGKILL");
+    clock.advance(0);
+    const [still, other, , replacement] = workers as [
+      FakeWorker,
+      FakeWorker,
+      FakeWorker,
+      FakeWorker,
+    ];
+    replacement.listen();
+    const questionTo = ({ got }: FakeWorker) =>
+      got.findLast((message) => message.type === "ask" && message.question === "revocations") as {
+        id: number;
+      };
+    expect(questionTo(still)).toBeDefined();
+    clock.advance(1000);
+    for (let n = 0; n < 20; n++) await Promise.resolve();
+    const entries = [{ claim: "sub", value: "alice", issuedBeforeMs: 5 }];
+    other.say({ type: "answer", id: questionTo(other).id, answer: entries });
+    for (let n = 0; n < 20; n++) await Promise.resolve();
+    expect(replacement.got.filter(({ type }) => type === "news")).toEqual([
+      { type: "news", news: { kind: "revoked", entries } },
+    ] as never);
+  });
+
+  test("that is started while the configuration is reloaded reloads it, too, as it may have read the old one", async () => {
+    const { supervisor, workers, clock } = await running(2);
+    const reloads = ({ got }: FakeWorker) => got.filter(({ type }) => type === "reload").length;
     clock.advance(LONG_MS);
     workers[1]!.end(null, "SIGKILL");
     clock.advance(0);
+    supervisor.reload();
     workers[2]!.listen();
-    const entries = [{ claim: "sub", value: "alice", issuedBeforeMs: 5 }];
-    const question = workers[0]!.got.findLast(
-      (message) => message.type === "ask" && message.question === "revocations",
-    ) as { id: number };
-    workers[0]!.say({ type: "answer", id: question.id, answer: entries });
-    for (let n = 0; n < 20; n++) await Promise.resolve();
-    expect(workers[2]!.got).toEqual([
-      { type: "news", news: { kind: "revoked", entries } },
-    ] as never);
+    expect(workers.map(reloads)).toEqual([1, 0, 1]);
+    clock.advance(LONG_MS);
+    workers[2]!.end(null, "SIGKILL");
+    clock.advance(0);
+    workers[3]!.listen();
+    expect(reloads(workers[3]!)).toBe(0);
   });
 });
