@@ -354,7 +354,9 @@ export class CatchUp {
     } else if (isBeyond) {
       const nowMs = this.#parts.clock.nowMs();
       progress.beyondSinceMs ??= nowMs;
-      if (nowMs - progress.beyondSinceMs < STALE_MS) return progress.sequence;
+      // A client that only begins there misses nothing if the server is wrong.
+      const isBelieved = progress.keptOnly || nowMs - progress.beyondSinceMs >= STALE_MS;
+      if (!isBelieved) return progress.sequence;
       // The stream never had such a message.
       const to = cursorOf({ origin: origin!, sequence: live });
       this.#tell(unknownGap(this.#cursorOf(progress), to, "stream_reset"));

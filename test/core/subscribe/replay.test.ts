@@ -369,13 +369,13 @@ describe("Catch-ups with patterns that the source can't select", () => {
 });
 
 describe("A client whose place is beyond what the source has of the stream", () => {
-  const begin = async () => {
+  const begin = async (from: object = { after: `${ORIGIN}:12` }) => {
     const kept = new FakeStream();
     for (let n = 0; n < 10; n++) kept.add("s.a");
     const harness = follow(kept, 10);
     const client = harness.joinV1();
-    client.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: { after: `${ORIGIN}:12` } });
-    await pass(harness, 5);
+    client.send({ type: "subscribe", id: "1", subjects: ["s.>"], from });
+    await pass(harness, 20);
     const gaps = () => client.socket.frames.filter(({ type }) => type === "gap");
     return { kept, harness, client, gaps };
   };
@@ -386,6 +386,16 @@ describe("A client whose place is beyond what the source has of the stream", () 
     await pass(harness, 5);
     expect(sequencesOf(client)).toEqual([13]);
     expect(gaps()).toEqual([]);
+    harness.expectBalance();
+  });
+
+  test("is told at once if it only begins there, as it misses nothing", async () => {
+    const { kept, harness, client, gaps } = await begin({ seq: 15 });
+    expect(gaps()).toMatchObject([{ reason: "stream_reset", to: `${ORIGIN}:10` }]);
+    expect(client.socket.frames.at(-1)?.type).toBe("caught_up");
+    harness.broadcaster.message(kept.add("s.a"));
+    await pass(harness, 5);
+    expect(sequencesOf(client)).toEqual([11]);
     harness.expectBalance();
   });
 
