@@ -256,10 +256,14 @@ describe("Very many clients of different subjects", () => {
   test("are told once, whatever they do before their turn comes", () => {
     const { harness, peers } = crowd();
     const [mover, slowMover, recovered] = [peers.at(-1)!, peers.at(-2)!, peers.at(-3)!];
-    for (const { session } of [slowMover, recovered]) session.slowDown();
+    // Its audience is told later than the one that the client comes from.
+    const [slowJoiner, other] = [peers[0]!, peers.at(-5)!];
+    other.send({ type: "subscribe", id: "2", subjects: ["a.0"] });
+    for (const { session } of [slowMover, recovered, slowJoiner]) session.slowDown();
     harness.clock.advance(100);
     harness.disconnect();
     harness.connect();
+    slowJoiner.send({ type: "subscribe", id: "2", subjects: [`a.${MANY - 5}`] });
     for (const peer of [mover, slowMover]) {
       peer.send({ type: "subscribe", id: "2", subjects: ["b"] });
     }

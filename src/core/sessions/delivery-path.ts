@@ -104,6 +104,8 @@ export class DeliveryPath<Member extends AudienceMember> {
     if (isLive) this.leave();
     else before.queued.delete(this.#member);
     this.audience = audience;
+    // The member was told in the audience before.
+    audience.tellAnnounced();
     if (isLive) this.#join();
     else audience.queued.add(this.#member);
     audiences.forget(before);
