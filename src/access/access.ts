@@ -189,9 +189,14 @@ export class Access {
     return this.#hidesSubjects ? this.#options.subjects : "everything";
   }
 
-  #note(grant: Grant, identity?: Identity, authenticator?: Authenticator): Grant {
+  #note(
+    grant: Grant,
+    identity?: Identity,
+    authenticator?: Authenticator,
+    version = this.#version,
+  ): Grant {
     this.#origins.set(grant, {
-      version: this.#version,
+      version,
       identity,
       authenticator: authenticator?.name,
     });
@@ -200,11 +205,16 @@ export class Access {
 
   async #admit(request: AccessRequest): Promise<Grant | AccessRefusal> {
     if (!this.isRequired) return this.#everybody;
+    // An answer is as old as its question: permissions may change meanwhile.
+    const version = this.#version;
     for (const authenticator of this.#authenticators) {
       const result = await authenticator.authenticate(request);
       if (result === undefined) continue;
       if (isRefusal(result)) return result;
-      return this.#refusalOf(result) ?? this.#unlessRevoked(this.#grantOf(result, authenticator));
+      const refusal = this.#refusalOf(result);
+      if (refusal !== undefined) return refusal;
+      const now = this.renewed(this.#grantOf(result, authenticator, version));
+      return "kind" in now ? now : this.#unlessRevoked(now);
     }
     return UNKNOWN[request.credentials.kind];
   }
@@ -225,7 +235,8 @@ export class Access {
     return this.#revocations?.isRevoked(grant) ? REVOKED : grant;
   }
 
-  #grantOf(identity: Identity, authenticator: Authenticator): Grant {
+  /** @param version of the permissions that the identity has. Default: those of now. */
+  #grantOf(identity: Identity, authenticator: Authenticator, version?: number): Grant {
     const { principal, permissions, tokenId, expiresAtMs } = identity;
     const { issuedAtMs = this.#clock.wallMs() } = identity;
     const options = this.#options;
@@ -255,6 +266,6 @@ export class Access {
       maxSubscriptions: Math.min(permissions.maxSubscriptions, options.maxSubscriptions),
     });
     const known = identity.issuedAtMs === undefined ? { ...identity, issuedAtMs } : identity;
-    return this.#note(grant, known, authenticator);
+    return this.#note(grant, known, authenticator, version);
   }
 }

@@ -49,8 +49,9 @@ const FAILED: AccessRefusal = {
   kind: "unavailable",
   message: "The password can't be checked now",
 };
+/** Not `unavailable`: nothing is wrong with the gateway. */
 const GONE: AccessRefusal = {
-  kind: "unavailable",
+  kind: "unauthenticated",
   message: "The client is gone",
   detail: "the client left before its password was checked",
 };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Access, type AccessOptions } from "../../src/access/access.ts";
-import type { Authenticator, Identity } from "../../src/access/authenticator.ts";
+import type { AccessRefusal, Authenticator, Identity } from "../../src/access/authenticator.ts";
 import { readClaims } from "../../src/access/claims.ts";
 import { Grant } from "../../src/core/access/grant.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
@@ -99,6 +99,33 @@ describe("A grant that was given", () => {
     expect(access.refusalNow(grant)).toBeUndefined();
     clock.advance(1);
     expect(access.refusalNow(grant)?.message).toBe("The token has expired");
+  });
+
+  test("has the permissions of now, also if they change while its client is checked", async () => {
+    const identity = await new FixedAuthenticator({}).authenticate();
+    const narrower = await new FixedAuthenticator({ actions: ["publish"] }).authenticate();
+    const answers: ReturnType<typeof Promise.withResolvers<Identity>>[] = [];
+    const slow = (now: Identity | AccessRefusal): Authenticator => ({
+      name: "slow",
+      authenticate: () => {
+        answers.push(Promise.withResolvers());
+        return answers.at(-1)!.promise;
+      },
+      recheck: () => now,
+    });
+    const gone: AccessRefusal = { kind: "unauthenticated", message: "gone" };
+    const access = new Access(OPTIONS, [slow(identity)], new ManualClock());
+    const admissions = [access.admit(WITH_NOTHING)];
+    access.replace(OPTIONS, [slow(narrower)]);
+    admissions.push(access.admit(WITH_NOTHING));
+    access.replace(OPTIONS, [slow(gone)]);
+    for (const answer of answers) answer.resolve(identity);
+    expect(await Promise.all(admissions)).toEqual([gone, gone]);
+    const third = access.admit(WITH_NOTHING);
+    access.replace(OPTIONS, [slow(narrower)]);
+    answers.at(-1)!.resolve(identity);
+    const grant = (await third) as Grant;
+    expect([grant.mayReceive("a.x"), grant.mayPublish("a.x")]).toEqual([false, true]);
   });
 
   test("counts for ever without a token", () => {

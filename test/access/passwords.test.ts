@@ -148,7 +148,7 @@ describe("A client that leaves", () => {
     expect(await other()).toMatchObject({ kind: "unavailable" });
     leaving.abort();
     for (const answer of await Promise.all(flood)) {
-      expect(answer).toMatchObject({ kind: "unavailable", message: "The client is gone" });
+      expect(answer).toMatchObject({ kind: "unauthenticated", message: "The client is gone" });
     }
     const answer = other();
     clock.turn();
@@ -162,11 +162,11 @@ describe("A client that leaves", () => {
     const first = ask("ann", PASSWORD, "192.0.2.1", leaving.signal);
     const second = ask("ann", PASSWORD, "192.0.2.2");
     leaving.abort();
-    expect(await first).toMatchObject({ kind: "unavailable" });
+    expect(await first).toMatchObject({ kind: "unauthenticated" });
     clock.turn();
     expect(await second).toMatchObject({ principal: { sub: "ann" } });
     const gone = ask("ann", "wrong", "192.0.2.1", AbortSignal.abort());
-    expect(await gone).toMatchObject({ kind: "unavailable" });
+    expect(await gone).toMatchObject({ kind: "unauthenticated" });
     expect(clock.timers).toBe(1);
   });
 });
