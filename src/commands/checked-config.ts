@@ -1,7 +1,7 @@
 import type { Flag } from "../config/flags.ts";
 import { type LoadedConfig, loadConfig } from "../config/load.ts";
 import { adminProblems } from "../gateway/admin-listener.ts";
-import { credentialFileProblems } from "../gateway/credential-files.ts";
+import { accessProblems } from "../gateway/create-access.ts";
 import { natsFileProblems } from "../gateway/nats-options.ts";
 import { runtimeVersion } from "../gateway/process-facts.ts";
 import { tlsProblems } from "../gateway/server-tls.ts";
@@ -20,7 +20,7 @@ export async function readCheckedConfig(
     ...{ argv, env, readTextFile, flags: [...flags, ...GENERAL_FLAGS] },
     checkFiles: async (config) => [
       ...(await natsFileProblems(config, readTextFile)),
-      ...(await credentialFileProblems(config, systemClock, readTextFile)),
+      ...(await accessProblems(config, systemClock, readTextFile)),
       ...(await adminProblems(config, readTextFile)),
       ...(await tlsProblems(config, runtimeVersion().runtime, systemClock, readTextFile)),
       ...workerProblems(config, workerHost(runtimeVersion())),

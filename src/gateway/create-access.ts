@@ -12,7 +12,7 @@ import { streamInputs } from "../config/stream-inputs.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Selection } from "../core/subject/subject.ts";
-import { openCredentialFiles } from "./credential-files.ts";
+import { credentialFileProblems, openCredentialFiles } from "./credential-files.ts";
 import type { GatewayDeps } from "./deps.ts";
 import type { PolledFiles } from "./polled-files.ts";
 
@@ -107,6 +107,17 @@ export async function openAuthenticators(
   ].filter((authenticator) => authenticator !== undefined);
   if (problems.length > 0) throw configError(problems);
   return authenticators;
+}
+
+/** Returns what is wrong with the keys of who may connect, and with the files that they name. */
+export async function accessProblems(
+  config: Config,
+  clock: Clock,
+  readText: (path: string) => Promise<string>,
+): Promise<readonly Problem[]> {
+  const problems = [...(await credentialFileProblems(config, clock, readText))];
+  anonymousOf(config, problems);
+  return problems;
 }
 
 function hookOf(

@@ -100,7 +100,6 @@ export async function credentialFileProblems(
     watch: () => nothing,
   });
   // Keys at URLs are fetched when the gateway runs.
-  const issuers = config.issuers?.filter(({ keysFile }) => keysFile !== undefined);
-  const { problems } = await openCredentialFiles({ ...config, issuers }, { file, clock, log });
+  const { problems } = await openCredentialFiles(config, { file, clock, log });
   return problems;
 }

@@ -1,0 +1,32 @@
+import { describe, expect, test } from "bun:test";
+import { run } from "./host.ts";
+
+const issuer = { issuer: "https://id.example.com", audience: "a" };
+const JWKS = "https://id.example.com/keys";
+
+describe("spillway check", () => {
+  test.each([
+    [{ anonymous: [] }, '"anonymous" is an empty list but must not be'],
+    [
+      { anonymous: [{ subjects: { allow: ["a.{tenant}"] } }] },
+      '"anonymous" [0].subjects.allow needs a claim "tenant" that is one literal token',
+    ],
+    [
+      {
+        issuers: [
+          { ...issuer, jwks_url: JWKS },
+          { ...issuer, jwks_url: `${JWKS}/2` },
+        ],
+      },
+      '"issuers": The issuer "https://id.example.com" comes twice',
+    ],
+  ])("refuses what the gateway refuses at its start: %j", async (config, text) => {
+    const { code, error } = await run(["check", "--config", "c.json"], {
+      files: { "c.json": config },
+    });
+    expect({ code, error }).toEqual({
+      code: 1,
+      error: `Cannot use configuration from c.json: ${text}\n`,
+    });
+  });
+});
