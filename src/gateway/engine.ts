@@ -13,6 +13,7 @@ import type { Clock } from "../core/ports/clock.ts";
 import { type ErrorCode, SpillwayError } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Tracer } from "../core/ports/tracer.ts";
+import { withDeadline } from "../core/timing/deadline.ts";
 import { pause } from "../core/timing/pause.ts";
 import { isLoopback } from "../http/host.ts";
 import type { ReloadFigures } from "../metrics/families.ts";
@@ -239,7 +240,7 @@ export class GatewayEngine implements Engine {
       () => this.#parts.gcTime.stop(),
       () => this.#parts.revocation.stop(),
       () => this.#parts.files.stop(),
-      this.#parts.flushTelemetry,
+      () => this.#flushTelemetry(left()),
       ...this.#hideMetrics.splice(0),
     ]);
   }
@@ -288,6 +289,12 @@ export class GatewayEngine implements Engine {
       presence: presenceStatus(clients.presence, source),
       revocation: revocation.status,
     });
+  }
+
+  /** A collector that doesn't answer must not hold up the stop. */
+  async #flushTelemetry(timeoutMs: number): Promise<void> {
+    const { clock, flushTelemetry } = this.#parts;
+    await withDeadline(clock, timeoutMs, flushTelemetry).catch(() => {});
   }
 
   async #stopListener(): Promise<void> {

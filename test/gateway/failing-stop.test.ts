@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { parseConfig } from "../../src/config/parse.ts";
 import type { Log } from "../../src/core/ports/log.ts";
 import { createListeningGateway } from "../../src/gateway/gateway.ts";
+import { createRegistry } from "../../src/metrics/prometheus.ts";
 import { MemorySource } from "../../src/source/memory.ts";
 
 const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };
@@ -73,4 +74,17 @@ describe("A stop", () => {
       await gateway.stop(1000).catch(() => {});
     },
   );
+
+  test("waits for a collector of telemetry that never answers, but not longer than it may take", async () => {
+    let flushes = 0;
+    const flush = (): Promise<void> => {
+      flushes++;
+      return new Promise(() => {});
+    };
+    const telemetry = { registry: createRegistry(), flush };
+    const gateway = createListeningGateway(parseConfig({ port: 0 }), { log: SILENT, telemetry });
+    await gateway.start();
+    await gateway.stop(400);
+    expect(flushes).toBe(1);
+  });
 });
