@@ -25,6 +25,8 @@ const AGGREGATORS: Readonly<Record<string, "max" | "min">> = {
   websocket_server_uptime_seconds: "max",
   websocket_build_info: "max",
   process_start_time_seconds: "min",
+  // A worker that refuses what the others take is the one to know of.
+  spillway_config_last_reload_success_timestamp_seconds: "min",
   // The limit is that of each process.
   process_open_fds: "max",
   process_max_fds: "min",

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Counter, Gauge } from "prom-client";
+import { FAMILIES } from "../../src/metrics/families.ts";
+import { PROCESS_FAMILIES } from "../../src/metrics/process.ts";
 import { createRegistry } from "../../src/metrics/prometheus.ts";
 import {
   aggregatorOf,
@@ -39,6 +41,14 @@ describe("The metrics of several processes", () => {
       "queued 10",
       "websocket_client_lag_seconds 4",
     ]);
+  });
+
+  test("have no sum of times, which would be a time that never was", () => {
+    const times = [...FAMILIES, ...PROCESS_FAMILIES]
+      .map(({ name }) => name)
+      .filter((name) => /(?:time|timestamp)_seconds$/.test(name));
+    expect(times).toHaveLength(3);
+    expect(times.map(aggregatorOf)).not.toContain("sum");
   });
 
   test("include the counters of those that have ended, and none of their gauges", async () => {
