@@ -41,6 +41,7 @@ export function readTelemetrySettings(env: Environment): TelemetrySettings | und
     const variable = askedBy(signal, env);
     if (variable === undefined) continue;
     expectProtocol(signal, env);
+    expectEndpoint(signal, env);
     signals.set(signal, variable);
   }
   if (signals.size === 0) return undefined;
@@ -76,6 +77,19 @@ function expectProtocol(signal: Signal, env: Environment): void {
   if (protocol !== "http/protobuf") {
     throw invalid(variable, protocol, '"http/protobuf", which collectors take at port 4318');
   }
+}
+
+/** In place of a URL that it can't read, the exporter would take its default, a collector on this machine. */
+function expectEndpoint(signal: Signal, env: Environment): void {
+  const own = `OTEL_EXPORTER_OTLP_${signal.toUpperCase()}_ENDPOINT`;
+  const variable = env[own] ? own : "OTEL_EXPORTER_OTLP_ENDPOINT";
+  const endpoint = env[variable] || "http://localhost:4318";
+  if (URL.canParse(endpoint) && /^https?:$/.test(new URL(endpoint).protocol)) return;
+  throw invalid(
+    variable,
+    endpoint.replace(/[^/]*@/, "***@"),
+    'a URL that begins with "http://" or "https://"',
+  );
 }
 
 function samplerIn(env: Environment): Pick<TelemetrySettings, "sampler" | "ratio"> {

@@ -56,6 +56,18 @@ describe("readTelemetrySettings", () => {
       { ...ENDPOINT, OTEL_TRACES_SAMPLER: "traceidratio", OTEL_TRACES_SAMPLER_ARG: "2" },
       'OTEL_TRACES_SAMPLER_ARG is "2" but must be a number from 0 to 1',
     ],
+    [
+      { OTEL_EXPORTER_OTLP_ENDPOINT: "10.0.0.1:4318" },
+      'OTEL_EXPORTER_OTLP_ENDPOINT is "10.0.0.1:4318" but must be a URL that begins with "http://" or "https://"',
+    ],
+    [
+      { ...ENDPOINT, OTEL_EXPORTER_OTLP_LOGS_ENDPOINT: "collector:4318/v1/logs" },
+      'OTEL_EXPORTER_OTLP_LOGS_ENDPOINT is "collector:4318/v1/logs" but must be a URL that begins with "http://" or "https://"',
+    ],
+    [
+      { OTEL_EXPORTER_OTLP_ENDPOINT: "grpc://user:secret@collector:4317" },
+      'OTEL_EXPORTER_OTLP_ENDPOINT is "grpc://***@collector:4317" but must be a URL that begins with "http://" or "https://"',
+    ],
   ])("refuses %j", (env, message) => {
     expect(refusalOf(env as Record<string, string>)).toBe(message);
   });
