@@ -40,7 +40,7 @@ export function helpText(
   const advanced = keys.filter((entry) => entry.category === "advanced");
   const variables = [
     [variableOf("<key>"), "Sets any key below. If empty, it counts as not set."],
-    [CONFIG_VARIABLE, "The file to read, like --config."],
+    [CONFIG_VARIABLE, "The file to read, like --config, or its content."],
     ...Object.entries(ALIASES).map(([alias, key]) => [
       alias,
       `Like ${variableOf(key)}, if that is not set.`,

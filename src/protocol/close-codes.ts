@@ -1,6 +1,6 @@
 /**
  * Why the gateway closes a connection: the code and the reason of the close frame (RFC 6455 §7.4) and of
- * `disconnect`. 44xx: do not reconnect unchanged. 45xx: reconnect with back-off.
+ * `disconnect`. 44xx: do not reconnect unchanged, unless `reconnect` says so. 45xx: reconnect with back-off.
  */
 export const CLOSE = {
   going_away: {

@@ -68,7 +68,7 @@ export const ERROR_CODES = {
   unavailable: {
     why: "JetStream refuses a request of the gateway, or the gateway can't read the stream or check the token now. Or a message can't be published: NATS is not connected, or the stream takes no more.",
     advice:
-      "Retry later. The gateway's `/readyz` and its log have the reason, and the table of alerts in the README says what to do.",
+      "Retry later. The gateway's `/readyz` and its log have the reason, and `docs/operations.md` says for each alert what to do.",
   },
   unsupported: {
     why: "This gateway, or its configuration, doesn't support the request.",

@@ -465,7 +465,7 @@ const error = frame("error", {
 const disconnect = frame("disconnect", {
   dialects: NOTICES,
   description:
-    "The gateway is about to close the connection. Not sent before 4511, because then nothing can be written.",
+    "The gateway is about to close the connection. Not sent before 4511, and on most sockets not before 1009, because then nothing can be written.",
   fields: {
     code: whole("The code of the close frame that follows, see the close codes.", 1000),
     reason: text("Why, in words."),
