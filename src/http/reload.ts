@@ -1,10 +1,14 @@
 import { type Context, Hono } from "hono";
 import type { AuditLog } from "../access/audit-log.ts";
 import type { Operator } from "../access/operator-tokens.ts";
-import type { ConfigChange } from "../config/changes.ts";
 import { problem } from "./problem.ts";
 
-type Change = Pick<ConfigChange, "key" | "before" | "after">;
+/** A key that has changed, with its values in JSON; `undefined`: it is not set. */
+interface Change {
+  readonly key: string;
+  readonly before: string | undefined;
+  readonly after: string | undefined;
+}
 
 /** The end of a reload: what has changed, or the reason why nothing has. */
 export type ReloadAnswer =
