@@ -30,7 +30,7 @@ const MESSAGES_PER_SUBSCRIPTION = 100;
 
 const SUBJECT = "warm.up";
 const SUBSCRIBE = JSON.stringify({ type: "subscribe", id: "1", subjects: [SUBJECT] });
-const UNSUBSCRIBE = JSON.stringify({ type: "unsubscribe", id: "1" });
+const UNSUBSCRIBE = JSON.stringify({ type: "unsubscribe", sub: "1" });
 const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };
 /** As if it had come from NATS: JSON, as most messages are. */
 const MESSAGE = {

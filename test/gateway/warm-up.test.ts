@@ -30,8 +30,17 @@ describe("A rehearsal", () => {
 
   test("of at-least-once gets an acknowledgement of each message, in the next step", () => {
     const rehearsal = new Rehearsal(parseConfig({ delivery_mode: "at-least-once" }));
+    for (let step = 0; step <= STEPS; step++) rehearsal.step();
+    expect(rehearsal.meter.ledger.acks).toMatchObject({ acked: 6 * STEPS, repeated: 0 });
+  });
+
+  test("subscribes anew now and then, and none of its frames is refused", () => {
+    const rehearsal = new Rehearsal(parseConfig({}));
     for (let step = 0; step < STEPS; step++) rehearsal.step();
-    expect(rehearsal.meter.ledger.acks).toMatchObject({ acked: 6 * (STEPS - 1), repeated: 0 });
+    const { clientFrames, errors, refused } = rehearsal.meter;
+    expect(clientFrames).toMatchObject({ unsubscribe: 2 * 10, subscribe: 2 * 11 });
+    expect(errors.get("malformed_frame")).toBe(0);
+    expect(Object.values(refused).every((count) => count === 0)).toBe(true);
   });
 
   test("answers the pings among the messages", () => {
