@@ -9,7 +9,7 @@ import type { ClientLimit } from "../core/metering/meter.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { ClientSocket } from "../core/ports/socket.ts";
 import type { ConnectingClient, Connection } from "../core/sessions/connection.ts";
-import { withoutCovered } from "../core/subject/subject.ts";
+import { withoutCovered } from "../core/subject/pattern-index.ts";
 import { FairRateLimit } from "../core/timing/fair-rate-limit.ts";
 import { PLAIN, SSE, V1 } from "../core/wire/dialect.ts";
 import { saysEndOf } from "../core/wire/end-cursor.ts";

@@ -5,11 +5,11 @@ import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { residentBytes } from "../support/memory.ts";
 import { requestUpgrade } from "../support/raw-handshake.ts";
 import { encodeFrame, OPCODE, openRaw, type RawWebSocket } from "../support/raw-websocket.ts";
-import { V1Client } from "../support/v1-client.ts";
+import { type Said, V1Client } from "../support/v1-client.ts";
 import { contract, EVERY_RUNTIME } from "./support/contract.ts";
 import { asOperator, expectNothingLeft, untilReady } from "./support/gateway-fixture.ts";
 import { bearer, offers, V1_OFFER } from "./support/hostile-rows.ts";
-import { STATIC_TOKEN, TokenMaker } from "./support/hostile-tokens.ts";
+import { CROWDED_STATIC_TOKEN, ROOMS, STATIC_TOKEN, TokenMaker } from "./support/hostile-tokens.ts";
 import { countTo, useNats } from "./support/nats-fixture.ts";
 
 /** The memory is compared between the end of the first round of an attack and that of the last one. */
@@ -21,6 +21,8 @@ const HANDSHAKES = 600;
 const AT_A_TIME = 50;
 const ATTACKERS = 20;
 const FRAMES = 3000;
+/** The most subjects of a subscription. */
+const MAX_PATTERNS = 64;
 
 /** What attackers do costs a well-behaved client of the same gateway nothing that it would notice. */
 contract(EVERY_RUNTIME, (target) => {
@@ -143,6 +145,34 @@ contract(EVERY_RUNTIME, (target) => {
 
     test("of bad tokens in frames, of clients that are let in", async () => {
       await withstand(() => flood(valid, () => ({ type: "auth", token: forged })));
+    });
+
+    test("of a valid token with very many subjects, shown again and again", async () => {
+      await withstand(async () => {
+        const attackers = await Promise.all(
+          Array.from(
+            { length: 5 },
+            async () =>
+              new V1Client(
+                await openRaw(gateway.wsUrl, { headers: headersOf(CROWDED_STATIC_TOKEN) }),
+              ),
+          ),
+        );
+        for (let n = 0; n < ROOMS; n += MAX_PATTERNS) {
+          const rooms = Array.from({ length: MAX_PATTERNS }, (_, at) => `calm.room.${n + at}.x`);
+          await Promise.all(attackers.map((attacker) => attacker.subscribe(`${n}`, rooms)));
+        }
+        for (let n = 0; n < 8; n++) {
+          for (const attacker of attackers) {
+            attacker.send({ type: "auth", id: `${n}`, token: CROWDED_STATIC_TOKEN });
+          }
+          const isAnswer = (said: Said) => said.type === "authenticated" && said.id === `${n}`;
+          await Promise.all(
+            attackers.map((attacker) => attacker.until(isAnswer, "an accepted token")),
+          );
+        }
+        for (const { raw } of attackers) raw.destroy();
+      });
     });
 
     test("of clients that are let in to send a token, and send all else", async () => {

@@ -1,19 +1,17 @@
 import type { DeliveryMode, Policy } from "../../protocol/fields.ts";
 import type { StartPoint } from "../ports/source.ts";
 import { DenyList } from "../subject/deny-list.ts";
+import { PatternIndex, withoutCovered } from "../subject/pattern-index.ts";
 import {
   carries,
-  carriesAll,
   exposedOf,
   exposes,
   grantedOf,
   isReserved,
   type Selection,
-  subjectCovers,
   subjectIntersection,
   subjectMatches,
   subjectsIntersect,
-  withoutCovered,
 } from "../subject/subject.ts";
 import type { DeliveryTerms, SubscriptionRequest } from "../wire/subscription-request.ts";
 import type { Refusal } from "./refusal.ts";
@@ -265,7 +263,7 @@ export class Grant {
       this.denied.patterns.every(
         (denied) =>
           !subjects.some((pattern) => subjectsIntersect(denied, pattern)) ||
-          before.denied.patterns.some((theirs) => subjectCovers(theirs, denied)),
+          before.denied.deniesAll(denied),
       )
     );
   }
@@ -310,8 +308,8 @@ export class Grant {
   maySeePresence(pattern: string): boolean {
     const { allow, deny } = this.terms.presence;
     if (!this.#exposed.some((exposed) => exposes(exposed, pattern))) return false;
-    if (allow !== "everything" && !allow.some((own) => carriesAll(own, pattern))) return false;
-    return !deny.some((denied) => subjectsIntersect(denied, pattern));
+    if (allow !== "everything" && !carriesAllOf(allow, pattern)) return false;
+    return !PatternIndex.of(deny).someIntersects(pattern);
   }
 
   /** Whether the client may resume what another connection with a grant began: it is its own, and no more than it may receive. */
@@ -324,11 +322,9 @@ export class Grant {
     const { receives } = this.terms;
     const { denied } = other;
     return (
-      this.denied.patterns.every((pattern) =>
-        denied.patterns.some((theirs) => subjectCovers(theirs, pattern)),
-      ) &&
+      this.denied.patterns.every((pattern) => denied.deniesAll(pattern)) &&
       (receives.allow === "everything" ||
-        other.patterns.every((pattern) => this.patterns.some((own) => carriesAll(own, pattern))))
+        other.patterns.every((pattern) => carriesAllOf(this.patterns, pattern)))
     );
   }
 
@@ -343,8 +339,12 @@ export class Grant {
   /** Whether the client may receive everything that a pattern matches, `denied` aside, and not nothing. */
   #allowsAll(pattern: string): boolean {
     if (this.#hides(pattern)) return false;
-    if (this.terms.receives.allow === "everything") return true;
-    return this.patterns.some((own) => carriesAll(own, pattern));
+    return this.terms.receives.allow === "everything" || carriesAllOf(this.patterns, pattern);
+  }
+
+  /** Returns the patterns of what a selection of this grant brings. */
+  exposedOf(selected: readonly string[]): readonly string[] {
+    return this.#isUnlimited ? exposedOf(this.patterns, selected) : selected;
   }
 
   /** Whether the client may receive every message that the gateway exposes. */
@@ -354,8 +354,9 @@ export class Grant {
 
   /** Whether the client may receive nothing of a pattern. */
   #hides(asked: string): boolean {
-    return !this.patterns.some((pattern) => {
-      if (!exposes(pattern, asked)) return false;
+    const isOpen = !isReserved(asked);
+    return !PatternIndex.of(this.patterns).someIntersects(asked, (pattern) => {
+      if (!isOpen && !isReserved(pattern)) return false;
       const both = this.denied.isEmpty ? undefined : subjectIntersection(pattern, asked);
       return both === undefined || !this.denied.deniesAll(both);
     });
@@ -387,6 +388,12 @@ function deniedOf(
     return new DenyList(denied, patterns.filter(isReserved));
   }
   return denied.length === 0 ? DenyList.NOTHING : new DenyList(denied);
+}
+
+/** Whether one of the patterns carries everything that another pattern carries. */
+function carriesAllOf(patterns: readonly string[], pattern: string): boolean {
+  const isOpen = !isReserved(pattern);
+  return PatternIndex.of(patterns).someCovers(pattern, (own) => isOpen || isReserved(own));
 }
 
 function carriesOne(patterns: readonly string[], subject: string): boolean {

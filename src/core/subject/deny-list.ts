@@ -1,11 +1,5 @@
-import {
-  exposedOf,
-  exposesSome,
-  isReserved,
-  type Selection,
-  subjectCovers,
-  withoutCovered,
-} from "./subject.ts";
+import { PatternIndex, withoutCovered } from "./pattern-index.ts";
+import { exposedOf, exposesSome, isReserved, type Selection } from "./subject.ts";
 import { FEW_PATTERNS, SubjectTrie } from "./subject-trie.ts";
 
 const DOT = ".";
@@ -56,7 +50,7 @@ export class DenyList {
 
   /** Whether one of the denied patterns covers a pattern: then nothing of it is left. */
   deniesAll(pattern: string): boolean {
-    return this.patterns.some((denied) => subjectCovers(denied, pattern));
+    return PatternIndex.of(this.patterns).someCovers(pattern);
   }
 
   /** Whether something is left of what is both exposed and asked for. */
@@ -91,7 +85,7 @@ function matcherOf(patterns: readonly string[]): (subject: string) => boolean {
 }
 
 function inOrder(patterns: readonly string[]): readonly string[] {
-  return withoutCovered([...new Set(patterns)]).sort();
+  return withoutCovered(patterns).sort();
 }
 
 function anyMatches(patterns: readonly (readonly string[])[], subject: string): boolean {

@@ -60,21 +60,6 @@ function tokensIntersect(tokens: readonly string[], otherTokens: readonly string
   return tokens.length === otherTokens.length;
 }
 
-/** Returns the patterns that no other one covers, in their order: `orders.>` alone of `orders.>` and `orders.eu`. */
-export function withoutCovered(patterns: readonly string[]): string[] {
-  const split = patterns.map((pattern) => pattern.split("."));
-  return patterns.filter((_, index) => {
-    const tokens = split[index] as string[];
-    return !split.some(
-      (other, otherIndex) =>
-        otherIndex !== index &&
-        tokensCover(other, tokens) &&
-        // Of two equal patterns the first stays.
-        (otherIndex < index || !tokensCover(tokens, other)),
-    );
-  });
-}
-
 /**
  * Whether a subject belongs to NATS itself (`$SYS`, `$JS`, `_INBOX` …). A pattern carries such a subject only if
  * it names the first token; a wildcard does not stand for it. Without this rule, the default `>` would show

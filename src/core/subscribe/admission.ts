@@ -2,7 +2,7 @@ import { subjectFault } from "../../protocol/subject.ts";
 import type { Grant, GrantedRequest } from "../access/grant.ts";
 import type { Refusal } from "../access/refusal.ts";
 import type { Session } from "../sessions/session.ts";
-import { exposedOf, type Selection } from "../subject/subject.ts";
+import type { Selection } from "../subject/subject.ts";
 import type { UpstreamSubscriptions } from "../upstream/upstream-subscriptions.ts";
 import type { SubscriptionRequest } from "../wire/subscription-request.ts";
 import type { ClientRequests } from "./client-requests.ts";
@@ -70,7 +70,7 @@ export class Admission {
   #excessOf(held: readonly Selection[], grant: Grant, subjects: Selection): Refusal | undefined {
     if (subjects === "everything") return undefined;
     const { budget, upstream } = this.#parts;
-    for (const pattern of exposedOf(grant.patterns, subjects)) {
+    for (const pattern of grant.exposedOf(subjects)) {
       // The exposed part of a pattern may be longer than the pattern.
       const fault = subjectFault(pattern, true);
       if (fault === undefined) continue;

@@ -1,5 +1,5 @@
 import type { StreamPage, StreamQuery } from "../../core/ports/source.ts";
-import { withoutCovered } from "../../core/subject/subject.ts";
+import { withoutCovered } from "../../core/subject/pattern-index.ts";
 import { PatternSet } from "../pattern-set.ts";
 import { allowsDirect, getDirectly } from "./direct-get.ts";
 import type { StreamApi, StreamInfo } from "./stream-api.ts";

@@ -1,9 +1,5 @@
-import {
-  isReserved,
-  subjectCovers,
-  subjectsIntersect,
-  withoutCovered,
-} from "../../core/subject/subject.ts";
+import { PatternIndex, withoutCovered } from "../../core/subject/pattern-index.ts";
+import { isReserved } from "../../core/subject/subject.ts";
 import { subjectFault } from "../../protocol/subject.ts";
 import type { NatsConnection } from "../connect.ts";
 import type { Requests } from "../requests.ts";
@@ -230,9 +226,8 @@ export function filterOf(
     return { config: only === ">" ? {} : { filter_subject: only }, exact };
   }
   // JetStream refuses filters that overlap, and takes several only since 2.10.
-  const overlap = patterns.some((one, index) =>
-    patterns.slice(index + 1).some((other) => subjectsIntersect(one, other)),
-  );
+  const index = PatternIndex.of(patterns);
+  const overlap = patterns.some((one) => index.someIntersects(one, (other) => other !== one));
   if (overlap || !api.isAtLeast(2, 10)) return { config: {}, exact: false };
   return { config: { filter_subjects: patterns }, exact: false };
 }
@@ -312,7 +307,7 @@ export function hasAll(
   if (replaces) return false;
   const { filter_subject: filter = ">", filter_subjects: filters } = config;
   if (filter === ">" && filters === undefined) return true;
-  const isCovered = (one: string) => subjects.some((other) => subjectCovers(other, one));
+  const isCovered = (one: string) => PatternIndex.of(subjects).someCovers(one);
   return captures?.every(isCovered) === true;
 }
 

@@ -10,6 +10,9 @@ const AUDIENCE = "https://gateway.example";
 /** A static token of the client `robot`, and one that has expired. */
 export const STATIC_TOKEN = "robot-0123456789abcdef0123456789abcdef";
 export const EXPIRED_STATIC_TOKEN = "stale-0123456789abcdef0123456789abcdef";
+/** A static token of a client that may have each of very many subjects below `calm.room`, and nothing else. */
+export const CROWDED_STATIC_TOKEN = "crowd-0123456789abcdef0123456789abcdef";
+export const ROOMS = 960;
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -50,7 +53,11 @@ export class TokenMaker {
     const expired = entry(EXPIRED_STATIC_TOKEN, { expires: "2020-01-01T00:00:00Z" });
     await writeFile(join(directory, "own.json"), keySet(maker.own));
     await writeFile(join(directory, "others.json"), keySet(maker.others));
-    const tokens = JSON.stringify([entry(STATIC_TOKEN), expired]);
+    const allow = Array.from({ length: ROOMS }, (_, room) => `calm.room.${room}.>`);
+    const crowded = entry(CROWDED_STATIC_TOKEN, {
+      authorization_details: [{ type: "spillway", subjects: { allow } }],
+    });
+    const tokens = JSON.stringify([entry(STATIC_TOKEN), expired, crowded]);
     await writeFile(join(directory, "tokens.json"), tokens);
     return maker;
   }

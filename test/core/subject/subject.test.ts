@@ -6,7 +6,6 @@ import {
   subjectCovers,
   subjectMatches,
   subjectsIntersect,
-  withoutCovered,
 } from "../../../src/core/subject/subject.ts";
 import { SubjectTrie } from "../../../src/core/subject/subject-trie.ts";
 import { subjectFault, utf8Length } from "../../../src/protocol/subject.ts";
@@ -99,19 +98,6 @@ describe("Subject", () => {
           (each) => subjectMatches(one, each) && subjectMatches(other, each),
         );
         expect(subjectsIntersect(one, other)).toBe(shared);
-      }),
-      { numRuns: 1000 },
-    );
-  });
-
-  test("patterns without the covered ones match the same, and none of them is covered", () => {
-    fc.assert(
-      fc.property(fc.array(pattern, { maxLength: 6 }), subject, (patterns, one) => {
-        const kept = withoutCovered(patterns);
-        expect(kept.some((each) => subjectMatches(each, one))).toBe(
-          patterns.some((each) => subjectMatches(each, one)),
-        );
-        expect(withoutCovered(kept)).toEqual(kept);
       }),
       { numRuns: 1000 },
     );
