@@ -489,7 +489,7 @@ export interface ConfigInput {
   readonly mark_interval?: string | undefined;
 
   /**
-   * Such a ping also follows after this many bytes, but not within 50 ms. Must be a size from "1KiB" to
+   * Such a ping also follows after this many bytes, but not within 200 ms. Must be a size from "1KiB" to
    * "64MiB".
    *
    * Default: `"64kB"`

@@ -170,7 +170,7 @@ export const keys = {
   ),
   mark_bytes: key(
     "advanced",
-    "Such a ping also follows after this many bytes, but not within 50 ms.",
+    "Such a ping also follows after this many bytes, but not within 200 ms.",
     size(1024, 64 * 1024 ** 2).prefault(64 * 1000),
   ),
   max_queue_bytes: key(

@@ -29,7 +29,7 @@ interface SharedMark extends Mark {
 }
 
 /** The shortest time between two marks, as each costs a pong of every member. */
-const LEAST_INTERVAL_MS = 50;
+const LEAST_INTERVAL_MS = 200;
 
 /** For how many times `maxLagMs` marks are remembered. A client that has confirmed none of them lags. */
 const REMEMBERED_LAGS = 2;

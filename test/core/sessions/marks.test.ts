@@ -42,7 +42,7 @@ describe("A mark", () => {
     expect([...lists][0]!.at(-1)).toBeInstanceOf(PingFrame);
   });
 
-  test("follows after mark_bytes, but not within 50 ms, and after mark_interval; only behind messages", () => {
+  test("follows after mark_bytes, but not within 200 ms, and after mark_interval; only behind messages", () => {
     const harness = new Harness(OPTIONS);
     const { socket } = harness.join();
     const publish = (count: number): void => {
@@ -55,7 +55,7 @@ describe("A mark", () => {
     expect(marksOf(socket)).toHaveLength(1);
     publish(5);
     expect(marksOf(socket)).toHaveLength(1);
-    harness.clock.advance(50);
+    harness.clock.advance(200);
     publish(1);
     expect(marksOf(socket)).toHaveLength(2);
     harness.clock.advance(5000);
@@ -71,18 +71,18 @@ describe("A mark", () => {
     const { writer } = client.connection;
     for (let n = 0; n < 30; n++) {
       harness.publish(KILOBYTE);
-      harness.clock.advance(5);
+      harness.clock.advance(20);
     }
     const sent = client.socket.unreadBytes;
     expect(writer.unconfirmedBytes).toBeWithin(30_000, sent + 1);
-    expect(writer.unconfirmedMs(harness.clock.nowMs())).toBeGreaterThan(125);
+    expect(writer.unconfirmedMs(harness.clock.nowMs())).toBeGreaterThan(500);
     client.socket.read();
     harness.clock.advance(1);
     expect(writer.unconfirmedBytes).toBeLessThan(OPTIONS.markBytes);
     expect(writer.unconfirmedMs(harness.clock.nowMs())).toBe(0);
     const { counts, sum } = harness.meter.deliverySeconds;
     expect(counts.reduce((total, count) => total + count)).toBe(3);
-    expect(sum).toBeGreaterThan(0.03);
+    expect(sum).toBeGreaterThan(0.1);
   });
 
   test("is the keepalive ping of clients that are sent messages", () => {
@@ -116,7 +116,7 @@ describe("A pong", () => {
     const client = harness.join();
     for (let n = 0; n < 500; n++) {
       harness.publish(KILOBYTE);
-      harness.clock.advance(50);
+      harness.clock.advance(200);
     }
     expect(marksOf(client.socket)).toHaveLength(500);
     expect(client.socket.closedWith).toBeUndefined();

@@ -37,8 +37,8 @@ function joined() {
     writer,
     /** Writes a message to the audience. @returns the number of the mark behind it. */
     share: (): number => {
-      // Marks of an audience follow each other by 50 ms at least.
-      clock.pause(60);
+      // Marks of an audience follow each other by 200 ms at least.
+      clock.pause(210);
       audience.add(messageOf(++sequence));
       audience.flush();
       return audience.marks.last;
@@ -82,7 +82,7 @@ describe("A pong of a mark of the audience", () => {
     const { clock, writer, share, ping, confirm, unconfirmedMs } = joined();
     const [before, shared, next, behind] = [ping(), share(), share(), ping()];
     clock.pause(100);
-    expect(unconfirmedMs()).toBe(230);
+    expect(unconfirmedMs()).toBe(530);
     expect(confirm(shared)).toBe(shared);
     expect(unconfirmedMs()).toBe(110);
     expect(confirm(before)).toBeUndefined();
