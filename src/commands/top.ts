@@ -21,7 +21,10 @@ type Sort = (typeof SORTS)[number];
 interface Lag {
   readonly seconds: Quantiles;
   readonly bytes: Quantiles;
-  readonly furthest: readonly Pick<ClientLag, "id" | "seconds" | "bytes">[];
+  /** With `worker` if there are several: each of them numbers its clients. */
+  readonly furthest: readonly (Pick<ClientLag, "id" | "seconds" | "bytes"> & {
+    readonly worker?: number;
+  })[];
 }
 
 /** The figures of a gateway at one moment. */
@@ -212,8 +215,10 @@ function picture(snapshot: Snapshot, invocation: Invocation): string {
   const streams = snapshot.streams.map(({ name, followed, behind }) =>
     followed ? `${escaped(name)} ${count(behind)} behind` : warn(`${escaped(name)} not followed`),
   );
-  const rows = lag.furthest.map(({ id, seconds, bytes }) =>
-    [`${id}`, `${round(seconds)} s`, size(bytes)].map((cell) => cell.padStart(12)).join(""),
+  const rows = lag.furthest.map(({ worker, id, seconds, bytes }) =>
+    [worker === undefined ? `${id}` : `${worker}/${id}`, `${round(seconds)} s`, size(bytes)]
+      .map((cell) => cell.padStart(12))
+      .join(""),
   );
   const { seconds } = lag;
   return `${[
