@@ -1,8 +1,8 @@
 import process from "node:process";
-import type { ConfigChange } from "../config/changes.ts";
 import type { Config } from "../config/config.ts";
 import type { ConfigFile, LoadedConfig } from "../config/load.ts";
 import type { GatewayLifecycle } from "../gateway/gateway-lifecycle.ts";
+import type { ReloadAnswer } from "../http/reload.ts";
 import type { Host } from "./command.ts";
 
 /** The time between two reads of a watched file. A change counts when it was read twice, so that half a file doesn't. */
@@ -12,39 +12,68 @@ const WATCH_INTERVAL_MS = 1000;
 export interface ConfigReading {
   /** The configuration at the start. */
   readonly loaded: LoadedConfig;
-  /** Reads the configuration again, and checks it whole. */
-  load(): Promise<LoadedConfig>;
+  /**
+   * Reads the configuration again, and checks it whole.
+   *
+   * @param file is taken in place of what its path names now.
+   */
+  load(file?: ConfigFile): Promise<LoadedConfig>;
   readTextFile: Host["readTextFile"];
   setLogLevel(level: Config["logLevel"]): void;
 }
 
-interface ReloaderParts extends ConfigReading {
-  readonly gateway: GatewayLifecycle;
-  /** Returns the configuration of this process. */
-  adapt(config: Config): Config;
+/** A reload that was tried. */
+export interface Reloaded {
+  readonly answer: ReloadAnswer;
+  /** The new configuration; `undefined`: that before stays. */
+  readonly loaded?: LoadedConfig | undefined;
+}
+
+/**
+ * Reloads the configuration of the gateway of this process. Never rejects.
+ *
+ * @param file is taken in place of what its path names now.
+ */
+export async function reloadGateway(
+  gateway: Pick<GatewayLifecycle, "tryReload">,
+  { load, setLogLevel }: ConfigReading,
+  file?: ConfigFile,
+): Promise<Reloaded> {
+  const read: { last?: LoadedConfig } = {};
+  const answer = await gateway.tryReload(async () => {
+    read.last = await load(file);
+    return read.last.config;
+  });
+  if ("fault" in answer || read.last === undefined) return { answer };
+  setLogLevel(read.last.config.logLevel);
+  return { answer, loaded: read.last };
 }
 
 /** Reloads the configuration of the command's gateway: on request, and when its file changes, if that is configured. */
 export class ConfigReloader {
-  readonly #parts: ReloaderParts;
+  readonly #reading: Pick<ConfigReading, "loaded" | "readTextFile">;
+  readonly #carryOut: () => Promise<Reloaded>;
   #watch: FileWatch | undefined;
 
-  constructor(parts: ReloaderParts) {
-    this.#parts = parts;
+  /** @param carryOut reads the configuration again, and reloads it. It never rejects, and the log has the reason of a failure. */
+  constructor(
+    reading: Pick<ConfigReading, "loaded" | "readTextFile">,
+    carryOut: () => Promise<Reloaded>,
+  ) {
+    this.#reading = reading;
+    this.#carryOut = carryOut;
   }
 
-  /** Reloads on SIGHUP, and when an operator asks for it. */
+  /** Reloads on SIGHUP. */
   listen(): void {
     // A terminal sends SIGHUP when its window is closed: a gateway without a file ends then, as other programs do.
-    const isOfTerminal = this.#parts.loaded.file === undefined && process.stdin.isTTY === true;
-    // The log has the reason of a failure.
-    if (!isOfTerminal) process.on("SIGHUP", () => void this.reload().catch(() => {}));
-    this.#parts.gateway.onReloadRequest = () => this.reload();
+    const isOfTerminal = this.#reading.loaded.file === undefined && process.stdin.isTTY === true;
+    if (!isOfTerminal) process.on("SIGHUP", () => void this.reload());
   }
 
   /** Begins to watch the file, if the configuration says so. */
   start(): void {
-    this.#follow(this.#parts.loaded);
+    this.#follow(this.#reading.loaded);
   }
 
   stop(): void {
@@ -52,30 +81,17 @@ export class ConfigReloader {
     this.#watch = undefined;
   }
 
-  /**
-   * Reads the configuration again, and reloads it; see `GatewayLifecycle.reload`.
-   *
-   * @throws SpillwayError as that does.
-   */
-  async reload(): Promise<readonly ConfigChange[]> {
-    const { gateway, load, adapt, setLogLevel } = this.#parts;
-    let loaded: LoadedConfig | undefined;
-    const changes = await gateway.reload(async () => {
-      loaded = await load();
-      return adapt(loaded.config);
-    });
-    setLogLevel(gateway.config.logLevel);
+  /** Reads the configuration again, and reloads it. Never rejects. */
+  async reload(): Promise<ReloadAnswer> {
+    const { answer, loaded } = await this.#carryOut();
     if (loaded !== undefined) this.#follow(loaded);
-    return changes;
+    return answer;
   }
 
   #follow({ config, file }: LoadedConfig): void {
     this.stop();
     if (!config.watchConfig || file === undefined) return;
-    this.#watch = new FileWatch(file, this.#parts.readTextFile, () => {
-      // The log has the reason of a failure.
-      this.reload().catch(() => {});
-    });
+    this.#watch = new FileWatch(file, this.#reading.readTextFile, () => void this.reload());
   }
 }
 

@@ -1,4 +1,6 @@
+import process from "node:process";
 import type { Config } from "../config/config.ts";
+import type { ConfigFile } from "../config/load.ts";
 import { reasonOf } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
 import { createListeningGateway } from "../gateway/gateway.ts";
@@ -9,7 +11,7 @@ import { workerConfig } from "../workers/worker-limits.ts";
 import { WorkerSiblings } from "../workers/worker-siblings.ts";
 import { announce } from "./announce.ts";
 import { EXIT } from "./command.ts";
-import { type ConfigReading, ConfigReloader } from "./config-reloader.ts";
+import { type ConfigReading, ConfigReloader, reloadGateway } from "./config-reloader.ts";
 import { stopOnSignals } from "./stop-on-signals.ts";
 
 /** Serves clients in this process until a signal or an operator stops it. @returns the exit code. */
@@ -20,10 +22,10 @@ export async function runGateway(
 ): Promise<number> {
   const { config } = reading.loaded;
   // "auto" may be one worker.
-  const adapt = (now: Config): Config =>
-    now.workers === config.workers ? { ...now, workers: 1 } : now;
-  const gateway = createListeningGateway(adapt(config), { telemetry });
-  const reloader = new ConfigReloader({ ...reading, gateway, adapt });
+  const share = (now: Config): Config => ({ ...now, workers: 1 });
+  const gateway = createListeningGateway(config, { telemetry, share });
+  const reloader = new ConfigReloader(reading, () => reloadGateway(gateway, reading));
+  gateway.onReloadRequest = () => reloader.reload();
   // Before the start, so that a signal works as soon as the log says that the gateway listens.
   const ended = stopOnSignals(gateway, log);
   reloader.listen();
@@ -49,15 +51,16 @@ export async function runWorker(
     (message) => channel.send(message),
     systemClock,
   );
-  // A key that can't change while the gateway runs keeps a new value, so that a reload is refused.
-  const adapt = (now: Config): Config => ({
+  const share = (now: Config): Config => ({
     ...workerConfig(now, count),
-    port: now.port === config.port ? port : now.port,
-    adminPort: now.adminPort === config.adminPort ? (adminPort ?? now.adminPort) : now.adminPort,
-    workers: now.workers === config.workers ? 1 : now.workers,
+    port,
+    adminPort: adminPort ?? now.adminPort,
   });
-  const gateway = createListeningGateway(adapt(config), { telemetry }, siblings);
-  const reloader = new ConfigReloader({ ...reading, gateway, adapt });
+  const gateway = createListeningGateway(config, { telemetry, share }, siblings);
+  const reload = async (id: number, file: ConfigFile | undefined): Promise<void> => {
+    const { answer } = await reloadGateway(gateway, reading, file);
+    channel.send({ type: "answer", id, answer });
+  };
   const ordered = Promise.withResolvers<number>();
   const end = (stops: Promise<void>): void => {
     stops.then(
@@ -72,8 +75,7 @@ export async function runWorker(
     (message) => {
       if (message.type === "drain") end(gateway.drain());
       else if (message.type === "stop") end(gateway.stop());
-      // The log has the reason of a failure.
-      else if (message.type === "reload") reloader.reload().catch(() => {});
+      else if (message.type === "reload") void reload(message.id, message.file);
       else siblings.take(message);
     },
     () => {
@@ -83,21 +85,15 @@ export async function runWorker(
   );
   const signalled = stopOnSignals(gateway, log);
   gateway.onDrainRequest = () => channel.send({ type: "drain" });
-  reloader.listen();
-  gateway.onReloadRequest = async () => {
-    const changes = await reloader.reload();
-    channel.send({ type: "reload" });
-    return changes;
-  };
+  gateway.onReloadRequest = () => siblings.reload();
+  // A terminal, and some programs, send it to all processes of a group. The supervisor tells the workers what to do.
+  process.on("SIGHUP", () => {});
   await gateway.start();
-  reloader.start();
   const engine = await gateway.prepare();
   channel.send({
     type: "listening",
     port: gateway.address?.port ?? port,
     ...(engine.adminPort !== undefined && { adminPort: engine.adminPort }),
   });
-  const code = await Promise.race([ordered.promise, signalled]);
-  reloader.stop();
-  return code;
+  return await Promise.race([ordered.promise, signalled]);
 }

@@ -1,5 +1,6 @@
 import process from "node:process";
 import type { Config } from "../config/config.ts";
+import type { ConfigFile } from "../config/load.ts";
 import type { Log } from "../core/ports/log.ts";
 import { runtimeVersion } from "../gateway/process-facts.ts";
 import { VERSION } from "../gateway/version.ts";
@@ -33,8 +34,12 @@ export async function serve(invocation: Invocation): Promise<number> {
   const { [WORKER_VARIABLE]: variable, ...ownEnv } = invocation.env;
   const channel = supervisorChannel(variable);
   const env = channel === undefined ? invocation.env : ownEnv;
-  const load = () => readCheckedConfig({ ...invocation, env }, SERVE_FLAGS);
-  const loaded = await load();
+  const load = (file?: ConfigFile) => {
+    const read = async (path: string): Promise<string> =>
+      path === file?.path ? file.text : await readTextFile(path);
+    return readCheckedConfig({ ...invocation, env, readTextFile: read }, SERVE_FLAGS);
+  };
+  const loaded = await load(await channel?.file());
   const { runtime, version } = runtimeVersion();
   const service = { version: VERSION, runtime, runtimeVersion: version, pid: process.pid };
   const telemetry = await startTelemetry(env, service);
@@ -71,7 +76,7 @@ async function run(
     return await runGateway(reading, log, telemetry);
   }
   const { runtime } = runtimeVersion();
-  return await (await import("./supervise.ts")).supervise(config, count, runtime, log);
+  return await (await import("./supervise.ts")).supervise(reading, count, runtime, log);
 }
 
 function announceTelemetry(telemetry: Telemetry, log: Log): void {

@@ -77,7 +77,8 @@ export class AdminListener {
         ? undefined
         : await openTokens(adminTokensFile, this.#parts);
     return () => {
-      this.#config = { ...config };
+      // The address stays: another one needs a restart.
+      this.#config = { ...this.#config, adminTokensFile };
       if (!isSame) {
         this.#operators?.stop();
         this.#operators = operators;

@@ -52,6 +52,8 @@ const FEWER_CLIENTS = "the limit of file descriptors allows no more clients: rai
 export interface EngineDeps extends GatewayDeps {
   /** Sends the metrics of the registry elsewhere, and those of the last moment when it is flushed. By default, nobody does. */
   readonly telemetry?: { readonly registry: MetricsRegistry; flush(): Promise<void> } | undefined;
+  /** Returns the configuration of this process, if it may be one of several. By default, `workers` must be 1. */
+  readonly share?: ((whole: Config) => Config) | undefined;
 }
 
 /**
@@ -68,7 +70,7 @@ export async function createEngine(
   placement: Placement,
   siblings?: Siblings,
 ): Promise<GatewayEngine> {
-  const live = new LiveConfig(initial);
+  const live = new LiveConfig(initial, deps.share);
   const { config } = live;
   const unsupported =
     placement === "mounted" ? mountedTls(config) : unsupportedTls(config, runtimeVersion().runtime);
@@ -188,7 +190,7 @@ export async function createEngine(
     status: () => shown.status(),
     metrics: () => shown.metrics(),
     schema: jsonSchema,
-    config: () => shownConfig(config),
+    config: () => shownConfig(live.whole),
   };
   const { app, admin } = createApps(live, {
     ...{ clock, log, audit, meter, clients, accounts, access, revocation, takesPosts },

@@ -105,7 +105,7 @@ export class GatewayLifecycle<E extends Engine = Engine> {
   /** Called when an operator asks for a drain. Default: {@linkcode drain}. */
   onDrainRequest: (() => void) | undefined;
   /** Reads the configuration again when an operator asks for it, and reloads it. */
-  onReloadRequest: (() => Promise<readonly ConfigChange[]>) | undefined;
+  onReloadRequest: (() => Promise<ReloadAnswer>) | undefined;
   readonly #reloads: { readonly counts: Record<ReloadResult, number>; lastSuccessSeconds: number };
   /** The last reload that is under way; it never rejects. */
   #reloading: Promise<unknown> = Promise.resolve();
@@ -158,7 +158,8 @@ export class GatewayLifecycle<E extends Engine = Engine> {
    * aborted already, `"START_FAILED"` (fatal) for any other reason, and as `prepare` does.
    */
   async start(signal?: AbortSignal): Promise<void> {
-    await this.#lifecycle.start(() => this.#open(signal));
+    const reloading = this.#reloading;
+    await this.#lifecycle.start(() => reloading.then(() => this.#open(signal)));
   }
 
   /**
@@ -215,20 +216,25 @@ export class GatewayLifecycle<E extends Engine = Engine> {
    * change while the gateway runs; any error of `load`.
    */
   async reload(load: () => Config | Promise<Config>): Promise<readonly ConfigChange[]> {
-    const reloaded = this.#reloading.then(() => this.#reload(load));
+    // A start that is under way has read a part of the configuration. Each waits only for what was asked for before.
+    const settled = Promise.all([this.#reloading, this.#lifecycle.settled()]);
+    const reloaded = settled.then(() => this.#reload(load));
     this.#reloading = reloaded.catch(() => {});
     return await reloaded;
   }
 
+  /** As `reload`, but never rejects: says why nothing has changed. */
+  async tryReload(load: () => Config | Promise<Config>): Promise<ReloadAnswer> {
+    try {
+      return { changes: await this.reload(load) };
+    } catch (error) {
+      return { fault: faultOf(error), reason: reasonOf(error) };
+    }
+  }
+
   /** See {@linkcode EngineReport}. */
   async requestReload(): Promise<ReloadAnswer | undefined> {
-    try {
-      const changes = await this.onReloadRequest?.();
-      return changes && { changes };
-    } catch (error) {
-      const isRefused = error instanceof SpillwayError && error.code === "RESTART_NEEDED";
-      return { fault: isRefused ? "restart_needed" : "invalid", reason: reasonOf(error) };
-    }
+    return await this.onReloadRequest?.();
   }
 
   reloads(): ReloadFigures {
@@ -254,8 +260,7 @@ export class GatewayLifecycle<E extends Engine = Engine> {
       });
       return changes;
     } catch (error) {
-      const needsRestart = error instanceof SpillwayError && error.code === "RESTART_NEEDED";
-      this.#reloads.counts[needsRestart ? "restart_needed" : "invalid"]++;
+      this.#reloads.counts[faultOf(error)]++;
       log.error("The configuration stays as it was: {reason}", {
         ...{ event: "config_reload_failed", reason: onOneLine(reasonOf(error)) },
       });
@@ -346,6 +351,12 @@ export class GatewayLifecycle<E extends Engine = Engine> {
     this.#lastError = error.message;
     return error;
   }
+}
+
+/** Returns the kind of an error that ended a reload. */
+function faultOf(error: unknown): "invalid" | "restart_needed" {
+  const needsRestart = error instanceof SpillwayError && error.code === "RESTART_NEEDED";
+  return needsRestart ? "restart_needed" : "invalid";
 }
 
 /** Returns a message that may have a line for each problem. */

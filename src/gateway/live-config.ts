@@ -5,12 +5,22 @@ import type { Config } from "../config/config.ts";
  * an object reads the new ones.
  */
 export class LiveConfig {
-  /** Its values change with each reload. */
+  /** That of this process. Its values change with each reload. */
   readonly config: Config;
+  readonly #share: (whole: Config) => Config;
   readonly #renewals: (() => void)[] = [];
+  #whole: Config;
 
-  constructor(config: Config) {
-    this.config = { ...config };
+  /** @param share returns the configuration of this process, which may be one of several. Default: it is the only one. */
+  constructor(whole: Config, share: (whole: Config) => Config = (config) => config) {
+    this.#whole = whole;
+    this.#share = share;
+    this.config = { ...share(whole) };
+  }
+
+  /** The configuration of all processes together: what was given. */
+  get whole(): Config {
+    return this.#whole;
   }
 
   /** Returns an object that is made of the configuration. Its values change with each reload. */
@@ -29,11 +39,12 @@ export class LiveConfig {
     return () => made;
   }
 
-  /** Replaces all values. */
-  replace(config: Config): void {
+  /** Replaces all values. @param whole the configuration of all processes together. */
+  replace(whole: Config): void {
+    this.#whole = whole;
     // A key that is not set any more must not keep its value.
     for (const key of Object.keys(this.config)) Reflect.set(this.config, key, undefined);
-    Object.assign(this.config, config);
+    Object.assign(this.config, this.#share(whole));
     for (const renew of this.#renewals) renew();
   }
 }

@@ -69,7 +69,7 @@ export class Reload {
    */
   async run(config: Config, target: ReloadTarget): Promise<readonly ConfigChange[]> {
     const { live, access, admin, clients, files } = this.#parts;
-    const before = { ...live.config };
+    const before = live.whole;
     const changes = changesBetween(before, config);
     const fixed = changes.filter(({ reloads }) => !reloads);
     if (fixed.length > 0) throw restartNeeded(fixed, []);

@@ -26,6 +26,11 @@ export class StartStopQueue {
     return this.#last;
   }
 
+  /** Resolves when the starts and stops that were asked for have ended, however that is. */
+  async settled(): Promise<void> {
+    await this.#last.catch(() => {});
+  }
+
   #enqueue(work: () => Promise<void>): void {
     const next = this.#last.then(work, work);
     this.#last = next;

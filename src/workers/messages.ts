@@ -1,4 +1,5 @@
 import type { RevocationEntry } from "../access/revocation-entry.ts";
+import type { ConfigFile } from "../config/load.ts";
 
 /** The first message to a worker. */
 export interface Assignment {
@@ -28,6 +29,8 @@ export type News =
 
 /** A message from a worker to its supervisor. */
 export type WorkerMessage =
+  /** Asks at its start for the file of the configuration that is in effect. */
+  | { readonly type: "file" }
   | { readonly type: "listening"; readonly port: number; readonly adminPort?: number }
   /** Asks about all workers. */
   | { readonly type: "ask"; readonly id: number; readonly question: Question }
@@ -36,8 +39,8 @@ export type WorkerMessage =
   | { readonly type: "news"; readonly news: News }
   /** An operator asks for a drain of all. */
   | { readonly type: "drain" }
-  /** The configuration was reloaded on request of an operator; the others must, too. */
-  | { readonly type: "reload" };
+  /** An operator asks for a reload of all. The answer says how it ended. */
+  | { readonly type: "reload"; readonly id: number };
 
 /** A message from the supervisor to a worker. */
 export type SupervisorMessage =
@@ -45,6 +48,8 @@ export type SupervisorMessage =
   /** Answers about all workers. */
   | { readonly type: "answer"; readonly id: number; readonly answer?: unknown }
   | { readonly type: "news"; readonly news: News }
+  | { readonly type: "file"; readonly file?: ConfigFile | undefined }
+  /** The worker answers how its reload has ended. @property file the file of the configuration; without it, the worker reads it itself. */
+  | { readonly type: "reload"; readonly id: number; readonly file?: ConfigFile | undefined }
   | { readonly type: "drain" }
-  | { readonly type: "reload" }
   | { readonly type: "stop" };

@@ -1,6 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
+import type { ConfigFile } from "../config/load.ts";
 import { reasonOf } from "../core/ports/errors.ts";
 import type { Assignment, SupervisorMessage, WorkerMessage } from "./messages.ts";
 import type { WorkerHost } from "./worker-count.ts";
@@ -52,6 +53,8 @@ function send(child: ChildProcess, message: SupervisorMessage): void {
 export interface SupervisorChannel {
   readonly assignment: Assignment;
   send(message: WorkerMessage): void;
+  /** Asks for the file of the configuration that is in effect; `undefined`: there is none. Called before {@linkcode open}. */
+  file(): Promise<ConfigFile | undefined>;
   /** @param take is called with each message. @param lost is called if the supervisor is gone. */
   open(take: (message: SupervisorMessage) => void, lost: () => void): Promise<void>;
 }
@@ -63,6 +66,18 @@ export function supervisorChannel(variable: string | undefined): SupervisorChann
     assignment: JSON.parse(variable) as Assignment,
     send(message) {
       if (process.connected) process.send?.(message, undefined, undefined, () => {});
+    },
+    async file() {
+      const { promise, resolve } = Promise.withResolvers<ConfigFile | undefined>();
+      const take = (message: unknown): void => {
+        const told = message as SupervisorMessage;
+        if (told.type === "file") resolve(told.file);
+      };
+      process.on("message", take);
+      this.send({ type: "file" });
+      const file = await promise;
+      process.off("message", take);
+      return file;
     },
     async open(take, lost) {
       process.on("message", (message) => take(message as SupervisorMessage));

@@ -1,7 +1,9 @@
+import type { ConfigFile } from "../config/load.ts";
 import type { Cancel, Clock } from "../core/ports/clock.ts";
 import { SpillwayError } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
 import { withDeadline } from "../core/timing/deadline.ts";
+import type { ReloadAnswer } from "../http/reload.ts";
 import type { Readiness, Status, WorkerStatus } from "../http/status.ts";
 import {
   keepCounters,
@@ -10,7 +12,7 @@ import {
   showTogether,
 } from "../metrics/worker-metrics.ts";
 import { type Answer, mergeReadiness, mergeStatus } from "./merge-status.ts";
-import type { Question, WorkerMessage } from "./messages.ts";
+import type { Question, SupervisorMessage, WorkerMessage } from "./messages.ts";
 import {
   describeEnd,
   type SpawnWorker,
@@ -26,19 +28,28 @@ const MAX_FAILURES = 5;
 const FIRST_BACKOFF_MS = 200;
 /** The longest time that a worker may take to answer a question. */
 const ANSWER_MS = 1000;
+/** The longest time that the reload of a worker may take. */
+const RELOAD_MS = 30_000;
 /** The time between two checks whether a worker still answers. */
 const CHECK_MS = 5000;
 /** A worker that says nothing in so many checks, one after another, is killed: the kernel goes on to give it new connections. */
 const MOST_SILENT_CHECKS = 6;
 
-interface SupervisorOptions {
-  /** The value of the label `component`. */
-  readonly name: string;
-  readonly count: number;
+/** The times after which workers that are to end are killed. */
+export interface SupervisorLimits {
   /** The longest time that a drain of a worker may take, its stop included. After that it is killed. */
   readonly maxDrainMs: number;
   /** The longest time that a stop of a worker may take. */
   readonly maxStopMs: number;
+}
+
+interface SupervisorOptions {
+  /** The value of the label `component`. */
+  readonly name: string;
+  readonly count: number;
+  readonly limits: SupervisorLimits;
+  /** The file of the configuration; `undefined`: there is none. */
+  readonly file?: ConfigFile | undefined;
 }
 
 interface SupervisorParts {
@@ -61,8 +72,8 @@ interface Slot {
   isListening: boolean;
   /** Whether it has listened since the gateway was started. */
   wasListening: boolean;
-  /** Whether the configuration was to be reloaded since it was started: it may have read it before. */
-  mustReload: boolean;
+  /** The file of the configuration that it got at its start. */
+  file: ConfigFile | undefined;
   /** The number of checks since it has said something. */
   silentChecks: number;
   /** Failures at the start, one after another. */
@@ -88,22 +99,32 @@ export class Supervisor {
   #lastId = 0;
   #ports: WorkerPorts | undefined;
   #isStopping = false;
+  /** The file of the configuration that is in effect. */
+  #file: ConfigFile | undefined;
+  /** The last reload that is under way; it never rejects. */
+  #reloading: Promise<unknown> = Promise.resolve();
   #lastEnd = Promise.withResolvers<void>();
   /** The ends of workers that were told to stop and didn't do that well. */
   readonly #badEnds: string[] = [];
   /** Called when an operator asks for a drain. */
   onDrainRequest: (() => void) | undefined;
+  /** Called when an operator asks for a reload. */
+  onReloadRequest: (() => Promise<ReloadAnswer>) | undefined;
+  /** They change with the configuration. */
+  limits: SupervisorLimits;
 
   constructor(options: SupervisorOptions, parts: SupervisorParts) {
     this.#options = options;
     this.#parts = parts;
+    this.#file = options.file;
+    this.limits = options.limits;
     this.#slots = Array.from({ length: options.count }, (_, index) => ({
       number: index + 1,
       process: undefined,
       startedMs: 0,
       isListening: false,
       wasListening: false,
-      mustReload: false,
+      file: options.file,
       silentChecks: 0,
       failures: 0,
       cancelRestart: () => {},
@@ -131,12 +152,12 @@ export class Supervisor {
 
   /** Tells all workers to drain, and resolves when they have ended. @throws SpillwayError `"STOP_TIMEOUT"` (transient) */
   async drain(): Promise<void> {
-    await this.#stop("drain", this.#options.maxDrainMs);
+    await this.#stop("drain", this.limits.maxDrainMs);
   }
 
   /** Tells all workers to stop, also while they drain. @throws SpillwayError `"STOP_TIMEOUT"` (transient) */
   async stop(): Promise<void> {
-    await this.#stop("stop", this.#options.maxStopMs);
+    await this.#stop("stop", this.limits.maxStopMs);
   }
 
   /** Kills all workers. */
@@ -154,18 +175,33 @@ export class Supervisor {
     for (const { process } of this.#slots) process?.kill(signal);
   }
 
-  /** Tells all workers to reload their configuration. Each one says in the log how that ends. */
-  reload(): void {
-    this.#tellToReload();
+  /**
+   * Reloads the configuration of all workers: first of one, and only if that one takes it, of the others. Workers that start later
+   * get the file that the last successful reload had. One reload comes after the other, and the first one after the start.
+   *
+   * @param file the file of the configuration; without it, each worker reads the configuration itself.
+   */
+  async reload(file?: ConfigFile): Promise<ReloadAnswer> {
+    const reloaded = this.#reloading.then(() => this.#reload(file));
+    this.#reloading = reloaded;
+    return await reloaded;
   }
 
-  #tellToReload(except?: Slot): void {
-    for (const slot of this.#slots) {
-      if (slot === except) continue;
-      if (slot.isListening) slot.process?.send({ type: "reload" });
-      // It might not hear the order yet.
-      else slot.mustReload = true;
-    }
+  async #reload(file: ConfigFile | undefined): Promise<ReloadAnswer> {
+    await this.#ready.promise;
+    const [first, ...others] = this.#slots.filter(({ isListening }) => isListening);
+    if (first === undefined) return { fault: "invalid", reason: "no worker runs now" };
+    const answer = await this.#reloadOne(first, file);
+    if ("fault" in answer) return answer;
+    this.#file = file ?? this.#file;
+    const answers = await Promise.all(others.map((slot) => this.#reloadOne(slot, file)));
+    return answers.find((one) => "fault" in one) ?? answer;
+  }
+
+  async #reloadOne(slot: Slot, file: ConfigFile | undefined): Promise<ReloadAnswer> {
+    const answer = await this.#answerOf(slot, (id) => ({ type: "reload", id, file }), RELOAD_MS);
+    if (answer !== undefined) return answer as ReloadAnswer;
+    return { fault: "invalid", reason: `worker ${slot.number} doesn't answer` };
   }
 
   async #stop(order: "drain" | "stop", atMostMs: number): Promise<void> {
@@ -189,7 +225,6 @@ export class Supervisor {
     const { number } = slot;
     slot.startedMs = clock.nowMs();
     slot.isListening = false;
-    slot.mustReload = false;
     const process = spawn(
       {
         ...{ number, count: this.#options.count, isReplacement: slot.wasListening },
@@ -226,8 +261,12 @@ export class Supervisor {
       case "drain":
         this.onDrainRequest?.();
         break;
+      case "file":
+        slot.file = this.#file;
+        slot.process?.send({ type: "file", file: this.#file });
+        break;
       case "reload":
-        this.#tellToReload(slot);
+        void this.#answerOperator(slot, message.id);
     }
   }
 
@@ -245,7 +284,8 @@ export class Supervisor {
       slot.process?.kill("SIGKILL");
       return;
     }
-    if (slot.mustReload) slot.process?.send({ type: "reload" });
+    // The configuration was reloaded while it started.
+    if (slot.file !== this.#file) void this.#reloadOne(slot, this.#file);
     this.#checkLater(slot);
     void this.#tellRevocations(slot);
     if (isFirst) for (const other of this.#slots) if (other !== slot) this.#spawn(other);
@@ -313,14 +353,23 @@ export class Supervisor {
   }
 
   /** Asks a worker. Resolves with `undefined` if it doesn't answer. */
-  async #ask(slot: Slot, question: Question): Promise<unknown> {
+  #ask(slot: Slot, question: Question): Promise<unknown> {
+    return this.#answerOf(slot, (id) => ({ type: "ask", id, question }), ANSWER_MS);
+  }
+
+  /** Sends a worker a message that it answers. Resolves with `undefined` if it doesn't. */
+  async #answerOf(
+    slot: Slot,
+    message: (id: number) => SupervisorMessage,
+    timeoutMs: number,
+  ): Promise<unknown> {
     const id = ++this.#lastId;
     const answer = new Promise((resolve) => {
       this.#answers.set(id, resolve);
-      slot.process?.send({ type: "ask", id, question });
+      slot.process?.send(message(id));
     });
     try {
-      return await withDeadline(this.#parts.clock, ANSWER_MS, () => answer);
+      return await withDeadline(this.#parts.clock, timeoutMs, () => answer);
     } catch {
       return undefined;
     } finally {
@@ -336,6 +385,10 @@ export class Supervisor {
         value: await this.#ask(slot, question),
       })),
     );
+  }
+
+  async #answerOperator({ process }: Slot, id: number): Promise<void> {
+    process?.send({ type: "answer", id, answer: await this.onReloadRequest?.() });
   }
 
   /** Answers a worker's question about all workers. */

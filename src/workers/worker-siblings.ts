@@ -1,14 +1,18 @@
 import { Buffer } from "node:buffer";
 import type { RevocationEntry } from "../access/revocation-entry.ts";
 import type { Clock } from "../core/ports/clock.ts";
+import { reasonOf } from "../core/ports/errors.ts";
 import type { SourceMessage } from "../core/ports/source.ts";
 import { withDeadline } from "../core/timing/deadline.ts";
 import type { Siblings, WorkerReport } from "../gateway/siblings.ts";
+import type { ReloadAnswer } from "../http/reload.ts";
 import type { MetricsPage, Readiness, Status } from "../http/status.ts";
 import type { News, Question, SupervisorMessage, WorkerMessage } from "./messages.ts";
 
 /** The time that a worker waits for the supervisor's answer: longer than the supervisor waits for all workers. */
 const ANSWER_MS = 2000;
+/** The same for a reload, which the workers carry out one after the other. */
+const RELOAD_MS = 90_000;
 
 /** The other workers, as a worker sees them through its supervisor. */
 export class WorkerSiblings implements Siblings {
@@ -57,6 +61,15 @@ export class WorkerSiblings implements Siblings {
     return answer as MetricsPage;
   }
 
+  /** Asks for a reload of all workers. Never rejects. */
+  async reload(): Promise<ReloadAnswer> {
+    try {
+      return (await this.#answerTo((id) => ({ type: "reload", id }), RELOAD_MS)) as ReloadAnswer;
+    } catch (error) {
+      return { fault: "invalid", reason: reasonOf(error) };
+    }
+  }
+
   posted({ subject, data, headers }: SourceMessage): void {
     const news: News = {
       ...{ kind: "posted", subject, data: Buffer.from(data).toString("base64") },
@@ -69,16 +82,21 @@ export class WorkerSiblings implements Siblings {
     this.#send({ type: "news", news: { kind: "revoked", entries } });
   }
 
-  async #ask(question: Question): Promise<unknown> {
+  #ask(question: Question): Promise<unknown> {
+    return this.#answerTo((id) => ({ type: "ask", id, question }), ANSWER_MS);
+  }
+
+  /** @throws Error if there is no answer in time. */
+  async #answerTo(message: (id: number) => WorkerMessage, timeoutMs: number): Promise<unknown> {
     const id = ++this.#lastId;
     try {
       return await withDeadline(
         this.#clock,
-        ANSWER_MS,
+        timeoutMs,
         () =>
           new Promise((resolve) => {
             this.#asked.set(id, resolve);
-            this.#send({ type: "ask", id, question });
+            this.#send(message(id));
           }),
         () => new Error("the workers' supervisor doesn't answer"),
       );

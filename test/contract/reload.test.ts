@@ -236,7 +236,7 @@ contract(EVERY_RUNTIME, (target) => {
       const command = () =>
         target.command().flatMap((word) => (word === "run" ? ["run", "--allow-run"] : [word]));
       const on = target.runtime === "deno" ? { ...target, command } : target;
-      const { gateway, write, reload } = await start({ workers: 2, max_clients: 4 }, on);
+      const { gateway, write, reload, ask } = await start({ workers: 2, max_clients: 4 }, on);
       const changed = async (after: string): Promise<void> => {
         for (const worker of [1, 2]) {
           await gateway.waitForLog(
@@ -247,17 +247,29 @@ contract(EVERY_RUNTIME, (target) => {
       };
       await write({ workers: 2, max_clients: 6 });
       gateway.signal("SIGHUP");
-      await changed("3");
+      await changed("6");
       await write({ workers: 2, max_clients: 8 });
       expect((await reload()).body).toEqual({
-        changes: [{ key: "max_clients", before: 3, after: 4 }],
+        changes: [{ key: "max_clients", before: 6, after: 8 }],
       });
-      await changed("4");
+      await changed("8");
       await write({ workers: 3, max_clients: 8 });
       expect(await reload()).toMatchObject({
         status: 409,
-        body: { detail: expect.stringContaining('"workers" is 1 and would be 3') },
+        body: { detail: expect.stringContaining('"workers" is 2 and would be 3') },
       });
+
+      // What the file says by now has no effect, not even on a worker that starts.
+      await write("{ broken");
+      expect(await reload()).toMatchObject({ status: 422 });
+      const { workers } = JSON.parse((await ask("/healthz")).text) as {
+        workers: { worker: number; pid: number }[];
+      };
+      process.kill(workers.find(({ worker }) => worker === 2)!.pid, "SIGKILL");
+      await gateway.waitForLog(eventIs("worker_replaced"));
+      expect(gateway.logs.filter(eventIs("worker_ended"))).toHaveLength(1);
+      const shown = JSON.parse((await ask("/admin/config")).text);
+      expect(shown).toMatchObject({ workers: 2, max_clients: 8 });
       expect(await gateway.stop()).toEqual({ code: 0, signal: null });
     });
 

@@ -1,10 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import type { ReloadAnswer } from "../../src/http/reload.ts";
 import type { Assignment, SupervisorMessage, WorkerMessage } from "../../src/workers/messages.ts";
 import { Supervisor } from "../../src/workers/supervisor.ts";
 import type { WorkerListener, WorkerProcess } from "../../src/workers/worker-process.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 
-const LIMITS = { name: "w", maxDrainMs: 30_000, maxStopMs: 10_000 };
+const LIMITS = { maxDrainMs: 30_000, maxStopMs: 10_000 };
+const FILE = { path: "spillway.json", text: "1" };
 /** Longer than a start counts as one. */
 const LONG_MS = 60_000;
 
@@ -48,6 +50,24 @@ class FakeWorker implements WorkerProcess {
     }
   }
 
+  /** The configurations that it was told to reload. */
+  get reloads(): (string | undefined)[] {
+    return this.got.flatMap((message) => (message.type === "reload" ? message.file?.text : []));
+  }
+
+  /** Answers the last order to reload. */
+  reloaded(answer: ReloadAnswer): void {
+    const { id } = this.got.findLast(({ type }) => type === "reload") as { id: number };
+    this.say({ type: "answer", id, answer });
+  }
+
+  /** Asks for its configuration, and returns it. */
+  read(): string | undefined {
+    this.say({ type: "file" });
+    const told = this.got.at(-1) as Extract<SupervisorMessage, { type: "file" }>;
+    return told.file?.text;
+  }
+
   /** The orders to stop that it got. */
   get orders(): string[] {
     return this.got.map(({ type }) => type).filter((type) => type === "drain" || type === "stop");
@@ -68,7 +88,7 @@ function supervise(count: number) {
     error: line("error"),
   };
   const supervisor = new Supervisor(
-    { ...LIMITS, count },
+    { name: "w", count, limits: LIMITS, file: FILE },
     {
       clock,
       log,
@@ -220,6 +240,15 @@ describe("A drain", () => {
     expect(workers[3]!.orders).toEqual([]);
   });
 
+  test("takes as long as the configuration says by now", async () => {
+    const { supervisor, workers, clock } = await running(1);
+    supervisor.limits = { ...LIMITS, maxDrainMs: 2 * LIMITS.maxDrainMs };
+    const drained = supervisor.drain();
+    clock.advance(2 * LIMITS.maxDrainMs - 1);
+    workers[0]!.end(0);
+    await drained;
+  });
+
   test("becomes a stop if that is asked for meanwhile", async () => {
     const { supervisor, workers } = await running(1);
     const drained = supervisor.drain();
@@ -235,6 +264,116 @@ describe("A drain", () => {
     supervisor.onDrainRequest = () => asked++;
     workers[1]!.say({ type: "drain" });
     expect(asked).toBe(1);
+  });
+});
+
+describe("A reload", () => {
+  const TWO = { path: FILE.path, text: "2" };
+  const TAKEN: ReloadAnswer = { changes: [{ key: "max_clients", before: "1", after: "2" }] };
+  const REFUSED: ReloadAnswer = { fault: "restart_needed", reason: "path" };
+  const settle = async (): Promise<void> => {
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+  };
+
+  /** Reloads three workers, of which all take the configuration. */
+  async function reloaded() {
+    const all = await running(3);
+    const reload = all.supervisor.reload(TWO);
+    await settle();
+    all.workers[0]!.reloaded(TAKEN);
+    await settle();
+    for (const worker of all.workers.slice(1)) worker.reloaded(TAKEN);
+    expect(await reload).toEqual(TAKEN);
+    return all;
+  }
+
+  test("is first one of one worker, then of the others with the same file", async () => {
+    const { supervisor, workers } = await running(3);
+    const reload = supervisor.reload(TWO);
+    await settle();
+    expect(workers.map(({ reloads }) => reloads)).toEqual([["2"], [], []]);
+    workers[0]!.reloaded(TAKEN);
+    await settle();
+    expect(workers.map(({ reloads }) => reloads)).toEqual([["2"], ["2"], ["2"]]);
+    workers[1]!.reloaded(TAKEN);
+    workers[2]!.reloaded(TAKEN);
+    expect(await reload).toEqual(TAKEN);
+  });
+
+  test("that the first worker refuses isn't tried by the others", async () => {
+    const { supervisor, workers } = await running(2);
+    const reload = supervisor.reload(TWO);
+    await settle();
+    workers[0]!.reloaded(REFUSED);
+    expect(await reload).toEqual(REFUSED);
+    expect(workers[1]!.reloads).toEqual([]);
+    expect(workers[1]!.read()).toBe("1");
+  });
+
+  test("that another worker refuses, or doesn't answer, is no success", async () => {
+    const { supervisor, workers, clock } = await running(3);
+    const reload = supervisor.reload(TWO);
+    await settle();
+    workers[0]!.reloaded(TAKEN);
+    await settle();
+    workers[1]!.reloaded(TAKEN);
+    clock.advance(30_000);
+    expect(await reload).toEqual({ fault: "invalid", reason: "worker 3 doesn't answer" });
+  });
+
+  test("comes after the one before", async () => {
+    const { supervisor, workers } = await running(1);
+    const reloads = [supervisor.reload(TWO), supervisor.reload(FILE)];
+    await settle();
+    expect(workers[0]!.reloads).toEqual(["2"]);
+    workers[0]!.reloaded(REFUSED);
+    await settle();
+    expect(workers[0]!.reloads).toEqual(["2", "1"]);
+    workers[0]!.reloaded(TAKEN);
+    expect(await Promise.all(reloads)).toEqual([REFUSED, TAKEN]);
+  });
+
+  test("waits until all workers listen", async () => {
+    const { supervisor, workers } = supervise(2);
+    void supervisor.start();
+    void supervisor.reload(TWO);
+    workers[0]!.listen();
+    await settle();
+    expect(workers[0]!.reloads).toEqual([]);
+    workers[1]!.listen();
+    await settle();
+    expect(workers[0]!.reloads).toEqual(["2"]);
+  });
+
+  test("is answered to the worker whose operator asked for it", async () => {
+    const { supervisor, workers } = await running(2);
+    supervisor.onReloadRequest = async () => REFUSED;
+    workers[1]!.say({ type: "reload", id: 7 });
+    await settle();
+    expect(workers[1]!.got.at(-1)).toEqual({ type: "answer", id: 7, answer: REFUSED });
+    expect(workers[0]!.got).toEqual(workers[0]!.got.filter(({ type }) => type === "ask"));
+  });
+
+  test("is one of later workers, too, whatever the file says by then", async () => {
+    const { workers, clock } = await reloaded();
+    workers[1]!.end(null, "SIGKILL");
+    clock.advance(0);
+    expect(workers[3]!.read()).toBe("2");
+    workers[3]!.listen();
+    expect(workers[3]!.reloads).toEqual([]);
+  });
+
+  test("that happens while a worker starts is made up for", async () => {
+    const { supervisor, workers, clock } = await running(2);
+    workers[1]!.end(null, "SIGKILL");
+    clock.advance(0);
+    expect(workers[2]!.read()).toBe("1");
+    const reload = supervisor.reload(TWO);
+    await settle();
+    workers[0]!.reloaded(TAKEN);
+    expect(await reload).toEqual(TAKEN);
+    workers[2]!.listen();
+    expect(workers[2]!.reloads).toEqual(["2"]);
   });
 });
 
@@ -347,21 +486,5 @@ describe("A worker", () => {
     expect(replacement.got.filter(({ type }) => type === "news")).toEqual([
       { type: "news", news: { kind: "revoked", entries } },
     ] as never);
-  });
-
-  test("that is started while the configuration is reloaded reloads it, too, as it may have read the old one", async () => {
-    const { supervisor, workers, clock } = await running(2);
-    const reloads = ({ got }: FakeWorker) => got.filter(({ type }) => type === "reload").length;
-    clock.advance(LONG_MS);
-    workers[1]!.end(null, "SIGKILL");
-    clock.advance(0);
-    supervisor.reload();
-    workers[2]!.listen();
-    expect(workers.map(reloads)).toEqual([1, 0, 1]);
-    clock.advance(LONG_MS);
-    workers[2]!.end(null, "SIGKILL");
-    clock.advance(0);
-    workers[3]!.listen();
-    expect(reloads(workers[3]!)).toBe(0);
   });
 });
