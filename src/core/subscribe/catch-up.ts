@@ -188,7 +188,7 @@ export class CatchUp {
         of === "last" ? this.#lastOf(query, carried) : this.#parts.pages.latest(query, of, carried);
       for await (const page of pages) {
         const fresh = page.envelopes.filter(({ sequence }) => sequence > sent);
-        const release = await this.#parts.limiter.take(this.#signal);
+        const release = await this.#parts.limiter.take(this.#signal, this.#session.userKey);
         messages += await this.#send(fresh, true).finally(release);
         if (this.#signal.aborted) return true;
         sent = Math.max(sent, fresh.at(-1)?.sequence ?? 0);
@@ -309,7 +309,7 @@ export class CatchUp {
     if (this.#isInRing(progress)) return true;
     const { limiter, pages } = this.#parts;
     let awaited: number | undefined;
-    const release = await limiter.take(this.#signal);
+    const release = await limiter.take(this.#signal, this.#session.userKey);
     try {
       if (this.#signal.aborted) return true;
       this.#reads(true);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { SourceMessage, StreamPage } from "../../../src/core/ports/source.ts";
+import { V1 } from "../../../src/core/wire/dialect.ts";
 import { FakeStream, ORIGIN } from "../support/fake-stream.ts";
 import { Harness, stateOf, type TestClient } from "../support/harness.ts";
 
@@ -650,4 +651,21 @@ describe("Many clients that catch up", () => {
     expect(harness.clock.timers).toBe(timers);
     harness.expectBalance();
   });
+});
+
+test("A client that takes nothing of all that it has asked for keeps no other client waiting", async () => {
+  const kept = new FakeStream(200);
+  for (let n = 0; n < 180; n++) kept.add(`s.${n % 60}`);
+  const harness = follow(kept, 10, { maxSubscriptions: 64 });
+  const [idle, busy] = ["192.0.2.1", "192.0.2.2"].map((address) =>
+    harness.joinWith(undefined, V1, false, undefined, harness.grant, undefined, address),
+  ) as [TestClient, TestClient];
+  idle.send({ type: "slow" });
+  for (let n = 0; n < 60; n++) {
+    idle.send({ type: "subscribe", id: `${n}`, subjects: [`s.${n}`], from: "all" });
+  }
+  await pass(harness);
+  busy.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: "all" });
+  await pass(harness, 80);
+  expect(sequencesOf(busy)).toEqual(countTo(180));
 });

@@ -61,4 +61,33 @@ describe("ConcurrencyLimiter", () => {
     expect(limiter.running).toBe(0);
     expect(clock.timers).toBe(0);
   });
+
+  test("lets owners take turns, however many tasks each of them has", async () => {
+    const clock = new ManualClock();
+    const limiter = new ConcurrencyLimiter(clock, 1);
+    const begun: string[] = [];
+    for (const owner of ["many", "many", "many", "many", "few", "few", "one"]) {
+      void limiter.take(undefined, owner).then((release) => {
+        begun.push(owner);
+        release();
+      });
+    }
+    for (let n = 0; n < 7; n++) await turn(clock);
+    expect(begun).toEqual(["many", "few", "one", "many", "few", "many", "many"]);
+    expect(clock.timers).toBe(0);
+  });
+
+  test("gives no owner so many places that none is left for others", async () => {
+    const clock = new ManualClock();
+    const limiter = new ConcurrencyLimiter(clock, 8);
+    const begun: string[] = [];
+    for (const owner of ["one", "other"]) {
+      for (let n = 0; n < 20; n++) {
+        void limiter.take(undefined, owner).then(() => begun.push(owner));
+      }
+      for (let n = 0; n < 10; n++) await turn(clock);
+    }
+    expect(begun.filter((owner) => owner === "one")).toHaveLength(6);
+    expect(begun.filter((owner) => owner === "other")).toHaveLength(2);
+  });
 });
