@@ -16,12 +16,18 @@ import {
   readOwnFlags,
   readWhole,
 } from "./read-flags.ts";
-import { causeOf, readToken, readUrl, streamOf, unreachable } from "./remote-gateway.ts";
+import {
+  detailOf,
+  findRefusal,
+  readToken,
+  readUrl,
+  streamOf,
+  type Token,
+  unreachable,
+} from "./remote-gateway.ts";
 
 /** Clients that connect at the same time. */
 const DIALS = 50;
-/** The longest wait for the first answer. */
-const ANSWER_MS = 5000;
 /** The longest time until all clients are connected and subscribed. */
 const CONNECT_MS = 60_000;
 /** The time between two groups of messages. */
@@ -72,7 +78,7 @@ export async function runBench(invocation: Invocation): Promise<number> {
     if (natsUrl !== undefined) expectLoopback("--nats", hostOf(natsUrl));
   }
   const token = await readToken(invocation, texts);
-  await expectGateway(plan.gateway);
+  await expectGateway(plan, token);
   const signal = invocation.interruption();
   const publisher =
     natsUrl === undefined
@@ -110,15 +116,11 @@ function readPlan(texts: FlagTexts): Plan {
   };
 }
 
-/** Asks the gateway whether it is there: clients would try for long. */
-async function expectGateway(gateway: URL): Promise<void> {
-  const url = new URL("/livez", gateway);
-  try {
-    const { ok, status } = await fetch(url, { signal: AbortSignal.timeout(ANSWER_MS) });
-    if (!ok) throw new Error(`it answered ${status}`);
-  } catch (error) {
-    throw unreachable(`Cannot reach a gateway at ${url}: ${causeOf(error)}. Set --url to one`);
-  }
+/** Asks the gateway whether it lets clients in: they would try for long. */
+async function expectGateway({ gateway, subject }: Plan, token: Token): Promise<void> {
+  const stream = streamOf(gateway);
+  const refusal = await findRefusal(stream, [subject], token);
+  if (refusal !== undefined) throw unreachable(`Cannot connect to ${stream}: ${refusal.reason}`);
 }
 
 function hostOf(url: string): string {
@@ -226,7 +228,7 @@ interface Publisher {
 }
 
 /** Publishes by HTTP to the gateway itself. */
-function postTo({ gateway, subject }: Plan, token: (() => Promise<string>) | undefined): Publisher {
+function postTo({ gateway, subject }: Plan, token: Token): Publisher {
   const url = new URL(`/publish/${encodeURIComponent(subject)}`, gateway);
   const refused = new Map<string, number>();
   const pending = new Set<Promise<void>>();
@@ -264,15 +266,6 @@ function postTo({ gateway, subject }: Plan, token: (() => Promise<string>) | und
   };
 }
 
-/** Returns the reason in a problem (RFC 9457). */
-function detailOf(answer: string): string {
-  try {
-    return String((JSON.parse(answer) as { detail?: unknown }).detail ?? "");
-  } catch {
-    return "";
-  }
-}
-
 async function publishTo(
   url: string,
   creds: string | undefined,
@@ -306,7 +299,7 @@ interface Sent {
 /** The clients of a run. */
 class Crowd {
   readonly #plan: Plan;
-  readonly #token: (() => Promise<string>) | undefined;
+  readonly #token: Token;
   readonly #connections: Connection[] = [];
   /** Tells the messages of this run from others of the subject. */
   readonly #run = crypto.randomUUID().slice(0, 8);
@@ -317,7 +310,7 @@ class Crowd {
   /** The time of the last delivery or gap. */
   lastMs = 0;
 
-  constructor(plan: Plan, token: (() => Promise<string>) | undefined) {
+  constructor(plan: Plan, token: Token) {
     this.#plan = plan;
     this.#token = token;
   }

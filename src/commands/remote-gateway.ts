@@ -28,6 +28,9 @@ export function streamOf(url: URL): string {
   return stream.href.replace(/^http/, "ws");
 }
 
+/** Reads a token to show; `undefined` if there is none. */
+export type Token = (() => Promise<string>) | undefined;
+
 /**
  * Reads `--token`. A file is read again whenever a token is wanted, so that it may be renewed.
  *
@@ -37,7 +40,7 @@ export function streamOf(url: URL): string {
 export async function readToken(
   { readTextFile, readInput }: Invocation,
   texts: FlagTexts,
-): Promise<(() => Promise<string>) | undefined> {
+): Promise<Token> {
   const path = lastOf(texts, "--token");
   if (path === undefined) return undefined;
   const typed = path === "-" ? await readInput("Token: ", "line") : undefined;
@@ -47,6 +50,60 @@ export async function readToken(
   });
   if (token === "") throw invalidCommand(`Cannot use the token: "${path}" has none`);
   return read;
+}
+
+/** The reason why a gateway doesn't let a client in. */
+interface Refusal {
+  /** The reason, for people. */
+  readonly reason: string;
+  /** Whether the client is refused until somebody changes something. */
+  readonly isFinal: boolean;
+}
+
+/** The longest wait for the answer of a gateway. */
+const ANSWER_MS = 5000;
+
+/**
+ * Finds out why a WebSocket can't be opened, which the WebSocket itself doesn't tell: the gateway refuses server-sent events
+ * for the same reasons.
+ *
+ * @param stream the URL of the WebSocket.
+ * @returns `undefined` if the gateway lets the client in.
+ */
+export async function findRefusal(
+  stream: string,
+  subjects: readonly string[],
+  token: Token,
+): Promise<Refusal | undefined> {
+  const url = new URL(stream.replace(/^ws/, "http"));
+  url.pathname = `${url.pathname.replace(/\/+$/, "")}/sse`;
+  url.searchParams.set("subjects", subjects.join(","));
+  try {
+    const response = await fetch(url, {
+      signal: AbortSignal.timeout(ANSWER_MS),
+      ...(token && { headers: { Authorization: `Bearer ${await token()}` } }),
+    });
+    const { ok, status } = response;
+    if (ok) {
+      await response.body?.cancel();
+      return undefined;
+    }
+    const detail = detailOf(await response.text());
+    const hint = status === 404 ? "set --url to the port and path of the clients" : detail;
+    const isFinal = status < 500 && status !== 429;
+    return { reason: `it answered ${status}${hint === "" ? "" : `: ${hint}`}`, isFinal };
+  } catch (error) {
+    return { reason: causeOf(error), isFinal: false };
+  }
+}
+
+/** Returns the reason in a problem (RFC 9457). */
+export function detailOf(answer: string): string {
+  try {
+    return String((JSON.parse(answer) as { detail?: unknown }).detail ?? "");
+  } catch {
+    return "";
+  }
 }
 
 /** Makes the error for a gateway that can't be used. */

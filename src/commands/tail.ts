@@ -9,7 +9,7 @@ import { subjectFault } from "../protocol/subject.ts";
 import { EXIT, type Invocation } from "./command.ts";
 import { JSON_FLAG, TAIL_FLAGS } from "./command-flags.ts";
 import { type FlagTexts, invalidCommand, lastOf, readOwnFlags, readWhole } from "./read-flags.ts";
-import { readToken, readUrl, streamOf } from "./remote-gateway.ts";
+import { findRefusal, readToken, readUrl, streamOf, unreachable } from "./remote-gateway.ts";
 import { dimmer, warner } from "./style.ts";
 
 /** The highest `--count`; no program counts to it. */
@@ -28,7 +28,19 @@ export async function tailSubjects(invocation: Invocation): Promise<number> {
 
   const signal = invocation.interruption();
   const connection = connect(url, { signal, ...(token !== undefined && { token }) });
-  report(connection, printer, url);
+  let refusal: Error | undefined;
+  report(connection, printer, url, async (error) => {
+    const found = await findRefusal(url, subjects, token);
+    if (connection.state.type === "closed") return;
+    if (found?.isFinal) {
+      refusal = unreachable(`Cannot connect to ${url}: ${found.reason}`);
+      await connection.close();
+    } else {
+      const { code, message, retryable, closeCode } = error;
+      const said = found === undefined ? message : `Cannot connect to ${url}: ${found.reason}`;
+      printer.error({ code, message: said, retryable, closeCode });
+    }
+  });
   try {
     const subscription = connection.subscribe(subjects, {
       signal,
@@ -46,6 +58,7 @@ export async function tailSubjects(invocation: Invocation): Promise<number> {
     return EXIT.done;
   } catch (error) {
     if (!(error instanceof SpillwayError)) throw error;
+    if (refusal !== undefined) throw refusal;
     if (signal.aborted) return EXIT.done;
     // The connection has reported its own end.
     if (connection.state.type !== "closed") printer.error(error);
@@ -55,12 +68,27 @@ export async function tailSubjects(invocation: Invocation): Promise<number> {
   }
 }
 
-/** Prints what happens to the connection. */
-function report(connection: Connection, printer: Printer, url: string): void {
-  connection.on("error", (error) => printer.error(error));
+/**
+ * Prints what happens to the connection.
+ *
+ * @param unopened takes its losses before it has been open.
+ */
+function report(
+  connection: Connection,
+  printer: Printer,
+  url: string,
+  unopened: (error: Failure) => Promise<void>,
+): void {
+  let wasOpen = false;
+  connection.on("error", (error) => {
+    if (wasOpen || error.code !== "disconnected") printer.error(error);
+    else void unopened(error);
+  });
   connection.on("upstream", (state) => printer.upstream(state));
   connection.on("state", ({ type }) => {
-    if (type === "open") printer.connected(url);
+    if (type !== "open") return;
+    wasOpen = true;
+    printer.connected(url);
   });
 }
 
@@ -88,13 +116,15 @@ function readFrom(texts: FlagTexts): From | undefined {
   );
 }
 
+type Failure = Pick<SpillwayError, "code" | "message" | "retryable" | "closeCode">;
+
 /** Prints what a subscription brings, and what happens to its connection. */
 interface Printer {
   item(item: Item<unknown>): void;
   connected(url: string): void;
   subscribed(subjects: readonly string[]): void;
   upstream(state: "connected" | "disconnected"): void;
-  error(error: SpillwayError): void;
+  error(error: Failure): void;
 }
 
 /** Messages and gaps on the output, all else as errors. */

@@ -6,7 +6,7 @@ import { EXIT, type Invocation } from "./command.ts";
 import { JSON_FLAG, TOP_FLAGS, TOP_INTERVAL } from "./command-flags.ts";
 import { readChoice, readDuration, readOwnFlags } from "./read-flags.ts";
 import { readMetrics, type Sample } from "./read-metrics.ts";
-import { causeOf, readToken, readUrl, unreachable } from "./remote-gateway.ts";
+import { causeOf, readToken, readUrl, type Token, unreachable } from "./remote-gateway.ts";
 import { dimmer, warner } from "./style.ts";
 
 /** The longest wait for an answer of the gateway. */
@@ -91,8 +91,6 @@ export async function showTop(invocation: Invocation): Promise<number> {
   }
   return EXIT.done;
 }
-
-type Token = (() => Promise<string>) | undefined;
 
 /** @throws SpillwayError `"GATEWAY_UNREACHABLE"` (transient) if there is no gateway, or it doesn't let us read. */
 async function takeSnapshot(base: URL, token: Token): Promise<Snapshot> {

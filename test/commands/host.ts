@@ -10,6 +10,8 @@ export interface Run {
   readonly interruption?: AbortSignal;
   /** Called when a command waits until its output has taken what it wrote. */
   wrote?(): Promise<void>;
+  /** Called with each text for the standard error. */
+  saidError?(text: string): void;
 }
 
 /** Runs a command on a host without a process, and returns what it wrote and its exit code. */
@@ -22,6 +24,7 @@ export async function run(
     hasColors = false,
     interruption = new AbortController().signal,
     wrote = async () => {},
+    saidError = () => {},
   }: Run = {},
 ): Promise<{ code: number; output: string; error: string }> {
   let output = "";
@@ -41,6 +44,7 @@ export async function run(
     },
     writeError: (text) => {
       error += text;
+      saidError(text);
     },
   });
   return { code, output, error };

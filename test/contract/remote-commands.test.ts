@@ -304,7 +304,7 @@ contract(EVERY_RUNTIME, (target) => {
     test.each([
       [["--url", "http://192.0.2.1"], '"--url" is not this machine: give --allow-remote'],
       [["--nats", "nats://192.0.2.1:4222"], '"--nats" is not this machine: give --allow-remote'],
-      [["--url", CLOSED], `Cannot reach a gateway at ${CLOSED}/livez: `],
+      [["--url", CLOSED], `Cannot connect to ${CLOSED.replace("http", "ws")}/ws: `],
       [["--rate", "fast"], '"--rate" is "fast" but must be an integer from 1 to 1000000'],
       [["--subject", "a.>"], '"--subject" is "a.>", which '],
     ])("ends with 1 and does nothing with %j", async (args, says) => {

@@ -32,7 +32,7 @@ export const ERRORS = {
     class: "transient",
     meaning: "A command can't read a running gateway, or its clients can't connect to it.",
     remedy:
-      "Start the gateway, or set `--url` to it; for `top`, to its `admin_port`, if it has one. If it asks for a token, show one with `--token`.",
+      "Start the gateway, or set `--url` to it: for `top` to its `admin_port`, if it has one, and for `tail` and `bench` to the port of its clients. If it asks for a token, show one with `--token`.",
   },
   LISTEN_FAILED: {
     class: "transient",
