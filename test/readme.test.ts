@@ -101,6 +101,14 @@ test.each(PAGES)("%s links to files and headings that are there", (page) => {
   expect(missing.map(([link]) => link)).toEqual([]);
 });
 
+test("README names each path for operators", () => {
+  const folder = new URL("../src/http/", import.meta.url);
+  const code = readdirSync(folder).map((file) => readFileSync(new URL(file, folder), "utf8"));
+  const paths = new Set(code.join("\n").match(/(?<=")\/admin\/[a-z]+(?=")/g));
+  expect(paths.size).toBeGreaterThan(0);
+  expect([...paths].filter((path) => !readme.includes(` ${path}\``))).toEqual([]);
+});
+
 test("VERSION is the package's version", () => {
   expect(VERSION).toBe(manifest.version);
 });
