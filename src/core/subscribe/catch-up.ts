@@ -303,12 +303,15 @@ export class CatchUp {
     else progress.sequence = sent;
   }
 
-  /** Reads a page and sends it. @returns `false` if the stream isn't there now. */
+  /** Reads a page and sends it. @returns `false` if the stream isn't there now, or the source doesn't know yet what has come live. */
   async #readPage(progress: StreamProgress): Promise<boolean> {
     // The stream may have changed since the last attempt.
     if (this.#isInRing(progress)) return true;
     const { limiter, pages } = this.#parts;
+    const { sequence, stream } = progress;
+    const { last: live } = stream;
     let awaited: number | undefined;
+    let isBehind = false;
     const release = await limiter.take(this.#signal, this.#session.userKey);
     try {
       if (this.#signal.aborted) return true;
@@ -317,11 +320,13 @@ export class CatchUp {
       const page = await pages.read(query, progress.sequence, progress.keptOnly);
       if (this.#signal.aborted) return true;
       if (page === undefined) return false;
+      isBehind = page.end && page.last < live;
       awaited = await this.#take(progress, page);
     } finally {
       release();
     }
     if (awaited !== undefined) await this.#waitForLive(progress, awaited);
+    else if (isBehind && progress.sequence === sequence) return this.#isInRing(progress);
     return true;
   }
 

@@ -415,6 +415,29 @@ describe("A client whose place is beyond what the source has of the stream", () 
   });
 });
 
+test("A source that doesn't know yet what has come live isn't asked again and again, and then everything comes once", async () => {
+  const kept = new FakeStream(100);
+  for (let n = 0; n < 10; n++) kept.add("s.a");
+  const harness = follow(kept, 1);
+  const missing = [kept.add("s.a"), kept.add("s.a")];
+  for (const message of missing) {
+    harness.broadcaster.message(message);
+    kept.delete(message.position!.sequence);
+  }
+  kept.last = 10;
+  const client = harness.joinV1();
+  client.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: { after: `${ORIGIN}:5` } });
+  await pass(harness, 200);
+  expect(sequencesOf(client)).toEqual([6, 7, 8, 9, 10]);
+  expect(kept.asked.length).toBeLessThan(10);
+  for (const message of missing) kept.messages.set(message.position!.sequence, message);
+  kept.last = 12;
+  await pass(harness, 200);
+  expect(sequencesOf(client)).toEqual([6, 7, 8, 9, 10, 11, 12]);
+  expect(client.socket.frames.at(-1)?.type).toBe("caught_up");
+  harness.expectBalance();
+});
+
 describe("A client of a stream whose last messages the gateway doesn't carry", () => {
   const begin = async (from: unknown, edit: (kept: FakeStream) => void = () => {}) => {
     const kept = new FakeStream();
