@@ -51,6 +51,8 @@ interface Unsettled {
   readonly receipt: string;
   readonly deliveries: number;
   readonly sentMs: number;
+  /** When the durable was told last that the client still processes it; `undefined`: it wasn't. */
+  readonly workedOnMs?: number;
   /** Whether the durable sends it again anyway: it doesn't count against the room any more. */
   isLate: boolean;
 }
@@ -235,10 +237,12 @@ export class DurableTracker implements AckTracker, DurableListener, QueuedTimer 
 
   working(id: string, nowMs: number): void {
     const sequence = this.#sequenceOf(id);
+    // A frame may name a message thousands of times.
+    if (this.#unsettled.get(sequence)?.workedOnMs === nowMs) return;
     const unsettled = this.#remove(sequence);
     if (unsettled === undefined) return;
     this.#use?.settle(unsettled.receipt, "working");
-    this.#keep(sequence, { ...unsettled, sentMs: nowMs, isLate: false });
+    this.#keep(sequence, { ...unsettled, sentMs: nowMs, workedOnMs: nowMs, isLate: false });
     this.#setTimer(nowMs);
   }
 

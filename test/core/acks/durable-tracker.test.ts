@@ -246,6 +246,20 @@ describe("A durable", () => {
     expect(harness.harness.meter.ledger.acks.timed_out).toBe(1);
   });
 
+  test("NATS is told once of a message that one frame names many times", async () => {
+    const harness = new Bench();
+    await harness.delivers(1);
+    await harness.delivers(2);
+    harness.send("working", { ids: [id(1), id(1), id(2), id(1)] });
+    expect(harness.settled).toEqual([
+      ["1#1", "working"],
+      ["2#1", "working"],
+    ]);
+    harness.harness.clock.advance(1);
+    harness.send("working", { id: id(1) });
+    expect(harness.settled).toHaveLength(3);
+  });
+
   test("nothing more is asked for while its client takes nothing, and it is asked again", async () => {
     const harness = new Bench();
     harness.peer.socket.reads = false;
