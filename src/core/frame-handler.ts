@@ -8,7 +8,13 @@ import type { Presence } from "./presence/presence.ts";
 import { dataOf, type MessageFrame } from "./publishing/client-message.ts";
 import type { Publishing } from "./publishing/publishing.ts";
 import type { Connection } from "./sessions/connection.ts";
-import { AUTH_COST, costOf, PUBLISH_COST, subscriptionCost } from "./sessions/frame-budget.ts";
+import {
+  AUTH_COST,
+  costOf,
+  grantedCost,
+  PUBLISH_COST,
+  subscriptionCost,
+} from "./sessions/frame-budget.ts";
 import type { Session } from "./sessions/session.ts";
 import type { SubscriptionManager } from "./subscribe/subscription-manager.ts";
 import { type FrameFault, isLongerThan, readClientFrame } from "./wire/client-frame.ts";
@@ -123,7 +129,11 @@ export class FrameHandler {
       case "request":
         return budget.spend(cost + PUBLISH_COST, nowMs);
       case "auth":
-        return budget.spend(cost + AUTH_COST, nowMs);
+        // Another grant is compared with all that the client has.
+        return budget.spend(
+          cost + AUTH_COST + grantedCost(this.#subscriptions.patternsOf(session)),
+          nowMs,
+        );
       default:
         return budget.spend(cost, nowMs);
     }
@@ -149,7 +159,7 @@ export class FrameHandler {
         this.#publish(connection, session, frame, data);
         break;
       case "subscribe":
-        this.#subscribe(connection, session, frame);
+        this.#subscribe(connection, session, frame, nowMs);
         break;
       case "unsubscribe":
         this.#refuse(session, this.#subscriptions.unsubscribe(session, frame.sub), frame.sub);
@@ -178,10 +188,17 @@ export class FrameHandler {
     connection: Connection,
     session: Session,
     frame: ClientFrame & { readonly type: "subscribe" },
+    nowMs: number,
   ): void {
     const refusal = this.#subscriptions.subscribe(session, requestOf(frame.id, frame));
-    if (refusal !== undefined) noteDenied(connection, frame.type, refusal);
-    this.#refuse(session, refusal, frame.id);
+    if (refusal !== undefined) {
+      noteDenied(connection, frame.type, refusal);
+      this.#refuse(session, refusal, frame.id);
+      return;
+    }
+    const granted = this.#subscriptions.patternsOf(session, frame.id);
+    const isPaid = connection.budget.spend(grantedCost(granted - frame.subjects.length), nowMs);
+    if (!isPaid) connection.end("too_many_frames");
   }
 
   #publish(

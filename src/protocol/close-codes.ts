@@ -63,7 +63,7 @@ export const CLOSE = {
     code: 4429,
     reason: "too many frames",
     reconnect: false,
-    why: "The client sends more than `max_frames_per_second`. A frame counts as one, plus one for each 512 bytes. A `subscribe` or `unsubscribe` counts 10 more, plus one for each subject. Up to two acknowledgements of each sent message are free. A burst may use five seconds of the limit, plus 20 for each of `max_subscriptions`.",
+    why: "The client sends more than `max_frames_per_second`. A frame counts as one, plus one for each 512 bytes. A `subscribe` or `unsubscribe` counts 10 more, plus one for each subject; of the subjects of its token that a wildcard brings the client, eight count as one, and so do eight that it has when it sends `auth`. Up to two acknowledgements of each sent message are free. A burst may use five seconds of the limit, plus 20 for each of `max_subscriptions`.",
     advice: "Send fewer frames.",
   },
   too_many_connections: {

@@ -14,6 +14,8 @@ const DURABLE_COST = 10;
 export const AUTH_COST = 20;
 /** To publish a message costs NATS a message, and the gateway an answer. */
 export const PUBLISH_COST = 3;
+/** A pattern that the client did not name, but its grant has of what it named, costs this part of one that it named. */
+const GRANTED_COST = 1 / 8;
 /** Every further byte of this many costs as much as another frame. */
 const BYTES_PER_COST = 512;
 /** How often a message may be answered for nothing: `working`, and `ack` or `nack`, of each time that it was sent. */
@@ -27,6 +29,11 @@ export function costOf(frame: string | Uint8Array): number {
 /** Returns the cost of a `subscribe` or `unsubscribe` in addition to that of its length. */
 export function subscriptionCost(patterns = 0, isDurable = false): number {
   return SUBSCRIPTION_COST + patterns + (isDurable ? DURABLE_COST : 0);
+}
+
+/** Returns the cost of patterns that a client has, beside those that it names in a frame. */
+export function grantedCost(patterns: number): number {
+  return Math.ceil(Math.max(0, patterns) * GRANTED_COST);
 }
 
 /**

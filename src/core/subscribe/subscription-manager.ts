@@ -107,6 +107,22 @@ export class SubscriptionManager implements SessionSubscriptions {
     return this.#starts.faultOf(grant, granted);
   }
 
+  /**
+   * Counts the patterns of a client's subscriptions.
+   *
+   * @param id counts only those of the subscription with this name. Default: of all.
+   */
+  patternsOf(session: Session, id?: string): number {
+    const held = [...this.#requests.of(session), ...session.durables.map(({ title }) => title)];
+    return held.reduce(
+      (sum, one) =>
+        one.subjects === "everything" || (id !== undefined && one.id !== id)
+          ? sum
+          : sum + one.subjects.length,
+      0,
+    );
+  }
+
   /** Returns about how many bytes of memory the patterns of a client take. */
   memoryOf(session: Session): number {
     return this.#requests.memoryOf(session);

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { Grant } from "../../../src/core/access/grant.ts";
 import { costOf, FrameBudget, subscriptionCost } from "../../../src/core/sessions/frame-budget.ts";
-import { PLAIN } from "../../../src/core/wire/dialect.ts";
+import { PLAIN, V1 } from "../../../src/core/wire/dialect.ts";
 import { FakeSocket } from "../support/fake-sockets.ts";
-import { Harness } from "../support/harness.ts";
+import { Harness, type TestClient } from "../support/harness.ts";
 
 const LIMITS = { maxFramesPerSecond: 10, maxSubscriptions: 1 };
 /** Five seconds' worth, and what it costs to subscribe and unsubscribe at once. */
@@ -104,6 +105,39 @@ describe("How many messages a client was sent", () => {
     harness.clock.advance(2500);
     expect(peer.socket.envelopes.length).toBe(2);
     expect(peer.session.sentMessages).toBe(2);
+  });
+});
+
+describe("A client whose token lists very many subjects", () => {
+  const ROOMS = 80;
+  const limits = { maxFramesPerSecond: 10, maxSubscriptions: 1 };
+
+  function join(): { harness: Harness; peer: TestClient } {
+    const harness = new Harness(limits);
+    const allow = Array.from({ length: ROOMS }, (_, n) => `rooms.${n}`);
+    const { terms } = harness.grant;
+    const grant = new Grant([">"], { ...terms, basis: "claims", receives: { allow, deny: [] } });
+    return { harness, peer: harness.joinWith(undefined, V1, false, undefined, grant) };
+  }
+
+  test("pays for those that a wildcard brings it", () => {
+    const { peer } = join();
+    for (let n = 0; n < 2; n++) {
+      peer.send({ type: "subscribe", id: "1", subjects: [">"] });
+      expect(peer.socket.closedWith).toBeUndefined();
+      peer.send({ type: "unsubscribe", sub: "1" });
+    }
+    peer.send({ type: "subscribe", id: "1", subjects: [">"] });
+    expect(peer.socket.closedWith).toBe(4429);
+  });
+
+  test("pays for no more than it asks for, if it asks for one of them", () => {
+    const { peer } = join();
+    for (let n = 0; n < 3; n++) {
+      peer.send({ type: "subscribe", id: "1", subjects: ["rooms.1"] });
+      peer.send({ type: "unsubscribe", sub: "1" });
+    }
+    expect(peer.socket.closedWith).toBeUndefined();
   });
 });
 
