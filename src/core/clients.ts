@@ -29,6 +29,9 @@ import { ReturnTimes } from "./timing/reconnect-times.ts";
 import { TurnShare, Turns } from "./timing/turn-share.ts";
 import { TotalQueueBound } from "./total-queue-bound.ts";
 
+/** The lag of all clients is measured again after this time at the earliest: that looks at each of them, and anyone may ask for it. */
+const LAGS_VALID_MS = 1000;
+
 export interface ClientsOptions
   extends ConnectionLimits,
     ConnectionCountLimits,
@@ -107,6 +110,7 @@ export class Clients {
   readonly authentication: Authentication;
   /** Knows who is on which subjects; `undefined`: presence is off. */
   readonly presence: Presence | undefined;
+  #lags: { readonly measured: ClientLags; readonly atMs: number } | undefined;
   #open = false;
 
   constructor(options: ClientsOptions, parts: ClientsParts) {
@@ -197,9 +201,13 @@ export class Clients {
     return this.#totalQueueBound.overloaded ? "overloaded" : undefined;
   }
 
-  /** The lag of the clients. */
+  /** The lag of the clients, now or up to a second ago. */
   get lags(): ClientLags {
-    return measureLags(this.#connections.open, this.#clock.nowMs());
+    const atMs = this.#clock.nowMs();
+    if (this.#lags === undefined || atMs - this.#lags.atMs >= LAGS_VALID_MS) {
+      this.#lags = { measured: measureLags(this.#connections.open, atMs), atMs };
+    }
+    return this.#lags.measured;
   }
 
   /** Returns in how many milliseconds a client that is refused now should try again. */
