@@ -1,24 +1,28 @@
 import type { Context } from "hono";
-import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { AccessRefusal } from "../access/authenticator.ts";
 import type { Grant } from "../core/access/grant.ts";
 import type { DeniedRequest } from "../core/ports/observer.ts";
 
 /** The titles of the statuses that are used here (RFC 9110 §15). */
-const TITLES: Partial<Record<ContentfulStatusCode, string>> = {
+const TITLES = {
   400: "Bad Request",
   401: "Unauthorized",
   403: "Forbidden",
   404: "Not Found",
   405: "Method Not Allowed",
   408: "Request Timeout",
+  409: "Conflict",
   413: "Content Too Large",
+  422: "Unprocessable Content",
   426: "Upgrade Required",
   429: "Too Many Requests",
   500: "Internal Server Error",
   503: "Service Unavailable",
   504: "Gateway Timeout",
-};
+} as const;
+
+/** A status with which a request is refused. */
+export type RefusalStatus = keyof typeof TITLES;
 
 const REFUSAL = "spillwayRefusal";
 
@@ -35,12 +39,12 @@ export function capitalized(reason: string): string {
 /** Returns a refusal as `application/problem+json` (RFC 9457). `detail` says what to do. */
 export function problem(
   c: Context,
-  status: ContentfulStatusCode,
+  status: RefusalStatus,
   detail: string,
   headers: Record<string, string> = {},
 ): Response {
   c.set(REFUSAL, detail);
-  const body = { type: "about:blank", title: TITLES[status] ?? "Error", status, detail };
+  const body = { type: "about:blank", title: TITLES[status], status, detail };
   return c.body(JSON.stringify(body), status, {
     ...headers,
     "Content-Type": "application/problem+json",

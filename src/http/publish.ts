@@ -1,5 +1,4 @@
 import { type Context, Hono } from "hono";
-import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { AuditLog } from "../access/audit-log.ts";
 import type { AccessRefusal } from "../access/authenticator.ts";
 import { Grant } from "../core/access/grant.ts";
@@ -14,7 +13,14 @@ import { subjectFault } from "../protocol/subject.ts";
 import { addressGroupOf } from "./client-address.ts";
 import { type Derive, made } from "./derive.ts";
 import { FailedPosts } from "./failed-posts.ts";
-import { capitalized, denied, problem, refusalOf, refusedAccess } from "./problem.ts";
+import {
+  capitalized,
+  denied,
+  problem,
+  type RefusalStatus,
+  refusalOf,
+  refusedAccess,
+} from "./problem.ts";
 import { traceHeadersOf } from "./request-trace.ts";
 import { announcedLength, readBody, UNREAD } from "./timely-body.ts";
 
@@ -145,7 +151,7 @@ const TOO_LARGE: Refusal = {
 };
 
 /** The status that says why a message is not published. */
-const STATUS: Partial<Record<RefusalCode, ContentfulStatusCode>> = {
+const STATUS: Partial<Record<RefusalCode, RefusalStatus>> = {
   invalid_subject: 400,
   forbidden: 403,
   too_large: 413,

@@ -242,15 +242,15 @@ describe("POST /admin/reload", () => {
       200,
       { changes: [{ key: "max_clients", before: 5, after: null }] },
     ]);
-    for (const [fault, status] of [
-      ["invalid", 422],
-      ["restart_needed", 409],
+    for (const [fault, status, title] of [
+      ["invalid", 422, "Unprocessable Content"],
+      ["restart_needed", 409, "Conflict"],
     ] as const) {
       reload.answer = { fault, reason: `it is ${fault}` };
       const refused = await ask("/admin/reload", reloading, bearer("acts"));
       expect([refused.status, await refused.json()]).toMatchObject([
         status,
-        { detail: `it is ${fault}` },
+        { title, detail: `it is ${fault}` },
       ]);
     }
     expect(lines).toMatchObject([
