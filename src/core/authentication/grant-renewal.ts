@@ -1,10 +1,7 @@
 import type { Grant } from "../access/grant.ts";
 import { type Connection, END_STEPS } from "../sessions/connection.ts";
-import type { Session } from "../sessions/session.ts";
+import { regrantSteps, type Session } from "../sessions/session.ts";
 import { SteppedJob, type TurnShare } from "../timing/turn-share.ts";
-
-/** The steps that it takes to give a client another grant. */
-const REGRANT_STEPS = 16;
 
 interface GrantRenewalParts {
   readonly turnShare: TurnShare;
@@ -67,9 +64,10 @@ export class GrantRenewal {
       return END_STEPS;
     }
     const { session } = connection;
+    const steps = regrantSteps(grant, session);
     connection.grant = grant;
     if (session !== undefined) sessions.regrant(connection, session, grant);
     if (!connection.isOver) regranted(connection);
-    return REGRANT_STEPS;
+    return steps;
   }
 }

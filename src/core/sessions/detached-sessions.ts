@@ -138,14 +138,17 @@ export class DetachedSessions {
     reason: LossReason,
   ): Generator<number, void, void> {
     for (const session of this.#all.keys()) {
-      // It may have been resumed in the meantime, or ended.
-      const detached = this.#all.get(session);
-      if (detached !== undefined && isEnded(session)) {
-        detached.endReason = reason;
-        this.#ending.add(detached);
-      }
+      if (isEnded(session)) this.endSoon(session, reason);
       yield 1;
     }
+  }
+
+  /** Ends a session in its turn, unless its client resumes it before. */
+  endSoon(session: Session, reason: LossReason): void {
+    const detached = this.#all.get(session);
+    if (detached === undefined) return;
+    detached.endReason = reason;
+    this.#ending.add(detached);
   }
 
   /** The gateway stops: no client can resume any more. */

@@ -11,7 +11,7 @@ import { unknownGap } from "../wire/gap.ts";
 import type { SubscriptionRequest } from "../wire/subscription-request.ts";
 import type { Connection } from "./connection.ts";
 import { type DetachedSessionLimits, DetachedSessions } from "./detached-sessions.ts";
-import { Session, type SessionLimits, type SessionParts } from "./session.ts";
+import { regrantSteps, Session, type SessionLimits, type SessionParts } from "./session.ts";
 import { type WelcomeOptions, welcome } from "./welcome.ts";
 
 export interface SessionOptions extends SessionLimits, DetachedSessionLimits, WelcomeOptions {}
@@ -157,13 +157,16 @@ export class SessionRegistry {
 
   /** Gives the sessions without a connection their present grants, or ends them; yields the steps that it takes. */
   *renewDetached(renewed: (grant: Grant) => Grant | undefined): Generator<number, void, void> {
-    yield* this.#detached.endAll(({ grant }) => renewed(grant) === undefined, "revoked");
     for (const session of this.#detached.sessions) {
       const grant = renewed(session.grant);
-      if (!session.isAttached && grant !== undefined && grant !== session.grant) {
-        this.regrant(session, grant);
+      if (grant === undefined) this.#detached.endSoon(session, "revoked");
+      if (grant === undefined || grant === session.grant) {
+        yield 1;
+        continue;
       }
-      yield 1;
+      const steps = regrantSteps(grant, session);
+      this.regrant(session, grant);
+      yield steps;
     }
   }
 

@@ -657,6 +657,16 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
   }
 }
 
+/** The steps that it takes to give a client another grant, and for each of its patterns. */
+const REGRANT_STEPS = 16;
+const STEPS_PER_PATTERN = 4;
+
+/** Returns about how many steps it takes to give a client another grant. @param session what it has; `undefined`: nothing. */
+export function regrantSteps(grant: Grant, session: Session | undefined): number {
+  const patterns = grant.patterns.length + (session?.patterns.length ?? 0);
+  return REGRANT_STEPS + STEPS_PER_PATTERN * patterns;
+}
+
 /** Returns a function that asks a grant once for each subject. */
 function remembering(grant: Grant): (subject: string) => boolean {
   const answers = new Map<string, boolean>();

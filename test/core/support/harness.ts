@@ -250,6 +250,7 @@ export class Harness {
     history?: StreamHistory,
     durables?: Durables,
     isRevoked?: (grant: Grant) => boolean,
+    renewed?: (grant: Grant) => Grant | undefined,
   ) {
     this.clock = clock;
     this.source = new FakeSource(history, durables);
@@ -275,6 +276,7 @@ export class Harness {
         stepsPerTurn,
         presenceBucket,
         isRevoked,
+        renewed,
       },
     );
     this.broadcaster = new Broadcaster(
