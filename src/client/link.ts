@@ -252,7 +252,8 @@ export class Link {
   /** The old token stays in effect until it expires: there is time to try again. */
   #authFailed(error: SpillwayError): void {
     this.#listener.failed(error);
-    if (!error.retryable) return;
+    // Its owner may have closed it when it was told.
+    if (!error.retryable || this.state.type === "closed") return;
     const ms = Math.min(MOST_AUTH_PAUSE_MS, LEAST_PAUSE_MS * 2 ** this.#authFailures++);
     this.#cancelAuth();
     this.#cancelAuth = this.#platform.timer(ms, () => void this.#authenticate("expiring"));

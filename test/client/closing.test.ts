@@ -49,6 +49,27 @@ test("A connection that is closed as it tells an error never comes back", async 
   expect([fake.timers.size, fake.listeners.size]).toEqual([0, 0]);
 });
 
+test("A connection that is closed as it tells that its token is refused wants no other one", async () => {
+  const fake = new FakePlatform();
+  let asked = 0;
+  const connection = connect("ws://gateway", {
+    platform: fake.platform,
+    token: () => `t${++asked}`,
+  });
+  await settled();
+  fake.last.open();
+  fake.last.say({ ...WELCOME, session: "" });
+  await settled();
+  connection.on("error", () => void connection.close());
+  const before = asked;
+  const { id } = fake.last.sent.at(-1) ?? {};
+  const error = { code: "unauthenticated", message: "wrong", retryable: false };
+  fake.last.say({ type: "error", id, error });
+  await fake.advance(600_000);
+  expect([connection.state.type, asked]).toEqual(["closed", before]);
+  expect([fake.timers.size, fake.listeners.size]).toEqual([0, 0]);
+});
+
 test("Listeners that throw stop neither the messages behind them nor the next connection", async () => {
   const thrown: unknown[] = [];
   // The runtime would end the test.
