@@ -181,8 +181,8 @@ async function meterProvider(
 ) {
   const sdk = await import("@opentelemetry/sdk-metrics");
   const { OTLPMetricExporter } = await import("@opentelemetry/exporter-metrics-otlp-proto");
-  const interval = numberIn(env, "OTEL_METRIC_EXPORT_INTERVAL") ?? 60_000;
-  const timeout = numberIn(env, "OTEL_METRIC_EXPORT_TIMEOUT") ?? 30_000;
+  const interval = numberIn(env, "OTEL_METRIC_EXPORT_INTERVAL", 1) ?? 60_000;
+  const timeout = numberIn(env, "OTEL_METRIC_EXPORT_TIMEOUT", 1) ?? 30_000;
   const scope = { name: "spillway", version };
   const reader = new sdk.PeriodicExportingMetricReader({
     exporter: new OTLPMetricExporter(),

@@ -110,11 +110,11 @@ function invalid(variable: string, value: string, rule: string): SpillwayError {
   return new SpillwayError("TELEMETRY_INVALID", message);
 }
 
-/** Returns a number of a variable, 0 or more; `undefined`: the default counts. */
-export function numberIn(env: Environment, variable: string): number | undefined {
+/** Returns a number of a variable, at least so large; `undefined`: the default counts. */
+export function numberIn(env: Environment, variable: string, least = 0): number | undefined {
   const text = env[variable];
   if (!text) return undefined;
   const value = Number(text);
-  if (!(value >= 0)) throw invalid(variable, text, "a number, 0 or more");
+  if (!(value >= least)) throw invalid(variable, text, `a number, ${least} or more`);
   return value;
 }

@@ -81,5 +81,6 @@ describe("readTelemetrySettings", () => {
     expect(numberIn({ N: "7" }, "N")).toBe(7);
     expect(numberIn({ N: "" }, "N")).toBeUndefined();
     expect(() => numberIn({ N: "x" }, "N")).toThrow('N is "x" but must be a number, 0 or more');
+    expect(() => numberIn({ N: "0" }, "N", 1)).toThrow('N is "0" but must be a number, 1 or more');
   });
 });
