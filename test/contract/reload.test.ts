@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { createCertificates } from "../source/credentials.ts";
+import { until } from "../support/event-log.ts";
 import { type Gateway, type LogLine, startGateway } from "../support/gateway-process.ts";
 import { openRaw } from "../support/raw-websocket.ts";
 import { V1Client } from "../support/v1-client.ts";
@@ -270,6 +271,35 @@ contract(EVERY_RUNTIME, (target) => {
       expect(gateway.logs.filter(eventIs("worker_ended"))).toHaveLength(1);
       const shown = JSON.parse((await ask("/admin/config")).text);
       expect(shown).toMatchObject({ workers: 2, max_clients: 8 });
+      expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+    });
+
+    test("is one of all workers, too, when the file changes", async () => {
+      const command = () =>
+        target.command().flatMap((word) => (word === "run" ? ["run", "--allow-run"] : [word]));
+      const on = target.runtime === "deno" ? { ...target, command } : target;
+      const config = { workers: 2, watch_config: true };
+      const { gateway, write, ask } = await start({ ...config, max_clients: 4 }, on);
+      const reloaded = async (event: string, times: number): Promise<LogLine[]> => {
+        const lines = () => gateway.logs.filter(eventIs(event));
+        return await until(
+          `${times} lines ${event}`,
+          async () => lines(),
+          ({ length }) => length >= times,
+        );
+      };
+      await write({ ...config, max_clients: 6 });
+      const workers = (await reloaded("config_changed", 2)).map(
+        ({ properties }) => properties.worker,
+      );
+      expect(workers.toSorted()).toEqual([1, 2]);
+      // One worker refuses it for all.
+      await write({ ...config, max_clients: 0 });
+      await reloaded("config_reload_failed", 1);
+      await write({ ...config, max_clients: 8 });
+      await reloaded("config_changed", 4);
+      expect(gateway.logs.filter(eventIs("config_reload_failed"))).toHaveLength(1);
+      expect(JSON.parse((await ask("/admin/config")).text)).toMatchObject({ max_clients: 8 });
       expect(await gateway.stop()).toEqual({ code: 0, signal: null });
     });
 
