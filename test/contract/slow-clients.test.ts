@@ -6,21 +6,22 @@ import { countTo, numbersOf, useNats } from "./support/nats-fixture.ts";
 
 /** More than the kernel's buffers of one connection take, so that the rest waits in the gateway. */
 const FLOOD = { count: 3000, bytes: 10_000 };
+/** Queues that are never full, for clients that are never cut unless a test says when. */
+const PATIENT = {
+  subjects: ["slow.>"],
+  max_queue_bytes: 1024 ** 3,
+  max_queue_messages: 1_000_000,
+  write_timeout: "1h",
+  read_timeout: "24h",
+  ping_interval: "1h",
+};
 
 /** A client that does not read never delays another, and is told why it is cut. */
 contract(EVERY_SOCKET, (target) => {
   describe("Slow clients within their bounds", () => {
     const nats = useNats();
     const gateway = useGateway(target, () => ({
-      config: {
-        nats_url: nats.url,
-        subjects: ["slow.>"],
-        max_queue_bytes: 1024 ** 3,
-        max_queue_messages: 1_000_000,
-        write_timeout: "1h",
-        read_timeout: "24h",
-        ping_interval: "1h",
-      },
+      config: { ...PATIENT, nats_url: nats.url },
     }));
 
     test("Client that stops reading delays nobody, and gets all when it reads again", async () => {
@@ -113,16 +114,12 @@ contract(EVERY_SOCKET, (target) => {
     const nats = useNats();
     const gateway = useGateway(target, () => ({
       config: {
+        ...PATIENT,
         nats_url: nats.url,
-        subjects: ["slow.>"],
-        max_queue_bytes: 1024 ** 3,
-        max_queue_messages: 1_000_000,
         // Otherwise a client that lags has less in flight than the kernel's buffers hold.
         max_lag: "1h",
         high_water_bytes: 64 * 1024 ** 2,
         write_timeout: "300ms",
-        read_timeout: "24h",
-        ping_interval: "1h",
       },
     }));
 
@@ -148,10 +145,8 @@ contract(EVERY_SOCKET, (target) => {
     const nats = useNats();
     const gateway = useGateway(target, () => ({
       config: {
+        ...PATIENT,
         nats_url: nats.url,
-        subjects: ["slow.>"],
-        max_queue_bytes: 1024 ** 3,
-        max_queue_messages: 1_000_000,
         write_timeout: "300ms",
         read_timeout: "5s",
         ping_interval: "1s",

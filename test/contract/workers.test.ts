@@ -5,6 +5,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runs } from "../support/child-process.ts";
 import { until, within } from "../support/event-log.ts";
 import { type Gateway, type LogLine, runToExit, startGateway } from "../support/gateway-process.ts";
 import { openRaw } from "../support/raw-websocket.ts";
@@ -55,15 +56,6 @@ function kill(pid: number): void {
     process.kill(pid, "SIGKILL");
   } catch {
     // It has ended already.
-  }
-}
-
-function runs(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }
 

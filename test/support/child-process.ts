@@ -32,6 +32,16 @@ const SILENT_END_MS = 5000;
 
 const running = new Map<ChildProcess, Promise<Exit>>();
 
+/** Whether there is a process with this number, whoever has started it. */
+export function runs(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Ends all processes that a test forgot. */
 export async function endForgottenProcesses(): Promise<void> {
   for (const child of running.keys()) child.kill("SIGKILL");

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { startProcess } from "../support/child-process.ts";
+import { runs, startProcess } from "../support/child-process.ts";
 import { until } from "../support/event-log.ts";
 import { cleanEnvironment } from "../support/gateway-process.ts";
 import { ROOT, TARGETS } from "../support/runtimes.ts";
@@ -13,15 +13,6 @@ function descendantsOf(pid: number): number[] {
     .filter(Boolean)
     .map(Number)
     .flatMap((child) => [child, ...descendantsOf(child)]);
-}
-
-function runs(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 describe.skipIf(process.platform !== "linux")("A gateway without a file", () => {
