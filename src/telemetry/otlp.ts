@@ -208,7 +208,11 @@ function batching(processor: "BSP" | "BLRP", env: Environment) {
     exportTimeoutMillis: "EXPORT_TIMEOUT",
     maxQueueSize: "MAX_QUEUE_SIZE",
     maxExportBatchSize: "MAX_EXPORT_BATCH_SIZE",
-  }).map(([option, name]) => [option, numberIn(env, `OTEL_${processor}_${name}`)] as const);
+  }).map(([option, name]) => {
+    // A processor with batches of nothing flushes for ever, in one turn of the event loop.
+    const least = name.endsWith("_SIZE") ? 1 : 0;
+    return [option, numberIn(env, `OTEL_${processor}_${name}`, least)] as const;
+  });
   return Object.fromEntries(options.filter(([, value]) => value !== undefined));
 }
 
