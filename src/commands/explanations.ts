@@ -2,7 +2,7 @@
 import { ERRORS } from "../core/ports/errors.ts";
 import { CLIENT_ERRORS } from "../protocol/client-errors.ts";
 import { CLOSE } from "../protocol/close-codes.ts";
-import { ERROR_CODES } from "../protocol/error-codes.ts";
+import { ERROR_CODES, type ErrorCode } from "../protocol/error-codes.ts";
 
 /** The place where a code appears. */
 export type CodeKind = "library" | "frame" | "client" | "close";
@@ -53,15 +53,23 @@ function frameCodes(): ExplainedCode[] {
     ...{ code, kind: "frame", title: code },
     place:
       "The `code` of an `error` frame: the gateway refuses a request of a client, and the connection stays open.",
-    explanations: [
-      {
-        why,
-        client:
-          "If `retryable` is true, a subscription is asked for again by itself. Otherwise its loop throws a `SpillwayError` with this `code`. `publish` and `request` reject with it in both cases, and presence has it in its state.",
-        advice,
-      },
-    ],
+    explanations: [{ why, client: afterRefusal(code as ErrorCode), advice }],
   }));
+}
+
+/** Says what `spillway/client` does after an `error` frame. */
+function afterRefusal(code: ErrorCode): string {
+  switch (code) {
+    case "unauthenticated":
+      return "Its `error` event says so, and it asks your function `token` for another token. Without `token`, its connection closes with this error.";
+    case "no_responders":
+    case "timeout":
+    case "too_large":
+    case "too_many_requests":
+      return "`publish` and `request` reject with a `SpillwayError` with this `code`.";
+    default:
+      return "If `retryable` is true, a subscription is asked for again by itself. Otherwise its loop throws a `SpillwayError` with this `code`. `publish` and `request` reject with it in both cases, and presence has it in its state.";
+  }
 }
 
 function clientCodes(): ExplainedCode[] {

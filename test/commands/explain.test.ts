@@ -31,6 +31,15 @@ describe("spillway explain", () => {
     expect(output).toContain("\nspillway/client: It doesn't connect again.");
   });
 
+  test.each(["no_responders", "timeout", "too_large", "too_many_requests", "unauthenticated"])(
+    "says nothing of subscriptions about %s, which refuses none",
+    async (code) => {
+      const { output } = await run(["explain", code]);
+      expect(output).toContain("spillway/client: ");
+      expect(output).not.toContain("subscription");
+    },
+  );
+
   test("prints JSON for programs, one code or all", async () => {
     const one = JSON.parse((await run(["explain", "4510", "--json"])).output);
     expect(one).toMatchObject({ code: "4510", kind: "close", explanations: [{}] });
