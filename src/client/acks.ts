@@ -88,6 +88,20 @@ export class Acks<Reader> {
     else this.#acknowledge(id);
   }
 
+  /**
+   * A subscription has ended, and processes nothing more.
+   *
+   * @param isKept whether the gateway keeps what it has not processed for another client.
+   */
+  leave(reader: Reader, isKept: boolean): void {
+    for (const [id, { pending, refused }] of this.#open) {
+      const wasPending = pending.delete(reader);
+      if (!(refused.delete(reader) || wasPending) || pending.size + refused.size > 0) continue;
+      this.#open.delete(id);
+      if (wasPending && !isKept) this.#acknowledge(id);
+    }
+  }
+
   /** A subscription has processed a message. */
   settle(id: string, reader: Reader): void {
     if (this.forget(id, reader)) this.#acknowledge(id);

@@ -159,7 +159,7 @@ export class Connection implements AsyncDisposable {
         this.#cancelKeep ??= this.#platform.timer(KEEP_MS, () => this.#keep());
       },
     };
-    const subscription = new Subscription<T>(host, list, options, place ?? undefined);
+    const subscription = new Subscription<T>(host, list, options, place || undefined);
     if (!subscription.isOver) this.#router.add(subscription.feed);
     return subscription;
   }

@@ -3,7 +3,7 @@ import type { DeliveryMode, From, Policy } from "../protocol/fields.ts";
 import type { EndFrame, GapFrame, SubscribedFrame } from "../protocol/server-frames.ts";
 import type { SpillwayError } from "./errors.ts";
 import { type Position, positionOf, Seen } from "./position.ts";
-import { intersects, matches } from "./subject.ts";
+import { intersects } from "./subject.ts";
 import type { DataFrame } from "./transport.ts";
 
 /** The request of a subscription to the gateway. */
@@ -26,13 +26,14 @@ export type LocalGap = Omit<GapFrame, "reason"> & { readonly reason: "buffer" };
 /** While a subscription catches up, it holds back so many times its buffer of other messages. */
 const HELD_PER_BUFFER = 8;
 
+/** A report that is no message. */
+export type Notice = GapFrame | LocalGap | EndFrame | { readonly type: "caught_up" };
+
 /** Takes what is for one subscription. */
 export interface FeedSink {
   subscribed(frame: SubscribedFrame): void;
   data(frame: DataFrame): void;
-  gap(frame: GapFrame | LocalGap): void;
-  caughtUp(): void;
-  end(frame: EndFrame): void;
+  note(notice: Notice): void;
   failed(error: SpillwayError): void;
 }
 
@@ -60,13 +61,11 @@ export class Feed {
   /** Its name on the wire; `undefined` if this connection has not asked for it. */
   sub: string | undefined;
   stage: FeedStage = "asked";
-  /** Whether the gateway has ever said where it begins. */
-  hasBegun = false;
   /** The message after which it resumes. */
   cursor: string | undefined;
   maxRate: number | undefined;
-  /** The message after which it began. */
-  #start: string | undefined;
+  /** The message after which it began, once the gateway has said so. */
+  start: string | undefined;
   /** The place where it begins; if it leaves that to the gateway, `undefined` until the gateway has said so. */
   from: From | undefined;
   /** Whether its replay ends with `caught_up`. */
@@ -101,14 +100,13 @@ export class Feed {
     return ids;
   }
 
+  /** Whether a subject, or pattern, is of interest. */
   wants(subject: string): boolean {
-    return this.request.subjects.some((pattern) => matches(pattern, subject));
+    return this.request.subjects.some((pattern) => intersects(pattern, subject));
   }
 
   overlaps(other: Feed): boolean {
-    return this.request.subjects.some((one) =>
-      other.request.subjects.some((two) => intersects(one, two)),
-    );
+    return this.request.subjects.some((pattern) => other.wants(pattern));
   }
 
   /** Asks for it under a new name: after its cursor, or where it was to begin. */
@@ -137,12 +135,11 @@ export class Feed {
     let earlier: string[] = [];
     this.maxRate = frame.max_rate;
     if (frame.start_from !== undefined) this.#hasReplay = true;
-    if (!this.hasBegun) {
+    if (this.start === undefined) {
       const { durable } = this.request;
       this.from ??= frame.start_from ?? (durable === undefined ? "new" : undefined);
       const { from } = this;
-      this.hasBegun = true;
-      this.#start = frame.from;
+      this.start = frame.from;
       if (from === "new" && this.cursor === undefined) {
         // Earlier messages were for other subscriptions.
         this.seen.begin(positionOf(frame.from));
@@ -153,10 +150,10 @@ export class Feed {
       if (from !== "last" && from !== "last_per_subject") this.cursor ??= frame.from;
     } else if (this.from === "last_per_subject" && !this.isResuming) {
       // The latest of each subject is taken again, of another stream: nobody sends what this one had.
-      const [from, to] = [this.#start!, frame.from];
-      this.#start = to;
+      const [from, to] = [this.start, frame.from];
+      this.start = to;
       if (positionOf(from).origin !== positionOf(to).origin)
-        this.sink.gap({ type: "gap", reason: "stream_reset", from, to, count: 0, exact: false });
+        this.sink.note({ type: "gap", reason: "stream_reset", from, to, count: 0, exact: false });
     }
     this.sink.subscribed(frame);
     if (this.stage === "live") return earlier;
@@ -205,7 +202,7 @@ export class Feed {
     const older = this.#takesLatest ? this.#dropOlder() : [];
     this.failures = 0;
     this.#goLive();
-    this.sink.caughtUp();
+    this.sink.note({ type: "caught_up" });
     return older;
   }
 
@@ -220,13 +217,13 @@ export class Feed {
     const isInPlace = this.stage === "live" || isReset || (isNext && frame.reason !== "slow");
     if ((isFurther || isReset) && isInPlace && this.#held.size === 0 && !frame.isAhead)
       this.cursor = frame.to;
-    this.sink.gap(frame);
+    this.sink.note(frame);
   }
 
   /** Takes the end of a subject, behind its message. */
   end(frame: EndFrame): void {
     const held = this.#held.get(frame.id);
-    if (held === undefined) this.sink.end(frame);
+    if (held === undefined) this.sink.note(frame);
     else held.end = frame;
   }
 
@@ -240,7 +237,7 @@ export class Feed {
 
   /** Drops what others brought from before its start, but for the latest message of all, or of each subject. */
   #dropOlder(): readonly string[] {
-    const start = positionOf(this.#start!);
+    const start = positionOf(this.start!);
     const newestFirst = [...this.#held.values()].sort(
       ({ position: one }, { position: two }) => two.number - one.number,
     );
@@ -257,11 +254,11 @@ export class Feed {
   }
 
   #goLive(): void {
-    if (this.#lost !== undefined) this.sink.gap(this.#lost);
+    if (this.#lost !== undefined) this.sink.note(this.#lost);
     this.#lost = undefined;
     this.#release(() => true);
     this.stage = "live";
-    this.cursor ??= this.#start;
+    this.cursor ??= this.start;
     this.seen.freeze();
   }
 
@@ -273,7 +270,7 @@ export class Feed {
     for (const { frame, end } of due) {
       this.#held.delete(frame.id);
       this.#give(frame);
-      if (end !== undefined) this.sink.end(end);
+      if (end !== undefined) this.sink.note(end);
     }
   }
 

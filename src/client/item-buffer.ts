@@ -24,10 +24,10 @@ export class ItemBuffer {
     this.#limit = limit;
   }
 
-  /** Drops all that waits. @returns the messages. */
-  clear(): readonly ReceivedMessage[] {
+  /** Drops all that waits. */
+  clear(): void {
     this.messages = 0;
-    return this.#items.splice(0).filter(isMessage);
+    this.#items.length = 0;
   }
 
   /**
@@ -42,7 +42,7 @@ export class ItemBuffer {
     let dropped = policy === "conflate" ? this.#replace(message) : undefined;
     if (dropped === undefined && policy !== undefined && this.messages >= this.#limit) {
       if (policy === "disconnect") {
-        throw new SpillwayError("slow_consumer", "The loop takes its messages too slowly", {
+        throw new SpillwayError("slow_consumer", "The loop is too slow", {
           retryable: true,
         });
       }
@@ -86,19 +86,15 @@ export class ItemBuffer {
 
   /** Puts a gap in the place of a dropped message, or adds it to the gap before. */
   #declare(at: number, { id, superseded }: ReceivedMessage): void {
-    const count = 1 + superseded;
     const before = this.#items[at - 1];
-    if (before?.type === "gap" && before.reason === "buffer") {
-      this.#items[at - 1] = { ...before, to: id, count: before.count + count };
-    } else {
-      this.#items.splice(at, 0, {
-        type: "gap",
-        reason: "buffer",
-        from: id,
-        to: id,
-        count,
-        exact: true,
-      });
-    }
+    const isJoined = before?.type === "gap" && before.reason === "buffer";
+    const gap: Gap = isJoined
+      ? before
+      : { type: "gap", reason: "buffer", from: id, to: id, count: 0, exact: true };
+    this.#items.splice(isJoined ? at - 1 : at, isJoined ? 1 : 0, {
+      ...gap,
+      to: id,
+      count: gap.count + 1 + superseded,
+    });
   }
 }

@@ -88,28 +88,41 @@ export class ReceivedMessage implements Message {
   #isSettled = false;
 
   constructor(frame: DataFrame, settle: Settle) {
-    this.id = frame.id;
-    this.subject = frame.subject;
+    const {
+      id,
+      subject,
+      timestamp,
+      headers = {},
+      operation,
+      superseded = 0,
+      redelivery = 0,
+    } = frame;
+    this.id = id;
+    this.subject = subject;
     this.payload = decodePayload(frame);
-    this.timestamp = frame.timestamp;
-    this.headers = frame.headers ?? {};
-    this.operation = frame.operation;
-    this.superseded = frame.superseded ?? 0;
-    this.redelivery = frame.redelivery ?? 0;
+    this.timestamp = timestamp;
+    this.headers = headers;
+    this.operation = operation;
+    this.superseded = superseded;
+    this.redelivery = redelivery;
     this.#settle = settle;
   }
 
   ack(): void {
-    if (!this.#isSettled) this.#settle("settle", this.id);
+    this.#do("settle");
     this.#isSettled = true;
   }
 
   nack(): void {
-    if (!this.#isSettled) this.#settle("refuse", this.id);
+    this.#do("refuse");
     this.#isSettled = true;
   }
 
   working(): void {
-    if (!this.#isSettled) this.#settle("working", this.id);
+    this.#do("working");
+  }
+
+  #do(how: Parameters<Settle>[0]): void {
+    if (!this.#isSettled) this.#settle(how, this.id);
   }
 }

@@ -93,9 +93,11 @@ export class Link {
   #disconnect: DisconnectFrame | undefined;
   #startedMs = 0;
   #openedMs: number | undefined;
-  /** The gateway said that it takes nobody before. */
-  #notBeforeMs = 0;
-  #heardMs = 0;
+  /** The wait that the gateway asked for when the connection was lost. */
+  #askedMs = 0;
+  #lostMs = 0;
+  /** Whether something has come since the connection was last watched. */
+  #hasHeard = false;
   /** Ends the wait for the next attempt, for the welcome, or until the connection is probed. */
   #cancelTimer: () => void = () => {};
   #cancelProbe: (() => void) | undefined;
@@ -141,7 +143,7 @@ export class Link {
     const { now, timer } = this.#platform;
     this.#startedMs = now();
     this.#cancelTimer();
-    this.#cancelTimer = timer(CONNECT_TIMEOUT_MS, () => this.#lost(LOST, "no welcome in time"));
+    this.#cancelTimer = timer(CONNECT_TIMEOUT_MS, () => this.#lost(LOST, "no welcome"));
     this.#set({ type: "connecting" });
     try {
       const url = typeof this.#url === "function" ? await this.#url() : this.#url;
@@ -170,7 +172,7 @@ export class Link {
   }
 
   #take(frame: IncomingFrame): void {
-    this.#heardMs = this.#platform.now();
+    this.#hasHeard = true;
     this.#cancelProbe?.();
     this.#cancelProbe = undefined;
     switch (frame.type) {
@@ -209,7 +211,7 @@ export class Link {
       return;
     }
     this.session = welcome.delivery && welcome.session;
-    this.#openedMs = this.#heardMs;
+    this.#openedMs = this.#platform.now();
     this.#watch(welcome.ping_interval_ms);
     this.#set({ type: "open" });
     // Its owner may have closed it when it was told so.
@@ -218,10 +220,10 @@ export class Link {
 
   /** Probes the connection whenever nothing has come for a while. */
   #watch(intervalMs: number): void {
-    const { now, timer } = this.#platform;
+    this.#hasHeard = false;
     this.#cancelTimer();
-    this.#cancelTimer = timer(intervalMs, () => {
-      if (now() - this.#heardMs >= intervalMs) this.#probe();
+    this.#cancelTimer = this.#platform.timer(intervalMs, () => {
+      if (!this.#hasHeard) this.#probe();
       this.#watch(intervalMs);
     });
   }
@@ -230,9 +232,7 @@ export class Link {
   #probe(): void {
     if (this.#cancelProbe !== undefined) return;
     this.send({ type: "ping" });
-    this.#cancelProbe = this.#platform.timer(PONG_TIMEOUT_MS, () =>
-      this.#lost(LOST, "the gateway doesn't answer"),
-    );
+    this.#cancelProbe = this.#platform.timer(PONG_TIMEOUT_MS, () => this.#lost(LOST, "no pong"));
   }
 
   async #authenticate(why: TokenReason): Promise<void> {
@@ -301,11 +301,12 @@ export class Link {
     const saidMs = said?.retry_after_ms;
     const leastMs = closeCode === FORBIDDEN ? FORBIDDEN_PAUSE_MS * (1 + random()) : 0;
     const pauseMs = Math.max(leastMs, this.#nextWait(openMs, saidMs));
-    this.#notBeforeMs = nowMs + Math.max(leastMs, saidMs ?? 0);
-    this.#waitUntil(nowMs + pauseMs);
+    this.#askedMs = Math.max(leastMs, saidMs ?? 0);
+    this.#lostMs = nowMs;
+    this.#wait(pauseMs);
   }
 
-  #waitUntil(untilMs: number): void {
+  #wait(ms: number): void {
     const { now, timer, isHidden } = this.#platform;
     // Its owner may have closed it when it was told of the loss.
     if (this.state.type === "closed") return;
@@ -314,9 +315,16 @@ export class Link {
       this.#set({ type: "idle" });
       return;
     }
-    const atMs = Math.max(untilMs, this.#notBeforeMs, this.#startedMs + LEAST_PAUSE_MS);
-    this.#cancelTimer = timer(atMs - now(), () => void this.#attempt());
-    this.#set({ type: "waiting", untilMs: atMs });
+    const nowMs = now();
+    // A clock that was set back must not make the wait longer.
+    const agoMs = (sinceMs: number): number => Math.max(0, nowMs - sinceMs);
+    const pauseMs = Math.max(
+      ms,
+      this.#askedMs - agoMs(this.#lostMs),
+      LEAST_PAUSE_MS - agoMs(this.#startedMs),
+    );
+    this.#cancelTimer = timer(pauseMs, () => void this.#attempt());
+    this.#set({ type: "waiting", untilMs: nowMs + pauseMs });
   }
 
   #live(event: LifecycleEvent): void {
@@ -333,7 +341,7 @@ export class Link {
         this.#set({ type: "idle" });
       }
     } else if (type === "open") this.#probe();
-    else if (type !== "connecting") this.#waitUntil(this.#platform.now());
+    else if (type !== "connecting") this.#wait(0);
   }
 
   #set(state: ConnectionState): void {

@@ -54,24 +54,24 @@ export interface Platform {
 function pageLifecycle(listener: (event: LifecycleEvent) => void): () => void {
   const aborter = new AbortController();
   const { signal } = aborter;
-  const listen = (target: EventTarget, name: string, event: () => LifecycleEvent): void =>
-    target.addEventListener(name, () => listener(event()), { signal });
-  listen(document, "visibilitychange", () => (document.hidden ? "hidden" : "visible"));
+  const listen = (target: EventTarget, name: string, event?: LifecycleEvent): void => {
+    const told = (): void => listener(event ?? (document.hidden ? "hidden" : "visible"));
+    target.addEventListener(name, told, { signal });
+  };
+  listen(document, "visibilitychange");
   // A page that is frozen reads nothing, as one that is left.
-  listen(document, "freeze", () => "pagehide");
-  listen(document, "resume", () => "pageshow");
+  listen(document, "freeze", "pagehide");
+  listen(document, "resume", "pageshow");
   for (const name of ["online", "pageshow", "pagehide"] as const) {
-    listen(globalThis as unknown as EventTarget, name, () => name);
+    listen(globalThis as unknown as EventTarget, name, name);
   }
   return () => aborter.abort();
 }
 
 /** A random name, also where `crypto.randomUUID` is missing, as on pages without TLS. */
 function uuid(): string {
-  return (
-    globalThis.crypto?.randomUUID?.() ??
-    Array.from({ length: 4 }, () => Math.random().toString(36).slice(2)).join("")
-  );
+  const random = (): string => Math.random().toString(36);
+  return globalThis.crypto?.randomUUID?.() ?? random() + random();
 }
 
 /** The surroundings in which this code runs: a page, a worker, or a server. */
@@ -83,7 +83,8 @@ export function currentPlatform(): Platform {
     fetch: globalThis.fetch?.bind(globalThis),
     now: Date.now,
     timer(ms, run) {
-      const timer = setTimeout(run, ms);
+      // A longer timer would be due at once.
+      const timer = setTimeout(run, Math.min(ms, 2 ** 31 - 1));
       return () => clearTimeout(timer);
     },
     random: Math.random,

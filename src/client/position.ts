@@ -52,12 +52,12 @@ export class Seen {
 
   add({ origin, number, back }: Position): void {
     const reached = this.#reached(origin);
-    if (back === 0) {
-      reached.floor = Math.max(reached.floor, number);
-      for (const one of reached.above) if (one <= reached.floor) reached.above.delete(one);
-    } else {
-      reached.floor = Math.max(reached.floor, number - back);
-      reached.above.add(number);
+    const { above } = reached;
+    reached.floor = Math.max(reached.floor, number - back);
+    if (back > 0) above.add(number);
+    for (const one of above) {
+      if (one > reached.floor) break;
+      above.delete(one);
     }
   }
 

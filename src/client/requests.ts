@@ -1,5 +1,5 @@
 import type { ClientFrame } from "../protocol/client-frames.ts";
-import { gatewayError, SpillwayError } from "./errors.ts";
+import { closedError, gatewayError, SpillwayError } from "./errors.ts";
 import { byteLength, encodePayload } from "./payload.ts";
 import type { Platform } from "./platform.ts";
 import type { IncomingFrame, Welcome } from "./transport.ts";
@@ -32,6 +32,7 @@ type AnswerOf<Frame extends MessageFrame> = Extract<
 
 interface Pending {
   readonly frame: MessageFrame;
+  readonly bytes: number;
   resolve(frame: IncomingFrame): void;
   reject(error: unknown): void;
 }
@@ -67,7 +68,7 @@ export class Requests {
     const message = messageOf(subject, payload, options);
     const id = this.#platform.uuid();
     const cancel = this.#platform.timer(timeoutMs + GRACE_MS, () =>
-      this.#fail(id, new SpillwayError("timeout", "No answer came in time", { retryable: true })),
+      this.#fail(id, new SpillwayError("timeout", "No answer", { retryable: true })),
     );
     const frame = { type: "request", id, ...message, timeout_ms: timeoutMs } as const;
     return await this.#ask(frame, options).finally(cancel);
@@ -76,14 +77,14 @@ export class Requests {
   /** The gateway takes them. */
   ready({ limits }: Welcome): void {
     this.#maxFrameBytes = limits.max_frame_bytes;
-    for (const { frame } of this.#pending.values()) this.#sendNow(frame);
+    for (const pending of this.#pending.values()) this.#sendNow(pending);
   }
 
   down(): void {
     // Requests that wait for a connection were not sent.
     if (this.#maxFrameBytes === undefined) return;
     this.#maxFrameBytes = undefined;
-    const error = new SpillwayError("disconnected", "The connection ended before the answer came", {
+    const error = new SpillwayError("disconnected", "The connection was lost", {
       retryable: true,
     });
     for (const [id, { frame }] of this.#pending) {
@@ -98,10 +99,8 @@ export class Requests {
 
   /** @returns whether the frame answers one of them. */
   take(frame: IncomingFrame): boolean {
-    if (frame.type === "published" || frame.type === "response") {
-      this.#pending.get(frame.id)?.resolve(frame);
-      return this.#pending.delete(frame.id);
-    }
+    if (frame.type === "published" || frame.type === "response")
+      return this.#end(frame.id, "resolve", frame);
     if (frame.type !== "error" || frame.id === undefined) return false;
     return this.#fail(frame.id, gatewayError(frame.error));
   }
@@ -110,40 +109,51 @@ export class Requests {
     frame: Frame,
     { signal }: MessageOptions,
   ): Promise<AnswerOf<Frame>> {
-    signal?.throwIfAborted();
     const { id } = frame;
+    // The gateway's error would not say of which message it is.
+    if (!(id.length > 0 && id.length <= 128)) {
+      throw new SpillwayError("malformed", 'invalid "id"');
+    }
+    // Throws if the payload can't be JSON.
+    const bytes = byteLength(frame);
     if (this.#pending.size >= MOST_PENDING || this.#pending.has(id)) {
-      throw new SpillwayError("too_many_requests", "Wait for answers before you send more", {
+      throw new SpillwayError("too_many_requests", "Too many at once", {
         retryable: true,
       });
     }
-    const abort = (): void => void this.#fail(id, signal?.reason);
+    // React Native's signals give no reason.
+    const abort = (): void => void this.#fail(id, signal?.reason ?? closedError("The request"));
     signal?.addEventListener("abort", abort);
     try {
       return (await new Promise<IncomingFrame>((resolve, reject) => {
-        this.#pending.set(id, { frame, resolve, reject });
-        this.#sendNow(frame);
+        const pending = { frame, bytes, resolve, reject };
+        this.#pending.set(id, pending);
+        if (signal?.aborted) abort();
+        else this.#sendNow(pending);
       })) as AnswerOf<Frame>;
     } finally {
       signal?.removeEventListener("abort", abort);
     }
   }
 
-  #sendNow(frame: MessageFrame): void {
+  #sendNow({ frame, bytes }: Pending): void {
     const most = this.#maxFrameBytes;
     if (most === undefined) return;
-    const bytes = byteLength(frame);
     if (bytes <= most) {
       this.#send(frame);
       return;
     }
     // The gateway would close the connection.
-    const why = `The message has ${bytes} bytes; a frame may have ${most}`;
+    const why = `${bytes} bytes, more than ${most}`;
     this.#fail(frame.id, new SpillwayError("too_large", why));
   }
 
   #fail(id: string, error: unknown): boolean {
-    this.#pending.get(id)?.reject(error);
+    return this.#end(id, "reject", error);
+  }
+
+  #end(id: string, how: "resolve" | "reject", value: unknown): boolean {
+    this.#pending.get(id)?.[how](value as IncomingFrame);
     return this.#pending.delete(id);
   }
 }

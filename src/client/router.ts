@@ -1,8 +1,8 @@
 import type { ClientFrame } from "../protocol/client-frames.ts";
-import type { EndFrame, GapFrame } from "../protocol/server-frames.ts";
+import type { EndFrame, GapFrame, SubscribedFrame } from "../protocol/server-frames.ts";
 import { Acks } from "./acks.ts";
 import { gatewayError, SpillwayError } from "./errors.ts";
-import type { Feed } from "./feed.ts";
+import { Feed, type FeedRequest } from "./feed.ts";
 import type { Platform } from "./platform.ts";
 import { positionOf } from "./position.ts";
 import type { DataFrame, IncomingFrame, Welcome } from "./transport.ts";
@@ -52,6 +52,7 @@ export class Router {
     if (!this.#feeds.delete(feed)) return;
     feed.cancelRetry();
     this.#leave(feed);
+    this.#dropHeld(feed);
   }
 
   /** Tells the gateway for as long as a loop takes its messages too slowly. */
@@ -79,14 +80,14 @@ export class Router {
     const resumed = delivery?.resumed === true;
     this.acks.ready(resumed, limits.max_frame_bytes);
     // A session continues what was in effect, but neither replays nor durables.
-    const isContinued = ({ stage, request }: Feed): boolean =>
-      resumed && stage === "live" && request.durable === undefined;
-    const asked = [...this.#feeds].filter((feed) => !isContinued(feed));
+    const asked = [...this.#feeds].filter(
+      ({ stage, request }) => !resumed || stage !== "live" || request.durable !== undefined,
+    );
     for (const feed of asked) {
       // The session may continue a replay that had ended, which this client doesn't know.
       if (resumed) this.#leave(feed);
       // The messages that the feed holds back come again.
-      for (const id of feed.restart()) this.acks.forget(id, feed);
+      this.#settle(feed, feed.restart(), false);
     }
     this.#ask(asked, resumed);
   }
@@ -111,39 +112,41 @@ export class Router {
     switch (frame.type) {
       case "data":
         this.#data(frame);
-        return true;
+        break;
       case "end":
         this.#end(frame);
-        return true;
+        break;
       case "gap":
         this.#gap(frame);
-        return true;
+        break;
       case "subscribed":
-        // A session may continue one that began again under another name.
-        if (feed === undefined) this.#send({ type: "unsubscribe", sub: frame.sub });
+        if (feed === undefined) {
+          this.#leaveUnknown(frame);
+          break;
+        }
         // Its subject may have ended before.
-        else if (this.#isDirected) this.#took(feed.sub, [feed]);
-        if (feed !== undefined) for (const id of feed.confirm(frame)) this.acks.settle(id, feed);
-        return true;
+        if (this.#isDirected) this.#took(feed.sub, [feed]);
+        this.#settle(feed, feed.confirm(frame));
+        break;
       case "caught_up":
-        if (feed !== undefined) for (const id of feed.caughtUp()) this.acks.settle(id, feed);
-        return true;
+        if (feed !== undefined) this.#settle(feed, feed.caughtUp());
+        break;
       case "unsubscribed":
         this.#leaving.delete(frame.sub);
         if (feed !== undefined) {
-          const why = `The gateway has ended the subscription: ${frame.reason}`;
+          const why = `The gateway ended it: ${frame.reason}`;
           this.#fail(feed, new SpillwayError(frame.reason ?? "forbidden", why));
         }
-        return true;
+        break;
       case "error":
+        if (feed === undefined) return false;
         // It answers an `unsubscribe` of a name that is in use again; the subscription itself is asked for.
-        if (feed !== undefined && frame.error.code !== "unknown_subscription") {
-          this.#refused(feed, frame.error);
-        }
-        return feed !== undefined;
+        if (frame.error.code !== "unknown_subscription") this.#refused(feed, frame.error);
+        break;
       default:
         return false;
     }
+    return true;
   }
 
   /** Notes which subscriptions an `end` is for that follows. */
@@ -205,13 +208,14 @@ export class Router {
       if (frame.reason === "expired" && isSnapshot && feed.stage === "behind") {
         // The cursor can't bring all that has changed, so that the latest of each subject is taken again.
         feed.cursor = undefined;
-        this.#askAgain(feed);
+        this.#leave(feed);
+        this.#ask([feed], true);
       }
     }
   }
 
   #refused(feed: Feed, reported: Parameters<typeof gatewayError>[0]): void {
-    const error = gatewayError(reported, "The gateway refuses the subscription: ");
+    const error = gatewayError(reported, "The gateway refuses it: ");
     if (!error.retryable) {
       this.#fail(feed, error);
       return;
@@ -226,7 +230,18 @@ export class Router {
   #fail(feed: Feed, error: SpillwayError): void {
     this.#feeds.delete(feed);
     feed.cancelRetry();
+    this.#dropHeld(feed);
     feed.sink.failed(error);
+  }
+
+  /** A subscription that has ended gives its loop none of what it holds back. */
+  #dropHeld(feed: Feed): void {
+    this.#settle(feed, feed.restart(), feed.request.durable === undefined);
+  }
+
+  /** A subscription gives its loop none of these. @param isDone whether they may be acknowledged. */
+  #settle(feed: Feed, ids: readonly string[], isDone = true): void {
+    for (const id of ids) this.acks[isDone ? "settle" : "forget"](id, feed);
   }
 
   /**
@@ -245,7 +260,7 @@ export class Router {
     });
     // The gateway doesn't send again what others brought, unless they begin anew.
     const others = [...this.#feeds].filter((other) => {
-      const isOpen = other.sub !== undefined && other.hasBegun && !feeds.includes(other);
+      const isOpen = other.sub !== undefined && other.start !== undefined && !feeds.includes(other);
       return (
         isOpen && other.request.durable === undefined && past.some((one) => one.overlaps(other))
       );
@@ -255,11 +270,6 @@ export class Router {
     for (const feed of [...others, ...feeds]) this.#send(feed.ask(this.#platform.uuid()));
   }
 
-  #askAgain(feed: Feed): void {
-    this.#leave(feed);
-    this.#ask([feed], true);
-  }
-
   #leave(feed: Feed): void {
     if (feed.sub !== undefined && this.#isReady) {
       this.acks.flush();
@@ -267,6 +277,13 @@ export class Router {
       if (!this.#isDirected) this.#leaving.set(feed.sub, feed);
     }
     feed.sub = undefined;
+  }
+
+  /** A session may continue a subscription that has ended here, or began again under another name. */
+  #leaveUnknown({ sub, subjects }: SubscribedFrame): void {
+    if (this.#leaving.has(sub)) return;
+    this.#send({ type: "unsubscribe", sub });
+    this.#leaving.set(sub, new Feed({ subjects } as unknown as FeedRequest, undefined as never));
   }
 
   #find(name: string | undefined): Feed | undefined {

@@ -284,9 +284,8 @@ export class Hub {
       {
         subscribed: (answer) => say({ ...answer, id: sub, sub }),
         data: (answer) => say({ ...answer, sub }),
-        gap: (answer) => say({ ...answer, sub, isAhead: feed.cursor !== answer.to }),
-        caughtUp: () => say({ type: "caught_up", sub }),
-        end: (answer) => say({ ...answer, sub }),
+        note: (answer) =>
+          say({ ...answer, sub, isAhead: answer.type === "gap" && feed.cursor !== answer.to }),
         failed: (error) => {
           const { code, retryable } = error;
           say({ type: "error", id: sub, error: { code, message: bare(error), retryable } });

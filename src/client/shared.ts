@@ -155,7 +155,11 @@ class Member {
           cancel();
           return;
         case "frames":
-          for (const frame of message.frames) if (!signal.aborted) events.frame(frame);
+          try {
+            for (const frame of message.frames) if (!signal.aborted) events.frame(frame);
+          } catch (error) {
+            lost(LOST, `unreadable: ${error}`);
+          }
           return;
         case "close":
           lost(message.code, message.reason);

@@ -1,11 +1,6 @@
-/** Whether a pattern (`*` stands for one token, `>` at the end for one or more) matches a subject. */
-export function matches(pattern: string, subject: string): boolean {
-  if (pattern === subject || pattern === ">") return true;
-  return intersects(pattern, subject);
-}
-
-/** Whether there are subjects that both patterns match. */
+/** Whether there are subjects that both patterns (`*` stands for one token, `>` at the end for one or more) match. */
 export function intersects(one: string, other: string): boolean {
+  if (one === other) return true;
   const a = one.split(".");
   const b = other.split(".");
   for (let at = 0; at < a.length && at < b.length; at++) {

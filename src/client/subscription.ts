@@ -57,7 +57,7 @@ export class GapError extends SpillwayError {
   readonly gap: Gap;
 
   constructor(gap: Gap) {
-    super("gap", `Messages are missing: ${gap.reason}, ${gap.from} to ${gap.to}`);
+    super("gap", `${gap.reason}: ${gap.from} to ${gap.to}`);
     this.gap = gap;
   }
 }
@@ -71,11 +71,6 @@ export interface SubscriptionHost {
 }
 
 const DEFAULT_BUFFER = 1024;
-
-interface Reader {
-  resolve(item: Waiting | undefined): void;
-  reject(error: unknown): void;
-}
 
 /**
  * Messages of some subjects, for one loop. It continues over lost connections; what is missing is a `gap` in its place.
@@ -94,7 +89,8 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
   readonly #unended: Set<string> | undefined;
   /** The subjects, all without wildcards, whose end the loop was given. */
   readonly #ended = new Set<string>();
-  readonly #readers: Reader[] = [];
+  /** The loops that wait for an item. */
+  readonly #readers: ((item: Waiting | Promise<Waiting | undefined>) => void)[] = [];
   readonly #close = (): void => this.close();
   #settleReady!: { resolve(terms: SubscriptionTerms): void; reject(error: unknown): void };
   #policy: Policy;
@@ -154,7 +150,7 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
     return {
       next: async () => {
         const value = await this.#next();
-        return value === undefined ? { done: true, value } : { done: false, value };
+        return { done: value === undefined, value } as IteratorResult<Item<T>, undefined>;
       },
       return: async () => {
         this.close();
@@ -175,7 +171,7 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
       else if (item.type === "gap") throw new GapError(item);
       else if (item.type === "invalid") {
         const why = item.issues.map(({ message }) => message).join("; ");
-        throw new SpillwayError("invalid", `The payload of ${item.id} doesn't fit: ${why}`);
+        throw new SpillwayError("invalid", `${item.id}: ${why}`);
       }
     }
   }
@@ -261,7 +257,7 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
   async #wait(): Promise<Waiting | undefined> {
     if (this.#error !== undefined) throw this.#error;
     if (this.#isOver) return undefined;
-    return await new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
+    return await new Promise((resolve) => this.#readers.push(resolve));
   }
 
   #sink(): FeedSink {
@@ -270,10 +266,14 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
     return {
       subscribed: (frame) => this.#subscribed(frame),
       data: (frame) => this.#data(new ReceivedMessage(frame, settle)),
-      gap: ({ reason, from, to, count, exact = true }) =>
-        this.#note({ type: "gap", reason, from, to, count, exact }),
-      caughtUp: () => this.#note({ type: "caught_up" }),
-      end: ({ subject }) => this.#endSubject(subject),
+      note: (notice) => {
+        const { type } = notice;
+        if (type === "end") this.#endSubject(notice.subject);
+        else if (type === "gap") {
+          const { reason, from, to, count, exact = true } = notice;
+          this.#note({ type, reason, from, to, count, exact });
+        } else this.#note({ type });
+      },
       failed: (error) => this.#end(error),
     };
   }
@@ -285,7 +285,7 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
   }
 
   #subscribed({ subjects, policy, max_rate: maxRate, from }: SubscribedFrame): void {
-    this.#policy = this.#options.policy === undefined ? this.#policy : policy;
+    if (this.#options.policy !== undefined) this.#policy = policy;
     this.#settleReady.resolve({ subjects, policy, maxRate, from });
   }
 
@@ -309,9 +309,9 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
 
   /** Gives an item to a loop that waits. @returns whether there is one. */
   #give(item: Waiting): boolean {
-    const reader = this.#readers.shift();
-    reader?.resolve(item);
-    return reader !== undefined;
+    const give = this.#readers.shift();
+    give?.(item);
+    return give !== undefined;
   }
 
   /** Takes nothing more; what waits is still read. */
@@ -322,22 +322,17 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
     this.#options.signal?.removeEventListener("abort", this.#close);
     this.#host.router.remove(this.feed);
     this.#settleReady.reject(error ?? closedError("The subscription"));
-    for (const reader of this.#readers.splice(0)) {
-      if (error === undefined) reader.resolve(undefined);
-      else reader.reject(error);
-    }
+    for (const give of this.#readers.splice(0)) give(this.#wait());
   }
 
   /** Drops what waits: nobody reads it. */
   #drop(): void {
     const { acks } = this.#host.router;
-    for (const message of this.#buffer.clear()) {
-      // A durable brings them to its next client.
-      if (this.#options.durable === undefined) message.ack();
-      else acks.forget(message.id, this.feed);
-    }
+    this.#buffer.clear();
     // Whether the loop's body has processed its message is unknown.
     acks.forget(this.#current?.id ?? "", this.feed);
+    // A durable brings the others to its next client.
+    acks.leave(this.feed, this.#options.durable !== undefined);
     this.#current = undefined;
     this.#error = undefined;
   }

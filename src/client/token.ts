@@ -40,9 +40,7 @@ export function tokenSource(
 
   const fetch = async (make: Exclude<TokenOption, string>, why: TokenReason): Promise<string> => {
     const late = new Promise<never>((_, reject) => {
-      cancel = timer(MOST_WAIT_MS, () =>
-        reject(new Error(`no token came within ${MOST_WAIT_MS / 1000} s`)),
-      );
+      cancel = timer(MOST_WAIT_MS, () => reject(new Error("no token came within 10 s")));
     });
     try {
       return await Promise.race([make(why), late]);
@@ -76,7 +74,7 @@ export function tokenSource(
 /** Returns when a token expires, in Unix milliseconds; one that doesn't say so is fetched anew each time. */
 function expiryOf(token: string): number {
   try {
-    const claims = token.split(".")[1]?.replaceAll("-", "+").replaceAll("_", "/") ?? "";
+    const claims = token.split(".")[1]!.replaceAll("-", "+").replaceAll("_", "/");
     return JSON.parse(atob(claims)).exp * 1000;
   } catch {
     return 0;

@@ -160,6 +160,34 @@ describe("A connection", () => {
     expect(socket.closedWith).toBe(3000);
   });
 
+  test("waits no longer, and finds a dead network as soon, if the clock is set back", async () => {
+    const { fake, connection, welcome } = start();
+    const socket = await welcome();
+    fake.setClock(-3_600_000);
+    await fake.advance(30_000);
+    expect(socket.sent.at(-1)).toMatchObject({ type: "ping" });
+    await fake.advance(5000);
+    expect(connection.state.type).toBe("waiting");
+    await fake.advance(1000);
+    const second = await welcome();
+    second.say({
+      type: "disconnect",
+      code: 4503,
+      reason: "",
+      reconnect: true,
+      retry_after_ms: 9000,
+    });
+    fake.setClock(-7_200_000);
+    second.end(4503);
+    fake.setClock(-10_800_000);
+    fake.live("online");
+    await fake.advance(8999);
+    expect(fake.sockets.length).toBe(2);
+    await fake.advance(1);
+    expect(fake.sockets.length).toBe(3);
+    await connection.close();
+  });
+
   test("closes so that it can resume when the page is left, and comes back with it", async () => {
     const { fake, welcome } = start();
     const socket = await welcome();
@@ -450,6 +478,32 @@ describe("A subscription", () => {
     },
   );
 
+  test.each(["refused", "held back"])(
+    "that is left keeps no message that it has %s from being acknowledged",
+    async (how) => {
+      const { fake, connection, welcome } = start();
+      const rest = connection.subscribe("a.>", { from: "new" });
+      const left = connection.subscribe("a.b", { from: how === "refused" ? "new" : "all" });
+      const delivery = { ack_timeout_ms: 5000, session_ttl_ms: 60_000, resumed: false };
+      const socket = await welcome({ delivery_mode: "at-least-once", delivery });
+      confirm(socket);
+      const loop = rest[Symbol.asyncIterator]();
+      socket.say(data(1));
+      await loop.next();
+      loop.next().catch(() => {});
+      if (how === "refused") {
+        const { value } = await left[Symbol.asyncIterator]().next();
+        if (value?.type === "data") value.nack();
+      }
+      left.close();
+      socket.say(data(1, { redelivery: 1 }));
+      await fake.advance(1000);
+      const acks = socket.sent.filter(({ type }) => type === "ack");
+      expect(acks.flatMap(({ ids, upto }) => ids ?? [upto])).toContain("S:e:1");
+      await connection.close();
+    },
+  );
+
   test("acknowledges in frames that the gateway takes", async () => {
     const { fake, connection, welcome } = start();
     const orders = connection.subscribe("a.>", { durable: "work" });
@@ -581,6 +635,13 @@ describe("A subscription", () => {
     third.connection.subscribe("a.>", { from: "new", session: "main" });
     expect((await third.welcome()).sent[0]).toMatchObject({ from: "new" });
     for (const { connection } of [first, second, third]) await connection.close();
+  });
+
+  test("begins where `from` says if nothing is kept under its name", async () => {
+    const { connection, welcome } = start({ cursors: new MemoryCursors([["main", ""]]) });
+    connection.subscribe("a.>", { from: "all", session: "main" });
+    expect((await welcome()).sent[0]).toMatchObject({ from: "all" });
+    await connection.close();
   });
 
   test("of subjects that have ended ends again after a reload of the page", async () => {
@@ -721,6 +782,42 @@ describe("Publishing", () => {
       await connection.close();
     },
   );
+
+  test("is refused with a payload that can't be JSON, and the connection goes on", async () => {
+    const { fake, connection, welcome } = start();
+    await expect(connection.publish("a", 1n)).rejects.toBeInstanceOf(TypeError);
+    const socket = await welcome();
+    await expect(connection.request("a", { n: 1n })).rejects.toBeInstanceOf(TypeError);
+    socket.end();
+    await fake.advance(1000);
+    const second = await welcome();
+    expect([connection.state.type, second.sent]).toEqual(["open", []]);
+    await connection.close();
+    expect(fake.timers.size).toBe(0);
+  });
+
+  test.each(["", "x".repeat(129)])(
+    "is refused under the name %p, of which no error would tell",
+    async (id) => {
+      const { connection, welcome } = start();
+      const socket = await welcome();
+      await expect(connection.publish("a", 1, { id })).rejects.toMatchObject({ code: "malformed" });
+      expect(socket.sent).toEqual([]);
+      await connection.close();
+    },
+  );
+
+  test("is ended by a signal that says no reason, as in React Native", async () => {
+    const { connection, welcome } = start();
+    await welcome();
+    const signal = Object.assign(new EventTarget(), { aborted: false }) as AbortSignal;
+    const waiting = connection.publish("a", 1, { signal });
+    Object.assign(signal, { aborted: true });
+    signal.dispatchEvent(new Event("abort"));
+    await expect(waiting).rejects.toMatchObject({ code: "closed" });
+    await expect(connection.publish("a", 1, { signal })).rejects.toMatchObject({ code: "closed" });
+    await connection.close();
+  });
 
   test("bounds what waits, refuses what no frame can carry, and fails requests of a lost connection", async () => {
     const { connection, welcome } = start();

@@ -24,9 +24,18 @@ class Reader {
   readonly subscription: Subscription<Numbered>;
   readonly patterns: readonly string[];
   readonly start: (typeof STARTS)[number];
+  /** The items of its loop, without the messages that the loop's body has refused. */
   readonly items: Item<Numbered>[] = [];
+  /** All items of its loop. */
+  readonly given: Item<Numbered>[] = [];
   /** The ids of messages that the loop's body is done with. */
   readonly processed = new Set<string>();
+  /** The ids of messages that the loop's body has refused, and that have not come again. */
+  readonly refused = new Set<string>();
+  /** The ids of messages that it has refused, and that a lost session had. */
+  readonly lost = new Set<string>();
+  /** Whether it was closed before the end. */
+  hasLeft = false;
   error: unknown;
   isDone = false;
   /** The message after which it began, by the gateway's word. */
@@ -41,11 +50,17 @@ class Reader {
     start: Reader["start"],
     from: Reader["start"] | undefined,
     buffer: number,
+    refuses: () => boolean,
   ) {
     this.patterns = patterns;
     this.start = start;
     this.subscription = connection.subscribe<Numbered>(patterns, { ...(from && { from }), buffer });
-    void this.#run();
+    void this.#run(refuses);
+  }
+
+  leave(): void {
+    this.hasLeft = true;
+    this.subscription.close();
   }
 
   permit(): void {
@@ -57,12 +72,21 @@ class Reader {
     for (const permit of this.#permits.splice(0)) permit();
   }
 
-  async #run(): Promise<void> {
+  async #run(refuses: () => boolean): Promise<void> {
     try {
       for await (const item of this.subscription) {
+        if (item.type === "data") this.refused.delete(item.id);
         this.items.push(item);
+        this.given.push(item);
         if (!this.isFree) await new Promise<void>((resolve) => this.#permits.push(resolve));
-        if (item.type === "data") this.processed.add(item.id);
+        if (item.type !== "data") continue;
+        if (this.isFree || !refuses()) {
+          this.processed.add(item.id);
+          continue;
+        }
+        this.items.splice(this.items.indexOf(item), 1);
+        if (!this.hasLeft) this.refused.add(item.id);
+        item.nack();
       }
     } catch (error) {
       this.error = error;
@@ -141,7 +165,8 @@ async function run(seed: number): Promise<void> {
     const buffer = random() < 0.3 ? 4 : 1000;
     const from = random() < 0.3 ? undefined : STARTS[pick(3)]!;
     const start = from ?? gateway.startFrom;
-    const reader = new Reader(connection, PATTERNS[pick(4)]!, start, from, buffer);
+    const refuses = (): boolean => isAtLeastOnce && random() < 0.1;
+    const reader = new Reader(connection, PATTERNS[pick(4)]!, start, from, buffer, refuses);
     readers.push(reader);
     void reader.subscription.ready.then(
       ({ from }) => {
@@ -159,18 +184,27 @@ async function run(seed: number): Promise<void> {
   const stale: (() => void)[] = [];
   gateway.acknowledging = ({ id, subject }) => {
     for (const reader of readers) {
+      if (reader.hasLeft) continue;
+      if (reader.refused.has(id)) throw new Error(`acknowledged ${id}, which was refused`);
       const had = reader.items.some((item) => item.type === "data" && item.id === id);
       if (had && !reader.processed.has(id))
         throw new Error(`acknowledged ${id} unprocessed: ${subject}`);
+    }
+  };
+  const published: Promise<unknown>[] = [];
+  gateway.lostSession = () => {
+    for (const { refused, lost } of readers) {
+      for (const id of refused) lost.add(id);
+      refused.clear();
     }
   };
   subscribe();
   const steps = 20 + pick(60);
   for (let step = 0; step < steps; step++) {
     const [one] = gateway.connections;
-    switch (pick(18)) {
+    switch (pick(22)) {
       case 0:
-        if (readers.length < 4) subscribe();
+        if (readers.filter(({ hasLeft }) => !hasLeft).length < 4) subscribe();
         break;
       case 1:
         if (one !== undefined) {
@@ -229,6 +263,15 @@ async function run(seed: number): Promise<void> {
           await fake.advance(150_000);
         }
         break;
+      case 13:
+        if (random() < 0.3) readers[pick(readers.length)]!.leave();
+        break;
+      case 14:
+        fake.setClock(-pick(10_000_000));
+        break;
+      case 15:
+        published.push(connection.publish(SUBJECTS[pick(3)]!, null));
+        break;
       default:
         gateway.publish(SUBJECTS[pick(3)]!);
     }
@@ -254,7 +297,9 @@ async function run(seed: number): Promise<void> {
     await fake.advance(1000);
   }
   expect(connection.state.type).toBe("open");
+  await Promise.all(published);
   for (const reader of readers) check(reader, gateway, begun.get(reader) ?? [], isAtLeastOnce);
+  expect(gateway.unacknowledged).toEqual([]);
   for (const [index, atMs] of attemptsMs.entries()) {
     const next = attemptsMs[index + MOST_ATTEMPTS_PER_MINUTE] ?? Number.POSITIVE_INFINITY;
     expect(next - atMs).toBeGreaterThan(60_000);
@@ -284,10 +329,12 @@ function check(
     last.set(epoch, n);
   }
   if (new Set(ids).size !== ids.length) throw new Error(`twice: ${ids.join(" ")}`);
+  if (reader.hasLeft) return;
   const isOlder = new Set(older);
   for (const message of gateway.messages) {
     const { id, subject } = message;
     if (!reader.patterns.some((one) => one === subject || one === "x.>")) continue;
+    if (reader.lost.has(id)) continue;
     if (ids.includes(id) || gaps.some((gap) => covers(gap, message))) continue;
     if (
       reader.start === "all" &&
@@ -296,7 +343,7 @@ function check(
       continue;
     if (reader.start === "new" && isOlder.has(message)) continue;
     if (reader.start === "last_per_subject" && message.epoch < reader.begunEpoch) continue;
-    if (reader.start === "last_per_subject" && isReplaced(message, reader.items)) continue;
+    if (reader.start === "last_per_subject" && isReplaced(message, reader.given)) continue;
     if (reader.start === "last_per_subject" && message.isExpired) continue;
     const seen = reader.items.map((item) =>
       item.type === "data"

@@ -74,6 +74,8 @@ export class FakePlatform {
   /** Called with each new socket; throws if the runtime would. */
   opened: (socket: FakeSocket) => void = () => {};
   #order = 0;
+  /** The difference between the clock and the time that has passed. */
+  #clockMs = 0;
   readonly platform: Platform;
 
   constructor(random: () => number = () => 0.5) {
@@ -86,7 +88,7 @@ export class FakePlatform {
           fake.sockets.push(this);
         }
       },
-      now: () => this.nowMs,
+      now: () => this.nowMs + this.#clockMs,
       timer: (ms, run) => {
         const timer = { atMs: this.nowMs + ms, order: this.#order++, run };
         this.timers.add(timer);
@@ -132,6 +134,11 @@ export class FakePlatform {
       next.run();
     }
     this.nowMs = untilMs;
+  }
+
+  /** Sets the clock, which timers don't notice. @param ms the difference to a clock that was never set. */
+  setClock(ms: number): void {
+    this.#clockMs = ms;
   }
 
   /** The machine sleeps: time passes, and no timer runs. */

@@ -67,12 +67,16 @@ export class ModelGateway {
   readonly acknowledged: ModelMessage[] = [];
   /** Called before an acknowledgement counts. */
   acknowledging: (message: ModelMessage) => void = () => {};
+  /** Called when a client asks for a session that is lost, with what it has not acknowledged. */
+  lostSession: () => void = () => {};
   /** The start of a subscription that names none. */
   startFrom: "new" | "all" | "last_per_subject" = "new";
   /** Tells whether a token is valid. */
   acceptsToken: (token: string | undefined) => boolean = () => true;
   readonly #random: () => number;
   readonly #sessions = new Map<string, ModelSession>();
+  /** The names of messages that clients have published. */
+  readonly #published = new Set<unknown>();
   readonly #connections = new Set<ModelConnection>();
   #names = 0;
 
@@ -83,6 +87,11 @@ export class ModelGateway {
 
   get tip(): number {
     return this.messages.filter(({ epoch }) => epoch === this.epoch).at(-1)?.n ?? 0;
+  }
+
+  /** The ids that connected clients have not acknowledged. */
+  get unacknowledged(): readonly string[] {
+    return this.connections.flatMap(({ session }) => [...session.unacknowledged.keys()]);
   }
 
   get connections(): readonly ModelConnection[] {
@@ -135,6 +144,7 @@ export class ModelGateway {
     } else if (asked !== undefined && this.mode === "at-least-once") {
       const at = this.#id(this.tip);
       this.#gap(connection, at, at, 0, "session_expired");
+      this.lostSession();
     }
     return true;
   }
@@ -238,6 +248,11 @@ export class ModelGateway {
           const error = { code: "unauthenticated", message: "wrong", retryable: false };
           this.#say(connection, { type: "error", id: frame.id, error });
         }
+        return;
+      case "publish":
+        if (!this.#published.has(frame.id)) this.publish(frame.subject as string);
+        this.#published.add(frame.id);
+        this.#say(connection, { type: "published", id: frame.id, stream: "S", seq: this.tip });
         return;
       case "nack":
         return;
