@@ -95,8 +95,8 @@ export async function showTop(invocation: Invocation): Promise<number> {
 /** @throws SpillwayError `"GATEWAY_UNREACHABLE"` (transient) if there is no gateway, or it doesn't let us read. */
 async function takeSnapshot(base: URL, token: Token): Promise<Snapshot> {
   const [health, ready, metrics] = await Promise.all([
-    ask(base, "healthz", token).then(readHealth(base)),
-    ask(base, "readyz", token).then(({ text }) => JSON.parse(text)),
+    ask(base, "healthz", token).then(reader<Health>(base, ({ lag }) => lag.furthest)),
+    ask(base, "readyz", token).then(reader<Ready>(base, ({ reasons }) => reasons)),
     ask(base, "metrics", token).then(({ text }) => readMetrics(text)),
   ]);
   const samples = (name: string): readonly Sample[] => metrics.get(`websocket_${name}`) ?? [];
@@ -179,11 +179,17 @@ interface Health {
   readonly lag: Lag;
 }
 
-function readHealth(base: URL): (answer: Answer) => Health {
+interface Ready {
+  readonly ready: boolean;
+  readonly reasons: readonly string[];
+}
+
+/** Returns what reads a page in JSON. @param listIn returns a list that only a page of this version's gateway has. */
+function reader<T>(base: URL, listIn: (page: T) => readonly unknown[]): (answer: Answer) => T {
   return ({ text }) => {
     try {
-      const health = JSON.parse(text) as Health;
-      if (health.lag.furthest !== undefined) return health;
+      const page = JSON.parse(text) as T;
+      if (Array.isArray(listIn(page))) return page;
     } catch {
       // It is another server.
     }

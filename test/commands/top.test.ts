@@ -3,6 +3,25 @@ import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { TARGETS } from "../support/runtimes.ts";
 import { run } from "./host.ts";
 
+test("spillway top says that another server is no gateway, whatever it answers first", async () => {
+  const asked = Promise.withResolvers<void>();
+  const server = Bun.serve({
+    port: 0,
+    async fetch({ url }) {
+      if (url.endsWith("/readyz")) setTimeout(asked.resolve);
+      else await asked.promise;
+      return new Response("<html></html>");
+    },
+  });
+  const url = `http://localhost:${server.port}/`;
+  const { code, error } = await run(["top", "--url", url]);
+  await server.stop(true);
+  expect({ code, error }).toEqual({
+    code: 1,
+    error: `Cannot read ${url}: it is not this version's gateway. Set --url\nMore: spillway explain GATEWAY_UNREACHABLE\n`,
+  });
+});
+
 describe("spillway top on a terminal", () => {
   let gateway: Gateway;
   beforeAll(async () => {
