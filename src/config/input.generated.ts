@@ -386,7 +386,7 @@ export interface ConfigInput {
 
   /**
    * The time after drain_delay over which clients are disconnected, evenly, so that other gateways get
-   * them evenly. Fewer than 100 clients per second need less. Must be a duration from "0s" to "1h".
+   * them evenly; at most one second for each 100 clients. Must be a duration from "0s" to "1h".
    *
    * Default: `"10s"`
    */

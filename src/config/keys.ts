@@ -104,7 +104,7 @@ export const keys = {
   ),
   drain_window: key(
     "advanced",
-    "The time after drain_delay over which clients are disconnected, evenly, so that other gateways get them evenly. Fewer than 100 clients per second need less.",
+    "The time after drain_delay over which clients are disconnected, evenly, so that other gateways get them evenly; at most one second for each 100 clients.",
     duration("0s", "1h").prefault("10s"),
   ),
   stop_timeout: key(
