@@ -74,11 +74,13 @@ export class StreamPages {
    *
    * @param keptOnly whether only what the stream still keeps is wanted: then a page that was read before is used
    * only if nothing of it was deleted since.
+   * @param owner the user who asks; see {@linkcode ConcurrencyLimiter}.
    */
   async read(
     query: StreamQuery,
     after: number,
     keptOnly: boolean,
+    owner: string,
   ): Promise<EncodedPage | undefined> {
     const key = `${query.origin} ${query.subjects.join(" ")}`;
     const cached = this.#cached.get(key)?.find((one) => one.after <= after && after < one.upTo);
@@ -87,7 +89,9 @@ export class StreamPages {
       if (first !== undefined) return messagesAfter(cached.page, after, first);
       this.#forget(key, cached);
     }
-    return await this.#pages.get(`${key} ${after}`, keptOnly, () => this.#read(key, query, after));
+    return await this.#pages.get(`${key} ${after}`, keptOnly, () =>
+      this.#read(key, query, after, owner),
+    );
   }
 
   /**
@@ -95,25 +99,28 @@ export class StreamPages {
    * clients that ask at about the same time read the same messages, and other subjects are among them.
    *
    * @param carried the subjects that are carried of the stream.
+   * @param owner as for `read`.
    */
   async *latest(
     query: StreamQuery,
     of: "last" | "last_per_subject",
     carried: readonly string[],
+    owner: string,
   ): AsyncGenerator<EncodedPage, void, void> {
     if (of === "last" || this.selects(query.subjects)) {
-      yield* this.#readShared(query, of);
+      yield* this.#readShared(query, of, owner);
       return;
     }
-    const snapshot = await this.#inTurn(() => this.#history.snapshot(query));
+    const snapshot = await this.#inTurn(owner, () => this.#history.snapshot(query));
     if (snapshot !== undefined) yield this.#encode(snapshot);
-    else yield* this.#readShared({ ...query, subjects: carried }, of);
+    else yield* this.#readShared({ ...query, subjects: carried }, of, owner);
   }
 
   /** Reads together with all clients that ask for the same before the reading begins. */
   async *#readShared(
     query: StreamQuery,
     of: "last" | "last_per_subject",
+    owner: string,
   ): AsyncGenerator<EncodedPage, void, void> {
     const key = `${of} ${query.origin} ${query.subjects.join(" ")}`;
     let reader = this.#readers.get(key);
@@ -122,7 +129,7 @@ export class StreamPages {
       const begun = (): void => {
         next.hasBegun = true;
       };
-      const next = new SharedReader(this.#latest(query, of, before, begun), SNAPSHOT_BYTES);
+      const next = new SharedReader(this.#latest(query, of, owner, before, begun), SNAPSHOT_BYTES);
       reader = next;
       this.#readers.set(key, next);
       void next.over.then(() => {
@@ -131,13 +138,14 @@ export class StreamPages {
     }
     if (yield* reader.read()) return;
     // This client is slower than the others, who need not wait for it.
-    yield* this.#latest(query, of);
+    yield* this.#latest(query, of, owner);
   }
 
   /** @param before waits for this first, but not for long. @param begun called when the source is asked. */
   async *#latest(
     query: StreamQuery,
     of: "last" | "last_per_subject",
+    owner: string,
     before?: Promise<void>,
     begun?: () => void,
   ): AsyncGenerator<EncodedPage, void, void> {
@@ -150,7 +158,7 @@ export class StreamPages {
     const pages = this.#history.latest(query, of);
     try {
       for (;;) {
-        const { value, done } = await this.#inTurn(() => {
+        const { value, done } = await this.#inTurn(owner, () => {
           begun?.();
           return pages.next();
         });
@@ -162,15 +170,15 @@ export class StreamPages {
     }
   }
 
-  /** See {@linkcode StreamHistory.before}. */
-  async before(origin: string, timeMs: number): Promise<number | undefined> {
-    return await this.#inTurn(() => this.#history.before(origin, timeMs));
+  /** See {@linkcode StreamHistory.before}. @param owner as for `read`. */
+  async before(origin: string, timeMs: number, owner: string): Promise<number | undefined> {
+    return await this.#inTurn(owner, () => this.#history.before(origin, timeMs));
   }
 
   /** Returns what a stream keeps now. */
   async extent(origin: string): Promise<StreamExtent | undefined> {
     return await this.#extents.get(origin, true, () =>
-      this.#inTurn(() => this.#history.extent(origin)),
+      this.#inTurn(undefined, () => this.#history.extent(origin)),
     );
   }
 
@@ -181,8 +189,13 @@ export class StreamPages {
     return removed === extent.removed || isWhole(extent) ? extent.first : undefined;
   }
 
-  async #read(key: string, query: StreamQuery, after: number): Promise<EncodedPage | undefined> {
-    const read = await this.#inTurn(() => this.#history.read(query, after));
+  async #read(
+    key: string,
+    query: StreamQuery,
+    after: number,
+    owner: string,
+  ): Promise<EncodedPage | undefined> {
+    const read = await this.#inTurn(owner, () => this.#history.read(query, after));
     if (read === undefined) return undefined;
     const page = this.#encode(read);
     // The last page may grow at any moment.
@@ -202,8 +215,8 @@ export class StreamPages {
   }
 
   /** Asks the source as soon as fewer than the most requests are open. */
-  async #inTurn<T>(ask: () => Promise<T>): Promise<T> {
-    const give = await this.#reads.take();
+  async #inTurn<T>(owner: string | undefined, ask: () => Promise<T>): Promise<T> {
+    const give = await this.#reads.take(undefined, owner);
     return await ask().finally(give);
   }
 

@@ -185,10 +185,12 @@ export class CatchUp {
       const subjects = exposedOf(carried, this.#subscription.subjects);
       const query = { origin, subjects };
       const pages =
-        of === "last" ? this.#lastOf(query, carried) : this.#parts.pages.latest(query, of, carried);
+        of === "last"
+          ? this.#lastOf(query, carried)
+          : this.#parts.pages.latest(query, of, carried, this.#owner);
       for await (const page of pages) {
         const fresh = page.envelopes.filter(({ sequence }) => sequence > sent);
-        const release = await this.#parts.limiter.take(this.#signal, this.#session.userKey);
+        const release = await this.#parts.limiter.take(this.#signal, this.#owner);
         messages += await this.#send(fresh, true).finally(release);
         if (this.#signal.aborted) return true;
         sent = Math.max(sent, fresh.at(-1)?.sequence ?? 0);
@@ -211,14 +213,14 @@ export class CatchUp {
     carried: readonly string[],
   ): AsyncGenerator<EncodedPage, void, void> {
     const { pages } = this.#parts;
-    for await (const page of pages.latest(query, "last", carried)) {
+    for await (const page of pages.latest(query, "last", carried, this.#owner)) {
       if (!page.envelopes.some(({ subject }) => this.#session.denies(subject))) {
         yield page;
         if (page.end) return;
       }
     }
     let last: Envelope | undefined;
-    for await (const page of pages.latest(query, "last_per_subject", carried)) {
+    for await (const page of pages.latest(query, "last_per_subject", carried, this.#owner)) {
       if (this.#signal.aborted) return;
       last = this.#wantedOf(page.envelopes).at(-1) ?? last;
       if (page.end) yield { ...page, envelopes: last === undefined ? [] : [last] };
@@ -247,7 +249,7 @@ export class CatchUp {
     await this.#retrying(progress, async () => {
       const { origin } = progress.stream;
       if (origin === undefined) return true;
-      const before = await this.#parts.pages.before(origin, timeMs);
+      const before = await this.#parts.pages.before(origin, timeMs, this.#owner);
       if (before === undefined) return false;
       use(origin, before);
       return true;
@@ -312,12 +314,12 @@ export class CatchUp {
     const { last: live } = stream;
     let awaited: number | undefined;
     let isBehind = false;
-    const release = await limiter.take(this.#signal, this.#session.userKey);
+    const release = await limiter.take(this.#signal, this.#owner);
     try {
       if (this.#signal.aborted) return true;
       this.#reads(true);
       const query = this.#query(progress, progress.origin!);
-      const page = await pages.read(query, progress.sequence, progress.keptOnly);
+      const page = await pages.read(query, progress.sequence, progress.keptOnly, this.#owner);
       if (this.#signal.aborted) return true;
       if (page === undefined) return false;
       isBehind = page.end && page.last < live;
@@ -381,7 +383,12 @@ export class CatchUp {
   async #stillToCome(progress: StreamProgress, live: number): Promise<number | undefined> {
     const { origin, sequence, readUpTo } = progress;
     if (readUpTo > live) return Math.min(readUpTo, sequence);
-    const page = await this.#parts.pages.read(this.#query(progress, origin!), live, true);
+    const page = await this.#parts.pages.read(
+      this.#query(progress, origin!),
+      live,
+      true,
+      this.#owner,
+    );
     // A server that doesn't know of the client's place doesn't know either what lies before it.
     if (page === undefined || page.last < sequence) return sequence;
     return page.envelopes.findLast((envelope) => envelope.sequence <= sequence)?.sequence;
@@ -459,6 +466,11 @@ export class CatchUp {
     const { origin } = progress;
     if (origin === undefined) return;
     progress.sequence = this.#subscription.progress?.of.get(origin) ?? progress.sequence;
+  }
+
+  /** The user who takes turns with others; see {@linkcode ConcurrencyLimiter}. */
+  get #owner(): string {
+    return this.#session.userKey;
   }
 
   get #hasSentTooMuch(): boolean {
