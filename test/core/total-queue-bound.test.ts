@@ -6,9 +6,9 @@ import { Harness, type TestClient } from "./support/harness.ts";
 
 const BOUND = 10_000;
 
-function stageOf(): Harness {
+function stageOf(maxTotalQueueBytes = BOUND): Harness {
   return new Harness({
-    maxTotalQueueBytes: BOUND,
+    maxTotalQueueBytes,
     maxQueueBytes: 100_000,
     maxQueueMessages: 1000,
     policy: "drop-oldest",
@@ -66,6 +66,21 @@ describe("TotalQueueBound", () => {
     expect([two, one, ann].map(({ socket }) => socket.closedWith)).toEqual([
       ...[undefined, undefined, 4503],
     ]);
+    harness.expectBalance();
+  });
+
+  test("sheds those that have the most by then, if several must go", () => {
+    const harness = stageOf(3 * BOUND);
+    const crowd = (sub: string, count: number): TestClient[] =>
+      Array.from({ length: count }, (_, n) =>
+        stalled(harness, `${sub}.${n}`, 1, { grant: grantOf({ sub }) }),
+      );
+    const [most, many] = [crowd("most", 14), crowd("many", 12)];
+    stalled(harness, "last", 1);
+    harness.publish("x".repeat(2000), "last");
+    const shed = (peers: TestClient[]): number =>
+      peers.filter(({ socket }) => socket.closedWith === 4503).length;
+    expect([shed(most), shed(many)]).toEqual([3, 2]);
     harness.expectBalance();
   });
 

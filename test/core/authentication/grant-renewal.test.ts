@@ -9,10 +9,10 @@ const ALLOW = Array.from({ length: ROOMS }, (_, n) => `rooms.${n}`);
 
 /** A gateway without turns to spare, whose clients have many subjects each, and get new grants of the same subjects. */
 function crowd() {
-  let isRenewed = false;
+  let maxRate = Number.POSITIVE_INFINITY;
   const options = { deliveryMode: "at-least-once", stepsPerTurn: 1000 } as const;
   const harness = new Harness(options, undefined, undefined, undefined, (grant) =>
-    isRenewed ? new Grant([">"], { ...grant.terms, maxRate: 5 }) : grant,
+    grant.terms.maxRate === maxRate ? grant : new Grant([">"], { ...grant.terms, maxRate }),
   );
   const { terms } = harness.grant;
   const receives = { allow: ALLOW, deny: [] };
@@ -23,8 +23,8 @@ function crowd() {
     return peer;
   });
   harness.clock.advance(100);
-  const renew = (): void => {
-    isRenewed = true;
+  const renew = (to = 5): void => {
+    maxRate = to;
     harness.clients.renewGrants();
   };
   const renewed = (): number => peers.filter(({ session }) => session.grant !== grant).length;
@@ -49,4 +49,13 @@ test("Sessions without a connection, too", () => {
   expect(renewed()).toBeLessThan(CLIENTS / 2);
   harness.clock.advance(100);
   expect(renewed()).toBe(CLIENTS);
+});
+
+test("Permissions that change again before all clients have their new grants reach all of them", () => {
+  const { harness, peers, renew, renewed } = crowd();
+  renew(5);
+  expect(renewed()).toBeGreaterThan(0);
+  renew(6);
+  harness.clock.advance(100);
+  expect(peers.map(({ session }) => session.grant.terms.maxRate)).toEqual(peers.map(() => 6));
 });

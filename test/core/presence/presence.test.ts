@@ -519,6 +519,12 @@ describe("A gateway", () => {
     two.writes = "stored";
     gateways.pass(25_000);
     expect(lastPresence(viewer)?.count).toBe(1);
+    two.writes = "lost";
+    ann.send({ type: "unsubscribe", sub: "room.1" });
+    gateways.pass(500);
+    two.writes = "stored";
+    gateways.pass(25_000);
+    expect(lastPresence(viewer)?.count).toBe(0);
     one.writes = "lost";
     gateways.pass(25_000);
     expect(lastPresence(viewer)?.stale).toBe(true);
