@@ -190,7 +190,7 @@ export class Supervisor {
   async #reload(file: ConfigFile | undefined): Promise<ReloadAnswer> {
     await this.#ready.promise;
     const [first, ...others] = this.#slots.filter(({ isListening }) => isListening);
-    if (first === undefined) return { fault: "invalid", reason: "no worker runs now" };
+    if (first === undefined) return this.#reloadFault("no worker runs now");
     const answer = await this.#reloadOne(first, file);
     if ("fault" in answer) return answer;
     this.#file = file ?? this.#file;
@@ -201,7 +201,16 @@ export class Supervisor {
   async #reloadOne(slot: Slot, file: ConfigFile | undefined): Promise<ReloadAnswer> {
     const answer = await this.#answerOf(slot, (id) => ({ type: "reload", id, file }), RELOAD_MS);
     if (answer !== undefined) return answer as ReloadAnswer;
-    return { fault: "invalid", reason: `worker ${slot.number} doesn't answer` };
+    return this.#reloadFault(`worker ${slot.number} doesn't answer`);
+  }
+
+  /** Says why a reload failed that no worker has refused: a worker would log it itself. */
+  #reloadFault(reason: string): ReloadAnswer {
+    this.#parts.log.error("Cannot reload the configuration: {reason}", {
+      event: "config_reload_failed",
+      reason,
+    });
+    return { fault: "invalid", reason };
   }
 
   async #stop(order: "drain" | "stop", atMostMs: number): Promise<void> {

@@ -311,14 +311,19 @@ describe("A reload", () => {
   });
 
   test("that another worker refuses, or doesn't answer, is no success", async () => {
-    const { supervisor, workers, clock } = await running(3);
+    const { supervisor, workers, clock, lines } = await running(3);
     const reload = supervisor.reload(TWO);
     await settle();
     workers[0]!.reloaded(TAKEN);
     await settle();
     workers[1]!.reloaded(TAKEN);
     clock.advance(30_000);
-    expect(await reload).toEqual({ fault: "invalid", reason: "worker 3 doesn't answer" });
+    const reason = "worker 3 doesn't answer";
+    expect(await reload).toEqual({ fault: "invalid", reason });
+    // A worker that refuses a reload says so itself.
+    expect(lines.filter(({ level }) => level === "error")).toEqual([
+      { level: "error", properties: { event: "config_reload_failed", reason } },
+    ]);
   });
 
   test("comes after the one before", async () => {
