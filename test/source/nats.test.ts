@@ -393,17 +393,20 @@ describe("NatsSource on a connection that is not its own", () => {
     const take = (data: Uint8Array): void => void taken.push(new TextDecoder().decode(data));
     const reads = { subject: { name: "own", take } };
     const source = new NatsSource({ log: recorder.log, nats: { connection }, reads });
+    connection.subscribe("silent", { callback: () => {} });
     for (const run of ["first", "second"]) {
       source.start(recorder);
       await recorder.until("connected");
       connection.publish("own", run);
       await expect(source.request("nobody", "", 5_000)).rejects.toThrow("nobody answers");
+      const unanswered = source.request("silent", "", 60_000).catch(String);
       await source.stop(1_000);
+      expect(await unanswered).toBe("Error: the connection is lost");
     }
     connection.publish("own", "afterwards");
     await connection.flush();
     expect(taken).toEqual(["first", "second"]);
-    expect(await subscriptionsAt(monitored)).toEqual([]);
+    expect(await subscriptionsAt(monitored)).toEqual(["silent"]);
     await connection.close();
     await monitored.stop();
   });
