@@ -74,6 +74,14 @@ describe("A window", () => {
     expect(window.bytes(9000)).toBe(before);
   });
 
+  test("is small until the round trip was measured again, as the network may have changed", () => {
+    const { window, send } = measured();
+    const before = window.bytes(10_000);
+    expect(window.bytes(10_001)).toBe(16_000);
+    send(10_001, true, true);
+    expect(window.bytes(10_011)).toBe(before);
+  });
+
   test("is not measured over the time in which nothing was in flight", () => {
     const { window, send } = measured();
     send(5000, true, false);
