@@ -412,7 +412,7 @@ function returning(clients: number, rest: Pick<Replay, "name"> & Partial<Replay>
   return { ...scenario, clients, earlier, direct: true, settings, ...rest };
 }
 
-function workers(count: number, clients: number, hasBothCores = false): Flow {
+export function workers(count: number, clients: number, hasBothCores = false): Flow {
   const cores = hasBothCores ? "two cores" : "one core";
   const name = `${count === 1 ? "1 worker" : `${count} workers`}, ${clientsOf(clients)}, ${cores}`;
   const settings = { workers: count };
