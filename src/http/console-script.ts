@@ -184,6 +184,8 @@ let paused = false;
 
 function receive(id) {
   const line = lines.get(id);
+  // Another subscription has brought it, too.
+  if (line === undefined) return;
   lines.delete(id);
   received += 1;
   waiting += 1;
