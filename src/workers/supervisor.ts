@@ -30,6 +30,8 @@ const FIRST_BACKOFF_MS = 200;
 const ANSWER_MS = 1000;
 /** The longest time that the reload of a worker may take. */
 const RELOAD_MS = 30_000;
+/** A worker that does not listen by then is killed. */
+const START_MS = 120_000;
 /** The time between two checks whether a worker still answers. */
 const CHECK_MS = 5000;
 /** A worker that says nothing in so many checks, one after another, is killed: the kernel goes on to give it new connections. */
@@ -246,6 +248,7 @@ export class Supervisor {
       },
     );
     slot.process = process;
+    slot.cancelCheck = clock.after(START_MS, () => this.#killSilent(slot, START_MS));
     log.debug("Worker {worker} is started", {
       ...{ event: "worker_started", worker: number, pid: process.pid },
     });
@@ -295,6 +298,7 @@ export class Supervisor {
     }
     // The configuration was reloaded while it started.
     if (slot.file !== this.#file) void this.#reloadOne(slot, this.#file);
+    slot.cancelCheck();
     this.#checkLater(slot);
     void this.#tellRevocations(slot);
     if (isFirst) for (const other of this.#slots) if (other !== slot) this.#spawn(other);
@@ -348,11 +352,12 @@ export class Supervisor {
       this.#checkLater(slot);
       return;
     }
+    this.#killSilent(slot, MOST_SILENT_CHECKS * (CHECK_MS + ANSWER_MS));
+  }
+
+  #killSilent({ number, process }: Slot, silentMs: number): void {
     this.#parts.log.error("Worker {worker} has not answered for {seconds} seconds and is killed", {
-      event: "worker_silent",
-      worker: slot.number,
-      pid: process?.pid,
-      seconds: (MOST_SILENT_CHECKS * (CHECK_MS + ANSWER_MS)) / 1000,
+      ...{ event: "worker_silent", worker: number, pid: process?.pid, seconds: silentMs / 1000 },
     });
     process?.kill("SIGKILL");
   }

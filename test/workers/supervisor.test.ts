@@ -410,6 +410,21 @@ describe("A worker that doesn't answer", () => {
     expect(all.workers[2]!.assignment).toMatchObject({ number: 2, isReplacement: true });
   });
 
+  test("is killed after two minutes if it doesn't even listen, and replaced", async () => {
+    const { workers, clock, lines } = await running(2);
+    clock.advance(LONG_MS);
+    workers[1]!.end(null, "SIGKILL");
+    clock.advance(0);
+    clock.advance(119_999);
+    expect(workers).toHaveLength(3);
+    clock.advance(1);
+    expect(lines.filter(({ level }) => level === "error").slice(-2)).toMatchObject([
+      { properties: { event: "worker_silent", worker: 2, seconds: 120 } },
+      { properties: { event: "worker_ended", worker: 2, reason: "signal SIGKILL" } },
+    ]);
+    expect(workers[3]!.assignment).toMatchObject({ number: 2, isReplacement: true });
+  });
+
   test("goes on if it answers again before", async () => {
     const all = await running(1);
     for (let n = 0; n < 3; n++) {
