@@ -1,6 +1,6 @@
 /**
- * The client of Spillway: streams of NATS messages that continue over lost connections, in browsers, workers, Bun, Deno,
- * Node and React Native.
+ * The client of Spillway: streams of NATS messages that continue over lost connections, in browsers, workers, Bun, Deno
+ * and Node. React Native has the parts that it needs, but was not tried.
  *
  * ```ts
  * const orders = connect("wss://live.example/ws").subscribe<Order>("orders.eu.>");
