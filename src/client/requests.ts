@@ -68,7 +68,7 @@ export class Requests {
     const message = messageOf(subject, payload, options);
     const id = this.#platform.uuid();
     const cancel = this.#platform.timer(timeoutMs + GRACE_MS, () =>
-      this.#fail(id, new SpillwayError("timeout", "No answer", { retryable: true })),
+      this.#fail(id, new SpillwayError("timeout", "No answer came in time", { retryable: true })),
     );
     const frame = { type: "request", id, ...message, timeout_ms: timeoutMs } as const;
     return await this.#ask(frame, options).finally(cancel);
@@ -111,13 +111,12 @@ export class Requests {
   ): Promise<AnswerOf<Frame>> {
     const { id } = frame;
     // The gateway's error would not say of which message it is.
-    if (!(id.length > 0 && id.length <= 128)) {
-      throw new SpillwayError("malformed", 'invalid "id"');
-    }
+    if (!id || id.length > 128)
+      throw new SpillwayError("malformed", '"id" has 1 to 128 characters');
     // Throws if the payload can't be JSON.
     const bytes = byteLength(frame);
     if (this.#pending.size >= MOST_PENDING || this.#pending.has(id)) {
-      throw new SpillwayError("too_many_requests", "Too many at once", {
+      throw new SpillwayError("too_many_requests", "Wait for answers before you send more", {
         retryable: true,
       });
     }
@@ -144,7 +143,7 @@ export class Requests {
       return;
     }
     // The gateway would close the connection.
-    const why = `${bytes} bytes, more than ${most}`;
+    const why = `The message has ${bytes} bytes; a frame may have ${most}`;
     this.#fail(frame.id, new SpillwayError("too_large", why));
   }
 

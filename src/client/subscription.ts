@@ -57,7 +57,7 @@ export class GapError extends SpillwayError {
   readonly gap: Gap;
 
   constructor(gap: Gap) {
-    super("gap", `${gap.reason}: ${gap.from} to ${gap.to}`);
+    super("gap", `Messages are missing: ${gap.reason}, ${gap.from} to ${gap.to}`);
     this.gap = gap;
   }
 }
@@ -171,7 +171,7 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
       else if (item.type === "gap") throw new GapError(item);
       else if (item.type === "invalid") {
         const why = item.issues.map(({ message }) => message).join("; ");
-        throw new SpillwayError("invalid", `${item.id}: ${why}`);
+        throw new SpillwayError("invalid", `The payload of ${item.id} doesn't fit: ${why}`);
       }
     }
   }

@@ -17,7 +17,8 @@ function tokenOffer(token: string): string {
 
 /** Speaks `spillway.v1.json` over a WebSocket. */
 export const openWebSocket: OpenTransport = ({ url, token, session }, events, { WebSocket }) => {
-  if (WebSocket === undefined) throw new Error("No WebSocket");
+  if (WebSocket === undefined)
+    throw new Error("This runtime has no WebSocket: pass one in platform");
   const query = session ? `${url.includes("?") ? "&" : "?"}session=${session}` : "";
   const protocols = token === undefined ? [PROTOCOL] : [PROTOCOL, tokenOffer(token)];
   const socket = new WebSocket(url.replace(/^http/, "ws") + query, protocols);
