@@ -143,7 +143,7 @@ export class Link {
     const { now, timer } = this.#platform;
     this.#startedMs = now();
     this.#cancelTimer();
-    this.#cancelTimer = timer(CONNECT_TIMEOUT_MS, () => this.#lost(LOST, "no welcome"));
+    this.#cancelTimer = timer(CONNECT_TIMEOUT_MS, () => this.#lost(LOST, "no welcome in time"));
     this.#set({ type: "connecting" });
     try {
       const url = typeof this.#url === "function" ? await this.#url() : this.#url;
@@ -232,7 +232,9 @@ export class Link {
   #probe(): void {
     if (this.#cancelProbe !== undefined) return;
     this.send({ type: "ping" });
-    this.#cancelProbe = this.#platform.timer(PONG_TIMEOUT_MS, () => this.#lost(LOST, "no pong"));
+    this.#cancelProbe = this.#platform.timer(PONG_TIMEOUT_MS, () =>
+      this.#lost(LOST, "the gateway doesn't answer"),
+    );
   }
 
   async #authenticate(why: TokenReason): Promise<void> {

@@ -134,7 +134,7 @@ export class Router {
       case "unsubscribed":
         this.#leaving.delete(frame.sub);
         if (feed !== undefined) {
-          const why = `The gateway ended it: ${frame.reason}`;
+          const why = `The gateway has ended the subscription: ${frame.reason}`;
           this.#fail(feed, new SpillwayError(frame.reason ?? "forbidden", why));
         }
         break;
@@ -215,7 +215,7 @@ export class Router {
   }
 
   #refused(feed: Feed, reported: Parameters<typeof gatewayError>[0]): void {
-    const error = gatewayError(reported, "The gateway refuses it: ");
+    const error = gatewayError(reported, "The gateway refuses the subscription: ");
     if (!error.retryable) {
       this.#fail(feed, error);
       return;
