@@ -29,8 +29,12 @@ import { ReturnTimes } from "./timing/reconnect-times.ts";
 import { TurnShare, Turns } from "./timing/turn-share.ts";
 import { TotalQueueBound } from "./total-queue-bound.ts";
 
-/** The lag of all clients is measured again after this time at the earliest: that looks at each of them, and anyone may ask for it. */
-const LAGS_VALID_MS = 1000;
+/**
+ * The lag of all clients is measured again after this time for each of them at the earliest, or after the longest time: that looks at
+ * every client, and anyone may ask for it.
+ */
+const LAGS_VALID_MS_PER_CLIENT = 0.1;
+const MOST_LAGS_VALID_MS = 1000;
 
 export interface ClientsOptions
   extends ConnectionLimits,
@@ -201,11 +205,13 @@ export class Clients {
     return this.#totalQueueBound.overloaded ? "overloaded" : undefined;
   }
 
-  /** The lag of the clients, now or up to a second ago. */
+  /** The lag of the clients, now or, if there are 10,000, up to a second ago. */
   get lags(): ClientLags {
     const atMs = this.#clock.nowMs();
-    if (this.#lags === undefined || atMs - this.#lags.atMs >= LAGS_VALID_MS) {
-      this.#lags = { measured: measureLags(this.#connections.open, atMs), atMs };
+    const { open } = this.#connections;
+    const validMs = Math.min(MOST_LAGS_VALID_MS, open.size * LAGS_VALID_MS_PER_CLIENT);
+    if (this.#lags === undefined || atMs - this.#lags.atMs >= validMs) {
+      this.#lags = { measured: measureLags(open, atMs), atMs };
     }
     return this.#lags.measured;
   }

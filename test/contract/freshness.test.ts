@@ -126,7 +126,6 @@ contract(EVERY_SOCKET, (target) => {
       nats.publish("v.first", "1");
       if (isMarked) {
         await untilMetric(gateway(), "websocket_clients_lagging", (lagging) => lagging === 1);
-        // They are measured once a second.
         const isBehind = (seconds: number): boolean => seconds >= 0.4;
         await untilMetric(gateway(), "websocket_client_lag_seconds", isBehind, 'quantile="1"');
         expect(
