@@ -260,7 +260,7 @@ contract(EVERY_RUNTIME, (target) => {
         body: { detail: expect.stringContaining('"workers" is 2 and would be 3') },
       });
 
-      // What the file says by now has no effect, not even on a worker that starts.
+      // The file's new text has no effect, not even on a worker that starts.
       await write("{ broken");
       expect(await reload()).toMatchObject({ status: 422 });
       const { workers } = JSON.parse((await ask("/healthz")).text) as {

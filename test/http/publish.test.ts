@@ -26,7 +26,7 @@ class Posts {
   readonly logged: unknown[] = [];
   address = "192.0.2.1";
   places = 0;
-  /** What the core says to the next message. */
+  /** The core's answer to the next message. */
   refusal: Refusal | undefined;
   grantOf: PublishParts["grantOf"] = async () => everybody;
   refusalNow: PublishParts["refusalNow"] = () => undefined;
@@ -240,7 +240,7 @@ test("Ten thousand addresses whose messages are refused are remembered, and the 
   const failed = new FailedPosts(1);
   for (const n of [0, 1, 0, 1]) failed.failed(`${n}`, 0);
   expect([failed.waitMs("0", 0), failed.waitMs("1", 0)]).toEqual([1000, 1000]);
-  // Those that may still post are forgotten before those that have to wait.
+  // Addresses that may still post are forgotten before those that have to wait.
   for (let n = 2; n < 20_000; n++) failed.failed(`${n}`, 0);
   expect([failed.waitMs("0", 0), failed.waitMs("1", 0)]).toEqual([1000, 1000]);
   // The first of those that are left, which is remembered, and one that isn't.

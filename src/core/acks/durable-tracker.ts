@@ -51,7 +51,7 @@ interface Unsettled {
   readonly receipt: string;
   readonly deliveries: number;
   readonly sentMs: number;
-  /** When the durable was told last that the client still processes it; `undefined`: it wasn't. */
+  /** The time at which the durable was told last that the client still processes it; `undefined`: it wasn't. */
   readonly workedOnMs?: number;
   /** Whether the durable sends it again anyway: it doesn't count against the room any more. */
   isLate: boolean;

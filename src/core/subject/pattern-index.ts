@@ -3,7 +3,7 @@ import { SubjectTrie } from "./subject-trie.ts";
 
 /** The patterns of a shorter list are compared one by one. */
 const FEW = 16;
-/** So many indexes are remembered: whoever asks about a list asks about many patterns, one after another. */
+/** The number of indexes that are remembered: one list is asked about many patterns, one after another. */
 const MOST_REMEMBERED = 4;
 /** By list; the one that was used last is the last one. A client's grant keeps none, as there may be very many. */
 const remembered = new Map<readonly string[], PatternIndex>();
