@@ -49,9 +49,12 @@ export async function connectNats(
     const secrets = secretsOf(options, client as Client, stumbles);
     // Fails before anything is dialled. nats.js would fail later, and close the connection.
     secrets();
-    return servers.transport === "tcp"
-      ? await connectTcp(options, servers, client as Client, secrets)
-      : await connectWebSocket(options, servers, client as Client, secrets);
+    const connection =
+      servers.transport === "tcp"
+        ? await connectTcp(options, servers, client as Client, secrets)
+        : await connectWebSocket(options, servers, client as Client, secrets);
+    forgetFutureDials(connection);
+    return connection;
   } catch (thrown) {
     throw new SpillwayError(
       isDenial(thrown) ? "NATS_DENIED" : "NATS_UNREACHABLE",
@@ -157,6 +160,25 @@ interface Inner {
     /** Fails the attempt to connect that is under way. */
     connectError?(error: Error): void;
     readonly transport?: { readonly isClosed?: boolean };
+    readonly options?: { reconnectDelayHandler?(): number };
+    readonly servers?: { getServers?(): readonly { lastConnect: number }[] };
+  };
+}
+
+/**
+ * Lets the connection reconnect although the wall clock was set back. nats.js dials a server only when its last dial is long
+ * enough ago by that clock, so that it would wait for as long as the clock was set back.
+ */
+function forgetFutureDials(connection: NatsConnection): void {
+  const { options, servers } = (connection as Inner).protocol ?? {};
+  const delay = options?.reconnectDelayHandler;
+  if (options === undefined || delay === undefined) return;
+  options.reconnectDelayHandler = () => {
+    const nowMs = Date.now();
+    for (const server of servers?.getServers?.() ?? []) {
+      if (server.lastConnect > nowMs) server.lastConnect = 0;
+    }
+    return delay();
   };
 }
 

@@ -1,11 +1,11 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
+import type { JumpingClock } from "../support/jumping-clock.ts";
 import type { NatsCluster } from "../support/nats-cluster.ts";
 import type { Target } from "../support/runtimes.ts";
 import type { TcpProxy } from "../support/tcp-proxy.ts";
 import type { AuditedParty } from "./audited-client.ts";
-import type { JumpingClock } from "./jumping-clock.ts";
 import { pause } from "./pause.ts";
 import type { Random } from "./random.ts";
 

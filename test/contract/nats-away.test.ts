@@ -1,7 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { until, within } from "../support/event-log.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
+import { JumpingClock } from "../support/jumping-clock.ts";
 import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { contract, EVERY_RUNTIME } from "./support/contract.ts";
@@ -52,6 +56,27 @@ contract(EVERY_RUNTIME, (target) => {
       const lines = gateway.logs.filter(({ properties }) => properties.event === "source_lost");
       expect(lines.length).toBeLessThan(4);
       expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+    });
+
+    test("is back after the wall clock was set back: the gateway is connected again", async () => {
+      const directory = await mkdtemp(join(tmpdir(), "spillway-clock-"));
+      const clock = new JumpingClock(join(directory, "ahead-ms"));
+      const back = await startNatsServer();
+      const gateway = await startGateway(clock.on(target), { config: { nats_url: back.url } });
+      await untilReady(gateway);
+      clock.jump(gateway.pid, -3_600_000);
+      await back.stop();
+      await gateway.waitForLog(({ properties }) => properties.event === "source_lost");
+      await back.restart();
+      await until(
+        "connection to NATS",
+        async () =>
+          gateway.logs.filter(({ properties }) => properties.event === "source_connected"),
+        (lines) => lines.length === 2,
+      );
+      expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+      await back.stop();
+      await rm(directory, { recursive: true });
     });
   });
 

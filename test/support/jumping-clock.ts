@@ -1,8 +1,8 @@
 import { writeFileSync } from "node:fs";
-import { allowing, ROOT, type Target } from "../support/runtimes.ts";
+import { allowing, ROOT, type Target } from "./runtimes.ts";
 
 /** The program that a process loads before its own; it reads the file of {@linkcode withJumpingClock}. */
-const PROGRAM = `${ROOT}test/audit/jumping-clock-program.ts`;
+const PROGRAM = `${ROOT}test/support/jumping-clock-program.ts`;
 
 /** The wall clock of some processes, which may be ahead or behind. */
 export class JumpingClock {
