@@ -76,10 +76,10 @@ const UNAVAILABLE: AccessRefusal = {
   message: "Who this client is can't be checked now",
 };
 
-/** An answer, and the end of its validity in Unix milliseconds. */
+/** An answer, and the time for which it is kept, in milliseconds. */
 interface Answer {
   readonly result: Identity | AccessRefusal;
-  readonly untilMs: number;
+  readonly keptMs: number;
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
@@ -121,7 +121,7 @@ export class NatsServiceAuthenticator implements Authenticator {
     const body = JSON.stringify(asked);
     // Tokens are not kept in memory.
     const key = toBase64url(await sha256(body));
-    const nowMs = this.#options.clock.wallMs();
+    const nowMs = this.#options.clock.nowMs();
     const kept = this.#identities.get(key, nowMs) ?? this.#refusals.get(key, nowMs);
     if (kept !== undefined) return kept;
     const underWay = this.#underWay.get(key);
@@ -153,7 +153,9 @@ export class NatsServiceAuthenticator implements Authenticator {
       return this.#unavailable(reasonOf(error));
     }
     if (typeof answer === "string") return this.#unavailable(answer);
-    const { result, untilMs } = answer;
+    const { result, keptMs } = answer;
+    // Not by the wall clock, which may be set back.
+    const untilMs = clock.nowMs() + keptMs;
     if (isRefusal(result)) this.#refusals.set(key, result, untilMs);
     else this.#identities.set(key, result, untilMs);
     return result;
@@ -173,14 +175,14 @@ export class NatsServiceAuthenticator implements Authenticator {
       if (typeof refused !== "string") return '"refused" in its answer is no text';
       const detail = refused === "" ? undefined : `the service refused it: ${shortened(refused)}`;
       const result = { kind: "unauthenticated", message: REFUSED, detail } as const;
-      return { result, untilMs: nowMs + SHORT_MS };
+      return { result, keptMs: SHORT_MS };
     }
     const identity = this.#options.readClaims(claims);
     if ("kind" in identity) return `its answer has claims that don't count: ${identity.detail}`;
     const { issuedAtMs = askedAtMs, expiresAtMs = nowMs + SHORT_MS } = identity;
     if (expiresAtMs <= nowMs) return "its answer had expired when it came";
-    const untilMs = Math.min(expiresAtMs, nowMs + LONGEST_MS);
-    return { result: { ...identity, issuedAtMs }, untilMs };
+    const keptMs = Math.min(expiresAtMs - nowMs, LONGEST_MS);
+    return { result: { ...identity, issuedAtMs }, keptMs };
   }
 
   #unavailable(reason: string): AccessRefusal {

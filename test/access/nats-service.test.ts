@@ -221,6 +221,14 @@ describe("An answer", () => {
     expect(await service.ask({ refused: "gone" })).toMatchObject({ kind: "unauthenticated" });
   });
 
+  test("that refuses is not kept for longer when the wall clock is set back", async () => {
+    const service = new Service();
+    await service.ask({ refused: "gone" });
+    service.clock.setWall(-3_600_000);
+    service.clock.advance(5000);
+    expect(await service.ask({ sub: "ann" })).toMatchObject({ principal: { sub: "ann" } });
+  });
+
   test("without iat counts as issued when the service was asked, however long it is kept", async () => {
     const service = new Service();
     const askedMs = service.clock.wallMs();
