@@ -106,7 +106,18 @@ describe("The walk of docs/operations.md", () => {
   let published = 0;
 
   const publish = async (): Promise<void> => {
-    await publisher.jetstream().publish("orders.eu", JSON.stringify({ n: published++ }));
+    const msgID = String(published);
+    const payload = JSON.stringify({ n: published++ });
+    // The stream may not answer while NATS has just come back.
+    await until(
+      "message in the stream",
+      () =>
+        publisher
+          .jetstream()
+          .publish("orders.eu", payload, { msgID })
+          .catch(() => undefined),
+      (answer) => answer !== undefined,
+    );
   };
 
   /** Follows the stream by way of whichever gateway is there, as behind a load balancer. */
