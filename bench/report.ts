@@ -60,7 +60,7 @@ export function resultsPage(results: Results): string {
         .map((entry) => entry.join(" "))
         .join(", ")}`,
       `- medians of ${rounds} rounds of ${timing.measureMs / 1000} s, after ${timing.warmUpMs / 1000} s of warm-up; ratios (÷) are taken within a round`,
-      "- an hour of faults on each runtime: [SOAK.md](SOAK.md)",
+      "- faults for long, on each runtime: [SOAK.md](SOAK.md)",
     ].join("\n"),
     "## Goals",
     "Median (least–most of the rounds). A figure that misses its goal says by what part of the goal.",
