@@ -21,7 +21,8 @@ function sumOf(values: readonly (number | undefined)[]): number | undefined {
   return own && children.reduce<number>((sum, value) => sum + (value ?? 0), own);
 }
 
-function childrenOf(pid: number): number[] {
+/** Returns the processes that a process has started and that run. */
+export function childrenOf(pid: number): number[] {
   const children = readProc(`${pid}/task/${pid}/children`) ?? "";
   return children.split(" ").filter(Boolean).map(Number);
 }

@@ -3,13 +3,13 @@
  * core for itself. So the load client and NATS find room on a machine with two cores, and what limits are the workers. Needs
  * Linux with cgroups of version 1, and root.
  */
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { ensureNatsServer } from "../scripts/install-nats-server.ts";
 import type { Contender, RuntimeName } from "./contenders/contender.ts";
 import { spillway } from "./contenders/spillway.ts";
-import { allowManyFiles, findCores } from "./machine.ts";
+import { allowManyFiles, childrenOf, findCores } from "./machine.ts";
 import { measure } from "./measure/measure.ts";
 import { workers } from "./plan.ts";
 import { spread } from "./summary.ts";
@@ -71,9 +71,4 @@ function limited(of: Contender, percent: number): Contender {
       };
     },
   };
-}
-
-function childrenOf(pid: number): number[] {
-  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
-  return text.split(" ").filter(Boolean).map(Number);
 }
