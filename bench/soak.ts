@@ -1,6 +1,7 @@
 /**
  * `bun run bench/soak.ts --minutes 60 --seed 1 --runtime node`: the audit for long, with more faults. Prints one line of
- * JSON: the faults, the messages, and of the gateway that is never killed its memory and file descriptors. Needs Linux.
+ * JSON: the faults, the messages, and of the gateway that is never killed its memory and file descriptors, which are printed
+ * also if the audit fails. Needs Linux.
  */
 import { readdirSync } from "node:fs";
 import process from "node:process";
@@ -36,7 +37,7 @@ interface Sample {
 await ensureNatsServer();
 const beganMs = performance.now();
 const samples: Sample[] = [];
-const report = await audit(target, {
+const outcome = await audit(target, {
   seed: Number(values.seed),
   durationMs: Number(values.minutes) * 60_000,
   batchPauseMs: BATCH_PAUSE_MS,
@@ -45,6 +46,9 @@ const report = await audit(target, {
     const files = readdirSync(`/proc/${pid}/fd`).length;
     samples.push({ hours, mib: (rssBytes(pid) ?? Number.NaN) / MIB, files });
   },
+}).catch((error: unknown) => {
+  process.exitCode = 1;
+  return { failure: String(error) };
 });
 const settled = samples.slice(Math.floor(samples.length * SETTLED_PART));
 const { perHour, error } = slopeOf(settled);
@@ -52,11 +56,12 @@ const round = (value: number) => Math.round(value * 10) / 10;
 const figures = {
   runtime: target.name,
   seed: Number(values.seed),
-  minutes: Number(values.minutes),
-  ...report,
-  mib: round(spread(settled.map(({ mib }) => mib))!.median),
+  minutes: round((performance.now() - beganMs) / 60_000),
+  ...outcome,
+  mib: round(spread(settled.map(({ mib }) => mib))?.median ?? Number.NaN),
   mibPerHour: round(perHour),
   mibPerHourError: round(error),
+  mibEachMinute: samples.filter((_, n) => n % 12 === 0).map(({ mib }) => Math.round(mib)),
   files: spread(settled.map(({ files }) => files)),
 };
 process.stdout.write(`${JSON.stringify(figures)}\n`);

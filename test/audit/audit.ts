@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NatsConnection } from "nats";
 import { until } from "../support/event-log.ts";
+import { freePort } from "../support/free-port.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { JumpingClock } from "../support/jumping-clock.ts";
 import { startNatsCluster } from "../support/nats-cluster.ts";
@@ -89,7 +90,10 @@ export async function audit(
         ];
   const soak: SoakParts | undefined = watch && { clock, withWorkers: 1 };
   const gateways = await Promise.all(
-    starts.map(({ target, config }) => startGateway(target, { config })),
+    starts.map(async ({ target, config }) =>
+      // One that is killed starts again at its port.
+      startGateway(target, { config, args: ["--port", String(await freePort())] }),
+    ),
   );
   const urls = (): string[] => gateways.slice(0, 2).map(({ wsUrl }) => wsUrl);
   const insider = { token: "insider", never: [] };
