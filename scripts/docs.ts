@@ -14,6 +14,7 @@ import { RULES_FILE, rulesFile, runbook } from "./alerts.ts";
 import { clientScript } from "./client-script.ts";
 import { configInput } from "./config-input.ts";
 import { DASHBOARD_FILE, dashboard } from "./dashboard.ts";
+import { ROOT } from "./installed.ts";
 import { PROTOCOL_TABLES } from "./protocol-tables.ts";
 
 /** The page of error codes. */
@@ -21,8 +22,6 @@ export const ERRORS_PAGE: string = fileURLToPath(new URL("../docs/errors.md", im
 
 /** The folder of the pages of single codes. */
 export const CODE_PAGES: string = fileURLToPath(new URL("../docs/errors/", import.meta.url));
-
-export const CLIENT_PAGE: string = fileURLToPath(new URL("../docs/client.md", import.meta.url));
 
 /** The type of the configuration. */
 export const CONFIG_INPUT: string = fileURLToPath(
@@ -34,32 +33,30 @@ export const CLIENT_SCRIPT: string = fileURLToPath(
   new URL("../src/http/client-script.generated.ts", import.meta.url),
 );
 
-export const README: string = fileURLToPath(new URL("../README.md", import.meta.url));
-
-export const PROTOCOL_PAGE: string = fileURLToPath(new URL("../docs/protocol.md", import.meta.url));
-
-export const SECURITY_PAGE: string = fileURLToPath(new URL("../docs/security.md", import.meta.url));
-
-export const OPERATIONS_PAGE: string = fileURLToPath(
-  new URL("../docs/operations.md", import.meta.url),
-);
-
 type Tables = Readonly<Record<string, () => string>>;
 
-export const README_TABLES: Tables = {
-  commands: commandsTable,
-  keys: markdownTable,
-  metrics: metricsTable,
-};
-
-export const CLIENT_TABLES: Tables = {
-  "gateway codes": () => codesTable("frame"),
-  "client codes": () => codesTable("client"),
-};
-
-export const SECURITY_TABLES: Tables = { audit: auditTable, "audit fields": auditFieldsTable };
-
-export const OPERATIONS_TABLES: Tables = { alerts: runbook };
+/** The pages, from the root of the repository, that have tables of what is in the code. */
+export const PAGES_WITH_TABLES: readonly (readonly [page: string, tables: Tables])[] = [
+  ["README.md", { commands: commandsTable }],
+  [
+    "docs/configuration.md",
+    {
+      "basic keys": () => markdownTable("basic"),
+      "advanced keys": () => markdownTable("advanced"),
+    },
+  ],
+  ["docs/metrics.md", { metrics: metricsTable }],
+  [
+    "docs/client.md",
+    {
+      "gateway codes": () => codesTable("frame"),
+      "client codes": () => codesTable("client"),
+    },
+  ],
+  ["docs/protocol.md", PROTOCOL_TABLES],
+  ["docs/security.md", { audit: auditTable, "audit fields": auditFieldsTable }],
+  ["docs/operations.md", { alerts: runbook }],
+];
 
 /** Returns a document with its tables as the code has them. */
 export function withTables(document: string, tables: Tables): string {
@@ -210,17 +207,13 @@ function codePage({ kind, title, place, explanations }: ExplainedCode): string {
 }
 
 if (import.meta.main) {
-  writeFileSync(README, withTables(readFileSync(README, "utf8"), README_TABLES));
-  writeFileSync(PROTOCOL_PAGE, withTables(readFileSync(PROTOCOL_PAGE, "utf8"), PROTOCOL_TABLES));
-  writeFileSync(SECURITY_PAGE, withTables(readFileSync(SECURITY_PAGE, "utf8"), SECURITY_TABLES));
-  writeFileSync(
-    OPERATIONS_PAGE,
-    withTables(readFileSync(OPERATIONS_PAGE, "utf8"), OPERATIONS_TABLES),
-  );
+  for (const [page, tables] of PAGES_WITH_TABLES) {
+    const file = ROOT + page;
+    writeFileSync(file, withTables(readFileSync(file, "utf8"), tables));
+  }
   writeFileSync(RULES_FILE, rulesFile());
   writeFileSync(DASHBOARD_FILE, dashboard());
   writeFileSync(ERRORS_PAGE, errorsPage());
-  writeFileSync(CLIENT_PAGE, withTables(readFileSync(CLIENT_PAGE, "utf8"), CLIENT_TABLES));
   mkdirSync(CODE_PAGES, { recursive: true });
   for (const file of readdirSync(CODE_PAGES)) rmSync(CODE_PAGES + file);
   for (const [file, page] of codePages()) writeFileSync(CODE_PAGES + file, page);

@@ -7,44 +7,34 @@ import { listPages } from "../docs/site/pages.js";
 import { clientScript } from "../scripts/client-script.ts";
 import { configInput } from "../scripts/config-input.ts";
 import {
-  CLIENT_PAGE,
   CLIENT_SCRIPT,
-  CLIENT_TABLES,
   CODE_PAGES,
   CONFIG_INPUT,
   codePages,
   ERRORS_PAGE,
   errorsPage,
-  PROTOCOL_PAGE,
-  README,
-  README_TABLES,
-  SECURITY_PAGE,
-  SECURITY_TABLES,
+  PAGES_WITH_TABLES,
   withTables,
 } from "../scripts/docs.ts";
-import { PROTOCOL_TABLES } from "../scripts/protocol-tables.ts";
 import { VERSION } from "../src/gateway/version.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const readme = readFileSync(README, "utf8");
+const readme = readFileSync(`${ROOT}README.md`, "utf8");
 const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
 
-test("README has the tables of keys and metrics that the code gives (npm run docs renews them)", () => {
-  expect(readme).toBe(withTables(readme, README_TABLES));
-});
-
-test("docs/protocol.md has the tables of src/protocol (npm run docs renews them)", () => {
-  const page = readFileSync(PROTOCOL_PAGE, "utf8");
-  expect(page).toBe(withTables(page, PROTOCOL_TABLES));
-});
+test.each(PAGES_WITH_TABLES)(
+  "%s has the tables of the code (npm run docs renews them)",
+  (page, tables) => {
+    const text = readFileSync(ROOT + page, "utf8");
+    expect(text).toBe(withTables(text, tables));
+  },
+);
 
 test("docs/errors.md has the codes of the code (npm run docs renews it)", () => {
   expect(readFileSync(ERRORS_PAGE, "utf8")).toBe(errorsPage());
-  const security = readFileSync(SECURITY_PAGE, "utf8");
-  expect(security).toBe(withTables(security, SECURITY_TABLES));
 });
 
-test("docs/errors/ has a page for each code, and docs/client.md the codes of the client (npm run docs renews them)", () => {
+test("docs/errors/ has a page for each code (npm run docs renews them)", () => {
   const pages = codePages();
   const written = readdirSync(CODE_PAGES).map(
     (file) => [file, readFileSync(CODE_PAGES + file, "utf8")] as const,
@@ -52,8 +42,6 @@ test("docs/errors/ has a page for each code, and docs/client.md the codes of the
   expect(written.sort()).toEqual([...pages].sort());
   // Some file systems don't know upper from lower case.
   expect(new Set([...pages.keys()].map((file) => file.toLowerCase())).size).toBe(pages.size);
-  const client = readFileSync(CLIENT_PAGE, "utf8");
-  expect(client).toBe(withTables(client, CLIENT_TABLES));
 });
 
 test("src/config/input.generated.ts has the keys of the schema (npm run docs renews it)", () => {

@@ -8,7 +8,10 @@ const PATH = {
   Client: ["docs/client.md", "docs/migrating.md", "docs/presence.md"],
   "Slow clients": ["docs/slow-clients.md"],
   Security: ["docs/security.md", "docs/revocation.md", "SECURITY.md"],
-  Operations: ["docs/operations.md", "docs/edge.md"],
+  Operations: [
+    ...["docs/operations.md", "docs/configuration.md", "docs/metrics.md"],
+    ...["docs/runtimes.md", "docs/edge.md"],
+  ],
   Protocol: ["docs/protocol.md"],
   Errors: ["docs/errors.md"],
   Architecture: ["docs/architecture.md", "bench/RESULTS.md", "bench/README.md"],

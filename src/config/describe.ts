@@ -1,3 +1,4 @@
+import type { KeyFacts } from "./key-facts.ts";
 import { keyTable, shownDefault } from "./key-table.ts";
 
 // All descriptions of the configuration.
@@ -6,9 +7,10 @@ export { type ConfigSchema, componentSchema } from "./component-schema.ts";
 export { flagRows, helpText } from "./help.ts";
 export { jsonSchema } from "./json-schema.ts";
 
-/** The README's table of keys. */
-export function markdownTable(): string {
-  const rows = keyTable().map((entry) => {
+/** The documentation's table of the keys of a category. */
+export function markdownTable(category: KeyFacts["category"]): string {
+  const keys = keyTable().filter((entry) => entry.category === category);
+  const rows = keys.map((entry) => {
     const preset = shownDefault(entry);
     const shown = preset === undefined ? "" : `\`${preset}\``;
     const change = entry.reloads ? "reload" : "restart";

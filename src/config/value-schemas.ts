@@ -3,7 +3,7 @@ import { DURATION, parseDuration } from "./duration.ts";
 import { nearest } from "./nearest.ts";
 import { formatSize, parseSize, SIZE } from "./size.ts";
 
-/** The kind of a value, and its limits in the words of errors, `--help` and the README. */
+/** The kind of a value, and its limits in the words of errors, `--help` and the documentation. */
 export interface ValueFacts {
   readonly kind:
     | "text"

@@ -91,11 +91,13 @@ describe("Help", () => {
   });
 });
 
-describe("Markdown table", () => {
-  const lines = markdownTable().trimEnd().split("\n");
+describe("Markdown tables", () => {
+  const lines = (["basic", "advanced"] as const).flatMap((category) =>
+    markdownTable(category).trimEnd().split("\n"),
+  );
 
   test("has a row of five cells for every key", () => {
-    expect(lines).toHaveLength(table.length + 2);
+    expect(lines).toHaveLength(table.length + 2 * 2);
     for (const line of lines) expect(line.split(/(?<!\\)\|/)).toHaveLength(7);
   });
 

@@ -6,10 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ALERTS, type Alert, annotationsOf, RULES_FILE } from "../../scripts/alerts.ts";
 import { DASHBOARD_FILE } from "../../scripts/dashboard.ts";
-import { README } from "../../scripts/docs.ts";
 import { ensurePromtool, PROMTOOL_ADVICE } from "../../scripts/install-promtool.ts";
 import { startGateway } from "../support/gateway-process.ts";
-import { TARGETS } from "../support/runtimes.ts";
+import { ROOT, TARGETS } from "../support/runtimes.ts";
 
 setDefaultTimeout(180_000);
 
@@ -223,9 +222,11 @@ const named = new Set(
 const NOT_ALWAYS =
   /^(?:websocket_(?:account_connected|stream_\w+|presence_\w+)|process_(?:gc_seconds_total|open_fds|max_fds))$/;
 
-/** Each value of a counter's label in the README's table. */
+/** Each value of a counter's label in the documentation's table. */
 const documented = Array.from(
-  readFileSync(README, "utf8").matchAll(/^\| `(\w+)\{(\w+)\}` \| counter \| .* \2: (.*)\. \|$/gm),
+  readFileSync(`${ROOT}docs/metrics.md`, "utf8").matchAll(
+    /^\| `(\w+)\{(\w+)\}` \| counter \| .* \2: (.*)\. \|$/gm,
+  ),
   ([, name = "", label = "", values = ""]) =>
     Array.from(values.matchAll(/`(\w+)`/g), ([, value = ""]) => ({ name, label, value })),
 ).flat();

@@ -2,14 +2,14 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { connect, type NatsConnection } from "nats";
-import { README } from "../../scripts/docs.ts";
+import { ROOT } from "../../scripts/installed.ts";
 import { untilReady } from "../contract/support/gateway-fixture.ts";
 import { openEvents } from "../support/event-source.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
 import { TARGETS } from "../support/runtimes.ts";
 
-const readme = readFileSync(README, "utf8");
+const readme = readFileSync(`${ROOT}README.md`, "utf8");
 const start = readme.indexOf("### Never miss a message");
 const section = readme.slice(start, readme.indexOf("StreamKit's `ports.inputs`", start));
 const blocks = (language: string): string[] =>
