@@ -87,7 +87,7 @@ export function createApps(
     {
       ...{ clock, log, audit, meter, clients, accounts, access, sockets, eventStreams },
       ...{ listening, takesPosts, report, tracer: parts.tracer },
-      derive: (make) => live.derive(make),
+      derive: (make) => live.derive((_, before) => make(before)),
       consolePort: () => admin.listener?.port,
     },
   );

@@ -30,11 +30,15 @@ export class LiveConfig {
     return view;
   }
 
-  /** Returns a function that returns what is made of the configuration: a new one after each reload. */
-  derive<T>(make: (config: Config) => T): () => T {
+  /**
+   * Returns a function that returns what is made of the configuration, anew after each reload.
+   *
+   * @param make gets what was made before, too.
+   */
+  derive<T>(make: (config: Config, before?: T) => T): () => T {
     let made = make(this.config);
     this.#renewals.push(() => {
-      made = make(this.config);
+      made = make(this.config, made);
     });
     return () => made;
   }

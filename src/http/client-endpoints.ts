@@ -73,11 +73,12 @@ interface Env {
 export function clientEndpoints(options: StreamOptions, parts: StreamParts): Hono<Env> {
   const { clients, accounts, sockets, eventStreams, clock, audit, grantOf, tokenCheckOf } = parts;
   const { derive = made } = parts;
-  const handshakes = derive(() => {
+  const handshakes = derive<FairRateLimit | undefined>((before) => {
     const { maxHandshakesPerSecond: rate } = options;
-    return rate === undefined
-      ? undefined
-      : new FairRateLimit(rate, rate * HANDSHAKE_BURST_SECONDS, clock.nowMs());
+    if (rate === undefined) return undefined;
+    const limits = [rate, rate * HANDSHAKE_BURST_SECONDS, clock.nowMs()] as const;
+    before?.become(...limits);
+    return before ?? new FairRateLimit(...limits);
   });
 
   const addressOf = (c: Context) => {

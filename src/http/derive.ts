@@ -1,8 +1,9 @@
 /**
- * Returns a function that returns what is made of options. If the options change, it is made anew: it must keep nothing
- * that has to last.
+ * Returns a function that returns what is made of options. If the options change, it is made anew.
+ *
+ * @param make gets what was made before, of which it keeps what has to last.
  */
-export type Derive = <T>(make: () => T) => () => T;
+export type Derive = <T>(make: (before?: T) => T) => () => T;
 
 /** For options that never change. */
 export const made: Derive = (make) => {

@@ -7,13 +7,21 @@ const MAX_ADDRESSES = 10_000;
 
 /** Bounds how often one address may send messages that its credentials don't allow: each costs the check of a token. */
 export class FailedPosts {
-  readonly #perSecond: number;
+  #perSecond: number;
   /** By group of addresses. The one that failed last is the last one. */
   readonly #byGroup = new Map<string, RateLimit>();
 
   /** @param perSecond how often one address may fail per second in the long run. */
   constructor(perSecond: number) {
     this.#perSecond = perSecond;
+  }
+
+  /** Allows another rate from now on; see `RateLimit`. */
+  become(perSecond: number, nowMs: number): void {
+    this.#perSecond = perSecond;
+    for (const rate of this.#byGroup.values()) {
+      rate.become(perSecond, perSecond * BURST_SECONDS, nowMs);
+    }
   }
 
   /** Returns 0, or in how many milliseconds an address may try again. */

@@ -60,7 +60,11 @@ export function publishRoutes(options: PublishOptions, parts: PublishParts): Hon
   const { publishing, clock, audit, log, sockets, grantOf, refusalNow } = parts;
   const { maxPublishBytes: maxBytes, requestTimeoutMs: timeoutMs } = options;
   const { derive = made } = parts;
-  const failedPosts = derive(() => new FailedPosts(options.maxPublishesPerSecond));
+  const failedPosts = derive<FailedPosts>((before) => {
+    const { maxPublishesPerSecond: rate } = options;
+    before?.become(rate, clock.nowMs());
+    return before ?? new FailedPosts(rate);
+  });
   const retries = new ReturnTimes(clock, Math.random);
   const limits = { maxBytes, timeoutMs, name: "A message" };
   const app = new Hono();

@@ -61,19 +61,20 @@ export class Quotas {
     const key = userKey(grant.terms.principal, addressGroup);
     const known = this.#byKey.get(key);
     const { maxPublishesPerSecond } = this.#limits;
+    const rate = [
+      maxPublishesPerSecond,
+      maxPublishesPerSecond * BURST_SECONDS,
+      this.#clock.nowMs(),
+    ] as const;
     if (known !== undefined) {
       this.#byKey.delete(key);
       this.#byKey.set(key, known);
-      known.rate.become(maxPublishesPerSecond, maxPublishesPerSecond * BURST_SECONDS);
+      known.rate.become(...rate);
       return known;
     }
     this.#forget();
     const quota: Quota = {
-      rate: new RateLimit(
-        maxPublishesPerSecond,
-        maxPublishesPerSecond * BURST_SECONDS,
-        this.#clock.nowMs(),
-      ),
+      rate: new RateLimit(...rate),
       ...{ places: 0, bytes: 0, largestAnswers: 0, expectedAnswers: 0 },
       readers: new Set(),
     };

@@ -7,8 +7,8 @@ const MAX_KEYS = 10_000;
 
 /** Bounds how often something happens, so that a key that takes all that it can get leaves something to others. */
 export class FairRateLimit {
-  readonly #perSecond: number;
-  readonly #burst: number;
+  #perSecond: number;
+  #burst: number;
   readonly #all: RateLimit;
   /** The shares of the keys. The one that was used last is the last one. */
   readonly #shares = new Map<string, RateLimit>();
@@ -29,11 +29,24 @@ export class FairRateLimit {
     return waitMs;
   }
 
+  /** Allows another rate from now on; see `RateLimit`. */
+  become(perSecond: number, burst: number, nowMs: number): void {
+    this.#perSecond = perSecond;
+    this.#burst = burst;
+    this.#all.become(perSecond, burst, nowMs);
+    for (const share of this.#shares.values()) share.become(...this.#share, nowMs);
+  }
+
+  /** The rate and the burst of a key. */
+  get #share(): readonly [perSecond: number, burst: number] {
+    return [this.#perSecond * SHARE, Math.max(1, this.#burst * SHARE)];
+  }
+
   #shareOf(key: string, nowMs: number): RateLimit {
     let share = this.#shares.get(key);
     if (share === undefined) {
       this.#forget(nowMs);
-      share = new RateLimit(this.#perSecond * SHARE, Math.max(1, this.#burst * SHARE), nowMs);
+      share = new RateLimit(...this.#share, nowMs);
     }
     this.#shares.delete(key);
     this.#shares.set(key, share);

@@ -29,9 +29,11 @@ export class RateLimit {
     return 0;
   }
 
-  /** Allows another rate from now on. */
-  become(perSecond: number, burst: number): void {
+  /** Allows another rate from now on. The part of the burst that is left stays the same. */
+  become(perSecond: number, burst: number, nowMs: number): void {
+    this.#refill(nowMs);
     this.#perMs = perSecond / 1000;
+    this.#left = burst * (this.#left / this.#most);
     this.#most = burst;
   }
 

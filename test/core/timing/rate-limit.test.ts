@@ -39,3 +39,12 @@ test("A rate limit never allows more than its rate and its burst, and always wha
     ),
   );
 });
+
+test("A rate limit that becomes another one has the same part of its burst left", () => {
+  const limit = new RateLimit(10, 4, 0);
+  limit.become(20, 8, 1000);
+  expect(limit.isFull(1000)).toBe(true);
+  for (let n = 0; n < 6; n++) limit.take(1000);
+  limit.become(10, 4, 1100);
+  expect([0, 0, 0].map(() => limit.take(1100))).toEqual([0, 0, 100]);
+});
