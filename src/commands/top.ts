@@ -35,6 +35,8 @@ interface Snapshot {
   readonly ready: boolean;
   /** The reasons why it isn't ready. */
   readonly reasons: readonly string[];
+  /** The name of the source: `"NATS"`, or that of another one. */
+  readonly source: string;
   readonly source_connected: boolean;
   readonly clients: {
     readonly connected: number;
@@ -111,7 +113,8 @@ async function takeSnapshot(base: URL, token: Token): Promise<Snapshot> {
     uptime_seconds: Math.round(health.health.uptime / 1e9),
     ready: ready.ready,
     reasons: ready.reasons,
-    source_connected: samples("source_connected").every(({ value }) => value === 1),
+    source: health.source.name,
+    source_connected: health.source.connected,
     clients: {
       connected: total("clients_connected"),
       lagging: total("clients_lagging"),
@@ -177,6 +180,7 @@ interface Health {
     readonly bytes_per_second: number;
   };
   readonly lag: Lag;
+  readonly source: { readonly name: string; readonly connected: boolean };
 }
 
 interface Ready {
@@ -214,7 +218,12 @@ function picture(snapshot: Snapshot, invocation: Invocation): string {
   const warned = (text: string, isBad: boolean): string => (isBad ? warn(text) : text);
   const line = (title: string, ...cells: string[]): string =>
     `${dim(title.padEnd(11))}${cells.join("   ")}`;
-  const nats = snapshot.source_connected ? "NATS connected" : warn("NATS not connected");
+  const name = escaped(snapshot.source);
+  const [is, isNot] =
+    name === "NATS"
+      ? ["NATS connected", "NATS not connected"]
+      : [`messages from ${name}`, `${name} not connected`];
+  const source = snapshot.source_connected ? is : warn(isNot);
   const state = ready ? "ready" : warn(`not ready: ${escaped(reasons.join("; "))}`);
   const streams = snapshot.streams.map(({ name, followed, behind }) =>
     followed ? `${escaped(name)} ${count(behind)} behind` : warn(`${escaped(name)} not followed`),
@@ -226,7 +235,7 @@ function picture(snapshot: Snapshot, invocation: Invocation): string {
   );
   const { seconds } = lag;
   return `${[
-    `Spillway ${escaped(version)} at ${url}, up ${uptime_seconds} s, ${nats}, ${state}`,
+    `Spillway ${escaped(version)} at ${url}, up ${uptime_seconds} s, ${source}, ${state}`,
     "",
     line(
       "clients",

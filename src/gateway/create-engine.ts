@@ -162,6 +162,7 @@ export async function createEngine(
       data_flow: report.dataFlow(),
       ledger: meter.ledger.balance(),
       lag: withoutAddresses(clients.lags),
+      source: { name: source.name, connected: source.status.state === "connected" },
       accounts: config.accounts.length === 0 ? undefined : accounts.states,
       presence: presenceStatus(clients.presence, source),
       revocation: revocation.status,

@@ -61,6 +61,13 @@ export interface RevocationStatus {
   readonly problem?: string;
 }
 
+/** The `source` of `/healthz`. */
+export interface SourceConnection {
+  /** `"NATS"`, `"the embedded source"`, or the name of the host's own source. */
+  readonly name: string;
+  readonly connected: boolean;
+}
+
 /** An element of the `accounts` of `/healthz`. */
 export interface AccountStatus {
   readonly status: { readonly state: string };
@@ -83,6 +90,7 @@ export interface Status {
   /** The deliveries by state. */
   readonly ledger: Balance;
   readonly lag: LagStatus;
+  readonly source: SourceConnection;
   /** The open accounts by name; absent if none is configured. */
   readonly accounts?: Readonly<Record<string, AccountStatus>> | undefined;
   /** Absent if presence is off. */

@@ -61,6 +61,10 @@ export function mergeStatus(
     data_flow: mergeFlow(all.map(({ data_flow }) => data_flow)),
     ledger: sumFields(all.map(({ ledger }) => ledger)),
     lag: mergeLag(answers),
+    source: {
+      name: first.source.name,
+      connected: all.every(({ source }) => source.connected),
+    },
     accounts: mergeAccounts(all.map(({ accounts }) => accounts)),
     presence: mergePresence(all.flatMap(({ presence }) => presence ?? [])),
     revocation: firstProblem(all.flatMap(({ revocation }) => revocation ?? [])),

@@ -22,6 +22,23 @@ test("spillway top says that another server is no gateway, whatever it answers f
   });
 });
 
+test.each([
+  ["NATS", true, ", NATS connected, ready"],
+  ["NATS", false, ", NATS not connected, ready"],
+  ["a host's", true, ", messages from a host's, ready"],
+  ["a host's", false, ", a host's not connected, ready"],
+])("spillway top says of %s whether it is connected: %p", async (name, connected, says) => {
+  const page = {
+    ...{ meta: { version: "1" }, health: { uptime: 0 }, source: { name, connected } },
+    ...{ data_flow: { messages_per_second: 0, bytes_per_second: 0 }, ready: true, reasons: [] },
+    lag: { seconds: { p50: 0, p99: 0, max: 0 }, furthest: [] },
+  };
+  const server = Bun.serve({ port: 0, fetch: () => Response.json(page) });
+  const { output } = await run(["top", "--url", `http://localhost:${server.port}/`]);
+  await server.stop(true);
+  expect(output.split("\n")[0]).toEndWith(says);
+});
+
 describe("spillway top on a terminal", () => {
   let gateway: Gateway;
   beforeAll(async () => {

@@ -42,6 +42,7 @@ function admin(parts: Partial<AdminParts> = {}) {
             last_activity: "",
           },
           lag: { seconds: NONE, bytes: NONE, furthest: [] },
+          source: { name: "NATS", connected: true },
           ledger: { offered: 0, sent: 0, queued: 0, conflated: 0, dropped: 0 },
         }),
         metrics: async () => ({ contentType: "text/plain", text: "up 1\n" }),
