@@ -17,11 +17,11 @@ interface ErrorDetails {
 /** Every error of this client. */
 export class SpillwayError extends Error {
   override readonly name: string = "SpillwayError";
-  readonly code: ClientErrorCode;
-  readonly retryable: boolean;
-  readonly closeCode: number | undefined;
+  declare readonly code: ClientErrorCode;
+  declare readonly retryable: boolean;
+  declare readonly closeCode: number | undefined;
   /** The page in the package that explains this code. */
-  readonly help: string;
+  declare readonly help: string;
 
   constructor(code: ClientErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details);

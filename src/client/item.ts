@@ -72,18 +72,18 @@ export type Item<T> = Data<T> | Invalid | Gap | CaughtUp | End;
 /** Takes what a loop does with a message. */
 export type Settle = (how: "settle" | "refuse" | "working", id: string) => void;
 
-/** A message that was received. */
+/** A message that was received. Its fields are declared, which costs a page no bytes. */
 export class ReceivedMessage implements Message {
   type: "data" | "invalid" = "data";
-  readonly id: string;
-  readonly subject: string;
-  payload: unknown;
-  issues?: readonly SchemaIssue[];
-  readonly timestamp: number;
-  readonly headers: Readonly<Record<string, readonly string[]>>;
-  readonly operation: "delete" | "purge" | undefined;
-  superseded: number;
-  readonly redelivery: number;
+  declare readonly id: string;
+  declare readonly subject: string;
+  declare payload: unknown;
+  declare issues?: readonly SchemaIssue[];
+  declare readonly timestamp: number;
+  declare readonly headers: Readonly<Record<string, readonly string[]>>;
+  declare readonly operation: "delete" | "purge" | undefined;
+  declare superseded: number;
+  declare readonly redelivery: number;
   readonly #settle: Settle;
   #isSettled = false;
 

@@ -68,10 +68,9 @@ function pageLifecycle(listener: (event: LifecycleEvent) => void): () => void {
   return () => aborter.abort();
 }
 
-/** A random name, also where `crypto.randomUUID` is missing, as on pages without TLS. */
+/** A random name, also where `crypto.randomUUID` is missing, as in React Native and on pages without TLS. */
 function uuid(): string {
-  const random = (): string => Math.random().toString(36);
-  return globalThis.crypto?.randomUUID?.() ?? random() + random();
+  return globalThis.crypto?.randomUUID?.() ?? `${Math.random()}${Math.random()}`;
 }
 
 /** The surroundings in which this code runs: a page, a worker, or a server. */

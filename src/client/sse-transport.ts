@@ -179,10 +179,13 @@ class EventsTransport implements Transport {
   async #check(answered: () => void): Promise<void> {
     try {
       const { signal } = this.#aborter;
-      const { status } = await this.#fetch(this.#url, {
+      const { status, body } = await this.#fetch(this.#url, {
         ...{ method: "HEAD", signal, cache: "no-store" },
       });
-      if (status === 204) answered();
+      // React Native's gives a body only when it is complete, which a stream of events never is.
+      if (body === undefined)
+        this.#lost(LOST, "fetch doesn't stream: pass another one in platform");
+      else if (status === 204) answered();
       else this.#lost(LOST, `no gateway answers at ${this.#url}: HTTP status ${status}`);
     } catch (error) {
       this.#lost(LOST, `${error}`);

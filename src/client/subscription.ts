@@ -9,7 +9,7 @@ import { ItemBuffer, type Waiting } from "./item-buffer.ts";
 import type { Platform } from "./platform.ts";
 import type { Router } from "./router.ts";
 import { FRAME_MS, foldInto, type SnapshotStore } from "./snapshot-store.ts";
-import type { StandardSchema } from "./standard-schema.ts";
+import type { SchemaIssue, StandardSchema } from "./standard-schema.ts";
 import { isLiteral } from "./subject.ts";
 
 /** Options of a subscription. */
@@ -54,7 +54,7 @@ export interface SubscriptionTerms {
 /** A gap, where it may not pass as an item. */
 export class GapError extends SpillwayError {
   override readonly name = "GapError";
-  readonly gap: Gap;
+  declare readonly gap: Gap;
 
   constructor(gap: Gap) {
     super("gap", `Messages are missing: ${gap.reason}, ${gap.from} to ${gap.to}`);
@@ -70,7 +70,14 @@ export interface SubscriptionHost {
   processed(place: string): void;
 }
 
+interface Validated {
+  readonly value?: unknown;
+  readonly issues?: readonly SchemaIssue[] | undefined;
+}
+
 const DEFAULT_BUFFER = 1024;
+/** The key of an iterator. Hermes had no symbol before React Native 0.84; `for await` uses this name there, by Babel. */
+const ASYNC_ITERATOR: typeof Symbol.asyncIterator = Symbol.asyncIterator ?? "@@asyncIterator";
 
 /**
  * Messages of some subjects, for one loop. It continues over lost connections; what is missing is a `gap` in its place.
@@ -80,9 +87,9 @@ const DEFAULT_BUFFER = 1024;
  */
 export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable {
   /** Resolves when the subscription is in effect; rejects if it is refused, closed or ended before. */
-  readonly ready: Promise<SubscriptionTerms>;
+  declare readonly ready: Promise<SubscriptionTerms>;
   /** For the connection. */
-  readonly feed: Feed;
+  declare readonly feed: Feed;
   readonly #host: SubscriptionHost;
   readonly #options: SubscribeOptions<T>;
   readonly #buffer: ItemBuffer;
@@ -146,7 +153,7 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
     this.close();
   }
 
-  [Symbol.asyncIterator](): AsyncIterator<Item<T>, undefined> {
+  [ASYNC_ITERATOR](): AsyncIterator<Item<T>, undefined> {
     return {
       next: async () => {
         const value = await this.#next();
@@ -178,6 +185,9 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
 
   /** Returns the items as a stream; cancelling it closes the subscription. */
   stream(): ReadableStream<Item<T>> {
+    if (globalThis.ReadableStream === undefined) {
+      throw new SpillwayError("unsupported", "This runtime has no ReadableStream: use the loop");
+    }
     return new ReadableStream<Item<T>>(
       {
         pull: async (controller) => {
@@ -230,10 +240,10 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
   }
 
   /** If the schema throws, the loop ends without closing the subscription itself. */
-  async #validate(payload: unknown) {
+  async #validate(payload: unknown): Promise<Validated> {
     try {
       const result = this.#options.schema?.["~standard"].validate(payload);
-      return { value: payload, issues: undefined, ...(await result) };
+      return { value: payload, ...(await result) };
     } catch (error) {
       this.close();
       throw error;

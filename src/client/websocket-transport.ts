@@ -1,6 +1,6 @@
 import type { SUBPROTOCOL, TOKEN_OFFER_PREFIX } from "../protocol/dialects.ts";
 import { base64Of } from "./payload.ts";
-import type { OpenTransport } from "./transport.ts";
+import type { OpenTransport, TransportEvents } from "./transport.ts";
 
 const PROTOCOL: typeof SUBPROTOCOL = "spillway.v1.json";
 const TOKEN_PREFIX: typeof TOKEN_OFFER_PREFIX = "spillway-token.";
@@ -22,18 +22,16 @@ export const openWebSocket: OpenTransport = ({ url, token, session }, events, { 
   const query = session ? `${url.includes("?") ? "&" : "?"}session=${session}` : "";
   const protocols = token === undefined ? [PROTOCOL] : [PROTOCOL, tokenOffer(token)];
   const socket = new WebSocket(url.replace(/^http/, "ws") + query, protocols);
-  let isOver = false;
+  let listener: TransportEvents | undefined = events;
   const end = (code: number, reason: string): void => {
-    if (isOver) return;
-    isOver = true;
-    events.close(code, reason);
+    const last = listener;
+    listener = undefined;
+    last?.close(code, reason);
   };
   socket.onmessage = ({ data }) => {
     if (typeof data !== "string") return;
     try {
-      for (const line of data.split("\n")) {
-        if (!isOver && line !== "") events.frame(JSON.parse(line));
-      }
+      for (const line of data.split("\n")) if (line) listener?.frame(JSON.parse(line));
     } catch (error) {
       // Nobody could catch it: a program would end.
       end(LOST, `unreadable: ${error}`);
@@ -43,15 +41,18 @@ export const openWebSocket: OpenTransport = ({ url, token, session }, events, { 
   socket.onclose = ({ code, reason }) => end(code, reason);
   socket.onerror = () => {
     // Node 22 tells no close of a socket that can't be opened. Otherwise a close follows, which says more.
-    if (socket.readyState < OPEN) end(1006, "");
+    if (socket.readyState < OPEN) end(LOST, "");
   };
   return {
     send(frame) {
       if (socket.readyState === OPEN) socket.send(JSON.stringify(frame));
     },
     close(code, reason) {
-      isOver = true;
-      socket.close(code, reason);
+      listener = undefined;
+      const leave = (): void => socket.close(code, reason);
+      // React Native on Android ignores a `close` that comes before.
+      socket.onopen = leave;
+      leave();
     },
   };
 };
