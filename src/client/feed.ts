@@ -105,10 +105,6 @@ export class Feed {
     return this.request.subjects.some((pattern) => intersects(pattern, subject));
   }
 
-  overlaps(other: Feed): boolean {
-    return this.request.subjects.some((pattern) => other.wants(pattern));
-  }
-
   /** Asks for it under a new name: after its cursor, or where it was to begin. */
   ask(sub: string): ClientFrame {
     const { subjects, policy, maxRate, mode, durable } = this.request;

@@ -1,8 +1,8 @@
 import type { ClientFrame } from "../protocol/client-frames.ts";
-import type { EndFrame, GapFrame, SubscribedFrame } from "../protocol/server-frames.ts";
+import type { EndFrame, GapFrame } from "../protocol/server-frames.ts";
 import { Acks } from "./acks.ts";
 import { gatewayError, SpillwayError } from "./errors.ts";
-import { Feed, type FeedRequest } from "./feed.ts";
+import { Feed } from "./feed.ts";
 import type { Platform } from "./platform.ts";
 import { positionOf } from "./position.ts";
 import type { DataFrame, IncomingFrame, Welcome } from "./transport.ts";
@@ -12,6 +12,11 @@ type Directed<Frame> = Frame & { readonly sub?: string };
 
 /** The time between two notices to the gateway that a loop is too slow. */
 const SLOW_MS = 2000;
+
+/** Whether a subscription wants messages from before it is asked for. */
+function wantsOlder({ cursor, request: { durable, from } }: Feed): boolean {
+  return durable === undefined && (cursor !== undefined || from !== "new");
+}
 
 /**
  * Brings each frame to the subscriptions that it is for, and asks the gateway for them on each connection.
@@ -32,6 +37,8 @@ export class Router {
   #isDirected = false;
   /** Subscriptions that have ended here, by name: their messages may still come until the gateway confirms it. */
   readonly #leaving = new Map<string, Feed>();
+  /** Subscriptions that were asked for since the gateway has last sent anything that others may have missed. */
+  readonly #fresh = new Set<Feed>();
   /** The subscriptions that were given the last message: its `end` follows it. */
   #takers: readonly Feed[] = [];
 
@@ -43,7 +50,7 @@ export class Router {
 
   add(feed: Feed): void {
     this.#feeds.add(feed);
-    if (this.#isReady) this.#ask([feed], true);
+    if (this.#isReady) this.#ask([feed]);
   }
 
   /** Ends a subscription. */
@@ -76,6 +83,7 @@ export class Router {
     this.#isReady = true;
     this.#isDirected = isDirected;
     this.#takers = [];
+    this.#fresh.clear();
     this.isAtLeastOnce = mode === "at-least-once";
     const resumed = delivery?.resumed === true;
     this.acks.ready(resumed, limits.max_frame_bytes);
@@ -89,7 +97,7 @@ export class Router {
       // The messages that the feed holds back come again.
       this.#settle(feed, feed.restart(), false);
     }
-    this.#ask(asked, resumed);
+    this.#ask(asked);
   }
 
   down(): void {
@@ -109,6 +117,7 @@ export class Router {
     const feed = this.#find(
       "sub" in frame ? frame.sub : frame.type === "error" ? frame.id : undefined,
     );
+    if (feed === undefined) this.#fresh.clear();
     switch (frame.type) {
       case "data":
         this.#data(frame);
@@ -121,7 +130,13 @@ export class Router {
         break;
       case "subscribed":
         if (feed === undefined) {
-          this.#leaveUnknown(frame);
+          // A session may continue one that has ended here, or began again under another name.
+          if (!this.#leaving.has(frame.sub)) {
+            const unknown = new Feed(frame as never, undefined as never);
+            unknown.sub = frame.sub;
+            this.#leave(unknown);
+            this.#ask([], [unknown]);
+          }
           break;
         }
         // Its subject may have ended before.
@@ -160,9 +175,8 @@ export class Router {
     const { id, subject, sub } = frame;
     const isRepeated = frame.redelivery !== undefined;
     const position = positionOf(id);
-    const wanting = [...this.#feeds].filter(
-      (feed) =>
-        feed.sub !== undefined && (sub === undefined ? feed.wants(subject) : feed.sub === sub),
+    const wanting = this.#open.filter(
+      (feed) => (sub ?? feed.sub) === feed.sub && feed.wants(subject),
     );
     const isLoose = wanting.length > 1 && wanting.some(({ maxRate }) => maxRate !== undefined);
     const takers = wanting.filter(
@@ -187,29 +201,28 @@ export class Router {
   }
 
   #end(frame: Directed<EndFrame>): void {
-    const { sub } = frame;
-    for (const feed of this.#takers) if (sub === undefined || feed.sub === sub) feed.end(frame);
+    for (const feed of this.#takers) if ((frame.sub ?? feed.sub) === feed.sub) feed.end(frame);
   }
 
   /** A gap doesn't name its subscription: all are told that may miss something. */
   #gap(frame: Directed<GapFrame>): void {
-    const to = positionOf(frame.to);
-    const isOfSession = frame.reason === "session_expired";
-    const active = [...this.#feeds].filter(
-      ({ sub, stage }) =>
-        sub !== undefined && (frame.sub ?? sub) === sub && (isOfSession || stage !== "asked"),
+    // The gateway doesn't send a subscription that is asked for what others have lost.
+    const active = this.#open.filter(
+      (feed) =>
+        (frame.sub ?? feed.sub) === feed.sub && (feed.stage !== "asked" || wantsOlder(feed)),
     );
     const behind = active.filter(({ stage }) => stage === "behind");
-    const concerned = frame.reason === "expired" && behind.length > 0 ? behind : active;
+    const isExpired = frame.reason === "expired";
+    const concerned = isExpired && behind.length > 0 ? behind : active;
     for (const feed of concerned) {
-      if (frame.count > 0 && feed.seen.has(to)) continue;
+      if (frame.count > 0 && feed.seen.has(positionOf(frame.to))) continue;
       feed.gap(frame);
-      const isSnapshot = feed.from === "last_per_subject" && feed.isResuming;
-      if (frame.reason === "expired" && isSnapshot && feed.stage === "behind") {
+      const { from, stage, isResuming } = feed;
+      if (isExpired && isResuming && from === "last_per_subject" && stage === "behind") {
         // The cursor can't bring all that has changed, so that the latest of each subject is taken again.
         feed.cursor = undefined;
         this.#leave(feed);
-        this.#ask([feed], true);
+        this.#ask([feed]);
       }
     }
   }
@@ -224,7 +237,7 @@ export class Router {
     const pauseMs = 1000 + random() * 500 * 2 ** Math.min(6, feed.failures++);
     feed.sub = undefined;
     feed.cancelRetry();
-    feed.cancelRetry = timer(pauseMs, () => this.#ask([feed], true));
+    feed.cancelRetry = timer(pauseMs, () => this.#ask([feed]));
   }
 
   #fail(feed: Feed, error: SpillwayError): void {
@@ -245,29 +258,26 @@ export class Router {
   }
 
   /**
-   * Asks for subscriptions.
+   * Asks for subscriptions, and again for others that overlap: the gateway sends no subscription what another one brought,
+   * unless they begin anew.
    *
-   * @param isLate whether others may have brought messages on this connection, or in this session, that they want.
+   * @param around those that others may overlap.
    */
-  #ask(feeds: readonly Feed[], isLate: boolean): void {
-    const past = feeds.filter(({ cursor, request: { durable, from } }) => {
-      return (
-        isLate &&
+  #ask(feeds: readonly Feed[], around = feeds): void {
+    const past = around.filter(wantsOlder);
+    const others = this.#open.filter(
+      (other) =>
         !this.#isDirected &&
-        durable === undefined &&
-        (cursor !== undefined || from !== "new")
-      );
-    });
-    // The gateway doesn't send again what others brought, unless they begin anew.
-    const others = [...this.#feeds].filter((other) => {
-      const isOpen = other.sub !== undefined && other.start !== undefined && !feeds.includes(other);
-      return (
-        isOpen && other.request.durable === undefined && past.some((one) => one.overlaps(other))
-      );
-    });
+        !this.#fresh.has(other) &&
+        wantsOlder(other) &&
+        other.request.subjects.some((pattern) => past.some((one) => one.wants(pattern))),
+    );
     for (const other of others) this.#leave(other);
     // A program may call a message "1": its error would be for the subscription of that name.
-    for (const feed of [...others, ...feeds]) this.#send(feed.ask(this.#platform.uuid()));
+    for (const feed of [...others, ...feeds]) {
+      this.#fresh.add(feed);
+      this.#send(feed.ask(this.#platform.uuid()));
+    }
   }
 
   #leave(feed: Feed): void {
@@ -279,15 +289,13 @@ export class Router {
     feed.sub = undefined;
   }
 
-  /** A session may continue a subscription that has ended here, or began again under another name. */
-  #leaveUnknown({ sub, subjects }: SubscribedFrame): void {
-    if (this.#leaving.has(sub)) return;
-    this.#send({ type: "unsubscribe", sub });
-    this.#leaving.set(sub, new Feed({ subjects } as unknown as FeedRequest, undefined as never));
+  /** The subscriptions that this connection has asked for. */
+  get #open(): readonly Feed[] {
+    return [...this.#feeds].filter(({ sub }) => sub !== undefined);
   }
 
   #find(name: string | undefined): Feed | undefined {
-    return [...this.#feeds].find(({ sub }) => sub !== undefined && sub === name);
+    return this.#open.find(({ sub }) => sub === name);
   }
 
   #isInOrder(): boolean {

@@ -565,6 +565,55 @@ describe("A subscription", () => {
     await connection.close();
   });
 
+  test("begins again if another one may need what it was sent, and only then", async () => {
+    const { connection, welcome } = start();
+    const socket = await welcome();
+    const asked = (): unknown[] => socket.sent.splice(0).map(({ type, from }) => from ?? type);
+    connection.subscribe("a.b", { from: "all" });
+    connection.subscribe("a.>", { from: "all" });
+    expect(asked()).toEqual(["all", "all"]);
+    // The gateway sends it once, and regards both as having it.
+    socket.say(data(1));
+    connection.subscribe("a.*", { from: "all" });
+    expect(asked()).toEqual(["unsubscribe", "unsubscribe", "all", "all", "all"]);
+    await connection.close();
+  });
+
+  test("is told which messages another one lost before it was confirmed", async () => {
+    const { connection, welcome } = start();
+    const live = connection.subscribe("a.>", { from: "new" });
+    const socket = await welcome();
+    confirm(socket, "S:e:4");
+    const all = connection.subscribe("a.b", { from: "all" });
+    const later = connection.subscribe("a.b", { from: "new" });
+    socket.say({ type: "gap", reason: "slow", from: "S:e:5", to: "S:e:5", count: 1 });
+    confirm(socket, "S:e:5");
+    for (const { id } of socket.sent) socket.say({ type: "caught_up", sub: id });
+    const types: unknown[] = [];
+    for (const one of [live, all, later]) {
+      types.push((await one[Symbol.asyncIterator]().next()).value?.type);
+    }
+    expect(types).toEqual(["gap", "gap", "caught_up"]);
+    await connection.close();
+  });
+
+  test("begins again if its session still had another one, which the client doesn't know", async () => {
+    const { connection, welcome } = start({ session: "s-0" });
+    connection.subscribe("a.>", { from: "all" });
+    connection.subscribe("b.>", { from: "all" });
+    const delivery = { ack_timeout_ms: 5000, session_ttl_ms: 60_000, resumed: true };
+    const socket = await welcome({ delivery_mode: "at-least-once", delivery });
+    const [{ id }] = socket.sent.splice(0) as [{ id: string }];
+    const terms = { subjects: ["a.b"], policy: "drop-oldest", from: "S:e:9" };
+    socket.say({ type: "subscribed", id: "old", sub: "old", ...terms });
+    expect(socket.sent).toMatchObject([
+      { type: "unsubscribe", sub: "old" },
+      { type: "unsubscribe", sub: id },
+      { type: "subscribe", subjects: ["a.>"], from: "all" },
+    ]);
+    await connection.close();
+  });
+
   test.each([
     ["last_per_subject", [40, 50, 51]],
     ["last", [50, 51]],
