@@ -32,7 +32,7 @@ class Reader {
   readonly processed = new Set<string>();
   /** The ids of messages that the loop's body has refused, and that have not come again. */
   readonly refused = new Set<string>();
-  /** The ids of messages that it has refused, and that a lost session had. */
+  /** The ids of messages that it has refused, and that the gateway need not send again. */
   readonly lost = new Set<string>();
   /** Whether it was closed before the end. */
   hasLeft = false;
@@ -51,11 +51,12 @@ class Reader {
     from: Reader["start"] | undefined,
     buffer: number,
     refuses: () => boolean,
+    comesAgain: (id: string) => boolean,
   ) {
     this.patterns = patterns;
     this.start = start;
     this.subscription = connection.subscribe<Numbered>(patterns, { ...(from && { from }), buffer });
-    void this.#run(refuses);
+    void this.#run(refuses, comesAgain);
   }
 
   leave(): void {
@@ -72,7 +73,7 @@ class Reader {
     for (const permit of this.#permits.splice(0)) permit();
   }
 
-  async #run(refuses: () => boolean): Promise<void> {
+  async #run(refuses: () => boolean, comesAgain: (id: string) => boolean): Promise<void> {
     try {
       for await (const item of this.subscription) {
         if (item.type === "data") this.refused.delete(item.id);
@@ -85,7 +86,7 @@ class Reader {
           continue;
         }
         this.items.splice(this.items.indexOf(item), 1);
-        if (!this.hasLeft) this.refused.add(item.id);
+        if (!this.hasLeft) (comesAgain(item.id) ? this.refused : this.lost).add(item.id);
         item.nack();
       }
     } catch (error) {
@@ -166,7 +167,9 @@ async function run(seed: number): Promise<void> {
     const from = random() < 0.3 ? undefined : STARTS[pick(3)]!;
     const start = from ?? gateway.startFrom;
     const refuses = (): boolean => isAtLeastOnce && random() < 0.1;
-    const reader = new Reader(connection, PATTERNS[pick(4)]!, start, from, buffer, refuses);
+    const patterns = PATTERNS[pick(4)]!;
+    const comesAgain = (id: string): boolean => !forgotten.has(id) && !gateway.crossed.has(id);
+    const reader = new Reader(connection, patterns, start, from, buffer, refuses, comesAgain);
     readers.push(reader);
     void reader.subscription.ready.then(
       ({ from }) => {
@@ -192,7 +195,10 @@ async function run(seed: number): Promise<void> {
     }
   };
   const published: Promise<unknown>[] = [];
+  /** The ids of messages that a lost session may have had. */
+  const forgotten = new Set<string>();
   gateway.lostSession = () => {
+    for (const { id } of gateway.messages) forgotten.add(id);
     for (const { refused, lost } of readers) {
       for (const id of refused) lost.add(id);
       refused.clear();
