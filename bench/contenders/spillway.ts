@@ -1,4 +1,5 @@
-import { startGateway } from "../../test/support/gateway-process.ts";
+import { until } from "../../test/support/event-log.ts";
+import { type Gateway, startGateway } from "../../test/support/gateway-process.ts";
 import { allowing, TARGETS } from "../../test/support/runtimes.ts";
 import { onGatewayCore } from "../machine.ts";
 import type { Flow } from "../scenario.ts";
@@ -39,13 +40,21 @@ export function spillway(runtime: RuntimeName, sockets: "node" | "native"): Cont
           ({ properties }) => properties.event === "source_connected",
           "log line that says that NATS is connected",
         );
+        const readyMs = performance.now() - beganMs;
+        if (settings?.workers !== undefined) await untilReady(gateway);
         const { port, path, pid } = gateway;
         return {
           endpoint: { port, path, dialect: v1 ? "v1" : "envelope" },
           pids: { gateway: pid },
-          readyMs: performance.now() - beganMs,
+          readyMs,
           stop: async () => void (await gateway.stop(STOP_MS)),
         };
       }),
   };
+}
+
+/** Waits until each worker is connected to NATS. */
+async function untilReady(gateway: Gateway): Promise<void> {
+  const ask = async () => (await gateway.get("/readyz")).ok;
+  await until("gateway whose workers are all ready", ask, (isReady) => isReady);
 }
