@@ -12,6 +12,8 @@ export interface Flow {
   readonly payloadBytes: number;
   /** Messages per second. `undefined`: saturated, as many as the slowest client takes. */
   readonly rate?: number;
+  /** Saturated: the number of messages in flight. Default: as many as arrive in 50 ms. */
+  readonly inFlight?: number;
   /** This many clients stop reading after the first message. Default: none. */
   readonly stalled?: number;
   /** Messages go to this many subjects in turn; each client wants one of them. Default: one subject for all. */

@@ -14,6 +14,8 @@ export interface PublisherTask {
   readonly subjects?: number;
   /** Messages per second; `undefined`: as many as the slowest client takes. */
   readonly rate?: number;
+  /** Without a rate: this many messages are in flight. Default: as many as arrive in {@linkcode IN_FLIGHT_MS}. */
+  readonly inFlight?: number;
   readonly flowMs: number;
   /** One number, which the load client renews every millisecond: how many messages its slowest client has. */
   readonly received: Int32Array;
@@ -36,7 +38,7 @@ const FEWEST_IN_FLIGHT = 64;
 /** The pace of the slowest client is taken this often. */
 const PACE_MS = 50;
 
-const { natsPort, subject, payloadBytes, subjects, rate, flowMs, received } =
+const { natsPort, subject, payloadBytes, subjects, rate, inFlight, flowMs, received } =
   workerData as PublisherTask;
 const nats = await NatsWriter.connect(natsPort, subject, payloadBytes, subjects);
 const allowed =
@@ -59,6 +61,7 @@ const timer = setInterval(async () => {
 
 /** Returns how many messages may be published so that the work in flight stays the same. */
 function followReaders(): (passedMs: number) => number {
+  if (inFlight !== undefined) return () => Atomics.load(received, 0) + inFlight;
   let window = FEWEST_IN_FLIGHT;
   let seen = { count: 0, ms: 0 };
   return (ms) => {

@@ -72,6 +72,7 @@ clearTimeout(waiting);
 for (const client of dialer.clients.slice(0, stalled)) client.stall();
 await sleep(task.warmUpMs);
 const seen = await measure();
+failIfStuck(seen);
 const published = await publishing;
 await untilIdle();
 const result: FlowSeen = {
@@ -99,6 +100,13 @@ function deadline(ms: number, what: string): NodeJS.Timeout {
 
 function failIfLost(): void {
   if (lost.length > 0) throw new Error(`a client was lost before the first message: ${lost[0]}`);
+}
+
+/** Without a rate, the publisher waits for the slowest client, also for what that one has missed and never gets. */
+function failIfStuck({ deliveries }: { readonly deliveries: number }): void {
+  const { fewest, most } = received();
+  if (rate !== undefined || natsPort === undefined || (deliveries > 0 && fewest > 0)) return;
+  throw new Error(`the publisher waits for a client that has ${fewest} messages of ${most}`);
 }
 
 /** Returns what the clients have got; lost ones stay behind. */
