@@ -17,7 +17,7 @@ const MARGIN_MS = 5000;
  * Runs several processes that serve clients, until a signal or an operator stops them.
  *
  * @returns the exit code.
- * @throws SpillwayError `"LISTEN_FAILED"` (transient) if an address is taken, `"WORKER_FAILED"` (fatal) if workers can't be kept running.
+ * @throws SpillwayError `"LISTEN_FAILED"` (transient) if an address is taken, `"WORKER_FAILED"` (fatal) if a worker refuses to start, or none can be kept running.
  */
 export async function supervise(
   reading: ConfigReading,
@@ -41,7 +41,10 @@ export async function supervise(
   const ports = await Promise.race([supervisor.start(), ended]);
   // A signal has stopped it before it listened.
   if (typeof ports === "number") return ports;
-  log.info("{workers} processes serve clients", { event: "workers", workers: count });
+  log.info("{workers} processes serve clients", {
+    event: "workers",
+    workers: supervisor.listening,
+  });
   announce(config, ports.port, log);
   reloader.start();
   const code = await Promise.race([ended, supervisor.failed]);

@@ -78,8 +78,8 @@ export interface AccountStatus {
 export interface WorkerStatus {
   readonly worker: number;
   readonly pid?: number;
-  /** `"silent"`: it doesn't answer. */
-  readonly state: "starting" | "serving" | "silent";
+  /** `"silent"`: it doesn't answer. `"failing"`: it ends soon after each start. */
+  readonly state: "starting" | "serving" | "silent" | "failing";
 }
 
 /** The answer of `/healthz`. */

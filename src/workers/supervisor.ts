@@ -1,7 +1,8 @@
 import type { ConfigFile } from "../config/load.ts";
 import type { Cancel, Clock } from "../core/ports/clock.ts";
-import { SpillwayError } from "../core/ports/errors.ts";
+import { reasonOf, SpillwayError } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
+import { backoffMs } from "../core/timing/backoff.ts";
 import { withDeadline } from "../core/timing/deadline.ts";
 import type { ReloadAnswer } from "../http/reload.ts";
 import type { Readiness, Status, WorkerStatus } from "../http/status.ts";
@@ -20,11 +21,11 @@ import {
   type WorkerProcess,
 } from "./worker-process.ts";
 
-/** A worker that lived shorter than this counts as one that failed at its start. */
+/** A worker that served for less than this counts as one that failed at its start. */
 const STABLE_MS = 10_000;
-/** The number of failures of one worker at its start, one after another, that ends the gateway. */
+/** A worker that failed more often than this at its start, one time after another, counts as failing. */
 const MAX_FAILURES = 5;
-/** The wait before the second attempt; it doubles with each one. The first replacement is started at once. */
+/** The wait before the second attempt; it doubles with each one, up to half a minute. The first replacement is started at once. */
 const FIRST_BACKOFF_MS = 200;
 /** The longest time that a worker may take to answer a question. */
 const ANSWER_MS = 1000;
@@ -36,6 +37,13 @@ const START_MS = 120_000;
 const CHECK_MS = 5000;
 /** A worker that says nothing in so many checks, one after another, is killed: the kernel goes on to give it new connections. */
 const MOST_SILENT_CHECKS = 6;
+
+const ENDED = "Worker {worker} has ended with {reason}; it is replaced in {seconds} seconds";
+const FAILING =
+  "Worker {worker} has ended {failures} times soon after its start, now with {reason}; the others serve, and it is tried again in {seconds} seconds";
+
+/** The messages of a worker that are for all. */
+const OF_ALL: readonly WorkerMessage["type"][] = ["news", "drain"];
 
 /** The times after which workers that are to end are killed. */
 export interface SupervisorLimits {
@@ -70,8 +78,9 @@ export interface WorkerPorts {
 interface Slot {
   readonly number: number;
   process: WorkerProcess | undefined;
-  startedMs: number;
   isListening: boolean;
+  /** The time when it began to listen. */
+  listensSinceMs: number;
   /** Whether it has listened since the gateway was started. */
   wasListening: boolean;
   /** The file of the configuration that it got at its start. */
@@ -86,6 +95,12 @@ interface Slot {
   metrics: MetricsSnapshot | undefined;
 }
 
+/** A question to a worker. */
+interface Pending {
+  readonly slot: Slot;
+  settle(answer: unknown): void;
+}
+
 /** Starts workers, replaces those that end, and answers for all of them. Serves no client itself. */
 export class Supervisor {
   readonly #options: SupervisorOptions;
@@ -93,13 +108,15 @@ export class Supervisor {
   readonly #slots: Slot[];
   readonly #failed = Promise.withResolvers<never>();
   readonly #ready = Promise.withResolvers<WorkerPorts>();
-  readonly #answers = new Map<number, (answer: unknown) => void>();
+  readonly #pending = new Map<number, Pending>();
   /** The counters of workers that have ended. */
   #ended: MetricsSnapshot = [];
   #folding: Promise<void> = Promise.resolve();
   #restarts = 0;
   #lastId = 0;
   #ports: WorkerPorts | undefined;
+  /** Whether each worker has listened once, or counts as failing. */
+  #isStarted = false;
   #isStopping = false;
   /** The file of the configuration that is in effect. */
   #file: ConfigFile | undefined;
@@ -123,8 +140,8 @@ export class Supervisor {
     this.#slots = Array.from({ length: options.count }, (_, index) => ({
       number: index + 1,
       process: undefined,
-      startedMs: 0,
       isListening: false,
+      listensSinceMs: 0,
       wasListening: false,
       file: options.file,
       silentChecks: 0,
@@ -136,15 +153,21 @@ export class Supervisor {
     this.#failed.promise.catch(() => {});
   }
 
-  /** Rejects when workers can't be kept running. */
+  /** The number of workers that listen. */
+  get listening(): number {
+    return this.#slots.filter(({ isListening }) => isListening).length;
+  }
+
+  /** Rejects when no worker can be kept running. */
   get failed(): Promise<never> {
     return this.#failed.promise;
   }
 
   /**
-   * Starts the first worker, and the others when it listens, so that they learn its port. Resolves when all of them listen.
+   * Starts the first worker, and the others when it listens, so that they learn its port. Resolves when all of them listen that
+   * don't fail again and again.
    *
-   * @throws SpillwayError `"WORKER_FAILED"` (fatal) if one can't be started.
+   * @throws SpillwayError `"WORKER_FAILED"` (fatal) if one refuses to start, or none can be started.
    */
   async start(): Promise<WorkerPorts> {
     const [first] = this.#slots;
@@ -172,11 +195,6 @@ export class Supervisor {
     }
   }
 
-  /** Passes a signal on to all workers. */
-  signal(signal: NodeJS.Signals): void {
-    for (const { process } of this.#slots) process?.kill(signal);
-  }
-
   /**
    * Reloads the configuration of all workers: first of one, and only if that one takes it, of the others. Workers that start later
    * get the file that the last successful reload had. One reload comes after the other, and the first one after the start.
@@ -191,19 +209,23 @@ export class Supervisor {
 
   async #reload(file: ConfigFile | undefined): Promise<ReloadAnswer> {
     await this.#ready.promise;
-    const [first, ...others] = this.#slots.filter(({ isListening }) => isListening);
+    const first = this.#slots.find(({ isListening }) => isListening);
     if (first === undefined) return this.#reloadFault("no worker runs now");
     const answer = await this.#reloadOne(first, file);
     if ("fault" in answer) return answer;
     this.#file = file ?? this.#file;
+    // Another one may have begun to listen meanwhile.
+    const others = this.#slots.filter((slot) => slot !== first && slot.isListening);
     const answers = await Promise.all(others.map((slot) => this.#reloadOne(slot, file)));
     return answers.find((one) => "fault" in one) ?? answer;
   }
 
   async #reloadOne(slot: Slot, file: ConfigFile | undefined): Promise<ReloadAnswer> {
+    const { process } = slot;
     const answer = await this.#answerOf(slot, (id) => ({ type: "reload", id, file }), RELOAD_MS);
     if (answer !== undefined) return answer as ReloadAnswer;
-    return this.#reloadFault(`worker ${slot.number} doesn't answer`);
+    const how = slot.process === process ? "doesn't answer" : "ended meanwhile";
+    return this.#reloadFault(`worker ${slot.number} ${how}`);
   }
 
   /** Says why a reload failed that no worker has refused: a worker would log it itself. */
@@ -234,19 +256,24 @@ export class Supervisor {
   #spawn(slot: Slot): void {
     const { clock, log, spawn } = this.#parts;
     const { number } = slot;
-    slot.startedMs = clock.nowMs();
-    slot.isListening = false;
-    const process = spawn(
-      {
-        ...{ number, count: this.#options.count, isReplacement: slot.wasListening },
-        ...(this.#ports !== undefined && { port: this.#ports.port }),
-        ...(this.#ports?.adminPort !== undefined && { adminPort: this.#ports.adminPort }),
-      },
-      {
-        said: (message) => this.#take(slot, message),
+    const assignment = {
+      ...{ number, count: this.#options.count, isReplacement: slot.wasListening },
+      ...(this.#ports !== undefined && { port: this.#ports.port }),
+      ...(this.#ports?.adminPort !== undefined && { adminPort: this.#ports.adminPort }),
+    };
+    let process: WorkerProcess;
+    try {
+      process = spawn(assignment, {
+        said: (message) => {
+          // The last messages of a process may arrive after its end, when there is another one.
+          if (slot.process === process || OF_ALL.includes(message.type)) this.#take(slot, message);
+        },
         ended: (end) => this.#hasEnded(slot, end),
-      },
-    );
+      });
+    } catch (error) {
+      this.#hasEnded(slot, { code: null, signal: null, reason: reasonOf(error) });
+      return;
+    }
     slot.process = process;
     slot.cancelCheck = clock.after(START_MS, () => this.#killSilent(slot, START_MS));
     log.debug("Worker {worker} is started", {
@@ -265,7 +292,7 @@ export class Supervisor {
         void this.#answerFor(slot, message.id, message.question);
         break;
       case "answer":
-        this.#answers.get(message.id)?.(message.answer);
+        this.#pending.get(message.id)?.settle(message.answer);
         break;
       case "news":
         for (const other of this.#slots) if (other !== slot) other.process?.send(message);
@@ -286,6 +313,7 @@ export class Supervisor {
     const isFirst = this.#ports === undefined;
     this.#ports ??= { port: ports.port, adminPort: ports.adminPort };
     slot.isListening = true;
+    slot.listensSinceMs = this.#parts.clock.nowMs();
     if (slot.wasListening) {
       this.#parts.log.info("Worker {worker} serves again", {
         ...{ event: "worker_replaced", worker: slot.number, pid: slot.process?.pid },
@@ -302,16 +330,35 @@ export class Supervisor {
     this.#checkLater(slot);
     void this.#tellRevocations(slot);
     if (isFirst) for (const other of this.#slots) if (other !== slot) this.#spawn(other);
-    if (this.#slots.every(({ wasListening }) => wasListening)) this.#ready.resolve(this.#ports);
+    this.#checkStarted();
+  }
+
+  #checkStarted(): void {
+    const isUp = (slot: Slot): boolean => slot.wasListening || this.#isFailing(slot);
+    if (this.#ports === undefined || !this.#slots.every(isUp)) return;
+    this.#isStarted = true;
+    this.#ready.resolve(this.#ports);
+  }
+
+  /** Whether a worker has failed at its start again and again, the last time included. */
+  #isFailing(slot: Slot): boolean {
+    return slot.failures > MAX_FAILURES && this.#servedMs(slot) < STABLE_MS;
+  }
+
+  #servedMs({ isListening, listensSinceMs }: Slot): number {
+    return isListening ? this.#parts.clock.nowMs() - listensSinceMs : 0;
   }
 
   #hasEnded(slot: Slot, end: WorkerEnd): void {
     const { clock, log } = this.#parts;
-    const livedMs = clock.nowMs() - slot.startedMs;
     const wasListening = slot.isListening;
+    slot.failures = this.#servedMs(slot) < STABLE_MS ? slot.failures + 1 : 1;
     slot.process = undefined;
     slot.isListening = false;
     slot.cancelCheck();
+    for (const { slot: asked, settle } of this.#pending.values()) {
+      if (asked === slot) settle(undefined);
+    }
     this.#keepCounters(slot);
     const how = describeEnd(end);
     if (this.#isStopping) {
@@ -319,23 +366,27 @@ export class Supervisor {
       this.#checkEnded();
       return;
     }
-    slot.failures = livedMs < STABLE_MS ? slot.failures + 1 : 1;
     // Its own message says why, and the next one would say the same.
-    const isRefused = !slot.wasListening && end.signal === null;
-    if (isRefused || slot.failures > MAX_FAILURES) {
-      const times = isRefused ? "at its start" : `${slot.failures} times soon after its start`;
-      const message = `Cannot keep worker ${slot.number} running: it ended ${times}, with ${how}`;
+    const isRefused = !this.#isStarted && !slot.wasListening && end.signal === null;
+    const isFailing = this.#isFailing(slot);
+    const canServe = this.#ports !== undefined && !this.#slots.every((one) => this.#isFailing(one));
+    if (isRefused || (isFailing && !canServe)) {
+      const message = isRefused
+        ? `Cannot keep worker ${slot.number} running: it ended at its start, with ${how}`
+        : `Cannot keep any worker running: worker ${slot.number} ended ${slot.failures} times soon after its start, with ${how}`;
       this.#failed.reject(new SpillwayError("WORKER_FAILED", message));
       return;
     }
-    const delayMs = slot.failures === 1 ? 0 : FIRST_BACKOFF_MS * 2 ** (slot.failures - 2);
+    const delayMs = slot.failures === 1 ? 0 : backoffMs(FIRST_BACKOFF_MS, slot.failures - 1, 0);
     this.#restarts++;
     // Somebody may have told it to drain.
-    const level = end.code === 0 ? "info" : "error";
-    log[level]("Worker {worker} has ended with {reason}; it is replaced in {seconds} seconds", {
+    const level = end.code === 0 && !isFailing ? "info" : "error";
+    log[level](isFailing ? FAILING : ENDED, {
       ...{ event: "worker_ended", worker: slot.number, reason: how, seconds: delayMs / 1000 },
+      ...(isFailing && { failures: slot.failures }),
     });
     slot.cancelRestart = clock.after(delayMs, () => this.#spawn(slot));
+    if (isFailing) this.#checkStarted();
   }
 
   #checkLater(slot: Slot): void {
@@ -371,23 +422,25 @@ export class Supervisor {
     return this.#answerOf(slot, (id) => ({ type: "ask", id, question }), ANSWER_MS);
   }
 
-  /** Sends a worker a message that it answers. Resolves with `undefined` if it doesn't. */
+  /** Sends a worker a message that it answers. Resolves with `undefined` if it doesn't, or ends before. */
   async #answerOf(
     slot: Slot,
     message: (id: number) => SupervisorMessage,
     timeoutMs: number,
   ): Promise<unknown> {
+    const { process } = slot;
+    if (process === undefined) return undefined;
     const id = ++this.#lastId;
-    const answer = new Promise((resolve) => {
-      this.#answers.set(id, resolve);
-      slot.process?.send(message(id));
+    const answer = new Promise((settle) => {
+      this.#pending.set(id, { slot, settle });
+      process.send(message(id));
     });
     try {
       return await withDeadline(this.#parts.clock, timeoutMs, () => answer);
     } catch {
       return undefined;
     } finally {
-      this.#answers.delete(id);
+      this.#pending.delete(id);
     }
   }
 
@@ -419,7 +472,7 @@ export class Supervisor {
 
   async #readiness(): Promise<Readiness> {
     const answers = await this.#askAll("readiness");
-    const starting = this.#slots.filter(({ wasListening }) => !wasListening);
+    const starting = this.#slots.filter((slot) => !slot.wasListening && !this.#isFailing(slot));
     return mergeReadiness(
       answers as Answer<Readiness | undefined>[],
       starting.map(({ number }) => number),
@@ -430,9 +483,11 @@ export class Supervisor {
     const answers = await this.#askAll("status");
     const given = answers.filter(({ value }) => value !== undefined) as Answer<Status>[];
     if (given.length === 0) return undefined;
-    const states = this.#slots.map(({ number: worker, process, isListening }): WorkerStatus => {
+    const states = this.#slots.map((slot): WorkerStatus => {
+      const { number: worker, process, isListening } = slot;
       const answered = given.some((answer) => answer.worker === worker);
-      const state = answered ? "serving" : isListening ? "silent" : "starting";
+      const notServing = this.#isFailing(slot) ? "failing" : isListening ? "silent" : "starting";
+      const state = answered ? "serving" : notServing;
       return { worker, ...(process?.pid !== undefined && { pid: process.pid }), state };
     });
     return mergeStatus(given, states);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { ReloadAnswer } from "../../src/http/reload.ts";
+import type { Status } from "../../src/http/status.ts";
 import type { Assignment, SupervisorMessage, WorkerMessage } from "../../src/workers/messages.ts";
 import { Supervisor } from "../../src/workers/supervisor.ts";
 import type { WorkerListener, WorkerProcess } from "../../src/workers/worker-process.ts";
@@ -9,6 +10,16 @@ const LIMITS = { maxDrainMs: 30_000, maxStopMs: 10_000 };
 const FILE = { path: "spillway.json", text: "1" };
 /** Longer than a start counts as one. */
 const LONG_MS = 60_000;
+
+const NONE = { p50: 0, p90: 0, p99: 0, max: 0 };
+const STATUS: Status = {
+  meta: { name: "w", type: "output", description: "", version: "1" },
+  health: { healthy: true, last_check: "", error_count: 0, uptime: 0 },
+  data_flow: { messages_per_second: 0, bytes_per_second: 0, error_rate: 0, last_activity: "" },
+  ledger: { offered: 0, sent: 0, queued: 0, conflated: 0, dropped: 0 },
+  lag: { seconds: NONE, bytes: NONE, furthest: [] },
+  source: { name: "NATS", connected: true },
+};
 
 /** A process that does nothing by itself. */
 class FakeWorker implements WorkerProcess {
@@ -74,7 +85,8 @@ class FakeWorker implements WorkerProcess {
   }
 }
 
-function supervise(count: number) {
+/** @param beforeSpawn is called before a process is started. */
+function supervise(count: number, beforeSpawn: () => void = () => {}) {
   const clock = new ManualClock();
   const workers: FakeWorker[] = [];
   const lines: { level: string; properties: Record<string, unknown> | undefined }[] = [];
@@ -93,6 +105,7 @@ function supervise(count: number) {
       clock,
       log,
       spawn(assignment, listener) {
+        beforeSpawn();
         const worker = new FakeWorker(100 + workers.length, assignment, listener);
         workers.push(worker);
         return worker;
@@ -103,8 +116,8 @@ function supervise(count: number) {
 }
 
 /** Starts so many workers, all of which listen. */
-async function running(count: number) {
-  const all = supervise(count);
+async function running(count: number, beforeSpawn?: () => void) {
+  const all = supervise(count, beforeSpawn);
   const started = all.supervisor.start();
   all.workers[0]!.listen();
   for (const worker of all.workers.slice(1)) worker.listen();
@@ -139,6 +152,46 @@ describe("A start", () => {
     expect(workers).toHaveLength(1);
   });
 
+  test("goes on without a worker that is killed at each start", async () => {
+    const { supervisor, workers, clock } = supervise(2);
+    const started = supervisor.start();
+    workers[0]!.listen();
+    for (let n = 0; n < 6; n++) {
+      workers.at(-1)!.end(null, "SIGKILL");
+      clock.advance(5000);
+    }
+    expect(await started).toEqual({ port: 8080, adminPort: undefined });
+    expect(supervisor.listening).toBe(1);
+    workers[0]!.got.splice(0);
+    workers[0]!.say({ type: "ask", id: 7, question: "readiness" });
+    const { id } = workers[0]!.got[0] as { id: number };
+    workers[0]!.say({ type: "answer", id, answer: { ready: true, reasons: [] } });
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    expect(workers[0]!.got.at(-1)).toMatchObject({ id: 7, answer: { ready: true, reasons: [] } });
+    // The configuration was good for the other one.
+    workers.at(-1)!.end(1);
+    clock.advance(LONG_MS);
+    expect(workers.at(-1)!.assignment).toMatchObject({ number: 2, isReplacement: false });
+  });
+
+  test("fails if the first worker is killed again and again", async () => {
+    const { supervisor, workers, clock } = supervise(2);
+    const started = supervisor.start();
+    started.catch(() => {});
+    for (let n = 0; n < 6; n++) {
+      workers.at(-1)!.end(null, "SIGKILL");
+      clock.advance(5000);
+    }
+    await expect(started).rejects.toThrow("worker 1 ended 6 times soon after its start");
+  });
+
+  test("fails if the system starts no process", async () => {
+    const { supervisor } = supervise(2, () => {
+      throw new Error("ENOMEM");
+    });
+    await expect(supervisor.start()).rejects.toThrow("it ended at its start, with ENOMEM");
+  });
+
   test("is tried again if a worker is killed", async () => {
     const { supervisor, workers, clock } = supervise(1);
     const started = supervisor.start();
@@ -161,6 +214,21 @@ describe("A worker that ends", () => {
     });
   });
 
+  test("is replaced later if the system starts no process now", async () => {
+    let isFull = false;
+    const { workers, clock, lines } = await running(2, () => {
+      if (isFull) throw new Error("ENOMEM");
+    });
+    clock.advance(LONG_MS);
+    isFull = true;
+    workers[1]!.end(null, "SIGKILL");
+    clock.advance(0);
+    expect(lines.at(-1)?.properties).toMatchObject({ event: "worker_ended", reason: "ENOMEM" });
+    isFull = false;
+    clock.advance(200);
+    expect(workers[2]!.assignment).toMatchObject({ number: 2, isReplacement: true });
+  });
+
   test("is replaced however often that is, if it had served for a while", async () => {
     const { workers, clock } = await running(1);
     for (let n = 0; n < 20; n++) {
@@ -172,30 +240,103 @@ describe("A worker that ends", () => {
     expect(workers).toHaveLength(21);
   });
 
-  test("soon after each start is replaced later and later, five times; then the supervisor fails", async () => {
-    const { supervisor, workers, clock } = await running(2);
-    const waits: number[] = [];
+  /** Lets the newest worker end so many times, and returns how long each start has waited. */
+  function failAgain({ workers, clock }: Awaited<ReturnType<typeof running>>, times: number) {
+    return Array.from({ length: times }, () => {
+      const before = workers.length;
+      workers.at(-1)!.end(null, "SIGSEGV");
+      const sinceMs = clock.nowMs();
+      for (let n = 0; n < 1000 && workers.length === before; n++) clock.advance(100);
+      return clock.nowMs() - sinceMs;
+    });
+  }
+
+  test("soon after each start is replaced later and later, while others serve", async () => {
+    const all = await running(2);
+    const { supervisor, workers, lines } = all;
     let failure: unknown;
     supervisor.failed.catch((error) => {
       failure = error;
     });
+    const waits = failAgain(all, 12);
+    expect(waits.slice(0, 6)).toEqual([100, 200, 400, 800, 1600, 3200]);
+    expect(waits.slice(-2)).toEqual([30_000, 30_000]);
+    expect(lines.filter(({ level }) => level === "error").at(-1)?.properties).toEqual({
+      ...{ event: "worker_ended", worker: 2, failures: 12, reason: "signal SIGSEGV", seconds: 30 },
+    });
+    expect(failure).toBeUndefined();
+    expect(await statesOf(workers[0]!, [workers[0]!])).toEqual(["serving", "failing"]);
+    workers.at(-1)!.listen();
+    expect(await statesOf(workers[0]!, [workers[0]!, workers.at(-1)!])).toEqual([
+      ...["serving", "serving"],
+    ]);
+    // Once it has served for a while, it counts as any other.
+    all.clock.advance(LONG_MS);
+    expect(failAgain(all, 1)).toEqual([100]);
+  });
+
+  test("before it listens, or soon after that, counts as often, however long its start took", async () => {
+    const all = await running(2);
     for (let n = 0; n < 5; n++) {
-      const before = workers.length;
-      workers.at(-1)!.end(null, "SIGSEGV");
-      const sinceMs = clock.nowMs();
-      while (workers.length === before) clock.advance(100);
-      waits.push(clock.nowMs() - sinceMs);
+      failAgain(all, 1);
+      all.clock.advance(LONG_MS);
+      if (n % 2 === 0) all.workers.at(-1)!.listen();
     }
-    expect(waits).toEqual([100, 200, 400, 800, 1600]);
-    workers.at(-1)!.end(null, "SIGSEGV");
-    clock.advance(LONG_MS);
-    await Promise.resolve();
-    expect(String(failure)).toContain(
-      "Cannot keep worker 2 running: it ended 6 times soon after its start, with signal SIGSEGV",
+    expect(failAgain(all, 1)).toEqual([3200]);
+  });
+
+  test("like all others, again and again soon after its start, is the end", async () => {
+    const all = await running(2);
+    const { supervisor, workers, clock } = all;
+    failAgain(all, 6);
+    for (let n = 0; n < 6; n++) {
+      workers.findLast(({ assignment }) => assignment.number === 1)!.end(null, "SIGSEGV");
+      clock.advance(3000);
+    }
+    await expect(supervisor.failed).rejects.toThrow(
+      "Cannot keep any worker running: worker 1 ended 6 times soon after its start, with signal SIGSEGV",
     );
-    expect(workers).toHaveLength(7);
+  });
+
+  test("with a refusal is tried again like any other once the gateway serves", async () => {
+    const { workers, clock } = await running(2);
+    workers[1]!.end(1);
+    clock.advance(0);
+    workers[2]!.end(1);
+    clock.advance(200);
+    expect(workers).toHaveLength(4);
+  });
+
+  test("is forgotten: what it has said last means nothing, except to all others", async () => {
+    const { supervisor, workers, clock } = await running(2);
+    let drains = 0;
+    supervisor.onDrainRequest = () => drains++;
+    workers[1]!.end(null, "SIGKILL");
+    clock.advance(0);
+    workers[1]!.listen();
+    workers[1]!.say({ type: "ask", id: 1, question: "readiness" });
+    workers[1]!.say({ type: "news", news: { kind: "revoked", entries: [] } });
+    workers[1]!.say({ type: "drain" });
+    expect(supervisor.listening).toBe(1);
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    expect(workers[2]!.got).toEqual([]);
+    expect(workers[0]!.got.filter(({ type }) => type === "news")).toHaveLength(1);
+    expect(drains).toBe(1);
   });
 });
+
+/** Asks for the status of all workers, of which so many answer. */
+async function statesOf(asker: FakeWorker, answering: readonly FakeWorker[]): Promise<string[]> {
+  for (const worker of answering) worker.got.splice(0);
+  asker.say({ type: "ask", id: 1, question: "status" });
+  for (const worker of answering) {
+    const { id } = worker.got.find(({ type }) => type === "ask") as { id: number };
+    worker.say({ type: "answer", id, answer: STATUS });
+  }
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+  const told = asker.got.findLast(({ type }) => type === "answer") as { answer: Status };
+  return told.answer.workers!.map(({ state }) => state);
+}
 
 describe("A drain", () => {
   test("tells all workers, and is over when all have ended; nothing is replaced", async () => {
@@ -326,6 +467,56 @@ describe("A reload", () => {
     ]);
   });
 
+  test("fails at once if the worker ends that tries it first, and changes nothing", async () => {
+    const { supervisor, workers, clock } = await running(2);
+    const reload = supervisor.reload(TWO);
+    await settle();
+    workers[0]!.end(null, "SIGKILL");
+    expect(await reload).toEqual({ fault: "invalid", reason: "worker 1 ended meanwhile" });
+    clock.advance(0);
+    expect(workers[2]!.read()).toBe("1");
+    expect(workers[1]!.reloads).toEqual([]);
+  });
+
+  test("is over at once if another worker ends; the next one begins with the new file", async () => {
+    const { supervisor, workers, clock } = await running(3);
+    const reload = supervisor.reload(TWO);
+    await settle();
+    workers[0]!.reloaded(TAKEN);
+    await settle();
+    workers[1]!.reloaded(TAKEN);
+    workers[2]!.end(null, "SIGKILL");
+    expect(await reload).toEqual({ fault: "invalid", reason: "worker 3 ended meanwhile" });
+    clock.advance(0);
+    expect(workers[3]!.read()).toBe("2");
+  });
+
+  test("is one of a worker, too, that begins to listen while another one tries it", async () => {
+    const { supervisor, workers, clock } = await running(2);
+    workers[1]!.end(null, "SIGKILL");
+    clock.advance(0);
+    workers[2]!.read();
+    const reload = supervisor.reload(TWO);
+    await settle();
+    workers[2]!.listen();
+    workers[0]!.reloaded(TAKEN);
+    await settle();
+    expect(workers[2]!.reloads).toEqual(["2"]);
+    workers[2]!.reloaded(TAKEN);
+    expect(await reload).toEqual(TAKEN);
+  });
+
+  test("isn't asked of a worker that has ended and only starts again", async () => {
+    const { supervisor, workers, clock } = await running(2);
+    const reload = supervisor.reload(TWO);
+    await settle();
+    workers[1]!.end(null, "SIGKILL");
+    clock.advance(0);
+    workers[0]!.reloaded(TAKEN);
+    expect(await reload).toEqual(TAKEN);
+    expect(workers[2]!.reloads).toEqual([]);
+  });
+
   test("comes after the one before", async () => {
     const { supervisor, workers } = await running(1);
     const reloads = [supervisor.reload(TWO), supervisor.reload(FILE)];
@@ -422,6 +613,7 @@ describe("A worker that doesn't answer", () => {
       { properties: { event: "worker_silent", worker: 2, seconds: 120 } },
       { properties: { event: "worker_ended", worker: 2, reason: "signal SIGKILL" } },
     ]);
+    clock.advance(200);
     expect(workers[3]!.assignment).toMatchObject({ number: 2, isReplacement: true });
   });
 

@@ -78,7 +78,7 @@ export const ERRORS = {
   WORKER_FAILED: {
     class: "fatal",
     meaning:
-      "A process of a gateway with several `workers` can't be started, or ends again and again soon after its start.",
+      "A process of a gateway with several `workers` can't be started, or all of them end again and again soon after their start.",
     remedy:
       "Correct what the process itself has said, just before; its lines in the log have its number.",
   },
