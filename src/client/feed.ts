@@ -85,9 +85,10 @@ export class Feed {
   constructor(request: FeedRequest, sink: FeedSink) {
     this.request = request;
     this.sink = sink;
-    this.cursor = request.after;
-    this.from = request.from;
-    if (request.after !== undefined) this.seen.begin(positionOf(request.after));
+    const { from, after = (from as { readonly after?: string } | undefined)?.after } = request;
+    this.cursor = after;
+    this.from = from;
+    if (after !== undefined) this.seen.begin(positionOf(after));
   }
 
   /** It is asked for on another connection. @returns the ids of what it held back. */
@@ -210,7 +211,7 @@ export class Feed {
     const isReset = frame.reason === "stream_reset" && from.origin === origin;
     // A held message isn't given yet, and would not come again.
     const isNext = from.number <= number + 1;
-    const isInPlace = this.stage === "live" || isReset || (isNext && frame.reason !== "slow");
+    const isInPlace = this.stage === "live" || (isNext && frame.reason !== "slow");
     if ((isFurther || isReset) && isInPlace && this.#held.size === 0 && !frame.isAhead)
       this.cursor = frame.to;
     this.sink.note(frame);

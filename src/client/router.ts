@@ -185,14 +185,15 @@ export class Router {
         !(isRepeated && acks.isSettled(id)) &&
         !feed.has(id, position, isLoose),
     );
-    const leaving = [...this.#leaving.values()].filter((feed) => feed.wants(subject));
-    const bringers = [...wanting, ...leaving].filter(({ seen }) => !seen.has(position, true));
+    // Those that are asked for again may have got it from others meanwhile.
+    const isLeft = [...this.#leaving.values()].some((feed) => feed.wants(subject));
+    const bringers = wanting.filter(({ seen }) => !seen.has(position, true));
     const refusers = isRepeated ? acks.takeRefused(id) : [];
     this.#took(sub, takers);
     if (this.isAtLeastOnce) acks.handOver(id, [...takers, ...refusers]);
     for (const feed of takers) {
       const isAmbiguous =
-        isRepeated || feed.stage === "asked" || bringers.some((one) => one !== feed);
+        isRepeated || isLeft || feed.stage === "asked" || bringers.some((one) => one !== feed);
       const mayBeAhead = feed.stage !== "live" && isAmbiguous;
       if (mayBeAhead) feed.hold(frame, position, !this.isAtLeastOnce);
       else feed.take(frame, position);
@@ -206,10 +207,11 @@ export class Router {
 
   /** A gap doesn't name its subscription: all are told that may miss something. */
   #gap(frame: Directed<GapFrame>): void {
-    // The gateway doesn't send a subscription that is asked for what others have lost.
+    // The gateway doesn't send a subscription that is asked for what others have lost, but tells each of a new stream.
     const active = this.#open.filter(
       (feed) =>
-        (frame.sub ?? feed.sub) === feed.sub && (feed.stage !== "asked" || wantsOlder(feed)),
+        (frame.sub ?? feed.sub) === feed.sub &&
+        (feed.stage !== "asked" || (frame.reason !== "stream_reset" && wantsOlder(feed))),
     );
     const behind = active.filter(({ stage }) => stage === "behind");
     const isExpired = frame.reason === "expired";
@@ -236,7 +238,6 @@ export class Router {
     const { random, timer } = this.#platform;
     const pauseMs = 1000 + random() * 500 * 2 ** Math.min(6, feed.failures++);
     feed.sub = undefined;
-    feed.cancelRetry();
     feed.cancelRetry = timer(pauseMs, () => this.#ask([feed]));
   }
 

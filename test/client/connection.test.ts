@@ -565,6 +565,60 @@ describe("A subscription", () => {
     await connection.close();
   });
 
+  test("gets its messages in order while one that has begun again is still sent older ones", async () => {
+    const { connection, welcome } = start();
+    connection.subscribe("a.b", { from: "new" });
+    const socket = await welcome();
+    confirm(socket, "S:e:1");
+    connection.subscribe("a.>", { from: "all" });
+    confirm(socket);
+    socket.say(data(1), data(2));
+    const behind = connection.subscribe<{ n: number }>("a.b", { from: "all" });
+    const ids = socket.sent.flatMap(({ type, id }) => (type === "subscribe" ? [id] : []));
+    // Only one wants this: what was held back for it is older.
+    socket.say(data(3, { subject: "a.c" }));
+    connection.subscribe("a.c", { from: "all" });
+    confirm(socket);
+    socket.say(data(2), data(1), { type: "unsubscribed", sub: ids[3] });
+    socket.say({ type: "caught_up", sub: ids[4] });
+    const seen: unknown[] = [];
+    for await (const item of behind) {
+      if (item.type === "caught_up") break;
+      seen.push(item.type === "data" ? item.payload.n : item.type);
+    }
+    expect(seen).toEqual([1, 2]);
+    await connection.close();
+  });
+
+  test("after a message gets no older ones that another one is sent", async () => {
+    const { connection, welcome } = start();
+    const later = connection.subscribe<{ n: number }>("a.>", { from: { after: "S:e:4" } });
+    connection.subscribe("a.>", { from: "all" });
+    const socket = await welcome();
+    confirm(socket);
+    socket.say(data(1), data(5));
+    for (const { id } of socket.sent) socket.say({ type: "caught_up", sub: id });
+    const { value } = await later[Symbol.asyncIterator]().next();
+    expect(value).toMatchObject({ id: "S:e:5" });
+    await connection.close();
+  });
+
+  test("hears of a new stream for itself, if the news of another one doesn't reach as far back", async () => {
+    const { fake, connection, welcome } = start();
+    connection.subscribe("a.b", { from: { after: "S:e:6" } });
+    connection.subscribe("a.>", { from: { after: "S:e:1" } });
+    let socket = await welcome();
+    confirm(socket);
+    const gap = { type: "gap", reason: "stream_reset", count: 0, exact: false };
+    socket.say({ ...gap, from: "S:e:6", to: "S:f:0" });
+    socket.end();
+    await fake.advance(1000);
+    socket = await welcome();
+    const asked = socket.sent.map(({ from }) => from);
+    expect(asked).toEqual([{ after: "S:f:0" }, { after: "S:e:1" }]);
+    await connection.close();
+  });
+
   test("begins again if another one may need what it was sent, and only then", async () => {
     const { connection, welcome } = start();
     const socket = await welcome();
