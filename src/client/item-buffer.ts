@@ -1,100 +1,88 @@
 import type { Policy } from "../protocol/fields.ts";
-import { SpillwayError } from "./errors.ts";
-import { type CaughtUp, type End, type Gap, ReceivedMessage } from "./item.ts";
+import type { CaughtUp, End, Gap, ReceivedMessage } from "./item.ts";
+
+/** An item that is no message. */
+export type Note = Gap | CaughtUp | End;
 
 /** An item that waits for the loop. */
-export type Waiting = ReceivedMessage | Gap | CaughtUp | End;
+export type Waiting = ReceivedMessage | Note;
 
-function isMessage(item: Waiting | undefined): item is ReceivedMessage {
-  return item instanceof ReceivedMessage;
+/** Between two messages, the most ends of subjects: more than a subscription without wildcards has. */
+const MOST_ENDS = 128;
+
+/** If no message is between two notes of a kind, they become one. Gaps of known and of unknown size don't add up. */
+function kindOf(note: Note): string {
+  const { type, reason, count, subject } = note as Partial<Gap & End>;
+  return `${type} ${reason} ${!count} ${subject}`;
 }
 
 /**
- * Holds what a loop has not taken yet: at most so many messages. If there is no room, the policy decides which message
- * is dropped, and a gap takes its place.
+ * Holds what a loop has not taken yet. If there is no room for a message, the policy decides which one is dropped, and a
+ * gap takes its place.
  */
 export class ItemBuffer {
-  readonly #limit: number;
-  readonly #items: Waiting[] = [];
-  /** The number of waiting messages. */
-  messages = 0;
+  readonly #messages: ReceivedMessage[] = [];
+  /** The notes before each message, and at last those behind all. */
+  readonly #notes: Note[][] = [[]];
 
-  /** @param limit the most messages. */
-  constructor(limit: number) {
-    this.#limit = limit;
+  /** The number of waiting messages. */
+  get messages(): number {
+    return this.#messages.length;
   }
 
   /** Drops all that waits. */
   clear(): void {
-    this.messages = 0;
-    this.#items.length = 0;
+    while (this.take());
   }
 
   /**
    * Adds a message.
    *
-   * @param policy what happens if there is no room; `undefined` if it is kept in any case.
+   * @param isFull whether another one must go.
    * @returns the message that was dropped or replaced.
-   * @throws SpillwayError if there is no room and the policy is `disconnect`.
    */
-  add(message: ReceivedMessage, policy: Policy | undefined): ReceivedMessage | undefined {
-    const items = this.#items;
-    let dropped = policy === "conflate" ? this.#replace(message) : undefined;
-    if (dropped === undefined && policy !== undefined && this.messages >= this.#limit) {
-      if (policy === "disconnect") {
-        throw new SpillwayError("slow_consumer", "The loop is too slow", {
-          retryable: true,
-        });
-      }
-      if (policy === "drop-newest") {
-        this.#declare(items.length, message);
-        return message;
-      }
-      const oldest = items.findIndex(isMessage);
-      [dropped] = items.splice(oldest, 1) as [ReceivedMessage];
-      this.#declare(oldest, dropped);
-    }
-    items.push(message);
-    if (dropped === undefined) this.messages++;
+  add(message: ReceivedMessage, policy: Policy, isFull: boolean): ReceivedMessage | undefined {
+    const messages = this.#messages;
+    const notes = this.#notes;
+    const replaced = policy === "conflate" ? this.#replacedBy(message) : -1;
+    notes.push([]);
+    const last = messages.push(message) - 1;
+    if (replaced < 0 && !isFull) return undefined;
+    const at = replaced < 0 ? (policy === "drop-newest" ? last : 0) : replaced;
+    const [dropped] = messages.splice(at, 1) as [ReceivedMessage];
+    const [behind] = notes.splice(at + 1, 1) as [Note[]];
+    const { id, superseded } = dropped;
+    const count = 1 + superseded;
+    if (replaced < 0) {
+      this.note({ type: "gap", reason: "buffer", from: id, to: id, count, exact: true }, at);
+      for (const note of behind) this.note(note, at);
+    } else message.superseded += count;
     return dropped;
   }
 
-  /** Adds what is never dropped. */
-  note(item: Gap | CaughtUp | End): void {
-    this.#items.push(item);
+  /** Adds what is never dropped. @param at the number of waiting messages before it. */
+  note(note: Note, at: number = this.messages): void {
+    const notes = this.#notes[at]!;
+    const kind = kindOf(note);
+    const other = notes.find((one) => kindOf(one) === kind);
+    if (other?.type === "gap") {
+      const { to, count, exact } = note as Gap;
+      Object.assign(other, { to, count: other.count + count, exact: other.exact && exact });
+    } else if (!other && (note.type !== "end" || notes.length < MOST_ENDS)) notes.push(note);
   }
 
   take(): Waiting | undefined {
-    const item = this.#items.shift();
-    if (isMessage(item)) this.messages--;
-    return item;
+    const note = this.#notes[0]!.shift();
+    if (!note && this.messages > 0) this.#notes.shift();
+    return note ?? this.#messages.shift();
   }
 
-  /** Takes out the earlier message of a subject: the later one replaces it. */
-  #replace(message: ReceivedMessage): ReceivedMessage | undefined {
-    for (let at = this.#items.length - 1; at >= 0; at--) {
-      const item = this.#items[at];
-      // A message that a gap or the end of the replay follows stays before it.
-      if (!isMessage(item)) return undefined;
-      if (item.subject !== message.subject) continue;
-      message.superseded += 1 + item.superseded;
-      this.#items.splice(at, 1);
-      return item;
+  /** Finds the message of the same subject that no note follows. */
+  #replacedBy({ subject }: ReceivedMessage): number {
+    let at = this.messages;
+    while (at > 0 && this.#notes[at]!.length === 0) {
+      if (this.#messages[--at]!.subject === subject) return at;
     }
-    return undefined;
-  }
-
-  /** Puts a gap in the place of a dropped message, or adds it to the gap before. */
-  #declare(at: number, { id, superseded }: ReceivedMessage): void {
-    const before = this.#items[at - 1];
-    const isJoined = before?.type === "gap" && before.reason === "buffer";
-    const gap: Gap = isJoined
-      ? before
-      : { type: "gap", reason: "buffer", from: id, to: id, count: 0, exact: true };
-    this.#items.splice(isJoined ? at - 1 : at, isJoined ? 1 : 0, {
-      ...gap,
-      to: id,
-      count: gap.count + 1 + superseded,
-    });
+    return -1;
   }
 }

@@ -5,7 +5,7 @@ import type { SubscribedFrame } from "../protocol/server-frames.ts";
 import { closedError, SpillwayError } from "./errors.ts";
 import { Feed, type FeedSink } from "./feed.ts";
 import { type Data, type Gap, type Item, ReceivedMessage, type Settle } from "./item.ts";
-import { ItemBuffer, type Waiting } from "./item-buffer.ts";
+import { ItemBuffer, type Note, type Waiting } from "./item-buffer.ts";
 import type { Platform } from "./platform.ts";
 import type { Router } from "./router.ts";
 import { FRAME_MS, foldInto, type SnapshotStore } from "./snapshot-store.ts";
@@ -92,7 +92,7 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
   declare readonly feed: Feed;
   readonly #host: SubscriptionHost;
   readonly #options: SubscribeOptions<T>;
-  readonly #buffer: ItemBuffer;
+  readonly #buffer = new ItemBuffer();
   readonly #unended: Set<string> | undefined;
   /** The subjects, all without wildcards, whose end the loop was given. */
   readonly #ended = new Set<string>();
@@ -121,7 +121,6 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
     this.#options = options;
     this.#cursor = after;
     this.#policy = policy ?? "drop-oldest";
-    this.#buffer = new ItemBuffer(buffer);
     this.#unended = subjects.every(isLiteral) ? new Set(subjects) : undefined;
     this.ready = new Promise((resolve, reject) => {
       this.#settleReady = { resolve, reject };
@@ -302,18 +301,21 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
   #data(message: ReceivedMessage): void {
     if (this.#give(message)) return;
     const { feed } = this;
+    const { buffer } = feed.request;
     const { router } = this.#host;
     // In at-least-once, the gateway sends no more than it may without acknowledgements.
     const isKept = router.isAtLeastOnce && this.#policy !== "conflate";
-    try {
-      this.#buffer.add(message, isKept ? undefined : this.#policy)?.ack();
-      if (this.#buffer.messages * 2 >= feed.request.buffer) router.slow(feed, true);
-    } catch (error) {
-      this.#end(error as SpillwayError);
+    const isFull = this.#buffer.messages >= buffer && !isKept;
+    if (isFull && this.#policy === "disconnect") {
+      const error = new SpillwayError("slow_consumer", "The loop is too slow", { retryable: true });
+      this.#end(error);
+      return;
     }
+    this.#buffer.add(message, this.#policy, isFull)?.ack();
+    if (this.#buffer.messages * 2 >= buffer) router.slow(feed, true);
   }
 
-  #note(item: Exclude<Waiting, ReceivedMessage>): void {
+  #note(item: Note): void {
     if (!this.#give(item)) this.#buffer.note(item);
   }
 

@@ -346,6 +346,86 @@ describe("A subscription", () => {
     await connection.close();
   });
 
+  test.each(["drop-oldest", "drop-newest", "conflate"] as const)(
+    "holds a bounded number of items while its loop is stalled, with %p, and none is unaccounted for",
+    async (policy) => {
+      const { connection, welcome } = start();
+      const subscription = connection.subscribe("a.>", { from: "new", policy, buffer: 4 });
+      const socket = await welcome();
+      const { id, subjects } = socket.sent[0]!;
+      socket.say({ type: "subscribed", id, sub: id, subjects, policy, from: "S:e:0" });
+      const rounds = 2000;
+      for (let n = 0; n < rounds; n++) {
+        const subject = `a.${n}`;
+        const gap = { type: "gap", from: `S:e:${10 * n + 2}`, to: `S:e:${10 * n + 4}` };
+        socket.say(data(10 * n + 1, { subject, superseded: 1 }));
+        socket.say({ type: "end", subject, id: `S:e:${10 * n + 1}` });
+        socket.say({ ...gap, reason: "slow", count: 3 });
+        socket.say({ ...gap, reason: "expired", count: 2, exact: false });
+        socket.say({ ...gap, reason: "upstream", count: 0, exact: false });
+        socket.say({ type: "caught_up", sub: id });
+      }
+      const items: Item<unknown>[] = [];
+      // What waits is still read.
+      socket.say({ type: "unsubscribed", sub: id, reason: "forbidden" });
+      const drained = (async () => {
+        for await (const item of subscription) items.push(item);
+      })();
+      await expect(drained).rejects.toMatchObject({ code: "forbidden" });
+      const counts: Record<string, number> = { data: 0 };
+      let isExact = true;
+      for (const item of items) {
+        if (item.type === "data") counts.data! += 1 + item.superseded;
+        if (item.type !== "gap") continue;
+        counts[item.reason] = (counts[item.reason] ?? 0) + item.count;
+        if (item.reason === "slow" || item.reason === "buffer") isExact &&= item.exact;
+        else expect(item.exact).toBe(false);
+      }
+      expect(counts).toMatchObject({ slow: 3 * rounds, expired: 2 * rounds, upstream: 0 });
+      expect(counts.data! + counts.buffer!).toBe(2 * rounds);
+      expect(isExact).toBe(true);
+      expect(items.length).toBeLessThan(4 + 5 * 150);
+      await connection.close();
+    },
+  );
+
+  test("tells a gap before the messages that follow it, also if it was joined with others", async () => {
+    const { connection, welcome } = start();
+    const subscription = connection.subscribe("a.>", { from: "new", buffer: 2 });
+    const socket = await welcome();
+    confirm(socket);
+    const slow = (from: number, to: number): object => {
+      return {
+        type: "gap",
+        from: `S:e:${from}`,
+        to: `S:e:${to}`,
+        count: 1 + to - from,
+        reason: "slow",
+      };
+    };
+    socket.say(
+      data(1),
+      slow(2, 3),
+      slow(4, 4),
+      data(5),
+      slow(6, 7),
+      data(8),
+      data(9),
+      slow(10, 10),
+    );
+    const loop = subscription[Symbol.asyncIterator]();
+    const seen: unknown[] = [];
+    for (let n = 0; n < 5; n++) seen.push((await loop.next()).value);
+    expect(seen).toMatchObject([
+      { type: "gap", reason: "buffer", from: "S:e:1", to: "S:e:5", count: 2 },
+      { type: "gap", reason: "slow", from: "S:e:2", to: "S:e:7", count: 5 },
+      { payload: { n: 8 } },
+      { payload: { n: 9 } },
+      { type: "gap", reason: "slow", from: "S:e:10", to: "S:e:10", count: 1 },
+    ]);
+    await connection.close();
+  });
+
   test("keeps the latest message of each subject with `conflate`", async () => {
     const { connection, welcome } = start();
     const subscription = connection.subscribe("a.>", { from: "new", policy: "conflate" });
