@@ -77,7 +77,7 @@ export async function findRefusal(
 ): Promise<Refusal | undefined> {
   const url = new URL(stream.replace(/^ws/, "http"));
   url.pathname = `${url.pathname.replace(/\/+$/, "")}/sse`;
-  url.searchParams.set("subjects", subjects.join(","));
+  for (const subject of subjects) url.searchParams.append("subject", subject);
   try {
     const response = await fetch(url, {
       signal: AbortSignal.timeout(ANSWER_MS),

@@ -1,5 +1,6 @@
 import { nearest } from "../config/nearest.ts";
 import type { DialectName } from "../protocol/dialects.ts";
+import { MAX_PATTERNS } from "../protocol/fields.ts";
 import {
   PARAMETERS,
   type Parameter,
@@ -19,34 +20,42 @@ const NAMES = Object.keys(PARAMETERS) as readonly ParameterName[];
 export function readQuery(
   given: Readonly<Record<string, readonly string[]>>,
 ): StreamQuery | ParameterFault {
-  const query: Record<string, unknown> = {};
+  const read: Record<string, unknown> = {};
   for (const name of NAMES) {
     const values = given[name];
     if (values === undefined) continue;
     const value = readOne(name, values);
     if (value instanceof ParameterFault) return value;
-    query[name] = value;
+    read[name] = value;
   }
   for (const name of Object.keys(given)) {
     const near = Object.hasOwn(PARAMETERS, name) ? undefined : nearest(name, NAMES, 1);
     if (near === undefined) continue;
     return new ParameterFault(`"${name}" is not a parameter; did you mean "${near}"?`);
   }
-  return query;
+  const { subject, ...query } = read as StreamQuery & { readonly subject?: readonly string[] };
+  if (subject === undefined) return query;
+  const subjects = [...(query.subjects ?? []), ...subject];
+  return subjects.length > MAX_PATTERNS
+    ? new ParameterFault(`"subjects" and "subject" may list at most ${MAX_PATTERNS}`)
+    : { ...query, subjects };
 }
 
-function readOne(name: ParameterName, [value, ...more]: readonly string[]): unknown {
+function readOne(name: ParameterName, values: readonly string[]): unknown {
+  const parameter: Parameter<unknown> = PARAMETERS[name];
+  const [value, ...more] = values;
+  if (parameter.repeats) {
+    const all = values.map((one) => parameter.read(one));
+    return all.find((one) => one instanceof ParameterFault) ?? all;
+  }
   if (value === undefined || more.length > 0) {
     const several = name === "subjects" ? "; it takes several, separated by commas" : "";
     return new ParameterFault(`"${name}" may stand once${several}`);
   }
-  const parameter: Parameter<unknown> = PARAMETERS[name];
   return parameter.read(value);
 }
 
 /** Finds a parameter that the query has and that is none of a dialect. */
 export function parameterNotOf(dialect: DialectName, query: StreamQuery): string | undefined {
-  return NAMES.find(
-    (name) => query[name] !== undefined && !PARAMETERS[name].dialects.includes(dialect),
-  );
+  return NAMES.find((name) => name in query && !PARAMETERS[name].dialects.includes(dialect));
 }

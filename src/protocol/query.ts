@@ -30,6 +30,8 @@ export interface Parameter<T> {
   readonly dialects: readonly DialectName[];
   readonly description: string;
   readonly json: JsonSchema;
+  /** Whether it may stand several times; it is then read each time. */
+  readonly repeats?: true;
   read(text: string): T | ParameterFault;
 }
 
@@ -46,10 +48,15 @@ const AFTER = { type: "string", minLength: 1, maxLength: MAX_ID_LENGTH } as cons
 /** The name of a session is a secret: whoever knows it gets its messages. */
 const SESSION = { type: "string", pattern: "^[A-Za-z0-9_-]{16,128}$" } as const;
 
+function readSubject(text: string): string | ParameterFault {
+  const fault = subjectFault(text, true);
+  return fault === undefined ? text : new ParameterFault(`subject "${text}" ${fault}`);
+}
+
 const subjects: Parameter<readonly string[]> = {
   example: "subjects=a.>,b.*",
   dialects: PLAIN_AND_EVENTS,
-  description: `The subjects to get: at most ${MAX_PATTERNS}, separated by commas. If the endpoint carries nothing of one of them, the answer is 403. Default: all subjects of the endpoint.`,
+  description: `The subjects to get, separated by commas. With those of \`subject\`, at most ${MAX_PATTERNS}. If the endpoint carries nothing of one of them, the answer is 403. Default: all subjects of the endpoint.`,
   json: { type: "string" },
   read(text) {
     const subjects = text.split(",").map((subject) => subject.trim());
@@ -57,11 +64,21 @@ const subjects: Parameter<readonly string[]> = {
       return new ParameterFault(`"subjects" may list at most ${MAX_PATTERNS}`);
     }
     for (const subject of subjects) {
-      const fault = subjectFault(subject, true);
-      if (fault !== undefined) return new ParameterFault(`subject "${subject}" ${fault}`);
+      const read = readSubject(subject);
+      if (read instanceof ParameterFault) return read;
     }
     return subjects;
   },
+};
+
+const subject: Parameter<string> = {
+  example: "subject=a,b",
+  dialects: PLAIN_AND_EVENTS,
+  description:
+    "One subject to get, which may have commas in it. It may stand several times, and beside `subjects`.",
+  json: { type: "array", items: { type: "string" } },
+  repeats: true,
+  read: readSubject,
 };
 
 const after: Parameter<string> = {
@@ -144,6 +161,7 @@ const durable: Parameter<string> = {
 /** In the order in which they are checked. */
 export const PARAMETERS = {
   subjects,
+  subject,
   after,
   from,
   policy: policyParameter,
@@ -154,9 +172,10 @@ export const PARAMETERS = {
 
 export type ParameterName = keyof typeof PARAMETERS;
 
-/** What the query says; a parameter that it doesn't have is absent. */
+/** What the query says; a parameter that it doesn't have is absent. Each `subject` is among `subjects`. */
 export type StreamQuery = {
-  readonly [Name in ParameterName]?: (typeof PARAMETERS)[Name] extends Parameter<infer T>
-    ? T
-    : never;
+  readonly [Name in Exclude<
+    ParameterName,
+    "subject"
+  >]?: (typeof PARAMETERS)[Name] extends Parameter<infer T> ? T : never;
 };

@@ -46,6 +46,13 @@ contract(EVERY_SOCKET, (target) => {
       expect(await received("?subjects=>", all, "a.end")).toEqual(["a.x", "b.x", "c.d.e"]);
     });
 
+    test("A subject with a comma is one subject", async () => {
+      const all = ["a.x", "a.x,y", "a.y", "a.z", "y"];
+      expect(await received("?subject=a.x,y&subject=a.end", all, "a.end")).toEqual(["a.x,y"]);
+      const mixed = "?subjects=a.x,a.end&subject=a.x,y";
+      expect(await received(mixed, all, "a.end")).toEqual(["a.x", "a.x,y"]);
+    });
+
     test("Clients with different filters get what they asked for", async () => {
       const a = await subscribe(gateway(), "?subjects=a.one");
       const b = await subscribe(gateway(), "?subjects=a.two,b.*");
@@ -59,6 +66,13 @@ contract(EVERY_SOCKET, (target) => {
       const numbers = gotB.map(({ payload }) => payload);
       expect(numbers).toEqual(numbers.map((_, index) => Math.floor(index / 2)));
     });
+
+    for (const query of ["subject=z", "subjects=a.x&subject=z", "subject=a.x&subject=z,a.y"]) {
+      test(`A filter of which one part is outside is refused with 403: ${query}`, async () => {
+        const response = await requestUpgrade(`${gateway().wsUrl}?${query}`);
+        expectRefusal(target, response, 403);
+      });
+    }
 
     for (const [what, filter, status] of [
       ["A filter outside of what the endpoint exposes", "z.>", 403],
@@ -88,7 +102,7 @@ contract(EVERY_SOCKET, (target) => {
     });
 
     test("A parameter that is one letter off is refused with 400, and any other is let be", async () => {
-      for (const query of ["subject=a.x", "subjcts=a.x", "maxRate=1", "Policy=conflate"]) {
+      for (const query of ["subjet=a.x", "subjcts=a.x", "maxRate=1", "Policy=conflate"]) {
         const response = await requestUpgrade(`${gateway().wsUrl}?${query}`);
         expectRefusal(target, response, 400);
       }

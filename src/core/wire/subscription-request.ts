@@ -70,5 +70,5 @@ export function wantsTheSame(one: SubscriptionRequest, other: SubscriptionReques
 
 function keyOf(subjects: Selection): string {
   // No pattern holds a space.
-  return subjects === "everything" ? " everything" : subjects.join();
+  return subjects === "everything" ? " everything" : subjects.join(" ");
 }

@@ -8,6 +8,7 @@ const ASKED: SubscriptionRequest = { id: "", subjects: ["a", "b"] };
 
 test.each([
   ["subjects", { subjects: ["a"] }],
+  ["a subject with a comma", { subjects: ["a,b"] }],
   ["all subjects", { subjects: "everything" }],
   ["a policy", { policy: "conflate" }],
   ["a rate", { maxRate: 1 }],
