@@ -292,7 +292,8 @@ export class Link {
     const why = said?.reason ?? reason;
     const what = wasOpen ? "Disconnected" : "Cannot connect";
     const message = `${what}: ${closeCode} ${why || "(see the gateway's log)"}`;
-    if (!(said?.reconnect ?? mayRetry(closeCode))) {
+    const isRefused = closeCode === EXPIRED && this.#tokens.isFixed;
+    if (isRefused || !(said?.reconnect ?? mayRetry(closeCode))) {
       this.close(new SpillwayError("refused", message, { closeCode, cause }));
       return;
     }

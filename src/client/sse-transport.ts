@@ -3,7 +3,13 @@ import type { ErrorCode } from "../protocol/error-codes.ts";
 import type { From } from "../protocol/fields.ts";
 import { decodePayload } from "./payload.ts";
 import type { Platform } from "./platform.ts";
-import type { IncomingFrame, OpenTransport, Transport, TransportEvents } from "./transport.ts";
+import type {
+  IncomingFrame,
+  OpenTransport,
+  Transport,
+  TransportEvents,
+  Welcome,
+} from "./transport.ts";
 
 type SubscribeFrame = Extract<ClientFrame, { type: "subscribe" }>;
 type PublishFrame = Extract<ClientFrame, { type: "publish" }>;
@@ -39,7 +45,7 @@ function addStart(query: URLSearchParams, from: From): void {
 }
 
 function queryOf({ subjects, from, policy, max_rate: rate }: SubscribeFrame): URLSearchParams {
-  const query = new URLSearchParams({ subjects: subjects.join(",") });
+  const query = new URLSearchParams(subjects.map((subject) => ["subject", subject]));
   if (from !== undefined) addStart(query, from);
   if (policy !== undefined) query.set("policy", policy);
   if (rate !== undefined) query.set("max_rate", `${rate}`);
@@ -97,7 +103,7 @@ export function serverSentEvents(options: EventsOptions = {}): OpenTransport {
 class EventsTransport implements Transport {
   readonly #url: string;
   readonly #publishUrl: string;
-  readonly #headers: Record<string, string>;
+  #headers: Record<string, string>;
   readonly #fetch: NonNullable<Platform["fetch"]>;
   readonly #events: TransportEvents;
   /** Ends all requests. */
@@ -140,6 +146,9 @@ class EventsTransport implements Transport {
       case "publish":
         void this.#publish(frame);
         return;
+      case "auth":
+        this.#headers = { Authorization: `Bearer ${frame.token}` };
+        return;
       case "ping":
         void this.#check(() => this.#tell({ type: "pong" }));
         return;
@@ -175,6 +184,10 @@ class EventsTransport implements Transport {
     this.#events.close(code, reason);
   }
 
+  #lostAt(url: string, status: number): void {
+    this.#lost(LOST, `no gateway answers at ${url}: HTTP status ${status}`);
+  }
+
   /** Finds out whether the gateway is there. */
   async #check(answered: () => void): Promise<void> {
     try {
@@ -186,7 +199,7 @@ class EventsTransport implements Transport {
       if (body === undefined)
         this.#lost(LOST, "fetch doesn't stream: pass another one in platform");
       else if (status === 204) answered();
-      else this.#lost(LOST, `no gateway answers at ${this.#url}: HTTP status ${status}`);
+      else this.#lostAt(this.#url, status);
     } catch (error) {
       this.#lost(LOST, `${error}`);
     }
@@ -213,15 +226,21 @@ class EventsTransport implements Transport {
         headers: { ...this.#headers, Accept: "text/event-stream" },
         ...{ signal, cache: "no-store" },
       });
-      const { status, body } = response;
+      const { status, headers, body } = response;
+      const isStream = headers.get("Content-Type")?.startsWith("text/event-stream");
       if (status === 204 && typeof from === "object" && "after" in from) {
         // The only subject has ended at this place.
         const terms = { subjects, policy: "drop-oldest", from: from.after } as const;
         this.#tell({ type: "subscribed", id, sub: id, ...terms });
         this.#tell({ type: "end", subject: subjects[0]!, id: from.after, sub: id });
-      } else if (status === 200 && body !== null) await this.#read(body, id, signal);
-      else if (status === 401) this.#lost(EXPIRED, await reasonOf(response));
-      else if (!signal.aborted) await this.#refused(id, response);
+      } else if (status === 200 && isStream && body !== null) await this.#read(body, id, signal);
+      else if (status === 200 || status === 404) this.#lostAt(path, status);
+      else if (status === 401 && this.#headers.Authorization) {
+        this.#lost(EXPIRED, await reasonOf(response));
+      } else if (status === 401) {
+        // As a gateway says it that waits for a token.
+        this.#tell({ type: "welcome", session: "" } as Welcome);
+      } else if (!signal.aborted) await this.#refused(id, response);
     } catch (error) {
       if (!signal.aborted) this.#lost(LOST, `${error}`);
     } finally {
@@ -317,7 +336,10 @@ class EventsTransport implements Transport {
     const reason = await reasonOf(response);
     const isOfSubject = status === 400 && reason.startsWith("subject ");
     const code = isOfSubject ? "invalid_subject" : (CODE_OF_STATUS[status] ?? "unavailable");
-    this.#refuse(id, code, reason, status === 429 || status >= 500);
+    const isExpired = status === 401 && this.#headers.Authorization !== undefined;
+    this.#refuse(id, code, reason, isExpired || status === 429 || status >= 500);
+    // The next message is posted with another one.
+    if (isExpired) this.#tell({ type: "token_expiring", expires_in_ms: 0 });
   }
 }
 

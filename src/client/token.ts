@@ -22,6 +22,8 @@ const MOST_WAIT_MS = 10_000;
 
 /** Fetches tokens, one at a time, and keeps one for as long as it is known to be valid. */
 export interface TokenSource {
+  /** Whether there is one token, and no other after it. */
+  readonly isFixed: boolean;
   /** Returns a token; the kept one if it expires late enough. */
   get(why: TokenReason): Promise<string | undefined>;
   /** Drops the kept token: it was refused, or expires soon. */
@@ -57,6 +59,7 @@ export function tokenSource(
   };
 
   return {
+    isFixed: typeof option === "string",
     async get(why) {
       if (typeof option !== "function") return option;
       if (kept !== undefined && expiryOf(kept) - now() > LEAST_LIFE_MS) return kept;

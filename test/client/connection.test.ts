@@ -68,6 +68,17 @@ describe("A connection", () => {
     expect(fake.sockets.length).toBe(2);
   });
 
+  test("stops for good after 4512 if its token never changes", async () => {
+    const { fake, connection, welcome } = start({ token: "fixed" });
+    (await welcome()).end(4512, "token expired");
+    await fake.advance(300_000);
+    expect(fake.sockets.length).toBe(1);
+    expect(connection.state).toMatchObject({
+      type: "closed",
+      error: { code: "refused", closeCode: 4512, message: "Disconnected: 4512 token expired" },
+    });
+  });
+
   test.each(["half a {", "null", '{"type":"data","payload":"%","encoding":"base64"}'])(
     "comes back after a gateway has sent %p",
     async (garbage) => {

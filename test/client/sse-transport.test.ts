@@ -9,7 +9,7 @@ import {
   serverSentEvents,
   webSocketOrEvents,
 } from "spillway/client";
-import { FakeFetch } from "./support/fake-events.ts";
+import { FakeFetch, type FakeRequest } from "./support/fake-events.ts";
 import { FakePlatform, settled } from "./support/fake-platform.ts";
 
 function start(options: ConnectOptions = {}) {
@@ -61,7 +61,7 @@ describe("Server-sent events", () => {
     const [first] = web.streams;
     expect(first?.url.split("?")[0]).toBe("https://gateway/ws/sse");
     expect(first?.query).toEqual({
-      subjects: "a.*",
+      subject: "a.*",
       from: "seq:7",
       policy: "conflate",
       max_rate: "5",
@@ -79,7 +79,7 @@ describe("Server-sent events", () => {
     expect(connection.state.type).toBe("waiting");
     await fake.advance(1000);
     const [second] = web.streams.filter((one) => one !== first);
-    expect(second?.query).toMatchObject({ subjects: "a.*", after: "S:e:2" });
+    expect(second?.query).toMatchObject({ subject: "a.*", after: "S:e:2" });
     await connection.close();
     expect([web.streams, fake.timers.size, fake.listeners.size]).toEqual([[], 0, 0]);
   });
@@ -226,6 +226,123 @@ describe("Server-sent events", () => {
     web.streams.at(-1)?.answer(401, { detail: "expired" });
     await fake.advance(1000);
     expect(web.streams.at(-1)?.init.headers).toMatchObject({ Authorization: "Bearer token-2" });
+    await connection.close();
+  });
+
+  test("Subjects may have commas in them", async () => {
+    const { web, connection } = start();
+    connection.subscribe(["a,b", "c.>", "d&e=f"]);
+    await settled();
+    const query = new URL(web.streams[0]!.url).searchParams;
+    expect([...query]).toEqual([
+      ["subject", "a,b"],
+      ["subject", "c.>"],
+      ["subject", "d&e=f"],
+    ]);
+    await connection.close();
+  });
+
+  test.each([
+    ["no token", undefined, { code: "unauthenticated" }],
+    ["a token that never changes", "fixed", { code: "refused", closeCode: 4512 }],
+  ])("A 401 ends a connection with %s for good", async (_, token, error) => {
+    const { fake, web, connection } = start(token === undefined ? {} : { token });
+    const seen = collect(connection, "a.b");
+    await settled();
+    web.streams[0]?.answer(401, { detail: "This gateway needs a token" });
+    await settled();
+    expect(connection.state).toMatchObject({
+      type: "closed",
+      error: { ...error, retryable: false },
+    });
+    const { message } = (connection.state as { error: Error }).error;
+    expect(message).toContain("token");
+    await fake.advance(300_000);
+    expect([seen, web.requests.length]).toEqual([[error.code], 2]);
+    expect([fake.timers.size, fake.listeners.size]).toEqual([0, 0]);
+  });
+
+  test("A 401 is followed by an attempt with another token, also for a message that is posted", async () => {
+    let tokens = 0;
+    const { fake, web, connection } = start({ token: () => `token-${++tokens}` });
+    await settled();
+    const refused = connection.publish("a.b", 1);
+    await settled();
+    web.requests.at(-1)?.answer(401, { detail: "The token has expired" });
+    await expect(refused).rejects.toMatchObject({ code: "unauthenticated", retryable: true });
+    connection.publish("a.b", 2).catch(() => {});
+    await settled();
+    const second = { Authorization: "Bearer token-2" };
+    expect(web.requests.at(-1)?.init.headers).toMatchObject(second);
+    connection.subscribe("a.b");
+    expect(web.streams.at(-1)?.init.headers).toMatchObject(second);
+    web.streams.at(-1)?.answer(401, { detail: "The token has expired" });
+    await fake.advance(1000);
+    expect(web.streams.at(-1)?.init.headers).toMatchObject({ Authorization: "Bearer token-3" });
+    await connection.close();
+  });
+
+  test.each([
+    [400, "unsupported"],
+    [403, "forbidden"],
+    [410, "unavailable"],
+    [413, "too_large"],
+    [431, "unavailable"],
+  ])("A %d refuses its subscription for good, and no other one", async (status, code) => {
+    const { fake, web, connection } = start();
+    const seen = collect(connection, "a.b");
+    const other = collect(connection, "a.c");
+    await settled();
+    web.streams[1]?.stream();
+    web.streams[0]?.answer(status, { detail: "no" });
+    await fake.advance(60_000);
+    web.streams.at(-1)?.say("id: S:e:1", message(1));
+    await settled();
+    expect([seen, other, connection.state.type]).toEqual([[code], ["1"], "open"]);
+    expect(web.requests.filter(({ url }) => url.includes("/sse?")).length).toBe(2);
+    await connection.close();
+  });
+
+  test.each([429, 502, 503])(
+    "After a %d, the subscription alone is asked for again",
+    async (status) => {
+      const { fake, web, connection } = start();
+      const seen = collect(connection, "a.b");
+      const other = collect(connection, "a.c");
+      await settled();
+      web.streams[1]?.stream();
+      web.streams[0]?.answer(status);
+      await fake.advance(2000);
+      const again = web.streams.at(-1);
+      again?.stream();
+      again?.say("id: S:e:1", message(1));
+      await settled();
+      expect([seen, other, connection.state.type]).toEqual([["1"], [], "open"]);
+      expect(web.requests.filter(({ url }) => url.includes("/sse?")).length).toBe(3);
+      await connection.close();
+    },
+  );
+
+  test.each([
+    ["is no stream of events", (request: FakeRequest) => request.answer(200, { hello: "page" })],
+    ["has the status 404", (request: FakeRequest) => request.answer(404)],
+  ])("An answer that %s is nobody's, and says so until the gateway is there", async (_, answer) => {
+    const { fake, web, connection } = start();
+    const errors: string[] = [];
+    connection.on("error", ({ message }) => errors.push(message));
+    const seen = collect(connection, "a.b");
+    await settled();
+    answer(web.streams[0]!);
+    await settled();
+    expect(connection.state.type).toBe("waiting");
+    expect(errors).toEqual([
+      expect.stringContaining("no gateway answers at https://gateway/ws/sse"),
+    ]);
+    await fake.advance(1000);
+    web.streams.at(-1)?.stream();
+    web.streams.at(-1)?.say("id: S:e:1", message(1));
+    await settled();
+    expect(seen).toEqual(["1"]);
     await connection.close();
   });
 

@@ -41,6 +41,19 @@ contract(EVERY_RUNTIME, (target) => {
       for (const each of [one, other]) expect(await read(each, 30)).toEqual(numbers(24, 53));
     });
 
+    test("A subject with a comma is one subject", async () => {
+      const at = await stream("COMMAS");
+      await publish(`${at}.x,y`, 1, 3);
+      await publish(`${at}.y`, 4, 4);
+      const gateway = await start({ streams: ["COMMAS"] });
+      const connection = open(gateway.wsUrl);
+      const one = connection.subscribe<Numbered>(`${at}.x,y`, { from: "all" });
+      expect(await read(one, 3)).toEqual(numbers(1, 3));
+      await publish(`${at}.y`, 5, 5);
+      await publish(`${at}.x,y`, 6, 6);
+      expect(await read(one, 1)).toEqual(["6"]);
+    });
+
     test("Messages are posted to their stream, and the end of a subject ends its loop", async () => {
       await publish(`${await stream("POSTED")}.x`, 1, 1);
       const gateway = await start({ streams: ["POSTED"], publish_subjects: ["posted.>"] });

@@ -47,7 +47,8 @@ export class FakeRequest {
         this.#controller = controller;
       },
     });
-    this.#answer(new Response(body, { status: 200 }));
+    const headers = { "Content-Type": "text/event-stream; charset=utf-8" };
+    this.#answer(new Response(body, { status: 200, headers }));
     const terms = { subjects: ["a.b"], policy: "drop-oldest", from };
     this.say(
       "event: welcome",
