@@ -1,5 +1,6 @@
 import type { Policy } from "../protocol/fields.ts";
 import type { CaughtUp, End, Gap, ReceivedMessage } from "./item.ts";
+import { positionOf } from "./position.ts";
 
 /** An item that is no message. */
 export type Note = Gap | CaughtUp | End;
@@ -12,8 +13,14 @@ const MOST_ENDS = 128;
 
 /** If no message is between two notes of a kind, they become one. Gaps of known and of unknown size don't add up. */
 function kindOf(note: Note): string {
-  const { type, reason, count, subject } = note as Partial<Gap & End>;
-  return `${type} ${reason} ${!count} ${subject}`;
+  const { type, reason, count, subject, from = "", to = "" } = note as Partial<Gap & End>;
+  const origins = `${positionOf(from).origin} ${positionOf(to).origin}`;
+  return `${type} ${reason} ${!count} ${subject} ${origins}`;
+}
+
+/** Whether a place is before another one of its origin. */
+function isBefore(one: string, other: string): boolean {
+  return positionOf(one).number < positionOf(other).number;
 }
 
 /**
@@ -66,8 +73,13 @@ export class ItemBuffer {
     const kind = kindOf(note);
     const other = notes.find((one) => kindOf(one) === kind);
     if (other?.type === "gap") {
-      const { to, count, exact } = note as Gap;
-      Object.assign(other, { to, count: other.count + count, exact: other.exact && exact });
+      const { from, to, count, exact } = note as Gap;
+      Object.assign(other, {
+        from: isBefore(from, other.from) ? from : other.from,
+        to: isBefore(to, other.to) ? other.to : to,
+        count: other.count + count,
+        exact: other.exact && exact,
+      });
     } else if (!other && (note.type !== "end" || notes.length < MOST_ENDS)) notes.push(note);
   }
 

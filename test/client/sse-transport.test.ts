@@ -296,7 +296,7 @@ describe("Server-sent events", () => {
     web.streams[1]?.stream();
     web.streams[0]?.answer(status, { detail: "no" });
     await fake.advance(60_000);
-    web.streams.at(-1)?.say("id: S:e:1", message(1));
+    web.streams.at(-1)?.say("id: S:e:1", message(1, "a.c"));
     await settled();
     expect([seen, other, connection.state.type]).toEqual([[code], ["1"], "open"]);
     expect(web.requests.filter(({ url }) => url.includes("/sse?")).length).toBe(2);
