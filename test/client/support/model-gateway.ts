@@ -381,7 +381,6 @@ export class ModelGateway {
       connection.dropped.push(message);
       return;
     }
-    this.#flushDropped(connection);
     this.#deliver(connection, message);
   }
 
@@ -408,6 +407,8 @@ export class ModelGateway {
   #deliver(connection: ModelConnection, message: ModelMessage): void {
     const { id } = message;
     const { unacknowledged } = connection.session;
+    // A gap is in its place, also among replayed messages.
+    this.#flushDropped(connection);
     if (this.mode === "at-least-once") {
       unacknowledged.set(id, unacknowledged.get(id) ?? { message, deliveries: 1 });
     }
