@@ -59,7 +59,8 @@ export class Router {
     if (!this.#feeds.delete(feed)) return;
     feed.cancelRetry();
     this.#leave(feed);
-    this.#dropHeld(feed);
+    // Its loop gets none of what it holds back.
+    this.#settle(feed, feed.restart(), feed.request.durable === undefined);
   }
 
   /** Tells the gateway for as long as a loop takes its messages too slowly. */
@@ -242,15 +243,10 @@ export class Router {
   }
 
   #fail(feed: Feed, error: SpillwayError): void {
-    this.#feeds.delete(feed);
-    feed.cancelRetry();
-    this.#dropHeld(feed);
+    // The gateway has none to end.
+    feed.sub = undefined;
+    this.remove(feed);
     feed.sink.failed(error);
-  }
-
-  /** A subscription that has ended gives its loop none of what it holds back. */
-  #dropHeld(feed: Feed): void {
-    this.#settle(feed, feed.restart(), feed.request.durable === undefined);
   }
 
   /** A subscription gives its loop none of these. @param isDone whether they may be acknowledged. */
