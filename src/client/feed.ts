@@ -93,12 +93,10 @@ export class Feed {
 
   /** It is asked for on another connection. @returns the ids of what it held back. */
   restart(): readonly string[] {
-    const ids = [...this.#held.keys()];
-    this.#held.clear();
     this.#lost = undefined;
     this.sub = undefined;
     this.stage = "asked";
-    return ids;
+    return this.#drop(() => true);
   }
 
   /** Whether a subject, or pattern, is of interest. */
@@ -129,7 +127,7 @@ export class Feed {
    * @returns the ids of messages that it had held back, and that are not for it.
    */
   confirm(frame: SubscribedFrame): readonly string[] {
-    let earlier: string[] = [];
+    let earlier: readonly string[] = [];
     this.maxRate = frame.max_rate;
     if (frame.start_from !== undefined) this.#hasReplay = true;
     if (this.start === undefined) {
@@ -137,14 +135,14 @@ export class Feed {
       this.from ??= frame.start_from ?? (durable === undefined ? "new" : undefined);
       const { from } = this;
       this.start = frame.from;
-      if (from === "new" && this.cursor === undefined) {
+      // The latest messages lie before that place, and a durable has its own.
+      if (from !== undefined && from !== "last" && from !== "last_per_subject") {
+        const isNew = (this.cursor ?? from) === "new";
         // Earlier messages were for other subscriptions.
         this.seen.begin(positionOf(frame.from));
-        earlier = [...this.#held.keys()];
-        this.#held.clear();
+        earlier = this.#drop(({ position }) => isNew || this.seen.has(position));
+        this.cursor ??= frame.from;
       }
-      // The latest messages lie before that place.
-      if (from !== "last" && from !== "last_per_subject") this.cursor ??= frame.from;
     } else if (this.from === "last_per_subject" && !this.isResuming) {
       // The latest of each subject is taken again, of another stream: nobody sends what this one had.
       const [from, to] = [this.start, frame.from];
@@ -196,7 +194,15 @@ export class Feed {
    * @returns the ids of messages that it had held back, and that are not for it.
    */
   caughtUp(): readonly string[] {
-    const older = this.#takesLatest ? this.#dropOlder() : [];
+    // Others brought messages from before its start, too.
+    const start = positionOf(this.start!);
+    const older = this.#drop(
+      ({ frame, position: { origin, number } }) =>
+        this.#takesLatest &&
+        origin === start.origin &&
+        number <= start.number &&
+        !this.#isLatest(frame),
+    );
     this.failures = 0;
     this.#goLive();
     this.sink.note({ type: "caught_up" });
@@ -232,16 +238,14 @@ export class Feed {
     );
   }
 
-  /** Drops what others brought from before its start, but for the latest message of all, or of each subject. */
-  #dropOlder(): readonly string[] {
-    const start = positionOf(this.start!);
-    const newestFirst = [...this.#held.values()].sort(
+  /** Drops messages that it holds back, the newest first. @returns their ids. */
+  #drop(isUnwanted: (held: Held) => boolean): readonly string[] {
+    const held = [...this.#held.values()].sort(
       ({ position: one }, { position: two }) => two.number - one.number,
     );
-    return newestFirst.flatMap(({ frame, position: { origin, number } }) => {
-      const isOld = origin === start.origin && number <= start.number && !this.#isLatest(frame);
-      return isOld && this.#held.delete(frame.id) ? [frame.id] : [];
-    });
+    const dropped = held.filter(isUnwanted).map(({ frame }) => frame.id);
+    for (const id of dropped) this.#held.delete(id);
+    return dropped;
   }
 
   /** Whether a message of the snapshot is the first of its kind. */

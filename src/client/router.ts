@@ -167,7 +167,7 @@ export class Router {
 
   /** Notes which subscriptions an `end` is for that follows. */
   #took(sub: string | undefined, feeds: readonly Feed[]): void {
-    const others = sub === undefined ? [] : this.#takers.filter((feed) => feed.sub !== sub);
+    const others = this.#takers.filter((feed) => (sub ?? feed.sub) !== feed.sub);
     this.#takers = [...others, ...feeds];
   }
 

@@ -681,18 +681,22 @@ describe("A subscription", () => {
     await connection.close();
   });
 
-  test("after a message gets no older ones that another one is sent", async () => {
-    const { connection, welcome } = start();
-    const later = connection.subscribe<{ n: number }>("a.>", { from: { after: "S:e:4" } });
-    connection.subscribe("a.>", { from: "all" });
-    const socket = await welcome();
-    confirm(socket);
-    socket.say(data(1), data(5));
-    for (const { id } of socket.sent) socket.say({ type: "caught_up", sub: id });
-    const { value } = await later[Symbol.asyncIterator]().next();
-    expect(value).toMatchObject({ id: "S:e:5" });
-    await connection.close();
-  });
+  test.each([{ after: "S:e:4" }, { seq: 5 }, { time: "2026-01-01T00:00:00Z" }])(
+    "from %p gets no older messages that another one is sent",
+    async (from) => {
+      const { connection, welcome } = start();
+      const later = connection.subscribe<{ n: number }>("a.>", { from });
+      connection.subscribe("a.>", { from: "all" });
+      const socket = await welcome();
+      socket.say(data(1));
+      confirm(socket, "S:e:4");
+      socket.say(data(2), data(5));
+      for (const { id } of socket.sent) socket.say({ type: "caught_up", sub: id });
+      const { value } = await later[Symbol.asyncIterator]().next();
+      expect(value).toMatchObject({ id: "S:e:5" });
+      await connection.close();
+    },
+  );
 
   test("hears of a new stream for itself, if the news of another one doesn't reach as far back", async () => {
     const { fake, connection, welcome } = start();
@@ -770,8 +774,10 @@ describe("A subscription", () => {
       const latest = connection.subscribe<{ n: number }>("a.*", { from });
       const socket = await welcome();
       socket.say(data(1), data(2, { subject: "a.c" }));
-      confirm(socket, "S:e:50");
       const [first, second] = socket.sent.map(({ id }) => id);
+      const terms = { subjects: ["a.>"], policy: "drop-oldest" };
+      for (const [sub, at] of [[first, "S:e:0"] as const, [second, "S:e:50"] as const])
+        socket.say({ type: "subscribed", id: sub, sub, ...terms, from: at });
       socket.say(data(3), data(40, { subject: "a.c" }), data(50), {
         type: "caught_up",
         sub: second,

@@ -3,7 +3,14 @@
  * prints its seed; `SPILLWAY_SEED=<seed>` repeats it and shows its frames, `SPILLWAY_RUNS=<n>` makes other numbers of runs.
  */
 import { expect, test } from "bun:test";
-import { type Connection, connect, type Gap, type Item, type Subscription } from "spillway/client";
+import {
+  type Connection,
+  connect,
+  type Gap,
+  type Item,
+  type SubscribeOptions,
+  type Subscription,
+} from "spillway/client";
 import { FakePlatform, settled } from "./support/fake-platform.ts";
 import { ModelGateway, type ModelMessage } from "./support/model-gateway.ts";
 import { seeded, withSeeds } from "./support/random.ts";
@@ -36,6 +43,8 @@ class Reader {
   readonly lost = new Set<string>();
   /** Whether it was closed before the end. */
   hasLeft = false;
+  /** The least number that it wants. */
+  readonly seq: number;
   error: unknown;
   isDone = false;
   /** The message after which it began, by the gateway's word. */
@@ -48,13 +57,14 @@ class Reader {
     connection: Connection,
     patterns: readonly string[],
     start: Reader["start"],
-    from: Reader["start"] | undefined,
+    from: SubscribeOptions<Numbered>["from"],
     buffer: number,
     refuses: () => boolean,
     comesAgain: (id: string) => boolean,
   ) {
     this.patterns = patterns;
     this.start = start;
+    this.seq = typeof from === "object" && "seq" in from ? from.seq : 0;
     this.subscription = connection.subscribe<Numbered>(patterns, { ...(from && { from }), buffer });
     void this.#run(refuses, comesAgain);
   }
@@ -164,8 +174,10 @@ async function run(seed: number): Promise<void> {
   const begun = new Map<Reader, ModelMessage[]>();
   const subscribe = (): void => {
     const buffer = random() < 0.3 ? 4 : 1000;
-    const from = random() < 0.3 ? undefined : STARTS[pick(3)]!;
-    const start = from ?? gateway.startFrom;
+    const seq = random() < 0.1 ? 1 + pick(gateway.tip + 1) : undefined;
+    const kind = random() < 0.3 ? undefined : STARTS[pick(3)]!;
+    const from = seq === undefined ? kind : { seq };
+    const start = seq === undefined ? (kind ?? gateway.startFrom) : "all";
     const refuses = (): boolean => isAtLeastOnce && random() < 0.1;
     const patterns = PATTERNS[pick(4)]!;
     const comesAgain = (id: string): boolean => !forgotten.has(id) && !gateway.crossed.has(id);
@@ -335,6 +347,10 @@ function check(
     last.set(epoch, n);
   }
   if (new Set(ids).size !== ids.length) throw new Error(`twice: ${ids.join(" ")}`);
+  const { start, begunEpoch, begunFirst, seq } = reader;
+  const least = start === "new" ? begunFirst : Math.min(seq, begunFirst);
+  if (places.some(({ epoch, n }) => epoch === begunEpoch && n < least))
+    throw new Error(`from before its start: ${ids.join(" ")}`);
   if (reader.hasLeft) return;
   const isOlder = new Set(older);
   for (const message of gateway.messages) {

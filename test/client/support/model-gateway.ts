@@ -280,7 +280,10 @@ export class ModelGateway {
     const sub = id as string;
     const patterns = subjects as readonly string[];
     const { epoch, tip } = this;
-    const { after } = (typeof from === "object" ? from : {}) as { after?: string };
+    const { after, seq } = (typeof from === "object" ? from : {}) as {
+      readonly after?: string;
+      readonly seq?: number;
+    };
     const base = { sub, subjects: patterns, epoch, latestUpTo: 0 };
     const { subscriptions } = connection.session;
     if (after !== undefined) {
@@ -297,8 +300,8 @@ export class ModelGateway {
       }
       return;
     }
-    if (from === "all") {
-      const since = this.first - 1;
+    if (from === "all" || seq !== undefined) {
+      const since = Math.max(this.first, Math.min(seq ?? 0, tip + 1)) - 1;
       subscriptions.set(sub, { ...base, since, progress: since });
       this.#confirm(connection, sub, patterns, since, startFrom);
     } else if (from === "last_per_subject") {
