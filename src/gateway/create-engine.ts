@@ -182,7 +182,10 @@ export async function createEngine(
   });
   if (siblings !== undefined) {
     revocation.onRevoked = (entry) => siblings.revoked([entry]);
-    if (source instanceof MemorySource) source.onPublished = (message) => siblings.posted(message);
+    if (source instanceof MemorySource) {
+      source.onPublished = (message) => siblings.posted(message);
+      source.whenRoom = (publish, signal) => siblings.whenRoom(publish, signal);
+    }
   }
   const shown = siblings ?? own;
   const statusReport: StatusReport = {

@@ -143,6 +143,7 @@ export class GatewayEngine implements Engine {
       if (this.#parts.placement === "listens") {
         await this.#warmUp();
         const fetch = this.app.fetch as never;
+        siblings?.opens();
         this.#listener = await this.#parts.runtime.listen({ ...shared, host, port, fetch });
         if (announces) this.#warnIfOpen(this.#listener);
         if (announces) this.#announceDescriptors();

@@ -32,8 +32,16 @@ export interface Siblings {
    * @throws Error if there is no answer in time: the figures of this process alone would be taken for those of all.
    */
   metrics(): Promise<MetricsPage>;
+  /** This process is about to take clients: it hears of posts and revocations from now on. */
+  opens(): void;
   /** Tells the others of a message that was posted to the in-memory source of this process. */
   posted(message: SourceMessage): void;
+  /**
+   * Calls when the others can take another message, as they may be behind.
+   *
+   * @param signal if it is aborted before, nothing is called.
+   */
+  whenRoom(post: () => void, signal: AbortSignal): void;
   /** Tells the others that tokens were revoked. */
   revoked(entries: readonly RevocationEntry[]): void;
 }

@@ -1,7 +1,9 @@
 import { SpillwayError } from "../core/ports/errors.ts";
 import type {
+  ClientMessage,
   ClientPublisher,
   MessageSource,
+  Published,
   Publisher,
   PublishFailure,
   SourceListener,
@@ -31,11 +33,10 @@ const NOBODY_ANSWERS: PublishFailure = {
 export class MemorySource implements MessageSource, Publisher {
   readonly name = "the embedded source";
   readonly clientPublisher: ClientPublisher = {
-    publish: async ({ subject, data, headers }) => {
-      if (this.#listener === undefined || this.#isDrained) return STOPPED;
-      this.publish({ subject, data, headers });
-      return { kind: "published" };
-    },
+    publish: (message, signal) =>
+      new Promise((resolve) => {
+        this.whenRoom(() => resolve(this.#take(message)), signal);
+      }),
     request: async () => NOBODY_ANSWERS,
   };
   readonly #patterns = new PatternSet();
@@ -43,6 +44,8 @@ export class MemorySource implements MessageSource, Publisher {
   #isDrained = false;
   /** Called with each message that is published here. */
   onPublished: (message: SourceMessage) => void = () => {};
+  /** Calls when a client's message can be published, unless the signal is aborted before. Default: at once. */
+  whenRoom: (publish: () => void, signal: AbortSignal) => void = (publish) => publish();
 
   get status(): SourceStatus {
     return this.#listener === undefined
@@ -98,6 +101,12 @@ export class MemorySource implements MessageSource, Publisher {
     if (this.#isDrained) return;
     this.onPublished(message);
     this.deliver(message);
+  }
+
+  async #take({ subject, data, headers }: ClientMessage): Promise<Published | PublishFailure> {
+    if (this.#listener === undefined || this.#isDrained) return STOPPED;
+    this.publish({ subject, data, headers });
+    return { kind: "published" };
   }
 
   /** Delivers a message that another process was asked to publish. */

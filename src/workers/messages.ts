@@ -13,8 +13,8 @@ export interface Assignment {
   readonly isReplacement: boolean;
 }
 
-/** Names a question to workers. */
-export type Question = "readiness" | "status" | "metrics" | "revocations";
+/** Names a question to workers. The answer to `"flush"` says that all earlier news were taken. */
+export type Question = "readiness" | "status" | "metrics" | "revocations" | "flush";
 
 /** A message from one worker to all others. Numbers, texts and lists only, as it is sent as JSON. */
 export type News =
@@ -31,6 +31,8 @@ export type News =
 export type WorkerMessage =
   /** Asks at its start for the file of the configuration that is in effect. */
   | { readonly type: "file" }
+  /** It takes news and questions from now on. */
+  | { readonly type: "hearing" }
   | { readonly type: "listening"; readonly port: number; readonly adminPort?: number }
   /** Asks about all workers. */
   | { readonly type: "ask"; readonly id: number; readonly question: Question }

@@ -78,6 +78,8 @@ export interface WorkerPorts {
 interface Slot {
   readonly number: number;
   process: WorkerProcess | undefined;
+  /** Whether it takes news. */
+  isHearing: boolean;
   isListening: boolean;
   /** The time when it began to listen. */
   listensSinceMs: number;
@@ -140,6 +142,7 @@ export class Supervisor {
     this.#slots = Array.from({ length: options.count }, (_, index) => ({
       number: index + 1,
       process: undefined,
+      isHearing: false,
       isListening: false,
       listensSinceMs: 0,
       wasListening: false,
@@ -295,7 +298,10 @@ export class Supervisor {
         this.#pending.get(message.id)?.settle(message.answer);
         break;
       case "news":
-        for (const other of this.#slots) if (other !== slot) other.process?.send(message);
+        for (const other of this.#othersHearing(slot)) other.process?.send(message);
+        break;
+      case "hearing":
+        slot.isHearing = true;
         break;
       case "drain":
         this.onDrainRequest?.();
@@ -354,6 +360,7 @@ export class Supervisor {
     const wasListening = slot.isListening;
     slot.failures = this.#servedMs(slot) < STABLE_MS ? slot.failures + 1 : 1;
     slot.process = undefined;
+    slot.isHearing = false;
     slot.isListening = false;
     slot.cancelCheck();
     for (const { slot: asked, settle } of this.#pending.values()) {
@@ -417,16 +424,26 @@ export class Supervisor {
     if (this.#slots.every(({ process }) => process === undefined)) this.#lastEnd.resolve();
   }
 
+  /** The other workers that take news: they have clients, or are about to. */
+  #othersHearing(slot: Slot): Slot[] {
+    return this.#slots.filter((other) => other !== slot && other.isHearing);
+  }
+
   /** Asks a worker. Resolves with `undefined` if it doesn't answer. */
   #ask(slot: Slot, question: Question): Promise<unknown> {
     return this.#answerOf(slot, (id) => ({ type: "ask", id, question }), ANSWER_MS);
   }
 
-  /** Sends a worker a message that it answers. Resolves with `undefined` if it doesn't, or ends before. */
+  /**
+   * Sends a worker a message that it answers.
+   *
+   * @param timeoutMs Default: it waits until the worker answers or ends. One that stands still is killed in the end.
+   * @returns `undefined` if it doesn't answer, or ends before.
+   */
   async #answerOf(
     slot: Slot,
     message: (id: number) => SupervisorMessage,
-    timeoutMs: number,
+    timeoutMs?: number,
   ): Promise<unknown> {
     const { process } = slot;
     if (process === undefined) return undefined;
@@ -436,6 +453,7 @@ export class Supervisor {
       process.send(message(id));
     });
     try {
+      if (timeoutMs === undefined) return await answer;
       return await withDeadline(this.#parts.clock, timeoutMs, () => answer);
     } catch {
       return undefined;
@@ -461,13 +479,22 @@ export class Supervisor {
   /** Answers a worker's question about all workers. */
   async #answerFor(asker: Slot, id: number, question: Question): Promise<void> {
     const { process } = asker;
-    const answer =
-      question === "readiness"
-        ? await this.#readiness()
-        : question === "status"
-          ? await this.#status()
-          : await this.#metrics();
+    const answer = await this.#answerOfAll(asker, question);
     process?.send({ type: "answer", id, answer });
+  }
+
+  async #answerOfAll(asker: Slot, question: Question): Promise<unknown> {
+    if (question === "readiness") return await this.#readiness();
+    if (question === "status") return await this.#status();
+    if (question === "flush") return await this.#flush(asker);
+    return await this.#metrics();
+  }
+
+  /** Waits until the others have taken all news of a worker. */
+  async #flush(sender: Slot): Promise<void> {
+    const ask = (slot: Slot): Promise<unknown> =>
+      this.#answerOf(slot, (id) => ({ type: "ask", id, question: "flush" }));
+    await Promise.all(this.#othersHearing(sender).map(ask));
   }
 
   async #readiness(): Promise<Readiness> {

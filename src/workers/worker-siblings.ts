@@ -8,6 +8,7 @@ import type { Siblings, WorkerReport } from "../gateway/siblings.ts";
 import type { ReloadAnswer } from "../http/reload.ts";
 import type { MetricsPage, Readiness, Status } from "../http/status.ts";
 import type { News, Question, SupervisorMessage, WorkerMessage } from "./messages.ts";
+import { PostWindow } from "./post-window.ts";
 
 /** The time that a worker waits for the supervisor's answer: longer than the supervisor waits for all workers. */
 const ANSWER_MS = 2000;
@@ -20,6 +21,9 @@ export class WorkerSiblings implements Siblings {
   readonly #send: (message: WorkerMessage) => void;
   readonly #clock: Pick<Clock, "after">;
   readonly #asked = new Map<number, (answer: unknown) => void>();
+  readonly #window = new PostWindow(() =>
+    this.#answerTo((id) => ({ type: "ask", id, question: "flush" })),
+  );
   #report: WorkerReport | undefined;
   #lastId = 0;
 
@@ -36,6 +40,10 @@ export class WorkerSiblings implements Siblings {
 
   join(report: WorkerReport): void {
     this.#report = report;
+  }
+
+  opens(): void {
+    this.#send({ type: "hearing" });
   }
 
   /** Takes a message of the supervisor, if it isn't an order to stop. */
@@ -76,6 +84,11 @@ export class WorkerSiblings implements Siblings {
       ...(headers !== undefined && { headers: [...headers] }),
     };
     this.#send({ type: "news", news });
+    this.#window.sent(data.length);
+  }
+
+  whenRoom(post: () => void, signal: AbortSignal): void {
+    this.#window.whenRoom(post, signal);
   }
 
   revoked(entries: readonly RevocationEntry[]): void {
@@ -86,27 +99,29 @@ export class WorkerSiblings implements Siblings {
     return this.#answerTo((id) => ({ type: "ask", id, question }), ANSWER_MS);
   }
 
-  /** @throws Error if there is no answer in time. */
-  async #answerTo(message: (id: number) => WorkerMessage, timeoutMs: number): Promise<unknown> {
+  /**
+   * @param timeoutMs Default: it waits for as long as it takes.
+   * @throws Error if there is no answer in time.
+   */
+  async #answerTo(message: (id: number) => WorkerMessage, timeoutMs?: number): Promise<unknown> {
     const id = ++this.#lastId;
+    const asked = (): Promise<unknown> =>
+      new Promise((resolve) => {
+        this.#asked.set(id, resolve);
+        this.#send(message(id));
+      });
     try {
-      return await withDeadline(
-        this.#clock,
-        timeoutMs,
-        () =>
-          new Promise((resolve) => {
-            this.#asked.set(id, resolve);
-            this.#send(message(id));
-          }),
-        () => new Error("the workers' supervisor doesn't answer"),
-      );
+      if (timeoutMs === undefined) return await asked();
+      const late = (): Error => new Error("the workers' supervisor doesn't answer");
+      return await withDeadline(this.#clock, timeoutMs, asked, late);
     } finally {
       this.#asked.delete(id);
     }
   }
 
   async #answer(id: number, question: Question): Promise<void> {
-    const ask = async (): Promise<unknown> => await this.#report?.[question]();
+    const ask = async (): Promise<unknown> =>
+      question === "flush" ? true : await this.#report?.[question]();
     // An answer that can't be made is as good as none.
     const answer = await ask().catch(() => undefined);
     this.#send({ type: "answer", id, answer });

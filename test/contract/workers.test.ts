@@ -11,7 +11,7 @@ import { type Gateway, type LogLine, runToExit, startGateway } from "../support/
 import { openRaw } from "../support/raw-websocket.ts";
 import { allowing, TARGETS } from "../support/runtimes.ts";
 import { connect, type Subscriber } from "../support/subscriber.ts";
-import { openV1 } from "../support/v1-client.ts";
+import { openV1, type V1Client } from "../support/v1-client.ts";
 import { contract } from "./support/contract.ts";
 import { asOperator, subscribeMany, untilReady } from "./support/gateway-fixture.ts";
 import { metric, metricsOf, untilMetric } from "./support/metrics.ts";
@@ -19,6 +19,8 @@ import { useNats } from "./support/nats-fixture.ts";
 
 /** Enough that one process doesn't get all of them: that happens once in 8 million runs. */
 const CLIENTS = 24;
+/** Posts of 40 kB. */
+const POSTS = 60;
 const CLEAN = { code: 0, signal: null };
 const TOKEN = "alice-0123456789abcdef0123456789abcdef";
 
@@ -156,6 +158,68 @@ contract(WITH_WORKERS, (target) => {
       const headers = { "Content-Type": "application/json" };
       expect((await fetch(url, { method: "POST", body: '{"n":"ä"}', headers })).status).toBe(202);
       for (const client of clients) expect((await client.next()).payload).toEqual({ n: "ä" });
+      expect(await gateway.stop()).toEqual(CLEAN);
+    });
+
+    test("What is posted faster than another process takes it has to wait, and is lost in none", async () => {
+      const config = {
+        ...{ workers: 2, max_publishes_per_second: 1_000_000, max_frames_per_second: 10_000 },
+        max_queue_bytes: "64MiB",
+      };
+      const gateway = await startGateway(target, { config });
+      await untilReady(gateway);
+      const open = () => openV1(gateway.wsUrl);
+      const publishers = await Promise.all(Array.from({ length: CLIENTS }, open));
+      const subscribers = await Promise.all(Array.from({ length: CLIENTS / 2 }, open));
+      for (const client of subscribers) await client.subscribe("1", ["posts.>"]);
+      const answersOf = (client: V1Client) => [
+        ...client.notices("published"),
+        ...client.notices("error"),
+      ];
+      const [, stopped] = await workersOf(gateway);
+      process.kill(stopped!.pid, "SIGSTOP");
+      try {
+        for (const client of publishers) {
+          client.send({ type: "publish", id: "first", subject: "posts.x", payload: 0 });
+        }
+        // It is one of the other process.
+        const client = await Promise.race(
+          publishers.map(async (one) => {
+            await one.until(({ type }) => type === "published", "the first answer");
+            return one;
+          }),
+        );
+        const payload = "x".repeat(40_000);
+        for (let n = 0; n < POSTS; n++) {
+          client.send({ type: "publish", id: `${n}`, subject: "posts.x", payload });
+        }
+        await client.subscribe("after", ["others.>"]);
+        // Of those, 1 MiB is under way; and one may have been let in beside it.
+        expect(answersOf(client).length).toBeLessThan(POSTS / 2);
+      } finally {
+        process.kill(stopped!.pid, "SIGCONT");
+      }
+      const all = CLIENTS + POSTS;
+      const answers = await until(
+        "answers to all posts",
+        async () => publishers.flatMap(answersOf),
+        ({ length }) => length === all,
+      );
+      const published = answers.filter(({ type }) => type === "published").length;
+      for (const { error } of answers)
+        if (error !== undefined) expect(error).toMatchObject({ code: "timeout" });
+      for (const client of subscribers) {
+        await until(
+          "all posts",
+          async () => client.messages.length,
+          (count) => count >= published,
+        );
+      }
+      expect(subscribers.map(({ messages }) => messages.length)).toEqual(
+        subscribers.map(() => published),
+      );
+      expect(await metric(gateway, "websocket_client_messages_published_total")).toBe(published);
+      expect(await metric(gateway, "websocket_messages_received_total")).toBe(2 * published);
       expect(await gateway.stop()).toEqual(CLEAN);
     });
 

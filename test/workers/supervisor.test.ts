@@ -47,6 +47,7 @@ class FakeWorker implements WorkerProcess {
   }
 
   listen(): void {
+    this.say({ type: "hearing" });
     this.say({ type: "listening", port: 8080 });
   }
 
@@ -651,6 +652,33 @@ describe("A worker", () => {
     workers[1]!.say({ type: "news", news });
     const heard = workers.map(({ got }) => got.filter(({ type }) => type === "news").length);
     expect(heard).toEqual([1, 0, 1]);
+  });
+
+  test("gets news before it listens, and none before it can take them", async () => {
+    const { workers, clock } = await running(2);
+    workers[1]!.end(null, "SIGKILL");
+    clock.advance(0);
+    const news = { kind: "posted", subject: "a", data: "" } as const;
+    workers[0]!.say({ type: "news", news });
+    workers[2]!.say({ type: "hearing" });
+    workers[0]!.say({ type: "news", news });
+    expect(workers[2]!.got).toEqual([{ type: "news", news }]);
+  });
+
+  test("is told when all others have taken its news, or have ended, however long that takes", async () => {
+    const { workers, clock } = await running(3);
+    for (const { got } of workers) got.splice(0);
+    workers[0]!.say({ type: "ask", id: 7, question: "flush" });
+    for (const worker of workers.slice(1)) {
+      expect(worker.got).toMatchObject([{ type: "ask", question: "flush" }]);
+    }
+    workers[1]!.answer();
+    clock.advance(30_000);
+    for (let n = 0; n < 20; n++) await Promise.resolve();
+    expect(workers[0]!.got.filter(({ type }) => type === "answer")).toEqual([]);
+    workers[2]!.end(null, "SIGKILL");
+    for (let n = 0; n < 20; n++) await Promise.resolve();
+    expect(workers[0]!.got.at(-1)).toEqual({ type: "answer", id: 7, answer: undefined });
   });
 
   test("that asks is told what all say; one that is silent is left out after a second", async () => {
