@@ -25,8 +25,12 @@ export class FileKeys implements KeySource {
     return found.length > 0 ? found : "unknown";
   }
 
-  start(): void {
-    this.#file.start();
+  accepts(id: string): boolean {
+    return this.#file.value.ids.has(id);
+  }
+
+  start(changed: () => void): void {
+    this.#file.start(changed);
   }
 
   stop(): void {

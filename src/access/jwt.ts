@@ -68,6 +68,7 @@ const REFUSED_HEADERS = ["jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc"
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 const UNKNOWN_ISSUER: AccessRefusal = refused("is of an issuer that isn't accepted any more");
+const UNKNOWN_KEY: AccessRefusal = refused("is signed with a key that its issuer doesn't have");
 const KEYS_UNAVAILABLE: AccessRefusal = {
   kind: "unavailable",
   message: "The token can't be checked now: the keys of its issuer can't be loaded",
@@ -124,14 +125,17 @@ export class JwtAuthenticator implements Authenticator {
     return await this.#check({ text, header: header.value, fault }, issuer);
   }
 
-  /** Without the token, only its issuer can be checked: its keys are when the client shows a token again. */
+  /** Checks that the issuer is still there, and has the key that has proved the token. */
   recheck(identity: Identity): Identity | AccessRefusal {
-    return this.#issuers.has(identity.principal.issuer) ? identity : UNKNOWN_ISSUER;
+    const { principal, credential = "" } = identity;
+    const issuer = this.#issuers.get(principal.issuer);
+    if (issuer === undefined) return UNKNOWN_ISSUER;
+    return issuer.source.accepts(credential) ? identity : UNKNOWN_KEY;
   }
 
-  /** Begins to load the keys at URLs, without waiting for them. */
-  start(): void {
-    for (const { source } of this.#issuers.values()) source.start();
+  /** Begins to follow the files, and to load the keys at URLs, without waiting for them. */
+  start(changed: () => void = () => {}): void {
+    for (const { source } of this.#issuers.values()) source.start(changed);
   }
 
   stop(): void {
@@ -152,10 +156,11 @@ export class JwtAuthenticator implements Authenticator {
     const { alg, kid } = token.header as { alg: string; kid?: string };
     const keys = await issuer.source.find(alg, kid);
     if (keys === "unavailable") return KEYS_UNAVAILABLE;
-    if (keys === "unknown") return refused("is signed with a key that its issuer doesn't have");
-    for (const { key } of keys) {
+    if (keys === "unknown") return UNKNOWN_KEY;
+    for (const { key, id } of keys) {
       const result = await this.#verify(token.text, alg, key, issuer);
-      if (result !== "other key") return result;
+      if (result === "other key") continue;
+      return isRefusal(result) ? result : { ...result, credential: id };
     }
     return refused("has a wrong signature");
   }

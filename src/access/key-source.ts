@@ -11,8 +11,14 @@ export interface KeySource {
     alg: string,
     kid: string | undefined,
   ): Promise<readonly VerificationKey[] | "unknown" | "unavailable">;
-  /** Begins to follow the file or the URL. Called again after a stop. */
-  start(): void;
+  /** Whether tokens that a key has proved still count: `VerificationKey.id` is among the keys, or they aren't known now. */
+  accepts(id: string): boolean;
+  /**
+   * Begins to follow the file or the URL. Called again after a stop.
+   *
+   * @param changed called when `accepts` may have another answer for some keys.
+   */
+  start(changed: () => void): void;
   /** Ends what `start` began. May be called twice. */
   stop(): void;
 }

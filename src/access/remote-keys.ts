@@ -39,6 +39,7 @@ export class RemoteKeys implements KeySource {
   #triedAtMs = Number.NEGATIVE_INFINITY;
   #hasFailed = false;
   #loading: Promise<void> | undefined;
+  #changed: () => void = () => {};
 
   constructor(options: RemoteKeysOptions) {
     this.#options = options;
@@ -78,8 +79,13 @@ export class RemoteKeys implements KeySource {
     return loading;
   }
 
+  accepts(id: string): boolean {
+    return this.#usable()?.ids.has(id) ?? true;
+  }
+
   /** Begins to load the keys. */
-  start(): void {
+  start(changed: () => void): void {
+    this.#changed = changed;
     if (this.#stopped.signal.aborted) this.#stopped = new AbortController();
     this.#triedAtMs = Number.NEGATIVE_INFINITY;
     void this.load();
@@ -110,8 +116,11 @@ export class RemoteKeys implements KeySource {
       const keys = await VerificationKeys.parseSet(text, this.#algorithms);
       // After a stop, and perhaps another start, the result comes too late.
       if (stopped.aborted) return;
+      const before = this.#keys;
       this.#keys = keys;
       this.#loadedAtMs = clock.nowMs();
+      // Clients may have shown their tokens when the configuration named other keys.
+      if (before === undefined || [...before.ids].some((id) => !keys.ids.has(id))) this.#changed();
       if (this.#hasFailed) {
         log.info("The keys at {url} are loaded again", { event: "keys_loaded", ...properties });
       }

@@ -1,4 +1,11 @@
-import { importJWK, importSPKI, importX509, type JWK } from "jose";
+import {
+  calculateJwkThumbprint,
+  exportJWK,
+  importJWK,
+  importSPKI,
+  importX509,
+  type JWK,
+} from "jose";
 import { isObject } from "../protocol/schema.ts";
 import { isSymmetric, keyTypeOf } from "./algorithms.ts";
 import { parseStrictJson } from "./strict-json.ts";
@@ -10,7 +17,12 @@ export interface VerificationKey {
   readonly kid: string | undefined;
   readonly alg: string;
   readonly key: CryptoKey | Uint8Array;
+  /** Names the key and the algorithm by their contents, whatever form and `kid` the key has. */
+  readonly id: string;
 }
+
+/** Public keys are read so that they can be named by their contents. */
+const EXTRACTABLE = { extractable: true };
 
 /** The most keys of a set, and the most that are tried for one token. */
 const MAX_KEYS = 100;
@@ -23,9 +35,12 @@ const PEM_BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[^-]*-----END \1-----/g;
 /** The keys of an issuer that can check signatures of its algorithms. */
 export class VerificationKeys {
   readonly #keys: readonly VerificationKey[];
+  /** The `id`s of the keys. */
+  readonly ids: ReadonlySet<string>;
 
   private constructor(keys: readonly VerificationKey[]) {
     this.#keys = keys;
+    this.ids = new Set(keys.map(({ id }) => id));
   }
 
   /**
@@ -40,7 +55,7 @@ export class VerificationKeys {
     if (trimmed.startsWith("{")) return await VerificationKeys.parseSet(trimmed, algorithms);
     const keys = trimmed.includes("-----BEGIN ")
       ? await keysInPem(trimmed, algorithms)
-      : secretOf(trimmed, algorithms);
+      : await secretOf(trimmed, algorithms);
     return VerificationKeys.#of(keys, algorithms);
   }
 
@@ -108,9 +123,9 @@ async function keyOf(
   alg: string,
 ): Promise<VerificationKey | undefined> {
   try {
-    const key = await importJWK(jwk as JWK, alg);
+    const key = await importJWK(jwk as JWK, alg, EXTRACTABLE);
     const kid = typeof jwk.kid === "string" ? jwk.kid : undefined;
-    return isStrong(key, alg) ? { kid, alg, key } : undefined;
+    return isStrong(key, alg) ? await named(key, alg, kid) : undefined;
   } catch {
     // One broken key of an issuer doesn't stop the others.
     return undefined;
@@ -131,24 +146,33 @@ async function keysInPem(
     return algorithms
       .filter((alg) => !isSymmetric(alg))
       .map(async (alg): Promise<VerificationKey | undefined> => {
-        const key = await read(pem, alg).catch(() => undefined);
-        return key !== undefined && isStrong(key, alg) ? { kid: undefined, alg, key } : undefined;
+        const key = await read(pem, alg, EXTRACTABLE).catch(() => undefined);
+        return key !== undefined && isStrong(key, alg) ? await named(key, alg) : undefined;
       });
   });
   return (await Promise.all(keys)).filter((key) => key !== undefined);
 }
 
 /** A public key must never become a secret, so a text is one only if there are no other algorithms. */
-function secretOf(text: string, algorithms: readonly string[]): readonly VerificationKey[] {
+async function secretOf(
+  text: string,
+  algorithms: readonly string[],
+): Promise<readonly VerificationKey[]> {
   if (!algorithms.every(isSymmetric)) {
     throw new FileFault("must be a JSON Web Key Set, or have public keys in PEM");
   }
   const key = new TextEncoder().encode(text);
-  const keys = algorithms
-    .filter((alg) => isStrong(key, alg))
-    .map((alg) => ({ kid: undefined, alg, key }));
-  if (keys.length === 0) throw new FileFault("must have a secret of 32 bytes or more");
-  return keys;
+  const strong = algorithms.filter((alg) => isStrong(key, alg));
+  if (strong.length === 0) throw new FileFault("must have a secret of 32 bytes or more");
+  return await Promise.all(strong.map((alg) => named(key, alg)));
+}
+
+async function named(
+  key: CryptoKey | Uint8Array,
+  alg: string,
+  kid?: string,
+): Promise<VerificationKey> {
+  return { kid, alg, key, id: `${alg} ${await calculateJwkThumbprint(await exportJWK(key))}` };
 }
 
 /** Whether a key is long enough: RSA keys by RFC 7518 §3.3, secrets as long as the hash (§3.2). */

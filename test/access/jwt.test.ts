@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { createHmac } from "node:crypto";
 import { CompactEncrypt, type CompactJWSHeaderParameters, CompactSign } from "jose";
+import type { Identity } from "../../src/access/authenticator.ts";
 import { type IssuerOptions, JwtAuthenticator } from "../../src/access/jwt.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 import { until } from "../support/event-log.ts";
@@ -123,6 +124,7 @@ describe("A JSON Web Token", () => {
       tokenId: "t1",
       issuedAtMs: CLAIMS.iat * 1000,
       expiresAtMs: (CLAIMS.exp + TOLERANCE) * 1000,
+      credential: expect.stringMatching(/^ES256 [\w-]{43}$/),
     } as never);
     clock.advance((3600 + TOLERANCE) * 1000 - 1);
     expect(await ask(await signed(CLAIMS))).toMatchObject({ tokenId: "t1" });
@@ -443,6 +445,51 @@ describe("Issuers", () => {
     );
     expect(await ask(await signed(CLAIMS))).toEqual(refusal(SIGNATURE));
     expect(await ask(await signed(CLAIMS, stranger))).toMatchObject({ tokenId: "t1" });
+  });
+
+  test("no longer answer for a client when the key is gone that proved its token", async () => {
+    const file = new MemoryFile(keySet(es, rs));
+    const { jwt, ask } = await opened(issuerWith("", { keys: { file } }));
+    let changes = 0;
+    jwt.stop();
+    jwt.start(() => changes++);
+    const identities = await Promise.all(
+      [es, rs].map(async (key) => ask(await signed(CLAIMS, key))),
+    );
+    const recheck = () => identities.map((one) => jwt.recheck(one as Identity));
+    expect(recheck()).toEqual(identities as Identity[]);
+    // The same key in another form, and without its name.
+    for (const [contents, count] of [
+      [es.pem, 1],
+      [JSON.stringify({ ...es.jwk, ext: false, kid: "other" }), 2],
+    ] as const) {
+      file.write(contents);
+      await until(
+        "reload",
+        async () => changes,
+        (changed) => changed === count,
+      );
+      expect(recheck()).toEqual([
+        identities[0] as Identity,
+        refusal("is signed with a key that its issuer doesn't have"),
+      ]);
+    }
+  });
+
+  test("with a secret no longer answer for a client when it is another one", async () => {
+    const file = new MemoryFile(SECRET);
+    const { jwt, ask } = await opened(
+      issuerWith("", { keys: { file }, algorithms: ["HS256", "HS384"] }),
+    );
+    jwt.stop();
+    const changed = new Promise<void>((resolve) => jwt.start(resolve));
+    const token = hmacSigned({ alg: "HS256" }, CLAIMS, SECRET);
+    const identity = (await ask(token)) as Identity;
+    expect(jwt.recheck(identity)).toBe(identity);
+    expect(JSON.stringify(identity)).not.toContain(SECRET);
+    file.write(`${SECRET}!`);
+    await changed;
+    expect(jwt.recheck(identity)).toMatchObject({ kind: "unauthenticated" });
   });
 
   test.each<[string, () => IssuerOptions[], string]>([

@@ -1,6 +1,7 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import { RemoteKeys } from "../../src/access/remote-keys.ts";
+import type { VerificationKey } from "../../src/access/verification-keys.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
 import { until } from "../support/event-log.ts";
 import { keptLog } from "./support/kept-log.ts";
@@ -233,12 +234,31 @@ describe("Keys at a URL", () => {
     expect(await find("one")).toBe("unavailable");
     expect(server.requests).toBe(1);
     server.answer = answering(keySet(two));
-    keys.start();
+    keys.start(() => {});
     expect(await find("two")).toBe("two");
     await found;
     // A failure that ended with the stop isn't one of the requests after it.
     expect(await find("one")).toBe("unknown");
     expect(lines).toEqual([]);
+  });
+
+  test("accept what they have proved until they are loaded without the key, and say when that is", async () => {
+    const { find, keys, clock } = loading();
+    let changes = 0;
+    keys.start(() => changes++);
+    const [{ id }] = (await keys.find("ES256", "one")) as [VerificationKey];
+    expect([keys.accepts(id), keys.accepts("other"), changes]).toEqual([true, false, 1]);
+    server.answer = answering(keySet(one, two));
+    clock.advance(COOLDOWN_MS);
+    expect(await find("two")).toBe("two");
+    expect([keys.accepts(id), changes]).toEqual([true, 1]);
+    server.answer = answering(keySet(two));
+    clock.advance(COOLDOWN_MS);
+    expect(await find("three")).toBe("unknown");
+    expect([keys.accepts(id), changes]).toEqual([false, 2]);
+    // They may be other ones by now.
+    clock.advance(MAX_AGE_MS + 1);
+    expect(keys.accepts(id)).toBe(true);
   });
 
   test("are logged without the query of their URL", async () => {

@@ -4,6 +4,8 @@ import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
+import { signToken } from "../../src/access/sign-token.ts";
+import { keySet, newKey, type SigningKey } from "../access/support/signing-keys.ts";
 import { createCertificates } from "../source/credentials.ts";
 import { until } from "../support/event-log.ts";
 import { type Gateway, type LogLine, startGateway } from "../support/gateway-process.ts";
@@ -209,6 +211,48 @@ contract(EVERY_RUNTIME, (target) => {
         expect(await client.next("data")).toMatchObject({ subject: "a.1" });
       }
       await expect(openAs(gateway, BOB)).rejects.toThrow();
+      expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+    });
+
+    test("disconnects those whose issuer no longer has the key that proved their token", async () => {
+      const [one, two] = await Promise.all([newKey("one"), newKey("two")]);
+      const keys_file = join(directory, `keys-${++files}.json`);
+      await writeFile(keys_file, keySet(one, two));
+      const issuerOf = (path: string) => [{ issuer: "i", audience: ["a"], keys_file: path }];
+      const { gateway, write } = await start({ issuers: issuerOf(keys_file) });
+      const openWith = async ({ privateJwk }: SigningKey) => {
+        const iat = Math.floor(Date.now() / 1000);
+        const [{ authorization_details }] = [entryOf(ANN, ">")];
+        const claims = {
+          iss: "i",
+          aud: "a",
+          sub: "ann",
+          iat,
+          exp: iat + 600,
+          authorization_details,
+        };
+        const token = await signToken({ key: JSON.stringify(privateJwk), type: "at+jwt", claims });
+        const client = await openAs(gateway, token);
+        await client.subscribe("a", ["a"]);
+        return { client, token };
+      };
+      const [left, stays] = [await openWith(one), await openWith(two)];
+      const [gone] = [await openWith(one)];
+      await writeFile(keys_file, keySet(two));
+      expect((await hangUp(gateway)).properties.event).toBe("config_reloaded");
+      for (const { client } of [left, gone]) {
+        expect(await client.closed()).toMatchObject({ code: 4401 });
+      }
+      await expect(openAs(gateway, left.token)).rejects.toThrow("401");
+      expect(await publish(gateway, "a", 1, stays.token)).toBe(202);
+      expect(await stays.client.next("data")).toMatchObject({ subject: "a" });
+
+      const other = join(directory, `keys-${++files}.json`);
+      await writeFile(other, keySet(one));
+      await write({ issuers: issuerOf(other) });
+      expect((await hangUp(gateway)).properties.event).toBe("config_reloaded");
+      expect(await stays.client.closed()).toMatchObject({ code: 4401 });
+      await openAs(gateway, left.token);
       expect(await gateway.stop()).toEqual({ code: 0, signal: null });
     });
 
