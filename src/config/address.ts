@@ -92,18 +92,19 @@ function natsSubject(limits: string, wildcards: boolean) {
   return stating(schema, "text", limits);
 }
 
-/** A stream's name as NATS allows it, without the characters that separate the parts of a cursor. */
-const STREAM_NAME = /^[A-Za-z0-9_-]{1,64}$/;
+/** A stream's name, as long as NATS allows it, without the characters that separate the parts of a cursor. */
+const STREAM_NAME = /^[A-Za-z0-9_-]{1,255}$/;
 
 /** A stream's name, without dots and colons. */
 export function streamName() {
-  return text(STREAM_NAME, "a stream's name: 1 to 64 of A-Z a-z 0-9 _ -");
+  return text(STREAM_NAME, "a stream's name: 1 to 255 of A-Z a-z 0-9 _ -");
 }
 
 /** A stream, optionally followed by a colon and the subject of it that is carried. */
 export function streamInput() {
-  const limits = 'a stream\'s name (of A-Z a-z 0-9 _ -), perhaps with ":" and a NATS subject';
-  const schema = text(/^[A-Za-z0-9_-]{1,64}(?::.*)?$/s, limits).superRefine((input, context) => {
+  const limits =
+    'a stream\'s name (1 to 255 of A-Z a-z 0-9 _ -), perhaps with ":" and a NATS subject';
+  const schema = text(/^[A-Za-z0-9_-]{1,255}(?::.*)?$/s, limits).superRefine((input, context) => {
     const { subject } = readStreamInput(input);
     const fault = subject === undefined ? undefined : subjectFault(subject, true);
     if (fault !== undefined) context.addIssue({ code: "custom", message: fault });

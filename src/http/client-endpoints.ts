@@ -15,7 +15,7 @@ import { PLAIN, SSE, V1 } from "../core/wire/dialect.ts";
 import { saysEndOf } from "../core/wire/end-cursor.ts";
 import { requestOf, type SubscriptionRequest } from "../core/wire/subscription-request.ts";
 import { PLAIN_SUBPROTOCOL, SUBPROTOCOL } from "../protocol/dialects.ts";
-import { MAX_ID_LENGTH } from "../protocol/fields.ts";
+import { MAX_CURSOR_LENGTH } from "../protocol/fields.ts";
 import { ParameterFault, type StreamQuery } from "../protocol/query.ts";
 import type { ConnectionEvents } from "../runtime/runtime.ts";
 import { addressGroupOf, type RequestSockets } from "./client-address.ts";
@@ -240,7 +240,7 @@ function readRequest(
   const query = readQuery(c.req.queries());
   if (query instanceof ParameterFault) return query.message;
   const lastSeen = isEventStream ? c.req.header("last-event-id") : undefined;
-  if (lastSeen !== undefined && lastSeen.length > MAX_ID_LENGTH) {
+  if (lastSeen !== undefined && lastSeen.length > MAX_CURSOR_LENGTH) {
     return '"Last-Event-ID" must be the id of a message';
   }
   const { subjects, after } = query;

@@ -4,6 +4,8 @@ import { MAX_SUBJECT_BYTES, MAX_TOKENS } from "./subject.ts";
 
 /** The longest name that a client may give; it is sent back to the client. */
 export const MAX_ID_LENGTH = 128;
+/** The longest cursor that a client may send: more than any that the gateway makes. */
+export const MAX_CURSOR_LENGTH = 512;
 /** The most patterns of one subscription. */
 export const MAX_PATTERNS = 64;
 /** The highest `max_rate`. */
@@ -108,7 +110,9 @@ const START_POINTS = [
 
 export const afterMessage = object(
   "After this message.",
-  { after: name("The `id` of the message") },
+  {
+    after: text("The `id` of the message.", { minLength: 1, maxLength: MAX_CURSOR_LENGTH }),
+  },
   { after: "a3f81c09b2d4:42" },
 );
 

@@ -2,7 +2,7 @@
 import type { DialectName } from "./dialects.ts";
 import {
   durableName,
-  MAX_ID_LENGTH,
+  MAX_CURSOR_LENGTH,
   MAX_PATTERNS,
   MAX_RATE,
   maxRate,
@@ -43,7 +43,7 @@ function textOr(json: JsonSchema, message: string): (text: string) => string | P
   return (text) => (isValid(text) ? text : new ParameterFault(message));
 }
 
-const AFTER = { type: "string", minLength: 1, maxLength: MAX_ID_LENGTH } as const;
+const AFTER = { type: "string", minLength: 1, maxLength: MAX_CURSOR_LENGTH } as const;
 
 /** The name of a session is a secret: whoever knows it gets its messages. */
 const SESSION = { type: "string", pattern: "^[A-Za-z0-9_-]{16,128}$" } as const;

@@ -19,6 +19,9 @@ const PROMISE = {
   session_ttl: "0s",
 };
 
+/** A name of as many characters as NATS takes. */
+const LONGEST = `LONG${"x".repeat(251)}`;
+
 let durables = 0;
 /** A name that no other test has. */
 const newName = (): string => `worker-${++durables}`;
@@ -27,7 +30,7 @@ const newName = (): string => `worker-${++durables}`;
 contract(EVERY_RUNTIME, (target) => {
   describe("Durables", () => {
     const nats = useStreams();
-    const names = ["ACKED", "AGAIN", "TAKEN", "GONE", "PLAIN", "OTHER", "ROLLS", "EDITED"];
+    const names = ["ACKED", "AGAIN", "TAKEN", "GONE", "PLAIN", "OTHER", "ROLLS", "EDITED", LONGEST];
     const gateway = useGateway(target, async () => {
       for (const name of names) await nats.create(name, name === "ROLLS" ? { max_msgs: 20 } : {});
       const streams = names.map((name) => `${name}:${name.toLowerCase()}.>`);
@@ -54,6 +57,16 @@ contract(EVERY_RUNTIME, (target) => {
       expect(await ackFloor(nats, "ACKED", name)).toBe(5);
       await untilMetric(gateway(), "websocket_messages_in_flight", (count) => count === 0);
       expect(await metric(gateway(), "websocket_durables")).toBe(1);
+    });
+
+    test("the names of the durable and of its stream may be as long as they can be", async () => {
+      const name = newName().padEnd(64, "x");
+      const client = await using(gateway(), name, [`${LONGEST.toLowerCase()}.>`]);
+      await nats.fill(`${LONGEST.toLowerCase()}.x`, 1);
+      const [id] = await idsOf(client, 1);
+      await untilPending(nats, LONGEST, name, 1);
+      client.send({ type: "ack", id });
+      await untilPending(nats, LONGEST, name, 0);
     });
 
     test("a message that is refused comes again, and nobody waits for one that is being worked on", async () => {

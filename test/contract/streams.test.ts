@@ -13,6 +13,9 @@ import { metric, metricsOf } from "./support/metrics.ts";
 import { countTo } from "./support/nats-fixture.ts";
 import { numberOf, sequenceOf, useStreams } from "./support/stream-fixture.ts";
 
+/** A name of as many characters as NATS takes. */
+const LONGEST = `LONG${"x".repeat(251)}`;
+
 /** What JetStream keeps, and how clients get it. */
 contract([...EVERY_RUNTIME, ...EVERY_EDGE], (target) => {
   describe("Streams", () => {
@@ -20,6 +23,7 @@ contract([...EVERY_RUNTIME, ...EVERY_EDGE], (target) => {
     const gateway = useGateway(target, async () => {
       await nats.create("ORDERS");
       await nats.create("STOCK");
+      await nats.create(LONGEST);
       return {
         config: {
           nats_url: nats.url,
@@ -28,6 +32,7 @@ contract([...EVERY_RUNTIME, ...EVERY_EDGE], (target) => {
             inputs: [
               { name: "o", type: "jetstream", stream_name: "ORDERS", subject: "orders.>" },
               { config: { kind: "jetstream", stream_name: "STOCK", subjects: ["stock.*"] } },
+              { type: "jetstream", stream_name: LONGEST, subject: `${LONGEST.toLowerCase()}.>` },
               { name: "c", type: "nats", subject: "core.>" },
             ],
           },
@@ -138,6 +143,25 @@ contract([...EVERY_RUNTIME, ...EVERY_EDGE], (target) => {
       expect(got.map(numberOf)).toEqual(countTo(1000).slice(1));
       const read = await events.take(999);
       expect(read.map(({ data }) => numberOf(JSON.parse(data)))).toEqual(countTo(1000).slice(1));
+    });
+
+    test("are resumed by every client also if their name is as long as NATS allows", async () => {
+      const subject = `${LONGEST.toLowerCase()}.a`;
+      await nats.fill(subject, 2);
+      const first = await subscribeV1(gateway());
+      await first.subscribe("1", [subject], { from: "last_per_subject" });
+      const { id } = await first.next("data");
+      expect(id).toStartWith(`${LONGEST}:`);
+      await nats.fill(subject, 1, 2);
+      const headers = { "Last-Event-ID": String(id) };
+      const events = await subscribeEvents(gateway(), `?subjects=${subject}`, headers);
+      const plain = await subscribe(gateway(), `?subjects=${subject}&after=${id}`);
+      const again = await subscribeV1(gateway());
+      await again.subscribe("1", [subject], { from: { after: id } });
+      const [event] = await events.take(1);
+      expect(numberOf(JSON.parse(event!.data))).toBe(2);
+      expect(numberOf(await plain.next())).toBe(2);
+      expect(numberOf(await again.next("data"))).toBe(2);
     });
 
     test("events begin anew where they are cut before their first message, unless they began with what comes", async () => {

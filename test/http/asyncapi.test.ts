@@ -144,7 +144,7 @@ describe("The AsyncAPI document", () => {
             type: "object",
             properties: {
               subjects: { type: "string" },
-              after: { type: "string", maxLength: 128 },
+              after: { type: "string", maxLength: 512 },
               policy: { enum: ["disconnect", "drop-oldest", "drop-newest", "conflate"] },
               max_rate: { type: "number", exclusiveMinimum: 0, maximum: 1000 },
             },

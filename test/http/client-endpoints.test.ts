@@ -1,12 +1,25 @@
 import { expect, test } from "bun:test";
+import fc from "fast-check";
 import { AuditLog } from "../../src/access/audit-log.ts";
 import type { AccessRefusal } from "../../src/access/authenticator.ts";
 import { Grant, type GrantTerms } from "../../src/core/access/grant.ts";
+import { Ring } from "../../src/core/history/ring.ts";
+import { StreamRegistry } from "../../src/core/history/stream-registry.ts";
+import { readClientFrame } from "../../src/core/wire/client-frame.ts";
+import { endCursorOf } from "../../src/core/wire/end-cursor.ts";
+import { cursorOf } from "../../src/core/wire/envelope.ts";
+import { requestOf } from "../../src/core/wire/subscription-request.ts";
 import { clientEndpoints } from "../../src/http/client-endpoints.ts";
+import { readQuery } from "../../src/http/client-query.ts";
 import { EventStreams } from "../../src/http/event-stream.ts";
 import { keptLog } from "../access/support/kept-log.ts";
 import { Harness, type HarnessOptions } from "../core/support/harness.ts";
 import { ManualClock } from "../core/support/manual-clock.ts";
+
+/** In bytes, for NATS and for the key `streams`. */
+const LONGEST_STREAM_NAME = 255;
+/** The nanoseconds until the year 2200, as `origin` writes the time at which a stream was created. */
+const LATEST_EPOCH = BigInt(Date.UTC(2200, 0) * 1e6).toString(36);
 
 const everybody = Grant.forEverybody([">"], {
   deliveryMode: "at-most-once",
@@ -115,6 +128,48 @@ test("The grant is asked about Last-Event-ID as about the query's after", async 
 
 test("A Last-Event-ID that is too long is refused with 400", async () => {
   expect(await statusFor(["new", "after"], "x".repeat(1000))).toBe(400);
+});
+
+test("Every id that the gateway makes is taken back, wherever it is sent", async () => {
+  const names = fc.string({
+    unit: fc.constantFrom(..."AZaz09_-"),
+    minLength: 1,
+    maxLength: LONGEST_STREAM_NAME,
+  });
+  const name = fc.oneof(
+    names,
+    fc.constant("S".repeat(LONGEST_STREAM_NAME)),
+    names.map((one) => `KV_${one}`.slice(0, LONGEST_STREAM_NAME)),
+  );
+  const number = fc.oneof(fc.maxSafeNat(), fc.constant(Number.MAX_SAFE_INTEGER));
+  const property = fc.asyncProperty(
+    ...[name, number, fc.option(number, { nil: undefined }), fc.boolean()],
+    async (stream, sequence, back, ends) => {
+      const origin = `${stream}:${LATEST_EPOCH}`;
+      const id = cursorOf({ origin, sequence, back });
+      const cursor = ends ? endCursorOf({ id, subject: "a".repeat(3000) }) : id;
+      const query = readQuery({ after: [cursor] });
+      expect(query).toEqual({ after: cursor });
+      const frame = readClientFrame(
+        JSON.stringify({ type: "subscribe", id: "1", subjects: ["a"], from: { after: cursor } }),
+        "v1",
+      );
+      expect(frame).toMatchObject({ type: "subscribe", from: { after: cursor } });
+      expect(await statusFor(["after"], cursor)).toBe(200);
+      const inputs = [{ name: stream, subjects: ["a"] }];
+      const registry = new StreamRegistry(
+        inputs,
+        new Ring({ ringMessages: 0, ringBytes: 0 }),
+        new ManualClock(),
+      );
+      const { after = "" } = requestOf("", { subjects: ["a"], after: cursor });
+      expect(registry.ofCursor(after)?.position).toEqual({
+        origin,
+        sequence: Math.max(0, sequence - (back ?? 0)),
+      });
+    },
+  );
+  await fc.assert(property, { numRuns: 50 });
 });
 
 test("Clients whose tokens can't be checked now are told times that are spread by their number", async () => {

@@ -66,7 +66,7 @@ function positionIn(cursor: string, last: Position): Position | undefined {
   const colon = cursor.lastIndexOf(":");
   const origin = cursor.slice(0, Math.max(0, colon));
   const [whole, digits, arrivals, back] =
-    /^(\d{1,15})(?:\.(\d{1,15}))?(?:-(\d{1,15}))?$/.exec(cursor.slice(colon + 1)) ?? [];
+    /^(\d{1,16})(?:\.(\d{1,16}))?(?:-(\d{1,16}))?$/.exec(cursor.slice(colon + 1)) ?? [];
   const reached = Number(digits);
   if (whole === undefined || origin !== last.origin || reached > last.sequence) return undefined;
   const sequence = Math.max(0, reached - Number(back ?? 0));

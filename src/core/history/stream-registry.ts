@@ -114,7 +114,7 @@ export class StreamRegistry {
   /** Returns the stream that a cursor belongs to, also if the stream was made anew since. */
   ofCursor(cursor: string): { stream: FollowedStream; position: StreamPosition } | undefined {
     const [, origin = "", name, digits, back = 0] =
-      /^((.+):[^:]+):(\d{1,15})(?:-(\d{1,15}))?$/.exec(cursor) ?? [];
+      /^((.+):[^:]+):(\d{1,16})(?:-(\d{1,16}))?$/.exec(cursor) ?? [];
     const stream = this.#entries.find((entry) => entry.name === name);
     return (
       stream && {
