@@ -36,7 +36,7 @@ export async function departEvenly<T>(
   const startMs = clock.nowMs();
   const dueMs = (index: number): number => startMs + ((index + 0.5) / order.length) * overMs;
   let next = 0;
-  while (next < order.length && !isOver() && !signal.aborted) {
+  while (next < order.length && !isOver()) {
     await pause(clock, Math.max(STEP_MS, dueMs(next) - clock.nowMs()), signal);
     if (signal.aborted) return;
     while (next < order.length && dueMs(next) <= clock.nowMs()) letGo(order[next++]!);

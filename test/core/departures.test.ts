@@ -70,6 +70,21 @@ describe("Clients of a gateway that drains", () => {
     expect(clock.timers).toBe(0);
   });
 
+  test("stay if the signal ends it when they were about to leave", async () => {
+    const clock = new ManualClock();
+    let left = 0;
+    const early = new AbortController();
+    // The timer comes late, as on a busy machine.
+    let lateMs = 0;
+    const late = { nowMs: () => clock.nowMs() + lateMs, after: clock.after.bind(clock) };
+    const parts = { clock: late, random: Math.random, letGo: () => left++, isOver: () => false };
+    const departed = departEvenly([1, 2, 3, 4], 1000, parts, early.signal);
+    lateMs = 5000;
+    early.abort();
+    await departed;
+    expect([left, clock.timers]).toEqual([0, 0]);
+  });
+
   test("are each told a time and a cursor of its own, so that they come to others evenly", async () => {
     const harness = new Harness({ maxClients: 10_000, ringMessages: 100, ringBytes: 100_000 });
     let last = 0;

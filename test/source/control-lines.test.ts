@@ -35,6 +35,21 @@ describe("Lines of NATS' protocol", () => {
     expect([takes(800), takes(801)]).toEqual([true, false]);
   });
 
+  test("may be as long as the longest one that NATS took, not the last one", () => {
+    const { lines, takes } = open();
+    lines.taken(800);
+    lines.taken(100);
+    lines.tooLong(1000);
+    expect([takes(800), takes(801)]).toEqual([true, false]);
+  });
+
+  test("that NATS took are too long as soon as it ends the connection for one of the same length", () => {
+    const { lines, takes } = open();
+    lines.taken(800);
+    lines.tooLong(800);
+    expect([takes(400), takes(401)]).toEqual([true, false]);
+  });
+
   test("have a limit after two unexplained losses with a long one under way, not after one", () => {
     const { lines, takes } = open();
     lines.lost(1000);

@@ -425,6 +425,30 @@ describe("NatsPublisher that asks JetStream which stream takes a subject", () =>
     expect(await second).toMatchObject({ stored: { stream: "REAL", sequence: 3 } });
   });
 
+  test("keeps 256 answers at most until it knows the stream, and hears the stream's next one", async () => {
+    const forged = Array.from({ length: 256 }, (_, n) =>
+      JSON.stringify({ stream: `E${n}`, seq: 7 }),
+    );
+    const real = JSON.stringify({ stream: "REAL", seq: 3 });
+    using flood = await answering("burst", ...forged, real);
+    let isSettled = false;
+    const answer = publisher.publish(messageOf("burst"), NEVER);
+    void answer.then(() => {
+      isSettled = true;
+    });
+    await flood.all(1);
+    for (let count = 1; count <= 2; count++) {
+      await asked(count);
+      questions[count - 1]!.answer({ streams: ["REAL"] });
+    }
+    await service.flush();
+    // The second one is sent when the last answer to a question was read.
+    for (let count = 0; count < 2; count++) await publisher.publish(messageOf("ok"), NEVER);
+    expect(isSettled).toBe(false);
+    flood.again(real);
+    expect(await answer).toMatchObject({ stored: { stream: "REAL", sequence: 3 } });
+  });
+
   test("finds the stream that has taken the place of another one", async () => {
     using renewed = await answering("renewed", JSON.stringify({ stream: "NEW", seq: 1 }));
     const answer = publisher.publish(messageOf("renewed"), NEVER);

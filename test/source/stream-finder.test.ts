@@ -69,3 +69,17 @@ describe("A subject whose stream is in doubt", () => {
     expect(asked).toEqual([]);
   });
 });
+
+test("Every question has an answer as soon as it is known that there is no JetStream, however many wait", async () => {
+  streams = undefined;
+  let answered = 0;
+  for (let n = 0; n < 1000; n++) {
+    void find(`many.${n}`).then((stream) => {
+      expect(stream).toEqual({ stream: undefined });
+      answered++;
+    });
+  }
+  expect(asked.length).toBe(256);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([answered, asked.length]).toEqual([1000, 256]);
+});

@@ -601,6 +601,21 @@ describe("A message is refused", () => {
     expect(stage.calls.length).toBe(2);
   });
 
+  test("without looking at connections that have ended", async () => {
+    const stage = new Stage();
+    const peer = stage.join();
+    peer.send(request);
+    peer.socket.buffered = 40 * 1024 ** 2;
+    peer.socket.reads = false;
+    stage.calls[0]!.answer({ kind: "reply", data: utf8.encode("1") });
+    await settled();
+    peer.connection.closed(1006);
+    let looks = 0;
+    Object.defineProperty(peer.connection, "isOver", { get: () => ++looks > 0 });
+    stage.join().send(request);
+    expect([stage.calls.length, looks]).toEqual([2, 0]);
+  });
+
   test("not for unread answers of a client that was anonymous and has a name now", async () => {
     const publisher = new FakePublisher();
     const gate = new AuthHarness({ publisher });
