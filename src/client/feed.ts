@@ -2,6 +2,8 @@ import type { ClientFrame } from "../protocol/client-frames.ts";
 import type { DeliveryMode, From, Policy } from "../protocol/fields.ts";
 import type { EndFrame, GapFrame, SubscribedFrame } from "../protocol/server-frames.ts";
 import type { SpillwayError } from "./errors.ts";
+import type { Gap } from "./item.ts";
+import { joined } from "./item-buffer.ts";
 import { type Position, positionOf, Seen } from "./position.ts";
 import { intersects } from "./subject.ts";
 import type { DataFrame } from "./transport.ts";
@@ -20,14 +22,11 @@ export interface FeedRequest {
   readonly buffer: number;
 }
 
-/** A gap that the client itself declares. */
-export type LocalGap = Omit<GapFrame, "reason"> & { readonly reason: "buffer" };
-
 /** While a subscription catches up, it holds back so many times its buffer of other messages. */
 const HELD_PER_BUFFER = 8;
 
 /** A report that is no message. */
-export type Notice = GapFrame | LocalGap | EndFrame | { readonly type: "caught_up" };
+export type Notice = GapFrame | Gap | EndFrame | { readonly type: "caught_up" };
 
 /** Takes what is for one subscription. */
 export interface FeedSink {
@@ -80,7 +79,7 @@ export class Feed {
   /** Messages that came ahead of its replay, by id; in the order in which they came. */
   #held = new Map<string, Held>();
   /** The messages for which there was no room. */
-  #lost: LocalGap | undefined;
+  #lost: Gap | undefined;
 
   constructor(request: FeedRequest, sink: FeedSink) {
     this.request = request;
@@ -131,8 +130,7 @@ export class Feed {
     this.maxRate = frame.max_rate;
     if (frame.start_from !== undefined) this.#hasReplay = true;
     if (this.start === undefined) {
-      const { durable } = this.request;
-      this.from ??= frame.start_from ?? (durable === undefined ? "new" : undefined);
+      if (this.request.durable === undefined) this.from ??= frame.start_from ?? "new";
       const { from } = this;
       this.start = frame.from;
       // The latest messages lie before that place, and a durable has its own.
@@ -184,8 +182,9 @@ export class Feed {
     if (!isBounded || this.#held.size <= HELD_PER_BUFFER * this.request.buffer) return;
     const [id] = this.#held.keys() as Iterable<string> as [string];
     this.#held.delete(id);
-    const { from = id, count = 0 } = this.#lost ?? {};
-    this.#lost = { type: "gap", reason: "buffer", from, to: id, count: count + 1 };
+    const gap = { type: "gap", reason: "buffer", from: id, to: id, count: 1, exact: true } as const;
+    // A replay brings older ones than those that came ahead of it.
+    this.#lost = this.#lost ? joined(this.#lost, gap) : gap;
   }
 
   /**

@@ -23,6 +23,17 @@ function isBefore(one: string, other: string): boolean {
   return positionOf(one).number < positionOf(other).number;
 }
 
+/** Joins two gaps of one reason and origin. */
+export function joined(one: Gap, other: Gap): Gap {
+  return {
+    ...one,
+    from: isBefore(other.from, one.from) ? other.from : one.from,
+    to: isBefore(one.to, other.to) ? other.to : one.to,
+    count: one.count + other.count,
+    exact: one.exact && other.exact,
+  };
+}
+
 /**
  * Holds what a loop has not taken yet. If there is no room for a message, the policy decides which one is dropped, and a
  * gap takes its place.
@@ -72,15 +83,8 @@ export class ItemBuffer {
     const notes = this.#notes[at]!;
     const kind = kindOf(note);
     const other = notes.find((one) => kindOf(one) === kind);
-    if (other?.type === "gap") {
-      const { from, to, count, exact } = note as Gap;
-      Object.assign(other, {
-        from: isBefore(from, other.from) ? from : other.from,
-        to: isBefore(to, other.to) ? other.to : to,
-        count: other.count + count,
-        exact: other.exact && exact,
-      });
-    } else if (!other && (note.type !== "end" || notes.length < MOST_ENDS)) notes.push(note);
+    if (other?.type === "gap") Object.assign(other, joined(other, note as Gap));
+    else if (!other && (note.type !== "end" || notes.length < MOST_ENDS)) notes.push(note);
   }
 
   take(): Waiting | undefined {

@@ -728,6 +728,23 @@ describe("A subscription", () => {
     await connection.close();
   });
 
+  test("that holds back too many messages declares all that it drops, in whichever order they came", async () => {
+    const { connection, welcome } = start();
+    const first = connection.subscribe("a.>", { from: "all", buffer: 1 });
+    connection.subscribe("a.>", { from: "all" });
+    const socket = await welcome();
+    confirm(socket);
+    const next = first[Symbol.asyncIterator]().next();
+    // Both may bring each of them. There is room for 8.
+    for (let n = 11; n <= 18; n++) socket.say(data(n));
+    for (let n = 1; n <= 10; n++) socket.say(data(n));
+    socket.say({ type: "caught_up", sub: socket.sent[0]!.id });
+    expect((await next).value).toEqual({
+      ...{ type: "gap", reason: "buffer", from: "S:e:1", to: "S:e:18", count: 10, exact: true },
+    });
+    await connection.close();
+  });
+
   test("is told which messages another one lost before it was confirmed", async () => {
     const { connection, welcome } = start();
     const live = connection.subscribe("a.>", { from: "new" });
