@@ -125,7 +125,7 @@ export const ALERTS: readonly Alert[] = [
     loss: "messages that were sent and never acknowledged",
     events: ["client_cut"],
     remedy:
-      "`max_deliver`: read `dead_letter_subject`. `session_expired`: raise `session_ttl`. `session_evicted`: too many sessions wait for their clients, so add gateways or lower `session_ttl`. `stopped`: raise `stop_timeout`.",
+      "`max_deliver`: read `dead_letter_subject`. `session_expired`: raise `session_ttl`. `session_evicted`: too many sessions wait for their clients, so add gateways or lower `session_ttl`. `stopped`: raise `stop_timeout`, or a worker has ended: see SpillwayWorkerRestarts.",
   },
   {
     name: "SpillwayDeliveryLate",

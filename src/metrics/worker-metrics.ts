@@ -6,7 +6,10 @@ export type MetricsSnapshot = readonly {
   readonly help: string;
   readonly type: unknown;
   readonly aggregator: string;
-  readonly values: readonly object[];
+  readonly values: readonly {
+    readonly value: number;
+    readonly labels: Readonly<Record<string, string | number | undefined>>;
+  }[];
 }[];
 
 /** Metrics of which several processes together have the highest or the lowest value. All others are summed. */
@@ -32,6 +35,21 @@ const AGGREGATORS: Readonly<Record<string, "max" | "min">> = {
   process_max_fds: "min",
 };
 
+/** Counters whose sum must still be right after the end of a process: what a gauge had then counts with this label. */
+const AT_THE_END: Readonly<
+  Record<string, { readonly gauge: string; readonly label: string; readonly value: string }>
+> = {
+  websocket_messages_dropped_total: {
+    ...{ gauge: "websocket_messages_queued", label: "reason", value: "abandoned" },
+  },
+  websocket_messages_lost_total: {
+    ...{ gauge: "websocket_messages_in_flight", label: "reason", value: "stopped" },
+  },
+  websocket_client_disconnections_total: {
+    ...{ gauge: "websocket_clients_active", label: "disconnect_reason", value: "vanished" },
+  },
+};
+
 /** Returns how the values of several processes become one. */
 export function aggregatorOf(name: string): "sum" | "max" | "min" {
   return AGGREGATORS[name] ?? "sum";
@@ -48,7 +66,22 @@ export async function keepCounters(
   last: MetricsSnapshot,
 ): Promise<MetricsSnapshot> {
   const counts = last.filter(({ type }) => type === "counter" || type === "histogram");
-  return await aggregate([earlier, counts]).getMetricsAsJSON();
+  const ended = counts.map((metric) => withWhatWasLeft(metric, last));
+  return await aggregate([earlier, ended]).getMetricsAsJSON();
+}
+
+/** Adds to a counter what a gauge of the same process has. */
+function withWhatWasLeft(
+  metric: MetricsSnapshot[number],
+  last: MetricsSnapshot,
+): MetricsSnapshot[number] {
+  const end = AT_THE_END[metric.name];
+  if (end === undefined) return metric;
+  const left = last.find(({ name }) => name === end.gauge)?.values[0]?.value ?? 0;
+  const values = metric.values.map((one) =>
+    one.labels[end.label] === end.value ? { ...one, value: one.value + left } : one,
+  );
+  return { ...metric, values };
 }
 
 /** Returns the metrics of several processes as those of one, in Prometheus' text format. */

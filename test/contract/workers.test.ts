@@ -120,6 +120,9 @@ contract(WITH_WORKERS, (target) => {
       const after = await metricsOf(gateway);
       const lower = counters.filter(([name, value]) => (after.get(name) ?? 0) < value);
       expect(lower).toEqual([]);
+      // Nobody has closed a connection but the process that was killed.
+      const ended = [...after].filter(([name]) => name.includes("client_disconnections_total{"));
+      expect(ended.reduce((sum, [, count]) => sum + count, 0)).toBe(lost.length);
       expect(await metric(gateway, "websocket_worker_restarts_total")).toBe(1);
       await untilReady(gateway);
       const again = await subscribeMany(gateway, lost.length);

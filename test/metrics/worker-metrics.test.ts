@@ -61,6 +61,35 @@ describe("The metrics of several processes", () => {
     ]);
   });
 
+  test("balance after the end of one that had clients, and messages for them", async () => {
+    const registry = createRegistry();
+    for (const [name, label, values] of [
+      ["messages_dropped_total", "reason", { abandoned: 1, expired: 2 }],
+      ["messages_lost_total", "reason", { stopped: 3, revoked: 4 }],
+      ["client_disconnections_total", "disconnect_reason", { vanished: 5, client: 6 }],
+    ] as const) {
+      const counter = new Counter({
+        ...{ name: `websocket_${name}`, help: "h", labelNames: [label], registers: [registry] },
+      });
+      for (const [value, count] of Object.entries(values)) counter.inc({ [label]: value }, count);
+    }
+    for (const [name, value] of [
+      ["messages_queued", 10],
+      ["messages_in_flight", 20],
+      ["clients_active", 30],
+    ] as const) {
+      new Gauge({ name: `websocket_${name}`, help: "h", registers: [registry] }).set(value);
+    }
+    expect(await linesOf([await keepCounters([], await snapshotOf(registry))])).toEqual([
+      'websocket_messages_dropped_total{reason="abandoned"} 11',
+      'websocket_messages_dropped_total{reason="expired"} 2',
+      'websocket_messages_lost_total{reason="stopped"} 23',
+      'websocket_messages_lost_total{reason="revoked"} 4',
+      'websocket_client_disconnections_total{disconnect_reason="vanished"} 35',
+      'websocket_client_disconnections_total{disconnect_reason="client"} 6',
+    ]);
+  });
+
   test("include the restarts that the supervisor has counted", async () => {
     expect(await linesOf([restartsSnapshot("w", 0), restartsSnapshot("w", 3)])).toEqual([
       'websocket_worker_restarts_total{component="w"} 3',
