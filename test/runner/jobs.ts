@@ -30,6 +30,7 @@ const SLOW = [
   "test/contract/nats-faults.test.ts",
   "test/deploy/manifests.test.ts",
   "test/contract/under-attack.test.ts",
+  "test/react-native/react-native.test.ts",
   "test/site/site.test.ts",
 ];
 
