@@ -1,6 +1,6 @@
 /**
- * The client of Spillway: streams of NATS messages that continue over lost connections, in browsers, workers, Bun, Deno
- * and Node. React Native has the parts that it needs, but was not tried.
+ * The client of Spillway: streams of NATS messages that continue over lost connections, in browsers, workers, React
+ * Native, Bun, Deno and Node.
  *
  * ```ts
  * const orders = connect("wss://live.example/ws").subscribe<Order>("orders.eu.>");

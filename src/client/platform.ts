@@ -45,9 +45,9 @@ export interface Platform {
   random(): number;
   /** Returns a new UUID. */
   uuid(): string;
-  /** Whether nobody sees the page. */
+  /** Whether nobody sees the page or app. */
   isHidden(): boolean;
-  /** Listens to what the page is told. @returns a function that ends that. Absent outside of pages. */
+  /** Listens to what the page or app is told. @returns a function that ends that. Default: none outside of pages. */
   readonly lifecycle?: ((listener: (event: LifecycleEvent) => void) => () => void) | undefined;
 }
 

@@ -182,7 +182,11 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
     }
   }
 
-  /** Returns the items as a stream; cancelling it closes the subscription. */
+  /**
+   * Returns the items as a stream; cancelling it closes the subscription.
+   *
+   * @throws SpillwayError `unsupported` where there is no `ReadableStream`, as in React Native.
+   */
   stream(): ReadableStream<Item<T>> {
     if (globalThis.ReadableStream === undefined) {
       throw new SpillwayError("unsupported", "This runtime has no ReadableStream: use the loop");

@@ -27,6 +27,8 @@ declare function render(value: unknown): void;
 declare function report(...facts: unknown[]): void;
 declare function badge(state: string): void;
 declare function work(job: Job): Promise<void>;
+declare const AppState: { readonly currentState: string; addEventListener(type: "change", listener: (state: string) => void): { remove(): void } };
+declare const NetInfo: { addEventListener(listener: (state: { readonly isConnected: boolean | null }) => void): () => void };
 `;
 
 /** Compiles pieces of code, each as the body of a function. @returns what the compiler says. */
