@@ -33,7 +33,7 @@ const config = await Metro.mergeConfig(defaults, {
   },
 });
 await Metro.runBuild(config, {
-  entry: "app/index.ts",
+  entry: "app/program.ts",
   platform,
   dev: false,
   out,
