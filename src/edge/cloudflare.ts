@@ -19,21 +19,24 @@ export interface DurableObjectContext {
 const VARIABLE = /^env:(.+)$/;
 
 /**
- * While clients are connected, an alarm comes so often: Cloudflare may end an object after 70 seconds without a request or
- * an event, however many messages it sends
+ * The time between two alarms of a gateway that runs. An alarm keeps a gateway with clients in memory: Cloudflare may end an
+ * object after 70 seconds without a request or an event, however many messages it sends
  * (https://developers.cloudflare.com/durable-objects/concepts/durable-object-lifecycle/).
  */
 const ALARM_MS = 30_000;
 
 /**
- * The Durable Object that is a gateway. It starts with its first request. Without clients, Cloudflare ends it after about
- * a minute, and starts it again with the next request.
+ * The Durable Object that is a gateway. It starts with its first request. Without requests, clients and sessions, the
+ * second alarm stops it: its timers and its connection to NATS would keep it in memory
+ * (https://developers.cloudflare.com/changelog/post/2026-10-01-pending-io-keep-alive/). The next request starts it again.
  */
 export class SpillwayObject {
   readonly #context: DurableObjectContext;
   readonly #env: WorkerEnvironment;
   #opening: Promise<EdgeGateway> | undefined;
   #hasAlarm = false;
+  /** Whether a request came since the last alarm, or the gateway had clients or sessions then. */
+  #wasUsed = false;
 
   constructor(context: DurableObjectContext, env: WorkerEnvironment) {
     this.#context = context;
@@ -42,29 +45,40 @@ export class SpillwayObject {
 
   /** Answers 503 if the gateway can't be started; the log says why. */
   async fetch(request: Request): Promise<Response> {
+    this.#wasUsed = true;
     let opened: EdgeGateway;
     try {
-      this.#opening ??= start(this.#env);
+      this.#opening ??= open(this.#env);
       opened = await this.#opening;
+      await opened.gateway.start();
     } catch (error) {
       this.#opening = undefined;
       write(reasonOf(error), "error");
       return problem(503, "Service Unavailable", "The gateway can't start; its log says why");
     }
-    const response = await opened.engine.app.fetch(request);
-    if (!this.#hasAlarm) this.#stayAwake(opened);
-    return response;
+    if (!this.#hasAlarm) this.#setAlarm(opened);
+    return await opened.engine.app.fetch(request);
   }
 
-  /** Keeps the object in memory while clients are connected. */
+  /** Keeps a gateway in memory that is in use, and stops one that is not. */
   async alarm(): Promise<void> {
     this.#hasAlarm = false;
     const opened = await this.#opening?.catch(() => undefined);
-    if (opened !== undefined) this.#stayAwake(opened);
+    if (opened === undefined) return;
+    const { clients, sessions } = opened.engine.stats();
+    const isUsed = clients.connected + sessions.detached > 0;
+    if (isUsed || this.#wasUsed) {
+      this.#wasUsed = isUsed;
+      this.#setAlarm(opened);
+      return;
+    }
+    await opened.gateway.stop().catch((error: unknown) => {
+      const reason = reasonOf(error);
+      opened.log.warn("Cannot stop: {reason}", { event: "stop_failed", reason });
+    });
   }
 
-  #stayAwake({ engine, log }: EdgeGateway): void {
-    if (engine.meter.clientsActive === 0) return;
+  #setAlarm({ log }: EdgeGateway): void {
     this.#hasAlarm = true;
     // Messages to clients don't wait for the alarm to be stored.
     this.#context.storage
@@ -136,9 +150,9 @@ export function createWorker(options: WorkerOptions = {}): GatewayWorker {
   };
 }
 
-async function start(bindings: WorkerEnvironment): Promise<EdgeGateway> {
+async function open(bindings: WorkerEnvironment): Promise<EdgeGateway> {
   const env = textsOf(bindings);
-  const opened = await openGateway({
+  return await openGateway({
     name: "Cloudflare Workers",
     env,
     createRuntime: createCloudflareRuntime,
@@ -157,8 +171,6 @@ async function start(bindings: WorkerEnvironment): Promise<EdgeGateway> {
     },
     write,
   });
-  await opened.gateway.start();
-  return opened;
 }
 
 /** Returns the variables and secrets. A variable of wrangler's configuration may be JSON; bindings are objects of classes. */
