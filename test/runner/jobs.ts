@@ -121,7 +121,11 @@ export function installJobs(): Job[] {
     alone: false,
   });
   const parts = INSTALLS.map((part) => job(part, "first-minute.ts", ["-t", part]));
-  return [job("The client of the package", "client.ts", []), ...parts];
+  return [
+    job("The client of the package", "client.ts", []),
+    job("The example for Cloudflare Workers", "wrangler.ts", []),
+    ...parts,
+  ];
 }
 
 function manyRunsJobs(): Job[] {
