@@ -5,7 +5,7 @@ import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { requestUpgrade } from "../support/raw-handshake.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import type { Said, V1Client } from "../support/v1-client.ts";
-import { contract, EVERY_RUNTIME } from "./support/contract.ts";
+import { contract, EVERY_EDGE, EVERY_RUNTIME } from "./support/contract.ts";
 import { subscribeRaw, subscribeV1, untilReady, useGateway } from "./support/gateway-fixture.ts";
 import { metric, untilMetric } from "./support/metrics.ts";
 import { countTo } from "./support/nats-fixture.ts";
@@ -27,7 +27,7 @@ let durables = 0;
 const newName = (): string => `worker-${++durables}`;
 
 /** Acknowledged delivery of what streams keep, with JetStream's own consumers. */
-contract(EVERY_RUNTIME, (target) => {
+contract([...EVERY_RUNTIME, ...EVERY_EDGE], (target) => {
   describe("Durables", () => {
     const nats = useStreams();
     const names = ["ACKED", "AGAIN", "TAKEN", "GONE", "PLAIN", "OTHER", "ROLLS", "EDITED", LONGEST];
@@ -192,6 +192,9 @@ contract(EVERY_RUNTIME, (target) => {
       (await using(gateway(), name, ["edited.>"])).raw.destroy();
       // A message that NATS still sends for the client of before comes again only after `ack_timeout`.
       await untilMetric(gateway(), "websocket_durables", (used) => used === 0);
+      const requests = async () =>
+        (await nats.manager.consumers.info("EDITED", consumerOf(name))).num_waiting;
+      await until("end of its requests for messages", requests, (count) => count === 0);
       await nats.manager.consumers.update("EDITED", consumerOf(name), {
         max_deliver: 1,
         headers_only: true,
@@ -351,12 +354,13 @@ contract(EVERY_RUNTIME, (target) => {
     const nats = useStreams();
     let proxy: TcpProxy;
     beforeAll(async () => {
-      proxy = await startTcpProxy(nats.server.port);
+      const { port, wsPort } = nats.server;
+      proxy = await startTcpProxy(target.isEdge ? wsPort : port);
     });
     afterAll(() => proxy.close());
     const gateway = useGateway(target, async () => {
       await nats.create("RACE");
-      const nats_url = `nats://127.0.0.1:${proxy.port}`;
+      const nats_url = `${target.isEdge ? "ws" : "nats"}://127.0.0.1:${proxy.port}`;
       return { config: { ...PROMISE, nats_url, streams: ["RACE"], ack_timeout: "300ms" } };
     });
 
@@ -424,7 +428,7 @@ contract(EVERY_RUNTIME, (target) => {
     });
   });
 
-  describe("Durables, when the gateway stops", () => {
+  describe.skipIf(target.gaps.farewell !== undefined)("Durables, when the gateway stops", () => {
     const nats = useStreams();
 
     test("what is acknowledged until stop_timeout reaches JetStream", async () => {
@@ -480,34 +484,38 @@ contract(EVERY_RUNTIME, (target) => {
       second.raw.destroy();
     });
 
-    test("one is stopped, or killed: the other one has what was not acknowledged", async () => {
-      const [one, two] = gateways as [Gateway, Gateway];
-      const name = newName();
-      const client = await using(two, name, ["shared.y"]);
-      await nats.fill("shared.y", 3);
-      const [first] = await idsOf(client, 3);
-      client.send({ type: "ack", id: first });
-      await untilPending(nats, "SHARED", name, 2);
-      two.signal("SIGTERM");
-      client.raw.destroy();
-      expect(await within(two.exited, "end after SIGTERM")).toEqual({ code: 0, signal: null });
-      const next = await using(one, name, ["shared.y"]);
-      await atLeast(next, 2);
-      expect(next.messages.map(numberOf).toSorted()).toEqual([1, 2]);
-      one.signal("SIGKILL");
-      await within(one.exited, "end after SIGKILL");
-      const { ack_timeout: _, ...promise } = PROMISE;
-      const config = { ...promise, nats_url: nats.url, streams: ["SHARED"], ack_timeout: "1s" };
-      const third = await startGateway(target, { config });
-      await untilReady(third);
-      const last = await using(third, name, ["shared.y"]);
-      await atLeast(last, 2);
-      expect(last.messages.map(numberOf).toSorted()).toEqual([1, 2]);
-      last.send({ type: "ack", ids: last.messages.map(({ id }) => id) });
-      await untilPending(nats, "SHARED", name, 0);
-      last.raw.destroy();
-      await third.stop();
-    });
+    // Cloudflare ends an object without a stop, which would give back what is not acknowledged.
+    test.skipIf(target.runtime === "workerd")(
+      "one is stopped, or killed: the other one has what was not acknowledged",
+      async () => {
+        const [one, two] = gateways as [Gateway, Gateway];
+        const name = newName();
+        const client = await using(two, name, ["shared.y"]);
+        await nats.fill("shared.y", 3);
+        const [first] = await idsOf(client, 3);
+        client.send({ type: "ack", id: first });
+        await untilPending(nats, "SHARED", name, 2);
+        two.signal("SIGTERM");
+        client.raw.destroy();
+        expect(await within(two.exited, "end after SIGTERM")).toEqual({ code: 0, signal: null });
+        const next = await using(one, name, ["shared.y"]);
+        await atLeast(next, 2);
+        expect(next.messages.map(numberOf).toSorted()).toEqual([1, 2]);
+        one.signal("SIGKILL");
+        await within(one.exited, "end after SIGKILL");
+        const { ack_timeout: _, ...promise } = PROMISE;
+        const config = { ...promise, nats_url: nats.url, streams: ["SHARED"], ack_timeout: "1s" };
+        const third = await startGateway(target, { config });
+        await untilReady(third);
+        const last = await using(third, name, ["shared.y"]);
+        await atLeast(last, 2);
+        expect(last.messages.map(numberOf).toSorted()).toEqual([1, 2]);
+        last.send({ type: "ack", ids: last.messages.map(({ id }) => id) });
+        await untilPending(nats, "SHARED", name, 0);
+        last.raw.destroy();
+        await third.stop();
+      },
+    );
   });
 });
 

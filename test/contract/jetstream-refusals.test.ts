@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { until } from "../support/event-log.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import type { V1Client } from "../support/v1-client.ts";
-import { contract, EVERY_RUNTIME } from "./support/contract.ts";
+import { contract, EVERY_EDGE, EVERY_RUNTIME } from "./support/contract.ts";
 import { subscribeRaw, subscribeV1, untilReady, useGateway } from "./support/gateway-fixture.ts";
 import { metric, untilMetric } from "./support/metrics.ts";
 import { countTo, useNats } from "./support/nats-fixture.ts";
@@ -37,7 +37,7 @@ async function untilNotReady(gateway: Gateway, words: RegExp): Promise<void> {
 }
 
 /** What JetStream refuses, and goes on refusing: whoever asked has an answer, and what can come comes. */
-contract(EVERY_RUNTIME, (target) => {
+contract([...EVERY_RUNTIME, ...EVERY_EDGE], (target) => {
   /** Who asks for what was kept is told of a gap, and gets what comes. */
   async function expectGapThenLive(gateway: Gateway, nats: StreamFixture, root: string) {
     for (const from of [

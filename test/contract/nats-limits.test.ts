@@ -3,13 +3,13 @@ import { until } from "../support/event-log.ts";
 import { connectionsOf } from "../support/nats-server.ts";
 import { requestUpgrade } from "../support/raw-handshake.ts";
 import type { V1Client } from "../support/v1-client.ts";
-import { contract, EVERY_RUNTIME } from "./support/contract.ts";
+import { contract, EVERY_EDGE, EVERY_RUNTIME } from "./support/contract.ts";
 import { subscribe, subscribeV1, useGateway } from "./support/gateway-fixture.ts";
 import { metric } from "./support/metrics.ts";
 import { useNats } from "./support/nats-fixture.ts";
 
 /** What NATS does not take from the gateway: whoever asks for it is told, and nobody else hears of it. */
-contract(EVERY_RUNTIME, (target) => {
+contract([...EVERY_RUNTIME, ...EVERY_EDGE], (target) => {
   describe("A subject that is too long for NATS", () => {
     const nats = useNats({ monitoring: true });
     const gateway = useGateway(target, () => ({ config: { nats_url: nats.url } }));

@@ -4,12 +4,13 @@ import { until } from "../support/event-log.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { type NatsServer, startNatsServer } from "../support/nats-server.ts";
 import { connect } from "../support/subscriber.ts";
-import { contract, EVERY_RUNTIME } from "./support/contract.ts";
+import { contract, EVERY_EDGE, EVERY_RUNTIME } from "./support/contract.ts";
 import { subscribe, untilReady } from "./support/gateway-fixture.ts";
 
 /** NATS comes and goes; the gateway's clients stay. */
-contract(EVERY_RUNTIME, (target) => {
-  for (const transport of ["nats", "ws"] as const) {
+contract([...EVERY_RUNTIME, ...EVERY_EDGE], (target) => {
+  const transports = target.isEdge ? (["ws"] as const) : (["nats", "ws"] as const);
+  for (const transport of transports) {
     describe(`NATS over ${transport}://`, () => {
       let server: NatsServer;
       let gateway: Gateway;
@@ -87,7 +88,7 @@ contract(EVERY_RUNTIME, (target) => {
     });
     afterAll(() => server.stop());
 
-    for (const transport of ["nats", "ws"] as const) {
+    for (const transport of transports) {
       const url = () => (transport === "ws" ? server.wsUrl : server.url);
 
       test(`User and password over ${transport}:// are accepted`, async () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { until } from "../support/event-log.ts";
 import { publishWithHeaders, sendRaw } from "../support/raw-nats.ts";
 import type { Said } from "../support/v1-client.ts";
-import { contract, EVERY_RUNTIME } from "./support/contract.ts";
+import { contract, EVERY_EDGE, EVERY_RUNTIME } from "./support/contract.ts";
 import { subscribe, subscribeV1, untilReady, useGateway } from "./support/gateway-fixture.ts";
 import { metric, untilMetric } from "./support/metrics.ts";
 import { numberOf, type StreamFixture, useStreams } from "./support/stream-fixture.ts";
@@ -47,7 +47,7 @@ const names = Object.keys(ODD);
 const UNREADABLE = ["websocket_errors_total", 'error_type="unreadable_headers"'] as const;
 
 /** Messages that no client library would send: NATS passes on whatever it gets. */
-contract(EVERY_RUNTIME, (target) => {
+contract([...EVERY_RUNTIME, ...EVERY_EDGE], (target) => {
   describe("Messages with odd headers", () => {
     const nats = useStreams();
     const gateway = useGateway(target, async () => {

@@ -3,7 +3,7 @@ import { answering, KeyServer } from "../access/support/key-server.ts";
 import { keySet, newKey, type SigningKey } from "../access/support/signing-keys.ts";
 import { until } from "../support/event-log.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
-import { contract, EVERY_RUNTIME } from "./support/contract.ts";
+import { contract, EVERY_EDGE, EVERY_RUNTIME } from "./support/contract.ts";
 import { untilReady } from "./support/gateway-fixture.ts";
 import { TokenMaker } from "./support/hostile-tokens.ts";
 
@@ -33,7 +33,7 @@ function sendWithoutEnd(response: Parameters<KeyServer["answer"]>[0]): void {
 }
 
 /** Issuers whose keys are at a URL, with servers that misbehave. */
-contract(EVERY_RUNTIME, (target) => {
+contract([...EVERY_RUNTIME, ...EVERY_EDGE], (target) => {
   describe("Keys at a URL", () => {
     let maker: TokenMaker;
     let next: SigningKey;

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect } from "nats";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import type { Said, V1Client } from "../support/v1-client.ts";
-import { contract, EVERY_RUNTIME } from "./support/contract.ts";
+import { contract, EVERY_EDGE, EVERY_RUNTIME } from "./support/contract.ts";
 import { subscribeV1, untilReady, useGateway } from "./support/gateway-fixture.ts";
 import { countTo } from "./support/nats-fixture.ts";
 import { numberOf, sequenceOf, useStreams } from "./support/stream-fixture.ts";
@@ -14,7 +14,7 @@ async function numbersUntil(client: V1Client, last: number): Promise<number[]> {
 }
 
 /** What happens to streams, and to those who read them. */
-contract(EVERY_RUNTIME, (target) => {
+contract([...EVERY_RUNTIME, ...EVERY_EDGE], (target) => {
   describe("Streams in trouble", () => {
     const nats = useStreams();
     const names = ["LOST", "CONSUMER", "PURGED", "GONE", "SHORT", "AGE", "ONE"];

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { until } from "../support/event-log.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
-import { contract, EVERY_RUNTIME } from "./support/contract.ts";
+import { contract, EVERY_EDGE, EVERY_RUNTIME } from "./support/contract.ts";
 import { subscribe, subscribeV1, untilReady, useGateway } from "./support/gateway-fixture.ts";
 import { countTo } from "./support/nats-fixture.ts";
 import { numberOf, type StreamFixture, sequenceOf, useStreams } from "./support/stream-fixture.ts";
@@ -30,7 +30,7 @@ async function allOf(
 }
 
 /** What a stream captures is not what it holds. */
-contract(EVERY_RUNTIME, (target) => {
+contract([...EVERY_RUNTIME, ...EVERY_EDGE], (target) => {
   describe("A stream that transforms its subjects", () => {
     const nats = useStreams();
     const gateway = useGateway(target, async () => {

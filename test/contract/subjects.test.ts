@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { requestUpgrade } from "../support/raw-handshake.ts";
-import { contract, EVERY_SOCKET } from "./support/contract.ts";
+import { contract, EVERY_EDGE, EVERY_SOCKET } from "./support/contract.ts";
 import { subscribe, useGateway } from "./support/gateway-fixture.ts";
 import { useNats } from "./support/nats-fixture.ts";
 import { expectProblem, expectRefusal } from "./support/refusal.ts";
 
 /** Which messages a client gets: once each, and none that the endpoint does not expose. */
-contract(EVERY_SOCKET, (target) => {
+contract([...EVERY_SOCKET, ...EVERY_EDGE], (target) => {
   describe("Subjects", () => {
     const nats = useNats();
     const gateway = useGateway(target, () => ({

@@ -53,7 +53,10 @@ const webSockets = new Map<string, string>();
 
 /** Returns a text in which the addresses of servers that were started here are those for WebSockets, where they have one. */
 export function withWebSockets(text: string): string {
-  return text.replace(/nats:\/\/127\.0\.0\.1:\d+/g, (url) => webSockets.get(url) || url);
+  return text.replace(/nats:\/\/([^@/"]*@)?(127\.0\.0\.1:\d+)/g, (url, login = "", address) => {
+    const found = webSockets.get(`nats://${address}`);
+    return found ? found.replace("//", `//${login}`) : url;
+  });
 }
 
 /** Starts a `nats-server` of its own and returns once it takes connections. */

@@ -17,7 +17,11 @@ export const EVERY_SOCKET = [
 /** All of them and the compiled `dist/`: for what the compiler could break. */
 export const EVERY_TARGET = [...EVERY_SOCKET, TARGETS["node-dist"]];
 
-/** Hosts without a command line and files, for what they could break: they bring their own sockets, and reach NATS by WebSockets. */
+/**
+ * Hosts without a command line and files, for what they could break: they bring their own sockets, and reach NATS by WebSockets.
+ * They aren't in themes that need files, arguments or `admin_port`, that check `Host` (the host does that), or that kill
+ * the process: workerd outlives the program that a test kills.
+ */
 export const EVERY_EDGE = [TARGETS["deno-serve"], TARGETS.workerd];
 
 /**
