@@ -52,6 +52,11 @@ interface Held {
   end?: EndFrame;
 }
 
+/** Sorts the messages of each origin; those of several have no order. */
+function newestFirst({ position: one }: Held, { position: two }: Held): number {
+  return two.number - one.number;
+}
+
 /** One subscription, as the connection knows it: its name on the wire, its place, and what it holds back. */
 export class Feed {
   readonly request: FeedRequest;
@@ -239,9 +244,7 @@ export class Feed {
 
   /** Drops messages that it holds back, the newest first. @returns their ids. */
   #drop(isUnwanted: (held: Held) => boolean): readonly string[] {
-    const held = [...this.#held.values()].sort(
-      ({ position: one }, { position: two }) => two.number - one.number,
-    );
+    const held = [...this.#held.values()].sort(newestFirst);
     const dropped = held.filter(isUnwanted).map(({ frame }) => frame.id);
     for (const id of dropped) this.#held.delete(id);
     return dropped;
@@ -264,10 +267,7 @@ export class Feed {
 
   #release(isDue: (position: Position) => boolean): void {
     const due = [...this.#held.values()].filter(({ position }) => isDue(position));
-    due.sort(({ position: one }, { position: two }) =>
-      one.origin === two.origin ? one.number - two.number : 0,
-    );
-    for (const { frame, end } of due) {
+    for (const { frame, end } of due.sort(newestFirst).reverse()) {
       this.#held.delete(frame.id);
       this.#give(frame);
       if (end !== undefined) this.sink.note(end);

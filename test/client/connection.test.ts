@@ -745,6 +745,24 @@ describe("A subscription", () => {
     await connection.close();
   });
 
+  test("gets those that were held back in the order of their streams", async () => {
+    const { connection, welcome } = start();
+    const first = connection.subscribe("a.>", { from: "all" });
+    connection.subscribe("a.>", { from: "all" });
+    const socket = await welcome();
+    confirm(socket);
+    for (const id of ["S:f:3", "S:e:10", "S:e:12", "S:f:2"]) socket.say(data(0, { id }));
+    socket.say({ type: "caught_up", sub: socket.sent[0]!.id });
+    const seen: string[] = [];
+    for await (const item of first) {
+      if (item.type === "caught_up") break;
+      if (item.type === "data") seen.push(item.id);
+    }
+    expect(seen.filter((id) => id.startsWith("S:f"))).toEqual(["S:f:2", "S:f:3"]);
+    expect(seen.filter((id) => id.startsWith("S:e"))).toEqual(["S:e:10", "S:e:12"]);
+    await connection.close();
+  });
+
   test("is told which messages another one lost before it was confirmed", async () => {
     const { connection, welcome } = start();
     const live = connection.subscribe("a.>", { from: "new" });
