@@ -247,6 +247,28 @@ await describeInBrowser("Configured gateway", (open) => {
     }
   });
 
+  test("Console shows a message once that two of its subscriptions bring", async () => {
+    // A subscription has at most 64 subjects.
+    const others = Array.from({ length: 64 }, (_, n) => `other.${n}`);
+    gateway = await startGateway(TARGETS.bun, {
+      config: { subjects: ["orders.>", ...others, "*.eu"] },
+    });
+    const view = await ConsoleView.open(open, gateway.url);
+    await untilMetric(gateway, "websocket_upstream_subscriptions", (count) => count === 66);
+    for (const subject of ["orders.us", "orders.eu", "bills.eu", "other.63"]) {
+      await post(gateway, subject, "1");
+    }
+    const rows = await view.untilRows(newest("other.63"), "the last message");
+    expect(rows.map(({ subject }) => subject)).toEqual([
+      "other.63",
+      "bills.eu",
+      "orders.eu",
+      "orders.us",
+    ]);
+    await view.untilText("#total", "4");
+    expect(view.complaints).toEqual([]);
+  });
+
   test("Console says why a filter brings nothing, and connects with a right one", async () => {
     gateway = await startGateway(TARGETS.bun, { config: { subjects: ["orders.>"] } });
     const view = await ConsoleView.open(open, gateway.url);
