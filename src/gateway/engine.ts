@@ -242,6 +242,7 @@ export class GatewayEngine implements Engine {
       () => this.#parts.revocation.stop(),
       () => this.#parts.files.stop(),
       () => this.#flushTelemetry(left()),
+      () => this.#parts.siblings?.stopped(),
       ...this.#hideMetrics.splice(0),
     ]);
   }

@@ -34,6 +34,8 @@ export interface Siblings {
   metrics(): Promise<MetricsPage>;
   /** This process is about to take clients: it hears of posts and revocations from now on. */
   opens(): void;
+  /** This process has stopped: what it has counted is told, and it answers no more. */
+  stopped(): Promise<void>;
   /** Tells the others of a message that was posted to the in-memory source of this process. */
   posted(message: SourceMessage): void;
   /**

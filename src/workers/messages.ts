@@ -1,5 +1,6 @@
 import type { RevocationEntry } from "../access/revocation-entry.ts";
 import type { ConfigFile } from "../config/load.ts";
+import type { MetricsSnapshot } from "../metrics/worker-metrics.ts";
 
 /** The first message to a worker. */
 export interface Assignment {
@@ -39,6 +40,8 @@ export type WorkerMessage =
   /** Answers what it was asked itself. */
   | { readonly type: "answer"; readonly id: number; readonly answer?: unknown }
   | { readonly type: "news"; readonly news: News }
+  /** Its last metrics: it has stopped. */
+  | { readonly type: "stopped"; readonly metrics: MetricsSnapshot }
   /** An operator asks for a drain of all. */
   | { readonly type: "drain" }
   /** An operator asks for a reload of all. The answer says how it ended. */

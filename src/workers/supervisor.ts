@@ -300,6 +300,9 @@ export class Supervisor {
       case "news":
         for (const other of this.#othersHearing(slot)) other.process?.send(message);
         break;
+      case "stopped":
+        slot.metrics = message.metrics;
+        break;
       case "hearing":
         slot.isHearing = true;
         break;

@@ -46,6 +46,12 @@ export class WorkerSiblings implements Siblings {
     this.#send({ type: "hearing" });
   }
 
+  async stopped(): Promise<void> {
+    const report = this.#report;
+    this.#report = undefined;
+    if (report !== undefined) this.#send({ type: "stopped", metrics: await report.metrics() });
+  }
+
   /** Takes a message of the supervisor, if it isn't an order to stop. */
   take(message: SupervisorMessage): void {
     if (message.type === "ask") void this.#answer(message.id, message.question);

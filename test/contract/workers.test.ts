@@ -148,6 +148,11 @@ contract(WITH_WORKERS, (target) => {
       const { level, properties } = await gateway.waitForLog(hasEnded);
       expect([level, properties.reason]).toEqual(["INFO", "exit code 0"]);
       await gateway.waitForLog(({ properties }) => properties.event === "worker_replaced");
+      // Nobody has asked for the metrics since it ended.
+      const name = "websocket_client_disconnections_total";
+      const active = await metric(gateway, "websocket_clients_active");
+      expect(await metric(gateway, name, "vanished")).toBe(0);
+      expect(await metric(gateway, name)).toBe(CLIENTS - active);
       gateway.signal("SIGTERM");
       for (const client of clients) expect((await client.closed()).code).toBe(1001);
       expect(await within(gateway.exited, "end after SIGTERM")).toEqual(CLEAN);

@@ -17,3 +17,16 @@ test.each(["throws", "rejects"])("A worker whose report %s answers with nothing"
   for (let turn = 0; turn < 5; turn++) await Promise.resolve();
   expect(sent).toEqual([{ type: "answer", id: 7, answer: undefined }]);
 });
+
+test("A worker that has stopped tells its last metrics, and nothing else when it is asked", async () => {
+  const sent: WorkerMessage[] = [];
+  const siblings = new WorkerSiblings(true, (message) => sent.push(message), new ManualClock());
+  siblings.join({ metrics: async () => [] } as unknown as WorkerReport);
+  await siblings.stopped();
+  siblings.take({ type: "ask", id: 7, question: "metrics" });
+  for (let turn = 0; turn < 5; turn++) await Promise.resolve();
+  expect(sent).toEqual([
+    { type: "stopped", metrics: [] },
+    { type: "answer", id: 7, answer: undefined },
+  ]);
+});
