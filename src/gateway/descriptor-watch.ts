@@ -22,11 +22,11 @@ export class DescriptorWatch {
     this.#log = log;
   }
 
-  /** Watches a listener until {@linkcode stop}. */
-  start(listener: Listener): void {
+  /** Watches the listener for clients, and keeps it and others accepting, until {@linkcode stop}. */
+  start(listener: Listener, others: readonly Listener[] = []): void {
     this.#cancel = this.#clock.after(INTERVAL_MS, () => {
-      this.#check(listener);
-      this.start(listener);
+      this.#check(listener, others);
+      this.start(listener, others);
     });
   }
 
@@ -35,12 +35,13 @@ export class DescriptorWatch {
     this.problem = undefined;
   }
 
-  #check(listener: Listener): void {
+  #check(listener: Listener, others: readonly Listener[]): void {
     const isExhausted = !canOpen();
+    // A moment without descriptors between two checks is enough to stop one.
+    if (!isExhausted) for (const one of [listener, ...others]) one.keepAccepting?.();
     if (!isExhausted && listener.hasRoom?.() !== false) {
       if (this.problem === undefined) return;
       this.problem = undefined;
-      listener.restart?.();
       this.#log.info("Connections are accepted again", { event: "descriptors_free" });
       return;
     }

@@ -147,7 +147,7 @@ export class GatewayEngine implements Engine {
         this.#listener = await this.#parts.runtime.listen({ ...shared, host, port, fetch });
         if (announces) this.#warnIfOpen(this.#listener);
         if (announces) this.#announceDescriptors();
-        this.#parts.descriptors.start(this.#listener);
+        this.#parts.descriptors.start(this.#listener, admin.listener && [admin.listener]);
       }
       if (announces) this.#announceAdmin();
       const uptimeSeconds = (): number => (clock.nowMs() - startedMs) / 1000;

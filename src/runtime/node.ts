@@ -348,9 +348,9 @@ class NodeListener implements Listener {
     });
   }
 
-  /** Replaces the server on Deno, whose `node:http` accepts nothing more after it ran out of file descriptors, without an error. */
-  restart(): void {
-    if ("Deno" in globalThis) this.#replace();
+  /** Deno's `node:http` accepts nothing more, without an error, after a connection for which no file descriptor was free. */
+  keepAccepting(): void {
+    if ("Deno" in globalThis) listenAgain(this.#servers.at(-1)!);
   }
 
   setTls(tls: ServerTls): void {
@@ -400,6 +400,19 @@ class NodeListener implements Listener {
     await Promise.all(this.#opening.values());
     await Promise.all(this.#servers.splice(0).map(stop));
   }
+}
+
+/** A server of Deno's `node:net`. */
+interface DenoServer {
+  /** Present while it listens. */
+  readonly _handle?: { listen(backlog: number): number } | null;
+}
+
+/** Listens again on the same socket, on which connections may wait. Without effect on a server that accepts. */
+function listenAgain(server: Server & DenoServer): void {
+  const { _handle: handle } = server;
+  // Older versions go on by themselves, and would open another socket.
+  if (handle && /\[native code\]/.test(`${handle.listen}`)) handle.listen(BACKLOG);
 }
 
 /** A server with TLS, where the runtime can renew its certificate. */

@@ -89,8 +89,8 @@ export interface Listener {
   readonly address: string;
   /** Whether it can accept a connection; absent if only the system knows. */
   hasRoom?(): boolean;
-  /** Accepts connections again after file descriptors ran out; absent if that happens by itself. */
-  restart?(): void;
+  /** Accepts connections again if it has stopped because no file descriptor was free; absent if it never stops. */
+  keepAccepting?(): void;
   /** Takes another certificate for new connections; open ones continue. Absent if connections are not encrypted. */
   setTls?(tls: ServerTls): void;
   /** Drops connections beyond another number from now on; absent where the runtime has no such limit. */

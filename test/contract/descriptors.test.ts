@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { until, within } from "../support/event-log.ts";
+import { freePort } from "../support/free-port.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { OPCODE, openRaw } from "../support/raw-websocket.ts";
 import type { Target } from "../support/runtimes.ts";
@@ -18,7 +19,20 @@ function withFewDescriptors(target: Target): Target {
 const HANDSHAKE =
   "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-function connectTo({ port }: Gateway): Socket {
+/** Sets the limits of a running process. */
+const PRLIMIT = "/usr/bin/prlimit";
+
+/** Returns the status of an answer on a connection of its own; `undefined`: there is none soon. */
+async function answerOf(url: string): Promise<number | undefined> {
+  try {
+    const headers = { Connection: "close" };
+    return (await fetch(url, { headers, signal: AbortSignal.timeout(1000) })).status;
+  } catch {
+    return undefined;
+  }
+}
+
+function connectTo({ port }: Pick<Gateway, "port">): Socket {
   return connect({ host: "127.0.0.1", port }).on("error", () => {});
 }
 
@@ -108,6 +122,40 @@ contract(EVERY_SOCKET, (target) => {
       readiness.end();
       expect(await gateway.stop()).toEqual({ code: 0, signal: null });
     });
+
+    test.skipIf(!existsSync(PRLIMIT))(
+      "When they run out for a moment, clients and operators are let in again",
+      async () => {
+        const admin = await freePort();
+        const gateway = await startGateway(target, { config: { admin_port: admin } });
+        const client = await openRaw(gateway.wsUrl);
+        const limitFiles = (to: number): void => {
+          const args = ["--pid", `${gateway.pid}`, `--nofile=${to}:`];
+          expect(Bun.spawnSync([PRLIMIT, ...args]).exitCode).toBe(0);
+        };
+        const ports = [gateway.port, admin];
+        for (let round = 0; round < 3; round++) {
+          limitFiles(readdirSync(`/proc/${gateway.pid}/fd`).length);
+          const crowd = ports.map((port) => connectTo({ port }));
+          client.sendFrame({ opcode: OPCODE.ping, payload: `${round}` });
+          await client.frames.find(
+            ({ opcode, payload }) => opcode === OPCODE.pong && `${payload}` === `${round}`,
+            "pong",
+          );
+          limitFiles(1024);
+          for (const one of crowd) one.destroy();
+          for (const port of ports) {
+            await until(
+              "an answer on a new connection",
+              () => answerOf(`http://127.0.0.1:${port}/livez`),
+              (status) => status === 200,
+            );
+          }
+        }
+        client.destroy();
+        expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+      },
+    );
 
     test.skipIf(!existsSync("/proc/self/fd") || target.gaps.resets !== undefined)(
       "A handshake that is reset before its answer leaves none behind",
