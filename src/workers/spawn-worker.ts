@@ -2,7 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import type { ConfigFile } from "../config/load.ts";
-import { reasonOf } from "../core/ports/errors.ts";
+import { reasonOf, SpillwayError } from "../core/ports/errors.ts";
 import type { Assignment, SupervisorMessage, WorkerMessage } from "./messages.ts";
 import type { WorkerHost } from "./worker-count.ts";
 import type { SpawnWorker, WorkerEnd } from "./worker-process.ts";
@@ -53,7 +53,11 @@ function send(child: ChildProcess, message: SupervisorMessage): void {
 export interface SupervisorChannel {
   readonly assignment: Assignment;
   send(message: WorkerMessage): void;
-  /** Asks for the file of the configuration that is in effect; `undefined`: there is none. Called before {@linkcode open}. */
+  /**
+   * Asks for the file of the configuration that is in effect; `undefined`: there is none. Called before {@linkcode open}.
+   *
+   * @throws SpillwayError `"WORKER_FAILED"` (fatal) if the supervisor is gone.
+   */
   file(): Promise<ConfigFile | undefined>;
   /** @param take is called with each message. @param lost is called if the supervisor is gone. */
   open(take: (message: SupervisorMessage) => void, lost: () => void): Promise<void>;
@@ -68,16 +72,23 @@ export function supervisorChannel(variable: string | undefined): SupervisorChann
       if (process.connected) process.send?.(message, undefined, undefined, () => {});
     },
     async file() {
-      const { promise, resolve } = Promise.withResolvers<ConfigFile | undefined>();
+      const { promise, resolve, reject } = Promise.withResolvers<ConfigFile | undefined>();
       const take = (message: unknown): void => {
         const told = message as SupervisorMessage;
         if (told.type === "file") resolve(told.file);
       };
+      const lost = (): void =>
+        reject(new SpillwayError("WORKER_FAILED", "Cannot start a worker: its supervisor is gone"));
       process.on("message", take);
+      process.on("disconnect", lost);
+      if (!process.connected) lost();
       this.send({ type: "file" });
-      const file = await promise;
-      process.off("message", take);
-      return file;
+      try {
+        return await promise;
+      } finally {
+        process.off("message", take);
+        process.off("disconnect", lost);
+      }
     },
     async open(take, lost) {
       process.on("message", (message) => take(message as SupervisorMessage));

@@ -365,6 +365,25 @@ contract(WITH_WORKERS, (target) => {
       await gateway.exited;
     });
 
+    test("If the supervisor is killed while a process starts, it ends as well", async () => {
+      const gateway = await startGateway(target, { config: { workers: 2 } });
+      await untilReady(gateway);
+      const first = childrenOf(gateway.pid);
+      kill(first[1]!);
+      const all = await until(
+        "another process",
+        async () => childrenOf(gateway.pid),
+        (pids) => pids.some((pid) => !first.includes(pid)),
+      );
+      gateway.signal("SIGKILL");
+      await until(
+        "end of all",
+        async () => all.filter(runs),
+        (left) => left.length === 0,
+      );
+      await gateway.exited;
+    });
+
     test("A wrong configuration is said once, before a process is started", async () => {
       const args = ["--workers", "2", "--max-clients", "0"];
       const { code, stdout, stderr } = await runToExit(target, { args });
