@@ -1,6 +1,7 @@
 /**
- * `node metro-program.js <project> <platform> <out>`: bundles the app with Metro, as React Native does, with its lowering for engines
- * without classes. The project is a folder in which `spillway` is installed.
+ * `node metro-program.js <project> <platform> <out>`: bundles the app with Metro, as React Native does: for iOS, with its lowering for
+ * the engine of React Native 0.88; for Android, with that for engines without classes. The project is a folder in which
+ * `spillway` is installed.
  */
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -37,5 +38,5 @@ await Metro.runBuild(config, {
   platform,
   dev: false,
   out,
-  unstable_transformProfile: "default",
+  unstable_transformProfile: platform === "ios" ? "hermes-stable" : "default",
 });
