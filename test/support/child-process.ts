@@ -30,7 +30,7 @@ export interface RunningProcess {
 /** How long the pipes of a process that has ended may take to end, too. */
 const SILENT_END_MS = 5000;
 
-const running = new Map<ChildProcess, Promise<Exit>>();
+const running = new Map<(signal: NodeJS.Signals) => void, Promise<Exit>>();
 
 /** Whether there is a process with this number, whoever has started it. */
 export function runs(pid: number): boolean {
@@ -44,7 +44,7 @@ export function runs(pid: number): boolean {
 
 /** Ends all processes that a test forgot. */
 export async function endForgottenProcesses(): Promise<void> {
-  for (const child of running.keys()) child.kill("SIGKILL");
+  for (const kill of running.keys()) kill("SIGKILL");
   await Promise.all(running.values());
 }
 
@@ -76,7 +76,8 @@ export async function startProcess(
     detached: options.group ?? false,
   });
   const kill = (signal: NodeJS.Signals): void => {
-    if (options.group && child.exitCode === null) process.kill(-child.pid!, signal);
+    if (options.group && child.exitCode === null && child.signalCode === null)
+      process.kill(-child.pid!, signal);
     else child.kill(signal);
   };
   const lines = new EventLog<OutputLine>(name, ({ stream, text }) => `${stream}: ${text}`);
@@ -86,8 +87,8 @@ export async function startProcess(
   child.once("error", (error) => reject(new Error(`cannot start ${name}: ${error.message}`)));
   await spawned;
 
-  running.set(child, exited);
-  void exited.then(() => running.delete(child));
+  running.set(kill, exited);
+  void exited.then(() => running.delete(kill));
 
   return {
     pid: child.pid!,

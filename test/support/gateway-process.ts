@@ -163,12 +163,16 @@ async function launchEdge(
     throw new Error(`${target.name} takes no command and no argument but --port`);
   }
   const content = typeof config === "string" ? config : JSON.stringify(config);
+  const directory = await mkdtemp(join(tmpdir(), "spillway-test-"));
   return await startProcess(`gateway on ${target.name}`, target.command(port), {
     cwd: ROOT,
     env: {
-      ...{ ...cleanEnvironment(), ...target.env },
+      ...{ ...cleanEnvironment(), ...target.env, TMPDIR: directory },
       ...{ SPILLWAY_CONFIG: withWebSockets(content), ...env },
     },
+    directory,
+    // A program starts workerd, which must not outlive it.
+    group: target.runtime === "workerd",
   });
 }
 
