@@ -68,7 +68,6 @@ const REFUSED_HEADERS = ["jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc"
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 const UNKNOWN_ISSUER: AccessRefusal = refused("is of an issuer that isn't accepted any more");
-const UNKNOWN_KEY: AccessRefusal = refused("is signed with a key that its issuer doesn't have");
 const KEYS_UNAVAILABLE: AccessRefusal = {
   kind: "unavailable",
   message: "The token can't be checked now: the keys of its issuer can't be loaded",
@@ -125,12 +124,16 @@ export class JwtAuthenticator implements Authenticator {
     return await this.#check({ text, header: header.value, fault }, issuer);
   }
 
-  /** Checks that the issuer is still there, and has the key that has proved the token. */
+  /**
+   * Checks that the issuer is still there, and has the key that has proved the token. Without that key, the token has
+   * expired: the client may come back with another one, as when keys are rotated.
+   */
   recheck(identity: Identity): Identity | AccessRefusal {
-    const { principal, credential = "" } = identity;
+    const { principal, credential = "", expiresAtMs = Number.POSITIVE_INFINITY } = identity;
     const issuer = this.#issuers.get(principal.issuer);
     if (issuer === undefined) return UNKNOWN_ISSUER;
-    return issuer.source.accepts(credential) ? identity : UNKNOWN_KEY;
+    if (issuer.source.accepts(credential)) return identity;
+    return { ...identity, expiresAtMs: Math.min(expiresAtMs, this.#clock.wallMs()) };
   }
 
   /** Begins to follow the files, and to load the keys at URLs, without waiting for them. */
@@ -156,7 +159,7 @@ export class JwtAuthenticator implements Authenticator {
     const { alg, kid } = token.header as { alg: string; kid?: string };
     const keys = await issuer.source.find(alg, kid);
     if (keys === "unavailable") return KEYS_UNAVAILABLE;
-    if (keys === "unknown") return UNKNOWN_KEY;
+    if (keys === "unknown") return refused("is signed with a key that its issuer doesn't have");
     for (const { key, id } of keys) {
       const result = await this.#verify(token.text, alg, key, issuer);
       if (result === "other key") continue;
