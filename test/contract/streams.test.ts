@@ -73,7 +73,8 @@ contract([...EVERY_RUNTIME, ...EVERY_EDGE], (target) => {
         expect(series.get(of("websocket_stream_followed", stream))).toBe(1);
       }
       const named = [...series.keys()].filter((name) => name.startsWith("websocket_stream_"));
-      expect(named).toHaveLength(6);
+      // Three figures of each of the three streams.
+      expect(named).toHaveLength(9);
     });
 
     test("that are replayed are activity, as /healthz says, and counted", async () => {
