@@ -17,6 +17,8 @@ import { spread } from "./summary.ts";
 
 const CPU_GROUPS = "/sys/fs/cgroup/cpu";
 const PERIOD_US = 10_000;
+/** Linux gives out no less than 1 ms of a period. */
+const LEAST_PERCENT = 10;
 /** With a part of a core, code takes long until it is compiled. */
 const TIMING = { isQuick: false, warmUpMs: 15_000, measureMs: 5000 };
 /** Workers that use less of their parts than this are limited by something else. */
@@ -38,6 +40,7 @@ const { values } = parseArgs({
   },
 });
 const percent = Number(values.percent);
+if (!(percent >= LEAST_PERCENT)) throw new Error(`--percent must be ${LEAST_PERCENT} or more`);
 await ensureNatsServer();
 allowManyFiles();
 const cores = findCores();
