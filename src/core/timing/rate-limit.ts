@@ -33,7 +33,8 @@ export class RateLimit {
   become(perSecond: number, burst: number, nowMs: number): void {
     this.#refill(nowMs);
     this.#perMs = perSecond / 1000;
-    this.#left = burst * (this.#left / this.#most);
+    // A factor of 1 would round a whole number down, too.
+    if (burst !== this.#most) this.#left = burst * (this.#left / this.#most);
     this.#most = burst;
   }
 

@@ -48,3 +48,11 @@ test("A rate limit that becomes another one has the same part of its burst left"
   limit.become(10, 4, 1100);
   expect([0, 0, 0].map(() => limit.take(1100))).toEqual([0, 0, 100]);
 });
+
+test("A rate limit that stays as it is loses nothing of its burst", () => {
+  const limit = new RateLimit(11, 22, 0);
+  for (let n = 0; n < 22; n++) {
+    limit.become(11, 22, 0);
+    expect(limit.take(0)).toBe(0);
+  }
+});
