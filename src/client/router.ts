@@ -155,7 +155,11 @@ export class Router {
         }
         break;
       case "error":
-        if (feed === undefined) return false;
+        if (feed === undefined) {
+          // The gateway doesn't have it, or no more.
+          this.#leaving.delete(frame.id ?? "");
+          return false;
+        }
         // It answers an `unsubscribe` of a name that is in use again; the subscription itself is asked for.
         if (frame.error.code !== "unknown_subscription") this.#refused(feed, frame.error);
         break;

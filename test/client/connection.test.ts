@@ -745,6 +745,44 @@ describe("A subscription", () => {
     await connection.close();
   });
 
+  test("gets its replay as it comes, also after one that was refused when it had been left", async () => {
+    const { connection, welcome } = start();
+    const all = connection.subscribe<{ n: number }>("a.>", { from: "all", buffer: 1 });
+    const refused = connection.subscribe("a.b", { from: "new" });
+    const socket = await welcome();
+    const [first, second] = socket.sent as { id: string }[];
+    refused.close();
+    for (const code of ["limit_exceeded", "unknown_subscription"]) {
+      socket.say({
+        ...{ type: "error", id: second!.id },
+        error: { code, message: "no", retryable: false },
+      });
+    }
+    socket.say({
+      type: "subscribed",
+      sub: first!.id,
+      subjects: ["a.>"],
+      from: "S:e:0",
+      start_from: "all",
+    });
+    const seen: unknown[] = [];
+    const reading = (async () => {
+      for await (const item of all) {
+        if (item.type === "caught_up") break;
+        seen.push(item.type === "data" ? item.payload.n : item.type);
+      }
+    })();
+    // There is room for 8 that are held back.
+    for (let n = 1; n <= 10; n++) {
+      socket.say(data(n));
+      await settled();
+    }
+    expect(seen).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    socket.say({ type: "caught_up", sub: first!.id });
+    await reading;
+    await connection.close();
+  });
+
   test("gets those that were held back in the order of their streams", async () => {
     const { connection, welcome } = start();
     const first = connection.subscribe("a.>", { from: "all" });
