@@ -45,7 +45,7 @@ export const ALERTS: readonly Alert[] = [
     loss: "all messages, or only you lose sight of the gateways",
     events: ["stop_failed", "stopped"],
     remedy:
-      "Look whether the process runs and why it ended. If it runs, Prometheus can't reach `/metrics`: with `admin_port`, it is only there, and `admin_host` is loopback unless you set it. With `admin_tokens_file`, Prometheus needs a token of the role `viewer`.",
+      "Look whether the process runs and why it ended. If it runs, Prometheus can't reach `/metrics`: if clients need a token, it is only at `admin_port`, and `admin_host` is loopback unless you set it. With `admin_tokens_file`, Prometheus needs a token of the role `viewer`.",
   },
   {
     name: "SpillwayNatsDisconnected",

@@ -950,8 +950,9 @@ export interface ConfigInput {
 
   /**
    * The TCP port for operators: metrics, health, the console, and POST /admin/revoke, /admin/drain and
-   * /admin/reload. By default there is none, and these pages are at port, unless clients need a token.
-   * Must be 0 (any free port) or an integer from 1 to 65535. A change needs a restart.
+   * /admin/reload. By default there is none. Metrics, health and the console are also at port, unless
+   * clients need a token. Must be 0 (any free port) or an integer from 1 to 65535. A change needs a
+   * restart.
    */
   readonly admin_port?: number | undefined;
 

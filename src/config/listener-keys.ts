@@ -36,7 +36,7 @@ export const listenerKeys = {
   ),
   admin_port: key(
     "advanced",
-    "The TCP port for operators: metrics, health, the console, and POST /admin/revoke, /admin/drain and /admin/reload. By default there is none, and these pages are at port, unless clients need a token.",
+    "The TCP port for operators: metrics, health, the console, and POST /admin/revoke, /admin/drain and /admin/reload. By default there is none. Metrics, health and the console are also at port, unless clients need a token.",
     portNumber().optional(),
   ),
   admin_tokens_file: key(
