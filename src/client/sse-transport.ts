@@ -44,8 +44,13 @@ function addStart(query: URLSearchParams, from: From): void {
   else query.set("from", "seq" in from ? `seq:${from.seq}` : `time:${from.time}`);
 }
 
-function queryOf({ subjects, from, policy, max_rate: rate }: SubscribeFrame): URLSearchParams {
-  const query = new URLSearchParams(subjects.map((subject) => ["subject", subject]));
+/** @param own the query of the URL itself, such as `access_token=…`. */
+function queryOf(
+  { subjects, from, policy, max_rate: rate }: SubscribeFrame,
+  own: string | undefined,
+): URLSearchParams {
+  const query = new URLSearchParams(own);
+  for (const subject of subjects) query.append("subject", subject);
   if (from !== undefined) addStart(query, from);
   if (policy !== undefined) query.set("policy", policy);
   if (rate !== undefined) query.set("max_rate", `${rate}`);
@@ -102,6 +107,8 @@ export function serverSentEvents(options: EventsOptions = {}): OpenTransport {
 
 class EventsTransport implements Transport {
   readonly #url: string;
+  /** The query of the URL. */
+  readonly #query: string | undefined;
   readonly #publishUrl: string;
   #headers: Record<string, string>;
   readonly #fetch: NonNullable<Platform["fetch"]>;
@@ -121,6 +128,7 @@ class EventsTransport implements Transport {
     events: TransportEvents,
   ) {
     this.#url = url;
+    this.#query = url.split("?")[1];
     this.#publishUrl = publishUrl;
     this.#headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
     this.#fetch = fetch;
@@ -222,7 +230,7 @@ class EventsTransport implements Transport {
     this.#streams.set(id, aborter);
     try {
       const path = this.#url.replace(/\/*(\?.*)?$/, "/sse");
-      const response = await this.#fetch(`${path}?${queryOf(frame)}`, {
+      const response = await this.#fetch(`${path}?${queryOf(frame, this.#query)}`, {
         headers: { ...this.#headers, Accept: "text/event-stream" },
         ...{ signal, cache: "no-store" },
       });
@@ -313,7 +321,9 @@ class EventsTransport implements Transport {
       return;
     }
     const { signal } = this.#aborter;
-    const url = `${this.#publishUrl}${encodeURIComponent(subject)}${end ? "?end=true" : ""}`;
+    const query = new URLSearchParams(this.#query);
+    if (end) query.set("end", "true");
+    const url = `${this.#publishUrl}${encodeURIComponent(subject)}?${query}`;
     this.#posting.add(id);
     try {
       const response = await this.#fetch(url, {

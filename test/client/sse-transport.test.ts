@@ -84,6 +84,30 @@ describe("Server-sent events", () => {
     expect([web.streams, fake.timers.size, fake.listeners.size]).toEqual([[], 0, 0]);
   });
 
+  test("Each request has the query of the URL, as a WebSocket has it", async () => {
+    const fake = new FakePlatform();
+    const web = new FakeFetch();
+    web.asked = (request) => request.answer(204);
+    const connection = connect("wss://gateway/ws/?access_token=t", {
+      transport: serverSentEvents(),
+      platform: { ...fake.platform, fetch: web.fetch },
+    });
+    await settled();
+    web.asked = () => {};
+    collect(connection, "a.b");
+    void connection.publish("a.b", 1, { end: true }).catch(() => {});
+    await settled();
+    const urls = [...web.streams, ...web.requests].map(({ url }) => url);
+    expect(new Set(urls)).toEqual(
+      new Set([
+        "https://gateway/ws/sse?access_token=t&subject=a.b",
+        "https://gateway/ws/?access_token=t",
+        "https://gateway/publish/a.b?access_token=t&end=true",
+      ]),
+    );
+    await connection.close();
+  });
+
   test("A line without an end is given up before it fills the memory", async () => {
     const { fake, web, connection } = start();
     const errors: string[] = [];
