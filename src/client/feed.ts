@@ -141,8 +141,8 @@ export class Feed {
       // The latest messages lie before that place, and a durable has its own.
       if (from !== undefined && from !== "last" && from !== "last_per_subject") {
         const isNew = (this.cursor ?? from) === "new";
-        // Earlier messages were for other subscriptions.
-        this.seen.begin(positionOf(frame.from));
+        // Earlier messages were for other subscriptions. Between a cursor and that place lies what expired, which a gap tells.
+        if (this.cursor === undefined) this.seen.begin(positionOf(frame.from));
         earlier = this.#drop(({ position }) => isNew || this.seen.has(position));
         this.cursor ??= frame.from;
       }

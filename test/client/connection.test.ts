@@ -698,6 +698,17 @@ describe("A subscription", () => {
     },
   );
 
+  test("after a message that is no longer kept is told what it misses", async () => {
+    const { connection, welcome } = start();
+    const items = connection.subscribe("a.>", { from: { after: "S:e:1" } })[Symbol.asyncIterator]();
+    const socket = await welcome();
+    confirm(socket, "S:e:3");
+    socket.say({ type: "gap", reason: "expired", from: "S:e:2", to: "S:e:3", count: 2 }, data(4));
+    expect(await items.next()).toMatchObject({ value: { type: "gap", to: "S:e:3", count: 2 } });
+    expect(await items.next()).toMatchObject({ value: { type: "data", id: "S:e:4" } });
+    await connection.close();
+  });
+
   test("hears of a new stream for itself, if the news of another one doesn't reach as far back", async () => {
     const { fake, connection, welcome } = start();
     connection.subscribe("a.b", { from: { after: "S:e:6" } });

@@ -516,10 +516,10 @@ export const QUERIES: readonly RequestRow[] = [
     '"subjects" may stand once; it takes several, separated by commas',
   ),
   query(
-    "subject for subjects",
-    "subject=host.a",
+    "Subjects for subjects",
+    "Subjects=host.a",
     400,
-    '"subject" is not a parameter; did you mean "subjects"?',
+    '"Subjects" is not a parameter; did you mean "subjects"?',
   ),
   query("no subject", "subjects=", 400, 'subject "" must not be empty'),
   query(
@@ -552,6 +552,18 @@ export const QUERIES: readonly RequestRow[] = [
     "subjects=host.a,host.internal.a",
     403,
     nothingOf("host.internal.a"),
+  ),
+  query(
+    "a denied subject in a parameter of its own",
+    "subjects=host.a&subject=host.b&subject=host.internal.a",
+    403,
+    nothingOf("host.internal.a"),
+  ),
+  query(
+    "a denied subject behind a comma of another one",
+    "subject=other,host.internal.a",
+    403,
+    nothingOf("other,host.internal.a"),
   ),
   query(
     "a denied subject in percents",
