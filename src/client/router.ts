@@ -190,7 +190,7 @@ export class Router {
         !(isRepeated && acks.isSettled(id)) &&
         !feed.has(id, position, isLoose),
     );
-    // Those that are asked for again may have got it from others meanwhile.
+    // A subscription that is asked for again may have got it from others meanwhile.
     const isLeft = [...this.#leaving.values()].some((feed) => feed.wants(subject));
     const bringers = wanting.filter(({ seen }) => !seen.has(position, true));
     const refusers = isRepeated ? acks.takeRefused(id) : [];

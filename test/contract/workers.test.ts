@@ -202,7 +202,7 @@ contract(WITH_WORKERS, (target) => {
           client.send({ type: "publish", id: `${n}`, subject: "posts.x", payload });
         }
         await client.subscribe("after", ["others.>"]);
-        // Of those, 1 MiB is under way; and one may have been let in beside it.
+        // 1 MiB of the posts is under way, and one more may have been let in.
         expect(answersOf(client).length).toBeLessThan(POSTS / 2);
       } finally {
         process.kill(stopped!.pid, "SIGCONT");

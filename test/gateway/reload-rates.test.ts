@@ -35,7 +35,7 @@ test.each<[string, ConfigInput, keyof ConfigInput, Attempt]>([
     expect(most).toBeGreaterThan(1);
     await world.reload({ ...keys, [key]: 2, max_subscriptions: 3 });
     expect(await attempt(world)).toBe(429);
-    // What was left of one may be a whole one by now.
+    // A part of an attempt that was left may be a whole one by now.
     await world.reload({ ...keys, [key]: 4 });
     expect(await useUp(world, attempt)).toBeLessThanOrEqual(1);
     world.clock.advance(60_000);
