@@ -240,8 +240,16 @@ export class ModelGateway {
         this.#subscribe(connection, frame);
         return;
       case "unsubscribe":
-        session.subscriptions.delete(frame.sub as string);
-        this.#say(connection, { type: "unsubscribed", sub: frame.sub });
+        if (session.subscriptions.delete(frame.sub as string)) {
+          this.#say(connection, { type: "unsubscribed", sub: frame.sub });
+        } else {
+          const error = {
+            code: "unknown_subscription",
+            message: "there is none",
+            retryable: false,
+          };
+          this.#say(connection, { type: "error", id: frame.sub, error });
+        }
         return;
       case "auth":
         if (this.acceptsToken(frame.token as string)) {
