@@ -377,7 +377,7 @@ describe("A subscription", () => {
         socket.say({ type: "caught_up", sub: id });
       }
       const items: Item<unknown>[] = [];
-      // What waits is still read.
+      // The loop still reads what waits.
       socket.say({ type: "unsubscribed", sub: id, reason: "forbidden" });
       const drained = (async () => {
         for await (const item of subscription) items.push(item);
