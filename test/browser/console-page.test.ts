@@ -234,7 +234,8 @@ await describeInBrowser("Mounted console", (open) => {
       (count) => count === 2,
       "second handshake",
     );
-    host.send(notice({ type: "subscribed", id: "1", sub: "1", subjects: [">"], from: "run:0" }));
+    const { id } = host.subscribes[0]!;
+    host.send(notice({ type: "subscribed", id, sub: id, subjects: [">"], from: "run:0" }));
     await view.untilState("open");
     expect(host.handshakes[1]).toBe(`${PREFIX}/ws?session=a-session-of-this-host`);
     expect(host.subscribes).toHaveLength(1);
