@@ -25,11 +25,14 @@ describe("The jobs", () => {
 });
 
 describe("The jobs of npm run test:install", () => {
-  const [client, ...parts] = installJobs();
+  const jobs = installJobs();
+  const whole = jobs.filter(({ args }) => args.length === 0);
+  const parts = jobs.filter(({ args }) => args.length > 0);
 
-  test("are a file of tests of the client, whole, and each part of the other file", () => {
-    expect(client).toMatchObject({ files: ["test/install/client.ts"], args: [] });
-    expect(existsSync("test/install/client.ts")).toBe(true);
+  test("are files of tests, whole, and each part of another one", () => {
+    const files = ["test/install/client.ts", "test/install/wrangler.ts"];
+    expect(whole.map((job) => job.files)).toEqual(files.map((file) => [file]));
+    for (const file of files) expect(existsSync(file)).toBe(true);
     const text = readFileSync(new URL("../install/first-minute.ts", import.meta.url), "utf8");
     const described = [...text.matchAll(/^(?:describe\(|\]\)\()"([^"]+)"/gm)].map(
       ([, name]) => name!,
