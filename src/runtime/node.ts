@@ -411,7 +411,7 @@ interface DenoServer {
 /** Listens again on the same socket, on which connections may wait. Without effect on a server that accepts. */
 function listenAgain(server: Server & DenoServer): void {
   const { _handle: handle } = server;
-  // Older versions go on by themselves, and would open another socket.
+  // Written in JavaScript, it might open another socket: this was only tried with Deno's own code, in 2.9.
   if (handle && /\[native code\]/.test(`${handle.listen}`)) handle.listen(BACKLOG);
 }
 
