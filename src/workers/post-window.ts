@@ -27,6 +27,7 @@ export class PostWindow {
    * @param signal if it is aborted before, nothing is called.
    */
   whenRoom(run: () => void, signal: AbortSignal): void {
+    if (signal.aborted) return;
     if (this.#waiting.size === 0 && this.#hasRoom) {
       run();
       return;

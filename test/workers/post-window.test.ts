@@ -52,6 +52,7 @@ describe("Posts to other workers", () => {
     post("b", 1, left.signal);
     post("c", 1);
     left.abort();
+    post("d", 1, left.signal);
     await flush();
     expect(posted).toEqual(["a", "c"]);
   });
