@@ -588,8 +588,8 @@ describe("A message is refused", () => {
     expect(stage.calls.length).toBe(3);
   });
 
-  test("not for answers that were lost with the connection", async () => {
-    const stage = new Stage();
+  /** Returns the client of a connection that was lost with an answer. */
+  async function lostWithAnswer(stage: Stage) {
     const peer = stage.join();
     peer.send(request);
     peer.socket.buffered = 40 * 1024 ** 2;
@@ -597,21 +597,21 @@ describe("A message is refused", () => {
     stage.calls[0]!.answer({ kind: "reply", data: utf8.encode("1") });
     await settled();
     peer.connection.closed(1006);
+    return peer;
+  }
+
+  test("not for answers that were lost with the connection", async () => {
+    const stage = new Stage();
+    await lostWithAnswer(stage);
     stage.join().send(request);
     expect(stage.calls.length).toBe(2);
   });
 
   test("without looking at connections that have ended", async () => {
     const stage = new Stage();
-    const peer = stage.join();
-    peer.send(request);
-    peer.socket.buffered = 40 * 1024 ** 2;
-    peer.socket.reads = false;
-    stage.calls[0]!.answer({ kind: "reply", data: utf8.encode("1") });
-    await settled();
-    peer.connection.closed(1006);
+    const { connection } = await lostWithAnswer(stage);
     let looks = 0;
-    Object.defineProperty(peer.connection, "isOver", { get: () => ++looks > 0 });
+    Object.defineProperty(connection, "isOver", { get: () => ++looks > 0 });
     stage.join().send(request);
     expect([stage.calls.length, looks]).toEqual([2, 0]);
   });
