@@ -172,7 +172,7 @@ export const PARAMETERS = {
 
 export type ParameterName = keyof typeof PARAMETERS;
 
-/** What the query says; a parameter that it doesn't have is absent. Each `subject` is among `subjects`. */
+/** The parameters of a query; those that it doesn't have are absent. `subjects` has each `subject`, too. */
 export type StreamQuery = {
   readonly [Name in Exclude<
     ParameterName,

@@ -8,8 +8,8 @@ import { metric } from "./support/metrics.ts";
 import { useNats } from "./support/nats-fixture.ts";
 
 /**
- * What the gateway asks NATS for: that is what its clients ask it for, and no more. Not on workerd: without clients, a
- * subscription at NATS is seen to end with the object's next alarm, up to 30 s later; the cause isn't known.
+ * The gateway asks NATS for what its clients ask it for, and no more. Not on workerd: without clients, a subscription at
+ * NATS is seen to end with the object's next alarm, up to 30 s later; the cause isn't known.
  */
 contract([...EVERY_RUNTIME, TARGETS["deno-serve"]], (target) => {
   describe("Demand upstream", () => {
