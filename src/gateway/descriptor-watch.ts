@@ -22,11 +22,12 @@ export class DescriptorWatch {
     this.#log = log;
   }
 
-  /** Watches the listener for clients, and keeps it and others accepting, until {@linkcode stop}. */
-  start(listener: Listener, others: readonly Listener[] = []): void {
+  /** Watches the listeners for clients and for operators, as far as there are any, and keeps them accepting, until {@linkcode stop}. */
+  start(clients: Listener | undefined, operators: Listener | undefined): void {
+    if (clients === undefined && operators === undefined) return;
     this.#cancel = this.#clock.after(INTERVAL_MS, () => {
-      this.#check(listener, others);
-      this.start(listener, others);
+      this.#check(clients, operators);
+      this.start(clients, operators);
     });
   }
 
@@ -35,11 +36,11 @@ export class DescriptorWatch {
     this.problem = undefined;
   }
 
-  #check(listener: Listener, others: readonly Listener[]): void {
+  #check(clients: Listener | undefined, operators: Listener | undefined): void {
     const isExhausted = !canOpen();
     // A moment without descriptors between two checks is enough to stop one.
-    if (!isExhausted) for (const one of [listener, ...others]) one.keepAccepting?.();
-    if (!isExhausted && listener.hasRoom?.() !== false) {
+    if (!isExhausted) for (const one of [clients, operators]) one?.keepAccepting?.();
+    if (!isExhausted && clients?.hasRoom?.() !== false) {
       if (this.problem === undefined) return;
       this.problem = undefined;
       this.#log.info("Connections are accepted again", { event: "descriptors_free" });

@@ -147,8 +147,8 @@ export class GatewayEngine implements Engine {
         this.#listener = await this.#parts.runtime.listen({ ...shared, host, port, fetch });
         if (announces) this.#warnIfOpen(this.#listener);
         if (announces) this.#announceDescriptors();
-        this.#parts.descriptors.start(this.#listener, admin.listener && [admin.listener]);
       }
+      this.#parts.descriptors.start(this.#listener, admin.listener);
       if (announces) this.#announceAdmin();
       const uptimeSeconds = (): number => (clock.nowMs() - startedMs) / 1000;
       const sourceConnected = (): boolean => source.status.state === "connected";
