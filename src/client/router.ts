@@ -210,22 +210,24 @@ export class Router {
     for (const feed of this.#takers) if ((frame.sub ?? feed.sub) === feed.sub) feed.end(frame);
   }
 
-  /** A gap doesn't name its subscription: all are told that may miss something. */
+  /** If a gap names no subscription, all are told that may miss something. */
   #gap(frame: Directed<GapFrame>): void {
     // The gateway doesn't send a subscription that is asked for what others have lost, but tells each of a new stream.
-    const active = this.#open.filter(
+    const concerned = this.#open.filter(
       (feed) =>
         (frame.sub ?? feed.sub) === feed.sub &&
         (feed.stage !== "asked" || (frame.reason !== "stream_reset" && wantsOlder(feed))),
     );
-    const behind = active.filter(({ stage }) => stage === "behind");
-    const isExpired = frame.reason === "expired";
-    const concerned = isExpired && behind.length > 0 ? behind : active;
     for (const feed of concerned) {
       if (frame.count > 0 && feed.seen.has(positionOf(frame.to))) continue;
       feed.gap(frame);
       const { from, stage, isResuming } = feed;
-      if (isExpired && isResuming && from === "last_per_subject" && stage === "behind") {
+      if (
+        frame.reason === "expired" &&
+        isResuming &&
+        from === "last_per_subject" &&
+        stage === "behind"
+      ) {
         // The cursor can't bring all that has changed, so that the latest of each subject is taken again.
         feed.cursor = undefined;
         this.#leave(feed);

@@ -373,6 +373,11 @@ const gap = frame("gap", {
         "Absent: `count` is exact. `false` and `count` > 0: at most that many are missing. `false` and `count` 0: the number is unknown.",
       ),
     ),
+    sub: optional(
+      text(
+        "Present if only one subscription misses them, as it begins or catches up: its name. Absent: every subscription may miss them.",
+      ),
+    ),
   },
   example: {
     type: "gap",

@@ -709,6 +709,21 @@ describe("A subscription", () => {
     await connection.close();
   });
 
+  test("is told its own gaps, and those that name no subscription", async () => {
+    const { connection, welcome } = start();
+    const live = connection.subscribe("a.>")[Symbol.asyncIterator]();
+    const from = { after: "S:e:1" };
+    const behind = connection.subscribe("a.>", { from })[Symbol.asyncIterator]();
+    const socket = await welcome();
+    confirm(socket, "S:e:3");
+    const expired = { type: "gap", reason: "expired", exact: false };
+    socket.say({ ...expired, from: "S:e:2", to: "S:e:3", count: 2, sub: socket.sent[1]!.id });
+    socket.say({ ...expired, from: "S:e:4", to: "S:e:6", count: 3 });
+    expect(await behind.next()).toMatchObject({ value: { from: "S:e:2", to: "S:e:6", count: 5 } });
+    expect(await live.next()).toMatchObject({ value: { from: "S:e:4", to: "S:e:6", count: 3 } });
+    await connection.close();
+  });
+
   test("hears of a new stream for itself, if the news of another one doesn't reach as far back", async () => {
     const { fake, connection, welcome } = start();
     connection.subscribe("a.b", { from: { after: "S:e:6" } });

@@ -129,10 +129,11 @@ export class DurableTracker implements AckTracker, DurableListener, QueuedTimer 
       gaps.push(unknownGap(cursorOf({ origin, sequence: sequence + 1 }), to, "expired"));
     }
     this.#origin = origin;
-    const { id, name, subjects, policy } = this.title;
-    const subscribed = { type: "subscribed", id, sub: id, subjects, policy, from } as const;
-    if (before === undefined) this.#recipient.tell({ ...subscribed, durable: name }, ...gaps);
-    else for (const gap of gaps) this.#recipient.tell(gap);
+    const { id: sub, name, subjects, policy } = this.title;
+    const subscribed = { type: "subscribed", id: sub, sub, subjects, policy, from } as const;
+    const own = gaps.map((gap) => ({ ...gap, sub }));
+    if (before === undefined) this.#recipient.tell({ ...subscribed, durable: name }, ...own);
+    else for (const gap of own) this.#recipient.tell(gap);
   }
 
   missed(first: number, last: number): void {
@@ -143,7 +144,8 @@ export class DurableTracker implements AckTracker, DurableListener, QueuedTimer 
     const to = cursorOf({ origin, sequence: last });
     // Some may have other subjects, or were deleted one by one.
     const count = last - first + 1;
-    this.#recipient.tell({ type: "gap", from, to, count, reason: "expired", exact: false });
+    const gap = { type: "gap", from, to, count, reason: "expired", exact: false } as const;
+    this.#recipient.tell({ ...gap, sub: this.title.id });
   }
 
   message(message: DurableMessage): void {
@@ -352,7 +354,7 @@ export class DurableTracker implements AckTracker, DurableListener, QueuedTimer 
     const expired = new ExpiredBatch();
     this.#settle(envelope.sequence, receipt, "term");
     redelivery.giveUp(envelope, failure, Math.min(deliveries, options.maxDeliver), expired);
-    expired.tell(this.#recipient);
+    expired.tell(this.#recipient, this.title.id);
   }
 
   /** Waits for no message any more. The durable is told so in shares of the next turns. */

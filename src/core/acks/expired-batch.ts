@@ -12,9 +12,14 @@ export class ExpiredBatch {
     else this.#gap.join(gap);
   }
 
-  /** Tells the client, and empties the batch. */
-  tell(recipient: { tell(...frames: readonly ServerFrame[]): void } | undefined): void {
-    if (this.#gap !== undefined) recipient?.tell(...this.#gap.frames);
+  /** Tells the client, and empties the batch. @param sub the durable's subscription, if only that misses the messages. */
+  tell(
+    recipient: { tell(...frames: readonly ServerFrame[]): void } | undefined,
+    sub?: string,
+  ): void {
+    const own = sub !== undefined && { sub };
+    if (this.#gap !== undefined)
+      recipient?.tell(...this.#gap.frames.map((frame) => ({ ...frame, ...own })));
     this.#gap = undefined;
   }
 }

@@ -494,7 +494,7 @@ export class CatchUp {
 
   #tell(gap: GapFrame): void {
     if (this.#earlyGaps !== undefined) this.#earlyGaps.push(gap);
-    else if (!this.#signal.aborted) this.#session.note(gap);
+    else if (!this.#signal.aborted) this.#session.note({ ...gap, sub: this.#subscription.id });
   }
 
   /**

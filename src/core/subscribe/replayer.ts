@@ -83,7 +83,7 @@ export class Replayer {
         }
         // Clients that had joined before were told when it happened.
         for (const { stream, gapsBefore } of carrying) {
-          if (stream.gaps > gapsBefore) session.note(stream.lastGap!);
+          if (stream.gaps > gapsBefore) session.note({ ...stream.lastGap!, sub: request.id });
         }
         replay.joins(subscription);
         isDone = true;

@@ -180,6 +180,7 @@ export class RingReplay implements Job {
       from: cursorOf({ origin, sequence: from }),
       to: cursorOf({ origin, sequence: to }),
       ...(subscription.subjects !== "everything" && { exact: false }),
+      sub: subscription.id,
     });
   }
 

@@ -452,7 +452,8 @@ export class SubscriptionManager implements SessionSubscriptions {
     const rate = maxRate !== undefined && { max_rate: maxRate };
     const begin = startFrom !== undefined && { start_from: startFrom };
     const effect = { subjects, policy, ...rate, from: cursorOf(from), ...begin };
-    session.tellSubscribed({ type: "subscribed", id, sub: id, ...effect }, gaps, cursor);
+    const own = gaps.map((gap) => ({ ...gap, sub: id }));
+    session.tellSubscribed({ type: "subscribed", id, sub: id, ...effect }, own, cursor);
     this.#parts.changed?.(session);
   }
 }

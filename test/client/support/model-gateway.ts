@@ -301,10 +301,10 @@ export class ModelGateway {
       const start = Math.max(since, isSame ? this.first - 1 : 0);
       subscriptions.set(sub, { ...base, since, progress: start });
       this.#confirm(connection, sub, patterns, since);
-      if (!isSame) this.#gap(connection, after, this.#id(0), 0, "stream_reset");
+      if (!isSame) this.#gap(connection, after, this.#id(0), 0, "stream_reset", false, sub);
       else if (start > since) {
         const count = start - since;
-        this.#gap(connection, this.#id(since + 1), this.#id(start), count, "expired", false);
+        this.#gap(connection, this.#id(since + 1), this.#id(start), count, "expired", false, sub);
       }
       return;
     }
@@ -347,7 +347,7 @@ export class ModelGateway {
     }
     if (one.progress! < this.first - 1) {
       const [from, to] = [this.#id(one.progress! + 1), this.#id(this.first - 1)];
-      this.#gap(connection, from, to, this.first - 1 - one.progress!, "expired", false);
+      this.#gap(connection, from, to, this.first - 1 - one.progress!, "expired", false, one.sub);
       one.progress = this.first - 1;
       return;
     }
@@ -410,9 +410,10 @@ export class ModelGateway {
     count: number,
     reason: string,
     isExact = count > 0,
+    sub?: string,
   ): void {
     const exact = isExact ? {} : { exact: false };
-    this.#say(connection, { type: "gap", from, to, count, reason, ...exact });
+    this.#say(connection, { type: "gap", from, to, count, reason, ...exact, sub });
   }
 
   #deliver(connection: ModelConnection, message: ModelMessage): void {

@@ -194,7 +194,9 @@ describe("A durable", () => {
     await harness.delivers(1, 5);
     expect(harness.settled).toEqual([["1#5", "term"]]);
     expect(harness.peer.socket.payloads).toEqual([1]);
-    expect(harness.peer.socket.frames.at(-1)).toMatchObject({ type: "gap", reason: "max_deliver" });
+    expect(harness.peer.socket.frames.at(-1)).toMatchObject({
+      ...{ type: "gap", reason: "max_deliver", sub: "1" },
+    });
     expect(harness.letters[0]?.headers?.get("Spillway-Deliveries")).toEqual(["3"]);
     harness.harness.expectBalance();
   });
@@ -321,7 +323,7 @@ describe("A durable", () => {
     const harness = new Bench();
     await harness.delivers(4);
     harness.begins({ sequence: 3, first: 9, isNew: false });
-    const gap = { type: "gap", exact: false, count: 0 };
+    const gap = { type: "gap", exact: false, count: 0, sub: "1" };
     expect(harness.peer.socket.frames.at(-1)).toMatchObject({
       ...gap,
       reason: "expired",
@@ -344,7 +346,7 @@ describe("A durable", () => {
     const said = harness.peer.socket.frames.slice(-3);
     expect(said).toMatchObject([
       { id: id(4) },
-      { type: "gap", from: id(5), to: id(8), count: 4, reason: "expired", exact: false },
+      { type: "gap", from: id(5), to: id(8), count: 4, reason: "expired", exact: false, sub: "1" },
       { id: id(9) },
     ]);
     harness.harness.expectBalance();

@@ -52,7 +52,7 @@ describe("Client that came back", () => {
     const at = (sequence: number) => cursor.replace(/\d+$/, `${sequence}`);
     expect(peer.socket.frames.slice(1, 3)).toEqual([
       expect.objectContaining({ type: "subscribed", from: at(3) }),
-      { type: "gap", from: at(2), to: at(3), count: 2, reason: "expired", exact: false },
+      { type: "gap", from: at(2), to: at(3), count: 2, reason: "expired", exact: false, sub: "1" },
     ]);
   });
 
@@ -72,7 +72,16 @@ describe("Client that came back", () => {
       expect(peer.socket.notices.filter(({ type }) => type === "gap")).toEqual(
         gone === 0
           ? []
-          : [{ type: "gap", from: at(2), to: at(1 + gone), count: gone, reason: "expired" }],
+          : [
+              {
+                type: "gap",
+                from: at(2),
+                to: at(1 + gone),
+                count: gone,
+                reason: "expired",
+                sub: "",
+              },
+            ],
       );
       expect(peer.socket.payloads).toHaveLength(missed - gone);
       expect(harness.meter.gaps).toBe(Math.min(1, gone));

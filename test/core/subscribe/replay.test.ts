@@ -66,6 +66,25 @@ describe("Overlapping subscriptions that catch up at the same time", () => {
       harness.expectBalance();
     });
 
+  test("name themselves in the gaps that only they have", async () => {
+    const kept = new FakeStream();
+    for (let n = 0; n < 20; n++) kept.add("s.a");
+    const harness = follow(kept, 4, { maxReplayMessages: 10 });
+    const peer = harness.joinV1();
+    const after = (sequence: number) => ({ after: `${ORIGIN}:${sequence}` });
+    peer.send({ type: "subscribe", id: "1", subjects: ["s.>"], from: after(2) });
+    peer.send({ type: "subscribe", id: "2", subjects: ["s.*"], from: after(5) });
+    peer.send({ type: "subscribe", id: "3", subjects: ["s.a"], from: after(15) });
+    await pass(harness);
+    const gaps = peer.socket.notices.filter(({ type }) => type === "gap");
+    const to = `${ORIGIN}:10`;
+    expect(gaps).toMatchObject([
+      { sub: "1", from: `${ORIGIN}:3`, to },
+      { sub: "2", from: `${ORIGIN}:6`, to },
+    ]);
+    harness.expectBalance();
+  });
+
   test("in the ring, bring each message once, as the one says that was asked for first", async () => {
     const harness = new Harness({ ringMessages: 100, ringBytes: 100_000, stepsPerTurn: 3 });
     const keeper = harness.join(["a"]);
@@ -544,7 +563,7 @@ describe("A client that is handed what the ring has, in many turns,", () => {
     await pass(harness);
     expect(sequencesOf(client)).toEqual([...countTo(30), 1]);
     expect(client.socket.notices.slice(-2)).toMatchObject([
-      { type: "gap", reason: "stream_reset", to: `${origin}:0` },
+      { type: "gap", reason: "stream_reset", to: `${origin}:0`, sub: "1" },
       { type: "caught_up" },
     ]);
     harness.expectBalance();
