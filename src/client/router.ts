@@ -2,13 +2,16 @@ import type { ClientFrame } from "../protocol/client-frames.ts";
 import type { EndFrame, GapFrame } from "../protocol/server-frames.ts";
 import { Acks } from "./acks.ts";
 import { gatewayError, SpillwayError } from "./errors.ts";
-import { Feed } from "./feed.ts";
+import { Feed, type FeedSink } from "./feed.ts";
 import type { Platform } from "./platform.ts";
 import { positionOf } from "./position.ts";
 import type { DataFrame, IncomingFrame, Welcome } from "./transport.ts";
 
 /** A frame, and the subscription that it is for: by default, all that want it. */
 type Directed<Frame> = Frame & { readonly sub?: string };
+
+/** Takes what is for a subscription that this client has no loop for. */
+const NOBODY: FeedSink = { subscribed() {}, data() {}, note() {}, failed() {} };
 
 /** The time between two notices to the gateway that a loop is too slow. */
 const SLOW_MS = 2000;
@@ -133,7 +136,8 @@ export class Router {
         if (feed === undefined) {
           // A session may continue one that has ended here, or began again under another name.
           if (!this.#leaving.has(frame.sub)) {
-            const unknown = new Feed(frame as never, undefined as never);
+            const { subjects } = frame;
+            const unknown = new Feed({ subjects, after: undefined, buffer: 0 }, NOBODY);
             unknown.sub = frame.sub;
             this.#leave(unknown);
             this.#ask([], [unknown]);
@@ -161,7 +165,8 @@ export class Router {
           return false;
         }
         // It answers an `unsubscribe` of a name that is in use again; the subscription itself is asked for.
-        if (frame.error.code !== "unknown_subscription") this.#refused(feed, frame.error);
+        if (frame.error.code !== "unknown_subscription")
+          this.#refused(feed, frame.error);
         break;
       default:
         return false;
