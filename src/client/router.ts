@@ -166,7 +166,7 @@ export class Router {
         }
         // It answers an `unsubscribe` of a name that is in use again; the subscription itself is asked for.
         if (frame.error.code !== "unknown_subscription")
-          this.#refused(feed, frame.error);
+          this.#refused(feed, frame.error, frame.retry_after_ms);
         break;
       default:
         return false;
@@ -241,14 +241,14 @@ export class Router {
     }
   }
 
-  #refused(feed: Feed, reported: Parameters<typeof gatewayError>[0]): void {
+  #refused(feed: Feed, reported: Parameters<typeof gatewayError>[0], leastMs = 0): void {
     const error = gatewayError(reported, "The gateway refuses the subscription: ");
     if (!error.retryable) {
       this.#fail(feed, error);
       return;
     }
     const { random, timer } = this.#platform;
-    const pauseMs = 1000 + random() * 500 * 2 ** Math.min(6, feed.failures++);
+    const pauseMs = Math.max(leastMs, 1000 + random() * 500 * 2 ** Math.min(6, feed.failures++));
     feed.sub = undefined;
     feed.cancelRetry = timer(pauseMs, () => this.#ask([feed]));
   }

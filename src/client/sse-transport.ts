@@ -25,6 +25,8 @@ const FORBIDDEN = 4403;
 const EXPIRED = 4512;
 /** The gateway sends a comment at least this often by default, in milliseconds. */
 const HEARTBEAT_MS = 30_000;
+/** The longest wait before another attempt that an answer may ask for, in seconds. */
+const MOST_WAIT_S = 300;
 /** The longest line, in characters. A message of 8 MiB, the most that NATS recommends, takes less, however it is escaped. */
 const MOST_LINE = 2 ** 26;
 
@@ -98,10 +100,10 @@ async function readLines(
  * ```
  */
 export function serverSentEvents(options: EventsOptions = {}): OpenTransport {
-  return ({ url, token }, events, { fetch }) => {
+  return ({ url, token }, events, { fetch, random }) => {
     if (fetch === undefined) throw new Error("This runtime has no fetch: pass one in platform");
     const httpUrl = url.replace(/^ws/, "http");
-    return new EventsTransport(httpUrl, token, options, fetch, events);
+    return new EventsTransport(httpUrl, token, options, fetch, random, events);
   };
 }
 
@@ -112,6 +114,7 @@ class EventsTransport implements Transport {
   readonly #publishUrl: string;
   #headers: Record<string, string>;
   readonly #fetch: NonNullable<Platform["fetch"]>;
+  readonly #random: () => number;
   readonly #events: TransportEvents;
   /** Ends all requests. */
   readonly #aborter = new AbortController();
@@ -125,6 +128,7 @@ class EventsTransport implements Transport {
     token: string | undefined,
     { publishUrl = url.replace(/[^/]*\/*(\?.*)?$/, "publish/") }: EventsOptions,
     fetch: NonNullable<Platform["fetch"]>,
+    random: () => number,
     events: TransportEvents,
   ) {
     this.#url = url;
@@ -132,6 +136,7 @@ class EventsTransport implements Transport {
     this.#publishUrl = publishUrl;
     this.#headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
     this.#fetch = fetch;
+    this.#random = random;
     this.#events = events;
     void this.#check(() =>
       this.#tell({
@@ -179,8 +184,14 @@ class EventsTransport implements Transport {
     if (!this.#isOver) this.#events.frame(frame);
   }
 
-  #refuse(id: string, code: ErrorCode, message: string, retryable = false): void {
-    this.#tell({ type: "error", id, error: { code, message, retryable } });
+  #refuse(
+    id: string,
+    code: ErrorCode,
+    message: string,
+    retryable = false,
+    retry_after_ms?: number,
+  ): void {
+    this.#tell({ type: "error", id, error: { code, message, retryable }, retry_after_ms });
   }
 
   /** Ends the transport. */
@@ -192,22 +203,34 @@ class EventsTransport implements Transport {
     this.#events.close(code, reason);
   }
 
-  #lostAt(url: string, status: number): void {
-    this.#lost(LOST, `no gateway answers at ${url}: HTTP status ${status}`);
+  #lostAt(url: string, response: Response): void {
+    const reason = `no gateway answers at ${url}: HTTP status ${response.status}`;
+    const retry_after_ms = this.#waitOf(response);
+    if (retry_after_ms !== undefined)
+      this.#tell({ type: "disconnect", code: LOST, reason, reconnect: true, retry_after_ms });
+    this.#lost(LOST, reason);
+  }
+
+  /** Returns how long an answer asks to wait, in milliseconds. A date is ignored: the clocks may differ. */
+  #waitOf({ headers }: Response): number | undefined {
+    const seconds = Number(headers.get("Retry-After"));
+    // Clients that were refused together don't come back at the same moment.
+    return seconds > 0 ? 1000 * (Math.min(MOST_WAIT_S, seconds) + this.#random()) : undefined;
   }
 
   /** Finds out whether the gateway is there. */
   async #check(answered: () => void): Promise<void> {
     try {
       const { signal } = this.#aborter;
-      const { status, body } = await this.#fetch(this.#url, {
+      const response = await this.#fetch(this.#url, {
         ...{ method: "HEAD", signal, cache: "no-store" },
       });
+      const { status, body } = response;
       // React Native's gives a body only when it is complete, which a stream of events never is.
       if (body === undefined)
         this.#lost(LOST, "fetch doesn't stream: pass another one in platform");
       else if (status === 204) answered();
-      else this.#lostAt(this.#url, status);
+      else this.#lostAt(this.#url, response);
     } catch (error) {
       this.#lost(LOST, `${error}`);
     }
@@ -242,7 +265,7 @@ class EventsTransport implements Transport {
         this.#tell({ type: "subscribed", id, sub: id, ...terms });
         this.#tell({ type: "end", subject: subjects[0]!, id: from.after, sub: id });
       } else if (status === 200 && isStream && body !== null) await this.#read(body, id, signal);
-      else if (status === 200 || status === 404) this.#lostAt(path, status);
+      else if (status === 200 || status === 404) this.#lostAt(path, response);
       else if (status === 401 && this.#headers.Authorization) {
         this.#lost(EXPIRED, await reasonOf(response));
       } else if (status === 401) {
@@ -347,7 +370,8 @@ class EventsTransport implements Transport {
     const isOfSubject = status === 400 && reason.startsWith("subject ");
     const code = isOfSubject ? "invalid_subject" : (CODE_OF_STATUS[status] ?? "unavailable");
     const isExpired = status === 401 && this.#headers.Authorization !== undefined;
-    this.#refuse(id, code, reason, isExpired || status === 429 || status >= 500);
+    const retryable = isExpired || status === 429 || status >= 500;
+    this.#refuse(id, code, reason, retryable, this.#waitOf(response));
     // The next message is posted with another one.
     if (isExpired) this.#tell({ type: "token_expiring", expires_in_ms: 0 });
   }

@@ -22,6 +22,8 @@ export type IncomingFrame =
       readonly sub?: string;
       /** True for a `gap` if messages that lie before it come after it. */
       readonly isAhead?: boolean;
+      /** For an `error`: the least wait before the same request, in milliseconds. */
+      readonly retry_after_ms?: number | undefined;
     });
 
 /** A way to a gateway, open or about to open. */

@@ -347,6 +347,42 @@ describe("Server-sent events", () => {
     },
   );
 
+  const WAITS = [
+    ["20", 20],
+    ["86400", 300],
+    ["0", 0],
+    ["Thu, 01 Jan 2099 00:00:00 GMT", 0],
+  ] as const;
+
+  test.each(WAITS)(
+    'A subscription that is refused with "Retry-After: %s" is asked for again after %d s at least',
+    async (said, seconds) => {
+      const { fake, web, connection } = start();
+      collect(connection, "a.b");
+      await settled();
+      web.streams[0]?.answer(429, {}, { "Retry-After": said });
+      const asked = () => web.requests.filter(({ url }) => url.includes("/sse?")).length;
+      await fake.advance(1000 * seconds);
+      expect(asked()).toBe(1);
+      await fake.advance(2000);
+      expect(asked()).toBe(2);
+      await connection.close();
+    },
+  );
+
+  test.each(WAITS)(
+    'A gateway that answers with "Retry-After: %s" is asked again after %d s at least',
+    async (said, seconds) => {
+      const { fake, web, connection } = start();
+      web.asked = (request) => request.answer(503, {}, { "Retry-After": said });
+      await fake.advance(1000 * seconds);
+      expect(web.requests).toHaveLength(1);
+      await fake.advance(1000);
+      expect(web.requests).toHaveLength(2);
+      await connection.close();
+    },
+  );
+
   test.each([
     ["is no stream of events", (request: FakeRequest) => request.answer(200, { hello: "page" })],
     ["has the status 404", (request: FakeRequest) => request.answer(404)],

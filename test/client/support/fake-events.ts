@@ -36,8 +36,8 @@ export class FakeRequest {
     this.#fail(new TypeError("Failed to fetch"));
   }
 
-  answer(status: number, body?: object): void {
-    this.#answer(new Response(body && JSON.stringify(body), { status }));
+  answer(status: number, body?: object, headers: Record<string, string> = {}): void {
+    this.#answer(new Response(body && JSON.stringify(body), { status, headers }));
   }
 
   /** Answers with a stream of events, which begins with `subscribed`. */
