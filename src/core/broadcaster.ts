@@ -305,6 +305,7 @@ export class Broadcaster implements SourceListener, ClientBroadcaster {
   stop(): void {
     for (const trace of this.#traces.splice(0)) trace.end();
     this.publishing.stop();
+    this.#subscriptions.stop();
     this.#ackTimers.stop();
     this.#turnShare.stop();
     this.#upstream.stop();

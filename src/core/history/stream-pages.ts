@@ -9,6 +9,7 @@ import type {
 } from "../ports/source.ts";
 import { ConcurrencyLimiter } from "../timing/concurrency-limiter.ts";
 import type { Envelope, EnvelopeEncoder } from "../wire/envelope.ts";
+import { PageCache } from "./page-cache.ts";
 import { SharedReader } from "./shared-reader.ts";
 import { SingleFlight } from "./single-flight.ts";
 
@@ -23,17 +24,6 @@ export interface EncodedPage {
   readonly removed?: number | undefined;
 }
 
-interface CachedPage {
-  readonly after: number;
-  readonly upTo: number;
-  readonly page: EncodedPage;
-  readonly bytes: number;
-}
-
-/** The most bytes of pages that are kept: clients that reconnect together ask for almost the same ones. */
-const CACHE_BYTES = 16 * 1024 * 1024;
-/** The memory of a page besides its messages. */
-const PAGE_BYTES = 512;
 /** The most bytes of a shared snapshot that are kept for clients that read it more slowly than others. */
 const SNAPSHOT_BYTES = 2 * 1024 * 1024;
 /** A client that asks while the same snapshot is read shares the next one, which begins after this time at the latest. */
@@ -47,20 +37,19 @@ export class StreamPages {
   readonly #encoder: EnvelopeEncoder;
   readonly #clock: Clock;
   readonly #meter: Meter;
-  /** By query, the pages that were read last. The query that was asked least recently is first. */
-  readonly #cached = new Map<string, CachedPage[]>();
+  readonly #cache: PageCache<EncodedPage>;
   readonly #pages = new SingleFlight<EncodedPage | undefined>();
   readonly #extents = new SingleFlight<StreamExtent | undefined>();
   /** By query, the snapshot that is read next, or now. */
   readonly #readers = new Map<string, SharedReader<EncodedPage>>();
   readonly #reads: ConcurrencyLimiter;
-  #bytes = 0;
 
   constructor(history: StreamHistory, encoder: EnvelopeEncoder, clock: Clock, meter: Meter) {
     this.#meter = meter;
     this.#history = history;
     this.#encoder = encoder;
     this.#clock = clock;
+    this.#cache = new PageCache(clock);
     this.#reads = new ConcurrencyLimiter(clock, MOST_READS, Number.POSITIVE_INFINITY);
   }
 
@@ -83,11 +72,11 @@ export class StreamPages {
     owner: string,
   ): Promise<EncodedPage | undefined> {
     const key = `${query.origin} ${query.subjects.join(" ")}`;
-    const cached = this.#cached.get(key)?.find((one) => one.after <= after && after < one.upTo);
+    const cached = this.#cache.find(key, after);
     if (cached !== undefined) {
       const first = keptOnly ? await this.#firstOf(query.origin, cached.page) : 1;
       if (first !== undefined) return messagesAfter(cached.page, after, first);
-      this.#forget(key, cached);
+      this.#cache.forget(key, cached);
     }
     return await this.#pages.get(`${key} ${after}`, keptOnly, () =>
       this.#read(key, query, after, owner),
@@ -182,6 +171,11 @@ export class StreamPages {
     );
   }
 
+  /** Keeps no page any more. */
+  stop(): void {
+    this.#cache.stop();
+  }
+
   /** Returns the first sequence that the stream keeps, if it still keeps all of a page after it. */
   async #firstOf(origin: string, { removed }: EncodedPage): Promise<number | undefined> {
     const extent = await this.extent(origin);
@@ -199,7 +193,7 @@ export class StreamPages {
     if (read === undefined) return undefined;
     const page = this.#encode(read);
     // The last page may grow at any moment.
-    if (!page.end) this.#keep(key, after, page);
+    if (!page.end) this.#cache.keep(key, after, page);
     return page;
   }
 
@@ -218,29 +212,6 @@ export class StreamPages {
   async #inTurn<T>(owner: string | undefined, ask: () => Promise<T>): Promise<T> {
     const give = await this.#reads.take(undefined, owner);
     return await ask().finally(give);
-  }
-
-  #keep(key: string, after: number, page: EncodedPage): void {
-    const upTo = page.envelopes.at(-1)?.sequence ?? after;
-    const bytes = page.envelopes.reduce((sum, { byteLength }) => sum + byteLength, PAGE_BYTES);
-    const pages = this.#cached.get(key) ?? [];
-    pages.push({ after, upTo, page, bytes });
-    // The query that was asked last goes to the end.
-    this.#cached.delete(key);
-    this.#cached.set(key, pages);
-    this.#bytes += bytes;
-    while (this.#bytes > CACHE_BYTES) {
-      const [oldest, [first]] = this.#cached.entries().next().value as [string, CachedPage[]];
-      this.#forget(oldest, first as CachedPage);
-    }
-  }
-
-  #forget(key: string, page: CachedPage): void {
-    const pages = this.#cached.get(key) ?? [];
-    const others = pages.filter((other) => other !== page);
-    if (others.length < pages.length) this.#bytes -= page.bytes;
-    if (others.length > 0) this.#cached.set(key, others);
-    else this.#cached.delete(key);
   }
 }
 

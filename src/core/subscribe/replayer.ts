@@ -53,6 +53,10 @@ export class Replayer {
     this.#limiter = new ConcurrencyLimiter(parts.clock, MOST_READERS);
   }
 
+  stop(): void {
+    this.#parts.pages?.stop();
+  }
+
   /** Sends what the ring has after a position. */
   fromRing(replay: Replay, { position, gaps }: RingStart): void {
     const { ring, streams, turnShare } = this.#parts;

@@ -92,6 +92,11 @@ export class SubscriptionManager implements SessionSubscriptions {
     this.#durables = new DurableSubscriptions({ ...parts.acks, encoder, turnShare }, durables);
   }
 
+  /** Releases what is kept of streams. */
+  stop(): void {
+    this.#replayer.stop();
+  }
+
   /** How many durables are used here now. */
   get durables(): number {
     return this.#durables.used;

@@ -690,7 +690,8 @@ describe("Many clients that catch up", () => {
     expect(kept.asked.length).toBeLessThanOrEqual(asked + 1);
     expect(client.session.subscriptions.catchingUp).toBe(0);
     expect(stateOf(client.session)).toBe("live");
-    expect(harness.clock.timers).toBe(timers);
+    // The pages that were read are kept for a short time.
+    expect(harness.clock.timers).toBe(timers + 1);
     harness.expectBalance();
   });
 });
