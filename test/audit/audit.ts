@@ -143,7 +143,9 @@ export async function audit(
     const wrong = clients.flatMap((client) =>
       client.faults(published, (subject) => wants(client, subject)),
     );
-    if (wrong.length > 0) throw new Error(wrong.slice(0, 5).join("; "));
+    if (wrong.length > 0) {
+      throw new Error([...wrong.slice(0, 20), ...warningsOf(gateways)].join("\n"));
+    }
     const sum = (count: (client: AuditedParty) => number): number =>
       clients.reduce((total, client) => total + count(client), 0);
     return {
@@ -163,6 +165,15 @@ export async function audit(
     await nats.stop();
     rmSync(directory, { recursive: true });
   }
+}
+
+/** Returns what the gateways complained of, with the time. */
+function warningsOf(gateways: readonly Gateway[]): readonly string[] {
+  return gateways.flatMap(({ logs, wsUrl }) =>
+    logs
+      .filter(({ level }) => level !== "info" && level !== "debug")
+      .map((line) => `${wsUrl} ${line["@timestamp"]} ${line.message}`),
+  );
 }
 
 /** Returns a target whose gateways may start workers. */

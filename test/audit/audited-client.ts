@@ -38,6 +38,18 @@ export interface AuditedParty {
   faults(published: ReadonlyMap<number, string>, wants: (subject: string) => boolean): string[];
 }
 
+/** A connection of a client, for error messages. */
+interface ConnectionLog {
+  readonly time: string;
+  readonly url: string;
+  readonly after: string | undefined;
+  /** The numbers of messages and of gaps that the client had when the connection opened. */
+  readonly messages: number;
+  readonly gaps: number;
+  /** What the server said besides messages, pongs and the welcome. */
+  readonly said: string[];
+}
+
 /** Pause before the next attempt, if no gateway accepts the client. */
 const RETRY_MS = 100;
 /** Interval of pings, and the silence after which the client connects to another gateway. */
@@ -51,7 +63,7 @@ export class AuditedClient implements AuditedParty {
   /** Messages that the client received without permission. */
   readonly leaks: string[] = [];
   readonly records: Records = { sequences: [], gaps: [] };
-  connections = 0;
+  readonly #log: ConnectionLog[] = [];
   readonly #name: string;
   readonly #urls: () => readonly string[];
   readonly #random: Random;
@@ -75,6 +87,10 @@ export class AuditedClient implements AuditedParty {
     this.#random = random;
   }
 
+  get connections(): number {
+    return this.#log.length;
+  }
+
   get last(): number {
     return Math.max(this.records.sequences.at(-1) ?? 0, this.records.gaps.at(-1)?.to ?? 0);
   }
@@ -94,9 +110,13 @@ export class AuditedClient implements AuditedParty {
     while (!this.#over) {
       try {
         const headers = { Authorization: `Bearer ${this.access.token}` };
-        const client = await openV1(this.#random.of(this.#urls()), headers);
+        const url = this.#random.of(this.#urls());
+        const client = await openV1(url, headers);
         this.#client = client;
-        this.connections++;
+        this.#log.push({
+          ...{ time: new Date().toISOString(), url, after: this.#cursor, said: [] },
+          ...{ messages: this.records.sequences.length, gaps: this.records.gaps.length },
+        });
         const from = this.#cursor === undefined ? {} : { from: { after: this.#cursor } };
         client.send({
           type: "subscribe",
@@ -141,7 +161,6 @@ export class AuditedClient implements AuditedParty {
     setTimeout(() => raw?.resume(), ms);
   }
 
-  /** Accounts for each message that was published. Returns the first faults. */
   faults(published: ReadonlyMap<number, string>, wants: (subject: string) => boolean): string[] {
     const faults = this.leaks.map((text) => `${this.#name} was sent ${text}`);
     const { sequences, gaps } = this.records;
@@ -152,15 +171,42 @@ export class AuditedClient implements AuditedParty {
       if (subject !== undefined && !wants(subject)) faults.push(`${this.#name} got ${subject}`);
     }
     const got = new Set(sequences);
-    for (const [sequence, subject] of published) {
+    /** The missing messages, by how many others came before them. */
+    const missing = new Map<number, number[]>();
+    for (const [sequence, subject] of [...published].sort(([one], [other]) => one - other)) {
       if (sequence <= (this.#began ?? 0) || !wants(subject) || got.has(sequence)) continue;
       if (gaps.some(({ from, to }) => from <= sequence && sequence <= to)) continue;
-      faults.push(`${this.#name} never heard of ${sequence} (${subject})`);
+      const before = sequences.findIndex((one) => one > sequence);
+      const place = before === -1 ? sequences.length : before;
+      missing.set(place, [...(missing.get(place) ?? []), sequence]);
     }
+    for (const [place, run] of missing) faults.push(this.#describe(place, run));
     return faults;
   }
 
+  /** Tells of missing messages, and of the connections that should have brought them. */
+  #describe(place: number, missing: readonly number[]): string {
+    const { sequences } = this.records;
+    const around = `between ${sequences[place - 1]} and ${sequences[place]}`;
+    const first = this.#log.findLastIndex(({ messages }) => messages < place);
+    const last = this.#log.findLastIndex(({ messages }) => messages <= place);
+    const connections = this.#log.slice(Math.max(0, first), last + 2).map((connection) => {
+      const { time, url, after, messages, said } = connection;
+      return `  ${time} ${url} after ${after} with ${messages} messages: ${said.join(", ")}`;
+    });
+    return [
+      `${this.#name} never heard of ${missing.length} messages ${around}: ${missing.join(" ")}`,
+      `  the last of ${place} messages came before`,
+      ...connections,
+    ].join("\n");
+  }
+
   #take(said: Said): void {
+    const { type, id, from, to, reason, state } = said;
+    if (type !== "data" && type !== "pong") {
+      const parts = [type, id, from, to, reason, state].filter((part) => part !== undefined);
+      this.#log.at(-1)!.said.push(`${this.records.sequences.length}: ${parts.join(" ")}`);
+    }
     const text = this.access.never.length > 0 ? JSON.stringify(said) : "";
     if (this.access.never.some((denied) => text.includes(denied))) this.leaks.push(text);
     switch (said.type) {
