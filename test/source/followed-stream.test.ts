@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import type { Msg } from "../../src/source/connect.ts";
 import { FollowedStream } from "../../src/source/jetstream/followed-stream.ts";
 import type { MadeConsumer, StreamApi, StreamInfo } from "../../src/source/jetstream/stream-api.ts";
 import { Recorder } from "./recorder.ts";
@@ -15,9 +16,15 @@ class FakeApi {
   described = 0;
   readonly making = Promise.withResolvers<MadeConsumer>();
   readonly connection = { flush: async () => {} };
+  /** Delivers a message of the consumer. */
+  take: (msg: Msg) => void = () => {};
   readonly requests = {
-    listen: () => ({ unsubscribe: () => {} }),
+    listen: (_inbox: string, take: (msg: Msg) => void) => {
+      this.take = take;
+      return { unsubscribe: () => {} };
+    },
     watchDenials: () => () => {},
+    faults: { unreadable: () => {} },
   };
 
   constructor(origin: string) {
@@ -108,6 +115,22 @@ describe("A stream that is followed", () => {
     expect(stream.problem).toContain("its leader doesn't have what came of it before");
     const tips = recorder.tips.entries.filter(({ origin }) => origin === "ORDERS:5");
     expect(tips.map(({ sequence, lost }) => [sequence, lost])).toEqual([[9, false]]);
+  });
+
+  test("delivers nothing again that the consumer of a lagging replica sends once more", async () => {
+    const api = new FakeApi("ORDERS:7");
+    api.last = 9;
+    const stream = follow(api);
+    api.making.resolve({ name: "consumer", filters: true });
+    await turn();
+    const before = recorder.messages.entries.length;
+    for (const [index, sequence] of [8, 9, 10].entries()) {
+      const reply = `$JS.ACK.ORDERS.consumer.1.${sequence}.${index + 1}.1700000000000000000.${2 - index}`;
+      api.take({ subject: `orders.${sequence}`, reply, data: new Uint8Array() } as unknown as Msg);
+    }
+    const delivered = recorder.messages.entries.slice(before).map(({ subject }) => subject);
+    expect(delivered).toEqual(["orders.10"]);
+    expect(stream.status).toMatchObject({ sequence: 10, isFollowed: true });
   });
 
   test("goes back, and says that messages are lost, if its only server has less of it", async () => {

@@ -8,7 +8,6 @@ import {
   type StreamConfig,
 } from "nats";
 import type { StreamPage, StreamQuery } from "../../src/core/ports/source.ts";
-import { batchesAfter } from "../../src/source/jetstream/batches.ts";
 import { JetStreamHistory } from "../../src/source/jetstream/history.ts";
 import { StreamApi } from "../../src/source/jetstream/stream-api.ts";
 import { Requests } from "../../src/source/requests.ts";
@@ -256,22 +255,4 @@ describe("What a mirror answers", () => {
     await settled();
     expect(asked.created).toBeGreaterThan(0);
   });
-});
-
-test("The last messages of a stream with replicas are read by a consumer: the replica that was asked may lag", async () => {
-  const query = await keep({ allow_direct: true }, 700);
-  for (const [replicas, consumers] of [
-    [1, 0],
-    [3, 1],
-  ] as const) {
-    asked.created = 0;
-    const info = { ...(await api.stream("KEPT")), replicas };
-    const sequences: number[] = [];
-    for await (const { messages } of batchesAfter(api, info, query, 0)) {
-      sequences.push(...messages.map(({ position }) => position!.sequence));
-    }
-    await settled();
-    expect(sequences).toEqual(numbers(1, 700));
-    expect(asked.created).toBe(consumers);
-  }
 });

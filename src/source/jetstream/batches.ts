@@ -1,5 +1,6 @@
 import type { SourceMessage, StreamQuery } from "../../core/ports/source.ts";
 import { PatternSet } from "../pattern-set.ts";
+import { PermissionError } from "../requests.ts";
 import { BATCH_BYTES, type Batch, readBatch } from "./batch.ts";
 import { allowsDirect, getDirectly } from "./direct-get.ts";
 import { filterOf, nanoseconds, type StreamApi, type StreamInfo } from "./stream-api.ts";
@@ -18,17 +19,32 @@ export interface BatchQuery {
   readonly subjects: readonly string[] | undefined;
 }
 
-/** Reads batches of the messages after a sequence: directly as far as that goes, and by a consumer from there. */
+/** Some messages that a consumer sent. */
+interface ConsumerBatch extends Batch {
+  /** The last sequence that was read, whether its subject is wanted or not; 0: none. */
+  readonly reached: number;
+  /** The subjects that the consumer sends. */
+  readonly filter: Filter;
+}
+
+type Filter = Readonly<Record<string, unknown>>;
+
+/**
+ * Reads batches of the messages after a sequence: directly as far as that goes, and by a consumer from there.
+ *
+ * @param described returns the stream as its leader described it last: there is no end before its last message.
+ * @throws Error if the replica that is read lags behind the leader. A later attempt may read another one.
+ */
 export async function* batchesAfter(
   api: StreamApi,
-  info: StreamInfo,
   query: StreamQuery,
   after: number,
+  described: () => StreamInfo,
 ): AsyncGenerator<Batch, void, void> {
   let reached = after;
   let most = FIRST_MESSAGES;
   const filter = filterOf(query.subjects, api);
-  const isDirect = allowsDirect(api, info) && !("filter_subjects" in filter.config);
+  const isDirect = allowsDirect(api, described()) && !("filter_subjects" in filter.config);
   const patterns = filter.exact ? undefined : new PatternSet(query.subjects);
   while (isDirect) {
     const answer = await getDirectly(api, nameOf(query.origin), query.origin, {
@@ -41,14 +57,27 @@ export async function* batchesAfter(
     if (answer === undefined || last === undefined) break;
     reached = last;
     most = MOST_MESSAGES;
-    // Another replica may have more.
-    const end = answer.pending === 0 && info.replicas === 1;
+    const isOver = answer.pending === 0;
+    const end = isOver && !(await hasMore(api, query, filter.config, reached, described()));
     const isWanted = ({ subject }: SourceMessage) => patterns?.matches(subject) !== false;
     yield { messages: answer.messages.filter(isWanted), end };
     if (end) return;
   }
   const start = { deliver_policy: "by_start_sequence", opt_start_seq: reached + 1 };
-  yield* consumerBatches(api, query, start, MOST_MESSAGES, most);
+  for await (const batch of consumerBatches(api, query, start, MOST_MESSAGES, most)) {
+    const { messages, end: isOver, filter } = batch;
+    reached = Math.max(reached, batch.reached);
+    const isBehind = isOver && (await hasMore(api, query, filter, reached, described()));
+    yield { messages, end: isOver && !isBehind };
+    if (isBehind) throw new ReplicaLagError();
+  }
+}
+
+/** A consumer or a direct get has read a replica that lags behind the stream's leader. */
+export class ReplicaLagError extends Error {
+  constructor() {
+    super("the replica that was read lags behind the stream's leader");
+  }
 }
 
 /**
@@ -62,7 +91,7 @@ export async function* consumerBatches(
   start: Record<string, unknown>,
   most: number,
   first = most,
-): AsyncGenerator<Batch, void, void> {
+): AsyncGenerator<ConsumerBatch, void, void> {
   const stream = nameOf(origin);
   const filter = subjects === undefined ? { config: {}, exact: true } : filterOf(subjects, api);
   // JetStream requires a filter for the last message of each subject.
@@ -74,6 +103,7 @@ export async function* consumerBatches(
     ...start,
     inactive_threshold: nanoseconds(INACTIVE_MS),
   });
+  const sent = filters ? filter.config : {};
   const patterns = new PatternSet(subjects);
   let reached = 0;
   let size = first;
@@ -88,11 +118,38 @@ export async function* consumerBatches(
     for (;;) {
       const { messages, end } = await readBatch({ api, stream, consumer, origin }, size);
       size = most;
-      yield { messages: messages.filter(isNew), end };
+      const wanted = messages.filter(isNew);
+      yield { messages: wanted, end, reached, filter: sent };
       if (end) return;
     }
   } finally {
     api.deleteConsumer(stream, consumer);
+  }
+}
+
+/**
+ * Whether the leader of a stream has messages that fit a filter after a sequence, up to the last one when it described the stream.
+ * A consumer and a direct get read a replica. One that stood still or was cut off says that there is no more
+ * until it has caught up.
+ */
+export async function hasMore(
+  api: StreamApi,
+  { origin }: BatchQuery,
+  { filter_subject = ">", filter_subjects = [filter_subject] }: Filter,
+  reached: number,
+  { replicas, last }: StreamInfo,
+): Promise<boolean> {
+  if (replicas === 1 || reached >= last) return false;
+  const patterns = filter_subjects as readonly string[];
+  try {
+    const next = await Promise.all(
+      patterns.map((pattern) => api.messageAfter(nameOf(origin), reached, pattern)),
+    );
+    return next.some((found) => found !== undefined && found.sequence <= last);
+  } catch (thrown) {
+    if (!(thrown instanceof PermissionError)) throw thrown;
+    api.requests.faults.denied(thrown);
+    return false;
   }
 }
 

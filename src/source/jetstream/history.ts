@@ -5,11 +5,11 @@ import type {
   StreamPage,
   StreamQuery,
 } from "../../core/ports/source.ts";
-import { consumerBatches, nameOf } from "./batches.ts";
+import { consumerBatches, hasMore, nameOf, ReplicaLagError } from "./batches.ts";
 import { allowsDirect, getDirectly } from "./direct-get.ts";
 import { readDirectSnapshot } from "./direct-snapshot.ts";
 import { FailureDeadline } from "./failure-deadline.ts";
-import { isSelective, type StreamApi, StreamApiError } from "./stream-api.ts";
+import { isSelective, type StreamApi, StreamApiError, type StreamInfo } from "./stream-api.ts";
 import { WaitingReaders } from "./waiting-readers.ts";
 
 /** The most messages of a page of the latest ones. */
@@ -150,7 +150,12 @@ async function* readLatest(
   for await (const batch of consumerBatches(api, query, { deliver_policy: of }, PAGE_MESSAGES)) {
     const messages = batch.messages.filter(({ position }) => position!.sequence <= last);
     const end = batch.end || messages.length < batch.messages.length;
-    if (messages.length > 0 || end) yield { messages, end, first, last, sparse };
+    const { filter, reached } = batch;
+    const isBehind = batch.end && (await hasMore(api, query, filter, reached, info));
+    // A replica that lags has an earlier snapshot, unless it has nothing yet.
+    if (isBehind && reached === 0) throw new ReplicaLagError();
+    const upTo = isBehind ? reached : last;
+    if (messages.length > 0 || end) yield { messages, end, first, last: upTo, sparse };
     if (end) return;
   }
 }
@@ -181,8 +186,26 @@ async function findBefore(
       const sequence = messages[0]?.position?.sequence;
       if (sequence !== undefined) return sequence - 1;
     }
-    return info.last;
+    const mayLag = info.replicas > 1 && info.lastMs >= timeMs;
+    return mayLag ? await searchBefore(api, info, timeMs) : info.last;
   });
+}
+
+/** Finds the sequence before the first message of a time or later at the stream's leader, by halves: replicas don't have it yet. */
+async function searchBefore(
+  api: StreamApi,
+  { origin, first, last }: StreamInfo,
+  timeMs: number,
+): Promise<number> {
+  let before = first - 1;
+  let upTo = last;
+  while (before < upTo) {
+    const middle = Math.floor((before + upTo) / 2);
+    const next = await api.messageAfter(nameOf(origin), middle, ">");
+    if (next === undefined || next.timestampMs >= timeMs) upTo = middle;
+    else before = next.sequence;
+  }
+  return before;
 }
 
 /** Returns `undefined` if the stream does not exist. */

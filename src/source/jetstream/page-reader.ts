@@ -38,9 +38,10 @@ export class PageReader {
    */
   async read(mayAskAhead: boolean): Promise<StreamPage | undefined> {
     const before = this.#before ?? (await this.#api.stream(this.#stream));
+    this.#before = before;
     if (before.origin !== this.query.origin) return undefined;
     const ahead = this.#ahead;
-    const { messages, end: isEnd } = await (ahead ?? this.#next(before));
+    const { messages, end: isEnd } = await (ahead ?? this.#next());
     this.#ahead = undefined;
     const reached = messages.at(-1)?.position?.sequence ?? 0;
     const end = isEnd || reached >= before.last;
@@ -57,7 +58,7 @@ export class PageReader {
       return await this.read(false);
     }
     this.#reached = reached;
-    if (mayAskAhead && this.#asksAhead && !end) this.#askAhead(after);
+    if (mayAskAhead && this.#asksAhead && !end) this.#askAhead();
     const { first, sparse } = after;
     return { messages, end, first, last: before.last, sparse, removed: before.removed };
   }
@@ -70,15 +71,16 @@ export class PageReader {
     this.#batches = undefined;
   }
 
-  #askAhead(before: StreamInfo): void {
-    this.#ahead = this.#next(before);
+  #askAhead(): void {
+    this.#ahead = this.#next();
     // The page's reader gets the error; there may be none.
     this.#ahead.catch(() => {});
   }
 
   /** Returns the next messages that the query selects. */
-  async #next(info: StreamInfo): Promise<Batch> {
-    this.#batches ??= batchesAfter(this.#api, info, this.query, this.#reached);
+  async #next(): Promise<Batch> {
+    const described = (): StreamInfo => this.#before!;
+    this.#batches ??= batchesAfter(this.#api, this.query, this.#reached, described);
     for (;;) {
       const { value, done } = await this.#batches.next();
       // Closed meanwhile.

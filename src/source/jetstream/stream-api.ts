@@ -14,6 +14,8 @@ export interface StreamInfo {
   /** The sequence of its first message, or of the next one if it has none. */
   readonly first: number;
   readonly last: number;
+  /** When the last one was stored, in Unix milliseconds; `NaN` if there was none. */
+  readonly lastMs: number;
   /** Whether messages between those two were removed: one by one, or by newer ones of their subjects. */
   readonly sparse: boolean;
   /** How many sequences up to the last one have no message any more. */
@@ -57,6 +59,8 @@ export class PausedError extends Error {}
 
 const PREFIX = "$JS.API";
 const TIMEOUT_MS = 5_000;
+/** JSNoMessageFoundErr */
+const NO_MESSAGE = 10037;
 const decoder = new TextDecoder();
 
 /** Converts to nanoseconds, in which JetStream counts. */
@@ -99,6 +103,25 @@ export class StreamApi {
     const request = { subjects_filter: pattern, offset: Number.MAX_SAFE_INTEGER };
     const { total } = await this.#request(`STREAM.INFO.${name}`, request);
     return integer(total ?? 0);
+  }
+
+  /**
+   * Returns the place of the first message after a sequence that fits a pattern; `undefined` if there is none. The stream's
+   * leader answers, which lacks nothing, whereas a consumer or a direct get may read a replica that lags behind.
+   */
+  async messageAfter(
+    name: string,
+    after: number,
+    pattern: string,
+  ): Promise<{ sequence: number; timestampMs: number } | undefined> {
+    const request = { seq: after + 1, next_by_subj: pattern };
+    try {
+      const { message } = await this.#request(`STREAM.MSG.GET.${name}`, request);
+      return { sequence: integer(message?.seq), timestampMs: Date.parse(message.time) };
+    } catch (thrown) {
+      if (thrown instanceof StreamApiError && thrown.errorCode === NO_MESSAGE) return undefined;
+      throw thrown;
+    }
   }
 
   /** Makes a consumer without acknowledgements, which is deleted when it is not used. */
@@ -261,6 +284,7 @@ function streamInfoOf(name: string, { created, state, config }: any): StreamInfo
     origin: `${name}:${epochOf(String(created))}`,
     first: integer(state.first_seq) || last + 1,
     last,
+    lastMs: Date.parse(state.last_ts),
     sparse: state.num_deleted > 0,
     removed: last - integer(state.messages),
     replaces: config?.max_msgs_per_subject > 0,

@@ -231,6 +231,8 @@ export class StreamFollower {
     }
     this.#delivered = delivery.delivered;
     const { place, patterns, listener, api } = this.#parts;
+    // With nats-server 2.9, a consumer on a replica that lags begins where that replica ends.
+    if (delivery.sequence <= place.last) return;
     const { subject } = msg;
     if (this.#captures !== undefined && subject !== this.#fitting) {
       this.#fitting = subject;
