@@ -1,4 +1,7 @@
-/** A bounded memory of answers, each until a time. If it is full, the answer that was not used for the longest time is dropped. */
+/**
+ * A bounded memory of answers, each until a time. Of those that were not used for the longest time, it drops the ones whose
+ * time is over, and one if there are too many.
+ */
 export class AnswerCache<T> {
   readonly #max: number;
   /** The one used last is the last. */
@@ -22,13 +25,12 @@ export class AnswerCache<T> {
     return kept.answer;
   }
 
-  set(key: string, answer: T, untilMs: number): void {
+  set(key: string, answer: T, untilMs: number, nowMs: number): void {
     this.#answers.delete(key);
     this.#answers.set(key, { answer, untilMs });
-    if (this.#answers.size <= this.#max) return;
-    for (const oldest of this.#answers.keys()) {
+    for (const [oldest, kept] of this.#answers) {
+      if (kept.untilMs > nowMs && this.#answers.size <= this.#max) return;
       this.#answers.delete(oldest);
-      return;
     }
   }
 }

@@ -155,9 +155,9 @@ export class NatsServiceAuthenticator implements Authenticator {
     if (typeof answer === "string") return this.#unavailable(answer);
     const { result, keptMs } = answer;
     // Not by the wall clock, which may be set back.
-    const untilMs = clock.nowMs() + keptMs;
-    if (isRefusal(result)) this.#refusals.set(key, result, untilMs);
-    else this.#identities.set(key, result, untilMs);
+    const nowMs = clock.nowMs();
+    if (isRefusal(result)) this.#refusals.set(key, result, nowMs + keptMs, nowMs);
+    else this.#identities.set(key, result, nowMs + keptMs, nowMs);
     return result;
   }
 

@@ -141,7 +141,8 @@ export class Passwords implements Authenticator {
     const now = this.#file.value.byName.get(name);
     if (now?.hashText !== user?.hashText) return await this.authenticate(request);
     if (!isRight || now === undefined) return WRONG;
-    this.#remembered.set(key, true, this.#clock.nowMs() + REMEMBERED_MS);
+    const nowMs = this.#clock.nowMs();
+    this.#remembered.set(key, true, nowMs + REMEMBERED_MS, nowMs);
     return now.identity;
   }
 
