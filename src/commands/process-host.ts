@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import process from "node:process";
 import type { Host } from "./command.ts";
+import { leaveEarlySignals } from "./early-signals.ts";
 
 const MAX_INPUT = 64 * 1024;
 
@@ -31,6 +32,7 @@ export const processHost: Host = {
     const ended = new AbortController();
     const end = (): void => ended.abort();
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, end);
+    leaveEarlySignals();
     // Its reader is gone (EPIPE).
     process.stdout.once("error", end);
     return ended.signal;

@@ -3,6 +3,7 @@ import { reasonOf } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { GatewayLifecycle } from "../gateway/gateway-lifecycle.ts";
 import { EXIT } from "./command.ts";
+import { leaveEarlySignals } from "./early-signals.ts";
 
 /** A second signal within this time is the first one again: npm and shells pass it on to the whole group. */
 const PASSED_ON_MS = 500;
@@ -43,6 +44,7 @@ export function stopOnSignals(
   process.on("SIGTERM", () => stop("SIGTERM", () => gateway.drain()));
   // Somebody at a keyboard doesn't want to wait.
   process.on("SIGINT", () => stop("SIGINT", () => gateway.stop()));
+  leaveEarlySignals();
   gateway.onDrainRequest = () => stop("a request of an operator", () => gateway.drain());
   return ended.promise;
 }

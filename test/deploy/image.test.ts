@@ -13,12 +13,15 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { ensureHadolint } from "../../scripts/install-hadolint.ts";
 import { ROOT } from "../../scripts/installed.ts";
 import { untilReady } from "../contract/support/gateway-fixture.ts";
 import { sizeOf } from "../install/environment.ts";
+import { startProcess } from "../support/child-process.ts";
+import { within } from "../support/event-log.ts";
 import { freePort } from "../support/free-port.ts";
 import { runToExit, startGateway } from "../support/gateway-process.ts";
 import { connectLasting, flushed } from "../support/nats-connection.ts";
@@ -93,7 +96,7 @@ describe.skipIf(reason !== undefined)("The image of deploy/Dockerfile", () => {
       const gateway = await startGateway(target, { env });
       await untilReady(gateway);
       const { pid } = gateway;
-      const program = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8"));
+      const [program] = childrenOf(pid);
       const status = readFileSync(`/proc/${program}/status`, "utf8");
       expect(status).toMatch(/^NSpid:\t\d+\t1$/m);
       expect(status).toMatch(/^Name:\tspillway$/m);
@@ -114,7 +117,7 @@ describe.skipIf(reason !== undefined)("The image of deploy/Dockerfile", () => {
       await flushed(publisher);
       expect(await client.next("data")).toMatchObject({ subject: "orders.1", payload: 1 });
       await publisher.close();
-      process.kill(program, textsOf(image, "STOPSIGNAL")[0]);
+      process.kill(program!, textsOf(image, "STOPSIGNAL")[0]);
       expect((await client.closed()).code).toBe(1001);
       expect(await gateway.exited).toEqual({ code: 0, signal: null });
       expect(await health()).toMatchObject({
@@ -124,7 +127,25 @@ describe.skipIf(reason !== undefined)("The image of deploy/Dockerfile", () => {
       await nats.stop();
     },
   );
+
+  test("ends on a signal while it starts, although it is process 1", async () => {
+    const pipe = join(root, "tmp/spillway.json");
+    spawnSync("mkfifo", ["--mode=644", pipe]);
+    const env = { ...process.env, SPILLWAY_CONFIG: "/tmp/spillway.json" };
+    const started = await startProcess("gateway that starts", target.command(), { env });
+    // It is opened when the other end is: the program waits for its configuration.
+    const writer = await within(open(pipe, "w"), "a reader of the configuration");
+    const [program] = childrenOf(started.pid);
+    process.kill(program!, "SIGTERM");
+    const exit = await within(started.exited, "the end of the process");
+    await writer.close();
+    expect(exit).toEqual({ code: 143, signal: null });
+  });
 });
+
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
+}
 
 /** Runs the steps of the first stage. Absolute paths are below `directory`. */
 function runStage(directory: string): void {
