@@ -34,7 +34,8 @@ const PLUGINS: Bun.BunPlugin[] = [
  */
 export async function makeBunExecutable(file: string): Promise<void> {
   await Bun.build({
-    ...{ entrypoints: [PROGRAM], plugins: PLUGINS, minify: true },
+    // Split, so that each command loads its own code only.
+    ...{ entrypoints: [PROGRAM], plugins: PLUGINS, minify: true, splitting: true },
     // The folder that it is started in is the user's: no settings for Bun are read there.
     compile: { outfile: file, autoloadDotenv: false, autoloadBunfig: false },
   });

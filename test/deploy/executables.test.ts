@@ -8,7 +8,7 @@ import {
   setDefaultTimeout,
   test,
 } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -54,6 +54,14 @@ test("An executable is at most 120 MB", () => {
   for (const [file] of Object.values(executables)) {
     expect(statSync(file!).size).toBeLessThan(120_000_000);
   }
+});
+
+test("Bun's loads a command without the others", () => {
+  const modules = readFileSync(join(folder, "spillway"), "latin1").match(
+    /\$bunfs\/root\/\w[\w-]*\.js/g,
+  );
+  // One file would be loaded whole, and a health check every few seconds would load a gateway.
+  expect(new Set(modules).size).toBeGreaterThan(10);
 });
 
 describe.each(Object.entries({ ...executables, "What Deno puts into its executable": denoBundle }))(
