@@ -6,6 +6,7 @@ import type { ClientBroadcaster, Clients } from "./clients.ts";
 import type { Audience } from "./fanout/audience.ts";
 import { AudienceRegistry } from "./fanout/audience-registry.ts";
 import { FrameHandler } from "./frame-handler.ts";
+import { GapLog } from "./history/gap-log.ts";
 import { Ring } from "./history/ring.ts";
 import { StreamRegistry } from "./history/stream-registry.ts";
 import type { Meter } from "./metering/meter.ts";
@@ -103,15 +104,19 @@ export class Broadcaster implements SourceListener, ClientBroadcaster {
       topicPrefix,
     );
     this.#turnShare = new TurnShare(parts.clients.turns);
-    this.#streams = new StreamRegistry(options.streams, this.#ring, clock);
+    this.#streams = new StreamRegistry(options.streams, this.#ring, clock, () =>
+      this.#upstream.missed(),
+    );
     this.#upstream = new UpstreamSubscriptions(options, {
       clock,
       source: parts.source,
       turnShare: this.#turnShare,
       sequence: () => this.#sequence,
     });
+    const gaps = new GapLog();
     this.#notifier = new UpstreamNotifier(options, {
       audiences: this.#audiences,
+      gaps,
       upstream: this.#upstream,
       turnShare: this.#turnShare,
       last: () => this.#last,
@@ -135,6 +140,7 @@ export class Broadcaster implements SourceListener, ClientBroadcaster {
       changed: presence && (({ connection }) => connection && presence.clientChanged(connection)),
       upstream: this.#upstream,
       ring: this.#ring,
+      gaps,
       streams: this.#streams,
       turnShare: this.#turnShare,
       connected: () => this.#notifier.isConnected,

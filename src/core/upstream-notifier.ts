@@ -1,6 +1,7 @@
-import type { ServerFrame, UpstreamState } from "../protocol/server-frames.ts";
+import type { GapFrame, ServerFrame, UpstreamState } from "../protocol/server-frames.ts";
 import type { Announcement, Audience } from "./fanout/audience.ts";
 import type { AudienceRegistry } from "./fanout/audience-registry.ts";
+import type { GapLog } from "./history/gap-log.ts";
 import type { StreamChange } from "./history/stream-registry.ts";
 import type { SourceStatus } from "./ports/source.ts";
 import type { Session } from "./sessions/session.ts";
@@ -25,6 +26,7 @@ interface NotifierOptions {
 
 interface NotifierParts {
   readonly audiences: AudienceRegistry<Session>;
+  readonly gaps: GapLog;
   readonly upstream: UpstreamSubscriptions;
   readonly turnShare: TurnShare;
   /** The position of the last message that arrived. */
@@ -54,6 +56,7 @@ export class UpstreamNotifier {
   }
 
   status(status: SourceStatus): void {
+    const { demanded } = this.#options;
     const connected = status.state === "connected";
     if (connected === this.#connected) return;
     this.#connected = connected;
@@ -65,10 +68,7 @@ export class UpstreamNotifier {
       const cursor = cursorOf(this.#parts.last());
       // It isn't known what was published meanwhile. That is so before the first connection, too: NATS may have
       // served others.
-      announcements.push({
-        frame: unknownGap(cursor, cursor, "upstream"),
-        concerns: (audience) => wantsSome(audience, this.#options.demanded),
-      });
+      announcements.push(this.#missed(unknownGap(cursor, cursor, "upstream"), demanded));
     }
     this.#announce(announcements);
   }
@@ -89,17 +89,16 @@ export class UpstreamNotifier {
   arrives(pattern: string): void {
     // Tells them before `arrives` answers the clients that wait for it, which missed nothing.
     const cursor = cursorOf(this.#parts.last());
-    this.#tellAudiencesOf(
-      this.#parts.upstream.returningWith(pattern),
-      unknownGap(cursor, cursor, "upstream"),
-    );
+    const returning = this.#parts.upstream.returningWith(pattern);
+    const gap = unknownGap(cursor, cursor, "upstream");
+    if (returning.length > 0) this.#parts.gaps.add(gap, returning);
+    this.#tellAudiencesOf(returning, gap);
     this.#parts.upstream.arrives(pattern);
   }
 
   /** A stream is followed again, perhaps with messages missing. */
   stream({ gap, subjects: carried }: StreamChange): void {
-    if (gap === undefined) return;
-    this.#announce([{ frame: gap, concerns: (audience) => wantsSome(audience, carried) }]);
+    if (gap !== undefined) this.#announce([this.#missed(gap, carried)]);
   }
 
   /** The source refuses to follow a stream: its messages wait in the stream. */
@@ -112,6 +111,12 @@ export class UpstreamNotifier {
       told.push(audience);
     }
     this.#refuse(told);
+  }
+
+  /** Messages of these patterns are missing. */
+  #missed(frame: GapFrame, patterns: readonly string[]): Announcement {
+    this.#parts.gaps.add(frame, patterns);
+    return { frame, concerns: (audience) => wantsSome(audience, patterns) };
   }
 
   /** Tells the members of all audiences: each before its next message, and some in each turn of the event loop. */

@@ -161,6 +161,7 @@ test("Every id that the gateway makes is taken back, wherever it is sent", async
         inputs,
         new Ring({ ringMessages: 0, ringBytes: 0 }),
         new ManualClock(),
+        () => ({ sequence: 0, number: 0 }),
       );
       const { after = "" } = requestOf("", { subjects: ["a"], after: cursor });
       expect(registry.ofCursor(after)?.position).toEqual({

@@ -5,6 +5,7 @@ import type { DenyList } from "../subject/deny-list.ts";
 import type { Selection } from "../subject/subject.ts";
 import { exposedOf, subjectsIntersect } from "../subject/subject.ts";
 import type { Cancellation } from "../timing/cancellation.ts";
+import type { Arrival } from "../upstream/upstream-subscription.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
 import type { Ring } from "./ring.ts";
@@ -22,9 +23,10 @@ export interface FollowedStream extends StreamInput {
   readonly refusal: string | undefined;
   /** How often the source has said how the stream stands. */
   readonly changes: number;
-  /** How many gaps there were for clients that got all of the stream, and the last of them. */
-  readonly gaps: number;
-  readonly lastGap: GapFrame | undefined;
+  /** The moment since which nothing is missing of it; `undefined`: since always. */
+  readonly completeSince: Arrival | undefined;
+  /** Messages up to this one may not have come, as they had been removed. */
+  readonly sparseUpTo: number;
 }
 
 /** The effect of a stream's new state on clients that got its messages until now. */
@@ -41,8 +43,8 @@ interface Entry extends FollowedStream {
   known: boolean;
   refusal: string | undefined;
   changes: number;
-  gaps: number;
-  lastGap: GapFrame | undefined;
+  completeSince: Arrival | undefined;
+  sparseUpTo: number;
   /** The subjects that the stream captures now, if they are known. */
   captures: readonly string[] | undefined;
   /** Its last origin; it stays when the stream is deleted. */
@@ -56,10 +58,13 @@ export class StreamRegistry {
   readonly #entries: readonly Entry[];
   readonly #byOrigin = new Map<string, Entry>();
   readonly #ring: Ring;
+  readonly #missed: () => Arrival;
   #lasts: ReadonlyMap<string, number> | undefined = new Map();
 
-  constructor(inputs: readonly StreamInput[], ring: Ring, clock: Clock) {
+  /** @param missed is called when messages of a stream are missing. It returns the moment since which none is. */
+  constructor(inputs: readonly StreamInput[], ring: Ring, clock: Clock, missed: () => Arrival) {
     this.#ring = ring;
+    this.#missed = missed;
     this.#entries = inputs.map((input) => ({
       ...input,
       origin: undefined,
@@ -67,8 +72,8 @@ export class StreamRegistry {
       known: false,
       refusal: undefined,
       changes: 0,
-      gaps: 0,
-      lastGap: undefined,
+      completeSince: undefined,
+      sparseUpTo: 0,
       captures: undefined,
       lastOrigin: undefined,
       whenKnown: new Set(),
@@ -185,17 +190,16 @@ export class StreamRegistry {
   follow(state: StreamState): StreamChange {
     const entry = this.#entries.find(({ name }) => name === state.name);
     if (entry === undefined) return { subjects: [] };
-    const { origin, sequence } = state;
+    const { origin, sequence, sparseUpTo = 0 } = state;
     const gap = gapBefore(state, entry);
-    if (gap !== undefined) {
-      entry.gaps++;
-      entry.lastGap = gap;
-    }
+    if (gap !== undefined) entry.completeSince = this.#missed();
     if (entry.origin !== undefined && entry.origin !== origin) {
       this.#byOrigin.delete(entry.origin);
       this.#ring.forget(entry.origin);
     }
     if (origin !== undefined) {
+      const isNew = origin !== entry.lastOrigin || (state.lost && sequence < entry.last);
+      entry.sparseUpTo = Math.max(sparseUpTo, isNew ? 0 : entry.sparseUpTo);
       if (origin !== entry.origin || state.lost) {
         entry.last = sequence;
         this.#ring.follow(origin, sequence);
@@ -237,7 +241,7 @@ function wake(entry: Entry): void {
 
 /** Returns the messages that nobody gets who got all of the stream until now. */
 function gapBefore(
-  { origin, sequence, lost, sparse }: StreamState,
+  { origin, sequence, lost, sparseUpTo }: StreamState,
   { lastOrigin, last }: Entry,
 ): GapFrame | undefined {
   if (lastOrigin === undefined || origin === undefined) return undefined;
@@ -247,7 +251,10 @@ function gapBefore(
     if (origin === lastOrigin && !lost) return undefined;
     return unknownGap(cursorOf({ origin: lastOrigin, sequence: last }), to, "stream_reset");
   }
-  if (!lost && sparse) return unknownGap(to, to, "expired");
+  if (sparseUpTo !== undefined) {
+    const upTo = cursorOf({ origin, sequence: Math.max(sequence, sparseUpTo) });
+    return unknownGap(cursorOf({ origin, sequence: last }), upTo, "expired");
+  }
   if (!lost || sequence === last) return undefined;
   const from = cursorOf({ origin, sequence: last + 1 });
   // It isn't known how many of these a client wanted, nor how many had been deleted before.

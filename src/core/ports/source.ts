@@ -87,8 +87,8 @@ export interface StreamState {
   readonly sequence: number;
   /** Whether the messages between the last one that was delivered and this sequence are lost. */
   readonly lost: boolean;
-  /** Whether some of the messages after this sequence may have been removed before they were delivered. Default: no. */
-  readonly sparse?: boolean;
+  /** Messages up to this one may have been removed before they were delivered, and are missing. Default: none. */
+  readonly sparseUpTo?: number | undefined;
   /** `false`: the stream exists, and it is not known yet whether its messages arrive. Default: `true`. */
   readonly isFollowed?: boolean;
 }

@@ -462,10 +462,19 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
   note(frame: ServerFrame): void {
     this.flush();
     // Messages that are held back came before the gap, and no later value may supersede them.
-    if (frame.type === "gap") this.subscriptions.open();
+    if (frame.type === "gap") {
+      this.subscriptions.told(frame);
+      this.subscriptions.open();
+    }
     if (this.#path.backlog === undefined) this.tell(frame);
     else if (this.#dialect.sendsNotices) this.#path.backlog.queue.note(frame);
     if (this.#path.backlog?.isLagging === false) this.#path.requestDrain();
+  }
+
+  /** Notes a gap that came while a subscription caught up, unless the client was told it when it came. */
+  noteMissed(gap: GapFrame, sub: string): void {
+    this.audience.tellAnnounced();
+    if (!this.subscriptions.wasTold(gap)) this.note({ ...gap, sub });
   }
 
   /** Sends notices at once, before all waiting messages: all of them or none. */
@@ -486,6 +495,7 @@ export class Session implements AudienceMember, BacklogTarget, DueTarget, AckRec
   /** Records that the client was told of a gap, behind a message or behind all that it was sent. */
   recordGap(gap: GapFrame, behind?: Envelope): void {
     this.#parts.meter.gaps++;
+    this.subscriptions.told(gap);
     this.acks?.memory.gapSent(gap, behind);
   }
 

@@ -1,4 +1,5 @@
 import type { Policy } from "../../protocol/fields.ts";
+import type { GapFrame } from "../../protocol/server-frames.ts";
 import type { DropReason } from "../metering/ledger.ts";
 import type { Meter } from "../metering/meter.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -45,6 +46,8 @@ export class Subscriptions implements Iterable<Subscription> {
   #catchingUp: Set<Subscription> | undefined;
   /** The ids of messages that were sent before others that lie in between, while several subscriptions catch up. */
   #sentApart: Set<string> | undefined;
+  /** The gaps that the client was told while subscriptions catch up. */
+  #toldGaps: Set<GapFrame> | undefined;
   /** The number of patterns of all subscriptions, and a trie of them if there are many. */
   #patterns = 0;
   #index: SubjectTrie<Subscription> | undefined;
@@ -224,6 +227,18 @@ export class Subscriptions implements Iterable<Subscription> {
     }
   }
 
+  /** The client is told of a gap. */
+  told(gap: GapFrame): void {
+    if (this.#catchingUp === undefined) return;
+    this.#toldGaps ??= new Set();
+    this.#toldGaps.add(gap);
+  }
+
+  /** Whether the client was told of a gap while subscriptions catch up. */
+  wasTold(gap: GapFrame): boolean {
+    return this.#toldGaps?.has(gap) === true;
+  }
+
   /** Returns the subscription whose policy counts for a message: the first of those that bring it. */
   deciderOf(envelope: Envelope, bringer: Subscription): Subscription {
     let first = bringer;
@@ -256,6 +271,7 @@ export class Subscriptions implements Iterable<Subscription> {
     this.#leaving = undefined;
     this.#catchingUp = undefined;
     this.#sentApart = undefined;
+    this.#toldGaps = undefined;
     for (const pacer of pacers) this.#parts.meter.ledger.drop(reason, pacer.clear());
   }
 
@@ -349,6 +365,7 @@ export class Subscriptions implements Iterable<Subscription> {
     if (this.#catchingUp.size === 0) {
       this.#catchingUp = undefined;
       this.#sentApart = undefined;
+      this.#toldGaps = undefined;
     }
     return true;
   }

@@ -47,6 +47,8 @@ interface StreamProgress extends StreamStart {
   /** The client has all messages up to this one, or was told that they don't come. */
   sequence: number;
   isFresh: boolean;
+  /** Whether the client is told that messages may be missing which the stream has removed. */
+  mindsRemoved: boolean;
   /** The client knows, or need not know, that messages up to this one may be missing. */
   sparseUpTo: number;
   /** The last message that was read of the stream. */
@@ -104,6 +106,7 @@ export class CatchUp {
     this.#signal = signal;
     this.#streams = starts.map((start) => ({
       ...start,
+      mindsRemoved: !start.isFresh,
       sparseUpTo: 0,
       readUpTo: 0,
       isRead: false,
@@ -169,6 +172,17 @@ export class CatchUp {
     return this.#streams.every(({ origin, stream }) => origin === stream.origin);
   }
 
+  /** Whether the ring lacks messages after those that it has handed over, which a stream may still have. */
+  get isRingShort(): boolean {
+    const reached = this.#subscription.progress?.of;
+    return this.#streams.some(({ origin, stream, sparseUpTo }) => {
+      if (origin === undefined || origin !== stream.origin) return false;
+      const sequence = reached?.get(origin) ?? 0;
+      const floor = this.#parts.ring.floorOf(origin) ?? 0;
+      return floor > sequence || stream.sparseUpTo > Math.max(sequence, sparseUpTo);
+    });
+  }
+
   /** Sends the latest message of all, or of each subject. */
   async #sendLatest(progress: StreamProgress, of: "last" | "last_per_subject"): Promise<void> {
     if (progress.stream.origin === undefined) return;
@@ -196,6 +210,7 @@ export class CatchUp {
         sent = Math.max(sent, fresh.at(-1)?.sequence ?? 0);
         progress.readUpTo = Math.max(progress.readUpTo, sent);
         this.#startAfter(progress, page.end ? Math.max(sent, page.last) : sent);
+        if (page.end) progress.sparseUpTo = page.last;
         if (messages < this.#bounds.maxReplayMessages && !this.#hasSentTooMuch) continue;
         if (!page.end) this.#skipTo(progress, Math.max(page.last, sent));
         return true;
@@ -284,8 +299,17 @@ export class CatchUp {
     if (origin === undefined) return true;
     const floor = this.#parts.ring.floorOf(origin) ?? 0;
     if (floor > progress.sequence && this.#hasSentTooMuch) this.#skipTo(progress, floor);
+    if (this.#isRingSparse(progress) && this.#hasSentTooMuch) {
+      this.#tellSparse(progress, this.#cursorOf(progress), progress.stream.sparseUpTo);
+    }
     const mayUseRing = !progress.keptOnly || progress.isRead;
-    return mayUseRing && floor <= progress.sequence && progress.sequence <= last;
+    if (!mayUseRing || this.#isRingSparse(progress)) return false;
+    return floor <= progress.sequence && progress.sequence <= last;
+  }
+
+  /** Whether messages after the subscription's place did not come, which the stream or nobody has. */
+  #isRingSparse({ stream, sequence, sparseUpTo }: StreamProgress): boolean {
+    return stream.sparseUpTo > Math.max(sequence, sparseUpTo);
   }
 
   /** The stream was deleted, and perhaps made anew: all of its successor comes after what was sent. */
@@ -298,6 +322,8 @@ export class CatchUp {
     progress.origin = origin;
     if (origin === undefined) return;
     progress.isFresh = true;
+    progress.mindsRemoved = false;
+    progress.sparseUpTo = 0;
     progress.readUpTo = 0;
     // The ring may have handed over some of the successor already.
     const sent = this.#subscription.progress?.of.get(origin);
@@ -311,7 +337,7 @@ export class CatchUp {
     if (this.#isInRing(progress)) return true;
     const { limiter, pages } = this.#parts;
     const { sequence, stream } = progress;
-    const { last: live } = stream;
+    const known = Math.max(stream.last, stream.sparseUpTo);
     let awaited: number | undefined;
     let isBehind = false;
     const release = await limiter.take(this.#signal, this.#owner);
@@ -322,7 +348,7 @@ export class CatchUp {
       const page = await pages.read(query, progress.sequence, progress.keptOnly, this.#owner);
       if (this.#signal.aborted) return true;
       if (page === undefined) return false;
-      isBehind = page.end && page.last < live;
+      isBehind = page.end && page.last < known;
       awaited = await this.#take(progress, page);
     } finally {
       release();
@@ -337,16 +363,17 @@ export class CatchUp {
     const { envelopes, end, first, last } = page;
     const from = this.#cursorOf(progress);
     const gone = Math.min(first, envelopes[0]?.sequence ?? first) - 1;
-    if (progress.isFresh) {
-      progress.sequence = Math.max(progress.sequence, gone);
-      progress.sparseUpTo = Number.POSITIVE_INFINITY;
-    } else this.#skipTo(progress, gone);
+    // Clients that got all until then were told of these.
+    const missesLive = !progress.keptOnly && this.#isRingSparse(progress);
+    if (progress.isFresh) progress.sequence = Math.max(progress.sequence, gone);
+    else this.#skipTo(progress, gone);
     progress.isFresh = false;
-    if (page.sparse && progress.sparseUpTo < last && progress.sequence < last) {
-      progress.sparseUpTo = last;
-      const to = cursorOf({ origin: progress.origin!, sequence: last });
-      this.#tell(unknownGap(from, to, "expired"));
-    }
+    const isSparse = progress.mindsRemoved
+      ? page.sparse && progress.sparseUpTo < last && progress.sequence < last
+      : missesLive;
+    if (isSparse) this.#tellSparse(progress, from, last);
+    // The page has all up to there that the client wasn't told of.
+    if (end) progress.sparseUpTo = Math.max(progress.sparseUpTo, last);
     if (end) progress.isRead = true;
     const sent = this.#send(envelopes);
     this.#reach(progress, envelopes.at(-1)?.sequence ?? progress.sequence);
@@ -444,6 +471,13 @@ export class CatchUp {
     const to = cursorOf({ origin, sequence });
     this.#startAfter(progress, sequence);
     this.#tell({ type: "gap", from, to, count, reason: "expired", exact: false });
+  }
+
+  /** Messages up to a sequence may be missing that the stream has removed. */
+  #tellSparse(progress: StreamProgress, from: string, sequence: number): void {
+    progress.sparseUpTo = Math.max(progress.sparseUpTo, sequence);
+    const to = cursorOf({ origin: progress.origin!, sequence });
+    this.#tell(unknownGap(from, to, "expired"));
   }
 
   /** Notes that everything up to a sequence was sent, by this subscription or by another one. */
@@ -548,7 +582,8 @@ export class CatchUp {
       if (!progress.isOverdue) return;
     }
     progress.origin = origin;
-    const to = cursorOf({ origin, sequence: stream.last });
+    progress.sparseUpTo = Math.max(stream.last, stream.sparseUpTo);
+    const to = cursorOf({ origin, sequence: progress.sparseUpTo });
     this.#tell(unknownGap(this.#cursorOf(progress), to, "upstream"));
     this.#startAfter(progress, stream.last);
   }

@@ -1,4 +1,5 @@
 import type { GapFrame } from "../../protocol/server-frames.ts";
+import { type GapLog, type GapMark, gapsAfter, type LoggedGap } from "../history/gap-log.ts";
 import type { Ring } from "../history/ring.ts";
 import type { StreamPages } from "../history/stream-pages.ts";
 import type { StreamRegistry } from "../history/stream-registry.ts";
@@ -33,6 +34,7 @@ export interface Replay {
 interface ReplayerParts {
   readonly clock: Clock;
   readonly ring: Ring;
+  readonly gaps: GapLog;
   readonly streams: StreamRegistry;
   /** `undefined` if no stream keeps anything. */
   readonly pages: StreamPages | undefined;
@@ -59,7 +61,7 @@ export class Replayer {
 
   /** Sends what the ring has after a position. */
   fromRing(replay: Replay, { position, gaps }: RingStart): void {
-    const { ring, streams, turnShare } = this.#parts;
+    const { ring, streams, turnShare, gaps: log } = this.#parts;
     const { session, request, delivery } = replay;
     const { origin } = this.#parts.last();
     const { signal } = request.cancellation;
@@ -68,16 +70,13 @@ export class Replayer {
     const subscription = new Subscription(request, delivery, order, position.sequence, NO_STREAMS);
     subscription.catchUp(origin);
     session.subscriptions.catchUp(subscription);
-    const carrying = streams.carrying(request.subjects, request.denied).map((stream) => ({
-      stream,
-      gapsBefore: stream.gaps,
-    }));
+    const begun = log.end;
     let isTold = false;
     let isDone = false;
     const tellCaughtUp = (): void => {
       if (isTold && isDone) session.note({ type: "caught_up", sub: request.id });
     };
-    const streamless = { readable: [], sought: [] };
+    const streamless = { isRingShort: () => false, sought: [] };
     const target = { session, subscription, signal, ...streamless, wantsRest: true, origin };
     const ringReplay = new RingReplay(ring, target, {
       gaveUp: () => session.subscriptions.remove(subscription),
@@ -85,10 +84,7 @@ export class Replayer {
         for (const [stream, sequence] of streams.lasts) {
           if (!subscription.hasStartIn(stream)) subscription.startAfter(stream, sequence);
         }
-        // Clients that had joined before were told when it happened.
-        for (const { stream, gapsBefore } of carrying) {
-          if (stream.gaps > gapsBefore) session.note({ ...stream.lastGap!, sub: request.id });
-        }
+        tellMissed(replay, begun, () => true);
         replay.joins(subscription);
         isDone = true;
         tellCaughtUp();
@@ -119,10 +115,11 @@ export class Replayer {
     subscription.catchUp().of.clear();
     const early = catchUp.begin();
     session.subscriptions.catchUp(subscription);
+    const begun = this.#parts.gaps.end;
     replay.starts(this.#positionOf(catchUp), [...start.gaps, ...early]);
     try {
       const ringTarget = { ...target, wantsRest: start.wantsRest, origin: now.origin };
-      await catchUp.run(start.latest, () => this.#join(catchUp, ringTarget, replay));
+      await catchUp.run(start.latest, () => this.#join(catchUp, ringTarget, replay, begun));
     } finally {
       // If it hasn't joined, nobody wants it any more.
       if (subscription.progress !== undefined) session.subscriptions.remove(subscription);
@@ -132,27 +129,29 @@ export class Replayer {
   /** Hands over what the ring has, and joins. @returns `false` if that isn't all, or nobody wants it any more. */
   #join(
     catchUp: CatchUp,
-    target: Omit<RingReplayTarget, "readable" | "sought">,
+    target: Omit<RingReplayTarget, "isRingShort" | "sought">,
     replay: Replay,
+    begun: GapMark,
   ): Promise<boolean> {
-    const existing = catchUp.streams.filter(({ origin }) => origin !== undefined);
-    const readable = existing.map(({ origin }) => origin!);
-    const sought = existing.flatMap(({ origin, sequence, stream }) =>
-      stream.last > sequence ? origin! : [],
+    const sought = catchUp.streams.flatMap(({ origin, sequence, stream }) =>
+      origin !== undefined && stream.last > sequence ? origin : [],
     );
+    const isRingShort = () => catchUp.isRingShort;
     return new Promise((resolve) => {
       const ends = {
         gaveUp: () => resolve(false),
         done: () => {
           const { mayJoin } = catchUp;
           if (mayJoin) {
+            // What streams have lost shows where the ring and the pages end.
+            tellMissed(replay, begun, ({ gap }) => target.wantsRest && gap.reason === "upstream");
             replay.joins(target.subscription);
             target.session.note({ type: "caught_up", sub: replay.request.id });
           }
           resolve(mayJoin);
         },
       };
-      new RingReplay(this.#parts.ring, { ...target, readable, sought }, ends).begin(
+      new RingReplay(this.#parts.ring, { ...target, isRingShort, sought }, ends).begin(
         this.#parts.turnShare,
       );
     });
@@ -161,5 +160,19 @@ export class Replayer {
   #positionOf({ streams: [first] }: CatchUp): Position {
     if (first?.origin === undefined) return this.#parts.last();
     return { origin: first.origin, sequence: first.sequence };
+  }
+}
+
+/** Tells a subscription that joins which gaps others were told of while it caught up. */
+function tellMissed(
+  { session, request }: Replay,
+  begun: GapMark,
+  concerns: (logged: LoggedGap) => boolean,
+): void {
+  const { subjects, denied } = request;
+  for (const logged of gapsAfter(begun)) {
+    if (concerns(logged) && denied.leavesSome(logged.subjects, subjects)) {
+      session.noteMissed(logged.gap, request.id);
+    }
   }
 }

@@ -13,9 +13,9 @@ export interface RingReplayTarget {
   readonly subscription: Subscription;
   /** Aborted when the subscription ends, or its client does. */
   readonly signal: AbortSignal;
-  /** The streams that can be read instead, if the ring loses messages after the subscription's place in them. */
-  readonly readable: readonly string[];
-  /** The readable streams that have messages in the ring after the subscription's place. */
+  /** Whether the ring lacks messages after the subscription's place that a stream may still have. */
+  isRingShort(): boolean;
+  /** The streams that have messages in the ring after the subscription's place. */
   readonly sought: Iterable<string>;
   /** Whether the subscription wants messages that no stream keeps, or of streams that it has no place in. */
   readonly wantsRest: boolean;
@@ -112,7 +112,7 @@ export class RingReplay implements Job {
 
   #handOver(steps: number, atLeast: number): void {
     const reader = this.#reader;
-    if (this.#hasLostReadable) {
+    if (this.#target.isRingShort()) {
       this.#end(this.#ends.gaveUp);
       return;
     }
@@ -156,14 +156,6 @@ export class RingReplay implements Job {
     if (reached === undefined) this.#target.subscription.startAfter(stream, sequence - 1);
     of.set(stream, sequence);
     return true;
-  }
-
-  /** Whether the ring has lost messages, or never got them, that a stream may still have. */
-  get #hasLostReadable(): boolean {
-    return this.#target.readable.some((stream) => {
-      const reached = this.#progress.of.get(stream);
-      return reached !== undefined && (this.#ring.floorOf(stream) ?? 0) > reached;
-    });
   }
 
   /** Tells the client which messages the ring has lost before they were read. */

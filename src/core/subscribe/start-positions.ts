@@ -5,6 +5,7 @@ import type { Ring } from "../history/ring.ts";
 import type { FollowedStream, StreamRegistry } from "../history/stream-registry.ts";
 import type { DurableQuery } from "../ports/source.ts";
 import { exposedOf } from "../subject/subject.ts";
+import type { Arrival } from "../upstream/upstream-subscription.ts";
 import type { UpstreamSubscriptions } from "../upstream/upstream-subscriptions.ts";
 import { cursorOf, type Position } from "../wire/envelope.ts";
 import { unknownGap } from "../wire/gap.ts";
@@ -103,7 +104,7 @@ export class StartPositions {
   /** Returns where a request starts, as soon as the state of its streams is known. */
   of(request: GrantedRequest): StartPosition {
     if (this.#isInStreams(request)) return this.#inStreams(request);
-    const { ring, upstream } = this.#parts;
+    const { ring } = this.#parts;
     const last = this.#parts.last();
     if (request.after === undefined) {
       const position = this.endOfOnlyStream(request) ?? this.#withArrivals(request, last);
@@ -112,7 +113,7 @@ export class StartPositions {
     const { from, gaps } = resumeAfter(request.after, {
       last,
       ring,
-      completeSince: upstream.completeSince(request.subjects),
+      completeSince: this.#completeSince(request),
       wantsAll: request.subjects === "everything",
     });
     return { kind: "ring", position: this.#withArrivals(request, from), gaps };
@@ -155,10 +156,18 @@ export class StartPositions {
    * Adds to a position of the gateway's own count how many patterns had begun to arrive, if one of the
    * request's began to arrive after the same message.
    */
-  #withArrivals({ subjects }: GrantedRequest, position: Position): Position {
-    const { upstream } = this.#parts;
-    const isThere = upstream.completeSince(subjects)?.sequence === position.sequence;
-    return isThere ? { ...position, arrivals: upstream.arrivals } : position;
+  #withArrivals(request: GrantedRequest, position: Position): Position {
+    const isThere = this.#completeSince(request)?.sequence === position.sequence;
+    return isThere ? { ...position, arrivals: this.#parts.upstream.arrivals } : position;
+  }
+
+  /** Returns since when everything comes that a request wants; `undefined`: not everything does. */
+  #completeSince(request: GrantedRequest): Arrival | undefined {
+    let last = this.#parts.upstream.completeSince(request.subjects);
+    for (const { completeSince: since } of this.#carrying(request)) {
+      if (last !== undefined && since !== undefined && since.number > last.number) last = since;
+    }
+    return last;
   }
 
   #fromFault(request: GrantedRequest): string | undefined {

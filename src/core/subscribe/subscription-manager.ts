@@ -2,6 +2,7 @@ import type { EndReason, GapFrame, SubscribedFrame } from "../../protocol/server
 import { type Grant, type GrantedRequest, ownerKey } from "../access/grant.ts";
 import type { Refusal } from "../access/refusal.ts";
 import type { AckTrackerParts } from "../acks/ack-tracker.ts";
+import type { GapLog } from "../history/gap-log.ts";
 import type { Ring } from "../history/ring.ts";
 import { StreamPages } from "../history/stream-pages.ts";
 import type { StreamRegistry } from "../history/stream-registry.ts";
@@ -43,6 +44,7 @@ interface SubscriptionManagerParts {
   readonly acks: AckTrackerParts;
   readonly upstream: UpstreamSubscriptions;
   readonly ring: Ring;
+  readonly gaps: GapLog;
   readonly streams: StreamRegistry;
   readonly turnShare: TurnShare;
   /** Whether the source delivers now. */

@@ -51,7 +51,7 @@ const MAX_FRUITLESS_NODES = 512;
  * to as well.
  */
 export class UpstreamSubscriptions {
-  /** Counts the patterns that began to arrive. */
+  /** Counts the patterns that began to arrive, or that had missed something. */
   arrivals = 0;
   /** Counts the patterns and nodes that were looked at: the cost of all work so far. */
   steps = 0;
@@ -172,6 +172,11 @@ export class UpstreamSubscriptions {
       else this.#linger(subscription);
     }
     this.#dropAll();
+  }
+
+  /** Messages are missing that should have come until now. @returns the moment since which none is. */
+  missed(): Arrival {
+    return { sequence: this.#parts.sequence(), number: ++this.arrivals };
   }
 
   /** Returns since when all messages of all of the patterns arrive; `undefined`: they don't yet. */

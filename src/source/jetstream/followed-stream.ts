@@ -108,12 +108,12 @@ export class FollowedStream {
     if (info === undefined || signal.aborted) return;
     if (this.#isStale(info)) throw new Error("its leader doesn't have what came of it before");
     this.#described(info);
-    const { lost, sparse } = this.#moveTo(info);
+    const { lost, sparseUpTo } = this.#moveTo(info);
     const captures = await this.#check.run(api, info);
     if (signal.aborted) return;
     const { origin } = info;
     const sequence = this.#place.last;
-    listener.stream({ name, origin, captures, sequence, lost, sparse, isFollowed: false });
+    listener.stream({ name, origin, captures, sequence, lost, sparseUpTo, isFollowed: false });
     const parts = {
       api,
       input,
@@ -139,8 +139,7 @@ export class FollowedStream {
       },
     };
     try {
-      const declaredUpTo = sparse ? info.last : 0;
-      const follower = new StreamFollower(parts, info, captures, declaredUpTo, signal);
+      const follower = new StreamFollower(parts, info, captures, sparseUpTo ?? 0, signal);
       const reason = await follower.run();
       if (reason !== undefined) {
         this.#log.info("Following stream {stream} again: {reason}", { stream: name, reason });
@@ -164,9 +163,9 @@ export class FollowedStream {
   /**
    * Moves on to where the next consumer begins.
    *
-   * @returns what that leaves out: whether messages are lost for certain, and whether some may be.
+   * @returns what that leaves out: whether messages are lost for certain, and up to which one some may be.
    */
-  #moveTo(info: StreamInfo): { lost: boolean; sparse: boolean } {
+  #moveTo(info: StreamInfo): { lost: boolean; sparseUpTo: number | undefined } {
     const place = this.#place;
     const { origin, first, last } = info;
     const isSame = origin === this.#origin;
@@ -177,7 +176,7 @@ export class FollowedStream {
     place.lag = Math.max(0, last - place.last);
     this.#origin = origin;
     this.#wasLookedFor = true;
-    return { lost, sparse: isSame && info.sparse && last > place.last };
+    return { lost, sparseUpTo: isSame && info.sparse && last > place.last ? last : undefined };
   }
 
   #fail(thrown: unknown, listener: SourceListener, deadline: FailureDeadline): void {

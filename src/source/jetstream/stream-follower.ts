@@ -324,7 +324,9 @@ export class StreamFollower {
     const info = await api.stream(name);
     if (this.#isOver || !this.#isSame(info)) return;
     described(info);
-    if (doubtfulFrom !== undefined && info.first > doubtfulFrom) this.#tell({ sparse: true });
+    if (doubtfulFrom !== undefined && info.first > doubtfulFrom) {
+      this.#tell({ sparseUpTo: place.last });
+    }
     if (info.last > place.last && place.last === this.#lastAtCheck && this.#consumer) {
       await api.expectUnpaused(name, this.#consumer);
     }

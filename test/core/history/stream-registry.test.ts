@@ -11,7 +11,7 @@ function registryOf(...names: string[]) {
   const clock = new ManualClock();
   const ring = new Ring({ ringMessages: 0, ringBytes: 0 });
   const inputs = names.map((name) => ({ name, subjects: [`${name}.>`] }));
-  const registry = new StreamRegistry(inputs, ring, clock);
+  const registry = new StreamRegistry(inputs, ring, clock, () => ({ sequence: 0, number: 0 }));
   const [stream] = registry.carrying("everything", DenyList.NOTHING);
   return { clock, ring, registry, stream: stream! };
 }

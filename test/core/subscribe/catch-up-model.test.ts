@@ -195,6 +195,12 @@ class Step {
   }
 }
 
+const CUT = new Step("cut", ({ stream }) => stream.cut());
+const RECONNECT = new Step("reconnect", ({ stream }) => stream.reconnect());
+
+const turns = (n: number) => new Step(`turns(${n})`, (world) => pass(world, n, 1));
+const wait = (n: number) => new Step(`wait(${n} x 100 ms)`, (world) => pass(world, n, 100));
+
 const simple = (name: string, run: (stream: ModelStream) => void) =>
   fc.constant(new Step(name, ({ stream }) => run(stream)));
 
@@ -207,78 +213,81 @@ const withReader = (name: string, run: (reader: Reader) => void) =>
       }),
   );
 
-const publish = fc
-  .tuple(fc.constantFrom("s.a", "s.b", "s.b", "o.x"), fc.integer({ min: 1, max: 6 }))
-  .map(
-    ([subject, count]) =>
-      new Step(`publish(${subject} x ${count})`, ({ stream }) => {
-        for (let n = 0; n < count; n++) stream.publish(subject);
-      }),
-  );
+const publish = (subject: string, count: number) =>
+  new Step(`publish(${subject} x ${count})`, ({ stream }) => {
+    for (let n = 0; n < count; n++) stream.publish(subject);
+  });
 
-const remove = fc.tuple(fc.constantFrom("delete", "purge"), fc.nat(12)).map(
-  ([how, back]) =>
-    new Step(`${how}(last - ${back})`, ({ stream }) => {
-      if (how === "delete") stream.delete(stream.last - back);
-      else stream.purge(stream.last - back);
-    }),
-);
+const remove = (how: "delete" | "purge", back: number) =>
+  new Step(`${how}(last - ${back})`, ({ stream }) => {
+    if (how === "delete") stream.delete(stream.last - back);
+    else stream.purge(stream.last - back);
+  });
 
-const subscribe = fc
-  .tuple(
-    fc.constantFrom<Start>("new", "all", "last", "last_per_subject", "sequence", "time", "after"),
-    fc.constantFrom("s.>", "s.*", "s.a", "*.b"),
-    fc.nat(15),
-    fc.boolean(),
-  )
-  .map(
-    ([start, pattern, back, reads]) =>
-      new Step(`subscribe(${pattern} from ${start} - ${back})`, ({ harness, stream, readers }) => {
-        if (readers.length >= MOST_CLIENTS) return;
-        const sequence = Math.max(1, stream.last - back);
-        const cursors = stream.published.map(idOf);
-        const from =
-          start === "sequence"
-            ? { seq: sequence }
-            : start === "time"
-              ? { time: new Date(timeOf(sequence)).toISOString() }
-              : start === "after"
-                ? { after: cursors.at(-1 - back) ?? `${stream.origin}:0` }
-                : start;
-        const { origin } = stream;
-        const asked =
-          start === "all"
-            ? { origin, sequence: 0 }
-            : start === "after"
-              ? placeOf(cursors.at(-1 - back) ?? `${origin}:0`)
-              : start === "sequence" || start === "time"
-                ? { origin, sequence: sequence - 1 }
-                : undefined;
-        const reader = new Reader(harness, stream, start, pattern, from, asked);
-        if (!reads) reader.reads(false);
-        readers.push(reader);
-      }),
-  );
+const subscribe = (start: Start, pattern: string, back: number, reads: boolean) =>
+  new Step(`subscribe(${pattern} from ${start} - ${back})`, ({ harness, stream, readers }) => {
+    if (readers.length >= MOST_CLIENTS) return;
+    const sequence = Math.max(1, stream.last - back);
+    const cursors = stream.published.map(idOf);
+    const from =
+      start === "sequence"
+        ? { seq: sequence }
+        : start === "time"
+          ? { time: new Date(timeOf(sequence)).toISOString() }
+          : start === "after"
+            ? { after: cursors.at(-1 - back) ?? `${stream.origin}:0` }
+            : start;
+    const { origin } = stream;
+    const asked =
+      start === "all"
+        ? { origin, sequence: 0 }
+        : start === "after"
+          ? placeOf(cursors.at(-1 - back) ?? `${origin}:0`)
+          : start === "sequence" || start === "time"
+            ? { origin, sequence: sequence - 1 }
+            : undefined;
+    const reader = new Reader(harness, stream, start, pattern, from, asked);
+    if (!reads) reader.reads(false);
+    readers.push(reader);
+  });
 
 const steps = fc.oneof(
-  { weight: 6, arbitrary: publish },
-  { weight: 6, arbitrary: subscribe },
-  { weight: 3, arbitrary: simple("pump", (stream) => stream.pump()) },
-  { weight: 3, arbitrary: remove },
   {
     weight: 6,
     arbitrary: fc
-      .constantFrom(1, 2, 5)
-      .map((n) => new Step(`turns(${n})`, (world) => pass(world, n, 1))),
+      .tuple(fc.constantFrom("s.a", "s.b", "s.b", "o.x"), fc.integer({ min: 1, max: 6 }))
+      .map((of) => publish(...of)),
+  },
+  {
+    weight: 6,
+    arbitrary: fc
+      .tuple(
+        fc.constantFrom(
+          ...(["new", "all", "last", "last_per_subject", "sequence", "time", "after"] as const),
+        ),
+        fc.constantFrom("s.>", "s.*", "s.a", "*.b"),
+        fc.nat(15),
+        fc.boolean(),
+      )
+      .map((of) => subscribe(...of)),
+  },
+  { weight: 3, arbitrary: simple("pump", (stream) => stream.pump()) },
+  {
+    weight: 3,
+    arbitrary: fc
+      .tuple(fc.constantFrom("delete" as const, "purge" as const), fc.nat(12))
+      .map((of) => remove(...of)),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.constantFrom(1, 2, 5).map(turns),
   },
   {
     weight: 2,
-    arbitrary: fc
-      .constantFrom(2, 10, 50)
-      .map((n) => new Step(`pass(${n} x 100 ms)`, (world) => pass(world, n, 100))),
+    arbitrary: fc.constantFrom(2, 10, 50).map(wait),
   },
-  simple("cut", (stream) => stream.cut()),
-  { weight: 2, arbitrary: simple("reconnect", (stream) => stream.reconnect()) },
+  fc.constant(CUT),
+  { weight: 2, arbitrary: fc.constant(RECONNECT) },
   simple("delete the stream", (stream) => stream.deleteStream()),
   { weight: 2, arbitrary: simple("make the stream", (stream) => stream.createStream()) },
   { weight: 2, arbitrary: simple("notice", (stream) => stream.notice()) },
@@ -345,6 +354,25 @@ test("a subscription gets each message that it wants once and in order, or is to
         expect(harness.clock.timers).toBe(0);
       },
     ),
-    { numRuns: RUNS },
+    {
+      numRuns: RUNS,
+      examples: [
+        // While the source is cut off, a message is removed. A subscription catches up when it is connected again,
+        [
+          0,
+          1,
+          0,
+          [publish("s.a", 2), CUT, remove("delete", 0), subscribe("after", "s.>", 2, true)],
+        ],
+        // or resumes later, where the ring has all that came before and after the message.
+        [
+          ...([100, 1, 0] as const),
+          [
+            ...[CUT, publish("s.a", 1), remove("delete", 0), publish("s.a", 1), RECONNECT],
+            ...[wait(10), subscribe("after", "s.>", 2, true)],
+          ],
+        ],
+      ],
+    },
   );
 }, 300_000);

@@ -583,25 +583,101 @@ describe("A client that is handed what the ring has, in many turns,", () => {
   });
 });
 
-test("A client that resumes at a cursor of the gateway is told of what a stream lost meanwhile", async () => {
+describe("A client that resumes at a cursor of the gateway", () => {
+  const MORE = { subjects: ["s.>", "a"], demanded: ["a"], stepsPerTurn: 1 };
+  /** A gateway with a message of its own, and that message's cursor. */
+  const begin = () => {
+    const kept = new FakeStream();
+    const harness = follow(kept, 100, MORE);
+    const keeper = harness.join(["a"]);
+    harness.publish(0);
+    harness.clock.advance(10);
+    const after = String(keeper.socket.envelopes[0]?.id);
+    return { kept, harness, after };
+  };
+  /** The client resumes, and is still handed what the ring has. */
+  const resume = async () => {
+    const { kept, harness, after } = begin();
+    for (let n = 0; n < 30; n++) harness.broadcaster.message(kept.add("s.a"));
+    const client = harness.joinV1();
+    client.send({ type: "subscribe", id: "1", subjects: ["s.>", "a"], from: { after } });
+    for (let turn = 0; turn < 10; turn++) harness.clock.turn();
+    expect(client.session.subscriptions.catchingUp).toBe(1);
+    return { harness, client };
+  };
+
+  test("is told of all that a stream lost meanwhile", async () => {
+    const { harness, client } = await resume();
+    for (const sequence of [35, 38]) {
+      const lost = { name: "S", origin: ORIGIN, sequence, lost: true };
+      harness.broadcaster.stream(lost);
+    }
+    await pass(harness);
+    expect(sequencesOf(client)).toEqual(countTo(30));
+    expect(client.socket.notices.slice(-3)).toMatchObject([
+      { type: "gap", reason: "expired", from: `${ORIGIN}:31`, to: `${ORIGIN}:35`, count: 5 },
+      { type: "gap", reason: "expired", from: `${ORIGIN}:36`, to: `${ORIGIN}:38`, count: 3 },
+      { type: "caught_up" },
+    ]);
+    harness.expectBalance();
+  });
+
+  test("is told that the source was not connected meanwhile", async () => {
+    const { harness, client } = await resume();
+    harness.disconnect();
+    harness.connect();
+    await pass(harness);
+    expect(sequencesOf(client)).toEqual(countTo(30));
+    expect(client.socket.notices.slice(-2)).toMatchObject([
+      { type: "gap", reason: "upstream", count: 0 },
+      { type: "caught_up" },
+    ]);
+    harness.expectBalance();
+  });
+
+  test("is told once what another subscription of its was told, too", async () => {
+    const { harness, client } = await resume();
+    client.send({ type: "subscribe", id: "2", subjects: ["s.b"] });
+    const lost = { name: "S", origin: ORIGIN, sequence: 35, lost: true };
+    harness.broadcaster.stream(lost);
+    await pass(harness);
+    const types = client.socket.notices.map(({ type }) => type);
+    expect(types.filter((type) => type === "gap")).toHaveLength(1);
+    expect(types).toContain("caught_up");
+  });
+
+  test("is told of what a stream lost while it was away", async () => {
+    const { kept, harness, after } = begin();
+    for (let n = 0; n < 5; n++) harness.broadcaster.message(kept.add("s.a"));
+    harness.broadcaster.stream({ name: "S", origin: ORIGIN, sequence: 7, lost: true });
+    for (kept.last = 7; kept.last < 10; ) harness.broadcaster.message(kept.add("s.a"));
+    const client = harness.joinV1();
+    client.send({ type: "subscribe", id: "1", subjects: ["s.>", "a"], from: { after } });
+    await pass(harness);
+    expect(sequencesOf(client)).toEqual([1, 2, 3, 4, 5, 8, 9, 10]);
+    expect(client.socket.notices).toMatchObject([
+      { type: "welcome" },
+      { type: "subscribed" },
+      { type: "gap", from: after, count: 0 },
+      { type: "caught_up" },
+    ]);
+  });
+});
+
+test("A client of streams and of other subjects is told that the source was not connected while it read", async () => {
   const kept = new FakeStream();
-  const more = { subjects: ["s.>", "a"], demanded: ["a"], stepsPerTurn: 1 };
-  const harness = follow(kept, 100, more);
-  const keeper = harness.join(["a"]);
-  harness.publish(0);
-  harness.clock.advance(10);
-  const after = String(keeper.socket.envelopes[0]?.id);
-  for (let n = 0; n < 30; n++) harness.broadcaster.message(kept.add("s.a"));
+  for (let n = 0; n < 9; n++) kept.add("s.a");
+  const harness = follow(kept, 5, { subjects: ["s.>", "a"], demanded: ["a"] });
   const client = harness.joinV1();
-  client.send({ type: "subscribe", id: "1", subjects: ["s.>", "a"], from: { after } });
-  for (let turn = 0; turn < 10; turn++) harness.clock.turn();
+  client.send({ type: "subscribe", id: "1", subjects: ["s.>", "a"], from: "all" });
+  await pass(harness, 1);
   expect(client.session.subscriptions.catchingUp).toBe(1);
-  const lost = { name: "S", origin: ORIGIN, sequence: 35, lost: true };
-  harness.broadcaster.stream(lost);
+  harness.disconnect();
+  harness.connect();
   await pass(harness);
-  expect(sequencesOf(client)).toEqual(countTo(30));
+  expect(sequencesOf(client)).toEqual(countTo(9));
   expect(client.socket.notices.slice(-2)).toMatchObject([
-    { type: "gap", reason: "expired", from: `${ORIGIN}:31`, to: `${ORIGIN}:35`, count: 5 },
+    { type: "gap", reason: "upstream", count: 0 },
     { type: "caught_up" },
   ]);
   harness.expectBalance();

@@ -134,12 +134,13 @@ export class ModelStream implements StreamHistory {
     let last = again ? this.#followed!.last : this.#followed === undefined ? this.#last : first - 1;
     const lost = again && first > last + 1;
     if (lost) last = first - 1;
-    const sparse = again && removed > first - 1 && this.#last > last;
+    const isSparse = again && removed > first - 1 && this.#last > last;
     this.#followed = { origin, last };
-    const state = { name: NAME, origin, sequence: last, lost, sparse };
-    broadcaster.stream({ ...state, isFollowed: false });
+    const state = { name: NAME, origin, sequence: last };
+    const sparseUpTo = isSparse ? this.#last : undefined;
+    broadcaster.stream({ ...state, lost, sparseUpTo, isFollowed: false });
     this.#isFollowed = true;
-    broadcaster.stream({ ...state, lost: false, sparse: false });
+    broadcaster.stream({ ...state, lost: false });
   }
 
   selects(subjects: readonly string[]): boolean {
