@@ -6,6 +6,7 @@ import type { Log } from "../core/ports/log.ts";
 import { createListeningGateway } from "../gateway/gateway.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { Telemetry } from "../telemetry/otlp.ts";
+import { MOST_LEAVING_MS } from "../workers/messages.ts";
 import type { SupervisorChannel } from "../workers/spawn-worker.ts";
 import { workerConfig } from "../workers/worker-limits.ts";
 import { WorkerSiblings } from "../workers/worker-siblings.ts";
@@ -62,6 +63,7 @@ export async function runWorker(
     channel.send({ type: "answer", id, answer });
   };
   const ordered = Promise.withResolvers<number>();
+  const mayLeave = Promise.withResolvers<void>();
   const end = (stops: Promise<void>): void => {
     stops.then(
       () => ordered.resolve(EXIT.done),
@@ -73,17 +75,28 @@ export async function runWorker(
   };
   await channel.open(
     (message) => {
-      if (message.type === "drain") end(gateway.drain());
+      if (message.type === "leave") mayLeave.resolve();
+      else if (message.type === "drain") end(gateway.drain());
       else if (message.type === "stop") end(gateway.stop());
       else if (message.type === "reload") void reload(message.id, message.file);
       else siblings.take(message);
     },
     () => {
       log.error("The supervisor of the workers is gone, so this one drains", { event: "orphaned" });
+      siblings.orphaned();
       end(gateway.drain());
     },
   );
-  const signalled = stopOnSignals(gateway, log);
+  const leave = async (): Promise<void> => {
+    channel.send({ type: "leaving" });
+    const late = systemClock.after(MOST_LEAVING_MS, () => mayLeave.resolve());
+    await mayLeave.promise.finally(late);
+    await gateway.leave();
+  };
+  const signalled = stopOnSignals(
+    { drain: leave, stop: () => gateway.stop(), onDrainRequest: undefined },
+    log,
+  );
   gateway.onDrainRequest = () => channel.send({ type: "drain" });
   gateway.onReloadRequest = () => siblings.reload();
   // A terminal, and some programs, send it to all processes of a group. The supervisor tells the workers what to do.

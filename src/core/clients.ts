@@ -311,14 +311,13 @@ export class Clients {
   }
 
   /**
-   * Accepts no more clients, and ends connections with 1001 evenly over a time, each one when its client has got
-   * everything. Some may be left in the end: those of clients that lag.
+   * Ends the connections that are open now with 1001 evenly over a time, each one when its client has got everything. Some may
+   * be left in the end: those of clients that lag.
    *
    * @param overMs about how long it takes.
    * @param signal ends it early.
    */
   async depart(overMs: number, signal: AbortSignal): Promise<void> {
-    this.refuse();
     const registry = this.#connections;
     registry.departsEvenly = true;
     const parts = {

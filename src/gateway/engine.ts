@@ -49,6 +49,10 @@ export type Placement = "listens" | "mounted";
 const LAST_ACKS_MS = 250;
 /** Minimum of that time. */
 const MIN_LAST_ACKS_MS = 50;
+/** Minimum time in which the last figures of this process reach the others. */
+const MIN_REPORT_MS = 100;
+/** The time in which the first request comes on a connection that was made just before a process leaves the others. */
+const LAST_REQUESTS_MS = 500;
 
 interface EngineParts {
   readonly config: Config;
@@ -192,15 +196,31 @@ export class GatewayEngine implements Engine {
   }
 
   async drain(signal: AbortSignal): Promise<void> {
-    const { config, clock, clients, readiness, log } = this.#parts;
+    const { config, clock, clients, readiness } = this.#parts;
     readiness.draining();
     await pause(clock, config.drainDelayMs, signal);
     if (signal.aborted) return;
+    clients.refuse();
+    await this.#depart(signal);
+  }
+
+  /** Disconnects clients evenly over `drain_window`. */
+  async #depart(signal: AbortSignal): Promise<void> {
+    const { config, clients, log } = this.#parts;
     const overMs = departureMs(clients.connected, config.drainWindowMs);
     log.info("Draining: all clients ({clients}) are disconnected within {seconds} s", {
       ...{ event: "draining", clients: clients.connected, seconds: overMs / 1000 },
     });
     await clients.depart(overMs, signal);
+  }
+
+  async leave(signal: AbortSignal): Promise<void> {
+    const { clock, readiness, admin } = this.#parts;
+    readiness.draining();
+    this.#listener?.close?.();
+    admin.listener?.close?.();
+    await pause(clock, LAST_REQUESTS_MS, signal);
+    if (!signal.aborted) await this.#depart(signal);
   }
 
   async reload(config: Config): Promise<readonly ConfigChange[]> {
@@ -242,7 +262,7 @@ export class GatewayEngine implements Engine {
       () => this.#parts.revocation.stop(),
       () => this.#parts.files.stop(),
       () => this.#flushTelemetry(left()),
-      () => this.#parts.siblings?.stopped(),
+      () => this.#parts.siblings?.stopped(Math.max(left(), MIN_REPORT_MS)),
       ...this.#hideMetrics.splice(0),
     ]);
   }

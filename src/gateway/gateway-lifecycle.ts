@@ -39,6 +39,11 @@ export interface Engine {
    */
   drain(signal: AbortSignal): Promise<void>;
   /**
+   * Like {@linkcode drain}, but takes no new connections from now on instead of waiting for `drain_delay`: other processes listen at
+   * the same ports.
+   */
+  leave(signal: AbortSignal): Promise<void>;
+  /**
    * Takes no more clients, drains the source, closes every client with 1001 and frees the port. Ends within the
    * time, and leaves no timer, socket or handle. May be called twice.
    */
@@ -194,10 +199,12 @@ export class GatewayLifecycle<E extends Engine = Engine> {
    * @throws SpillwayError as `stop` does.
    */
   async drain(): Promise<void> {
-    this.#draining ??= this.#drain().finally(() => {
-      this.#draining = undefined;
-    });
-    await this.#draining;
+    await this.#drainOnce((engine, signal) => engine.drain(signal));
+  }
+
+  /** Drains one of several processes whose ports others go on to serve, so that nobody else has to notice. See {@linkcode drain}. */
+  async leave(): Promise<void> {
+    await this.#drainOnce((engine, signal) => engine.leave(signal));
   }
 
   /** An operator asks for a drain. */
@@ -268,9 +275,19 @@ export class GatewayLifecycle<E extends Engine = Engine> {
     }
   }
 
-  async #drain(): Promise<void> {
+  async #drainOnce(depart: (engine: E, signal: AbortSignal) => Promise<void>): Promise<void> {
+    this.#draining ??= this.#drain(depart).finally(() => {
+      this.#draining = undefined;
+    });
+    await this.#draining;
+  }
+
+  async #drain(depart: (engine: E, signal: AbortSignal) => Promise<void>): Promise<void> {
     this.#endDrain = new AbortController();
-    if (this.#running !== undefined) await this.#engine?.drain(this.#endDrain.signal);
+    const engine = this.#engine;
+    if (this.#running !== undefined && engine !== undefined) {
+      await depart(engine, this.#endDrain.signal);
+    }
     await this.stop();
   }
 

@@ -34,8 +34,12 @@ export interface Siblings {
   metrics(): Promise<MetricsPage>;
   /** This process is about to take clients: it hears of posts and revocations from now on. */
   opens(): void;
-  /** This process has stopped: what it has counted is told, and it answers no more. */
-  stopped(): Promise<void>;
+  /**
+   * This process has stopped: what it has counted is told, and it answers no more.
+   *
+   * @param timeoutMs how long it waits for the news to arrive.
+   */
+  stopped(timeoutMs: number): Promise<void>;
   /** Tells the others of a message that was posted to the in-memory source of this process. */
   posted(message: SourceMessage): void;
   /**

@@ -78,8 +78,11 @@ export interface AccountStatus {
 export interface WorkerStatus {
   readonly worker: number;
   readonly pid?: number;
-  /** `"silent"`: it doesn't answer. `"failing"`: it ends soon after each start. */
-  readonly state: "starting" | "serving" | "silent" | "failing";
+  /**
+   * `"draining"`: it was told to end, and another one listens in its place. `"silent"`: it doesn't answer. `"failing"`: it ends soon
+   * after each start.
+   */
+  readonly state: "starting" | "serving" | "draining" | "silent" | "failing";
 }
 
 /** The answer of `/healthz`. */

@@ -132,6 +132,7 @@ export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHa
         port: own.port ?? port,
         // Bun's types lack it.
         address: (own as { address?: { address: string } }).address?.address ?? host,
+        close: () => void own.stop(),
         async stop() {
           servers.delete(own);
           await own.stop(true);

@@ -369,13 +369,7 @@ class NodeListener implements Listener {
 
   #replace(): void {
     if (this.#isStopped) return;
-    const before = this.#servers.at(-1)!;
-    const forget = (): void => {
-      this.#servers = this.#servers.filter((server) => server !== before);
-    };
-    // Open connections continue. A server that only begins to listen is closed as soon as it does.
-    if (this.#opening.has(before)) forget();
-    else before.close(forget);
+    this.#closeGently(this.#servers.at(-1)!);
     const server = createServer(this.#options, this.#limits);
     this.#servers.push(server);
     this.#watch(server);
@@ -393,6 +387,20 @@ class NodeListener implements Listener {
       )
       .finally(() => this.#opening.delete(server));
     this.#opening.set(server, opening);
+  }
+
+  close(): void {
+    this.#isStopped = true;
+    for (const server of this.#servers) this.#closeGently(server);
+  }
+
+  /** Open connections continue. A server that only begins to listen is closed as soon as it does. */
+  #closeGently(server: Server): void {
+    const forget = (): void => {
+      this.#servers = this.#servers.filter((one) => one !== server);
+    };
+    if (this.#opening.has(server)) forget();
+    else server.close(forget);
   }
 
   async stop(): Promise<void> {

@@ -95,6 +95,8 @@ export interface Listener {
   setTls?(tls: ServerTls): void;
   /** Drops connections beyond another number from now on; absent where the runtime has no such limit. */
   setMaxConnections?(count: number): void;
+  /** Accepts no more connections; open ones continue. Absent where a runtime's sockets would end with it (Deno's own). */
+  close?(): void;
   /** Ends the connections that are left and frees the port. May be called twice. */
   stop(): Promise<void>;
 }

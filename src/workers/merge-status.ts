@@ -20,14 +20,17 @@ export interface Answer<T> {
 const MAX_FURTHEST = 10;
 
 /**
- * Returns whether traffic should be sent to a port that workers share: each of them gets connections, so all must be ready.
+ * Returns whether traffic should be sent to a port that workers share: at least one of them must be ready. The reasons name those
+ * that aren't, also while others are.
  *
- * @param answers of the workers that listen.
- * @param starting the workers that did not listen yet since the gateway was started.
+ * @param answers of the workers that listen and go on.
+ * @param starting the workers that did not listen yet since the gateway was started: it is not ready before.
+ * @param isStopping whether all of them were told to end.
  */
 export function mergeReadiness(
   answers: readonly Answer<Readiness | undefined>[],
   starting: readonly number[],
+  isStopping: boolean,
 ): Readiness {
   const reasons = new Map<string, number[]>();
   const add = (reason: string, worker: number): void => {
@@ -45,7 +48,9 @@ export function mergeReadiness(
       : `${workers.map((worker) => `worker ${worker}`).join(", ")}: ${reason}`,
   );
   if (all === 0) said.push("no worker runs");
-  return { ready: said.length === 0, reasons: said };
+  const isReady = answers.some(({ value }) => value?.ready) && starting.length === 0;
+  if (isStopping && isReady) said.push("the workers are about to drain");
+  return { ready: isReady && !isStopping, reasons: said };
 }
 
 /** Returns the state of a gateway that runs in several processes, of at least one answer. */

@@ -2,6 +2,9 @@ import type { RevocationEntry } from "../access/revocation-entry.ts";
 import type { ConfigFile } from "../config/load.ts";
 import type { MetricsSnapshot } from "../metrics/worker-metrics.ts";
 
+/** The longest time that a worker which was told to end waits until another one listens in its place. */
+export const MOST_LEAVING_MS = 30_000;
+
 /** The first message to a worker. */
 export interface Assignment {
   /** From 1 on. A worker that replaces another one has its number. */
@@ -40,8 +43,10 @@ export type WorkerMessage =
   /** Answers what it was asked itself. */
   | { readonly type: "answer"; readonly id: number; readonly answer?: unknown }
   | { readonly type: "news"; readonly news: News }
-  /** Its last metrics: it has stopped. */
-  | { readonly type: "stopped"; readonly metrics: MetricsSnapshot }
+  /** Its last metrics: it has stopped. It ends when they are confirmed by an empty answer. */
+  | { readonly type: "stopped"; readonly id: number; readonly metrics: MetricsSnapshot }
+  /** It was told to end, and not by its supervisor: it serves until it is told to `leave`. */
+  | { readonly type: "leaving" }
   /** An operator asks for a drain of all. */
   | { readonly type: "drain" }
   /** An operator asks for a reload of all. The answer says how it ended. */
@@ -56,5 +61,7 @@ export type SupervisorMessage =
   | { readonly type: "file"; readonly file?: ConfigFile | undefined }
   /** The worker answers how its reload has ended. @property file the file of the configuration; without it, the worker reads it itself. */
   | { readonly type: "reload"; readonly id: number; readonly file?: ConfigFile | undefined }
+  /** Another worker listens in its place: it drains. */
+  | { readonly type: "leave" }
   | { readonly type: "drain" }
   | { readonly type: "stop" };

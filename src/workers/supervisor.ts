@@ -13,7 +13,12 @@ import {
   showTogether,
 } from "../metrics/worker-metrics.ts";
 import { type Answer, mergeReadiness, mergeStatus } from "./merge-status.ts";
-import type { Question, SupervisorMessage, WorkerMessage } from "./messages.ts";
+import {
+  MOST_LEAVING_MS,
+  type Question,
+  type SupervisorMessage,
+  type WorkerMessage,
+} from "./messages.ts";
 import {
   describeEnd,
   type SpawnWorker,
@@ -33,6 +38,8 @@ const ANSWER_MS = 1000;
 const RELOAD_MS = 30_000;
 /** A worker that does not listen by then is killed. */
 const START_MS = 120_000;
+/** The wait before a worker that was told to end is replaced: whoever ends a whole group of processes tells the supervisor, too. */
+const LEAVE_DELAY_MS = 100;
 /** The time between two checks whether a worker still answers. */
 const CHECK_MS = 5000;
 /** A worker that says nothing in so many checks, one after another, is killed: the kernel goes on to give it new connections. */
@@ -41,6 +48,11 @@ const MOST_SILENT_CHECKS = 6;
 const ENDED = "Worker {worker} has ended with {reason}; it is replaced in {seconds} seconds";
 const FAILING =
   "Worker {worker} has ended {failures} times soon after its start, now with {reason}; the others serve, and it is tried again in {seconds} seconds";
+const LEAVING =
+  "Worker {worker} was told to end: another process takes its place in {seconds} seconds, and then it drains";
+const SILENT = "Worker {worker} has not answered for {seconds} seconds and is killed";
+const LATE = "The earlier worker {worker} has not ended in {seconds} seconds and is killed";
+const LEFT = "The earlier worker {worker} has ended with {reason}";
 
 /** The messages of a worker that are for all. */
 const OF_ALL: readonly WorkerMessage["type"][] = ["news", "drain"];
@@ -74,32 +86,46 @@ export interface WorkerPorts {
   readonly adminPort?: number | undefined;
 }
 
-/** A worker, or the one that replaces it. */
+/** The place of a worker, whose processes take turns. */
 interface Slot {
   readonly number: number;
+  /** The process that serves or starts; not one that leaves. */
+  member: Member | undefined;
+  /** Whether a process has listened since the gateway was started. */
+  wasListening: boolean;
+  /** Failures at the start, one after another. */
+  failures: number;
+  cancelRestart: Cancel;
+}
+
+/** The process of a worker, until it ends. */
+interface Member {
+  readonly slot: Slot;
+  /** `undefined` while it is being started. */
   process: WorkerProcess | undefined;
   /** Whether it takes news. */
   isHearing: boolean;
   isListening: boolean;
   /** The time when it began to listen. */
   listensSinceMs: number;
-  /** Whether it has listened since the gateway was started. */
-  wasListening: boolean;
   /** The file of the configuration that it got at its start. */
   file: ConfigFile | undefined;
   /** The number of checks since it has said something. */
   silentChecks: number;
-  /** Failures at the start, one after another. */
-  failures: number;
-  cancelRestart: Cancel;
   cancelCheck: Cancel;
   /** Its last answer about its metrics. */
   metrics: MetricsSnapshot | undefined;
+  /** Whether these metrics are its last ones. */
+  hasStopped: boolean;
+  /** Somebody has told it to end: it serves until another process listens in its place, and then drains. */
+  isLeaving: boolean;
+  /** Another process listens in its place. */
+  isReplaced: boolean;
 }
 
 /** A question to a worker. */
 interface Pending {
-  readonly slot: Slot;
+  readonly member: Member;
   settle(answer: unknown): void;
 }
 
@@ -108,6 +134,8 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #parts: SupervisorParts;
   readonly #slots: Slot[];
+  /** All processes that run. */
+  readonly #members = new Set<Member>();
   readonly #failed = Promise.withResolvers<never>();
   readonly #ready = Promise.withResolvers<WorkerPorts>();
   readonly #pending = new Map<number, Pending>();
@@ -140,25 +168,15 @@ export class Supervisor {
     this.#file = options.file;
     this.limits = options.limits;
     this.#slots = Array.from({ length: options.count }, (_, index) => ({
-      number: index + 1,
-      process: undefined,
-      isHearing: false,
-      isListening: false,
-      listensSinceMs: 0,
-      wasListening: false,
-      file: options.file,
-      silentChecks: 0,
-      failures: 0,
+      ...{ number: index + 1, member: undefined, wasListening: false, failures: 0 },
       cancelRestart: () => {},
-      cancelCheck: () => {},
-      metrics: undefined,
     }));
     this.#failed.promise.catch(() => {});
   }
 
   /** The number of workers that listen. */
   get listening(): number {
-    return this.#slots.filter(({ isListening }) => isListening).length;
+    return this.#slots.filter(({ member }) => member?.isListening).length;
   }
 
   /** Rejects when no worker can be kept running. */
@@ -191,10 +209,10 @@ export class Supervisor {
   /** Kills all workers. */
   kill(): void {
     this.#isStopping = true;
-    for (const slot of this.#slots) {
-      slot.cancelRestart();
-      slot.cancelCheck();
-      slot.process?.kill("SIGKILL");
+    for (const { cancelRestart } of this.#slots) cancelRestart();
+    for (const { cancelCheck, process } of [...this.#members]) {
+      cancelCheck();
+      process?.kill("SIGKILL");
     }
   }
 
@@ -212,23 +230,23 @@ export class Supervisor {
 
   async #reload(file: ConfigFile | undefined): Promise<ReloadAnswer> {
     await this.#ready.promise;
-    const first = this.#slots.find(({ isListening }) => isListening);
+    const first = this.#listening.find(({ isLeaving }) => !isLeaving);
     if (first === undefined) return this.#reloadFault("no worker runs now");
     const answer = await this.#reloadOne(first, file);
     if ("fault" in answer) return answer;
     this.#file = file ?? this.#file;
     // Another one may have begun to listen meanwhile.
-    const others = this.#slots.filter((slot) => slot !== first && slot.isListening);
-    const answers = await Promise.all(others.map((slot) => this.#reloadOne(slot, file)));
+    const others = this.#listening.filter((member) => member !== first);
+    const answers = await Promise.all(others.map((member) => this.#reloadOne(member, file)));
     return answers.find((one) => "fault" in one) ?? answer;
   }
 
-  async #reloadOne(slot: Slot, file: ConfigFile | undefined): Promise<ReloadAnswer> {
-    const { process } = slot;
-    const answer = await this.#answerOf(slot, (id) => ({ type: "reload", id, file }), RELOAD_MS);
+  async #reloadOne(member: Member, file: ConfigFile | undefined): Promise<ReloadAnswer> {
+    const answer = await this.#answerOf(member, (id) => ({ type: "reload", id, file }), RELOAD_MS);
     if (answer !== undefined) return answer as ReloadAnswer;
-    const how = slot.process === process ? "doesn't answer" : "ended meanwhile";
-    return this.#reloadFault(`worker ${slot.number} ${how}`);
+    if (member.isLeaving) return { changes: [] };
+    const how = this.#members.has(member) ? "doesn't answer" : "ended meanwhile";
+    return this.#reloadFault(`worker ${member.slot.number} ${how}`);
   }
 
   /** Says why a reload failed that no worker has refused: a worker would log it itself. */
@@ -242,8 +260,8 @@ export class Supervisor {
 
   async #stop(order: "drain" | "stop", atMostMs: number): Promise<void> {
     this.#isStopping = true;
-    for (const { process, isListening, cancelRestart, cancelCheck } of this.#slots) {
-      cancelRestart();
+    for (const { cancelRestart } of this.#slots) cancelRestart();
+    for (const { process, isListening, cancelCheck } of [...this.#members]) {
       cancelCheck();
       // One that doesn't listen has no client, and might not hear the order.
       if (isListening) process?.send({ type: order });
@@ -264,82 +282,125 @@ export class Supervisor {
       ...(this.#ports !== undefined && { port: this.#ports.port }),
       ...(this.#ports?.adminPort !== undefined && { adminPort: this.#ports.adminPort }),
     };
-    let process: WorkerProcess;
+    const member: Member = {
+      ...{ slot, process: undefined, file: this.#options.file, metrics: undefined },
+      ...{ isHearing: false, isListening: false, isLeaving: false, isReplaced: false },
+      ...{ hasStopped: false, listensSinceMs: 0, silentChecks: 0, cancelCheck: () => {} },
+    };
+    slot.member = member;
+    this.#members.add(member);
     try {
-      process = spawn(assignment, {
+      member.process = spawn(assignment, {
         said: (message) => {
-          // The last messages of a process may arrive after its end, when there is another one.
-          if (slot.process === process || OF_ALL.includes(message.type)) this.#take(slot, message);
+          // The last messages of a process may arrive after its end.
+          if (this.#members.has(member) || OF_ALL.includes(message.type)) {
+            this.#take(member, message);
+          }
         },
-        ended: (end) => this.#hasEnded(slot, end),
+        ended: (end) => this.#hasEnded(member, end),
       });
     } catch (error) {
-      this.#hasEnded(slot, { code: null, signal: null, reason: reasonOf(error) });
+      this.#hasEnded(member, { code: null, signal: null, reason: reasonOf(error) });
       return;
     }
-    slot.process = process;
-    slot.cancelCheck = clock.after(START_MS, () => this.#killSilent(slot, START_MS));
+    member.cancelCheck = clock.after(START_MS, () => this.#killSilent(member, START_MS));
     log.debug("Worker {worker} is started", {
-      ...{ event: "worker_started", worker: number, pid: process.pid },
+      ...{ event: "worker_started", worker: number, pid: member.process.pid },
     });
   }
 
-  #take(slot: Slot, message: WorkerMessage): void {
+  #take(member: Member, message: WorkerMessage): void {
     // An answer that comes too late counts, too: such a worker is slow, and doesn't stand still.
-    slot.silentChecks = 0;
+    member.silentChecks = 0;
     switch (message.type) {
       case "listening":
-        this.#hasListened(slot, message);
+        this.#hasListened(member, message);
         break;
       case "ask":
-        void this.#answerFor(slot, message.id, message.question);
+        void this.#answerFor(member, message.id, message.question);
         break;
       case "answer":
         this.#pending.get(message.id)?.settle(message.answer);
         break;
       case "news":
-        for (const other of this.#othersHearing(slot)) other.process?.send(message);
+        for (const other of this.#othersHearing(member)) other.process?.send(message);
+        break;
+      case "leaving":
+        this.#leaves(member);
         break;
       case "stopped":
-        slot.metrics = message.metrics;
+        member.metrics = message.metrics;
+        member.hasStopped = true;
+        member.process?.send({ type: "answer", id: message.id });
         break;
       case "hearing":
-        slot.isHearing = true;
+        member.isHearing = true;
         break;
       case "drain":
         this.onDrainRequest?.();
         break;
       case "file":
-        slot.file = this.#file;
-        slot.process?.send({ type: "file", file: this.#file });
+        member.file = this.#file;
+        member.process?.send({ type: "file", file: this.#file });
         break;
       case "reload":
-        void this.#answerOperator(slot, message.id);
+        void this.#answerOperator(member, message.id);
     }
   }
 
-  #hasListened(slot: Slot, ports: WorkerPorts): void {
+  #hasListened(member: Member, ports: WorkerPorts): void {
+    const { slot } = member;
     const isFirst = this.#ports === undefined;
     this.#ports ??= { port: ports.port, adminPort: ports.adminPort };
-    slot.isListening = true;
-    slot.listensSinceMs = this.#parts.clock.nowMs();
+    member.isListening = true;
+    member.listensSinceMs = this.#parts.clock.nowMs();
     if (slot.wasListening) {
       this.#parts.log.info("Worker {worker} serves again", {
-        ...{ event: "worker_replaced", worker: slot.number, pid: slot.process?.pid },
+        ...{ event: "worker_replaced", worker: slot.number, pid: member.process?.pid },
       });
     }
     slot.wasListening = true;
     if (this.#isStopping) {
-      slot.process?.kill("SIGKILL");
+      member.process?.kill("SIGKILL");
       return;
     }
     // The configuration was reloaded while it started.
-    if (slot.file !== this.#file) void this.#reloadOne(slot, this.#file);
-    slot.cancelCheck();
-    this.#checkLater(slot);
-    void this.#tellRevocations(slot);
+    if (member.file !== this.#file) void this.#reloadOne(member, this.#file);
+    member.cancelCheck();
+    this.#checkLater(member);
+    void this.#tellRevocations(member);
+    for (const before of this.#members) if (before.slot === slot) this.#letGo(before);
     if (isFirst) for (const other of this.#slots) if (other !== slot) this.#spawn(other);
     this.#checkStarted();
+  }
+
+  /** Somebody has told a worker to end. It serves until another one listens in its place, so that the port and the readiness stay. */
+  #leaves(member: Member): void {
+    const { clock, log } = this.#parts;
+    const { slot, process } = member;
+    if (member.isLeaving || this.#isStopping) return;
+    if (!member.isListening) {
+      process?.send({ type: "leave" });
+      return;
+    }
+    const delayMs = Math.max(LEAVE_DELAY_MS, this.#countEnd(slot));
+    member.isLeaving = true;
+    slot.member = undefined;
+    log.info(LEAVING, {
+      ...{ event: "worker_leaving", worker: slot.number, pid: process?.pid },
+      seconds: delayMs / 1000,
+    });
+    slot.cancelRestart = clock.after(delayMs, () => this.#spawn(slot));
+    const atMostMs = MOST_LEAVING_MS + this.limits.maxDrainMs;
+    member.cancelCheck();
+    member.cancelCheck = clock.after(atMostMs, () => this.#killSilent(member, atMostMs));
+  }
+
+  /** Lets a worker drain that was only waiting for another one in its place. */
+  #letGo(member: Member): void {
+    if (!member.isLeaving || member.isReplaced) return;
+    member.isReplaced = true;
+    member.process?.send({ type: "leave" });
   }
 
   #checkStarted(): void {
@@ -351,33 +412,46 @@ export class Supervisor {
 
   /** Whether a worker has failed at its start again and again, the last time included. */
   #isFailing(slot: Slot): boolean {
-    return slot.failures > MAX_FAILURES && this.#servedMs(slot) < STABLE_MS;
+    return slot.failures > MAX_FAILURES && this.#servedMs(slot.member) < STABLE_MS;
   }
 
-  #servedMs({ isListening, listensSinceMs }: Slot): number {
-    return isListening ? this.#parts.clock.nowMs() - listensSinceMs : 0;
+  #servedMs(member: Member | undefined): number {
+    return member?.isListening ? this.#parts.clock.nowMs() - member.listensSinceMs : 0;
   }
 
-  #hasEnded(slot: Slot, end: WorkerEnd): void {
+  /** Counts the end of a worker. @returns the wait before the next one is started. */
+  #countEnd(slot: Slot): number {
+    slot.failures = this.#servedMs(slot.member) < STABLE_MS ? slot.failures + 1 : 1;
+    this.#restarts++;
+    return slot.failures === 1 ? 0 : backoffMs(FIRST_BACKOFF_MS, slot.failures - 1, 0);
+  }
+
+  #hasEnded(member: Member, end: WorkerEnd): void {
     const { clock, log } = this.#parts;
-    const wasListening = slot.isListening;
-    slot.failures = this.#servedMs(slot) < STABLE_MS ? slot.failures + 1 : 1;
-    slot.process = undefined;
-    slot.isHearing = false;
-    slot.isListening = false;
-    slot.cancelCheck();
-    for (const { slot: asked, settle } of this.#pending.values()) {
-      if (asked === slot) settle(undefined);
+    const { slot, isListening, isLeaving } = member;
+    this.#members.delete(member);
+    member.cancelCheck();
+    for (const { member: asked, settle } of this.#pending.values()) {
+      if (asked === member) settle(undefined);
     }
-    this.#keepCounters(slot);
+    this.#keepCounters(member);
     const how = describeEnd(end);
     if (this.#isStopping) {
-      if (wasListening && end.code !== 0) this.#badEnds.push(`worker ${slot.number}: ${how}`);
+      if (isListening && end.code !== 0) this.#badEnds.push(`worker ${slot.number}: ${how}`);
       this.#checkEnded();
       return;
     }
+    // Somebody may have told it to end.
+    const level = end.code === 0 ? "info" : "error";
+    if (isLeaving) {
+      log[level](LEFT, { event: "worker_ended", worker: slot.number, reason: how });
+      return;
+    }
+    const delayMs = this.#countEnd(slot);
+    slot.member = undefined;
     // Its own message says why, and the next one would say the same.
-    const isRefused = !this.#isStarted && !slot.wasListening && end.signal === null;
+    const isRefused =
+      !this.#isStarted && !slot.wasListening && end.signal === null && end.code !== 0;
     const isFailing = this.#isFailing(slot);
     const canServe = this.#ports !== undefined && !this.#slots.every((one) => this.#isFailing(one));
     if (isRefused || (isFailing && !canServe)) {
@@ -387,11 +461,7 @@ export class Supervisor {
       this.#failed.reject(new SpillwayError("WORKER_FAILED", message));
       return;
     }
-    const delayMs = slot.failures === 1 ? 0 : backoffMs(FIRST_BACKOFF_MS, slot.failures - 1, 0);
-    this.#restarts++;
-    // Somebody may have told it to drain.
-    const level = end.code === 0 && !isFailing ? "info" : "error";
-    log[level](isFailing ? FAILING : ENDED, {
+    log[isFailing ? "error" : level](isFailing ? FAILING : ENDED, {
       ...{ event: "worker_ended", worker: slot.number, reason: how, seconds: delayMs / 1000 },
       ...(isFailing && { failures: slot.failures }),
     });
@@ -399,42 +469,47 @@ export class Supervisor {
     if (isFailing) this.#checkStarted();
   }
 
-  #checkLater(slot: Slot): void {
-    slot.cancelCheck = this.#parts.clock.after(CHECK_MS, () => void this.#check(slot));
+  #checkLater(member: Member): void {
+    member.cancelCheck = this.#parts.clock.after(CHECK_MS, () => void this.#check(member));
   }
 
-  async #check(slot: Slot): Promise<void> {
-    const { process } = slot;
-    slot.silentChecks++;
-    await this.#ask(slot, "readiness");
+  async #check(member: Member): Promise<void> {
+    member.silentChecks++;
+    await this.#ask(member, "readiness");
     // It has ended meanwhile, or is about to.
-    if (slot.process !== process || this.#isStopping) return;
-    if (slot.silentChecks < MOST_SILENT_CHECKS) {
-      this.#checkLater(slot);
+    if (!this.#members.has(member) || member.isLeaving || this.#isStopping) return;
+    if (member.silentChecks < MOST_SILENT_CHECKS) {
+      this.#checkLater(member);
       return;
     }
-    this.#killSilent(slot, MOST_SILENT_CHECKS * (CHECK_MS + ANSWER_MS));
+    this.#killSilent(member, MOST_SILENT_CHECKS * (CHECK_MS + ANSWER_MS));
   }
 
-  #killSilent({ number, process }: Slot, silentMs: number): void {
-    this.#parts.log.error("Worker {worker} has not answered for {seconds} seconds and is killed", {
-      ...{ event: "worker_silent", worker: number, pid: process?.pid, seconds: silentMs / 1000 },
+  #killSilent({ slot, process, isLeaving }: Member, silentMs: number): void {
+    this.#parts.log.error(isLeaving ? LATE : SILENT, {
+      ...{ event: "worker_silent", worker: slot.number, pid: process?.pid },
+      seconds: silentMs / 1000,
     });
     process?.kill("SIGKILL");
   }
 
   #checkEnded(): void {
-    if (this.#slots.every(({ process }) => process === undefined)) this.#lastEnd.resolve();
+    if (this.#members.size === 0) this.#lastEnd.resolve();
+  }
+
+  /** The processes that listen. */
+  get #listening(): Member[] {
+    return [...this.#members].filter(({ isListening }) => isListening);
   }
 
   /** The other workers that take news: they have clients, or are about to. */
-  #othersHearing(slot: Slot): Slot[] {
-    return this.#slots.filter((other) => other !== slot && other.isHearing);
+  #othersHearing(member: Member): Member[] {
+    return [...this.#members].filter((other) => other !== member && other.isHearing);
   }
 
   /** Asks a worker. Resolves with `undefined` if it doesn't answer. */
-  #ask(slot: Slot, question: Question): Promise<unknown> {
-    return this.#answerOf(slot, (id) => ({ type: "ask", id, question }), ANSWER_MS);
+  #ask(member: Member, question: Question): Promise<unknown> {
+    return this.#answerOf(member, (id) => ({ type: "ask", id, question }), ANSWER_MS);
   }
 
   /**
@@ -444,16 +519,15 @@ export class Supervisor {
    * @returns `undefined` if it doesn't answer, or ends before.
    */
   async #answerOf(
-    slot: Slot,
+    member: Member,
     message: (id: number) => SupervisorMessage,
     timeoutMs?: number,
   ): Promise<unknown> {
-    const { process } = slot;
-    if (process === undefined) return undefined;
+    if (!this.#members.has(member)) return undefined;
     const id = ++this.#lastId;
     const answer = new Promise((settle) => {
-      this.#pending.set(id, { slot, settle });
-      process.send(message(id));
+      this.#pending.set(id, { member, settle });
+      member.process?.send(message(id));
     });
     try {
       if (timeoutMs === undefined) return await answer;
@@ -465,28 +539,26 @@ export class Supervisor {
     }
   }
 
-  async #askAll(question: Question): Promise<Answer<unknown>[]> {
-    const listening = this.#slots.filter(({ isListening }) => isListening);
+  async #askAll(members: readonly Member[], question: Question): Promise<Answer<unknown>[]> {
     return await Promise.all(
-      listening.map(async (slot) => ({
-        worker: slot.number,
-        value: await this.#ask(slot, question),
+      members.map(async (member) => ({
+        worker: member.slot.number,
+        value: await this.#ask(member, question),
       })),
     );
   }
 
-  async #answerOperator({ process }: Slot, id: number): Promise<void> {
+  async #answerOperator({ process }: Member, id: number): Promise<void> {
     process?.send({ type: "answer", id, answer: await this.onReloadRequest?.() });
   }
 
   /** Answers a worker's question about all workers. */
-  async #answerFor(asker: Slot, id: number, question: Question): Promise<void> {
-    const { process } = asker;
+  async #answerFor(asker: Member, id: number, question: Question): Promise<void> {
     const answer = await this.#answerOfAll(asker, question);
-    process?.send({ type: "answer", id, answer });
+    asker.process?.send({ type: "answer", id, answer });
   }
 
-  async #answerOfAll(asker: Slot, question: Question): Promise<unknown> {
+  async #answerOfAll(asker: Member, question: Question): Promise<unknown> {
     if (question === "readiness") return await this.#readiness();
     if (question === "status") return await this.#status();
     if (question === "flush") return await this.#flush(asker);
@@ -494,56 +566,74 @@ export class Supervisor {
   }
 
   /** Waits until the others have taken all news of a worker. */
-  async #flush(sender: Slot): Promise<void> {
-    const ask = (slot: Slot): Promise<unknown> =>
-      this.#answerOf(slot, (id) => ({ type: "ask", id, question: "flush" }));
+  async #flush(sender: Member): Promise<void> {
+    const ask = (member: Member): Promise<unknown> =>
+      this.#answerOf(member, (id) => ({ type: "ask", id, question: "flush" }));
     await Promise.all(this.#othersHearing(sender).map(ask));
   }
 
   async #readiness(): Promise<Readiness> {
-    const answers = await this.#askAll("readiness");
+    const serving = this.#listening.filter(({ isReplaced }) => !isReplaced);
+    const answers = await this.#askAll(serving, "readiness");
     const starting = this.#slots.filter((slot) => !slot.wasListening && !this.#isFailing(slot));
     return mergeReadiness(
       answers as Answer<Readiness | undefined>[],
       starting.map(({ number }) => number),
+      this.#isStopping,
     );
   }
 
   async #status(): Promise<Status | undefined> {
-    const answers = await this.#askAll("status");
+    const answering = new Set<Member>();
+    const answers = await Promise.all(
+      this.#listening.map(async (member) => {
+        const value = await this.#ask(member, "status");
+        if (value !== undefined) answering.add(member);
+        return { worker: member.slot.number, value };
+      }),
+    );
     const given = answers.filter(({ value }) => value !== undefined) as Answer<Status>[];
     if (given.length === 0) return undefined;
-    const states = this.#slots.map((slot): WorkerStatus => {
-      const { number: worker, process, isListening } = slot;
-      const answered = given.some((answer) => answer.worker === worker);
-      const notServing = this.#isFailing(slot) ? "failing" : isListening ? "silent" : "starting";
-      const state = answered ? "serving" : notServing;
-      return { worker, ...(process?.pid !== undefined && { pid: process.pid }), state };
+    const stateOf = (slot: Slot, member: Member | undefined): WorkerStatus["state"] => {
+      if (member?.isReplaced) return "draining";
+      if (member !== undefined && answering.has(member)) return "serving";
+      if (this.#isFailing(slot)) return "failing";
+      return member?.isListening ? "silent" : "starting";
+    };
+    const states = this.#slots.flatMap((slot) => {
+      const leaving = [...this.#members].filter((one) => one.isLeaving && one.slot === slot);
+      return [...leaving, slot.member].map((member): WorkerStatus => {
+        const pid = member?.process?.pid;
+        return {
+          worker: slot.number,
+          ...(pid !== undefined && { pid }),
+          state: stateOf(slot, member),
+        };
+      });
     });
     return mergeStatus(given, states);
   }
 
   async #metrics(): ReturnType<typeof showTogether> {
     await Promise.all(
-      this.#slots.map(async (slot) => {
-        const { process } = slot;
-        const answer = slot.isListening ? await this.#ask(slot, "metrics") : undefined;
-        // Not those of one that has ended meanwhile: its last ones are counted already.
-        if (answer !== undefined && slot.process === process) {
-          slot.metrics = answer as MetricsSnapshot;
-        }
+      this.#listening.map(async (member) => {
+        const answer = await this.#ask(member, "metrics");
+        // Later ones are there already if it has stopped meanwhile, and are counted if it has ended.
+        if (answer !== undefined && !member.hasStopped) member.metrics = answer as MetricsSnapshot;
       }),
     );
-    await this.#folding;
-    const running = this.#slots.flatMap(({ metrics }) => (metrics === undefined ? [] : [metrics]));
+    let folding: Promise<void>;
+    do {
+      folding = this.#folding;
+      await folding;
+    } while (folding !== this.#folding);
+    const running = [...this.#members].flatMap(({ metrics }) => (metrics ? [metrics] : []));
     const own = restartsSnapshot(this.#options.name, this.#restarts);
     return await showTogether([...running, this.#ended, own]);
   }
 
   /** Adds what a worker has counted, as far as somebody was told, to that of earlier ones: so the sums never go back. */
-  #keepCounters(slot: Slot): void {
-    const { metrics } = slot;
-    slot.metrics = undefined;
+  #keepCounters({ metrics }: Member): void {
     if (metrics === undefined) return;
     this.#folding = this.#folding.then(async () => {
       this.#ended = await keepCounters(this.#ended, metrics);
@@ -551,14 +641,15 @@ export class Supervisor {
   }
 
   /** Tells a worker which tokens are revoked, if only the other workers know. */
-  async #tellRevocations(slot: Slot): Promise<void> {
-    const { process } = slot;
-    for (const other of this.#slots) {
-      if (other === slot || !other.isListening) continue;
+  async #tellRevocations(member: Member): Promise<void> {
+    for (const other of this.#listening) {
+      if (other === member) continue;
       const entries = await this.#ask(other, "revocations");
       // It stands still: the next one knows as much.
       if (!Array.isArray(entries)) continue;
-      if (entries.length > 0) process?.send({ type: "news", news: { kind: "revoked", entries } });
+      if (entries.length > 0) {
+        member.process?.send({ type: "news", news: { kind: "revoked", entries } });
+      }
       return;
     }
   }

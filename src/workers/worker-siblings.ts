@@ -26,6 +26,7 @@ export class WorkerSiblings implements Siblings {
   );
   #report: WorkerReport | undefined;
   #lastId = 0;
+  #isOrphaned = false;
 
   /** @param send sends to the supervisor. */
   constructor(
@@ -46,10 +47,19 @@ export class WorkerSiblings implements Siblings {
     this.#send({ type: "hearing" });
   }
 
-  async stopped(): Promise<void> {
+  async stopped(timeoutMs: number): Promise<void> {
     const report = this.#report;
     this.#report = undefined;
-    if (report !== undefined) this.#send({ type: "stopped", metrics: await report.metrics() });
+    if (report === undefined) return;
+    const metrics = await report.metrics();
+    // Without an answer, they may have come all the same.
+    await this.#answerTo((id) => ({ type: "stopped", id, metrics }), timeoutMs).catch(() => {});
+  }
+
+  /** The supervisor is gone: nobody answers any more. */
+  orphaned(): void {
+    this.#isOrphaned = true;
+    for (const answered of this.#asked.values()) answered(undefined);
   }
 
   /** Takes a message of the supervisor, if it isn't an order to stop. */
@@ -78,7 +88,9 @@ export class WorkerSiblings implements Siblings {
   /** Asks for a reload of all workers. Never rejects. */
   async reload(): Promise<ReloadAnswer> {
     try {
-      return (await this.#answerTo((id) => ({ type: "reload", id }), RELOAD_MS)) as ReloadAnswer;
+      const answer = await this.#answerTo((id) => ({ type: "reload", id }), RELOAD_MS);
+      if (answer !== undefined) return answer as ReloadAnswer;
+      return { fault: "invalid", reason: "the workers' supervisor is gone" };
     } catch (error) {
       return { fault: "invalid", reason: reasonOf(error) };
     }
@@ -107,9 +119,11 @@ export class WorkerSiblings implements Siblings {
 
   /**
    * @param timeoutMs Default: it waits for as long as it takes.
+   * @returns `undefined` if the supervisor is gone.
    * @throws Error if there is no answer in time.
    */
   async #answerTo(message: (id: number) => WorkerMessage, timeoutMs?: number): Promise<unknown> {
+    if (this.#isOrphaned) return undefined;
     const id = ++this.#lastId;
     const asked = (): Promise<unknown> =>
       new Promise((resolve) => {

@@ -13,7 +13,12 @@ import { allowing, TARGETS } from "../support/runtimes.ts";
 import { connect, type Subscriber } from "../support/subscriber.ts";
 import { openV1, type V1Client } from "../support/v1-client.ts";
 import { contract } from "./support/contract.ts";
-import { asOperator, subscribeMany, untilReady } from "./support/gateway-fixture.ts";
+import {
+  asOperator,
+  subscribeMany,
+  subscribeManyV1,
+  untilReady,
+} from "./support/gateway-fixture.ts";
 import { metric, metricsOf, untilMetric } from "./support/metrics.ts";
 import { useNats } from "./support/nats-fixture.ts";
 
@@ -138,24 +143,109 @@ contract(WITH_WORKERS, (target) => {
       expect(replaced.filter(({ pid }) => runs(pid))).toEqual([]);
     });
 
-    test("A process that gets SIGTERM drains and is replaced", async () => {
-      const gateway = await startGateway(target, { config: { workers: 2 } });
+    test("A process that gets SIGTERM serves until it is replaced, and then drains; nobody is refused meanwhile", async () => {
+      const config = { workers: 2, drain_delay: "1s" };
+      const gateway = await startGateway(target, { config });
       await untilReady(gateway);
-      const clients = await subscribeMany(gateway, CLIENTS);
+      const clients = await subscribeManyV1(gateway, CLIENTS);
       const [, second] = await workersOf(gateway);
+      let isOver = false;
+      const refusals: unknown[] = [];
+      // It can't stop listening while its clients stay, so it may refuse one in its last moment.
+      const canRefuse = target.name === "deno-native";
+      const knock = async (): Promise<void> => {
+        while (!isOver) {
+          const headers = { Connection: "close" };
+          const { status } = await fetch(`${gateway.url}/readyz`, { headers });
+          if (status !== 200) refusals.push(status);
+          await connect(gateway.wsUrl).then(
+            (client) => client.close(),
+            (error) => canRefuse || refusals.push(`${error}`),
+          );
+        }
+      };
+      const knocking = knock();
       process.kill(second!.pid, "SIGTERM");
       const hasEnded = ({ properties }: LogLine) => properties.event === "worker_ended";
       const { level, properties } = await gateway.waitForLog(hasEnded);
       expect([level, properties.reason]).toEqual(["INFO", "exit code 0"]);
-      await gateway.waitForLog(({ properties }) => properties.event === "worker_replaced");
-      // Nobody has asked for the metrics since it ended.
-      const name = "websocket_client_disconnections_total";
-      const active = await metric(gateway, "websocket_clients_active");
-      expect(await metric(gateway, name, "vanished")).toBe(0);
-      expect(await metric(gateway, name)).toBe(CLIENTS - active);
+      isOver = true;
+      await knocking;
+      expect(refusals).toEqual([]);
+      const events = gateway.logs.map(({ properties }) => String(properties.event));
+      const ofWorkers = events.filter((event) => /^worker_(?:leaving|replaced|ended)$/.test(event));
+      expect(ofWorkers).toEqual(["worker_leaving", "worker_replaced", "worker_ended"]);
+      const gone = clients.filter((client) => client.notices("disconnect").length > 0);
+      expect(gone.length).toBeGreaterThan(0);
+      for (const client of gone) {
+        expect((await client.closed()).code).toBe(1001);
+        const [farewell] = client.notices("disconnect");
+        expect(farewell).toMatchObject({ reconnect: true, retry_after_ms: expect.any(Number) });
+      }
+      const states = (await workersOf(gateway)).map(({ worker, state }) => [worker, state]);
+      expect(states).toEqual([
+        [1, "serving"],
+        [2, "serving"],
+      ]);
       gateway.signal("SIGTERM");
       for (const client of clients) expect((await client.closed()).code).toBe(1001);
       expect(await within(gateway.exited, "end after SIGTERM")).toEqual(CLEAN);
+    });
+
+    test("What a process has counted when it ends is counted once, and nothing of it is missing", async () => {
+      const gateway = await startGateway(target, { config: { workers: 2 } });
+      await untilReady(gateway);
+      const clients = await subscribeMany(gateway, CLIENTS);
+      const before = await workersOf(gateway);
+      const messages = 50;
+      for (let n = 0; n < messages; n++) {
+        const post = { method: "POST", body: `${n}` };
+        expect((await fetch(`${gateway.url}/publish/any.thing`, post)).status).toBe(202);
+      }
+      for (const client of clients) {
+        for (let n = 0; n < messages; n++) expect((await client.next()).payload).toBeNumber();
+      }
+      // Nobody asks for the metrics before they have ended.
+      for (const { pid } of before) process.kill(pid, "SIGTERM");
+      for (const client of clients) expect((await client.closed()).code).toBe(1001);
+      const ends = () =>
+        gateway.logs.filter(({ properties }) => properties.event === "worker_ended");
+      await until(
+        "end of both",
+        async () => ends(),
+        ({ length }) => length === 2,
+      );
+      expect(ends().map(({ properties }) => properties.reason)).toEqual([
+        "exit code 0",
+        "exit code 0",
+      ]);
+      const series = [...(await metricsOf(gateway))];
+      const sum = (name: string, label = ""): number =>
+        series
+          .filter(([key]) => key.startsWith(`websocket_${name}{`) && key.includes(label))
+          .reduce((total, [, value]) => total + value, 0);
+      expect({
+        published: sum("client_messages_published_total") + sum("messages_published_total"),
+        received: sum("messages_received_total"),
+        offered: sum("messages_offered_total"),
+        sent: sum("messages_sent_total"),
+        dropped: sum("messages_dropped_total"),
+        connected: sum("clients_total"),
+        closed: sum("client_disconnections_total"),
+        goneAway: sum("client_disconnections_total", '"going_away"'),
+        active: sum("clients_active"),
+      }).toEqual({
+        published: messages,
+        received: 2 * messages,
+        offered: messages * CLIENTS,
+        sent: messages * CLIENTS,
+        dropped: 0,
+        connected: CLIENTS,
+        closed: CLIENTS,
+        goneAway: CLIENTS,
+        active: 0,
+      });
+      expect(await gateway.stop()).toEqual(CLEAN);
     });
 
     test("A message that is posted to one process reaches the clients of both", async () => {

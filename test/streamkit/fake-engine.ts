@@ -45,7 +45,15 @@ export class FakeEngine implements Engine {
   }
 
   async drain(signal: AbortSignal): Promise<void> {
-    this.calls.push("drain");
+    await this.#untilEnd("drain", signal);
+  }
+
+  async leave(signal: AbortSignal): Promise<void> {
+    await this.#untilEnd("leave", signal);
+  }
+
+  async #untilEnd(call: string, signal: AbortSignal): Promise<void> {
+    this.calls.push(call);
     await new Promise<void>((resolve) => {
       this.endDrain = resolve;
       signal.addEventListener("abort", () => resolve());

@@ -6,16 +6,25 @@ const READY: Readiness = { ready: true, reasons: [] };
 const AWAY: Readiness = { ready: false, reasons: ["NATS is away"] };
 
 describe("Workers are ready", () => {
-  test.each<[string, (Readiness | undefined)[], number[], string[]]>([
-    ["if all are", [READY, READY], [], []],
-    ["not if all say why, which is said once", [AWAY, AWAY], [], ["NATS is away"]],
-    ["not if one isn't, which is named", [READY, AWAY], [], ["worker 2: NATS is away"]],
-    ["not if one doesn't answer", [READY, undefined], [], ["worker 2: it doesn't answer"]],
-    ["not while one starts", [READY], [2], ["worker 2: it is starting"]],
-    ["not if none runs", [], [], ["no worker runs"]],
-  ])("%s", (_, values, starting, reasons) => {
+  test.each<[string, (Readiness | undefined)[], number[], boolean, string[]]>([
+    ["if all are", [READY, READY], [], true, []],
+    ["not if all say why, which is said once", [AWAY, AWAY], [], false, ["NATS is away"]],
+    ["if one is; the other is named", [READY, AWAY], [], true, ["worker 2: NATS is away"]],
+    ["if one doesn't answer", [READY, undefined], [], true, ["worker 2: it doesn't answer"]],
+    ["not if none answers", [undefined, undefined], [], false, ["it doesn't answer"]],
+    ["not while one starts", [READY], [2], false, ["worker 2: it is starting"]],
+    ["not if none runs", [], [], false, ["no worker runs"]],
+  ])("%s", (_, values, starting, ready, reasons) => {
     const answers = values.map((value, index) => ({ worker: index + 1, value }));
-    expect(mergeReadiness(answers, starting)).toEqual({ ready: reasons.length === 0, reasons });
+    expect(mergeReadiness(answers, starting, false)).toEqual({ ready, reasons });
+  });
+
+  test("not if all were told to end, whether they know already or not", () => {
+    const answers = [READY, READY].map((value, index) => ({ worker: index + 1, value }));
+    const reasons = ["the workers are about to drain"];
+    expect(mergeReadiness(answers, [], true)).toEqual({ ready: false, reasons });
+    const draining = answers.map(({ worker }) => ({ worker, value: AWAY }));
+    expect(mergeReadiness(draining, [], true)).toEqual(AWAY);
   });
 });
 

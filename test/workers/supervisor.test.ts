@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { ReloadAnswer } from "../../src/http/reload.ts";
-import type { Status } from "../../src/http/status.ts";
+import type { Readiness, Status } from "../../src/http/status.ts";
 import type { Assignment, SupervisorMessage, WorkerMessage } from "../../src/workers/messages.ts";
 import { Supervisor } from "../../src/workers/supervisor.ts";
 import type { WorkerListener, WorkerProcess } from "../../src/workers/worker-process.ts";
@@ -82,7 +82,7 @@ class FakeWorker implements WorkerProcess {
 
   /** The orders to stop that it got. */
   get orders(): string[] {
-    return this.got.map(({ type }) => type).filter((type) => type === "drain" || type === "stop");
+    return this.got.map(({ type }) => type).filter((type) => /^(?:drain|stop|leave)$/.test(type));
   }
 }
 
@@ -325,6 +325,145 @@ describe("A worker that ends", () => {
     expect(drains).toBe(1);
   });
 });
+
+describe("A worker that was told to end, and not by its supervisor,", () => {
+  /** Three workers, the second of which was told to end. */
+  async function leaving() {
+    const all = await running(3);
+    all.clock.advance(LONG_MS);
+    const [first, leaver, third] = all.workers as [FakeWorker, FakeWorker, FakeWorker];
+    leaver.say({ type: "leaving" });
+    return { ...all, first, leaver, third };
+  }
+
+  /** The same, when another one listens in its place. */
+  async function replaced() {
+    const all = await leaving();
+    all.clock.advance(100);
+    const replacement = all.workers[3]!;
+    replacement.listen();
+    return { ...all, replacement };
+  }
+
+  test("serves until another one listens in its place, and then drains", async () => {
+    const { workers, leaver, clock } = await leaving();
+    expect(workers).toHaveLength(3);
+    clock.advance(100);
+    const [, , , replacement] = workers;
+    expect(replacement!.assignment).toMatchObject({ number: 2, isReplacement: true });
+    expect(leaver.orders).toEqual([]);
+    replacement!.listen();
+    expect(leaver.orders).toEqual(["leave"]);
+    leaver.end(0);
+    clock.advance(LONG_MS);
+    expect(workers).toHaveLength(4);
+  });
+
+  test("counts for the readiness until it drains", async () => {
+    const { first, leaver, third, replacement } = await replaced();
+    const AWAY = { ready: false, reasons: ["away"] };
+    const answers = new Map([
+      [leaver, AWAY],
+      [first, AWAY],
+      [third, AWAY],
+      [replacement, { ready: true, reasons: [] }],
+    ]);
+    expect(await readinessOf(first, answers)).toEqual({
+      ready: true,
+      reasons: ["worker 1, worker 3: away"],
+    });
+    const all = await leaving();
+    const stillServes = new Map([
+      [all.first, AWAY],
+      [all.leaver, { ready: true, reasons: [] }],
+      [all.third, AWAY],
+    ]);
+    expect((await readinessOf(all.first, stillServes)).ready).toBe(true);
+  });
+
+  test("is shown beside the one in its place", async () => {
+    const { workers, first } = await replaced();
+    expect(await statesOf(first, workers)).toEqual(["serving", "draining", "serving", "serving"]);
+  });
+
+  test("hears and tells news, and is told of a reload, as long as it has clients", async () => {
+    const { supervisor, workers, first, leaver, replacement } = await replaced();
+    const news = { kind: "revoked", entries: [] } as const;
+    for (const { got } of workers) got.splice(0);
+    first.say({ type: "news", news });
+    leaver.say({ type: "news", news });
+    const heard = workers.map(({ got }) => got.filter(({ type }) => type === "news").length);
+    expect(heard).toEqual([1, 1, 2, 2]);
+    const reload = supervisor.reload(FILE);
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    first.reloaded({ changes: [] });
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    expect(leaver.reloads).toEqual(["1"]);
+    for (const worker of [workers[2]!, replacement]) worker.reloaded({ changes: [] });
+    // It isn't missed.
+    leaver.end(0);
+    expect(await reload).toEqual({ changes: [] });
+  });
+
+  test("is killed if it hasn't ended after its time", async () => {
+    const { clock, lines } = await replaced();
+    clock.advance(30_000 + LIMITS.maxDrainMs);
+    expect(lines.filter(({ level }) => level === "error")).toMatchObject([
+      { properties: { event: "worker_silent", worker: 2, pid: 101, seconds: 60 } },
+      { properties: { event: "worker_ended", worker: 2, reason: "signal SIGKILL" } },
+    ]);
+  });
+
+  test("drains at once with all others", async () => {
+    const { supervisor, workers, leaver, clock } = await leaving();
+    const drained = supervisor.drain();
+    expect(leaver.orders).toEqual(["drain"]);
+    clock.advance(100);
+    expect(workers).toHaveLength(3);
+    for (const worker of workers) worker.end(0);
+    await drained;
+    expect(clock.timers).toBe(0);
+  });
+
+  test("ends at once if it doesn't listen yet, and is replaced, also at the first start", async () => {
+    const { supervisor, workers, clock } = supervise(2);
+    const started = supervisor.start();
+    workers[0]!.say({ type: "leaving" });
+    expect(workers[0]!.orders).toEqual(["leave"]);
+    workers[0]!.end(0);
+    clock.advance(0);
+    workers[1]!.listen();
+    workers[2]!.listen();
+    expect(await started).toEqual({ port: 8080, adminPort: undefined });
+  });
+
+  test("soon after each start is replaced later and later", async () => {
+    const { workers, clock } = await running(2);
+    for (const waitMs of [100, 200, 400]) {
+      const before = workers.length;
+      workers.at(-1)!.say({ type: "leaving" });
+      clock.advance(waitMs - 1);
+      expect(workers).toHaveLength(before);
+      clock.advance(1);
+      workers.at(-1)!.listen();
+    }
+  });
+});
+
+/** Asks for the readiness of all workers, of which those answer that are given. */
+async function readinessOf(
+  asker: FakeWorker,
+  answers: ReadonlyMap<FakeWorker, Readiness>,
+): Promise<Readiness> {
+  for (const { got } of answers.keys()) got.splice(0);
+  asker.say({ type: "ask", id: 1, question: "readiness" });
+  for (const [worker, answer] of answers) {
+    const asked = worker.got.find(({ type }) => type === "ask") as { id: number } | undefined;
+    if (asked !== undefined) worker.say({ type: "answer", id: asked.id, answer });
+  }
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+  return (asker.got.findLast(({ type }) => type === "answer") as { answer: Readiness }).answer;
+}
 
 /** Asks for the status of all workers, of which so many answer. */
 async function statesOf(asker: FakeWorker, answering: readonly FakeWorker[]): Promise<string[]> {
@@ -697,7 +836,7 @@ describe("A worker", () => {
     for (let n = 0; n < 20; n++) await Promise.resolve();
     expect(workers[0]!.got.at(-1)).toEqual({
       ...{ type: "answer", id: 7 },
-      answer: { ready: false, reasons: ["worker 3: it doesn't answer"] },
+      answer: { ready: true, reasons: ["worker 3: it doesn't answer"] },
     });
   });
 

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { WorkerReport } from "../../src/gateway/siblings.ts";
 import type { WorkerMessage } from "../../src/workers/messages.ts";
 import { WorkerSiblings } from "../../src/workers/worker-siblings.ts";
@@ -18,15 +18,44 @@ test.each(["throws", "rejects"])("A worker whose report %s answers with nothing"
   expect(sent).toEqual([{ type: "answer", id: 7, answer: undefined }]);
 });
 
-test("A worker that has stopped tells its last metrics, and nothing else when it is asked", async () => {
+/** A worker that tells its last metrics. */
+async function stopping() {
   const sent: WorkerMessage[] = [];
-  const siblings = new WorkerSiblings(true, (message) => sent.push(message), new ManualClock());
+  const clock = new ManualClock();
+  const siblings = new WorkerSiblings(true, (message) => sent.push(message), clock);
   siblings.join({ metrics: async () => [] } as unknown as WorkerReport);
-  await siblings.stopped();
-  siblings.take({ type: "ask", id: 7, question: "metrics" });
-  for (let turn = 0; turn < 5; turn++) await Promise.resolve();
-  expect(sent).toEqual([
-    { type: "stopped", metrics: [] },
-    { type: "answer", id: 7, answer: undefined },
-  ]);
+  let hasStopped = false;
+  void siblings.stopped(2000).then(() => {
+    hasStopped = true;
+  });
+  const settle = async (): Promise<boolean> => {
+    for (let turn = 0; turn < 9; turn++) await Promise.resolve();
+    return hasStopped;
+  };
+  expect(await settle()).toBe(false);
+  expect(sent).toEqual([{ type: "stopped", id: 1, metrics: [] }]);
+  return { siblings, sent, clock, settle };
+}
+
+describe("A worker that has stopped", () => {
+  test("tells its last metrics until they are confirmed, and nothing else when it is asked", async () => {
+    const { siblings, sent, settle } = await stopping();
+    siblings.take({ type: "ask", id: 7, question: "metrics" });
+    expect(await settle()).toBe(false);
+    expect(sent.slice(1)).toEqual([{ type: "answer", id: 7, answer: undefined }]);
+    siblings.take({ type: "answer", id: 1 });
+    expect(await settle()).toBe(true);
+  });
+
+  test("doesn't wait for a supervisor that doesn't confirm them in time", async () => {
+    const { clock, settle } = await stopping();
+    clock.advance(2000);
+    expect(await settle()).toBe(true);
+  });
+
+  test("doesn't wait for a supervisor that is gone", async () => {
+    const { siblings, settle } = await stopping();
+    siblings.orphaned();
+    expect(await settle()).toBe(true);
+  });
 });
