@@ -70,7 +70,7 @@ export async function audit(
   await nats.create(STREAM);
   // The nodes don't advertise each other, so all connections of the gateways go through these proxies.
   const proxies = await Promise.all(
-    [...nats.nodes.values()].map(({ port }) => startTcpProxy(port)),
+    [...nats.nodes.values()].map(({ url, port }) => startTcpProxy(port, new URL(url).hostname)),
   );
   const nats_url = proxies.map(({ port }) => `nats://127.0.0.1:${port}`);
   serveClaims(connection);

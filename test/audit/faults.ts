@@ -134,6 +134,14 @@ function soakFaultsOf({ random, clients, gateways, nats, stream, soak }: Breakab
       rejoin();
       await nats.whole(stream);
     },
+    ...(nats.unplug && {
+      "a node of NATS has no network": async () => {
+        const plug = nats.unplug!(random.of([...nats.nodes.keys()]));
+        await pause(random.below(5000));
+        plug();
+        await nats.whole(stream);
+      },
+    }),
     "a node of NATS stands still": async () => {
       await standStill(anyNode().pid, random);
       await nats.whole(stream);

@@ -1,9 +1,8 @@
 import type { NatsConnection } from "nats";
+import { loopbackNetwork, namespacedNetwork, proxiedNetwork } from "./cluster-network.ts";
 import { until } from "./event-log.ts";
-import { freePort } from "./free-port.ts";
 import { connectLasting } from "./nats-connection.ts";
 import { type NatsServer, startNatsServer } from "./nats-server.ts";
-import { startTcpProxy, type TcpProxy } from "./tcp-proxy.ts";
 
 const NODES = 3;
 /** How long the nodes may take to elect a leader, and a replica to catch up. */
@@ -28,6 +27,8 @@ export interface NatsCluster {
    * @returns what connects it again.
    */
   isolate(name: string): () => void;
+  /** Cuts a node off from everybody without a word, where the machine has network namespaces. @returns what connects it again. */
+  readonly unplug?: (name: string) => () => void;
   /** Waits until all replicas of a stream have all of it. */
   whole(stream: string): Promise<void>;
   stop(): Promise<void>;
@@ -37,29 +38,30 @@ export interface NatsCluster {
  * Starts the nodes, which may not have agreed yet on who leads them. None tells clients of the others,
  * so that these go only where they were told to go.
  *
- * @param options.isolates whether nodes can be cut off from the others. They reach each other through proxies then.
+ * @param options.isolates whether nodes can be cut off from the others. They have network namespaces of their own then if the
+ * machine can make these, or else reach each other through proxies.
  */
 export async function startNatsCluster({ isolates = false } = {}): Promise<NatsCluster> {
-  const ports = await freePorts(NODES);
-  const links = isolates ? await linksBetween(ports) : [];
-  const routesOf = (node: number): string =>
-    (isolates ? links.filter(({ from }) => from === node).map(({ proxy }) => proxy.port) : ports)
-      .map((port) => `"nats://127.0.0.1:${port}"`)
-      .join(", ");
-  // Nodes tell each other of addresses, too; there is nobody at this one.
-  const advertise = isolates ? 'advertise: "127.0.0.1:1", ' : "";
+  const network = isolates
+    ? (namespacedNetwork(NODES) ?? (await proxiedNetwork(NODES)))
+    : await loopbackNetwork(NODES);
   const started = await Promise.all(
-    ports.map((port, n) =>
-      startNatsServer({
+    network.places.map(({ routed, routes, ...place }, n) => {
+      const urls = routes.map((address) => `"nats://${address}"`).join(", ");
+      // Nodes tell each other of addresses, too; there is nobody at this one.
+      const advertise = isolates ? 'advertise: "127.0.0.1:1", ' : "";
+      return startNatsServer({
+        ...place,
         jetstream: true,
         websocket: false,
         config:
           `server_name: n${n}\n` +
-          `cluster { name: spillway, listen: "127.0.0.1:${port}", ${advertise}no_advertise: true, routes: [${routesOf(n)}] }`,
-      }),
-    ),
+          `cluster { name: spillway, listen: "${routed}", ${advertise}no_advertise: true, routes: [${urls}] }`,
+      });
+    }),
   );
   const nodes = new Map(started.map((node, n) => [`n${n}`, node]));
+  const numberOf = (name: string): number => [...nodes.keys()].indexOf(name);
   const urls = started.map(({ url }) => url);
   const connection = await connectLasting(urls);
   const { streams } = await connection.jetstreamManager({ checkAPI: false });
@@ -105,42 +107,13 @@ export async function startNatsCluster({ isolates = false } = {}): Promise<NatsC
       // It has ended when this returns.
       await node.stop();
     },
-    isolate(name) {
-      const node = [...nodes.keys()].indexOf(name);
-      const cut = links.filter(({ from, to }) => from === node || to === node);
-      for (const { proxy } of cut) proxy.cut();
-      return () => {
-        for (const { proxy } of cut) proxy.mend();
-      };
-    },
+    isolate: (name) => network.isolate(numberOf(name)),
+    ...(network.unplug && { unplug: (name: string) => network.unplug!(numberOf(name)) }),
     whole,
     async stop() {
       await connection.close();
       await Promise.all(started.map((node) => node.stop()));
-      await Promise.all(links.map(({ proxy }) => proxy.close()));
+      await network.close();
     },
   };
-}
-
-/** The way from one node to another. */
-interface Link {
-  readonly from: number;
-  readonly to: number;
-  readonly proxy: TcpProxy;
-}
-
-async function linksBetween(ports: readonly number[]): Promise<Link[]> {
-  const pairs = ports.flatMap((_, from) => ports.map((port, to) => ({ from, to, port })));
-  return await Promise.all(
-    pairs
-      .filter(({ from, to }) => from !== to)
-      .map(async ({ from, to, port }) => ({ from, to, proxy: await startTcpProxy(port) })),
-  );
-}
-
-/** Returns ports for the routes, which must be known before any node runs. */
-async function freePorts(count: number): Promise<number[]> {
-  const ports = new Set<number>();
-  while (ports.size < count) ports.add(await freePort());
-  return [...ports];
 }

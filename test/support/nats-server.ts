@@ -8,6 +8,10 @@ import { DEADLINE_MS } from "./event-log.ts";
 import { freePort } from "./free-port.ts";
 
 export interface NatsServerOptions {
+  /** The address for clients. Default: 127.0.0.1. */
+  host?: string;
+  /** Stands before the command, as the one that enters a network namespace. */
+  command?: readonly string[];
   /** More configuration, in nats-server's own syntax; it stands after what is generated. */
   config?: string;
   /** Of `nats://`. Default: any free one. */
@@ -20,9 +24,9 @@ export interface NatsServerOptions {
   monitoring?: boolean;
 }
 
-/** A real `nats-server` on loopback, with what is needed to reach it, lose it and get it back. */
+/** A real `nats-server`, on loopback unless `host` says otherwise, with what is needed to reach it, lose it and get it back. */
 export interface NatsServer {
-  /** `nats://127.0.0.1:<port>` */
+  /** `nats://<host>:<port>` */
   readonly url: string;
   /** `ws://127.0.0.1:<wsPort>`, or empty where there is no listener for it. */
   readonly wsUrl: string;
@@ -68,9 +72,10 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   let now = await launchOn(
     async () => [options.port ?? (await freePort()), websocket ? await freePort() : undefined],
     config,
+    options,
   );
   const { port, wsPort } = now;
-  const url = `nats://127.0.0.1:${port}`;
+  const url = `nats://${options.host ?? LOOPBACK}:${port}`;
   const wsUrl = wsPort === 0 ? "" : `ws://127.0.0.1:${wsPort}`;
   webSockets.set(url, wsUrl);
   return {
@@ -90,22 +95,28 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
     },
     async restart() {
       await now.process.stop();
-      now = await launchOn(async () => [port, websocket ? wsPort : undefined], config);
+      const ports: Ports = [port, websocket ? wsPort : undefined];
+      now = await launchOn(async () => ports, config, options);
     },
   };
 }
+
+const LOOPBACK = "127.0.0.1";
+
+type Ports = readonly [port: number, wsPort: number | undefined];
 
 /** The most starts of a server whose ports are taken. */
 const MOST_LAUNCHES = 20;
 
 /** Starts a server; again if another process has one of its ports. */
 async function launchOn(
-  ports: () => Promise<[port: number, wsPort: number | undefined]>,
+  ports: () => Promise<Ports>,
   config: string,
+  place: NatsServerOptions,
 ): Promise<Launched> {
   for (let launches = 1; ; launches++) {
     try {
-      return await launch(...(await ports()), config);
+      return await launch(await ports(), config, place);
     } catch (error) {
       const isTaken = String(error).includes("address already in use");
       if (!isTaken || launches >= MOST_LAUNCHES) throw error;
@@ -120,15 +131,20 @@ async function jetStreamConfig(): Promise<string> {
   return `jetstream { store_dir: ${JSON.stringify(directory)} }`;
 }
 
-async function launch(port: number, wsPort: number | undefined, config: string): Promise<Launched> {
+async function launch(
+  [port, wsPort]: Ports,
+  config: string,
+  { host = LOOPBACK, command = [] }: NatsServerOptions,
+): Promise<Launched> {
   const directory = await mkdtemp(join(tmpdir(), "spillway-nats-"));
   const file = join(directory, "nats-server.conf");
-  const listeners = [`host: "127.0.0.1"`, `port: ${port}`];
+  const listeners = [`host: "${host}"`, `port: ${port}`];
   if (wsPort !== undefined) {
     listeners.push(`websocket { host: "127.0.0.1", port: ${wsPort}, no_tls: true }`);
   }
   await writeFile(file, `${listeners.join("\n")}\n${config}\n`);
-  const running = await startProcess("nats-server", [findNatsServer(), "-c", file], { directory });
+  const args = [...command, findNatsServer(), "-c", file];
+  const running = await startProcess("nats-server", args, { directory });
   await running.lines.find(
     ({ text }) => text.includes("Server is ready"),
     "line that says that it is ready",

@@ -2,7 +2,7 @@ import { createServer, connect as dial, type Socket } from "node:net";
 
 const DRIP_MS = 20;
 
-/** A TCP proxy to a port on loopback whose connections a test can cut, stall and slow down. */
+/** A TCP proxy whose connections a test can cut, stall and slow down. */
 export interface TcpProxy {
   /** The port of the proxy. */
   readonly port: number;
@@ -22,7 +22,8 @@ export interface TcpProxy {
   close(): Promise<void>;
 }
 
-export async function startTcpProxy(to: number): Promise<TcpProxy> {
+/** Starts a proxy on loopback. @param to the port of the server. @param host its address. */
+export async function startTcpProxy(to: number, host = "127.0.0.1"): Promise<TcpProxy> {
   let state: "whole" | "cut" | "held" = "whole";
   let holdsConfirmations = false;
   let mostPerSecond = Number.POSITIVE_INFINITY;
@@ -79,7 +80,7 @@ export async function startTcpProxy(to: number): Promise<TcpProxy> {
       near.destroy();
       return;
     }
-    const far = dial(to, "127.0.0.1");
+    const far = dial(to, host);
     fars.add(far);
     add(near, far, sieve());
     add(far, near);
