@@ -19,6 +19,7 @@ import {
 import {
   detailOf,
   findRefusal,
+  otherToken,
   readToken,
   readUrl,
   streamOf,
@@ -94,6 +95,9 @@ export async function runBench(invocation: Invocation): Promise<number> {
     );
     const report = await measure(plan, crowd, publisher, signal);
     write(texts.has(JSON_FLAG.name) ? `${JSON.stringify(report, null, 2)}\n` : tableOf(report));
+    if (report.published === 0 && Object.keys(report.refused).length > 0) {
+      writeError(`The gateway took no message. To publish, ${otherToken(token)}, or use --nats\n`);
+    }
     return report.undeclared_lost > 0 || report.deliveries === 0 ? EXIT.failed : EXIT.done;
   } finally {
     await Promise.all([crowd.close(), publisher.close()]);
@@ -119,9 +123,14 @@ function readPlan(texts: FlagTexts): Plan {
 /** Asks the gateway whether it lets clients in: they would try for long. */
 async function expectGateway({ gateway, subject }: Plan, token: Token): Promise<void> {
   const stream = streamOf(gateway);
-  const refusal = await findRefusal(stream, [subject], token);
+  const refusal = await findRefusal(stream, [subject], token, ADVICE);
   if (refusal !== undefined) throw unreachable(`Cannot connect to ${stream}: ${refusal.reason}`);
 }
+
+const ADVICE = {
+  subjects: "Set --subject to one that clients may receive",
+  tooMany: "Lower --clients, or raise the limits of the gateway",
+};
 
 function hostOf(url: string): string {
   return URL.canParse(url) ? new URL(url).hostname : "";
@@ -360,9 +369,10 @@ class Crowd {
     try {
       await Promise.race([subscription.ready, isLate.promise]);
     } catch (error) {
-      throw unreachable(
-        `Cannot connect a client to ${streamOf(gateway)}: ${reasonOf(error)}. Is the gateway there, does it carry ${subject}, and has it room for ${this.#plan.clients} clients?`,
-      );
+      const stream = streamOf(gateway);
+      const refusal = await findRefusal(stream, [subject], token, ADVICE);
+      const why = refusal?.reason ?? `${reasonOf(error)}. ${ADVICE.tooMany}`;
+      throw unreachable(`Cannot connect a client to ${stream}: ${why}`);
     } finally {
       deadline.removeEventListener("abort", late);
     }

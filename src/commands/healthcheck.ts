@@ -72,13 +72,16 @@ async function askReadiness(config: Config, timeoutMs: number): Promise<Answer> 
       });
       request.on("error", reject).end();
     });
-    return answerIn(body) ?? notReady(`${at} is not this gateway: it gave another answer`);
+    return (
+      answerIn(body) ??
+      notReady(`${at} is not this gateway: it gave another answer. Set ${listener.key}`)
+    );
   } catch (error) {
     const isLate = error instanceof Error && /abort|timeout/i.test(error.name);
     return notReady(
       isLate
-        ? `${at} gave no answer in ${timeoutMs} ms`
-        : `${at} gave no answer: ${reasonOf(error)}`,
+        ? `${at} gave no answer in ${timeoutMs} ms. Look at the log of the gateway, or raise --timeout`
+        : `${at} gave no answer: ${reasonOf(error)}. Start the gateway, or set ${listener.key}`,
     );
   }
 }

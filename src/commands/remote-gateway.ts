@@ -52,9 +52,25 @@ export async function readToken(
   return read;
 }
 
+/** Advises to show a token, or another one. */
+export function otherToken(token: Token): string {
+  return `show ${token === undefined ? "a" : "another"} token with --token`;
+}
+
+/** Advises what to do if no gateway answers. */
+export const NOBODY_ANSWERS = "Is the gateway there? Otherwise set --url";
+
+/** The advice of a command to a client that a gateway doesn't let in. */
+interface Advice {
+  /** How to name other subjects. */
+  readonly subjects: string;
+  /** What to do if there are too many clients; `undefined`: the command tries again. */
+  readonly tooMany?: string;
+}
+
 /** The reason why a gateway doesn't let a client in. */
 interface Refusal {
-  /** The reason, for people. */
+  /** The reason and what to do, for people. */
   readonly reason: string;
   /** Whether the client is refused until somebody changes something. */
   readonly isFinal: boolean;
@@ -74,6 +90,7 @@ export async function findRefusal(
   stream: string,
   subjects: readonly string[],
   token: Token,
+  advice: Advice,
 ): Promise<Refusal | undefined> {
   const url = new URL(stream.replace(/^ws/, "http"));
   url.pathname = `${url.pathname.replace(/\/+$/, "")}/sse`;
@@ -89,12 +106,40 @@ export async function findRefusal(
       return undefined;
     }
     const detail = detailOf(await response.text());
-    const hint = status === 404 ? "set --url to the port and path of the clients" : detail;
+    const advised = detail.includes("allowed_") ? undefined : remedyOf(status, token, advice);
     const isFinal = status < 500 && status !== 429;
-    return { reason: `it answered ${status}${hint === "" ? "" : `: ${hint}`}`, isFinal };
+    return { reason: answered(status, detail, advised), isFinal };
   } catch (error) {
-    return { reason: causeOf(error), isFinal: false };
+    return { reason: `${causeOf(error)}. ${NOBODY_ANSWERS}`, isFinal: false };
   }
+}
+
+/** Returns what to do after a refusal; `undefined` if its detail says so. */
+function remedyOf(status: number, token: Token, { subjects, tooMany }: Advice): string | undefined {
+  switch (status) {
+    case 400:
+      return undefined;
+    case 401:
+      return capitalized(otherToken(token));
+    case 403:
+      return `${subjects}, or ${otherToken(token)}`;
+    case 404:
+      return "Set --url to the port and path of the clients";
+    case 429:
+    case 503:
+      return tooMany;
+    default:
+      return NOBODY_ANSWERS;
+  }
+}
+
+/** Says that a gateway has refused a request, why, and what to do. */
+export function answered(status: number, detail: string, remedy: string | undefined): string {
+  return [`it answered ${status}${detail && `: ${detail}`}`, remedy].filter(Boolean).join(". ");
+}
+
+export function capitalized(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 }
 
 /** Returns the reason in a problem (RFC 9457). */

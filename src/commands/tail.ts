@@ -9,9 +9,20 @@ import { subjectFault } from "../protocol/subject.ts";
 import { EXIT, type Invocation } from "./command.ts";
 import { JSON_FLAG, TAIL_FLAGS } from "./command-flags.ts";
 import { type FlagTexts, invalidCommand, lastOf, readOwnFlags, readWhole } from "./read-flags.ts";
-import { findRefusal, readToken, readUrl, streamOf, unreachable } from "./remote-gateway.ts";
+import {
+  capitalized,
+  findRefusal,
+  otherToken,
+  readToken,
+  readUrl,
+  streamOf,
+  type Token,
+  unreachable,
+} from "./remote-gateway.ts";
 import { dimmer, warner } from "./style.ts";
 
+/** The close code of a client whose token is revoked. */
+const UNAUTHORIZED = 4401;
 /** The highest `--count`; no program counts to it. */
 const MOST_MESSAGES = 1e15 - 1;
 
@@ -24,13 +35,16 @@ export async function tailSubjects(invocation: Invocation): Promise<number> {
   const count = readWhole(texts, "--count", MOST_MESSAGES, [1, MOST_MESSAGES]);
   const url = streamOf(readUrl(texts));
   const token = await readToken(invocation, texts);
-  const printer = texts.has(JSON_FLAG.name) ? forPrograms(invocation) : forPeople(invocation);
+  const printer = advising(
+    texts.has(JSON_FLAG.name) ? forPrograms(invocation) : forPeople(invocation),
+    token,
+  );
 
   const signal = invocation.interruption();
   const connection = connect(url, { signal, ...(token !== undefined && { token }) });
   let refusal: Error | undefined;
   report(connection, printer, url, async (error) => {
-    const found = await findRefusal(url, subjects, token);
+    const found = await findRefusal(url, subjects, token, { subjects: OTHER_SUBJECTS });
     if (connection.state.type === "closed") return;
     if (found?.isFinal) {
       refusal = unreachable(`Cannot connect to ${url}: ${found.reason}`);
@@ -125,6 +139,29 @@ interface Printer {
   subscribed(subjects: readonly string[]): void;
   upstream(state: "connected" | "disconnected"): void;
   error(error: Failure): void;
+}
+
+const OTHER_SUBJECTS = "Name other subjects";
+
+/** Adds to each final error what to do. */
+function advising(printer: Printer, token: Token): Printer {
+  return {
+    ...printer,
+    error(error) {
+      const remedy = error.retryable ? undefined : remedyOf(error, token);
+      const message = remedy === undefined ? error.message : `${error.message}. ${remedy}`;
+      const { code, retryable, closeCode } = error;
+      printer.error({ code, message, retryable, closeCode });
+    },
+  };
+}
+
+function remedyOf({ code, closeCode }: Failure, token: Token): string | undefined {
+  const showOther = otherToken(token);
+  if (code === "unauthenticated" || closeCode === UNAUTHORIZED) return capitalized(showOther);
+  if (code === "forbidden") return `${OTHER_SUBJECTS}, or ${showOther}`;
+  if (code === "too_many_subscriptions") return "Name fewer subjects";
+  return code === "unsupported" ? "Change --from" : undefined;
 }
 
 /** Messages and gaps on the output, all else as errors. */

@@ -59,7 +59,8 @@ async function judge(token: string, config: Config): Promise<Verdict> {
     return {
       accepted: false,
       kind: "unauthenticated",
-      reason: "This configuration reads no tokens: all clients may connect",
+      reason:
+        "This configuration reads no tokens: all clients may connect. If the gateway has another one, name it with --config",
     };
   }
   const result = await access.admit({

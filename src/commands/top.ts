@@ -6,7 +6,16 @@ import { EXIT, type Invocation } from "./command.ts";
 import { JSON_FLAG, TOP_FLAGS, TOP_INTERVAL } from "./command-flags.ts";
 import { readChoice, readDuration, readOwnFlags } from "./read-flags.ts";
 import { readMetrics, type Sample } from "./read-metrics.ts";
-import { causeOf, readToken, readUrl, type Token, unreachable } from "./remote-gateway.ts";
+import {
+  answered,
+  causeOf,
+  detailOf,
+  NOBODY_ANSWERS,
+  readToken,
+  readUrl,
+  type Token,
+  unreachable,
+} from "./remote-gateway.ts";
 import { dimmer, warner } from "./style.ts";
 
 /** The longest wait for an answer of the gateway. */
@@ -155,20 +164,19 @@ async function ask(base: URL, page: string, token: Token): Promise<Answer> {
     });
     answer = { status: response.status, text: await response.text() };
   } catch (error) {
-    throw unreachable(
-      `Cannot read ${url}: ${causeOf(error)}. Is the gateway there? Otherwise set --url`,
-    );
+    throw unreachable(`Cannot read ${url}: ${causeOf(error)}. ${NOBODY_ANSWERS}`);
   }
   // A gateway that isn't ready or healthy says so with 503.
   if (answer.status === 200 || answer.status === 503) return answer;
-  throw unreachable(`Cannot read ${url}: it answered ${answer.status}. ${hintFor(answer.status)}`);
+  const { status, text } = answer;
+  const why = answered(status, detailOf(text), remedyOf(status));
+  throw unreachable(`Cannot read ${url}: ${why}`);
 }
 
-function hintFor(status: number): string {
+function remedyOf(status: number): string {
   if (status === 401) return "Show an operator's token with --token";
-  if (status === 403 || status === 404) {
-    return "If the gateway has an admin_port, set --url to it";
-  }
+  if (status === 403) return "Set --url to its admin_port; configure one if it has none";
+  if (status === 404) return "If the gateway has an admin_port, set --url to it";
   return "Is it a gateway? Otherwise set --url";
 }
 

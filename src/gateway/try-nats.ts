@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { Config } from "../config/config.ts";
 import { KV_PREFIX, streamInputs } from "../config/stream-inputs.ts";
-import { reasonOf } from "../core/ports/errors.ts";
+import { ERRORS, reasonOf, SpillwayError } from "../core/ports/errors.ts";
 import { createRuntime } from "../runtime/detect.ts";
 import { connectNats } from "../source/connect.ts";
 import { lookUpStreams } from "../source/jetstream/look-up-streams.ts";
@@ -79,9 +79,15 @@ async function tryTarget(
     const found = await probeServers(readServers(options), AbortSignal.timeout(PROBE_MS)).catch(
       () => undefined,
     );
-    const reason = reasonOf(error);
-    return { fault: found === undefined ? reason : `${reason}; ${found}` };
+    const faults = [reasonOf(error), found].filter((text) => text !== undefined).join("; ");
+    return { fault: [faults, remedyOf(error)].filter((text) => text !== undefined).join(". ") };
   }
+}
+
+/** Returns what to do, for people. */
+function remedyOf(error: unknown): string | undefined {
+  if (!(error instanceof SpillwayError)) return undefined;
+  return ERRORS[error.code].remedy.replaceAll("`", "").replace(/\.$/, "");
 }
 
 /** The longest time to find out what listens at the addresses. */

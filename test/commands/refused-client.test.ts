@@ -29,13 +29,25 @@ describe("A command that the gateway doesn't let in", () => {
   });
 
   test.each([
-    ["another token", () => gateway.url, `x${TOKEN}`, /: it answered 401: .+/],
-    ["a subject that isn't allowed", () => gateway.url, TOKEN, /^The gateway refuses .+/],
-    ["the port for operators", adminUrl, TOKEN, /: it answered 404: set --url to the port .+/],
-  ])("tail ends with 1 and says why, with %s", async (_, url, token, says) => {
+    ["no token", () => gateway.url, undefined, /\. Show a token with --token$/],
+    [
+      "another token",
+      () => gateway.url,
+      `x${TOKEN}`,
+      /: it answered 401: .+\. Show another token with --token$/,
+    ],
+    [
+      "a subject that isn't allowed",
+      () => gateway.url,
+      TOKEN,
+      /^The gateway refuses .+\. Name other subjects, or show another token with --token$/,
+    ],
+    ["the port for operators", adminUrl, TOKEN, /: it answered 404: .+\. Set --url to the port .+/],
+  ])("tail ends with 1 and says why and what to do, with %s", async (_, url, token, says) => {
     const subject = token === TOKEN ? "secret.>" : "orders.>";
     const files = { "token.txt": token };
-    const argv = ["tail", subject, "--url", url(), "--token", "token.txt"];
+    const shown = token === undefined ? [] : ["--token", "token.txt"];
+    const argv = ["tail", subject, "--url", url(), ...shown];
     const { code, output, error } = await run(argv, { files });
     expect({ code, output }).toEqual({ code: 1, output: "" });
     const lines = error.trimEnd().split("\n");
@@ -43,12 +55,39 @@ describe("A command that the gateway doesn't let in", () => {
     expect(lines.at(-1)).toStartWith("More: spillway explain ");
   });
 
-  test("bench ends with 1 and says why, before it connects clients", async () => {
-    const files = { "token.txt": `x${TOKEN}` };
-    const argv = ["bench", "--url", gateway.url, "--token", "token.txt"];
-    const { code, error } = await run(argv, { files });
+  test.each([
+    ["another token", `x${TOKEN}`, /it answered 401: .+\. Show another token with --token\nMore: /],
+    [
+      "a subject that isn't allowed",
+      TOKEN,
+      /it answered 403: .+\. Set --subject .+, or show another token with --token\nMore: /,
+    ],
+  ])(
+    "bench ends with 1 and says why and what to do, before it connects clients, with %s",
+    async (_, token, says) => {
+      const argv = ["bench", "--url", gateway.url, "--token", "token.txt"];
+      const { code, error } = await run(argv, { files: { "token.txt": token } });
+      expect(code).toBe(1);
+      expect(error).toStartWith("Cannot connect to ws:");
+      expect(error).toMatch(says);
+    },
+  );
+
+  test("bench that may not publish says what to do, behind its figures", async () => {
+    const argv = ["bench", "--url", gateway.url, "--token", "token.txt", "--subject", "orders.a"];
+    const load = ["--clients", "1", "--time", "100ms"];
+    const { code, output, error } = await run([...argv, ...load], {
+      files: { "token.txt": TOKEN },
+    });
     expect(code).toBe(1);
-    expect(error).toMatch(/^Cannot connect to ws:.*: it answered 401: .+\nMore: /);
+    expect(output).toContain("403 This client may not publish");
+    expect(error).toEndWith("To publish, show another token with --token, or use --nats\n");
+  });
+
+  test("top says why and what to do where the pages of operators aren't served", async () => {
+    const { code, error } = await run(["top", "--url", gateway.url]);
+    expect(code).toBe(1);
+    expect(error).toMatch(/it answered 403: .+\. Set --url to its admin_port; .+\nMore: /);
   });
 
   test("tail says why nobody answers, and tries again until a signal comes", async () => {

@@ -56,7 +56,7 @@ contract(EVERY_RUNTIME, (target) => {
       expect(without.code).toBe(1);
       expect(without.stdout).toContain("NATS is connected to ");
       expect(without.stderr).toBe(
-        "NATS can't read the stream KV_settings of streams: it does not exist\nNATS can't read the bucket people of presence_bucket: it does not exist\n",
+        "NATS can't read the stream KV_settings of streams: it does not exist. Create it, or correct the key\nNATS can't read the bucket people of presence_bucket: it does not exist. Create it, or correct the key\n",
       );
       for (const name of ["settings", "people"]) await connection.jetstream().views.kv(name);
       expect(await check(config)).toMatchObject({ code: 0, stderr: "" });
@@ -78,7 +78,9 @@ contract(EVERY_RUNTIME, (target) => {
       for (const name of ["NATS", "account blue"]) {
         expect(run.stderr).toContain(`${name} is not connected: Cannot connect to NATS at `);
       }
-      expect(run.stderr).toMatch(/authorization violation/i);
+      expect(run.stderr).toMatch(
+        /authorization violation.*\. Correct the credentials, or the account at NATS\n/i,
+      );
       expect(run.stdout + run.stderr).not.toMatch(/hunter2|wrong-s3cret/);
     });
 
@@ -119,12 +121,13 @@ contract(EVERY_RUNTIME, (target) => {
       const none = await ask({ port: CLOSED });
       expect(none.code).toBe(1);
       expect(none.stderr).toStartWith(`not ready: http://127.0.0.1:${CLOSED} gave no answer: `);
+      expect(none.stderr).toEndWith(". Start the gateway, or set port\n");
       const other = createServer((_, response) => response.end("{}"));
       const otherPort = await listen(other);
       const strange = await ask({ port: otherPort });
       other.close();
       expect(strange.code).toBe(1);
-      expect(strange.stderr).toContain("is not this gateway");
+      expect(strange.stderr).toEndWith("is not this gateway: it gave another answer. Set port\n");
       const silent = createServer(() => {});
       const port = await listen(silent);
       const late = await runToExit(target, {
@@ -134,7 +137,7 @@ contract(EVERY_RUNTIME, (target) => {
       silent.closeAllConnections();
       silent.close();
       expect(late.code).toBe(1);
-      const reason = `http://127.0.0.1:${port} gave no answer in 200 ms`;
+      const reason = `http://127.0.0.1:${port} gave no answer in 200 ms. Look at the log of the gateway, or raise --timeout`;
       expect(JSON.parse(late.stdout)).toEqual({ ready: false, reasons: [reason] });
     });
 

@@ -237,7 +237,7 @@ contract(EVERY_RUNTIME, (target) => {
       const url = `http://127.0.0.1:${listening?.properties.port}`;
       const without = await run("top", "--url", url);
       expect(without).toMatchObject({ code: 1, stdout: "" });
-      expect(without.stderr).toContain("it answered 401. Show an operator's token with --token");
+      expect(without.stderr).toMatch(/it answered 401: .+\. Show an operator's token with --token/);
       const shown = await run("top", "--url", url, "--token", token, "--json");
       expect(shown).toMatchObject({ code: 0, stderr: "" });
       expect(JSON.parse(shown.stdout).ready).toBe(true);

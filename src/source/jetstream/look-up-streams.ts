@@ -17,7 +17,10 @@ export async function lookUpStreams(
       return undefined;
     } catch (error) {
       const isMissing = error instanceof StreamApiError && error.isNotFound;
-      return [name, isMissing ? "it does not exist" : reasonOf(error)];
+      return [
+        name,
+        isMissing ? "it does not exist. Create it, or correct the key" : reasonOf(error),
+      ];
     }
   });
   return new Map((await Promise.all(looks)).filter((found) => found !== undefined));
