@@ -95,7 +95,7 @@ const ROWS: readonly (readonly [title: string, ...graphs: Graph[]])[] = [
     ["Memory", "process_resident_memory_bytes", "process_heap_bytes"],
     ["File descriptors", "process_open_fds", "process_max_fds"],
     ["Uptime", "server_uptime_seconds"],
-    ["Workers", "workers", "worker_restarts_total"],
+    ["Workers", "workers", "workers_silent", "worker_restarts_total"],
     ["Start", "process_start_time_seconds"],
     ["Reloads of the configuration", "spillway_config_reloads_total"],
     ["Last reload", "spillway_config_last_reload_success_timestamp_seconds"],

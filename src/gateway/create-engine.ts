@@ -176,6 +176,9 @@ export async function createEngine(
     posted: (message) => {
       if (source instanceof MemorySource) source.deliver(message);
     },
+    missed: () => {
+      if (source instanceof MemorySource) source.missed();
+    },
     revoked: (entries) => {
       for (const entry of entries) revocation.list.add(entry);
     },

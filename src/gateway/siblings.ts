@@ -12,6 +12,8 @@ export interface WorkerReport {
   revocations(): readonly RevocationEntry[];
   /** Takes a message that was posted to the in-memory source of another process. */
   posted(message: SourceMessage): void;
+  /** This process stood still for too long, and was not told what was posted to the in-memory sources of others. */
+  missed(): void;
   /** Takes revocations of another process. */
   revoked(entries: readonly RevocationEntry[]): void;
 }

@@ -79,9 +79,6 @@ type Reading = (metered: Metered) => Iterable<readonly [labels: readonly string[
 type ByLabel = (metered: Metered) => Iterable<readonly [label: string, value: number]>;
 
 const PREFIX = "websocket_";
-/** Only the supervisor of the workers knows its value. */
-const WORKER_RESTARTS = "worker_restarts_total";
-
 function single(kind: "counter" | "gauge") {
   return (name: string, help: string, read: (metered: Metered) => number): Family => ({
     kind,
@@ -429,7 +426,13 @@ export const FAMILIES: readonly Family[] = [
   ),
   labelled("errors_total", "Errors by type.", "error_type", (c) => c.meter.errors),
   gauge("workers", "Processes that serve clients; more than one with `workers`.", () => 1),
-  counter(WORKER_RESTARTS, "Workers that ended by themselves and were replaced.", () => 0),
+  // Only the supervisor of the workers knows these two.
+  gauge(
+    "workers_silent",
+    "Processes that serve clients, but don't answer now: all their figures here are those of their last answer.",
+    () => 0,
+  ),
+  counter("worker_restarts_total", "Workers that ended and were replaced.", () => 0),
   {
     kind: "counter",
     name: "spillway_config_reloads_total",

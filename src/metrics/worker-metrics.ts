@@ -92,11 +92,17 @@ export async function showTogether(
   return { contentType: registry.contentType, text: await registry.metrics() };
 }
 
-/** Returns what the supervisor counts itself. */
-export function restartsSnapshot(component: string, restarts: number): MetricsSnapshot {
-  const name = "websocket_worker_restarts_total";
-  const values = [{ value: restarts, labels: { component } }];
-  return [{ name, help: "", type: "counter", aggregator: "sum", values }];
+/** Returns what only the supervisor knows: workers themselves have 0 for it. */
+export function supervisorSnapshot(
+  component: string,
+  figures: Readonly<Record<"worker_restarts_total" | "workers_silent", number>>,
+): MetricsSnapshot {
+  return Object.entries(figures).map(([name, value]) => ({
+    name: `websocket_${name}`,
+    help: "",
+    type: name.endsWith("_total") ? "counter" : "gauge",
+    ...{ aggregator: "sum", values: [{ value, labels: { component } }] },
+  }));
 }
 
 function aggregate(snapshots: readonly MetricsSnapshot[]): Registry {

@@ -109,6 +109,15 @@ export class MemorySource implements MessageSource, Publisher {
     return { kind: "published" };
   }
 
+  /** Messages that other processes were asked to publish have not come: tells the listener, as after a lost connection. */
+  missed(): void {
+    const listener = this.#listener;
+    if (listener === undefined) return;
+    listener.status({ state: "connecting", reason: "this process stood still for too long" });
+    listener.status(this.status);
+    for (const pattern of [...this.#patterns]) listener.arrives(pattern);
+  }
+
   /** Delivers a message that another process was asked to publish. */
   deliver(message: SourceMessage): void {
     if (this.#patterns.matches(message.subject)) this.#listener?.message(message);

@@ -29,7 +29,9 @@ export type News =
       readonly data: string;
       readonly headers?: readonly (readonly [name: string, values: readonly string[]])[];
     }
-  | { readonly kind: "revoked"; readonly entries: readonly RevocationEntry[] };
+  | { readonly kind: "revoked"; readonly entries: readonly RevocationEntry[] }
+  /** The worker stood still, and was not sent what was posted since. */
+  | { readonly kind: "missed" };
 
 /** A message from a worker to its supervisor. */
 export type WorkerMessage =

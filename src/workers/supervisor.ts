@@ -9,8 +9,8 @@ import type { Readiness, Status, WorkerStatus } from "../http/status.ts";
 import {
   keepCounters,
   type MetricsSnapshot,
-  restartsSnapshot,
   showTogether,
+  supervisorSnapshot,
 } from "../metrics/worker-metrics.ts";
 import { type Answer, mergeReadiness, mergeStatus } from "./merge-status.ts";
 import {
@@ -34,6 +34,8 @@ const MAX_FAILURES = 5;
 const FIRST_BACKOFF_MS = 200;
 /** The longest time that a worker may take to answer a question. */
 const ANSWER_MS = 1000;
+/** The longest time in which a worker must take the posts of another one. After that, it misses some. */
+const FLUSH_MS = 2000;
 /** The longest time that the reload of a worker may take. */
 const RELOAD_MS = 30_000;
 /** A worker that does not listen by then is killed. */
@@ -44,6 +46,8 @@ const LEAVE_DELAY_MS = 100;
 const CHECK_MS = 5000;
 /** A worker that says nothing in so many checks, one after another, is killed: the kernel goes on to give it new connections. */
 const MOST_SILENT_CHECKS = 6;
+/** After so many of them, nothing waits for it any more. */
+const SILENT_CHECKS = 2;
 
 const ENDED = "Worker {worker} has ended with {reason}; it is replaced in {seconds} seconds";
 const FAILING =
@@ -112,6 +116,12 @@ interface Member {
   file: ConfigFile | undefined;
   /** The number of checks since it has said something. */
   silentChecks: number;
+  /** The last question of all when it said something. */
+  heardAt: number;
+  /** Whether it gave no answer in time, and has said nothing since it was asked. */
+  isSilent: boolean;
+  /** Whether it gets no posts, as it didn't take earlier ones. It is told so as soon as it says something. */
+  missesPosts: boolean;
   cancelCheck: Cancel;
   /** Its last answer about its metrics. */
   metrics: MetricsSnapshot | undefined;
@@ -217,8 +227,8 @@ export class Supervisor {
   }
 
   /**
-   * Reloads the configuration of all workers: first of one, and only if that one takes it, of the others. Workers that start later
-   * get the file that the last successful reload had. One reload comes after the other, and the first one after the start.
+   * Reloads the configuration of all workers: first of one that answers, and only if that one takes it, of the others. Workers that
+   * start later get the file that the last successful reload had. One reload comes after the other, and the first one after the start.
    *
    * @param file the file of the configuration; without it, each worker reads the configuration itself.
    */
@@ -230,23 +240,43 @@ export class Supervisor {
 
   async #reload(file: ConfigFile | undefined): Promise<ReloadAnswer> {
     await this.#ready.promise;
-    const first = this.#listening.find(({ isLeaving }) => !isLeaving);
-    if (first === undefined) return this.#reloadFault("no worker runs now");
-    const answer = await this.#reloadOne(first, file);
-    if ("fault" in answer) return answer;
+    const asked = new Set<Member>();
+    const late: number[] = [];
+    const reload = async (member: Member): Promise<ReloadAnswer | undefined> => {
+      asked.add(member);
+      const answer = await this.#reloadOne(member, file);
+      if (answer === undefined) late.push(member.slot.number);
+      return answer;
+    };
+    const lateFault = (): ReloadAnswer =>
+      this.#reloadFault(
+        `worker ${late[0]} doesn't answer: it takes the configuration when it does`,
+      );
+    let first: ReloadAnswer | undefined;
+    while (first === undefined) {
+      const next = this.#listening.find((one) => !one.isLeaving && !asked.has(one));
+      if (next !== undefined) first = await reload(next);
+      else return late.length > 0 ? lateFault() : this.#reloadFault("no worker runs now");
+    }
+    if ("fault" in first) return first;
     this.#file = file ?? this.#file;
     // Another one may have begun to listen meanwhile.
-    const others = this.#listening.filter((member) => member !== first);
-    const answers = await Promise.all(others.map((member) => this.#reloadOne(member, file)));
-    return answers.find((one) => "fault" in one) ?? answer;
+    const others = this.#listening.filter((member) => !asked.has(member));
+    const answers = await Promise.all(others.map(reload));
+    const fault = answers.find((one) => one !== undefined && "fault" in one);
+    return fault ?? (late.length > 0 ? lateFault() : first);
   }
 
-  async #reloadOne(member: Member, file: ConfigFile | undefined): Promise<ReloadAnswer> {
-    const answer = await this.#answerOf(member, (id) => ({ type: "reload", id, file }), RELOAD_MS);
-    if (answer !== undefined) return answer as ReloadAnswer;
+  /** @returns `undefined` if it doesn't answer. */
+  async #reloadOne(
+    member: Member,
+    file: ConfigFile | undefined,
+  ): Promise<ReloadAnswer | undefined> {
+    const timeoutMs = member.isSilent ? 0 : RELOAD_MS;
+    const answer = await this.#answerOf(member, (id) => ({ type: "reload", id, file }), timeoutMs);
+    if (answer !== undefined || this.#members.has(member)) return answer as ReloadAnswer;
     if (member.isLeaving) return { changes: [] };
-    const how = this.#members.has(member) ? "doesn't answer" : "ended meanwhile";
-    return this.#reloadFault(`worker ${member.slot.number} ${how}`);
+    return this.#reloadFault(`worker ${member.slot.number} ended meanwhile`);
   }
 
   /** Says why a reload failed that no worker has refused: a worker would log it itself. */
@@ -285,7 +315,8 @@ export class Supervisor {
     const member: Member = {
       ...{ slot, process: undefined, file: this.#options.file, metrics: undefined },
       ...{ isHearing: false, isListening: false, isLeaving: false, isReplaced: false },
-      ...{ hasStopped: false, listensSinceMs: 0, silentChecks: 0, cancelCheck: () => {} },
+      ...{ hasStopped: false, isSilent: false, missesPosts: false },
+      ...{ listensSinceMs: 0, silentChecks: 0, heardAt: 0, cancelCheck: () => {} },
     };
     slot.member = member;
     this.#members.add(member);
@@ -312,6 +343,12 @@ export class Supervisor {
   #take(member: Member, message: WorkerMessage): void {
     // An answer that comes too late counts, too: such a worker is slow, and doesn't stand still.
     member.silentChecks = 0;
+    member.heardAt = this.#lastId;
+    member.isSilent = false;
+    if (member.missesPosts) {
+      member.missesPosts = false;
+      member.process?.send({ type: "news", news: { kind: "missed" } });
+    }
     switch (message.type) {
       case "listening":
         this.#hasListened(member, message);
@@ -323,7 +360,9 @@ export class Supervisor {
         this.#pending.get(message.id)?.settle(message.answer);
         break;
       case "news":
-        for (const other of this.#othersHearing(member)) other.process?.send(message);
+        for (const other of this.#othersHearing(member)) {
+          if (message.news.kind !== "posted" || !other.missesPosts) other.process?.send(message);
+        }
         break;
       case "leaving":
         this.#leaves(member);
@@ -431,9 +470,7 @@ export class Supervisor {
     const { slot, isListening, isLeaving } = member;
     this.#members.delete(member);
     member.cancelCheck();
-    for (const { member: asked, settle } of this.#pending.values()) {
-      if (asked === member) settle(undefined);
-    }
+    this.#waitNoMore(member);
     this.#keepCounters(member);
     const how = describeEnd(end);
     if (this.#isStopping) {
@@ -475,14 +512,22 @@ export class Supervisor {
 
   async #check(member: Member): Promise<void> {
     member.silentChecks++;
-    await this.#ask(member, "readiness");
+    await this.#askPatiently(member, "readiness");
     // It has ended meanwhile, or is about to.
     if (!this.#members.has(member) || member.isLeaving || this.#isStopping) return;
+    if (member.silentChecks >= SILENT_CHECKS) this.#waitNoMore(member);
     if (member.silentChecks < MOST_SILENT_CHECKS) {
       this.#checkLater(member);
       return;
     }
     this.#killSilent(member, MOST_SILENT_CHECKS * (CHECK_MS + ANSWER_MS));
+  }
+
+  /** Ends all waits for answers of a worker. */
+  #waitNoMore(member: Member): void {
+    for (const { member: asked, settle } of this.#pending.values()) {
+      if (asked === member) settle(undefined);
+    }
   }
 
   #killSilent({ slot, process, isLeaving }: Member, silentMs: number): void {
@@ -507,21 +552,25 @@ export class Supervisor {
     return [...this.#members].filter((other) => other !== member && other.isHearing);
   }
 
-  /** Asks a worker. Resolves with `undefined` if it doesn't answer. */
-  #ask(member: Member, question: Question): Promise<unknown> {
+  /** Asks a worker. Resolves with `undefined` if it doesn't answer: at once if it didn't before either. */
+  async #ask(member: Member, question: Question): Promise<unknown> {
+    return member.isSilent ? undefined : await this.#askPatiently(member, question);
+  }
+
+  /** The same, but waits for the answer also if there was none before. */
+  #askPatiently(member: Member, question: Question): Promise<unknown> {
     return this.#answerOf(member, (id) => ({ type: "ask", id, question }), ANSWER_MS);
   }
 
   /**
    * Sends a worker a message that it answers.
    *
-   * @param timeoutMs Default: it waits until the worker answers or ends. One that stands still is killed in the end.
    * @returns `undefined` if it doesn't answer, or ends before.
    */
   async #answerOf(
     member: Member,
     message: (id: number) => SupervisorMessage,
-    timeoutMs?: number,
+    timeoutMs: number,
   ): Promise<unknown> {
     if (!this.#members.has(member)) return undefined;
     const id = ++this.#lastId;
@@ -530,9 +579,9 @@ export class Supervisor {
       member.process?.send(message(id));
     });
     try {
-      if (timeoutMs === undefined) return await answer;
       return await withDeadline(this.#parts.clock, timeoutMs, () => answer);
     } catch {
+      member.isSilent = member.heardAt < id;
       return undefined;
     } finally {
       this.#pending.delete(id);
@@ -565,11 +614,19 @@ export class Supervisor {
     return await this.#metrics();
   }
 
-  /** Waits until the others have taken all news of a worker. */
+  /** Waits until the others have taken all news of a worker. One that stands still misses later posts, and isn't waited for. */
   async #flush(sender: Member): Promise<void> {
-    const ask = (member: Member): Promise<unknown> =>
-      this.#answerOf(member, (id) => ({ type: "ask", id, question: "flush" }));
-    await Promise.all(this.#othersHearing(sender).map(ask));
+    await Promise.all(
+      this.#othersHearing(sender).map(async (member) => {
+        if (member.missesPosts) return;
+        const ask = (): Promise<unknown> =>
+          this.#answerOf(member, (id) => ({ type: "ask", id, question: "flush" }), FLUSH_MS);
+        while ((await ask()) === undefined && this.#members.has(member)) {
+          member.missesPosts = member.isSilent;
+          if (member.missesPosts) return;
+        }
+      }),
+    );
   }
 
   async #readiness(): Promise<Readiness> {
@@ -628,7 +685,10 @@ export class Supervisor {
       await folding;
     } while (folding !== this.#folding);
     const running = [...this.#members].flatMap(({ metrics }) => (metrics ? [metrics] : []));
-    const own = restartsSnapshot(this.#options.name, this.#restarts);
+    const own = supervisorSnapshot(this.#options.name, {
+      worker_restarts_total: this.#restarts,
+      workers_silent: this.#listening.filter(({ isSilent }) => isSilent).length,
+    });
     return await showTogether([...running, this.#ended, own]);
   }
 
@@ -644,7 +704,7 @@ export class Supervisor {
   async #tellRevocations(member: Member): Promise<void> {
     for (const other of this.#listening) {
       if (other === member) continue;
-      const entries = await this.#ask(other, "revocations");
+      const entries = await this.#askPatiently(other, "revocations");
       // It stands still: the next one knows as much.
       if (!Array.isArray(entries)) continue;
       if (entries.length > 0) {

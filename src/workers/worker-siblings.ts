@@ -152,6 +152,10 @@ export class WorkerSiblings implements Siblings {
       this.#report?.revoked(news.entries);
       return;
     }
+    if (news.kind === "missed") {
+      this.#report?.missed();
+      return;
+    }
     const { subject, data, headers } = news;
     this.#report?.posted({
       subject,

@@ -259,7 +259,7 @@ contract(WITH_WORKERS, (target) => {
       expect(await gateway.stop()).toEqual(CLEAN);
     });
 
-    test("What is posted faster than another process takes it has to wait, and is lost in none", async () => {
+    test("What is posted faster than another process takes it has to wait", async () => {
       const config = {
         ...{ workers: 2, max_publishes_per_second: 1_000_000, max_frames_per_second: 10_000 },
         max_queue_bytes: "64MiB",
@@ -306,18 +306,83 @@ contract(WITH_WORKERS, (target) => {
       const published = answers.filter(({ type }) => type === "published").length;
       for (const { error } of answers)
         if (error !== undefined) expect(error).toMatchObject({ code: "timeout" });
+      const missedSome = (client: V1Client): boolean => client.notices("gap").length > 0;
       for (const client of subscribers) {
         await until(
-          "all posts",
-          async () => client.messages.length,
-          (count) => count >= published,
+          "all posts, or a gap",
+          async () => client.messages.length >= published || missedSome(client),
+          Boolean,
         );
       }
-      expect(subscribers.map(({ messages }) => messages.length)).toEqual(
-        subscribers.map(() => published),
-      );
+      // On a busy machine, the other process may have stood still for too long.
+      for (const client of subscribers.filter((one) => !missedSome(one))) {
+        expect(client.messages).toHaveLength(published);
+      }
       expect(await metric(gateway, "websocket_client_messages_published_total")).toBe(published);
-      expect(await metric(gateway, "websocket_messages_received_total")).toBe(2 * published);
+      expect(await gateway.stop()).toEqual(CLEAN);
+    });
+
+    test("While a process stands still, the others answer and publish, say what is missing, and its clients are told", async () => {
+      const config = {
+        ...{ workers: 2, max_publishes_per_second: 1_000_000, max_frames_per_second: 10_000 },
+        ...{ max_queue_bytes: "64MiB", admin_port: 0 },
+      };
+      const gateway = await startGateway(target, { config });
+      const operator = await asOperator(gateway);
+      await untilReady(operator);
+      const open = () => openV1(gateway.wsUrl);
+      const clients = await Promise.all(Array.from({ length: CLIENTS }, open));
+      for (const client of clients) await client.subscribe("1", ["posts.>"]);
+      // Some of the connections are the other process'.
+      const anyAnswer = (path: string) =>
+        Promise.any(Array.from({ length: 8 }, () => operator.get(path)));
+      const [, still] = await workersOf(operator);
+      process.kill(still!.pid, "SIGSTOP");
+      try {
+        const readiness = await anyAnswer("/readyz");
+        expect(readiness.status).toBe(200);
+        expect(await readiness.json()).toEqual({
+          ready: true,
+          reasons: ["worker 2: it doesn't answer"],
+        });
+        const { workers } = (await (await anyAnswer("/healthz")).json()) as Healthz;
+        expect(workers.map(({ state }) => state)).toEqual(["serving", "silent"]);
+        const metrics = await (await anyAnswer("/metrics")).text();
+        expect(metrics).toMatch(/^websocket_workers_silent\{.*\} 1$/m);
+        for (const client of clients) {
+          client.send({ type: "publish", id: "first", subject: "posts.x", payload: 0 });
+        }
+        const publisher = await Promise.race(
+          clients.map(async (client) => {
+            await client.until(({ type }) => type === "published", "the first answer");
+            return client;
+          }),
+        );
+        // More than is kept for a process that is behind.
+        const payload = "x".repeat(40_000);
+        for (let n = 0; n < POSTS; n++) {
+          publisher.send({ type: "publish", id: `${n}`, subject: "posts.x", payload });
+          await publisher.until(({ id }) => id === `${n}`, "an answer");
+        }
+        expect(publisher.notices("error")).toEqual([]);
+      } finally {
+        process.kill(still!.pid, "SIGCONT");
+      }
+      const isTold = (client: V1Client): boolean => client.notices("gap").length > 0;
+      await until(
+        "a gap, or all messages, at each client",
+        async () => {
+          const post = { method: "POST", body: '"after"', headers: { Connection: "close" } };
+          await fetch(`${gateway.url}/publish/posts.x`, post);
+          return clients.filter((client) => !isTold(client) && client.messages.length <= POSTS);
+        },
+        (left) => left.length === 0,
+      );
+      const told = clients.filter(isTold);
+      expect(told.length).toBeGreaterThan(0);
+      for (const client of told) {
+        expect(client.notices("gap")[0]).toMatchObject({ reason: "upstream" });
+      }
       expect(await gateway.stop()).toEqual(CLEAN);
     });
 

@@ -7,9 +7,9 @@ import {
   aggregatorOf,
   keepCounters,
   type MetricsSnapshot,
-  restartsSnapshot,
   showTogether,
   snapshotOf,
+  supervisorSnapshot,
 } from "../../src/metrics/worker-metrics.ts";
 
 /** The message of a worker: JSON. */
@@ -90,9 +90,13 @@ describe("The metrics of several processes", () => {
     ]);
   });
 
-  test("include the restarts that the supervisor has counted", async () => {
-    expect(await linesOf([restartsSnapshot("w", 0), restartsSnapshot("w", 3)])).toEqual([
+  test("include what only the supervisor knows", async () => {
+    const [worker, supervisor] = [0, 1].map((n) =>
+      supervisorSnapshot("w", { worker_restarts_total: 3 * n, workers_silent: n }),
+    );
+    expect(await linesOf([worker!, supervisor!])).toEqual([
       'websocket_worker_restarts_total{component="w"} 3',
+      'websocket_workers_silent{component="w"} 1',
     ]);
   });
 });

@@ -65,6 +65,16 @@ describe("MemorySource", () => {
     expect(recorder.states).toEqual(["connected", "idle", "connected"]);
   });
 
+  test("says that its connection was lost for a moment if it missed messages, and nothing while it is stopped", () => {
+    const recorder = new Recorder();
+    const source = subscribed("a", "b");
+    source.missed();
+    source.start(recorder);
+    source.missed();
+    expect(recorder.states).toEqual(["connected", "connecting", "connected"]);
+    expect(recorder.arrivals.entries).toEqual(["a", "b", "a", "b"]);
+  });
+
   test("says at once that a pattern arrives when it is started, and at its start otherwise", () => {
     const recorder = new Recorder();
     const source = subscribed("before");

@@ -599,12 +599,49 @@ describe("A reload", () => {
     await settle();
     workers[1]!.reloaded(TAKEN);
     clock.advance(30_000);
-    const reason = "worker 3 doesn't answer";
+    const reason = "worker 3 doesn't answer: it takes the configuration when it does";
     expect(await reload).toEqual({ fault: "invalid", reason });
     // A worker that refuses a reload says so itself.
     expect(lines.filter(({ level }) => level === "error")).toEqual([
       { level: "error", properties: { event: "config_reload_failed", reason } },
     ]);
+  });
+
+  test("isn't held up by a worker that stands still, whether it is the first or another one", async () => {
+    for (const still of [0, 1]) {
+      const { supervisor, workers, clock } = await running(2);
+      const answering = workers[1 - still]!;
+      for (let n = 0; n < 2; n++) {
+        clock.advance(5000);
+        answering.answer();
+        clock.advance(1000);
+        await settle();
+      }
+      const reload = supervisor.reload(TWO);
+      await settle();
+      clock.advance(0);
+      await settle();
+      expect(answering.reloads).toEqual(["2"]);
+      answering.reloaded(TAKEN);
+      await settle();
+      clock.advance(0);
+      const reason = `worker ${still + 1} doesn't answer: it takes the configuration when it does`;
+      expect(await reload).toEqual({ fault: "invalid", reason });
+      expect(workers[still]!.reloads).toEqual(["2"]);
+    }
+  });
+
+  test("is no longer waited for when the worker has said nothing in two checks", async () => {
+    const { supervisor, workers, clock } = await running(1);
+    const reload = supervisor.reload(TWO);
+    await settle();
+    for (let n = 0; n < 2; n++) {
+      clock.advance(5000);
+      clock.advance(1000);
+      await settle();
+    }
+    expect(await reload).toMatchObject({ fault: "invalid" });
+    expect(workers).toHaveLength(1);
   });
 
   test("fails at once if the worker ends that tries it first, and changes nothing", async () => {
@@ -804,20 +841,81 @@ describe("A worker", () => {
     expect(workers[2]!.got).toEqual([{ type: "news", news }]);
   });
 
-  test("is told when all others have taken its news, or have ended, however long that takes", async () => {
-    const { workers, clock } = await running(3);
+  /** Waits for what needs nothing but its turn. */
+  const settle = async (): Promise<void> => {
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+  };
+  const answersTo = ({ got }: FakeWorker) => got.filter(({ type }) => type === "answer");
+  const kindsOf = ({ got }: FakeWorker) =>
+    got.flatMap((message) => (message.type === "news" ? message.news.kind : []));
+
+  test("is told when all others have taken its news, or have ended", async () => {
+    const { workers } = await running(3);
     for (const { got } of workers) got.splice(0);
     workers[0]!.say({ type: "ask", id: 7, question: "flush" });
     for (const worker of workers.slice(1)) {
       expect(worker.got).toMatchObject([{ type: "ask", question: "flush" }]);
     }
     workers[1]!.answer();
-    clock.advance(30_000);
-    for (let n = 0; n < 20; n++) await Promise.resolve();
-    expect(workers[0]!.got.filter(({ type }) => type === "answer")).toEqual([]);
+    await settle();
+    expect(answersTo(workers[0]!)).toEqual([]);
     workers[2]!.end(null, "SIGKILL");
-    for (let n = 0; n < 20; n++) await Promise.resolve();
-    expect(workers[0]!.got.at(-1)).toEqual({ type: "answer", id: 7, answer: undefined });
+    await settle();
+    expect(answersTo(workers[0]!)).toEqual([{ type: "answer", id: 7, answer: undefined }]);
+  });
+
+  test("waits for one that is slow in taking its news, and not for one that stands still", async () => {
+    const { workers, clock } = await running(2);
+    const [poster, other] = workers as [FakeWorker, FakeWorker];
+    poster.say({ type: "ask", id: 7, question: "flush" });
+    other.say({ type: "drain" });
+    clock.advance(2000);
+    await settle();
+    expect(answersTo(poster)).toEqual([]);
+    clock.advance(2000);
+    await settle();
+    expect(answersTo(poster)).toHaveLength(1);
+    // From now on, nobody waits for it.
+    poster.say({ type: "ask", id: 8, question: "flush" });
+    await settle();
+    expect(answersTo(poster)).toHaveLength(2);
+  });
+
+  test("that stood still gets no posts, but revocations, and is told so when it goes on", async () => {
+    const { workers, clock } = await running(2);
+    const [poster, still] = workers as [FakeWorker, FakeWorker];
+    const posted = { kind: "posted", subject: "a", data: "" } as const;
+    poster.say({ type: "ask", id: 7, question: "flush" });
+    poster.say({ type: "news", news: posted });
+    clock.advance(2000);
+    await settle();
+    poster.say({ type: "news", news: posted });
+    poster.say({ type: "news", news: { kind: "revoked", entries: [] } });
+    expect(kindsOf(still)).toEqual(["posted", "revoked"]);
+    still.answer();
+    poster.say({ type: "news", news: posted });
+    expect(kindsOf(still)).toEqual(["missed", "posted"]);
+    poster.say({ type: "ask", id: 8, question: "flush" });
+    await settle();
+    expect(answersTo(poster)).toHaveLength(1);
+  });
+
+  test("that stands still is waited for once, and then again when it has said something", async () => {
+    const { workers, clock } = await running(2);
+    const [asker, still] = workers as [FakeWorker, FakeWorker];
+    const ask = async (): Promise<unknown[]> => {
+      asker.got.splice(0);
+      asker.say({ type: "ask", id: 7, question: "readiness" });
+      asker.answer();
+      await settle();
+      return answersTo(asker);
+    };
+    expect(await ask()).toEqual([]);
+    clock.advance(1000);
+    await settle();
+    expect(await ask()).toMatchObject([{ answer: { reasons: ["worker 2: it doesn't answer"] } }]);
+    still.answer();
+    expect(await ask()).toEqual([]);
   });
 
   test("that asks is told what all say; one that is silent is left out after a second", async () => {

@@ -18,6 +18,14 @@ test.each(["throws", "rejects"])("A worker whose report %s answers with nothing"
   expect(sent).toEqual([{ type: "answer", id: 7, answer: undefined }]);
 });
 
+test("A worker that was not told of posts is told so", () => {
+  const siblings = new WorkerSiblings(true, () => {}, new ManualClock());
+  let missed = 0;
+  siblings.join({ missed: () => missed++ } as unknown as WorkerReport);
+  siblings.take({ type: "news", news: { kind: "missed" } });
+  expect(missed).toBe(1);
+});
+
 /** A worker that tells its last metrics. */
 async function stopping() {
   const sent: WorkerMessage[] = [];
