@@ -124,6 +124,13 @@ describe.skipIf(program === undefined)("The chart", () => {
     expect(kinds(all())).toEqual([...always, ...services, ...more, ...monitoring].sort());
   });
 
+  test("shortens names that Kubernetes would refuse", () => {
+    const made = objects({ image, fullnameOverride: `${"a".repeat(56)}-bcdefg` });
+    const services = made.filter(({ kind }) => kind === "Service");
+    const names = services.map(({ metadata }) => metadata.name);
+    expect(names).toEqual(["a".repeat(56), `${"a".repeat(56)}-admin`]);
+  });
+
   test("has the version of the gateway", () => {
     const { template } = find(objects(minimal), "Deployment").spec;
     expect(template.spec.containers[0].image).toBe(`registry.example.com/spillway:${VERSION}`);
@@ -228,6 +235,12 @@ describe.skipIf(program === undefined)("The chart", () => {
       "a route without a parent",
       { image, httpRoute: { enabled: true } },
       "Set httpRoute.parentRefs",
+    ],
+    [
+      // Kubernetes would scale on CPU then.
+      "an autoscaler that measures nothing",
+      { image, autoscaling: { enabled: true, targetCPUUtilizationPercentage: 0 } },
+      "Set autoscaling.targetCPUUtilizationPercentage or autoscaling.targetClients",
     ],
     [
       "a field that Kubernetes doesn't know",
