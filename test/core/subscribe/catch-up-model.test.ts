@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { carries } from "../../../src/core/subject/subject.ts";
+import { covers, idOf, type Place, placeOf } from "../support/declared-gaps.ts";
 import { Harness, type TestClient } from "../support/harness.ts";
 import { CARRIED, ModelStream, NAME, type Published, timeOf } from "../support/model-stream.ts";
 
@@ -8,11 +9,6 @@ const RUNS = Number(process.env.SPILLWAY_MODEL_RUNS ?? 400);
 const MOST_CLIENTS = 6;
 
 type Start = "new" | "all" | "last" | "last_per_subject" | "sequence" | "time" | "after";
-
-interface Place {
-  readonly origin: string;
-  readonly sequence: number;
-}
 
 /** A client with one subscription, and what it is owed. */
 class Reader {
@@ -136,33 +132,6 @@ class Reader {
         covers(frame, message),
     );
   }
-}
-
-/** Whether a gap frame declares that a message may be missing. */
-function covers(gap: Record<string, unknown>, { origin, sequence }: Place): boolean {
-  const from = placeOf(String(gap.from));
-  const to = placeOf(String(gap.to));
-  // What the source refuses may be all that there was.
-  if (gap.reason === "upstream") return to.origin === origin && sequence <= to.sequence;
-  if (from.origin === origin && to.origin === origin) {
-    // An unknown number of messages is missing around a place: those after it that are gone.
-    if (gap.count === 0 && from.sequence === to.sequence) return sequence > to.sequence;
-    return from.sequence <= sequence && sequence <= to.sequence;
-  }
-  if (from.origin === origin) return sequence > from.sequence;
-  return to.origin === origin && sequence <= to.sequence;
-}
-
-function placeOf(cursor: string): Place {
-  const at = cursor.lastIndexOf(":");
-  return {
-    origin: cursor.slice(0, at),
-    sequence: Math.floor(Number.parseFloat(cursor.slice(at + 1))),
-  };
-}
-
-function idOf({ origin, sequence }: Place): string {
-  return `${origin}:${sequence}`;
 }
 
 interface World {

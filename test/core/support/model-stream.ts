@@ -22,57 +22,78 @@ export interface Published {
   readonly subject: string;
 }
 
+/** All that gateways which follow the same stream have in common. */
+class Store {
+  readonly published: Published[] = [];
+  readonly removed = new Set<Published>();
+  readonly kept = new Map<number, Published>();
+  readonly sources: ModelStream[] = [];
+  exists = true;
+  epoch = 1;
+  last = 0;
+}
+
 /**
  * A source with one stream, written a second time from the words of the port: the stream is deleted and made anew,
  * messages are deleted one by one or purged, the connection is cut, requests fail. Messages come live only when
  * `pump` is called, as another connection may bring them later than a page does.
  */
 export class ModelStream implements StreamHistory {
-  /** Everything that was ever published, in order. */
-  readonly published: Published[] = [];
-  /** The messages that the stream has lost, deleted or with the whole stream. */
-  readonly removed = new Set<Published>();
   /** The next requests that fail, and how. */
   readonly failures: ("unavailable" | "refused")[] = [];
   /** How many requests failed because there was no connection. */
   disconnectedRequests = 0;
   connected = true;
-  exists = true;
   harness: Harness | undefined;
-  #epoch = 1;
-  #kept = new Map<number, Published>();
-  #last = 0;
+  readonly #store: Store;
   /** What the source follows: the last message that came live. */
   #followed: { origin: string; last: number } | undefined;
   #isFollowed = false;
 
+  /** @param twin another gateway's source of the same stream. */
+  constructor(twin?: ModelStream) {
+    this.#store = twin === undefined ? new Store() : twin.#store;
+    this.#store.sources.push(this);
+  }
+
+  /** Everything that was ever published, in order. */
+  get published(): readonly Published[] {
+    return this.#store.published;
+  }
+
+  /** The messages that the stream has lost, deleted or with the whole stream. */
+  get removed(): ReadonlySet<Published> {
+    return this.#store.removed;
+  }
+
+  get exists(): boolean {
+    return this.#store.exists;
+  }
+
   get origin(): string {
-    return `${NAME}:epoch-${this.#epoch}`;
+    return `${NAME}:epoch-${this.#store.epoch}`;
   }
 
   get last(): number {
-    return this.#last;
-  }
-
-  /** Whether a message is in the stream now. */
-  keeps(message: Published): boolean {
-    return this.#kept.get(message.sequence) === message;
+    return this.#store.last;
   }
 
   publish(subject: string): void {
     if (!this.exists) return;
-    const message = { origin: this.origin, sequence: ++this.#last, subject };
-    this.published.push(message);
-    this.#kept.set(this.#last, message);
+    const message = { origin: this.origin, sequence: ++this.#store.last, subject };
+    this.#store.published.push(message);
+    this.#kept.set(message.sequence, message);
   }
 
-  /** Brings what has not come live yet. */
-  pump(): void {
+  /** Brings what has not come live yet, or some of it. */
+  pump(most = Number.POSITIVE_INFINITY): void {
     if (!this.connected || !this.exists || !this.#isFollowed) return;
     const followed = this.#followed!;
     if (followed.origin !== this.origin) return;
+    let count = 0;
     for (const message of [...this.#kept.values()]) {
       if (message.sequence <= followed.last) continue;
+      if (count++ === most) return;
       followed.last = message.sequence;
       if (isCarried(message)) this.harness!.broadcaster.message(this.#sourceMessage(message));
     }
@@ -80,28 +101,27 @@ export class ModelStream implements StreamHistory {
 
   /** Deletes a message. */
   delete(sequence: number): void {
-    // Who is connected got it before.
-    this.pump();
+    this.#pumpAll();
     this.#remove(sequence);
   }
 
   /** Deletes all messages up to a sequence. */
   purge(sequence: number): void {
-    this.pump();
+    this.#pumpAll();
     for (const one of [...this.#kept.keys()]) if (one <= sequence) this.#remove(one);
   }
 
   deleteStream(): void {
     if (!this.exists) return;
-    this.exists = false;
+    this.#store.exists = false;
     for (const sequence of [...this.#kept.keys()]) this.#remove(sequence);
   }
 
   createStream(): void {
     if (this.exists) return;
-    this.exists = true;
-    this.#epoch++;
-    this.#last = 0;
+    this.#store.exists = true;
+    this.#store.epoch++;
+    this.#store.last = 0;
   }
 
   cut(): void {
@@ -131,13 +151,13 @@ export class ModelStream implements StreamHistory {
     const again = this.#followed?.origin === origin;
     if (again && this.#isFollowed && !always) return;
     const { first, removed } = this.#extent;
-    let last = again ? this.#followed!.last : this.#followed === undefined ? this.#last : first - 1;
+    let last = again ? this.#followed!.last : this.#followed === undefined ? this.last : first - 1;
     const lost = again && first > last + 1;
     if (lost) last = first - 1;
-    const isSparse = again && removed > first - 1 && this.#last > last;
+    const isSparse = again && removed > first - 1 && this.last > last;
     this.#followed = { origin, last };
     const state = { name: NAME, origin, sequence: last };
-    const sparseUpTo = isSparse ? this.#last : undefined;
+    const sparseUpTo = isSparse ? this.last : undefined;
     broadcaster.stream({ ...state, lost, sparseUpTo, isFollowed: false });
     this.#isFollowed = true;
     broadcaster.stream({ ...state, lost: false });
@@ -158,7 +178,7 @@ export class ModelStream implements StreamHistory {
       return undefined;
     }
     const { removed } = this.#extent;
-    const last = this.#last;
+    const last = this.last;
     await this.#turn();
     if (!this.#has(origin)) return undefined;
     const found = this.#wanted(subjects).filter(({ sequence }) => sequence > after);
@@ -174,7 +194,7 @@ export class ModelStream implements StreamHistory {
   ): AsyncGenerator<StreamPage, void, void> {
     await this.#turn();
     if (!this.#has(origin)) return;
-    const last = this.#last;
+    const last = this.last;
     const latest = new Map<string, Published>();
     for (const message of this.#wanted(subjects)) {
       const key = of === "last" ? "" : message.subject;
@@ -199,12 +219,21 @@ export class ModelStream implements StreamHistory {
     await this.#turn();
     if (!this.#has(origin)) return undefined;
     const found = [...this.#kept.keys()].find((sequence) => timeOf(sequence) >= timeMs);
-    return (found ?? this.#last + 1) - 1;
+    return (found ?? this.last + 1) - 1;
+  }
+
+  get #kept(): Map<number, Published> {
+    return this.#store.kept;
+  }
+
+  /** Who is connected gets all that there is before something is removed. */
+  #pumpAll(): void {
+    for (const source of this.#store.sources) source.pump();
   }
 
   get #extent() {
-    const first: number = this.#kept.keys().next().value ?? this.#last + 1;
-    return { first, removed: this.#last - this.#kept.size };
+    const first: number = this.#kept.keys().next().value ?? this.last + 1;
+    return { first, removed: this.last - this.#kept.size };
   }
 
   #has(origin: string): boolean {
@@ -220,7 +249,7 @@ export class ModelStream implements StreamHistory {
   #remove(sequence: number): void {
     const message = this.#kept.get(sequence);
     if (message === undefined) return;
-    this.removed.add(message);
+    this.#store.removed.add(message);
     this.#kept.delete(sequence);
   }
 
