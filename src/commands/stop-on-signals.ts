@@ -9,7 +9,8 @@ import { leaveEarlySignals } from "./early-signals.ts";
 const PASSED_ON_MS = 500;
 
 /**
- * Stops the gateway of this process on SIGTERM, SIGINT, or an operator's request. A second signal ends the process at once.
+ * Stops the gateway of this process on SIGTERM, SIGINT, or an operator's request. A second signal ends the process at once; more
+ * requests of operators change nothing.
  *
  * @returns the exit code of the process, when the gateway has stopped.
  */
@@ -18,17 +19,18 @@ export function stopOnSignals(
   log: Log,
 ): Promise<number> {
   const ended = Promise.withResolvers<number>();
-  let stoppingSinceMs: number | undefined;
-  const stop = (signal: string, stops: () => Promise<void>): void => {
-    const nowMs = performance.now();
-    if (stoppingSinceMs !== undefined) {
-      if (nowMs - stoppingSinceMs > PASSED_ON_MS) process.exit(EXIT.forced);
+  let isStopping = false;
+  let signalledMs: number | undefined;
+  const stop = (cause: string, stops: () => Promise<void>): void => {
+    if (isStopping) {
+      // Its result is that of the first one, which shares it.
+      stops().catch(() => {});
       return;
     }
-    stoppingSinceMs = nowMs;
+    isStopping = true;
     log.info("Stopping on {signal}; a second signal ends the process at once", {
       event: "stopping",
-      signal,
+      signal: cause,
     });
     stops().then(
       () => {
@@ -41,9 +43,16 @@ export function stopOnSignals(
       },
     );
   };
-  process.on("SIGTERM", () => stop("SIGTERM", () => gateway.drain()));
+  const onSignal = (signal: string, stops: () => Promise<void>): void => {
+    const nowMs = performance.now();
+    if (signalledMs === undefined) {
+      signalledMs = nowMs;
+      stop(signal, stops);
+    } else if (nowMs - signalledMs > PASSED_ON_MS) process.exit(EXIT.forced);
+  };
+  process.on("SIGTERM", () => onSignal("SIGTERM", () => gateway.drain()));
   // Somebody at a keyboard doesn't want to wait.
-  process.on("SIGINT", () => stop("SIGINT", () => gateway.stop()));
+  process.on("SIGINT", () => onSignal("SIGINT", () => gateway.stop()));
   leaveEarlySignals();
   gateway.onDrainRequest = () => stop("a request of an operator", () => gateway.drain());
   return ended.promise;

@@ -30,3 +30,22 @@ test("A process whose gateway takes longer than stop_timeout ends with 2, and sa
   };
   expect(await drained(late)).toEqual({ code: 2, events: ["stopping", "stop_failed"] });
 });
+
+test("A drain that an operator began takes another request and a signal, and SIGINT ends it early", async () => {
+  const events: unknown[] = [];
+  const note = (_: string, properties?: Readonly<Record<string, unknown>>): void => {
+    events.push(properties?.event);
+  };
+  const stopped = Promise.withResolvers<void>();
+  const gateway = {
+    drain: () => stopped.promise,
+    stop: async () => stopped.resolve(),
+    onDrainRequest: undefined as (() => void) | undefined,
+  };
+  const exit = stopOnSignals(gateway, { debug: note, info: note, warn: note, error: note });
+  gateway.onDrainRequest?.();
+  gateway.onDrainRequest?.();
+  process.emit("SIGINT");
+  expect(await exit).toBe(0);
+  expect(events).toEqual(["stopping", "stopped"]);
+});

@@ -117,7 +117,7 @@ contract(EVERY_RUNTIME, (target) => {
       expect(await next.stop()).toEqual(CLEAN);
     });
 
-    test("POST /admin/drain: not ready at once, then new clients are refused, then the process ends with 0", async () => {
+    test("POST /admin/drain: not ready at once, then new clients are refused, then the process ends with 0, also if SIGTERM comes meanwhile", async () => {
       const gateway = await startGateway(target, {
         config: { admin_port: 0, drain_delay: "3s", drain_window: "1s" },
       });
@@ -137,7 +137,10 @@ contract(EVERY_RUNTIME, (target) => {
       });
       // A load balancer that has not noticed yet may still send clients.
       const late = await openV1(gateway.wsUrl);
+      // Sooner, another one would count as the first one that was passed on.
+      await Bun.sleep(600);
       expect((await drain()).status).toBe(202);
+      gateway.signal("SIGTERM");
       for (const one of [client, late]) {
         expect((await one.closed()).code).toBe(1001);
         const farewell = await one.until(({ type }) => type === "disconnect", "disconnect");
