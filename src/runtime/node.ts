@@ -350,7 +350,7 @@ class NodeListener implements Listener {
 
   /** Deno's `node:http` accepts nothing more, without an error, after a connection for which no file descriptor was free. */
   keepAccepting(): void {
-    if ("Deno" in globalThis) listenAgain(this.#servers.at(-1)!);
+    if ("Deno" in globalThis && !this.#isStopped) listenAgain(this.#servers.at(-1)!);
   }
 
   setTls(tls: ServerTls): void {

@@ -192,6 +192,17 @@ contract(WITH_WORKERS, (target) => {
       expect(await within(gateway.exited, "end after SIGTERM")).toEqual(CLEAN);
     });
 
+    test("A process without clients that gets SIGTERM ends well, too", async () => {
+      const gateway = await startGateway(target, { config: { workers: 2 } });
+      await untilReady(gateway);
+      const [first] = await workersOf(gateway);
+      process.kill(first!.pid, "SIGTERM");
+      const hasEnded = ({ properties }: LogLine) => properties.event === "worker_ended";
+      const { properties } = await gateway.waitForLog(hasEnded);
+      expect(properties.reason).toBe("exit code 0");
+      expect(await gateway.stop()).toEqual(CLEAN);
+    });
+
     test("What a process has counted when it ends is counted once, and nothing of it is missing", async () => {
       const gateway = await startGateway(target, { config: { workers: 2 } });
       await untilReady(gateway);
