@@ -2,13 +2,14 @@ import type { ClientFrame } from "../protocol/client-frames.ts";
 import { byteLength } from "./payload.ts";
 import type { Platform } from "./platform.ts";
 import { positionOf } from "./position.ts";
+import type { DataFrame } from "./transport.ts";
 
 /** A message that this client was sent and has not acknowledged. */
 interface Entry<Reader> {
   /** The subscriptions that have not processed it. */
   readonly pending: Set<Reader>;
   /** The subscriptions that could not process it: it comes again. */
-  readonly refused: Set<Reader>;
+  readonly refused: Map<Reader, DataFrame>;
 }
 
 /** Acknowledgements wait so long for others, in milliseconds. */
@@ -26,38 +27,48 @@ export class Acks<Reader> {
   readonly #platform: Pick<Platform, "timer">;
   /** Whether all messages come in order: only then may one acknowledgement stand for earlier ones. */
   readonly #inOrder: () => boolean;
+  /** Gives a subscription a message that it has refused. */
+  readonly #giveAgain: (reader: Reader, frame: DataFrame) => void;
   readonly #open = new Map<string, Entry<Reader>>();
   readonly #settled = new Set<string>();
   readonly #unsent = new Set<string>();
   /** The longest frame that the gateway takes, in bytes; `undefined`: it takes none now. */
   #maxFrameBytes: number | undefined;
   #cancel: (() => void) | undefined;
+  #ackTimeoutMs = 0;
+  #cancelAgain: (() => void) | undefined;
 
   constructor(
     send: (frame: ClientFrame) => void,
     platform: Pick<Platform, "timer">,
     inOrder: () => boolean,
+    giveAgain: (reader: Reader, frame: DataFrame) => void,
   ) {
     this.#send = send;
     this.#platform = platform;
     this.#inOrder = inOrder;
+    this.#giveAgain = giveAgain;
   }
 
   /** The gateway takes acknowledgements. @param resumed whether it knows those of the connection before. */
-  ready(resumed: boolean, maxFrameBytes: number): void {
+  ready(resumed: boolean, maxFrameBytes: number, ackTimeoutMs: number): void {
     this.#maxFrameBytes = maxFrameBytes;
+    this.#ackTimeoutMs = ackTimeoutMs;
     if (!resumed) {
       this.#open.clear();
       this.#settled.clear();
       this.#unsent.clear();
     }
     this.flush();
+    this.#comeAgain();
   }
 
   down(): void {
     this.#maxFrameBytes = undefined;
     this.#cancel?.();
     this.#cancel = undefined;
+    this.#cancelAgain?.();
+    this.#cancelAgain = undefined;
   }
 
   /** Whether a message is acknowledged. If it comes again, the gateway has not heard of it. */
@@ -72,15 +83,15 @@ export class Acks<Reader> {
 
   /** Returns which subscriptions want a message again that they refused. */
   takeRefused(id: string): readonly Reader[] {
-    const refused = this.#open.get(id)?.refused ?? new Set<Reader>();
-    const readers = [...refused];
-    refused.clear();
+    const refused = this.#open.get(id)?.refused;
+    const readers = [...(refused?.keys() ?? [])];
+    refused?.clear();
     return readers;
   }
 
   /** A message is handed to subscriptions; to none if they have it, or have ended. */
   handOver(id: string, readers: readonly Reader[]): void {
-    const entry = this.#open.get(id) ?? { pending: new Set(), refused: new Set() };
+    const entry = this.#open.get(id) ?? { pending: new Set(), refused: new Map() };
     for (const reader of readers) entry.pending.add(reader);
     // Another subscription gets a message that one has processed.
     if (readers.length > 0) this.#unsent.delete(id);
@@ -120,15 +131,40 @@ export class Acks<Reader> {
     return isDone;
   }
 
-  refuse(id: string, reader: Reader): void {
+  refuse(id: string, reader: Reader, frame: DataFrame): void {
     const entry = this.#open.get(id);
     if (!entry?.pending.delete(reader)) return;
-    entry.refused.add(reader);
+    entry.refused.set(reader, frame);
     this.#send({ type: "nack", id });
+    this.#comeAgain();
   }
 
   working(id: string, reader: Reader): void {
     if (this.isPending(id, reader)) this.#send({ type: "working", id });
+  }
+
+  /**
+   * Gives subscriptions again what they have refused and another one had acknowledged before, which the gateway may have
+   * forgotten.
+   */
+  #comeAgain(): void {
+    if (this.#cancelAgain !== undefined) return;
+    const crossed = [...this.#open].filter(
+      ([id, { refused }]) => refused.size > 0 && this.#settled.has(id),
+    );
+    if (crossed.length === 0) return;
+    this.#cancelAgain = this.#platform.timer(this.#ackTimeoutMs, () => {
+      this.#cancelAgain = undefined;
+      for (const [, { pending, refused }] of crossed) {
+        for (const [reader, frame] of refused) {
+          refused.delete(reader);
+          pending.add(reader);
+          const { redelivery = 0 } = frame;
+          this.#giveAgain(reader, { ...frame, redelivery: redelivery + 1 });
+        }
+      }
+      this.#comeAgain();
+    });
   }
 
   #acknowledge(id: string): void {

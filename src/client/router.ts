@@ -48,7 +48,12 @@ export class Router {
   constructor(send: (frame: ClientFrame) => void, platform: Platform) {
     this.#send = send;
     this.#platform = platform;
-    this.acks = new Acks(send, platform, () => this.#isInOrder());
+    this.acks = new Acks<Feed>(
+      send,
+      platform,
+      () => this.#isInOrder(),
+      ({ sink }, frame) => sink.data(frame),
+    );
   }
 
   add(feed: Feed): void {
@@ -90,7 +95,7 @@ export class Router {
     this.#fresh.clear();
     this.isAtLeastOnce = mode === "at-least-once";
     const resumed = delivery?.resumed === true;
-    this.acks.ready(resumed, limits.max_frame_bytes);
+    this.acks.ready(resumed, limits.max_frame_bytes, delivery?.ack_timeout_ms ?? 0);
     // A session continues what was in effect, but neither replays nor durables.
     const asked = [...this.#feeds].filter(
       ({ stage, request }) => !resumed || stage !== "live" || request.durable !== undefined,

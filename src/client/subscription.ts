@@ -4,7 +4,7 @@ import type { DeliveryMode, From, Policy } from "../protocol/fields.ts";
 import type { SubscribedFrame } from "../protocol/server-frames.ts";
 import { closedError, SpillwayError } from "./errors.ts";
 import { Feed, type FeedSink } from "./feed.ts";
-import { type Data, type Gap, type Item, ReceivedMessage, type Settle } from "./item.ts";
+import { type Data, type Gap, type Item, ReceivedMessage } from "./item.ts";
 import { ItemBuffer, type Note, type Waiting } from "./item-buffer.ts";
 import type { Platform } from "./platform.ts";
 import type { Router } from "./router.ts";
@@ -275,10 +275,10 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
 
   #sink(): FeedSink {
     const { acks } = this.#host.router;
-    const settle: Settle = (how, id) => acks[how](id, this.feed);
     return {
       subscribed: (frame) => this.#subscribed(frame),
-      data: (frame) => this.#data(new ReceivedMessage(frame, settle)),
+      data: (frame) =>
+        this.#data(new ReceivedMessage(frame, (how, id) => acks[how](id, this.feed, frame))),
       note: (notice) => {
         const { type } = notice;
         if (type === "end") this.#endSubject(notice.subject);

@@ -65,8 +65,6 @@ export class ModelGateway {
   epoch = 1;
   /** The acknowledgements of the client, in order. */
   readonly acknowledged: ModelMessage[] = [];
-  /** The ids of messages that were acknowledged while they were on the way to another subscription. */
-  readonly crossed = new Set<string>();
   /** Called before an acknowledgement counts. */
   acknowledging: (message: ModelMessage) => void = () => {};
   /** Called when a client asks for a session that is lost, with what it has not acknowledged. */
@@ -272,8 +270,6 @@ export class ModelGateway {
           const isUpto =
             upto !== null && id.startsWith(`${upto[1]}:`) && message.n <= Number(upto[2]);
           if (!isUpto && !((frame.ids ?? []) as string[]).includes(id)) continue;
-          if (connection.outgoing.some((frame) => frame.type === "data" && frame.id === id))
-            this.crossed.add(id);
           this.acknowledging(message);
           this.acknowledged.push(message);
           session.unacknowledged.delete(id);

@@ -184,7 +184,7 @@ export async function simulate(seed: number, trace?: (line: string) => void): Pr
     const start = seq === undefined ? (kind ?? gateway.startFrom) : "all";
     const refuses = (): boolean => isAtLeastOnce && random() < 0.1;
     const patterns = PATTERNS[pick(4)]!;
-    const comesAgain = (id: string): boolean => !forgotten.has(id) && !gateway.crossed.has(id);
+    const comesAgain = (id: string): boolean => !forgotten.has(id);
     const reader = new Reader(connection, patterns, start, from, buffer, refuses, comesAgain);
     readers.push(reader);
     void reader.subscription.ready.then(
