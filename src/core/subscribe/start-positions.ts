@@ -222,7 +222,7 @@ export class StartPositions {
       const { stream: own, position } = this.#ofCursor(after, request)!;
       const starts = streams.map((stream): StreamStart => {
         if (stream === own) return { stream, ...position, isFresh: false, keptOnly: false };
-        return { ...endOf(stream), keptOnly: false };
+        return { ...endOf(stream), isFresh: false, keptOnly: false };
       });
       const now = cursorOf(this.#parts.last());
       const gaps: GapFrame[] = [];

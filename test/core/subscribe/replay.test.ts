@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { SourceMessage, StreamPage } from "../../../src/core/ports/source.ts";
+import type { SourceMessage, StreamHistory, StreamPage } from "../../../src/core/ports/source.ts";
 import { V1 } from "../../../src/core/wire/dialect.ts";
 import { FakeStream, ORIGIN } from "../support/fake-stream.ts";
 import { Harness, stateOf, type TestClient } from "../support/harness.ts";
@@ -662,6 +662,45 @@ describe("A client that resumes at a cursor of the gateway", () => {
       { type: "caught_up" },
     ]);
   });
+});
+
+test("A client that resumes after a message of one stream is told what another one has removed meanwhile", async () => {
+  const one = new FakeStream();
+  const other = new FakeStream(3, "T:epoch");
+  const of = (origin: string) => (origin === ORIGIN ? one : other);
+  const history: StreamHistory = {
+    selects: () => true,
+    extent: (origin) => of(origin).extent(origin),
+    read: (query, after) => of(query.origin).read(query, after),
+    latest: (query, kind) => of(query.origin).latest(query, kind),
+    snapshot: async () => undefined,
+    before: async () => 0,
+  };
+  for (let n = 0; n < 20; n++) one.add("s.a");
+  const streams = [
+    { name: "S", subjects: ["s.>"] },
+    { name: "T", subjects: ["t.>"] },
+  ];
+  const more = { streams, subjects: ["s.>", "t.>"], ringMessages: 4 };
+  const harness = new Harness({ ...OPTIONS, ...more }, history);
+  for (const [name, origin] of [
+    ["S", ORIGIN],
+    ["T", "T:epoch"],
+  ] as const) {
+    harness.broadcaster.stream({ name, origin, sequence: of(origin).last, lost: false });
+  }
+  const client = harness.joinV1();
+  const after = `${ORIGIN}:0`;
+  client.send({ type: "subscribe", id: "1", subjects: ["s.>", "t.>"], from: { after } });
+  await pass(harness, 1);
+  for (let n = 0; n < 10; n++) harness.broadcaster.message(other.add("t.a"));
+  for (const sequence of [1, 2, 3]) other.delete(sequence);
+  await pass(harness);
+  expect(sequencesOf(client)).toEqual([...countTo(20), 4, 5, 6, 7, 8, 9, 10]);
+  expect(client.socket.notices.slice(-2)).toMatchObject([
+    { type: "gap", reason: "expired", from: "T:epoch:1", to: "T:epoch:3", count: 3 },
+    { type: "caught_up" },
+  ]);
 });
 
 test("A client of streams and of other subjects is told that the source was not connected while it read", async () => {

@@ -20,14 +20,16 @@ export class FakeStream implements StreamHistory {
   open = 0;
   mostOpen = 0;
   readonly #pageMessages: number;
+  readonly #origin: string;
 
-  constructor(pageMessages = 3) {
+  constructor(pageMessages = 3, origin = ORIGIN) {
     this.#pageMessages = pageMessages;
+    this.#origin = origin;
   }
 
   /** Adds a message. @returns it as it arrives live. */
   add(subject: string): SourceMessage {
-    const position = { origin: ORIGIN, sequence: ++this.last };
+    const position = { origin: this.#origin, sequence: ++this.last };
     const data = new TextEncoder().encode(String(this.last));
     const message = { subject, data, position, timestampMs: 0 };
     this.messages.set(this.last, message);
@@ -52,7 +54,7 @@ export class FakeStream implements StreamHistory {
   }
 
   async extent(origin: string) {
-    if (origin !== ORIGIN) return undefined;
+    if (origin !== this.#origin) return undefined;
     this.extents++;
     return await this.#answer(() => this.#state);
   }
