@@ -20,6 +20,8 @@ let history: JetStreamHistory;
 /** The last message of the replica that answers direct gets and has all consumers. */
 let replica = LAGGING;
 let allowsDirect = true;
+/** The last message with which a consumer may start: older servers start with the next one of the replica, if that is earlier. */
+let latestStart = LAST;
 let mayAskLeader = true;
 let denied: string[] = [];
 /** By the name of a consumer, the sequences that it has not sent yet. */
@@ -71,7 +73,8 @@ const API: Readonly<Record<string, (request: PeerRequest) => void>> = {
       last_per_subject: latest,
     };
     const name = `C${consumers.size}`;
-    consumers.set(name, policies[deliver_policy] ?? sequencesSince(opt_start_seq, opt_start_time));
+    const start = Math.min(opt_start_seq, latestStart);
+    consumers.set(name, policies[deliver_policy] ?? sequencesSince(start, opt_start_time));
     answer(JSON.stringify({ name }));
   },
   "CONSUMER.MSG.NEXT.KEPT"({ subject, answer }) {
@@ -109,6 +112,7 @@ beforeAll(async () => {
 
 beforeEach(() => {
   [replica, allowsDirect, mayAskLeader, denied] = [LAGGING, true, true, []];
+  latestStart = LAST;
   consumers.clear();
   const ignore = () => {};
   const noteDenied = ({ message }: Error) => void denied.push(message);
@@ -183,3 +187,8 @@ for (const way of ["directly", "by a consumer"]) {
     });
   });
 }
+
+test("A consumer that starts earlier than it was asked to, as its replica lagged, sends nothing twice", async () => {
+  [allowsDirect, replica, latestStart] = [false, LAST, LAGGING + 1];
+  expect(sequencesOf([await history.read(QUERY, 7)])).toEqual([8, 9]);
+});

@@ -21,7 +21,7 @@ export interface BatchQuery {
 
 /** Some messages that a consumer sent. */
 interface ConsumerBatch extends Batch {
-  /** The last sequence that was read, whether its subject is wanted or not; 0: none. */
+  /** The last sequence that was read, whether its subject is wanted or not; if there is none, the one before the start. */
   readonly reached: number;
   /** The subjects that the consumer sends. */
   readonly filter: Filter;
@@ -105,9 +105,9 @@ export async function* consumerBatches(
   });
   const sent = filters ? filter.config : {};
   const patterns = new PatternSet(subjects);
-  let reached = 0;
+  let reached = Number(start.opt_start_seq ?? 1) - 1;
   let size = first;
-  // nats-server 2.9 sends a message again for each deleted one before it.
+  // nats-server 2.9 sends a message again for each deleted one before it; 2.10 begins earlier if its replica lags.
   const isNew = (message: SourceMessage): boolean => {
     const { sequence } = message.position!;
     if (sequence <= reached) return false;
