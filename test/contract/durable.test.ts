@@ -3,6 +3,7 @@ import { connect } from "nats";
 import { until, within } from "../support/event-log.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { requestUpgrade } from "../support/raw-handshake.ts";
+import { asConfig, permissionsOf } from "../support/shown-permissions.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import type { Said, V1Client } from "../support/v1-client.ts";
 import { contract, EVERY_EDGE, EVERY_RUNTIME } from "./support/contract.ts";
@@ -391,12 +392,13 @@ contract([...EVERY_RUNTIME, ...EVERY_EDGE], (target) => {
     });
   });
 
-  describe("Durables of a gateway that NATS allows what the README says", () => {
-    const publish = ["$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "_SPILLWAY.>", "_INBOX.>"];
-    const allowed = { publish, subscribe: ["_SPILLWAY.>", "_INBOX.>"] };
+  describe("Durables of a gateway that NATS allows what docs/operations.md says", () => {
+    const shown = permissionsOf("durables").map((one) => {
+      return { ...one, subject: one.subject.replace("ORDERS", "STRICT") };
+    });
     const users = [
       { user: "tests", password: "x" },
-      { user: "gateway", password: "y", permissions: allowed },
+      { user: "gateway", password: "y", permissions: asConfig(shown) },
     ];
     const nats = useStreams({
       config: `authorization { users: ${JSON.stringify(users)} }\nno_auth_user: tests`,

@@ -12,7 +12,7 @@ const AT_LEAST_ONCE = { delivery_mode: "at-least-once", session_ttl: "0s" };
 const REFUSED = ["websocket_errors_total", 'error_type="stream_refused"'] as const;
 const UNAVAILABLE = { code: "unavailable", retryable: true };
 
-/** Users of whom the gateway's may not publish, or subscribe, to some of what the README lists. */
+/** Users of whom the gateway's may not publish, or subscribe, to some of what docs/operations.md lists. */
 function usersWithout(deny: { publish?: string[]; subscribe?: string[] }): string {
   const permissions = {
     publish: { allow: [">"], deny: deny.publish ?? [] },

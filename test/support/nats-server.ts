@@ -3,8 +3,8 @@ import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findNatsServer } from "../../scripts/install-nats-server.ts";
-import { type RunningProcess, startProcess } from "./child-process.ts";
-import { DEADLINE_MS } from "./event-log.ts";
+import { type OutputLine, type RunningProcess, startProcess } from "./child-process.ts";
+import { DEADLINE_MS, type EventLog } from "./event-log.ts";
 import { freePort } from "./free-port.ts";
 
 export interface NatsServerOptions {
@@ -38,6 +38,8 @@ export interface NatsServer {
   /** The process's id; another one after `restart`. */
   readonly pid: number;
   readonly version: string;
+  /** Its log; another one after `restart`. */
+  readonly lines: EventLog<OutputLine>;
   /** Ends the process. May be called twice. */
   stop(): Promise<void>;
   /** Ends the process if it still runs, and starts it again on the same ports. */
@@ -90,6 +92,9 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
       return now.process.pid;
     },
     version: now.version,
+    get lines() {
+      return now.process.lines;
+    },
     async stop() {
       await now.process.stop();
     },

@@ -1,5 +1,5 @@
 import type { Msg } from "../connect.ts";
-import type { Requests } from "../requests.ts";
+import { PermissionError, type Requests } from "../requests.ts";
 
 /** How long the current owner may take to release the durable before it counts as free. */
 const TIMEOUT_MS = 1_000;
@@ -33,21 +33,21 @@ export class DurableLease {
   async acquire(requests: Requests, stream: string, key: string): Promise<HeldLease | undefined> {
     const subject = `_SPILLWAY.durable.${stream}.${key}`;
     const verb = this.#had ? "ask" : "take";
+    const unguarded = ({ message }: Error): void =>
+      requests.faults.refused(`two clients may use one durable of ${stream}: ${message}`);
     const isUsed = await requests.ask(subject, `${verb} ${this.#id}`, TIMEOUT_MS).then(
       () => true,
-      () => false,
+      (error) => {
+        if (error instanceof PermissionError) unguarded(error);
+        return false;
+      },
     );
     if (this.#had && isUsed) {
       this.#taken();
       return undefined;
     }
     this.#had = true;
-    const subscription = requests.listen(
-      subject,
-      (msg) => this.#hear(requests, msg),
-      // Without this, the durable works, but two clients may use it at the same time.
-      (error) => requests.faults.fault(error),
-    );
+    const subscription = requests.listen(subject, (msg) => this.#hear(requests, msg), unguarded);
     requests.connection.publish(subject, `has ${this.#id}`);
     return { release: () => subscription.unsubscribe() };
   }
