@@ -10,6 +10,13 @@ import type { SpawnWorker, WorkerEnd } from "./worker-process.ts";
 /** The variable that makes a process a worker. */
 export const WORKER_VARIABLE = "SPILLWAY_WORKER";
 
+/** What the variable says. */
+interface Inheritance {
+  readonly assignment: Assignment;
+  /** The process id of the supervisor. */
+  readonly supervisor: number;
+}
+
 /** The variable by which `node:cluster` knows its children: in a process that has it, Bun's `node:http` shares its ports. */
 const BUN_SHARES_PORTS = { NODE_UNIQUE_ID: "1" };
 
@@ -20,7 +27,7 @@ export function workerSpawner(runtime: string): SpawnWorker {
     const child = spawn(process.execPath, args, {
       env: {
         ...process.env,
-        [WORKER_VARIABLE]: JSON.stringify(assignment),
+        [WORKER_VARIABLE]: JSON.stringify({ assignment, supervisor: process.pid }),
         ...(runtime === "bun" && BUN_SHARES_PORTS),
       },
       stdio: ["ignore", "inherit", "inherit", "ipc"],
@@ -49,6 +56,9 @@ function send(child: ChildProcess, message: SupervisorMessage): void {
   if (child.connected) child.send(message, () => {});
 }
 
+/** How often a worker looks whether its supervisor is there. */
+const LOOK_MS = 1_000;
+
 /** The end of a worker that its supervisor asks for, and the messages between them. */
 export interface SupervisorChannel {
   readonly assignment: Assignment;
@@ -66,8 +76,9 @@ export interface SupervisorChannel {
 /** Returns the channel to the supervisor that has started this process; `undefined` if none has. */
 export function supervisorChannel(variable: string | undefined): SupervisorChannel | undefined {
   if (variable === undefined || process.send === undefined) return undefined;
+  const { assignment, supervisor } = JSON.parse(variable) as Inheritance;
   return {
-    assignment: JSON.parse(variable) as Assignment,
+    assignment,
     send(message) {
       if (process.connected) process.send?.(message, undefined, undefined, () => {});
     },
@@ -80,27 +91,50 @@ export function supervisorChannel(variable: string | undefined): SupervisorChann
       const lost = (): void =>
         reject(new SpillwayError("WORKER_FAILED", "Cannot start a worker: its supervisor is gone"));
       process.on("message", take);
-      process.on("disconnect", lost);
-      if (!process.connected) lost();
+      const unwatch = watchSupervisor(supervisor, lost);
       this.send({ type: "file" });
       try {
         return await promise;
       } finally {
         process.off("message", take);
-        process.off("disconnect", lost);
+        unwatch();
       }
     },
     async open(take, lost) {
       process.on("message", (message) => take(message as SupervisorMessage));
-      process.on("disconnect", lost);
       // Without this, Bun ends a child of `node:cluster` at once when its parent is gone.
       if ("Bun" in globalThis) {
         const { worker } = (await import("node:cluster")).default;
         if (worker !== undefined) worker.exitedAfterDisconnect = true;
       }
-      if (!process.connected) lost();
+      watchSupervisor(supervisor, lost);
     },
   };
+}
+
+/**
+ * Calls once when the supervisor is gone. Deno 2.9 says nothing about it if the supervisor is killed before it has read all of what it was
+ * sent, so this process also looks who its parent is.
+ *
+ * @returns ends that.
+ */
+function watchSupervisor(pid: number, lost: () => void): () => void {
+  const end = (): void => {
+    clearInterval(timer);
+    process.off("disconnect", gone);
+  };
+  const gone = (): void => {
+    end();
+    lost();
+  };
+  const look = (): void => {
+    if (!process.connected || process.ppid !== pid) gone();
+  };
+  const timer = setInterval(look, LOOK_MS);
+  timer.unref();
+  process.on("disconnect", gone);
+  look();
+  return end;
 }
 
 /** Deno's namespace, as far as it is used here. */

@@ -550,6 +550,26 @@ contract(WITH_WORKERS, (target) => {
       await gateway.exited;
     });
 
+    test("If the supervisor is killed before it has read what it was told, the processes end", async () => {
+      const gateway = await startGateway(target, { config: { workers: 2 } });
+      await untilReady(gateway);
+      const workers = childrenOf(gateway.pid);
+      gateway.signal("SIGSTOP");
+      const body = "a message";
+      await Promise.all(
+        Array.from({ length: 8 }, () =>
+          fetch(`${gateway.url}/publish/a`, { method: "POST", body }),
+        ),
+      );
+      gateway.signal("SIGKILL");
+      await until(
+        "end of all",
+        async () => workers.filter(runs),
+        (left) => left.length === 0,
+      );
+      await gateway.exited;
+    });
+
     test("A wrong configuration is said once, before a process is started", async () => {
       const args = ["--workers", "2", "--max-clients", "0"];
       const { code, stdout, stderr } = await runToExit(target, { args });
