@@ -1,6 +1,8 @@
 import { checkReport } from "../config/describe.ts";
 import { ConfigError } from "../config/problem.ts";
+import { SpillwayError } from "../core/ports/errors.ts";
 import { type NatsAttempt, tryNats } from "../gateway/try-nats.ts";
+import { checkTelemetry } from "../telemetry/otlp.ts";
 import { readCheckedConfig } from "./checked-config.ts";
 import { EXIT, type Invocation } from "./command.ts";
 import { CHECK_FLAGS, JSON_FLAG } from "./command-flags.ts";
@@ -11,6 +13,7 @@ export async function checkConfig(invocation: Invocation): Promise<number> {
   const { argv, write, writeError } = invocation;
   if (argv.includes(JSON_FLAG.name)) return await checkForPrograms(invocation);
   const loaded = await readCheckedConfig(invocation, CHECK_FLAGS);
+  await checkTelemetry(invocation.env);
   write(checkReport(loaded, dimmer(invocation)));
   if (!loaded.texts.has("--connect")) return EXIT.done;
   const attempts = await tryNats(loaded.config);
@@ -28,15 +31,24 @@ async function checkForPrograms(invocation: Invocation): Promise<number> {
   const print = (result: object): void => invocation.write(`${JSON.stringify(result, null, 2)}\n`);
   try {
     const { config, notices, texts } = await readCheckedConfig(invocation, CHECK_FLAGS);
+    await checkTelemetry(invocation.env);
     const connections = texts.has("--connect") ? await tryNats(config) : undefined;
     print({ valid: true, notices, connections });
     return connections?.every(isUsable) === false ? EXIT.failed : EXIT.done;
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    const problems = error.problems.map(({ key, from, text }) => ({ key, from, text }));
+    const problems = problemsOf(error);
+    if (problems === undefined) throw error;
     print({ valid: false, problems });
     return EXIT.failed;
   }
+}
+
+function problemsOf(error: unknown): readonly object[] | undefined {
+  if (error instanceof ConfigError) {
+    return error.problems.map(({ key, from, text }) => ({ key, from, text }));
+  }
+  const isOurs = error instanceof SpillwayError && error.code === "TELEMETRY_INVALID";
+  return isOurs ? [{ from: "the environment", text: error.message }] : undefined;
 }
 
 /** Whether the gateway would find at NATS all that it needs. */

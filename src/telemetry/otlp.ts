@@ -15,7 +15,7 @@ import {
   type TelemetrySettings,
 } from "./settings.ts";
 
-/** The longest that a flush may hold up a stop. */
+/** The longest that all flushes may hold up a stop. */
 const FLUSH_MS = 2_000;
 /** Minimum time between two lines of the log about telemetry that isn't taken. */
 const LOG_INTERVAL_MS = 60_000;
@@ -54,6 +54,41 @@ interface Provider {
   shutdown(): Promise<void>;
 }
 
+/** The packages of each signal. */
+const PACKAGES: Readonly<Record<Signal, () => Promise<unknown>>> = {
+  traces: () =>
+    Promise.all([
+      import("@opentelemetry/sdk-trace"),
+      import("@opentelemetry/exporter-trace-otlp-proto"),
+    ]),
+  metrics: () =>
+    Promise.all([
+      import("@opentelemetry/sdk-metrics"),
+      import("@opentelemetry/exporter-metrics-otlp-proto"),
+    ]),
+  logs: () =>
+    Promise.all([
+      import("@opentelemetry/sdk-logs"),
+      import("@opentelemetry/exporter-logs-otlp-proto"),
+    ]),
+};
+
+/**
+ * Checks what {@linkcode startTelemetry} would start, and sends nothing.
+ *
+ * @throws SpillwayError `TELEMETRY_INVALID`
+ */
+export async function checkTelemetry(env: Environment): Promise<void> {
+  const settings = readTelemetrySettings(env);
+  if (settings === undefined) return;
+  try {
+    await Promise.all([import("@opentelemetry/api"), import("@opentelemetry/resources")]);
+    for (const signal of settings.signals.keys()) await PACKAGES[signal]();
+  } catch (cause) {
+    throw notInstalled(settings, cause);
+  }
+}
+
 /**
  * Sends traces, metrics and logs by OTLP, as far as the standard variables `OTEL_…` ask for it. Registers a provider
  * of traces with OpenTelemetry's API, unless there is one: Deno has its own if OTEL_DENO is set.
@@ -70,6 +105,8 @@ export async function startTelemetry(
   const { signals } = settings;
   try {
     const api = await import("@opentelemetry/api");
+    const early: unknown[][] = [];
+    listen(api, (...words) => void early.push(words));
     const resource = await resourceOf(service);
     const registry = createRegistry();
     const providers: Provider[] = [];
@@ -88,14 +125,17 @@ export async function startTelemetry(
       const logger = provider.getLogger("spillway", service.version);
       log = (entry) => logger.emit(recordOf(entry, api));
     }
+    let leftMs = FLUSH_MS;
     const bounded = async (each: (provider: Provider) => Promise<void>): Promise<void> => {
+      const sinceMs = performance.now();
       let timer: ReturnType<typeof setTimeout> | undefined;
       const late = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, FLUSH_MS);
+        timer = setTimeout(resolve, leftMs);
       });
       // The collector's fault is logged already.
       await Promise.race([Promise.allSettled(providers.map(each)), late]);
       clearTimeout(timer);
+      leftMs = Math.max(0, leftMs - (performance.now() - sinceMs));
     };
     return {
       signals: [...signals.keys()],
@@ -106,31 +146,50 @@ export async function startTelemetry(
         const report = (...words: unknown[]): void => {
           const others = limit.othersBefore("telemetry");
           if (others === undefined) return;
-          const reason = words.map(reasonOf).join(" ");
+          const reason = words.map(reasonIn).join(" ");
           to.warn("Cannot send telemetry: {reason} ({others} more since the last such line)", {
             event: "telemetry_failed",
             reason,
             others,
           });
         };
-        const quiet = (): void => {};
-        const logger = { error: report, warn: report, info: quiet, debug: quiet, verbose: quiet };
-        api.diag.setLogger(logger, {
-          logLevel: api.DiagLogLevel.WARN,
-          suppressOverrideMessage: true,
-        });
+        listen(api, report);
+        for (const words of early.splice(0)) report(...words);
       },
       flush: () => bounded((provider) => provider.forceFlush()),
       stop: () => bounded((provider) => provider.shutdown()),
     };
   } catch (cause) {
-    if (cause instanceof SpillwayError) throw cause;
-    const [variable] = signals.values();
-    throw new SpillwayError(
-      "TELEMETRY_INVALID",
-      `Cannot send telemetry, which ${variable} asks for: ${reasonOf(cause)}. Install OpenTelemetry (${INSTALL}), or unset ${variable}`,
-      { cause },
-    );
+    throw notInstalled(settings, cause);
+  }
+}
+
+function notInstalled({ signals }: TelemetrySettings, cause: unknown): SpillwayError {
+  const [variable] = signals.values();
+  return new SpillwayError(
+    "TELEMETRY_INVALID",
+    `Cannot send telemetry, which ${variable} asks for: ${reasonOf(cause)}. Install OpenTelemetry (${INSTALL}), or unset ${variable}`,
+    { cause },
+  );
+}
+
+/** Takes the warnings and errors of OpenTelemetry from now on. */
+function listen(
+  { diag, DiagLogLevel }: Pick<typeof import("@opentelemetry/api"), "diag" | "DiagLogLevel">,
+  report: (...words: unknown[]) => void,
+): void {
+  const quiet = (): void => {};
+  const logger = { error: report, warn: report, info: quiet, debug: quiet, verbose: quiet };
+  diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
+}
+
+/** Returns the reason in an error that OpenTelemetry has written as JSON, with its stack. */
+function reasonIn(word: unknown): string {
+  const reason = reasonOf(word);
+  try {
+    return String((JSON.parse(reason) as { message?: unknown }).message ?? reason);
+  } catch {
+    return reason;
   }
 }
 
@@ -181,8 +240,8 @@ async function meterProvider(
 ) {
   const sdk = await import("@opentelemetry/sdk-metrics");
   const { OTLPMetricExporter } = await import("@opentelemetry/exporter-metrics-otlp-proto");
-  const interval = numberIn(env, "OTEL_METRIC_EXPORT_INTERVAL", 1) ?? 60_000;
-  const timeout = numberIn(env, "OTEL_METRIC_EXPORT_TIMEOUT", 1) ?? 30_000;
+  const interval = numberIn(env, "OTEL_METRIC_EXPORT_INTERVAL") ?? 60_000;
+  const timeout = numberIn(env, "OTEL_METRIC_EXPORT_TIMEOUT") ?? 30_000;
   const scope = { name: "spillway", version };
   const reader = new sdk.PeriodicExportingMetricReader({
     exporter: new OTLPMetricExporter(),
@@ -208,11 +267,7 @@ function batching(processor: "BSP" | "BLRP", env: Environment) {
     exportTimeoutMillis: "EXPORT_TIMEOUT",
     maxQueueSize: "MAX_QUEUE_SIZE",
     maxExportBatchSize: "MAX_EXPORT_BATCH_SIZE",
-  }).map(([option, name]) => {
-    // A processor with batches of nothing flushes for ever, in one turn of the event loop.
-    const least = name.endsWith("_SIZE") ? 1 : 0;
-    return [option, numberIn(env, `OTEL_${processor}_${name}`, least)] as const;
-  });
+  }).map(([option, name]) => [option, numberIn(env, `OTEL_${processor}_${name}`)] as const);
   return Object.fromEntries(options.filter(([, value]) => value !== undefined));
 }
 

@@ -17,6 +17,24 @@ const SAMPLERS = [
   "parentbased_traceidratio",
 ] as const;
 
+/** Numbers of a processor of batches, and the least of each. With batches of nothing, it flushes for ever, in one turn of the event loop. */
+const BATCHES = [
+  ["SCHEDULE_DELAY", 0],
+  ["EXPORT_TIMEOUT", 0],
+  ["MAX_QUEUE_SIZE", 1],
+  ["MAX_EXPORT_BATCH_SIZE", 1],
+] as const;
+
+/** The variables of each signal that are numbers, and the least of each. */
+const NUMBERS: Readonly<Record<Signal, readonly (readonly [string, number])[]>> = {
+  traces: BATCHES.map(([name, least]) => [`OTEL_BSP_${name}`, least]),
+  metrics: [
+    ["OTEL_METRIC_EXPORT_INTERVAL", 1],
+    ["OTEL_METRIC_EXPORT_TIMEOUT", 1],
+  ],
+  logs: BATCHES.map(([name, least]) => [`OTEL_BLRP_${name}`, least]),
+};
+
 /** The settings that the standard variables of OpenTelemetry ask for. */
 export interface TelemetrySettings {
   /** The signals that are sent by OTLP, and the variable that asks for them. */
@@ -42,6 +60,8 @@ export function readTelemetrySettings(env: Environment): TelemetrySettings | und
     if (variable === undefined) continue;
     expectProtocol(signal, env);
     expectEndpoint(signal, env);
+    expectExporter(signal, env);
+    for (const [name, least] of NUMBERS[signal]) numberIn(env, name, least);
     signals.set(signal, variable);
   }
   if (signals.size === 0) return undefined;
@@ -92,6 +112,23 @@ function expectEndpoint(signal: Signal, env: Environment): void {
   );
 }
 
+/** The exporter would go on without what it can't read. */
+function expectExporter(signal: Signal, env: Environment): void {
+  const own = `OTEL_EXPORTER_OTLP_${signal.toUpperCase()}`;
+  for (const prefix of ["OTEL_EXPORTER_OTLP", own]) {
+    numberIn(env, `${prefix}_TIMEOUT`, 1);
+    const compression = env[`${prefix}_COMPRESSION`] || "none";
+    if (compression !== "gzip" && compression !== "none") {
+      throw invalid(`${prefix}_COMPRESSION`, compression, '"gzip" or "none"');
+    }
+    const headers = (env[`${prefix}_HEADERS`] ?? "").split(",").filter((pair) => pair.trim());
+    // They may be secrets.
+    if (!headers.every((pair) => /^\s*[^=\s]+\s*=/.test(pair))) {
+      throw invalid(`${prefix}_HEADERS`, "***", 'pairs like "name=value,other=value"');
+    }
+  }
+}
+
 function samplerIn(env: Environment): Pick<TelemetrySettings, "sampler" | "ratio"> {
   const { OTEL_TRACES_SAMPLER: named = "", OTEL_TRACES_SAMPLER_ARG: arg = "" } = env;
   const sampler = SAMPLERS.find((name) => name === (named || "parentbased_always_on"));
@@ -110,7 +147,7 @@ function invalid(variable: string, value: string, rule: string): SpillwayError {
   return new SpillwayError("TELEMETRY_INVALID", message);
 }
 
-/** Returns a number of a variable, at least so large; `undefined`: the default counts. */
+/** Returns a number of a variable; `undefined`: the default counts. */
 export function numberIn(env: Environment, variable: string, least = 0): number | undefined {
   const text = env[variable];
   if (!text) return undefined;

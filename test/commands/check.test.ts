@@ -29,4 +29,28 @@ describe("spillway check", () => {
       error: `Cannot use configuration from c.json: ${text}\n`,
     });
   });
+
+  test.each([
+    [
+      "OTEL_TRACES_EXPORTER",
+      "zipkin",
+      'OTEL_TRACES_EXPORTER is "zipkin" but must be "otlp" or "none"',
+    ],
+    [
+      "OTEL_EXPORTER_OTLP_ENDPOINT",
+      "collector:4318",
+      'OTEL_EXPORTER_OTLP_ENDPOINT is "collector:4318" but must be a URL that begins with "http://" or "https://"',
+    ],
+  ])("refuses %s=%s, as the gateway does at its start", async (variable, value, text) => {
+    const env = { [variable]: value };
+    expect(await run(["check"], { env })).toEqual({
+      ...{ code: 1, output: "" },
+      error: `${text}\nMore: spillway explain TELEMETRY_INVALID\n`,
+    });
+    const { code, output } = await run(["check", "--json"], { env });
+    expect({ code, said: JSON.parse(output) }).toEqual({
+      code: 1,
+      said: { valid: false, problems: [{ from: "the environment", text }] },
+    });
+  });
 });

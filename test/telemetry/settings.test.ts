@@ -57,6 +57,22 @@ describe("readTelemetrySettings", () => {
       'OTEL_TRACES_SAMPLER_ARG is "2" but must be a number from 0 to 1',
     ],
     [
+      { ...ENDPOINT, OTEL_EXPORTER_OTLP_COMPRESSION: "zstd" },
+      'OTEL_EXPORTER_OTLP_COMPRESSION is "zstd" but must be "gzip" or "none"',
+    ],
+    [
+      { ...ENDPOINT, OTEL_EXPORTER_OTLP_METRICS_TIMEOUT: "10s" },
+      'OTEL_EXPORTER_OTLP_METRICS_TIMEOUT is "10s" but must be a number, 1 or more',
+    ],
+    [
+      { ...ENDPOINT, OTEL_EXPORTER_OTLP_HEADERS: "a=1,Bearer secret" },
+      'OTEL_EXPORTER_OTLP_HEADERS is "***" but must be pairs like "name=value,other=value"',
+    ],
+    [
+      { ...ENDPOINT, OTEL_METRIC_EXPORT_INTERVAL: "1m" },
+      'OTEL_METRIC_EXPORT_INTERVAL is "1m" but must be a number, 1 or more',
+    ],
+    [
       { OTEL_EXPORTER_OTLP_ENDPOINT: "10.0.0.1:4318" },
       'OTEL_EXPORTER_OTLP_ENDPOINT is "10.0.0.1:4318" but must be a URL that begins with "http://" or "https://"',
     ],
