@@ -99,6 +99,14 @@ export class Acks<Reader> {
     else this.#acknowledge(id);
   }
 
+  /** A subscription begins to process a message. It may have held it back, and the message may be acknowledged already. */
+  begin(id: string, reader: Reader): void {
+    if (this.isPending(id, reader)) return;
+    this.#settled.delete(id);
+    this.#settled.add(id);
+    this.handOver(id, [reader]);
+  }
+
   /**
    * A subscription has ended, and processes nothing more.
    *

@@ -171,7 +171,7 @@ export class Feed {
     const { origin, number } = position;
     if (this.#takesLatest) {
       // Only the end of the replay tells which of those are the latest.
-      if (this.#held.size > 0) {
+      if (this.holdsLatest) {
         this.hold(frame, position, false);
         return;
       }
@@ -181,10 +181,20 @@ export class Feed {
     this.#give(frame);
   }
 
+  /** Whether it holds back more than it should. */
+  get isFull(): boolean {
+    return this.#held.size > HELD_PER_BUFFER * this.request.buffer;
+  }
+
+  /** Whether the end of its replay tells which messages are the latest. */
+  get holdsLatest(): boolean {
+    return this.#takesLatest && this.#held.size > 0;
+  }
+
   /** Takes a message that came ahead of the replay. If there are too many, the oldest are a gap. */
   hold(frame: DataFrame, position: Position, isBounded: boolean): void {
     this.#held.set(frame.id, { frame, position });
-    if (!isBounded || this.#held.size <= HELD_PER_BUFFER * this.request.buffer) return;
+    if (!isBounded || !this.isFull) return;
     const [id] = this.#held.keys() as Iterable<string> as [string];
     this.#held.delete(id);
     const gap = { type: "gap", reason: "buffer", from: id, to: id, count: 1, exact: true } as const;

@@ -204,13 +204,17 @@ export class Router {
     const isLeft = [...this.#leaving.values()].some((feed) => feed.wants(subject));
     const bringers = wanting.filter(({ seen }) => !seen.has(position, true));
     const refusers = isRepeated ? acks.takeRefused(id) : [];
+    const mayBeAhead = (feed: Feed): boolean =>
+      feed.stage !== "live" &&
+      (isRepeated || isLeft || feed.stage === "asked" || bringers.some((one) => one !== feed));
     this.#took(sub, takers);
-    if (this.isAtLeastOnce) acks.handOver(id, [...takers, ...refusers]);
+    if (this.isAtLeastOnce) {
+      // The replay, after which a message is released, may wait for its acknowledgement. It comes again after the cursor.
+      const open = takers.filter((feed) => feed.isFull || !(mayBeAhead(feed) || feed.holdsLatest));
+      acks.handOver(id, [...open, ...refusers]);
+    }
     for (const feed of takers) {
-      const isAmbiguous =
-        isRepeated || isLeft || feed.stage === "asked" || bringers.some((one) => one !== feed);
-      const mayBeAhead = feed.stage !== "live" && isAmbiguous;
-      if (mayBeAhead) feed.hold(frame, position, !this.isAtLeastOnce);
+      if (mayBeAhead(feed)) feed.hold(frame, position, !this.isAtLeastOnce);
       else feed.take(frame, position);
     }
     for (const feed of refusers) feed.sink.data(frame);

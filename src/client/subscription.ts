@@ -274,11 +274,14 @@ export class Subscription<T> implements AsyncIterable<Item<T>>, AsyncDisposable 
   }
 
   #sink(): FeedSink {
-    const { acks } = this.#host.router;
+    const { router } = this.#host;
+    const { acks } = router;
     return {
       subscribed: (frame) => this.#subscribed(frame),
-      data: (frame) =>
-        this.#data(new ReceivedMessage(frame, (how, id) => acks[how](id, this.feed, frame))),
+      data: (frame) => {
+        if (router.isAtLeastOnce) acks.begin(frame.id, this.feed);
+        this.#data(new ReceivedMessage(frame, (how, id) => acks[how](id, this.feed, frame)));
+      },
       note: (notice) => {
         const { type } = notice;
         if (type === "end") this.#endSubject(notice.subject);

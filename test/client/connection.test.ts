@@ -595,6 +595,31 @@ describe("A subscription", () => {
     },
   );
 
+  test("holds up no replay by what it holds back, and may refuse that later", async () => {
+    const { fake, connection, welcome } = start();
+    const [one, other] = [1, 2].map(() =>
+      connection.subscribe("a.>", { from: "all" })[Symbol.asyncIterator](),
+    );
+    const delivery = { ack_timeout_ms: 5000, session_ttl_ms: 60_000, resumed: false };
+    const socket = await welcome({ delivery_mode: "at-least-once", delivery });
+    confirm(socket);
+    socket.say(data(1));
+    await fake.advance(100);
+    const acked = () =>
+      socket.sent.flatMap(({ type, ids, upto }) => (type === "ack" ? (ids ?? [upto]) : []));
+    // The gateway sends the rest of the replay only if there is room.
+    expect(acked()).toEqual(["S:e:1"]);
+    for (const { id } of [...socket.sent]) socket.say({ type: "caught_up", sub: id });
+    const first = await one!.next();
+    expect(first.value).toMatchObject({ id: "S:e:1", redelivery: 0 });
+    expect((await other!.next()).value).toMatchObject({ id: "S:e:1", redelivery: 0 });
+    if (first.value?.type === "data") first.value.nack();
+    expect((await one!.next()).value).toMatchObject({ type: "caught_up" });
+    await fake.advance(5000);
+    expect((await one!.next()).value).toMatchObject({ id: "S:e:1", redelivery: 1 });
+    await connection.close();
+  });
+
   test("gets again what it has refused, though another one had acknowledged it before", async () => {
     const { fake, connection, welcome } = start();
     const one = connection.subscribe("a.>", { from: "all" })[Symbol.asyncIterator]();
