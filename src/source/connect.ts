@@ -219,6 +219,11 @@ export function hearErrors(
   };
 }
 
+/** Returns the subject that we may not publish to, if an error of the server says so. */
+export function deniedSubject(error: string): string | undefined {
+  return /^permissions violation for publish to "(.+)"$/i.exec(error)?.[1];
+}
+
 /** Loads what makes headers of messages. */
 export async function headersMaker(): Promise<() => MsgHdrs> {
   return (await import("nats.ws")).headers;

@@ -2,6 +2,7 @@ import { reasonOf } from "../core/ports/errors.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { SourceListener, SourceMessage, SourceStatus } from "../core/ports/source.ts";
 import {
+  deniedSubject,
   failClosedAttempt,
   headersMaker,
   hearErrors,
@@ -24,9 +25,6 @@ import type { WatchedSubject } from "./watched-subject.ts";
 /** While NATS is away, the gateway probes what listens at its address: first after this time, then at this interval. */
 const FIRST_PROBE_MS = 1_500;
 const PROBE_MS = 20_000;
-
-/** How NATS says that we may not publish to a subject. */
-const DENIED_TO_PUBLISH = /^permissions violation for publish to "(.+)"$/i;
 
 /** Options of a {@linkcode NatsSession}. */
 export interface NatsSessionOptions {
@@ -281,7 +279,7 @@ export class NatsSession {
   /** NATS reports an error. Refusals are logged elsewhere, by pattern. */
   #hear(reason: string, subscriptions: NatsSubscriptions): void {
     subscriptions.complained(reason);
-    const [, denied] = DENIED_TO_PUBLISH.exec(reason) ?? [];
+    const denied = deniedSubject(reason);
     if (denied !== undefined) this.#options.publisher.denied(denied);
     if (isRefusal(reason) || this.status.state !== "connected") return;
     if (this.#heard !== reason) this.#options.log.warn("NATS says: {error}", { error: reason });

@@ -70,6 +70,33 @@ contract(EVERY_RUNTIME, (target) => {
       );
     });
 
+    test("names the permission without which a stream can't be followed", async () => {
+      const permissions = {
+        publish: { deny: ["$JS.API.STREAM.INFO.ORDERS", "$JS.API.CONSUMER.CREATE.KV_people"] },
+      };
+      const users = [{ user: "gateway", password: "y", permissions }, { user: "tests" }];
+      const store = await startNatsServer({
+        jetstream: true,
+        config: `no_auth_user: tests\nauthorization { users: ${JSON.stringify(users)} }`,
+      });
+      const connection = await connect({ servers: store.url });
+      const manager = await connection.jetstreamManager();
+      await manager.streams.add({ name: "ORDERS", subjects: ["orders.>"] });
+      await connection.jetstream().views.kv("people");
+      const nats_url = store.url.replace("//", "//gateway:y@");
+      const { code, stderr } = await check({
+        ...{ nats_url, streams: ["ORDERS"], presence_bucket: "people" },
+      });
+      expect({ code, stderr }).toEqual({
+        code: 1,
+        stderr:
+          "NATS can't read the stream ORDERS of streams: NATS does not let the gateway publish to $JS.API.STREAM.INFO.ORDERS\n" +
+          "NATS can't read the bucket people of presence_bucket: NATS does not let the gateway publish to $JS.API.CONSUMER.CREATE.KV_people\n",
+      });
+      await connection.close();
+      await store.stop();
+    });
+
     test("says that the login was refused", async () => {
       const accounts = [{ name: "blue", nats_url: nats.url, nats_token: "hunter2" }];
       const config = { nats_url: nats.url, nats_token: "wrong-s3cret", accounts };

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect, type NatsConnection } from "nats";
 import type { DurableListener, StreamQuery } from "../../src/core/ports/source.ts";
 import { subjectsIntersect } from "../../src/core/subject/subject.ts";
-import { hearErrors } from "../../src/source/connect.ts";
+import { deniedSubject, hearErrors } from "../../src/source/connect.ts";
 import { hasMore } from "../../src/source/jetstream/batches.ts";
 import type { BucketRead } from "../../src/source/jetstream/key-bucket.ts";
 import { StreamApi, type StreamInfo } from "../../src/source/jetstream/stream-api.ts";
@@ -150,7 +150,7 @@ async function asApi(
     refused: ignore,
   });
   const stopHearing = hearErrors(connection, (reason) => {
-    const [, subject] = /Publish to "(.+)"/.exec(reason) ?? [];
+    const subject = deniedSubject(reason);
     if (subject !== undefined) requests.denied(subject);
   });
   await ask(new StreamApi(requests)).finally(() => {

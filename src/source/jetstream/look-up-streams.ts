@@ -1,5 +1,5 @@
 import { reasonOf } from "../../core/ports/errors.ts";
-import type { NatsConnection } from "../connect.ts";
+import { deniedSubject, hearErrors, type NatsConnection } from "../connect.ts";
 import { Requests } from "../requests.ts";
 import { StreamApi, StreamApiError } from "./stream-api.ts";
 
@@ -10,10 +10,16 @@ export async function lookUpStreams(
 ): Promise<ReadonlyMap<string, string>> {
   const ignore = (): void => {};
   const faults = { unreadable: ignore, fault: ignore, denied: ignore, refused: ignore };
-  const api = new StreamApi(new Requests(connection, faults));
+  const requests = new Requests(connection, faults);
+  const stopHearing = hearErrors(connection, (text) => {
+    const subject = deniedSubject(text);
+    if (subject !== undefined) requests.denied(subject);
+  });
+  const api = new StreamApi(requests);
   const looks = names.map(async (name): Promise<[string, string] | undefined> => {
     try {
       await api.stream(name);
+      await api.expectMayFollow(name);
       return undefined;
     } catch (error) {
       const isMissing = error instanceof StreamApiError && error.isNotFound;
@@ -23,5 +29,7 @@ export async function lookUpStreams(
       ];
     }
   });
-  return new Map((await Promise.all(looks)).filter((found) => found !== undefined));
+  const found = await Promise.all(looks);
+  stopHearing?.();
+  return new Map(found.filter((one) => one !== undefined));
 }

@@ -140,6 +140,13 @@ export class StreamApi {
     });
   }
 
+  /** Sends a request for a consumer that JetStream can't make. @throws PermissionError if NATS doesn't let us send it. */
+  async expectMayFollow(stream: string): Promise<void> {
+    await this.#request(`CONSUMER.CREATE.${stream}`, {}).catch((thrown: unknown) => {
+      if (!(thrown instanceof StreamApiError)) throw thrown;
+    });
+  }
+
   /** Makes a durable consumer, or edits the existing one. */
   async createDurable(
     stream: string,
