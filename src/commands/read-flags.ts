@@ -46,7 +46,9 @@ export function readDuration(texts: FlagTexts, name: string, preset: string): nu
   const text = lastOf(texts, name) ?? preset;
   const ms = parseDuration(text) ?? 0;
   if (ms > 0) return ms;
-  throw invalidCommand(`"${name}" is "${text}" but must be a duration like "500ms" or "2s"`);
+  throw invalidCommand(
+    `"${name}" is "${text}" but must be a duration above 0, like "500ms" or "2s"`,
+  );
 }
 
 /**

@@ -14,9 +14,14 @@ const DEFAULT_PATH = "/ws";
  */
 export function readUrl(texts: FlagTexts): URL {
   const text = lastOf(texts, "--url") ?? DEFAULT_URL;
+  // It may hold a password.
+  const given = `"--url" is "${text.replace(/^([a-z]+:\/\/)?.*@/is, "$1***@")}" but`;
   const url = URL.canParse(text) ? new URL(text.replace(/^ws/i, "http")) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
-    throw invalidCommand(`"--url" must be the URL of a gateway, like "${DEFAULT_URL}"`);
+    throw invalidCommand(`${given} must be the URL of a gateway, like "${DEFAULT_URL}"`);
+  }
+  if (url.username !== "" || url.password !== "") {
+    throw invalidCommand(`${given} must not have a login: give a token with --token`);
   }
   return url;
 }
@@ -156,8 +161,8 @@ export function unreachable(message: string): SpillwayError {
   return new SpillwayError("GATEWAY_UNREACHABLE", message);
 }
 
-/** Returns the reason for which `fetch` failed: on Node, it is in the cause of its error. */
+/** Returns the reason for which `fetch` failed, to be followed by a full stop: on Node, it is in the cause of its error. */
 export function causeOf(error: unknown): string {
   const { cause } = error as { cause?: unknown };
-  return reasonOf(cause ?? error);
+  return reasonOf(cause ?? error).replace(/[.?]+$/, "");
 }

@@ -46,25 +46,34 @@ export async function runCommand(words: readonly string[], host: Host): Promise<
   }
 }
 
+/** Words of other programs, and the flags for them here. */
+const FLAG_OF: Readonly<Record<string, string>> = { help: "--help", version: "--version" };
+
 /** Flags that are answered whatever else is given. */
 const ANSWERS = ["--help", "-h", "--version"];
 
 /** @throws SpillwayError `"COMMAND_INVALID"` (invalid) if there is no such command. */
 function choose(words: readonly string[]): Choice {
   const [first = "", second = ""] = words;
-  // A flag, a file or a URL is no name of a command.
-  if (!/^[a-z][a-z-]*$/i.test(first)) return { named: undefined, argv: words };
   const find = (name: string): Command | undefined => COMMANDS.find((one) => one.name === name);
+  // A flag, a file or a URL is no name of a command.
+  if (!/^[a-z][a-z-]*$/i.test(first)) {
+    const late = words.find((word, at) => !words[at - 1]?.startsWith("-") && find(word));
+    if (late === undefined) return { named: undefined, argv: words };
+    throw invalidCommand(`"${late}" is a command, which comes first: spillway ${late} [flags]`);
+  }
   const [one, two] = [find(first), find(`${first} ${second}`)];
   if (one !== undefined) return { named: one, argv: words.slice(1) };
   if (two !== undefined) return { named: two, argv: words.slice(2) };
   const below = COMMANDS.filter(({ name }) => name.startsWith(`${first} `));
   const asksHelp = second === "" || ANSWERS.includes(second);
   const typed = below.length > 0 && !asksHelp ? `${first} ${second}` : first;
-  const near = nearest(
-    typed,
-    COMMANDS.map(({ name }) => name),
-  );
+  const near =
+    FLAG_OF[typed] ??
+    nearest(
+      typed,
+      COMMANDS.map(({ name }) => name),
+    );
   const hint =
     below.length > 0 && asksHelp
       ? `: it is ${below.map(({ name }) => `"${name}"`).join(" or ")}`

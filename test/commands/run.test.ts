@@ -8,6 +8,12 @@ describe("spillway", () => {
     [["chek"], '"chek" is not a command; did you mean "check"?'],
     [["printconfig"], '"printconfig" is not a command; did you mean "print-config"?'],
     [["xyzzy"], '"xyzzy" is not a command. spillway --help lists the commands'],
+    [["version"], '"version" is not a command; did you mean "--version"?'],
+    [["help"], '"help" is not a command; did you mean "--help"?'],
+    [
+      ["--config", "c.json", "check"],
+      '"check" is a command, which comes first: spillway check [flags]',
+    ],
     [["token"], '"token" is not a command: it is "token make" or "token inspect"'],
     [["token", "--help"], '"token" is not a command: it is "token make" or "token inspect"'],
     [["token", "mkae"], '"token mkae" is not a command; did you mean "token make"?'],

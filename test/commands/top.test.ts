@@ -72,8 +72,22 @@ describe("spillway top on a terminal", () => {
 
   test.each([
     [["--sort", "name"], '"--sort" is "name" but must be "lag" or "bytes" or "id"'],
-    [["--interval", "0s"], '"--interval" is "0s" but must be a duration like "500ms" or "2s"'],
-    [["--url", "ftp://a"], '"--url" must be the URL of a gateway, like "http://localhost:8080"'],
+    [
+      ["--interval", "0s"],
+      '"--interval" is "0s" but must be a duration above 0, like "500ms" or "2s"',
+    ],
+    [
+      ["--url", "ftp://a"],
+      '"--url" is "ftp://a" but must be the URL of a gateway, like "http://localhost:8080"',
+    ],
+    [
+      ["--url", "http://me:secret@localhost"],
+      '"--url" is "http://***@localhost" but must not have a login: give a token with --token',
+    ],
+    [
+      ["--url", "me:se/cret@localhost"],
+      '"--url" is "***@localhost" but must be the URL of a gateway, like "http://localhost:8080"',
+    ],
     [["--token", "none.txt"], "Cannot read the token: no such file"],
   ])("%j is refused with 1", async (argv, says) => {
     const { code, output, error } = await run(["top", ...argv]);
