@@ -62,11 +62,24 @@ const OLDEST_NODE = 22;
 
 /** Throws if the runtime is too old to run the gateway. */
 export function expectRuntime(): void {
-  const { runtime, version } = runtimeVersion();
-  if (runtime !== "node" || Number.parseInt(version, 10) >= OLDEST_NODE) return;
-  throw new Error(
-    `Spillway needs Node ${OLDEST_NODE} or newer, Bun or Deno, and this is Node ${version}; install one of them and start it again`,
-  );
+  const problem = runtimeProblem(runtimeVersion(), process.env.npm_config_user_agent);
+  if (problem !== undefined) throw new Error(problem);
+}
+
+/**
+ * Says why a runtime is too old to run the gateway, and what to do.
+ *
+ * @param starter the program that has started it, as npm and Bun tell: Bun starts programs of packages by Node, if there is one.
+ */
+export function runtimeProblem(
+  { runtime, version }: { readonly runtime: string; readonly version: string },
+  starter = "",
+): string | undefined {
+  if (runtime !== "node" || Number.parseInt(version, 10) >= OLDEST_NODE) return undefined;
+  const remedy = starter.startsWith("bun/")
+    ? "run it by Bun with --bun (bunx --bun spillway)"
+    : "install one of them and start it again";
+  return `Spillway needs Node ${OLDEST_NODE} or newer, Bun or Deno, and this is Node ${version}; ${remedy}`;
 }
 
 /** Returns the runtime's name and version. */
