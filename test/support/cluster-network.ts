@@ -99,14 +99,18 @@ export function namespacedNetwork(count: number): ClusterNetwork | undefined {
   };
   // An earlier process may have had the same number and a sudden end.
   close();
-  if (tried(`link add ${name}c type bridge`) !== undefined) return undefined;
+  // Some containers allow links, but no namespaces.
+  const first = [`link add ${name}c type bridge`, ...nodes.map((n) => `netns add ${name}${n}`)];
+  if (first.some((args) => tried(args) !== undefined)) {
+    close();
+    return undefined;
+  }
   process.once("exit", close);
   ip(`link add ${name}r type bridge`);
   ip(`addr add ${nets.c}.254/24 dev ${name}c`);
   for (const [kind] of links) ip(`link set ${name}${kind} up`);
   for (const node of nodes) {
     const space = `${name}${node}`;
-    ip(`netns add ${space}`);
     ip(`-n ${space} link set lo up`);
     for (const [kind, start] of links) {
       ip(`link add ${name}${kind}${node} type veth peer name ${kind} netns ${space}`);
