@@ -67,9 +67,9 @@ export const NOBODY_ANSWERS = "Is the gateway there? Otherwise set --url";
 
 /** The advice of a command to a client that a gateway doesn't let in. */
 interface Advice {
-  /** How to name other subjects. */
+  /** Advises to name other subjects. */
   readonly subjects: string;
-  /** What to do if there are too many clients; `undefined`: the command tries again. */
+  /** Advises on too many clients; `undefined`: the command tries again. */
   readonly tooMany?: string;
 }
 
@@ -111,6 +111,7 @@ export async function findRefusal(
       return undefined;
     }
     const detail = detailOf(await response.text());
+    // A detail that names a key of the configuration says what to do.
     const advised = detail.includes("allowed_") ? undefined : remedyOf(status, token, advice);
     const isFinal = status < 500 && status !== 429;
     return { reason: answered(status, detail, advised), isFinal };

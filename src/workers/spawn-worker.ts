@@ -10,7 +10,7 @@ import type { SpawnWorker, WorkerEnd } from "./worker-process.ts";
 /** The variable that makes a process a worker. */
 export const WORKER_VARIABLE = "SPILLWAY_WORKER";
 
-/** What the variable says. */
+/** The value of the variable, as JSON. */
 interface Inheritance {
   readonly assignment: Assignment;
   /** The process id of the supervisor. */
@@ -56,7 +56,7 @@ function send(child: ChildProcess, message: SupervisorMessage): void {
   if (child.connected) child.send(message, () => {});
 }
 
-/** How often a worker looks whether its supervisor is there. */
+/** The time between two checks of a worker whether its supervisor is there. */
 const LOOK_MS = 1_000;
 
 /** The end of a worker that its supervisor asks for, and the messages between them. */
@@ -113,10 +113,10 @@ export function supervisorChannel(variable: string | undefined): SupervisorChann
 }
 
 /**
- * Calls once when the supervisor is gone. Deno 2.9 says nothing about it if the supervisor is killed before it has read all of what it was
- * sent, so this process also looks who its parent is.
+ * Calls once when the supervisor is gone. If the supervisor is killed before it has read everything that it was sent, Deno 2.9 doesn't
+ * report that, so this process also checks the process id of its parent.
  *
- * @returns ends that.
+ * @returns a function that ends the watch.
  */
 function watchSupervisor(pid: number, lost: () => void): () => void {
   const end = (): void => {

@@ -116,7 +116,7 @@ interface Member {
   file: ConfigFile | undefined;
   /** The number of checks since it has said something. */
   silentChecks: number;
-  /** The last question of all when it said something. */
+  /** The id of the last question to any worker when it said something. */
   heardAt: number;
   /** Whether it gave no answer in time, and has said nothing since it was asked. */
   isSilent: boolean;

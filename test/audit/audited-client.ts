@@ -46,7 +46,7 @@ interface ConnectionLog {
   /** The numbers of messages and of gaps that the client had when the connection opened. */
   readonly messages: number;
   readonly gaps: number;
-  /** What the server said besides messages, pongs and the welcome. */
+  /** The frames of the server besides messages, pongs and the welcome. */
   readonly said: string[];
 }
 

@@ -56,7 +56,7 @@ test("An executable is at most 120 MB", () => {
   }
 });
 
-test("Bun's loads a command without the others", () => {
+test("Bun's executable loads a command without the others", () => {
   const modules = readFileSync(join(folder, "spillway"), "latin1").match(
     /\$bunfs\/root\/\w[\w-]*\.js/g,
   );

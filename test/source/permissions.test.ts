@@ -37,7 +37,7 @@ const UNTOLD = /DIRECT\.GET|CONSUMER\.(INFO|DELETE)|STREAM\.NAMES/;
 /** A user that may publish to inboxes only in answer to messages. */
 const RESPONDS = "responds";
 
-/** What a part of the gateway does at NATS. */
+/** A part of the gateway that uses NATS. */
 interface Part {
   readonly options?: (used: Used) => Partial<NatsSourceOptions>;
   use(used: Used): Promise<unknown>;
@@ -75,7 +75,7 @@ class Used {
     return origin!;
   }
 
-  /** What operators and clients are told. */
+  /** Everything that operators and clients are told. */
   get said(): string {
     const { faults, refusals, streamRefusals, everythingSaid } = this.recorder;
     const told = [faults, refusals, streamRefusals].map(({ entries }) => entries as unknown[]);
@@ -123,7 +123,7 @@ async function useStream(used: Used): Promise<void> {
   await history!.read(query, 0);
   for await (const _ of history!.latest(query, "last")) break;
   await asApi(used, async (api) => {
-    // Of streams with several replicas, a gateway asks the leader, as a replica may lag.
+    // If a stream has several replicas, a gateway asks the leader, as a replica may lag.
     const { last } = await api.stream("ORDERS");
     await hasMore(api, query, {}, 0, { replicas: 3, last } as StreamInfo);
     await askWhetherPaused(api, "ORDERS");
@@ -259,7 +259,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   },
 };
 
-/** Each permission with each part that needs it, except that durables need what streams do. */
+/** All pairs of a permission and a part that needs it; durables also need the permissions of streams. */
 const NEEDS = Object.keys(PARTS).flatMap((part) =>
   permissionsOf(part)
     .filter((needed) => needed.part === part || needed.part === ANSWERS)

@@ -143,7 +143,7 @@ export class Replayer {
         done: () => {
           const { mayJoin } = catchUp;
           if (mayJoin) {
-            // What streams have lost shows where the ring and the pages end.
+            // The catch-up has told the client which messages of streams are lost.
             tellMissed(replay, begun, ({ gap }) => target.wantsRest && gap.reason === "upstream");
             replay.joins(target.subscription);
             target.session.note({ type: "caught_up", sub: replay.request.id });

@@ -24,7 +24,7 @@ class ResumingClient {
   readonly #subject: string;
   readonly #policy: Policy;
   readonly #isOutsider: boolean;
-  /** What the stream had removed before the client came. */
+  /** The messages that the stream had removed before the client came. */
   readonly #removedBefore: ReadonlySet<Published>;
   #peer: TestClient | undefined;
   #heard = 0;

@@ -8,7 +8,7 @@ export interface Place {
 export function covers(gap: Record<string, unknown>, { origin, sequence }: Place): boolean {
   const from = placeOf(String(gap.from));
   const to = placeOf(String(gap.to));
-  // What the source refuses may be all that there was.
+  // The source may have refused all earlier messages.
   if (gap.reason === "upstream") return to.origin === origin && sequence <= to.sequence;
   if (from.origin === origin && to.origin === origin) {
     // An unknown number of messages is missing around a place: those after it that are gone.

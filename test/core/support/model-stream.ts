@@ -226,7 +226,7 @@ export class ModelStream implements StreamHistory {
     return this.#store.kept;
   }
 
-  /** Who is connected gets all that there is before something is removed. */
+  /** Brings connected gateways all messages, before one is removed. */
   #pumpAll(): void {
     for (const source of this.#store.sources) source.pump();
   }
