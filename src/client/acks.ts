@@ -10,6 +10,8 @@ interface Entry<Reader> {
   readonly pending: Set<Reader>;
   /** The subscriptions that could not process it: it comes again. */
   readonly refused: Map<Reader, DataFrame>;
+  /** Whether another subscription had acknowledged it before, so that the gateway may have forgotten it. */
+  readonly wasSettled: boolean;
 }
 
 /** Acknowledgements wait so long for others, in milliseconds. */
@@ -91,7 +93,8 @@ export class Acks<Reader> {
 
   /** A message is handed to subscriptions; to none if they have it, or have ended. */
   handOver(id: string, readers: readonly Reader[]): void {
-    const entry = this.#open.get(id) ?? { pending: new Set(), refused: new Map() };
+    const wasSettled = this.#settled.has(id);
+    const entry = this.#open.get(id) ?? { pending: new Set(), refused: new Map(), wasSettled };
     for (const reader of readers) entry.pending.add(reader);
     // Another subscription gets a message that one has processed.
     if (readers.length > 0) this.#unsent.delete(id);
@@ -158,7 +161,7 @@ export class Acks<Reader> {
   #comeAgain(): void {
     if (this.#cancelAgain !== undefined) return;
     const crossed = [...this.#open].filter(
-      ([id, { refused }]) => refused.size > 0 && this.#settled.has(id),
+      ([, { refused, wasSettled }]) => wasSettled && refused.size > 0,
     );
     if (crossed.length === 0) return;
     this.#cancelAgain = this.#platform.timer(this.#ackTimeoutMs, () => {

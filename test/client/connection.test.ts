@@ -620,31 +620,39 @@ describe("A subscription", () => {
     await connection.close();
   });
 
-  test("gets again what it has refused, though another one had acknowledged it before", async () => {
-    const { fake, connection, welcome } = start();
-    const one = connection.subscribe("a.>", { from: "all" })[Symbol.asyncIterator]();
-    const delivery = { ack_timeout_ms: 5000, session_ttl_ms: 60_000, resumed: false };
-    const socket = await welcome({ delivery_mode: "at-least-once", delivery });
-    confirm(socket);
-    socket.say(data(1));
-    await one.next();
-    one.next().catch(() => {});
-    const other = connection.subscribe("a.b", { from: "all" })[Symbol.asyncIterator]();
-    await settled();
-    confirm(socket);
-    // The gateway sends it again before it hears of the first one's acknowledgement.
-    socket.say(data(1));
-    for (const { id } of socket.sent) socket.say({ type: "caught_up", sub: id });
-    const first = await other.next();
-    expect(first.value).toMatchObject({ id: "S:e:1", redelivery: 0 });
-    if (first.value?.type === "data") first.value.nack();
-    await fake.advance(5000);
-    let again = await other.next();
-    while (again.value?.type !== "data") again = await other.next();
-    expect(again.value).toMatchObject({ id: "S:e:1", redelivery: 1 });
-    again.value.ack();
-    await connection.close();
-  });
+  test.each([0, 5000])(
+    "gets again what it has refused, though another one had acknowledged it and %d others before",
+    async (others) => {
+      const { fake, connection, welcome } = start();
+      const one = connection.subscribe("a.>", { from: "all" })[Symbol.asyncIterator]();
+      const delivery = { ack_timeout_ms: 5000, session_ttl_ms: 60_000, resumed: false };
+      const socket = await welcome({ delivery_mode: "at-least-once", delivery });
+      confirm(socket);
+      socket.say(data(1));
+      const { value } = await one.next();
+      if (value?.type === "data") value.ack();
+      const other = connection.subscribe("a.b", { from: "all" })[Symbol.asyncIterator]();
+      await settled();
+      confirm(socket);
+      // The gateway sends it again before it hears of the first one's acknowledgement.
+      socket.say(data(1));
+      for (const { id } of socket.sent) socket.say({ type: "caught_up", sub: id });
+      const first = await other.next();
+      expect(first.value).toMatchObject({ id: "S:e:1", redelivery: 0 });
+      for (let n = 2; n < 2 + others; n++) {
+        socket.say(data(n, { subject: "a.c" }));
+        while ((await one.next()).value?.type !== "data") {}
+      }
+      one.next().catch(() => {});
+      if (first.value?.type === "data") first.value.nack();
+      await fake.advance(5000);
+      let again = await other.next();
+      while (again.value?.type !== "data") again = await other.next();
+      expect(again.value).toMatchObject({ id: "S:e:1", redelivery: 1 });
+      again.value.ack();
+      await connection.close();
+    },
+  );
 
   test("acknowledges in frames that the gateway takes", async () => {
     const { fake, connection, welcome } = start();
