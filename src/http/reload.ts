@@ -13,7 +13,7 @@ interface Change {
 /** The end of a reload: what has changed, or the reason why nothing has. */
 export type ReloadAnswer =
   | { readonly changes: readonly Change[] }
-  | { readonly fault: "invalid" | "restart_needed"; readonly reason: string };
+  | { readonly fault: "invalid" | "restart_needed" | "unfinished"; readonly reason: string };
 
 export interface ReloadParts {
   /** Reads the configuration again, and reloads it. @returns `undefined` if it isn't read from anywhere. */
@@ -23,12 +23,12 @@ export interface ReloadParts {
   addressOf(c: Context): string;
 }
 
-const STATUS = { invalid: 422, restart_needed: 409 } as const;
+const STATUS = { invalid: 422, restart_needed: 409, unfinished: 503 } as const;
 
 /**
  * `POST /admin/reload` reloads the configuration as SIGHUP does. The answer is 200 with the keys that have changed; 422 if the
- * configuration is wrong, 409 if a change needs a restart, and 404 in a program that gives the gateway its configuration
- * itself.
+ * configuration is wrong, 409 if a change needs a restart, 503 if a worker ended or gave no answer, and 404 in a program that
+ * gives the gateway its configuration itself.
  */
 export function reloadRoute({ requestReload, audit, addressOf }: ReloadParts) {
   return new Hono<{ Variables: { operator: Operator } }>().post("/admin/reload", async (c) => {

@@ -285,7 +285,7 @@ export class Supervisor {
       event: "config_reload_failed",
       reason,
     });
-    return { fault: "invalid", reason };
+    return { fault: "unfinished", reason: `${reason}. Ask again` };
   }
 
   async #stop(order: "drain" | "stop", atMostMs: number): Promise<void> {

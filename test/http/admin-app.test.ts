@@ -246,6 +246,7 @@ describe("POST /admin/reload", () => {
     for (const [fault, status, title] of [
       ["invalid", 422, "Unprocessable Content"],
       ["restart_needed", 409, "Conflict"],
+      ["unfinished", 503, "Service Unavailable"],
     ] as const) {
       reload.answer = { fault, reason: `it is ${fault}` };
       const refused = await ask("/admin/reload", reloading, bearer("acts"));
@@ -258,6 +259,7 @@ describe("POST /admin/reload", () => {
       { event: "operator_reloaded", operator: "bob", reason: "changed keys: max_clients" },
       { event: "operator_reloaded", operator: "bob", reason: "it is invalid" },
       { event: "operator_reloaded", operator: "bob", reason: "it is restart_needed" },
+      { event: "operator_reloaded", operator: "bob", reason: "it is unfinished" },
     ]);
   });
 

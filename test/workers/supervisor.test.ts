@@ -600,7 +600,7 @@ describe("A reload", () => {
     workers[1]!.reloaded(TAKEN);
     clock.advance(30_000);
     const reason = "worker 3 doesn't answer: it takes the configuration when it does";
-    expect(await reload).toEqual({ fault: "invalid", reason });
+    expect(await reload).toEqual({ fault: "unfinished", reason: `${reason}. Ask again` });
     // A worker that refuses a reload says so itself.
     expect(lines.filter(({ level }) => level === "error")).toEqual([
       { level: "error", properties: { event: "config_reload_failed", reason } },
@@ -626,7 +626,7 @@ describe("A reload", () => {
       await settle();
       clock.advance(0);
       const reason = `worker ${still + 1} doesn't answer: it takes the configuration when it does`;
-      expect(await reload).toEqual({ fault: "invalid", reason });
+      expect(await reload).toEqual({ fault: "unfinished", reason: `${reason}. Ask again` });
       expect(workers[still]!.reloads).toEqual(["2"]);
     }
   });
@@ -640,7 +640,7 @@ describe("A reload", () => {
       clock.advance(1000);
       await settle();
     }
-    expect(await reload).toMatchObject({ fault: "invalid" });
+    expect(await reload).toMatchObject({ fault: "unfinished" });
     expect(workers).toHaveLength(1);
   });
 
@@ -649,7 +649,8 @@ describe("A reload", () => {
     const reload = supervisor.reload(TWO);
     await settle();
     workers[0]!.end(null, "SIGKILL");
-    expect(await reload).toEqual({ fault: "invalid", reason: "worker 1 ended meanwhile" });
+    const reason = "worker 1 ended meanwhile. Ask again";
+    expect(await reload).toEqual({ fault: "unfinished", reason });
     clock.advance(0);
     expect(workers[2]!.read()).toBe("1");
     expect(workers[1]!.reloads).toEqual([]);
@@ -663,7 +664,8 @@ describe("A reload", () => {
     await settle();
     workers[1]!.reloaded(TAKEN);
     workers[2]!.end(null, "SIGKILL");
-    expect(await reload).toEqual({ fault: "invalid", reason: "worker 3 ended meanwhile" });
+    const reason = "worker 3 ended meanwhile. Ask again";
+    expect(await reload).toEqual({ fault: "unfinished", reason });
     clock.advance(0);
     expect(workers[3]!.read()).toBe("2");
   });
