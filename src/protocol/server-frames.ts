@@ -375,7 +375,7 @@ const gap = frame("gap", {
     ),
     sub: optional(
       text(
-        "Present if only one subscription misses them, as it begins or catches up: its name. Absent: every subscription may miss them.",
+        'The name of the only subscription that misses them, as it begins, catches up or has a durable; `""` for the only one of server-sent events. Absent: every subscription may miss them.',
       ),
     ),
   },
