@@ -24,6 +24,8 @@ let allowsDirect = true;
 let latestStart = LAST;
 let mayAskLeader = true;
 let denied: string[] = [];
+/** The number of requests to the leader for a message. */
+let askedOfLeader = 0;
 /** By the name of a consumer, the sequences that it has not sent yet. */
 const consumers = new Map<string, readonly number[]>();
 
@@ -41,6 +43,7 @@ const API: Readonly<Record<string, (request: PeerRequest) => void>> = {
     answer(JSON.stringify({ created: CREATED, config, state }));
   },
   "STREAM.MSG.GET.KEPT"({ subject, body, answer }) {
+    askedOfLeader++;
     const { seq, next_by_subj } = JSON.parse(body);
     const found = countTo(LAST).find((one) => one >= seq && fits(one, next_by_subj));
     if (!mayAskLeader) requests.denied(subject);
@@ -113,6 +116,7 @@ beforeAll(async () => {
 beforeEach(() => {
   [replica, allowsDirect, mayAskLeader, denied] = [LAGGING, true, true, []];
   latestStart = LAST;
+  askedOfLeader = 0;
   consumers.clear();
   const ignore = () => {};
   const noteDenied = ({ message }: Error) => void denied.push(message);
@@ -187,6 +191,13 @@ for (const way of ["directly", "by a consumer"]) {
     });
   });
 }
+
+test("Its leader is asked for few subjects at a time, until one has more", async () => {
+  const others = countTo(500).map((n) => `kept.${n}`);
+  const query = { ...QUERY, subjects: ["kept.even", ...others] };
+  await expect(history.read(query, 0)).rejects.toThrow("lags behind");
+  expect(askedOfLeader).toBeLessThan(50);
+});
 
 test("A consumer that starts earlier than it was asked to, as its replica lagged, sends nothing twice", async () => {
   [allowsDirect, replica, latestStart] = [false, LAST, LAGGING + 1];

@@ -11,6 +11,8 @@ const INACTIVE_MS = 10_000;
 const FIRST_MESSAGES = 512;
 /** The most messages of later batches. */
 const MOST_MESSAGES = 2048;
+/** The most patterns for which a stream's leader is asked at a time: nats-server drops all requests if too many wait. */
+const MOST_ASKED = 16;
 
 /** Some or all messages of a stream. */
 export interface BatchQuery {
@@ -142,10 +144,14 @@ export async function hasMore(
   if (replicas === 1 || reached >= last) return false;
   const patterns = filter_subjects as readonly string[];
   try {
-    const next = await Promise.all(
-      patterns.map((pattern) => api.messageAfter(nameOf(origin), reached, pattern)),
-    );
-    return next.some((found) => found !== undefined && found.sequence <= last);
+    for (let n = 0; n < patterns.length; n += MOST_ASKED) {
+      const asked = patterns.slice(n, n + MOST_ASKED);
+      const next = await Promise.all(
+        asked.map((pattern) => api.messageAfter(nameOf(origin), reached, pattern)),
+      );
+      if (next.some((found) => found !== undefined && found.sequence <= last)) return true;
+    }
+    return false;
   } catch (thrown) {
     if (!(thrown instanceof PermissionError)) throw thrown;
     api.requests.faults.denied(thrown);
