@@ -90,9 +90,9 @@ export class WorkerSiblings implements Siblings {
     try {
       const answer = await this.#answerTo((id) => ({ type: "reload", id }), RELOAD_MS);
       if (answer !== undefined) return answer as ReloadAnswer;
-      return { fault: "invalid", reason: "the workers' supervisor is gone" };
+      return { fault: "unfinished", reason: "the workers' supervisor is gone" };
     } catch (error) {
-      return { fault: "invalid", reason: reasonOf(error) };
+      return { fault: "unfinished", reason: reasonOf(error) };
     }
   }
 

@@ -67,3 +67,20 @@ describe("A worker that has stopped", () => {
     expect(await settle()).toBe(true);
   });
 });
+
+test.each([
+  ["is gone", (siblings: WorkerSiblings) => siblings.orphaned()],
+  [
+    "gives no answer in time",
+    (_: WorkerSiblings, clock: ManualClock) => void clock.advance(600_000),
+  ],
+])(
+  "A reload of which nobody knows how it ended, as the supervisor %s, may be asked for again",
+  async (_, happens) => {
+    const clock = new ManualClock();
+    const siblings = new WorkerSiblings(true, () => {}, clock);
+    const reload = siblings.reload();
+    happens(siblings, clock);
+    expect(await reload).toMatchObject({ fault: "unfinished" });
+  },
+);
