@@ -1,6 +1,6 @@
 /**
- * A bounded memory of answers, each until a time. Of those that were not used for the longest time, it drops the ones whose
- * time is over, and one if there are too many.
+ * A bounded memory of answers, each until a time. An answer that is added removes the least recently used ones if their time is
+ * over, or if there are too many.
  */
 export class AnswerCache<T> {
   readonly #max: number;

@@ -102,7 +102,7 @@ export class Acks<Reader> {
     else this.#acknowledge(id);
   }
 
-  /** A subscription begins to process a message. It may have held it back, and the message may be acknowledged already. */
+  /** A subscription begins to process a message. If it has held the message back, that may be acknowledged already. */
   begin(id: string, reader: Reader): void {
     if (this.isPending(id, reader)) return;
     this.#settled.delete(id);
@@ -155,8 +155,8 @@ export class Acks<Reader> {
   }
 
   /**
-   * Gives subscriptions again what they have refused and another one had acknowledged before, which the gateway may have
-   * forgotten.
+   * Repeats messages that a subscription has refused after another one had acknowledged them: the gateway may have forgotten
+   * them.
    */
   #comeAgain(): void {
     if (this.#cancelAgain !== undefined) return;

@@ -209,7 +209,7 @@ export class Router {
       (isRepeated || isLeft || feed.stage === "asked" || bringers.some((one) => one !== feed));
     this.#took(sub, takers);
     if (this.isAtLeastOnce) {
-      // The replay, after which a message is released, may wait for its acknowledgement. It comes again after the cursor.
+      // Messages that are held back wait for the replay, which may wait for acknowledgements: so these are acknowledged now.
       const open = takers.filter((feed) => feed.isFull || !(mayBeAhead(feed) || feed.holdsLatest));
       acks.handOver(id, [...open, ...refusers]);
     }

@@ -22,7 +22,7 @@ export class DescriptorWatch {
     this.#log = log;
   }
 
-  /** Watches the listeners for clients and for operators, as far as there are any, and keeps them accepting, until {@linkcode stop}. */
+  /** Watches the listeners for clients and for operators, if there are any, and keeps them accepting until {@linkcode stop}. */
   start(clients: Listener | undefined, operators: Listener | undefined): void {
     if (clients === undefined && operators === undefined) return;
     this.#cancel = this.#clock.after(INTERVAL_MS, () => {

@@ -202,7 +202,7 @@ export class GatewayLifecycle<E extends Engine = Engine> {
     await this.#drainOnce((engine, signal) => engine.drain(signal));
   }
 
-  /** Drains one of several processes whose ports others go on to serve, so that nobody else has to notice. See {@linkcode drain}. */
+  /** Drains one of several processes that share ports: the others serve them, so no load balancer has to notice. See {@linkcode drain}. */
   async leave(): Promise<void> {
     await this.#drainOnce((engine, signal) => engine.leave(signal));
   }

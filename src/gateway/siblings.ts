@@ -39,7 +39,7 @@ export interface Siblings {
   /**
    * This process has stopped: what it has counted is told, and it answers no more.
    *
-   * @param timeoutMs how long it waits for the news to arrive.
+   * @param timeoutMs how long it waits for a confirmation.
    */
   stopped(timeoutMs: number): Promise<void>;
   /** Tells the others of a message that was posted to the in-memory source of this process. */

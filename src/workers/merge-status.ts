@@ -23,7 +23,7 @@ const MAX_FURTHEST = 10;
  * Returns whether traffic should be sent to a port that workers share: at least one of them must be ready. The reasons name those
  * that aren't, also while others are.
  *
- * @param answers of the workers that listen and go on.
+ * @param answers the answers of the workers that listen and are not replaced.
  * @param starting the workers that did not listen yet since the gateway was started: it is not ready before.
  * @param isStopping whether all of them were told to end.
  */

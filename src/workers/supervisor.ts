@@ -40,7 +40,7 @@ const FLUSH_MS = 2000;
 const RELOAD_MS = 30_000;
 /** A worker that does not listen by then is killed. */
 const START_MS = 120_000;
-/** The wait before a worker that was told to end is replaced: whoever ends a whole group of processes tells the supervisor, too. */
+/** The wait before a worker that was told to end is replaced: if the whole group of processes got the signal, the supervisor hears it meanwhile. */
 const LEAVE_DELAY_MS = 100;
 /** The time between two checks whether a worker still answers. */
 const CHECK_MS = 5000;

@@ -8,7 +8,7 @@ export interface Cacheable {
 /** A page that is kept. */
 export interface CachedPage<T> {
   readonly page: T;
-  /** It has the messages from this sequence, which is not among them, up to the other one. */
+  /** The page has the messages after this sequence, up to `upTo`. */
   readonly after: number;
   readonly upTo: number;
   readonly bytes: number;

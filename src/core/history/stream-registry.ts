@@ -23,9 +23,9 @@ export interface FollowedStream extends StreamInput {
   readonly refusal: string | undefined;
   /** How often the source has said how the stream stands. */
   readonly changes: number;
-  /** The moment since which nothing is missing of it; `undefined`: since always. */
+  /** No message of it is missing after this moment; `undefined`: none is missing at all. */
   readonly completeSince: Arrival | undefined;
-  /** Messages up to this one may not have come, as they had been removed. */
+  /** Messages up to this one may be missing, as they were removed before they came. */
   readonly sparseUpTo: number;
 }
 

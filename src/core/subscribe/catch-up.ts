@@ -307,7 +307,7 @@ export class CatchUp {
     return floor <= progress.sequence && progress.sequence <= last;
   }
 
-  /** Whether messages after the subscription's place did not come, which the stream or nobody has. */
+  /** Whether messages after the subscription's place may not have come live. The stream may still have them. */
   #isRingSparse({ stream, sequence, sparseUpTo }: StreamProgress): boolean {
     return stream.sparseUpTo > Math.max(sequence, sparseUpTo);
   }
@@ -372,7 +372,7 @@ export class CatchUp {
       ? page.sparse && progress.sparseUpTo < last && progress.sequence < last
       : missesLive;
     if (isSparse) this.#tellSparse(progress, from, last);
-    // The page has all up to there that the client wasn't told of.
+    // Up to there, messages are on the page, or the client was told of them.
     if (end) progress.sparseUpTo = Math.max(progress.sparseUpTo, last);
     if (end) progress.isRead = true;
     const sent = this.#send(envelopes);

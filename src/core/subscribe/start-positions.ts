@@ -161,7 +161,7 @@ export class StartPositions {
     return isThere ? { ...position, arrivals: this.#parts.upstream.arrivals } : position;
   }
 
-  /** Returns since when everything comes that a request wants; `undefined`: not everything does. */
+  /** Returns the moment since which all messages of a request come; `undefined`: some don't. */
   #completeSince(request: GrantedRequest): Arrival | undefined {
     let last = this.#parts.upstream.completeSince(request.subjects);
     for (const { completeSince: since } of this.#carrying(request)) {

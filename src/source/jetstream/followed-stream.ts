@@ -163,7 +163,7 @@ export class FollowedStream {
   /**
    * Moves on to where the next consumer begins.
    *
-   * @returns what that leaves out: whether messages are lost for certain, and up to which one some may be.
+   * @returns whether messages before that are lost for certain, and up to which one some may be.
    */
   #moveTo(info: StreamInfo): { lost: boolean; sparseUpTo: number | undefined } {
     const place = this.#place;

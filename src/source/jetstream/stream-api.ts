@@ -107,7 +107,7 @@ export class StreamApi {
 
   /**
    * Returns the place of the first message after a sequence that fits a pattern; `undefined` if there is none. The stream's
-   * leader answers, which lacks nothing, whereas a consumer or a direct get may read a replica that lags behind.
+   * leader answers and lacks nothing; a consumer or a direct get may read a replica that lags behind.
    */
   async messageAfter(
     name: string,
