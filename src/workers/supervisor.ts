@@ -250,7 +250,7 @@ export class Supervisor {
     };
     const lateFault = (): ReloadAnswer =>
       this.#reloadFault(
-        `worker ${late[0]} doesn't answer: it takes the configuration when it does`,
+        `worker ${late[0]} doesn't answer yet, and may take the configuration later`,
       );
     let first: ReloadAnswer | undefined;
     while (first === undefined) {

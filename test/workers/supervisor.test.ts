@@ -599,7 +599,7 @@ describe("A reload", () => {
     await settle();
     workers[1]!.reloaded(TAKEN);
     clock.advance(30_000);
-    const reason = "worker 3 doesn't answer: it takes the configuration when it does";
+    const reason = "worker 3 doesn't answer yet, and may take the configuration later";
     expect(await reload).toEqual({ fault: "unfinished", reason: `${reason}. Ask again` });
     // A worker that refuses a reload says so itself.
     expect(lines.filter(({ level }) => level === "error")).toEqual([
@@ -625,7 +625,7 @@ describe("A reload", () => {
       answering.reloaded(TAKEN);
       await settle();
       clock.advance(0);
-      const reason = `worker ${still + 1} doesn't answer: it takes the configuration when it does`;
+      const reason = `worker ${still + 1} doesn't answer yet, and may take the configuration later`;
       expect(await reload).toEqual({ fault: "unfinished", reason: `${reason}. Ask again` });
       expect(workers[still]!.reloads).toEqual(["2"]);
     }
