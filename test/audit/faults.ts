@@ -1,8 +1,8 @@
-import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import type { JumpingClock } from "../support/jumping-clock.ts";
 import type { NatsCluster } from "../support/nats-cluster.ts";
+import { limit, useUpFiles } from "../support/process-limits.ts";
 import type { Target } from "../support/runtimes.ts";
 import type { TcpProxy } from "../support/tcp-proxy.ts";
 import type { AuditedParty } from "./audited-client.ts";
@@ -40,8 +40,6 @@ type Acts = Readonly<Record<string, () => Promise<void> | void>>;
 
 /** The pause between two faults in milliseconds: its minimum, and its random part. */
 const CALM_MS = [300, 900] as const;
-/** The soft limit of a gateway's file descriptors that is enough. */
-const FILES = 1024;
 const HOUR_MS = 3_600_000;
 
 /** Causes faults one after the other, by the seed. @returns the number of each kind. */
@@ -123,10 +121,10 @@ function soakFaultsOf({ random, clients, gateways, nats, stream, soak }: Breakab
     "a gateway stands still": () => standStill(random.of(gateways).pid, random),
     "a gateway has no file descriptors left": async () => {
       const { pid } = random.of(gateways);
-      limit(pid, "nofile", readdirSync(`/proc/${pid}/fd`).length);
+      const free = useUpFiles(pid);
       random.of(clients).cut();
       await pause(random.below(2000));
-      limit(pid, "nofile", FILES);
+      free();
     },
     "a node of NATS is cut off from the others": async () => {
       const rejoin = nats.isolate(random.of([...nats.nodes.keys()]));
@@ -168,11 +166,4 @@ async function standStill(pid: number, random: Random): Promise<void> {
   process.kill(pid, "SIGSTOP");
   await pause(random.below(5000));
   process.kill(pid, "SIGCONT");
-}
-
-/** Sets a process's soft limit of a resource. */
-function limit(pid: number, resource: "nofile" | "fsize", value: number | "unlimited"): void {
-  const args = ["--pid", `${pid}`, `--${resource}=${value}:`];
-  const { status, stderr } = spawnSync("prlimit", args, { encoding: "utf8" });
-  if (status !== 0) throw new Error(`prlimit: ${stderr}`);
 }

@@ -4,6 +4,8 @@ import { connect, type Socket } from "node:net";
 import { until, within } from "../support/event-log.ts";
 import { freePort } from "../support/free-port.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
+import { CAN_LIMIT, useUpFiles } from "../support/process-limits.ts";
+import { answerOf } from "../support/raw-http.ts";
 import { OPCODE, openRaw } from "../support/raw-websocket.ts";
 import type { Target } from "../support/runtimes.ts";
 import { contract, EVERY_SOCKET } from "./support/contract.ts";
@@ -18,19 +20,6 @@ function withFewDescriptors(target: Target): Target {
 
 const HANDSHAKE =
   "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-/** Sets the limits of a running process. */
-const PRLIMIT = "/usr/bin/prlimit";
-
-/** Returns the status of an answer on a connection of its own; `undefined`: there is none soon. */
-async function answerOf(url: string): Promise<number | undefined> {
-  try {
-    const headers = { Connection: "close" };
-    return (await fetch(url, { headers, signal: AbortSignal.timeout(1000) })).status;
-  } catch {
-    return undefined;
-  }
-}
 
 function connectTo({ port }: Pick<Gateway, "port">): Socket {
   return connect({ host: "127.0.0.1", port }).on("error", () => {});
@@ -123,26 +112,22 @@ contract(EVERY_SOCKET, (target) => {
       expect(await gateway.stop()).toEqual({ code: 0, signal: null });
     });
 
-    test.skipIf(!existsSync(PRLIMIT))(
+    test.skipIf(!CAN_LIMIT)(
       "When they run out for a moment, clients and operators are let in again",
       async () => {
         const admin = await freePort();
         const gateway = await startGateway(target, { config: { admin_port: admin } });
         const client = await openRaw(gateway.wsUrl);
-        const limitFiles = (to: number): void => {
-          const args = ["--pid", `${gateway.pid}`, `--nofile=${to}:`];
-          expect(Bun.spawnSync([PRLIMIT, ...args]).exitCode).toBe(0);
-        };
         const ports = [gateway.port, admin];
         for (let round = 0; round < 3; round++) {
-          limitFiles(readdirSync(`/proc/${gateway.pid}/fd`).length);
+          const free = useUpFiles(gateway.pid);
           const crowd = ports.map((port) => connectTo({ port }));
           client.sendFrame({ opcode: OPCODE.ping, payload: `${round}` });
           await client.frames.find(
             ({ opcode, payload }) => opcode === OPCODE.pong && `${payload}` === `${round}`,
             "pong",
           );
-          limitFiles(1024);
+          free();
           for (const one of crowd) one.destroy();
           for (const port of ports) {
             await until(

@@ -1,27 +1,17 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
 import { connect } from "node:net";
 import { startProcess } from "../support/child-process.ts";
 import { until } from "../support/event-log.ts";
 import { freePort } from "../support/free-port.ts";
 import { RUNTIMES } from "../support/host-program.ts";
+import { CAN_LIMIT, useUpFiles } from "../support/process-limits.ts";
+import { answerOf } from "../support/raw-http.ts";
 import { ROOT, TARGETS } from "../support/runtimes.ts";
 
-/** Sets the limits of a running process. */
-const PRLIMIT = "/usr/bin/prlimit";
 const PROGRAM = "test/gateway/admin-program.ts";
 
-async function answerOf(url: string): Promise<number | undefined> {
-  try {
-    const headers = { Connection: "close" };
-    return (await fetch(url, { headers, signal: AbortSignal.timeout(1000) })).status;
-  } catch {
-    return undefined;
-  }
-}
-
 describe.each(RUNTIMES)("The port for operators of a gateway mounted on %s", (name) => {
-  test.skipIf(!existsSync(PRLIMIT))(
+  test.skipIf(!CAN_LIMIT)(
     "takes connections again after a moment without file descriptors",
     async () => {
       const port = await freePort();
@@ -32,10 +22,6 @@ describe.each(RUNTIMES)("The port for operators of a gateway mounted on %s", (na
         { cwd: ROOT, env: { PATH: process.env.PATH ?? "", ADMIN_PORT: `${port}` } },
       );
       await host.lines.find(({ text }) => text === "started", "start");
-      const limitFiles = (to: number): void => {
-        const args = ["--pid", `${host.pid}`, `--nofile=${to}:`];
-        expect(Bun.spawnSync([PRLIMIT, ...args]).exitCode).toBe(0);
-      };
       const reader = connect({ host: "127.0.0.1", port });
       let answers = 0;
       reader.on("data", () => answers++);
@@ -50,11 +36,11 @@ describe.each(RUNTIMES)("The port for operators of a gateway mounted on %s", (na
       };
       await askOnOpenConnection();
       for (let round = 0; round < 3; round++) {
-        limitFiles(readdirSync(`/proc/${host.pid}/fd`).length);
+        const free = useUpFiles(host.pid);
         const other = connect({ host: "127.0.0.1", port }).on("error", () => {});
         // After this answer, the gateway has tried to accept the other connection.
         await askOnOpenConnection();
-        limitFiles(1024);
+        free();
         other.destroy();
         await until(
           "an answer on a new connection",

@@ -40,3 +40,13 @@ export class RawHttp {
     this.#socket.destroy();
   }
 }
+
+/** Returns the status of an answer on a connection of its own; `undefined`: there is none soon. */
+export async function answerOf(url: string): Promise<number | undefined> {
+  try {
+    const headers = { Connection: "close" };
+    return (await fetch(url, { headers, signal: AbortSignal.timeout(1000) })).status;
+  } catch {
+    return undefined;
+  }
+}
