@@ -78,6 +78,8 @@ contract(EVERY_SOCKET, (target) => {
         await untilMetric(gateway(), "websocket_messages_in_flight", (count) => count === 0);
         expect(new Set(client.done.entries)).toEqual(new Set(countTo(TOTAL)));
         expect(client.complaints).toBeGreaterThan(0);
+        // What it had not acknowledged has come twice, each time that it came back.
+        expect(client.deepest).toBeLessThan(4 * CAPACITY);
         expect(await metric(gateway(), "websocket_sessions_resumed_total")).toBe(2);
         expect(await metric(gateway(), "websocket_messages_redelivered_total")).toBeGreaterThan(0);
         expect(await metric(gateway(), "websocket_messages_lost_total")).toBe(0);

@@ -270,7 +270,7 @@ contract(WITH_WORKERS, (target) => {
       expect(await gateway.stop()).toEqual(CLEAN);
     });
 
-    test("What is posted faster than another process takes it has to wait", async () => {
+    test("What is posted faster than another process takes it has to wait, and what it misses is a gap", async () => {
       const config = {
         ...{ workers: 2, max_publishes_per_second: 1_000_000, max_frames_per_second: 10_000 },
         max_queue_bytes: "64MiB",
@@ -325,11 +325,14 @@ contract(WITH_WORKERS, (target) => {
           Boolean,
         );
       }
-      // On a busy machine, the other process may have stood still for too long.
-      for (const client of subscribers.filter((one) => !missedSome(one))) {
-        expect(client.messages).toHaveLength(published);
-      }
+      // On a busy machine, the other process may have stood still for too long. The publisher's own never misses any.
+      const complete = subscribers.filter((one) => !missedSome(one));
+      expect(complete.length).toBeGreaterThan(0);
+      for (const client of complete) expect(client.messages).toHaveLength(published);
       expect(await metric(gateway, "websocket_client_messages_published_total")).toBe(published);
+      const received = await metric(gateway, "websocket_messages_received_total");
+      if (complete.length === subscribers.length) expect(received).toBe(2 * published);
+      else expect(received).toBeWithin(published, 2 * published);
       expect(await gateway.stop()).toEqual(CLEAN);
     });
 
