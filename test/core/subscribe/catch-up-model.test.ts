@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { carries } from "../../../src/core/subject/subject.ts";
 import { covers, idOf, type Place, placeOf } from "../support/declared-gaps.ts";
 import { Harness, type TestClient } from "../support/harness.ts";
+import { ModelStep } from "../support/model-step.ts";
 import { CARRIED, ModelStream, NAME, type Published, timeOf } from "../support/model-stream.ts";
 
 const RUNS = Number(process.env.SPILLWAY_MODEL_RUNS ?? 400);
@@ -149,20 +150,7 @@ async function pass({ harness, stream }: World, turns: number, ms: number): Prom
   }
 }
 
-/** One thing that happens; printed in a counterexample. */
-class Step {
-  readonly #name: string;
-  readonly run: (world: World) => void | Promise<void>;
-
-  constructor(name: string, run: (world: World) => void | Promise<void>) {
-    this.#name = name;
-    this.run = run;
-  }
-
-  toString(): string {
-    return this.#name;
-  }
-}
+class Step extends ModelStep<World> {}
 
 const CUT = new Step("cut", ({ stream }) => stream.cut());
 const RECONNECT = new Step("reconnect", ({ stream }) => stream.reconnect());

@@ -7,6 +7,7 @@ import { covers, idOf, type Place, placeOf } from "../support/declared-gaps.ts";
 import type { ReceivedFrame } from "../support/fake-sockets.ts";
 import { Harness, type TestClient } from "../support/harness.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { ModelStep } from "../support/model-step.ts";
 import { CARRIED, ModelStream, NAME, type Published } from "../support/model-stream.ts";
 
 const RUNS = Number(process.env.SPILLWAY_MODEL_RUNS ?? 400);
@@ -147,20 +148,7 @@ async function pass({ clock, gateways }: World, turns: number, ms: number): Prom
   }
 }
 
-/** One thing that happens; printed in a counterexample. */
-class Step {
-  readonly #name: string;
-  readonly run: (world: World) => void | Promise<void>;
-
-  constructor(name: string, run: (world: World) => void | Promise<void>) {
-    this.#name = name;
-    this.run = run;
-  }
-
-  toString(): string {
-    return this.#name;
-  }
-}
+class Step extends ModelStep<World> {}
 
 const gateway = fc.constantFrom(0, 1);
 
