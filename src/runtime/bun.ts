@@ -7,7 +7,13 @@ import { cannotUpgrade } from "./errors.ts";
 import { HonoListeners } from "./hono-listeners.ts";
 import { cannotListen } from "./listen-error.ts";
 import { chooseOffer } from "./permessage-deflate.ts";
-import type { ConnectionEvents, Runtime, RuntimeOptions, SocketRuntime } from "./runtime.ts";
+import {
+  type ConnectionEvents,
+  IDLE_CONNECTION_MS,
+  type Runtime,
+  type RuntimeOptions,
+  type SocketRuntime,
+} from "./runtime.ts";
 import { TextCache } from "./text-cache.ts";
 import { TopicMembers } from "./topic-members.ts";
 import { TurnLimiter } from "./turn-limiter.ts";
@@ -118,9 +124,13 @@ export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHa
           hostname: host,
           port,
           reusePort: sharesPort,
-          fetch: (request, env) => turns.serve(() => fetch(withHost(request), env as never)),
+          fetch(request, env) {
+            // From the first request on: the app limits the time of a body.
+            env.timeout(request, IDLE_CONNECTION_MS / 1000);
+            return turns.serve(() => fetch(withHost(request), env as never));
+          },
           websocket,
-          // Bun limits the time without a byte, in seconds, but not the time of a whole request.
+          // Bun limits the time without a byte, in seconds, but not the time of a whole request. This is of the first one.
           idleTimeout: Math.min(MOST_IDLE_SECONDS, Math.ceil(limits.requestTimeoutMs / 1000)),
           // Bun's own refusal has no text, so the app refuses first, at `maxBodyBytes`.
           maxRequestBodySize: limits.maxBodyBytes * 2,

@@ -12,14 +12,15 @@ import { cannotUpgrade } from "./errors.ts";
 import { cannotListen } from "./listen-error.ts";
 import { patchInflate } from "./patch-inflate.ts";
 import { chooseOffer } from "./permessage-deflate.ts";
-import type {
-  ConnectionEvents,
-  Listener,
-  ListenOptions,
-  Runtime,
-  RuntimeOptions,
-  ServerTls,
-  SocketRuntime,
+import {
+  type ConnectionEvents,
+  IDLE_CONNECTION_MS,
+  type Listener,
+  type ListenOptions,
+  type Runtime,
+  type RuntimeOptions,
+  type ServerTls,
+  type SocketRuntime,
 } from "./runtime.ts";
 import { serveInOrder } from "./serve-in-order.ts";
 import { TopicMembers } from "./topic-members.ts";
@@ -498,6 +499,7 @@ function createServer(options: ListenOptions, limits: RuntimeOptions): Server {
       headersTimeout: Math.min(HANDSHAKE_TIMEOUT_MS, limits.requestTimeoutMs),
       // The app answers earlier, and says more.
       requestTimeout: limits.requestTimeoutMs + 1000,
+      keepAliveTimeout: IDLE_CONNECTION_MS,
       connectionsCheckingInterval: 1000,
       ...ONLY_WEBSOCKET,
       ...(tls !== undefined && tlsOptions(tls)),

@@ -2,6 +2,12 @@ import type { Context } from "hono";
 import type { ClientSocket, Fanout } from "../core/ports/socket.ts";
 import type { CloseCause } from "../protocol/close-codes.ts";
 
+/**
+ * How long a connection stays open that waits for its next request. Proxies use a connection to the gateway again for up to a minute
+ * (AWS ALB, nginx), and a request that meets its end is lost.
+ */
+export const IDLE_CONNECTION_MS = 75_000;
+
 /** A JavaScript runtime, as far as it differs from the others: its server and its sockets. */
 export interface Runtime<WebSocketOption = unknown> {
   readonly name: string;

@@ -4,7 +4,7 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { passwordHashText } from "../access/support/password-hash-text.ts";
-import { EventLog, within } from "../support/event-log.ts";
+import { EventLog, until, within } from "../support/event-log.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { HAS_IPV6 } from "../support/ipv6.ts";
 import { requestUpgrade } from "../support/raw-handshake.ts";
@@ -26,6 +26,9 @@ const MAX_WAITING = 32;
 /** The addresses of an attacker, and of another client, as a proxy says. */
 const FLOOD = "203.0.113.1";
 const OTHER = "203.0.113.2";
+
+/** A connection that waits for its next request ends sooner by the default of Node's server, and on Bun by `request_timeout` of 1 s. */
+const LONGEST_DEFAULT_MS = 9000;
 
 /** What a connection may send and never go on with. */
 const UNFINISHED = [
@@ -187,6 +190,29 @@ contract(EVERY_SOCKET, (target) => {
         socket.destroy();
       });
     }
+
+    test("A connection that had a request may wait for the next one: proxies use it again", async () => {
+      const socket = connectTcp({ host: "127.0.0.1", port: hasty().port });
+      let answers = "";
+      socket
+        .on("error", () => {})
+        .on("data", (chunk) => {
+          answers += String(chunk);
+        });
+      const ask = async (count: number): Promise<void> => {
+        socket.write("GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+        await until(
+          `answer ${count}`,
+          async () => answers.split("HTTP/1.1 200").length - 1,
+          (got) => got === count || socket.closed,
+        );
+      };
+      await ask(1);
+      await Bun.sleep(LONGEST_DEFAULT_MS);
+      await ask(2);
+      expect(socket.closed).toBe(false);
+      socket.destroy();
+    });
 
     /**
      * Sends a request many times in one write, and looks once the first answer or the end came.
