@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { runs } from "../support/child-process.ts";
 import { until, within } from "../support/event-log.ts";
 import { type Gateway, type LogLine, runToExit, startGateway } from "../support/gateway-process.ts";
+import { requestUpgrade } from "../support/raw-handshake.ts";
 import { openRaw } from "../support/raw-websocket.ts";
 import { allowing, TARGETS } from "../support/runtimes.ts";
 import { connect, type Subscriber } from "../support/subscriber.ts";
@@ -67,6 +68,11 @@ function kill(pid: number): void {
 }
 
 const linux = process.platform === "linux";
+
+/** Whether the kernel hands connections that a closed socket had not accepted to the other sockets at the port. It resets them by default. */
+function kernelHandsOver(): boolean {
+  return readFileSync("/proc/sys/net/ipv4/tcp_migrate_req", "utf8").trim() === "1";
+}
 
 contract(WITH_WORKERS, (target) => {
   describe.skipIf(!linux)("Workers", () => {
@@ -149,19 +155,21 @@ contract(WITH_WORKERS, (target) => {
       await untilReady(gateway);
       const clients = await subscribeManyV1(gateway, CLIENTS);
       const [, second] = await workersOf(gateway);
+      // Deno's own sockets can't stop listening while their clients stay.
+      const canCut = !kernelHandsOver() || target.name === "deno-native";
       let isOver = false;
-      const refusals: unknown[] = [];
-      // It can't stop listening while its clients stay, so it may refuse one in its last moment.
-      const canRefuse = target.name === "deno-native";
+      const refusals: number[] = [];
+      let cut = 0;
       const knock = async (): Promise<void> => {
         while (!isOver) {
           const headers = { Connection: "close" };
-          const { status } = await fetch(`${gateway.url}/readyz`, { headers });
-          if (status !== 200) refusals.push(status);
-          await connect(gateway.wsUrl).then(
-            (client) => client.close(),
-            (error) => canRefuse || refusals.push(`${error}`),
-          );
+          const asked = await fetch(`${gateway.url}/readyz`, { headers }).catch(() => undefined);
+          const opened = await requestUpgrade(gateway.wsUrl).catch(() => undefined);
+          opened?.socket.destroy();
+          for (const answer of [asked, opened]) {
+            if (answer === undefined) cut++;
+            else if (answer.status !== 200 && answer.status !== 101) refusals.push(answer.status);
+          }
         }
       };
       const knocking = knock();
@@ -172,6 +180,8 @@ contract(WITH_WORKERS, (target) => {
       isOver = true;
       await knocking;
       expect(refusals).toEqual([]);
+      // At most one connection at a time was not accepted yet.
+      expect(cut).toBeLessThanOrEqual(canCut ? 1 : 0);
       const events = gateway.logs.map(({ properties }) => String(properties.event));
       const ofWorkers = events.filter((event) => /^worker_(?:leaving|replaced|ended)$/.test(event));
       expect(ofWorkers).toEqual(["worker_leaving", "worker_replaced", "worker_ended"]);

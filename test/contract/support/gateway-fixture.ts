@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect } from "bun:test";
+import type { Readiness } from "../../../src/http/status.ts";
 import { CountingClient } from "../../support/counting-client.ts";
 import { DEADLINE_MS, until } from "../../support/event-log.ts";
 import { type EventReader, openEvents } from "../../support/event-source.ts";
@@ -60,13 +61,10 @@ export async function asOperator(gateway: Gateway): Promise<Gateway> {
   return { ...gateway, get };
 }
 
-/** Waits until what is published now arrives. */
+/** Waits until what is published now arrives at each client: all workers are ready, where there are several. */
 export async function untilReady(gateway: Gateway): Promise<void> {
-  const ask = async () => {
-    const response = await gateway.get("/readyz");
-    return { status: response.status, body: await response.text() };
-  };
-  await until("200 from /readyz", ask, ({ status }) => status === 200);
+  const ask = async () => (await (await gateway.get("/readyz")).json()) as Readiness;
+  await until("readiness of all", ask, ({ ready, reasons }) => ready && reasons.length === 0);
 }
 
 /**
