@@ -65,6 +65,7 @@ export function readTelemetrySettings(env: Environment): TelemetrySettings | und
     signals.set(signal, variable);
   }
   if (signals.size === 0) return undefined;
+  expectAttributes(env);
   return { signals, ...samplerIn(env) };
 }
 
@@ -126,6 +127,23 @@ function expectExporter(signal: Signal, env: Environment): void {
     if (!headers.every((pair) => /^\s*[^=\s]+\s*=/.test(pair))) {
       throw invalid(`${prefix}_HEADERS`, "***", 'pairs like "name=value,other=value"');
     }
+  }
+}
+
+/** OpenTelemetry's package would go on without the pairs that it can't read. */
+function expectAttributes({ OTEL_RESOURCE_ATTRIBUTES: text = "" }: Environment): void {
+  const pairs = text.split(",").filter((pair) => pair.trim());
+  if (pairs.every((pair) => /^[^=]*[^=\s][^=]*=[^=]*$/.test(pair)) && canDecode(text)) return;
+  const rule = 'pairs like "name=value,other=value", with %2C and %3D for "," and "=" in a value';
+  throw invalid("OTEL_RESOURCE_ATTRIBUTES", text, rule);
+}
+
+function canDecode(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -30,6 +30,10 @@ describe("readTelemetrySettings", () => {
 
   test.each([
     [ENDPOINT, ["traces", "metrics", "logs"]],
+    [
+      { ...ENDPOINT, OTEL_RESOURCE_ATTRIBUTES: "env=prod, team = a%3Db%2Cc,,empty=," },
+      ["traces", "metrics", "logs"],
+    ],
     [{ OTEL_TRACES_EXPORTER: "otlp" }, ["traces"]],
     [{ OTEL_EXPORTER_OTLP_LOGS_ENDPOINT: "http://localhost:4318/v1/logs" }, ["logs"]],
     [{ ...ENDPOINT, OTEL_METRICS_EXPORTER: "none" }, ["traces", "logs"]],
@@ -86,6 +90,12 @@ describe("readTelemetrySettings", () => {
     ],
   ])("refuses %j", (env, message) => {
     expect(refusalOf(env as Record<string, string>)).toBe(message);
+  });
+
+  test.each(["garbage", "=prod", "env=a=b", "env=100%"])("refuses the attributes %j", (text) => {
+    expect(refusalOf({ ...ENDPOINT, OTEL_RESOURCE_ATTRIBUTES: text })).toBe(
+      `OTEL_RESOURCE_ATTRIBUTES is "${text}" but must be pairs like "name=value,other=value", with %2C and %3D for "," and "=" in a value`,
+    );
   });
 
   test("reads the sampler, and a number", () => {
