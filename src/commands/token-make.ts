@@ -62,8 +62,8 @@ function claimsOf(texts: FlagTexts, issuer: Issuer | undefined): Record<string, 
   };
   const ttl = one("--ttl") ?? TOKEN_TTL;
   const ttlMs = parseDuration(ttl);
-  if (ttlMs === undefined) {
-    throw invalidCommand(`"--ttl" is "${ttl}" but must be a duration like "10m"`);
+  if (ttlMs === undefined || ttlMs < 1000) {
+    throw invalidCommand(`"--ttl" is "${ttl}" but must be a duration like "10m", of at least "1s"`);
   }
   const nowSeconds = Math.floor(Date.now() / 1000);
   const subjects = { allow: texts.get("--allow") ?? [">"], deny: texts.get("--deny") ?? [] };

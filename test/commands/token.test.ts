@@ -95,7 +95,12 @@ describe("spillway token make", () => {
     [
       ["--iss", "a", "--aud", "b", "--sub", "c", "--ttl", "5"],
       "",
-      '"--ttl" is "5" but must be a duration like "10m"',
+      '"--ttl" is "5" but must be a duration like "10m", of at least "1s"',
+    ],
+    [
+      ["--iss", "a", "--aud", "b", "--sub", "c", "--ttl", "0s"],
+      "",
+      '"--ttl" is "0s" but must be a duration like "10m", of at least "1s"',
     ],
     [
       ["--iss", "a", "--aud", "b", "--sub", "c", "--claim", "x"],
