@@ -208,7 +208,11 @@ contract(EVERY_SOCKET, (target) => {
         );
       };
       await ask(1);
-      await Bun.sleep(LONGEST_DEFAULT_MS);
+      const { promise: ended, resolve } = Promise.withResolvers<boolean>();
+      socket.on("close", () => resolve(true));
+      const late = setTimeout(() => resolve(false), LONGEST_DEFAULT_MS);
+      expect(await ended).toBe(false);
+      clearTimeout(late);
       await ask(2);
       expect(socket.closed).toBe(false);
       socket.destroy();
