@@ -1,15 +1,17 @@
 /**
  * `bun run bench/soak.ts --minutes 60 --seed 1 --runtime node`: the audit for long, with more faults. Prints one line of
  * JSON: the faults, the messages, and of the gateway that is never killed its memory and file descriptors, which are printed
- * also if the audit fails. Needs Linux.
+ * also if the audit fails. Its garbage is collected each minute. Needs Linux.
  */
-import { readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { ensureNatsServer } from "../scripts/install-nats-server.ts";
 import { audit } from "../test/audit/audit.ts";
+import { type KeptMemory, MemoryLog } from "../test/support/memory-log.ts";
 import { TARGETS } from "../test/support/runtimes.ts";
-import { rssBytes } from "./machine.ts";
 import { spread } from "./summary.ts";
 
 /** About 180 messages a second. */
@@ -28,43 +30,54 @@ const { values } = parseArgs({
 const target = TARGETS[values.runtime as "bun" | "deno" | "node"];
 if (target === undefined) throw new Error(`--runtime: bun, deno or node, not ${values.runtime}`);
 
-interface Sample {
-  readonly hours: number;
-  readonly mib: number;
-  readonly files: number;
-}
-
 await ensureNatsServer();
 const beganMs = performance.now();
-const samples: Sample[] = [];
+const directory = mkdtempSync(join(tmpdir(), "spillway-soak-"));
+const memoryLog = new MemoryLog(join(directory, "memory"));
+const openFiles: number[] = [];
 const outcome = await audit(target, {
   seed: Number(values.seed),
   durationMs: Number(values.minutes) * 60_000,
   batchPauseMs: BATCH_PAUSE_MS,
-  watch({ pid }) {
-    const hours = (performance.now() - beganMs) / 3_600_000;
-    const files = readdirSync(`/proc/${pid}/fd`).length;
-    samples.push({ hours, mib: (rssBytes(pid) ?? Number.NaN) / MIB, files });
-  },
+  memoryLog,
+  watch: ({ pid }) => openFiles.push(readdirSync(`/proc/${pid}/fd`).length),
 }).catch((error: unknown) => {
   process.exitCode = 1;
   return { failure: String(error) };
 });
-const settled = samples.slice(Math.floor(samples.length * SETTLED_PART));
-const { perHour, error } = slopeOf(settled);
-const round = (value: number) => Math.round(value * 10) / 10;
+const memory = memoryLog.read();
+rmSync(directory, { recursive: true });
 const figures = {
   runtime: target.name,
   seed: Number(values.seed),
   minutes: round((performance.now() - beganMs) / 60_000),
   ...outcome,
-  mib: round(spread(settled.map(({ mib }) => mib))?.median ?? Number.NaN),
-  mibPerHour: round(perHour),
-  mibPerHourError: round(error),
-  mibEachMinute: samples.filter((_, n) => n % 12 === 0).map(({ mib }) => Math.round(mib)),
-  files: spread(settled.map(({ files }) => files)),
+  resident: course(({ rss }) => rss),
+  kept: course(({ heapUsed, external }) => heapUsed + (target.runtime === "bun" ? 0 : external)),
+  files: spread(openFiles.slice(Math.floor(openFiles.length * SETTLED_PART))),
 };
 process.stdout.write(`${JSON.stringify(figures)}\n`);
+
+/** Returns how a part of the memory went, in MiB: each minute, and by hour with its standard error once it has settled. */
+function course(of: (memory: KeptMemory) => number) {
+  const mib = memory.map((one) => of(one) / MIB);
+  const from = Math.floor(mib.length * SETTLED_PART);
+  const settled = mib.slice(from).map((value, n) => ({ hours: (from + n) / 60, mib: value }));
+  const { perHour, error } = slopeOf(settled);
+  return {
+    median: round(spread(settled.map((one) => one.mib))?.median ?? Number.NaN),
+    ...{ perHour: round(perHour), error: round(error), eachMinute: mib.map(round) },
+  };
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
+}
+
+interface Sample {
+  readonly hours: number;
+  readonly mib: number;
+}
 
 /** Returns the slope of the memory by least squares, with its standard error. */
 function slopeOf(of: readonly Sample[]): { readonly perHour: number; readonly error: number } {

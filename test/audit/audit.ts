@@ -6,6 +6,7 @@ import { until } from "../support/event-log.ts";
 import { freePort } from "../support/free-port.ts";
 import { type Gateway, startGateway } from "../support/gateway-process.ts";
 import { JumpingClock } from "../support/jumping-clock.ts";
+import type { MemoryLog } from "../support/memory-log.ts";
 import { startNatsCluster } from "../support/nats-cluster.ts";
 import { allowing, type Target } from "../support/runtimes.ts";
 import { startTcpProxy } from "../support/tcp-proxy.ts";
@@ -26,6 +27,8 @@ export interface AuditOptions {
    * and the faults that take a machine whose processes may be stopped and limited: Linux.
    */
   readonly watch?: (gateway: Gateway) => void;
+  /** In which that gateway writes what it keeps in memory. */
+  readonly memoryLog?: MemoryLog;
 }
 
 export interface AuditReport {
@@ -62,7 +65,7 @@ const WATCH_MS = 5_000;
  */
 export async function audit(
   target: Target,
-  { seed, durationMs, batchPauseMs = BATCH_PAUSE_MS, watch }: AuditOptions,
+  { seed, durationMs, batchPauseMs = BATCH_PAUSE_MS, watch, memoryLog }: AuditOptions,
 ): Promise<AuditReport> {
   const random = new Random(seed);
   const nats = await startNatsCluster({ isolates: watch !== undefined });
@@ -84,7 +87,7 @@ export async function audit(
     watch === undefined
       ? [config, config, acked].map((config) => ({ target, config }))
       : [
-          { target: clock.on(target), config },
+          { target: memoryLog?.on(clock.on(target)) ?? clock.on(target), config },
           { target: withWorkers(target), config: { ...config, workers: 2 } },
           { target: clock.on(target), config: acked },
         ];

@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { allowing, ROOT, type Target } from "./runtimes.ts";
+import { preloading, ROOT, type Target } from "./runtimes.ts";
 
 /** The program that a process loads before its own; it reads the file of {@linkcode withJumpingClock}. */
 const PROGRAM = `${ROOT}test/support/jumping-clock-program.ts`;
@@ -14,7 +14,7 @@ export class JumpingClock {
 
   /** Returns a target whose processes have this clock. */
   on(target: Target): Target {
-    return { ...withProgram(target), env: { ...target.env, TEST_CLOCK: this.#file } };
+    return { ...preloading(target, PROGRAM), env: { ...target.env, TEST_CLOCK: this.#file } };
   }
 
   /** Sets by how much the clock of a process is ahead. */
@@ -22,15 +22,4 @@ export class JumpingClock {
     writeFileSync(this.#file, String(byMs));
     process.kill(pid, "SIGUSR2");
   }
-}
-
-function withProgram(target: Target): Target {
-  if (target.runtime !== "node") return allowing(target, `--preload=${PROGRAM}`);
-  return {
-    ...target,
-    command() {
-      const [node, ...others] = target.command();
-      return [node!, "--import", PROGRAM, ...others];
-    },
-  };
 }

@@ -225,6 +225,18 @@ export function allowing(target: Target, ...flags: string[]): Target {
   };
 }
 
+/** Returns the target with a program that its processes load before their own, and with more flags. */
+export function preloading(target: Target, program: string, ...flags: string[]): Target {
+  if (target.runtime !== "node") return allowing(target, `--preload=${program}`, ...flags);
+  return {
+    ...target,
+    command() {
+      const [node, ...others] = target.command();
+      return [node!, "--import", program, ...flags, ...others];
+    },
+  };
+}
+
 function denoStartArguments(): string[] {
   const { tasks } = JSON.parse(readFileSync(`${ROOT}deno.json`, "utf8")) as {
     tasks: { start: string };
