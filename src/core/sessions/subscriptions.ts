@@ -46,8 +46,8 @@ export class Subscriptions implements Iterable<Subscription> {
   #catchingUp: Set<Subscription> | undefined;
   /** The ids of messages that were sent before others that lie in between, while several subscriptions catch up. */
   #sentApart: Set<string> | undefined;
-  /** The gaps that the client was told while subscriptions catch up. */
-  #toldGaps: Set<GapFrame> | undefined;
+  /** The gaps that the client was told while subscriptions catch up. Gaps that nobody may ask for any more leave memory. */
+  #toldGaps: WeakSet<GapFrame> | undefined;
   /** The number of patterns of all subscriptions, and a trie of them if there are many. */
   #patterns = 0;
   #index: SubjectTrie<Subscription> | undefined;
@@ -230,7 +230,7 @@ export class Subscriptions implements Iterable<Subscription> {
   /** The client is told of a gap. */
   told(gap: GapFrame): void {
     if (this.#catchingUp === undefined) return;
-    this.#toldGaps ??= new Set();
+    this.#toldGaps ??= new WeakSet();
     this.#toldGaps.add(gap);
   }
 
