@@ -35,6 +35,9 @@ const NUMBERS: Readonly<Record<Signal, readonly (readonly [string, number])[]>> 
   logs: BATCHES.map(([name, least]) => [`OTEL_BLRP_${name}`, least]),
 };
 
+/** The most characters of a resource's attribute, in its name and in its value. */
+const MOST_CHARACTERS = 255;
+
 /** The settings that the standard variables of OpenTelemetry ask for. */
 export interface TelemetrySettings {
   /** The signals that are sent by OTLP, and the variable that asks for them. */
@@ -130,18 +133,18 @@ function expectExporter(signal: Signal, env: Environment): void {
   }
 }
 
-/** OpenTelemetry's package would go on without the pairs that it can't read. */
+/** If OpenTelemetry's package can't read one of the pairs, it goes on without all of them. */
 function expectAttributes({ OTEL_RESOURCE_ATTRIBUTES: text = "" }: Environment): void {
-  const pairs = text.split(",").filter((pair) => pair.trim());
-  if (pairs.every((pair) => /^[^=]*[^=\s][^=]*=[^=]*$/.test(pair)) && canDecode(text)) return;
-  const rule = 'pairs like "name=value,other=value", with %2C and %3D for "," and "=" in a value';
+  if (text.split(",").every((pair) => pair.trim() === "" || isAttribute(pair))) return;
+  const rule = `pairs like "name=value,other=value", with %2C and %3D for "," and "=" in a value, and at most ${MOST_CHARACTERS} characters in each`;
   throw invalid("OTEL_RESOURCE_ATTRIBUTES", text, rule);
 }
 
-function canDecode(text: string): boolean {
+function isAttribute(pair: string): boolean {
   try {
-    decodeURIComponent(text);
-    return true;
+    const parts = pair.split("=").map((part) => decodeURIComponent(part.trim()));
+    const isShort = parts.every(({ length }) => length <= MOST_CHARACTERS);
+    return parts.length === 2 && parts[0] !== "" && isShort;
   } catch {
     return false;
   }

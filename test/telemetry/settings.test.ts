@@ -31,7 +31,10 @@ describe("readTelemetrySettings", () => {
   test.each([
     [ENDPOINT, ["traces", "metrics", "logs"]],
     [
-      { ...ENDPOINT, OTEL_RESOURCE_ATTRIBUTES: "env=prod, team = a%3Db%2Cc,,empty=," },
+      {
+        ...ENDPOINT,
+        OTEL_RESOURCE_ATTRIBUTES: `env=prod, team = a%3Db%2Cc,,empty=,most=${"%20".repeat(255)}`,
+      },
       ["traces", "metrics", "logs"],
     ],
     [{ OTEL_TRACES_EXPORTER: "otlp" }, ["traces"]],
@@ -92,11 +95,14 @@ describe("readTelemetrySettings", () => {
     expect(refusalOf(env as Record<string, string>)).toBe(message);
   });
 
-  test.each(["garbage", "=prod", "env=a=b", "env=100%"])("refuses the attributes %j", (text) => {
-    expect(refusalOf({ ...ENDPOINT, OTEL_RESOURCE_ATTRIBUTES: text })).toBe(
-      `OTEL_RESOURCE_ATTRIBUTES is "${text}" but must be pairs like "name=value,other=value", with %2C and %3D for "," and "=" in a value`,
-    );
-  });
+  test.each(["garbage", "=prod", "env=a=b", "env=100%", `env=${"a".repeat(256)}`])(
+    "refuses the attributes %j",
+    (text) => {
+      expect(refusalOf({ ...ENDPOINT, OTEL_RESOURCE_ATTRIBUTES: text })).toBe(
+        `OTEL_RESOURCE_ATTRIBUTES is "${text}" but must be pairs like "name=value,other=value", with %2C and %3D for "," and "=" in a value, and at most 255 characters in each`,
+      );
+    },
+  );
 
   test("reads the sampler, and a number", () => {
     const env = { OTEL_TRACES_SAMPLER: "parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG: "0.1" };
