@@ -125,12 +125,12 @@ export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHa
           port,
           reusePort: sharesPort,
           fetch(request, env) {
-            // From the first request on: the app limits the time of a body.
+            // For the rest of the connection. The app limits the time of a request's body.
             env.timeout(request, IDLE_CONNECTION_MS / 1000);
             return turns.serve(() => fetch(withHost(request), env as never));
           },
           websocket,
-          // Bun limits the time without a byte, in seconds, but not the time of a whole request. This is of the first one.
+          // Bun limits the time without a byte, in seconds, but not the time of a whole request. This limit is for the head of the first one.
           idleTimeout: Math.min(MOST_IDLE_SECONDS, Math.ceil(limits.requestTimeoutMs / 1000)),
           // Bun's own refusal has no text, so the app refuses first, at `maxBodyBytes`.
           maxRequestBodySize: limits.maxBodyBytes * 2,

@@ -14,7 +14,7 @@ export interface StreamInfo {
   /** The sequence of its first message, or of the next one if it has none. */
   readonly first: number;
   readonly last: number;
-  /** The time when the last one was stored, in Unix milliseconds; `NaN` if there was none. */
+  /** The time when the last one was stored, in Unix milliseconds; long before 1970, or `NaN`, if there was none. */
   readonly lastMs: number;
   /** Whether messages between those two were removed: one by one, or by newer ones of their subjects. */
   readonly sparse: boolean;
