@@ -40,8 +40,13 @@ export type WorkerMessage =
   /** It takes news and questions from now on. */
   | { readonly type: "hearing" }
   | { readonly type: "listening"; readonly port: number; readonly adminPort?: number }
-  /** Asks about all workers. */
-  | { readonly type: "ask"; readonly id: number; readonly question: Question }
+  /** Asks about all workers. @property own its own answer, for which it isn't asked then. */
+  | {
+      readonly type: "ask";
+      readonly id: number;
+      readonly question: Question;
+      readonly own?: unknown;
+    }
   /** Answers what it was asked itself. */
   | { readonly type: "answer"; readonly id: number; readonly answer?: unknown }
   | { readonly type: "news"; readonly news: News }

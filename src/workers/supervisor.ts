@@ -58,6 +58,9 @@ const SILENT = "Worker {worker} has not answered for {seconds} seconds and is ki
 const LATE = "The earlier worker {worker} has not ended in {seconds} seconds and is killed";
 const LEFT = "The earlier worker {worker} has ended with {reason}";
 
+/** A question of a worker about all of them. */
+type Asked = Extract<WorkerMessage, { type: "ask" }>;
+
 /** The messages of a worker that are for all. */
 const OF_ALL: readonly WorkerMessage["type"][] = ["news", "drain"];
 
@@ -354,7 +357,7 @@ export class Supervisor {
         this.#hasListened(member, message);
         break;
       case "ask":
-        void this.#answerFor(member, message.id, message.question);
+        void this.#answerFor(member, message);
         break;
       case "answer":
         this.#pending.get(message.id)?.settle(message.answer);
@@ -588,27 +591,18 @@ export class Supervisor {
     }
   }
 
-  async #askAll(members: readonly Member[], question: Question): Promise<Answer<unknown>[]> {
-    return await Promise.all(
-      members.map(async (member) => ({
-        worker: member.slot.number,
-        value: await this.#ask(member, question),
-      })),
-    );
-  }
-
   async #answerOperator({ process }: Member, id: number): Promise<void> {
     process?.send({ type: "answer", id, answer: await this.onReloadRequest?.() });
   }
 
   /** Answers a worker's question about all workers. */
-  async #answerFor(asker: Member, id: number, question: Question): Promise<void> {
-    const answer = await this.#answerOfAll(asker, question);
-    asker.process?.send({ type: "answer", id, answer });
+  async #answerFor(asker: Member, asked: Asked): Promise<void> {
+    const answer = await this.#answerOfAll(asker, asked);
+    asker.process?.send({ type: "answer", id: asked.id, answer });
   }
 
-  async #answerOfAll(asker: Member, question: Question): Promise<unknown> {
-    if (question === "readiness") return await this.#readiness();
+  async #answerOfAll(asker: Member, { question, own }: Asked): Promise<unknown> {
+    if (question === "readiness") return await this.#readiness(asker, own);
     if (question === "status") return await this.#status();
     if (question === "flush") return await this.#flush(asker);
     return await this.#metrics();
@@ -629,9 +623,14 @@ export class Supervisor {
     );
   }
 
-  async #readiness(): Promise<Readiness> {
+  async #readiness(asker: Member, own: unknown): Promise<Readiness> {
     const serving = this.#listening.filter(({ isReplaced }) => !isReplaced);
-    const answers = await this.#askAll(serving, "readiness");
+    const answers = await Promise.all(
+      serving.map(async (member) => ({
+        worker: member.slot.number,
+        value: member === asker && own !== undefined ? own : await this.#ask(member, "readiness"),
+      })),
+    );
     const starting = this.#slots.filter((slot) => !slot.wasListening && !this.#isFailing(slot));
     return mergeReadiness(
       answers as Answer<Readiness | undefined>[],

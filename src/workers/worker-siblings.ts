@@ -70,8 +70,9 @@ export class WorkerSiblings implements Siblings {
   }
 
   async readiness(): Promise<Readiness> {
-    const answer = await this.#ask("readiness").catch(() => undefined);
-    return (answer ?? this.#report?.readiness()) as Readiness;
+    const own = this.#report?.readiness();
+    const answer = await this.#ask("readiness", own).catch(() => undefined);
+    return (answer ?? own) as Readiness;
   }
 
   async status(): Promise<Status> {
@@ -113,8 +114,8 @@ export class WorkerSiblings implements Siblings {
     this.#send({ type: "news", news: { kind: "revoked", entries } });
   }
 
-  #ask(question: Question): Promise<unknown> {
-    return this.#answerTo((id) => ({ type: "ask", id, question }), ANSWER_MS);
+  #ask(question: Question, own?: unknown): Promise<unknown> {
+    return this.#answerTo((id) => ({ type: "ask", id, question, own }), ANSWER_MS);
   }
 
   /**

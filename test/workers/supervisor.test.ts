@@ -940,6 +940,22 @@ describe("A worker", () => {
     });
   });
 
+  test("that asks whether all are ready says so itself, and isn't asked", async () => {
+    const { workers, clock } = await running(2);
+    const [asker] = workers as [FakeWorker, FakeWorker];
+    asker.got.splice(0);
+    const own: Readiness = { ready: true, reasons: [] };
+    asker.say({ type: "ask", id: 7, question: "readiness", own });
+    clock.advance(1000);
+    await settle();
+    expect(asker.got).toEqual([
+      {
+        ...{ type: "answer", id: 7 },
+        answer: { ready: true, reasons: ["worker 2: it doesn't answer"] },
+      },
+    ]);
+  });
+
   test("that replaces another one is told which tokens were revoked, also if the first of the others stands still", async () => {
     const { workers, clock } = await running(3);
     clock.advance(LONG_MS);
