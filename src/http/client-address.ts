@@ -76,6 +76,7 @@ export function behindProxies(
     upgrade: (c, events, protocol) => sockets.upgrade(c, events, protocol),
     addressOf: (c) => addresses().of(sockets.addressOf(c), c.req.raw.headers),
     ...(sockets.drop !== undefined && { drop: (c: Context) => sockets.drop?.(c) }),
+    ...(sockets.keepOpen !== undefined && { keepOpen: (c: Context) => sockets.keepOpen?.(c) }),
   };
 }
 

@@ -44,6 +44,7 @@ export class EventStreams implements Fanout {
    * @param retryMs how long an `EventSource` waits before it reconnects. Without it, the `EventSource` decides.
    */
   open(c: Context, events: ConnectionEvents, sockets: RequestSockets, retryMs?: number): Response {
+    sockets.keepOpen?.(c);
     const drop = sockets.drop && (() => sockets.drop?.(c));
     const stream = new EventStream(sockets.addressOf(c), this.#topics, events, drop);
     if (retryMs !== undefined) {

@@ -63,6 +63,8 @@ const BACKPRESSURE_LIMIT = 256 * 1024 * 1024;
 
 /** The longest `idleTimeout` of `Bun.serve`. */
 const MOST_IDLE_SECONDS = 255;
+/** Bun counts the time in steps of four seconds. */
+const LATER_SECONDS = 5;
 
 /** Bun: native publish to a topic per audience, which joins up to 32 frames in one write. */
 export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHandler> {
@@ -92,6 +94,11 @@ export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHa
       return await upgradeWebSocket(c, new BunListeners(events, shared, protocol ?? ""));
     },
     addressOf: (c) => serverOf(c)?.requestIP?.(c.req.raw)?.address ?? "unknown",
+    keepOpen(c) {
+      serverOf(c)?.timeout?.(c.req.raw, 0);
+      // Otherwise the connection would stay after the stream, without a limit of time.
+      c.header("Connection", "close");
+    },
     pings: true,
     write(topic, frames) {
       const { compression, compressionThresholdBytes: threshold } = limits;
@@ -112,6 +119,7 @@ export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHa
   };
 
   const websocket = createHandler(limits);
+  const { first, later } = idleSeconds(limits.requestTimeoutMs);
   return {
     name: "bun",
     sockets,
@@ -125,13 +133,12 @@ export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHa
           port,
           reusePort: sharesPort,
           fetch(request, env) {
-            // For the rest of the connection. The app limits the time of a request's body.
-            env.timeout(request, IDLE_CONNECTION_MS / 1000);
+            // For the rest of the connection.
+            env.timeout(request, later);
             return turns.serve(() => fetch(withHost(request), env as never));
           },
           websocket,
-          // Bun limits the time without a byte, in seconds, but not the time of a whole request. This limit is for the head of the first one.
-          idleTimeout: Math.min(MOST_IDLE_SECONDS, Math.ceil(limits.requestTimeoutMs / 1000)),
+          idleTimeout: first,
           // Bun's own refusal has no text, so the app refuses first, at `maxBodyBytes`.
           maxRequestBodySize: limits.maxBodyBytes * 2,
         });
@@ -142,6 +149,7 @@ export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHa
         port: own.port ?? port,
         // Bun's types lack it.
         address: (own as { address?: { address: string } }).address?.address ?? host,
+        endIdle: () => void own.closeIdleConnections(),
         close: () => void own.stop(),
         async stop() {
           servers.delete(own);
@@ -150,6 +158,19 @@ export function createBunRuntime(limits: RuntimeOptions): Runtime<BunWebSocketHa
       };
     },
     dialWebSocket: (url, tls) => new WebSocket(url, { tls } as Bun.WebSocketOptions as never),
+  };
+}
+
+/**
+ * Returns how long a connection may be without a byte, in seconds, until its first request and from then on. Bun doesn't
+ * limit the time of a whole request. The app limits that of a body: its answer 408 comes sooner than the end.
+ */
+export function idleSeconds(requestTimeoutMs: number): { first: number; later: number } {
+  const seconds = Math.ceil(requestTimeoutMs / 1000);
+  const later = Math.max(IDLE_CONNECTION_MS / 1000, seconds + LATER_SECONDS);
+  return {
+    first: Math.min(MOST_IDLE_SECONDS, seconds),
+    later: Math.min(MOST_IDLE_SECONDS, later),
   };
 }
 

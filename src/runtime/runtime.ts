@@ -97,6 +97,8 @@ export interface Listener {
   hasRoom?(): boolean;
   /** Accepts connections again if it has stopped because no file descriptor was free; absent if it never stops. */
   keepAccepting?(): void;
+  /** Ends connections that wait for their next request; absent where that happens by itself before no room is left. */
+  endIdle?(): void;
   /** Takes another certificate for new connections; open ones continue. Absent if connections are not encrypted. */
   setTls?(tls: ServerTls): void;
   /** Drops connections beyond another number from now on; absent where the runtime has no such limit. */
@@ -121,6 +123,8 @@ export interface SocketRuntime extends Fanout {
   addressOf(c: Context): string;
   /** Drops the connection of a request, if an error in the answer's body doesn't end it. */
   drop?(c: Context): void;
+  /** Lets a request's answer be quiet for any time; absent where it may be. */
+  keepOpen?(c: Context): void;
 }
 
 /** Is told what happens on one connection. The methods return at once and never throw. */
