@@ -5,6 +5,8 @@ import type { Listener } from "../runtime/runtime.ts";
 
 /** How often to check whether the process can still accept connections. */
 const INTERVAL_MS = 500;
+/** Connections that wait for their next request end after as many checks in a row without a file descriptor. */
+const CHECKS_BEFORE_END = 10;
 
 /**
  * Notices when file descriptors run out, because no runtime reports it. New connections then wait in the kernel or are
@@ -16,6 +18,7 @@ export class DescriptorWatch {
   readonly #clock: Clock;
   readonly #log: Log;
   #cancel: Cancel = () => {};
+  #checksWithout = 0;
 
   constructor(clock: Clock, log: Log) {
     this.#clock = clock;
@@ -38,6 +41,10 @@ export class DescriptorWatch {
 
   #check(clients: Listener | undefined, operators: Listener | undefined): void {
     const isExhausted = !canOpen();
+    this.#checksWithout = isExhausted ? this.#checksWithout + 1 : 0;
+    if (this.#checksWithout >= CHECKS_BEFORE_END) {
+      for (const one of [clients, operators]) one?.endIdle?.();
+    }
     // A moment without descriptors between two checks is enough to stop one.
     if (!isExhausted) for (const one of [clients, operators]) one?.keepAccepting?.();
     if (!isExhausted && clients?.hasRoom?.() !== false) {

@@ -22,7 +22,7 @@ import {
   type ServerTls,
   type SocketRuntime,
 } from "./runtime.ts";
-import { serveInOrder } from "./serve-in-order.ts";
+import { type ServedConnections, serveInOrder } from "./serve-in-order.ts";
 import { TopicMembers } from "./topic-members.ts";
 import { FrameBuilder } from "./websocket-frame-bytes.ts";
 import { WebSocket, WebSocketServer } from "./ws.ts";
@@ -38,6 +38,8 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
  * retries after one second, then after three.
  */
 const BACKLOG = 4096;
+/** Connections that wait for their next request end if fewer than these can be opened, or than an eighth of all. */
+const FREE_CONNECTIONS = 64;
 
 /** The `websocket` option of `serve` from `@hono/node-server`. */
 export type NodeWebSocketOption = NonNullable<
@@ -341,11 +343,16 @@ class NodeListener implements Listener {
 
   #watch(server: Server): void {
     server.on("connection", () => this.#look(server));
+    server.on("drop", () => this.#look(server));
   }
 
   #look(server: Server): void {
     server.getConnections((_, count) => {
-      if ((count ?? 0) >= server.maxConnections) this.#wasFull = true;
+      const { maxConnections: most } = server;
+      const wanted = Math.min(FREE_CONNECTIONS, Math.ceil(most / 8));
+      const free = most - (count ?? 0);
+      const ended = free < wanted ? (served.get(server)?.idle.end(wanted - free) ?? 0) : 0;
+      if (free + ended <= 0) this.#wasFull = true;
     });
   }
 
@@ -486,6 +493,9 @@ function namesOf(socket: TLSSocket): string[] {
   return [...[certificate?.subject?.CN ?? []].flat(), ...dns];
 }
 
+/** The connections of each server. */
+const served = new WeakMap<Server, ServedConnections>();
+
 function createServer(options: ListenOptions, limits: RuntimeOptions): Server {
   const { fetch, tls } = options;
   const server = createAdaptorServer({
@@ -508,7 +518,9 @@ function createServer(options: ListenOptions, limits: RuntimeOptions): Server {
   checkNames(server, options);
   if (tls?.clientCa.length) tellRefused(server, options);
   server.maxConnections = limits.maxConnections;
-  closeLeftovers(server, serveInOrder(server));
+  const connections = serveInOrder(server);
+  served.set(server, connections);
+  closeLeftovers(server, connections);
   return server;
 }
 
@@ -545,15 +557,16 @@ function isWebSocketUpgrade(request: IncomingMessage): boolean {
  * - An upgrade to anything but a WebSocket: it would never get an answer (on a Node without the option above).
  * - An upgrade behind an unanswered request: its frames would mix with the answer.
  */
-function closeLeftovers(server: Server, isBusy: (socket: Duplex) => boolean): void {
+function closeLeftovers(server: Server, connections: ServedConnections): void {
   const [upgrade] = server.listeners("upgrade");
   server.removeAllListeners("upgrade");
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer<ArrayBuffer>) => {
     // ws closes the sockets that it took over.
-    if (isBusy(socket)) {
+    if (connections.isBusy(socket)) {
       socket.destroy();
       return;
     }
+    connections.leave(socket);
     const whenFinished = (): void => void socket.destroy();
     socket.once("finish", whenFinished);
     adopted.set(request, () => socket.off("finish", whenFinished));

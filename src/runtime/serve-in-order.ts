@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import { IdleConnections } from "./idle-connections.ts";
 
 /** How many requests may wait on a connection for an earlier one. With more, the connection is dropped. */
 const MAX_WAITING = 16;
@@ -12,15 +13,23 @@ interface RequestQueue {
   readonly waiting: Exchange[];
 }
 
+/** The connections of a server. */
+export interface ServedConnections {
+  readonly idle: IdleConnections;
+  /** Whether a connection has an unanswered request. */
+  isBusy(socket: Duplex): boolean;
+  /** A connection has no more requests: it is a WebSocket, or ends. */
+  leave(socket: Duplex): void;
+}
+
 /**
  * Serves the pipelined requests of a connection one after the other, each in its own turn of the event loop. `node:http`
  * delivers all of them at once: a client could send a thousand requests in one write, which would block the loop until
  * all are answered, and open a thousand event streams on one connection.
- *
- * @returns a function that says whether a connection has an unanswered request.
  */
-export function serveInOrder(server: Server): (socket: Duplex) => boolean {
+export function serveInOrder(server: Server): ServedConnections {
   const queues = new WeakMap<Duplex, RequestQueue>();
+  const idle = new IdleConnections();
   const listeners = server.listeners("request");
   server.removeAllListeners("request");
 
@@ -36,9 +45,15 @@ export function serveInOrder(server: Server): (socket: Duplex) => boolean {
   }
 
   function serveNext(queue: RequestQueue, socket: Duplex): void {
+    // The connection may have become a WebSocket since the answer.
+    if (queues.get(socket) !== queue) return;
     const next = socket.destroyed ? undefined : queue.waiting.shift();
-    if (next === undefined) queues.delete(socket);
-    else serve(queue, next);
+    if (next !== undefined) {
+      serve(queue, next);
+      return;
+    }
+    queues.delete(socket);
+    idle.add(socket);
   }
 
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
@@ -46,6 +61,7 @@ export function serveInOrder(server: Server): (socket: Duplex) => boolean {
     if (socket.destroyed) return;
     let queue = queues.get(socket);
     if (queue === undefined) {
+      idle.remove(socket);
       queue = { current: undefined, waiting: [] };
       queues.set(socket, queue);
       serve(queue, [request, response]);
@@ -56,8 +72,15 @@ export function serveInOrder(server: Server): (socket: Duplex) => boolean {
     }
   });
 
-  return (socket) => {
-    const queue = queues.get(socket);
-    return queue !== undefined && (queue.current !== undefined || queue.waiting.length > 0);
+  return {
+    idle,
+    isBusy(socket) {
+      const queue = queues.get(socket);
+      return queue !== undefined && (queue.current !== undefined || queue.waiting.length > 0);
+    },
+    leave(socket) {
+      queues.delete(socket);
+      idle.remove(socket);
+    },
   };
 }

@@ -112,6 +112,36 @@ contract(EVERY_SOCKET, (target) => {
       expect(await gateway.stop()).toEqual({ code: 0, signal: null });
     });
 
+    test.skipIf(target.name === "deno-native")(
+      "Connections that wait for their next request end when they keep clients out",
+      async () => {
+        const gateway = await startGateway(withFewDescriptors(target));
+        const crowd: Socket[] = [];
+        for (let n = 0; n < FEW; n++) {
+          const socket = connectTo(gateway);
+          crowd.push(socket);
+          const { promise: answered, resolve } = Promise.withResolvers<string>();
+          socket.on("data", (chunk) => resolve(String(chunk))).on("close", () => resolve("closed"));
+          socket.write("GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+          // The ones that come when there is no room are dropped, or wait.
+          if (crowd.length <= FEW / 4) expect(await within(answered, "answer")).toContain(" 200 ");
+        }
+        const client = await until(
+          "a client",
+          () => openRaw(gateway.wsUrl).catch(() => undefined),
+          (opened) => opened !== undefined,
+        );
+        await until(
+          "200 from /readyz",
+          async () => (await gateway.get("/readyz")).status,
+          (status) => status === 200,
+        );
+        expect(crowd.some((one) => !one.closed)).toBe(true);
+        for (const one of [client!, ...crowd]) one.destroy();
+        expect(await gateway.stop()).toEqual({ code: 0, signal: null });
+      },
+    );
+
     test.skipIf(!CAN_LIMIT)(
       "When they run out for a moment, clients and operators are let in again",
       async () => {
