@@ -3,7 +3,7 @@ import type { ClientSocket, Fanout } from "../core/ports/socket.ts";
 import type { CloseCause } from "../protocol/close-codes.ts";
 
 /**
- * How long a connection stays open that waits for its next request. Proxies use a connection to the gateway again for up to a minute
+ * The time for which a connection stays open that waits for its next request. Proxies use a connection to the gateway again for up to a minute
  * (AWS ALB, nginx), and a request that meets its end is lost.
  */
 export const IDLE_CONNECTION_MS = 75_000;

@@ -214,7 +214,7 @@ function isLight(index: number): boolean {
   return index % EVERY_LIGHT === 0;
 }
 
-/** How much more memory than now gateways will have: without garbage on Node, as it tells the two apart; nothing where that can't be known. */
+/** Returns a function that says by how much the memory of gateways has grown: without garbage on Node, which tells the two apart; 0 where memory can't be known. */
 async function growthOf(
   { runtime }: Target,
   gateways: readonly Gateway[],

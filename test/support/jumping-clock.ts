@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { preloading, ROOT, type Target } from "./runtimes.ts";
 
-/** The program that a process loads before its own; it reads the file of {@linkcode withJumpingClock}. */
+/** The program that a process loads before its own; it reads the file of {@linkcode JumpingClock}. */
 const PROGRAM = `${ROOT}test/support/jumping-clock-program.ts`;
 
 /** The wall clock of some processes, which may be ahead or behind. */

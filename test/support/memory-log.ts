@@ -4,13 +4,13 @@ import { preloading, ROOT, type Target } from "./runtimes.ts";
 /** The program that a process loads before its own; it writes the file of {@linkcode MemoryLog}. */
 const PROGRAM = `${ROOT}test/support/memory-log-program.ts`;
 
-/** What a process has in memory each minute after a full garbage collection, in bytes. */
+/** The memory of a process after full garbage collections, in bytes. */
 export interface KeptMemory {
   /** The resident memory. */
   readonly rss: number;
   /** The objects. On Bun with what they hold outside the heap. */
   readonly heapUsed: number;
-  /** What the objects hold outside the heap. */
+  /** The memory that objects hold outside the heap. */
   readonly external: number;
 }
 
